@@ -1,0 +1,62 @@
+"""What a model pass is: a pure batched function and the state that each stream owns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.types import Samples
+
+State = Mapping[str, npt.NDArray[Any]]
+"""Rows of per-stream state, one array `[batch, *shape]` for each name of `Pass.state`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One named part of the state of a stream: `initial` is its value at the start."""
+
+    initial: npt.NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one stream's part, without the slot axis."""
+        return self.initial.shape
+
+
+class Pass(Protocol):
+    """A model (or a chain of models) as `(inputs, state) -> (outputs, state')`.
+
+    Weights are read-only and shared; whatever belongs to a stream is in `state`, so that any
+    streams can share a batch. An item's output must not depend on its batch mates.
+    """
+
+    name: str
+    state: Mapping[str, StateSpec]
+    max_batch: int
+    """Items that one call should take at the most; more make the others wait."""
+    copies_state: bool
+    """False where the state cannot be read from one slot and written to another."""
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Any], State]:
+        """Run one batch.
+
+        Args:
+            items: one int16 array of samples at 16 kHz per item.
+            options: one entry per item; what it means is the pass's own.
+            state: rows `[batch, *shape]` by name, in the order of the items.
+
+        Returns:
+            One output per item, and the new state rows.
+        """
+        ...
+
+
+def stack(items: Sequence[Samples]) -> npt.NDArray[np.float32]:
+    """Items of equal length as one float32 array `[batch, samples]`, still at int16 scale."""
+    return np.stack(items).astype(np.float32)

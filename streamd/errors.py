@@ -1,0 +1,155 @@
+"""Every error that streamd names, with the close code and the exit code of each leaf.
+
+::
+
+    StreamdError                exit 1
+    ├── WireError               told to the client as an `error` event (close code)
+    │   ├── BadMessage          4000  bad_message      not fatal until the tenth in a row
+    │   ├── BadConfig           4002  bad_config
+    │   ├── UnsupportedAudio    4005  unsupported_audio
+    │   ├── TooLarge            1009  too_large
+    │   ├── Internal            1011  internal
+    │   ├── SlowConsumer        4008  slow_consumer
+    │   ├── Idle                4010  idle
+    │   ├── MaxDuration         4011  max_duration
+    │   └── Overloaded          4013  overloaded
+    ├── ConfigError             exit 3  file, line or key, and what was expected
+    ├── CannotConnect           exit 4
+    ├── RefusedByServer         exit 5
+    ├── NotAudio                exit 6
+    ├── ModelMissing            exit 7
+    └── Unavailable             exit 8  address in use, permission, disk
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StreamdError(Exception):
+    """Root of everything that streamd raises on purpose. The message says what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class WireError(StreamdError):
+    """A fault that the client is told about in an `error` event."""
+
+    code: ClassVar[str]
+    close_code: ClassVar[int]
+    fatal: ClassVar[bool] = True
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, ref: str | None = None, retry_after_ms: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.ref = ref
+        """The field or the message that the error is about, as `audio.rate`."""
+        self.retry_after_ms = retry_after_ms
+
+
+class BadMessage(WireError):
+    """A message that is not of the protocol. The stream goes on."""
+
+    code = "bad_message"
+    close_code = 4000
+    fatal = False
+
+
+class BadConfig(WireError):
+    """A wrong type or a value out of range in `hello` or `config`."""
+
+    code = "bad_config"
+    close_code = 4002
+
+
+class UnsupportedAudio(WireError):
+    """A codec, rate, channel count or channel choice that streamd does not take."""
+
+    code = "unsupported_audio"
+    close_code = 4005
+
+
+class TooLarge(WireError):
+    """A WebSocket message over `limits.max_message_bytes`."""
+
+    code = "too_large"
+    close_code = 1009
+
+
+class Internal(WireError):
+    """A fault of ours. The client may start afresh."""
+
+    code = "internal"
+    close_code = 1011
+    retryable = True
+
+
+class SlowConsumer(WireError):
+    """The client does not read its events."""
+
+    code = "slow_consumer"
+    close_code = 4008
+    retryable = True
+
+
+class Idle(WireError):
+    """Nothing came over the socket for `limits.idle_s`."""
+
+    code = "idle"
+    close_code = 4010
+    retryable = True
+
+
+class MaxDuration(WireError):
+    """The stream reached `limits.max_session_s` of audio."""
+
+    code = "max_duration"
+    close_code = 4011
+    retryable = True
+
+
+class Overloaded(WireError):
+    """The machine cannot carry another stream."""
+
+    code = "overloaded"
+    close_code = 4013
+    retryable = True
+
+
+class ConfigError(StreamdError):
+    """A configuration that cannot be used; names the file, the line or the key."""
+
+    exit_code = 3
+
+
+class CannotConnect(StreamdError):
+    """No server answered."""
+
+    exit_code = 4
+
+
+class RefusedByServer(StreamdError):
+    """The server answered with an error."""
+
+    exit_code = 5
+
+
+class NotAudio(StreamdError):
+    """The input is not audio that can be decoded."""
+
+    exit_code = 6
+
+
+class ModelMissing(StreamdError):
+    """A model file is not there, or not the one that was expected."""
+
+    exit_code = 7
+
+
+class Unavailable(StreamdError):
+    """An address in use, a missing permission, a full disk."""
+
+    exit_code = 8

@@ -1,0 +1,161 @@
+"""The events of the wire (server to client), one struct each; times are integer ms.
+
+A field that does not apply is left out of the JSON: its value is `UNSET`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Cause = Literal["silence", "flush", "max_length", "gap", "end"]
+Decision = Literal["accept", "reject", "unsure", "too_short"]
+
+
+class Event(msgspec.Struct, kw_only=True, tag_field="type"):
+    """Root of all events."""
+
+
+class LogEvent(Event, kw_only=True):
+    """An event of the session's log: it carries `seq`, +1 each."""
+
+    seq: int = 0
+
+
+class TimedEvent(LogEvent, kw_only=True):
+    """A log event about a stretch of the session's clock."""
+
+    t0: int
+    t1: int
+    at: int
+    """The last sample that the event depended on."""
+
+
+class SpeechStart(TimedEvent, tag="speech_start", kw_only=True):
+    """Speech began; t0 includes the pre-roll, t1 is what was heard of it so far."""
+
+    utterance: str
+
+
+class SpeechEnd(TimedEvent, tag="speech_end", kw_only=True):
+    """The utterance is over; nothing more comes of it."""
+
+    utterance: str
+    speech_ms: int
+    cause: Cause
+
+
+class Wake(TimedEvent, tag="wake", kw_only=True):
+    """A wake word was heard; t0–t1 spans the phrase."""
+
+    word: str
+    score: float
+    utterance: str | UnsetType = UNSET
+    speaker: str | UnsetType = UNSET
+    speaker_score: float | UnsetType = UNSET
+    class_: str | UnsetType = msgspec.field(default=UNSET, name="class")
+
+
+class Speaker(TimedEvent, tag="speaker", kw_only=True):
+    """Who speaks; interim while `final` is false."""
+
+    utterance: str
+    decision: Decision
+    speaker: str | None
+    score: float
+    margin: float | None
+    speech_ms: int
+    final: bool
+
+
+class SpeakerChange(TimedEvent, tag="speaker_change", kw_only=True):
+    """Another voice took over inside one utterance."""
+
+    utterance: str
+    from_: str | None = msgspec.field(name="from")
+    to: str | None
+
+
+class Gap(TimedEvent, tag="gap", kw_only=True):
+    """Audio that nobody heard: t0–t1 on the clock."""
+
+    cause: Literal["client", "overload", "resume", "model_error"]
+    module: str | UnsetType = UNSET
+
+
+class Flushed(LogEvent, tag="flushed", kw_only=True):
+    """Everything that the flush caused has been sent."""
+
+    id: str
+
+
+class Warning_(LogEvent, tag="warning", kw_only=True):
+    """Something to look at; the stream goes on."""
+
+    code: str
+    message: str
+    ref: str | UnsetType = UNSET
+
+
+class Error(LogEvent, tag="error", kw_only=True):
+    """Something that was refused; a close follows if `fatal`."""
+
+    code: str
+    message: str
+    fatal: bool
+    retryable: bool
+    retry_after_ms: int | None = None
+    ref: str | None = None
+
+
+class Bye(LogEvent, tag="bye", kw_only=True):
+    """The last event: totals of the session."""
+
+    samples: int
+    """Sample frames received, at the input rate."""
+    duration_ms: int
+    utterances: int
+    speech_ms: int
+    events: int
+    """Log events before this one."""
+
+
+class Ready(Event, tag="ready", kw_only=True):
+    """Always the first event."""
+
+    protocol: int = 1
+    session: str
+    epoch_ms: int
+    audio: dict[str, Any]
+    modules: dict[str, dict[str, Any]]
+    limits: dict[str, int]
+    resume: dict[str, Any] | None = None
+
+
+class Ack(Event, tag="ack", kw_only=True):
+    """Sample frames of audio messages received and safe."""
+
+    samples: int
+
+
+class Pong(Event, tag="pong", kw_only=True):
+    """Answer to `ping`."""
+
+    t: Any
+    server_ms: int
+
+
+class Draining(Event, tag="draining", kw_only=True):
+    """The server is about to restart."""
+
+    deadline_ms: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> str:
+    """One event as the JSON text of one WebSocket message."""
+    return _encoder.encode(event).decode()

@@ -1,0 +1,85 @@
+"""Words that every layer shares. No logic beyond what a value says about itself."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+RATE_HZ = 16_000
+"""The one rate inside: a position on the timeline counts samples at this rate."""
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+
+
+class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client sends. Valid by construction through `protocol.messages`."""
+
+    codec: Codec = "pcm_s16le"
+    rate: int = RATE_HZ
+    """Hz, 8000–48000."""
+    channels: int = 1
+    """Interleaved, 1–8."""
+    use: tuple[int, ...] | None = None
+    """Channels to mix, from 0; None mixes all."""
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one sample of one channel."""
+        return {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}[self.codec]
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample frame (all channels together)."""
+        return self.bytes_per_sample * self.channels
+
+    @property
+    def channel_kind(self) -> Literal["wide", "narrow"]:
+        """`narrow` for telephone audio, whose voices score apart from wide-band ones."""
+        narrow = self.rate <= 8000 or self.codec in ("mulaw", "alaw")
+        return "narrow" if narrow else "wide"
+
+
+class Lane(enum.IntEnum):
+    """Priority of a piece of work; lower runs first. LIVE has threads of its own."""
+
+    LIVE = 0
+    FINAL = 1
+    INTERIM = 2
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One item for a batched model pass. Made by a session, run by the engine.
+
+    The session names the audio as a span of its timeline; the samples are cut when the item
+    is put into a batch, so that a waiting job holds no copy of the audio.
+    """
+
+    pass_name: str
+    lane: Lane
+    owner: Any
+    """The session: `owner.cut(job)` gives the samples, `owner.complete(job, output)` takes
+    the answer."""
+    tag: Any
+    """Whatever the owner needs to recognise the answer."""
+    load: int = -1
+    """State slot to read, -1 for the initial state (and for passes without state)."""
+    store: int = -1
+    """State slot to write, -1 to keep nothing."""
+    options: Any = None
+    """What the pass may want besides the audio, as the words that a wake job asks for."""
+    start: int = 0
+    stop: int = 0
+    """Span on the owner's timeline, samples at 16 kHz; `stop` is exclusive."""
+    extra: Samples | None = None
+    """Samples given directly, instead of the span (tails, padded copies)."""
+    pad: int = 0
+    """Zeros put in front, for context that lies before the stream began."""
