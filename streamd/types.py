@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -65,21 +65,24 @@ class Job:
 
     pass_name: str
     lane: Lane
-    owner: Any
-    """The session: `owner.cut(job)` gives the samples, `owner.complete(job, output)` takes
-    the answer."""
     tag: Any
-    """Whatever the owner needs to recognise the answer."""
+    """Whatever the session needs to recognise the answer."""
+    start: int = 0
+    stop: int = 0
+    """Span on the session's timeline, samples at 16 kHz; `stop` is exclusive."""
+    samples: Samples | None = None
+    """The samples themselves, where they are not a span of the ring (padded copies)."""
     load: int = -1
     """State slot to read, -1 for the initial state (and for passes without state)."""
     store: int = -1
     """State slot to write, -1 to keep nothing."""
     options: Any = None
-    """What the pass may want besides the audio, as the words that a wake job asks for."""
-    start: int = 0
-    stop: int = 0
-    """Span on the owner's timeline, samples at 16 kHz; `stop` is exclusive."""
-    extra: Samples | None = None
-    """Samples given directly, instead of the span (tails, padded copies)."""
-    pad: int = 0
-    """Zeros put in front, for context that lies before the stream began."""
+    """What the pass wants besides the audio, as the words of a wake step."""
+
+
+class Slots(NamedTuple):
+    """The two state slots that a stream owns of a pass."""
+
+    live: int
+    copy: int
+    """For what is evaluated on a copy while the live state goes on untouched."""

@@ -1,0 +1,108 @@
+// Wires the parts: buttons → session → timeline, strip and log.
+
+import { TimelineCanvas } from "./canvas.js";
+import { LogView } from "./log.js";
+import { Latency, Timeline } from "./model.js";
+import { offers, spoken } from "./protocol.js";
+import { Session } from "./session.js";
+import { Microphone, SoundFile } from "./sources.js";
+import { summary } from "./stream.js";
+import * as view from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const CALM_FRAME_MS = 250;
+
+const timeline = new Timeline();
+const latency = new Latency();
+const canvas = new TimelineCanvas($("timeline"), timeline);
+const log = new LogView({
+  list: $("log"), filters: $("filters"), interim: $("interim"), copy: $("copy"), clear: $("clear"),
+});
+let session;
+let farewell;
+let sentAt = 0;
+let level = 0;
+let paintedAt = 0;
+
+function start(source) {
+  farewell = undefined;
+  view.showNotice("");
+  session = new Session(source, view.choices(), {
+    onPhase: view.showPhase,
+    onFresh() {
+      timeline.reset();
+      latency.reset();
+      $("timeline-hint").hidden = true;
+    },
+    onLevel(headMs, peak) {
+      sentAt = performance.now();
+      latency.sent(headMs, sentAt);
+      timeline.level(headMs, peak);
+      level = Math.max(peak, level);
+    },
+    onEvent,
+    onOver({ text, failed, key }) {
+      session = undefined;
+      level = 0;
+      view.showPhase("idle", failed ? "Stopped" : "Ready");
+      view.showNotice(failed ? text : (farewell ?? ""), { failed });
+      if (key) view.askForKey();
+    },
+  });
+  requestAnimationFrame(paint);
+  session.run();
+}
+
+function onEvent(event) {
+  log.add(event);
+  timeline.apply(event);
+  if (typeof event.at === "number") latency.heard(event.at, performance.now());
+  if (event.type === "ready") view.showLicences(event.modules);
+  if (event.type === "wake") view.announce(`Wake word ${spoken(event.word)}`);
+  if (event.type === "bye") farewell = summary(event);
+  if (event.type === "error" && !event.fatal) view.showNotice(event.message);
+}
+
+function paint(now) {
+  if (now - paintedAt >= (calm.matches ? CALM_FRAME_MS : 0)) {
+    paintedAt = now;
+    // Messages come in steps of 20 ms; between them the picture moves on with the wall clock.
+    const since = calm.matches ? 0 : Math.min(20, now - sentAt);
+    canvas.draw(timeline.headMs + Math.max(0, since));
+    view.showNow(timeline, (voice) => canvas.colourOf(voice));
+    view.showLevel(level);
+    view.showLatency(latency);
+    level *= 0.85;
+  }
+  if (session) requestAnimationFrame(paint);
+}
+
+$("controls").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (session) session.stop();
+  else start(new Microphone());
+});
+$("play").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  $("file").value = ""; // so that the same file can be chosen again
+  if (file && !session) start(new SoundFile(file));
+});
+
+async function greet() {
+  let info;
+  try {
+    const response = await fetch("/v1/info");
+    if (response.status === 401 || response.status === 403) view.askForKey();
+    if (response.ok) info = await response.json();
+  } catch {
+    view.showNotice(`No server answers at ${location.host}. Start one with: streamd serve.`);
+  }
+  view.showOffers(offers(info));
+  view.showLicences(info?.modules);
+  view.showVersion(info?.version);
+  view.showPhase("idle", "Ready");
+}
+
+greet();

@@ -1,0 +1,186 @@
+// What the page remembers of a session: the last seconds on the stream's clock. No DOM.
+
+const COLUMN_MS = 20;
+
+/** The last `windowMs` of levels and events, and what is going on at its head. */
+export class Timeline {
+  constructor(windowMs = 30_000) {
+    this.windowMs = windowMs;
+    this.voices = new Map(); // name or label → order of first appearance, which picks the colour
+    this.reset();
+  }
+
+  /** A new session starts its clock at 0. Voices keep their colours. */
+  reset() {
+    this.headMs = 0;
+    this.peaks = new Float32Array(Math.ceil(this.windowMs / COLUMN_MS) + 1);
+    this.speech = new Map(); // utterance → {t0, t1, open}
+    this.speakers = new Map(); // utterance → {t0, t1, voice, decision, score, final}
+    this.wakes = [];
+    this.changes = [];
+    this.gaps = [];
+    this.lastSpeaker = null;
+    this.lastWake = null;
+    this.lastEmotion = null; // only while the model does not abstain
+  }
+
+  get speaking() {
+    return [...this.speech.values()].some((segment) => segment.open);
+  }
+
+  /** Audio up to `headMs` was sent, this loud. */
+  level(headMs, peak) {
+    const first = Math.floor(this.headMs / COLUMN_MS);
+    const last = Math.floor(headMs / COLUMN_MS);
+    for (let column = first; column < last; column++) {
+      this.peaks[column % this.peaks.length] = peak;
+    }
+    this.headMs = headMs;
+    this.forget();
+  }
+
+  /** Columns of level from `startMs` on, oldest first, as [ms, peak]. */
+  *columns() {
+    const last = Math.floor(this.headMs / COLUMN_MS);
+    for (let column = Math.max(0, last - this.peaks.length + 1); column < last; column++) {
+      yield [column * COLUMN_MS, this.peaks[column % this.peaks.length]];
+    }
+  }
+
+  /** Take a wire event; types and fields that are not known are left alone. */
+  apply(event) {
+    switch (event.type) {
+      case "speech_start":
+        this.speech.set(event.utterance, { t0: event.t0, t1: event.t1, open: true });
+        break;
+      case "speech_end":
+        this.speech.set(event.utterance, { t0: event.t0, t1: event.t1, open: false });
+        break;
+      case "speaker":
+        this.speakers.set(event.utterance, { ...event, voice: this.voice(event.speaker) });
+        this.lastSpeaker = event;
+        break;
+      case "speaker_change":
+        this.voice(event.to);
+        this.changes.push(event);
+        break;
+      case "wake":
+        this.wakes.push(event);
+        this.lastWake = event;
+        break;
+      case "emotion":
+        this.lastEmotion = event.abstain ? null : event;
+        break;
+      case "gap":
+        this.gaps.push(event);
+        break;
+    }
+  }
+
+  /** The order in which a voice first appeared; −1 for nobody in particular. */
+  voice(name) {
+    if (name === null || name === undefined) return -1;
+    if (!this.voices.has(name)) this.voices.set(name, this.voices.size);
+    return this.voices.get(name);
+  }
+
+  /** Voices of the window, in order of first appearance, each with its bands. */
+  lanes() {
+    const lanes = new Map();
+    for (const band of this.speakers.values()) {
+      const name = band.speaker ?? null;
+      if (!lanes.has(name)) lanes.set(name, { name, voice: band.voice, bands: [] });
+      lanes.get(name).bands.push(band);
+    }
+    return [...lanes.values()].sort((a, b) => (a.voice >>> 0) - (b.voice >>> 0));
+  }
+
+  forget() {
+    const oldest = this.headMs - this.windowMs;
+    for (const map of [this.speech, this.speakers]) {
+      for (const [utterance, item] of map) if (!item.open && item.t1 < oldest) map.delete(utterance);
+    }
+    for (const list of [this.wakes, this.changes, this.gaps]) {
+      while (list.length > 0 && list[0].t1 < oldest) list.shift();
+    }
+  }
+}
+
+/** How long after the sound left this page its events come back. */
+export class Latency {
+  constructor(marks = 3000, kept = 40) {
+    this.limit = marks;
+    this.kept = kept;
+    this.reset();
+  }
+
+  reset() {
+    this.marks = [];
+    this.values = [];
+  }
+
+  /** Audio up to `streamMs` left at `wallMs`. */
+  sent(streamMs, wallMs) {
+    this.marks.push([streamMs, wallMs]);
+    if (this.marks.length > this.limit) this.marks.splice(0, this.limit / 2);
+  }
+
+  /** An event that needed the audio up to `atMs` came at `wallMs`. */
+  heard(atMs, wallMs) {
+    let low = 0;
+    let high = this.marks.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.marks[middle][0] < atMs) low = middle + 1;
+      else high = middle;
+    }
+    if (low === this.marks.length) return;
+    this.values.push(wallMs - this.marks[low][1]);
+    if (this.values.length > this.kept) this.values.shift();
+  }
+
+  /** The p-th quantile of the last values in ms, or null before the first. */
+  quantile(p) {
+    if (this.values.length === 0) return null;
+    const sorted = this.values.toSorted((a, b) => a - b);
+    return sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))];
+  }
+}
+
+/** The last events, with what the log shows of them. */
+export class EventLog {
+  constructor(limit = 400) {
+    this.limit = limit;
+    this.events = [];
+  }
+
+  /** Keep an event; `ack` and `pong` would drown the rest. False if it is not kept. */
+  add(event) {
+    if (event.type === "ack" || event.type === "pong") return false;
+    this.events.push(event);
+    if (this.events.length > this.limit) this.events.shift();
+    return true;
+  }
+
+  /** As JSON lines. */
+  text(filter, interim) {
+    const shown = this.events.filter((event) => shows(event, filter, interim));
+    return shown.map((event) => JSON.stringify(event)).join("\n");
+  }
+}
+
+const GROUPS = { speech_start: "speech", speech_end: "speech", speaker_change: "speaker" };
+
+/** What the log can be narrowed to, in the order in which it is offered. */
+export const FILTERS = ["all", "speech", "wake", "speaker", "emotion", "transcript", "other"];
+
+/** The filter under which a type goes. */
+export function group(type) {
+  const name = GROUPS[type] ?? type;
+  return FILTERS.includes(name) ? name : "other";
+}
+
+/** Whether a filter lets an event through. */
+export function shows(event, filter, interim) {
+  return (interim || event.final !== false) && (filter === "all" || filter === group(event.type));
+}

@@ -1,0 +1,112 @@
+// What is said to the server and how its answers read. No DOM, no socket.
+
+export const SUBPROTOCOL = "streamd.v1";
+const DEFAULT_WORDS = ["alexa"];
+const DEFAULT_MODULES = ["speaker"];
+
+/** The stream's address on the host that served the page. */
+export function streamUrl(location, ticket) {
+  const url = new URL("/v1/stream", location.href);
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  if (ticket) url.searchParams.set("ticket", ticket);
+  return url.href;
+}
+
+/** What `/v1/info` offers, where it says so: wake words, and the modules that can be chosen. */
+export function offers(info) {
+  const modules = info?.modules;
+  if (modules === null || typeof modules !== "object") {
+    return { words: DEFAULT_WORDS, modules: DEFAULT_MODULES };
+  }
+  const words = (modules.wake?.words ?? []).map((word) => word?.word ?? word?.name ?? word);
+  const present = Object.keys(modules).filter((name) => {
+    const module = modules[name];
+    return module && module.available !== false && module.loaded !== false;
+  });
+  return {
+    words: words.filter((word) => typeof word === "string"),
+    modules: present.filter((name) => name !== "vad" && name !== "wake"),
+  };
+}
+
+/** The opening message: a module is off when false. `offered` are those that could be chosen. */
+export function hello(rate, { words, modules, offered }) {
+  const chosen = { vad: {}, wake: words.length > 0 ? { words } : false };
+  for (const name of offered) chosen[name] = modules.includes(name) ? {} : false;
+  return {
+    type: "hello",
+    client: "streamd-page/1",
+    audio: { codec: "pcm_s16le", rate, channels: 1 },
+    modules: chosen,
+  };
+}
+
+/** "wake CC BY-NC-SA 4.0 · vad MIT" from `ready.modules` or `info.modules`. */
+export function licences(modules) {
+  return Object.entries(modules ?? {})
+    .filter(([, module]) => typeof module?.license === "string")
+    .map(([name, module]) => `${name} ${module.license}`)
+    .join(" · ");
+}
+
+const CLOSES = {
+  1000: { text: "Finished." },
+  1001: { text: "The server went away.", retry: true },
+  1006: { text: "The connection broke.", retry: true },
+  1009: { text: "A message was larger than the server takes." },
+  1011: { text: "The server failed.", retry: true },
+  1012: { text: "The server is restarting.", retry: true },
+  4000: { text: "The server did not understand this page; reload it." },
+  4001: { text: "The server asks for an API key.", key: true },
+  4002: { text: "The server does not accept these choices." },
+  4003: { text: "This key may not stream.", key: true },
+  4004: { text: "The session is gone.", retry: true },
+  4005: { text: "The server does not take this kind of audio." },
+  4008: { text: "This page could not keep up with its events.", retry: true },
+  4009: { text: "The session was taken over by another connection." },
+  4010: { text: "The stream was idle for too long.", retry: true },
+  4011: { text: "The session reached its longest duration.", retry: true },
+  4012: { text: "Too many messages or connections; wait a little." },
+  4013: { text: "The server carries as many streams as it can.", retry: true },
+};
+
+/** What a close means, and whether a fresh session may be tried. `error` is the last error event. */
+export function explainClose(code, error) {
+  const known = CLOSES[code] ?? { text: `The server closed the stream (${code}).` };
+  const detail = error?.message ? ` ${sentence(error.message)}` : "";
+  return {
+    text: known.text + detail,
+    retry: Boolean(known.retry) && error?.retryable !== false,
+    key: Boolean(known.key),
+  };
+}
+
+/** Random, so that the clients of a restarted server do not all come back at once. */
+export function reconnectWaitMs(retryAfterMs, random = Math.random) {
+  return Math.round((retryAfterMs ?? 0) + 1000 + random() * 4000);
+}
+
+/** Stream time as mm:ss.mmm. */
+export function clock(ms) {
+  const minutes = String(Math.floor(ms / 60000)).padStart(2, "0");
+  return `${minutes}:${((ms % 60000) / 1000).toFixed(3).padStart(6, "0")}`;
+}
+
+/** A wake word as a person says it: "hey jarvis". */
+export function spoken(word) {
+  return String(word).replaceAll("_", " ");
+}
+
+const DECISIONS = { accept: "accepted", reject: "rejected", unsure: "unsure", too_short: "too short to tell" };
+
+/** A speaker decision in words. */
+export function decision(event) {
+  const words = DECISIONS[event.decision] ?? event.decision ?? "";
+  const scored = typeof event.score === "number" && event.decision !== "too_short";
+  return scored ? `${words}, ${event.score.toFixed(2)}` : words;
+}
+
+function sentence(text) {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}

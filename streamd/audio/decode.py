@@ -1,0 +1,132 @@
+"""Bytes of any length to mono floats, the same bit for bit however they were cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.audio.pcm import FULL_SCALE
+from streamd.types import AudioFormat, Floats
+
+_WAV_HEADER_BYTES = 12
+"""`RIFF`, four bytes of length, `WAVE`."""
+
+
+def looks_like_wav(first_bytes: bytes) -> bool:
+    """Whether a stream that begins so is a WAV file, sent with its header."""
+    return first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WAVE"
+
+
+def _mulaw_table() -> Floats:
+    """G.711 µ-law: 256 codes to linear, full scale 32 124."""
+    code = ~np.arange(256, dtype=np.uint8)
+    exponent = (code >> 4 & 7).astype(np.int32)
+    magnitude = (((code & 15).astype(np.int32) << 3) + 132 << exponent) - 132
+    return _signed(magnitude, negative=code >= 128)
+
+
+def _alaw_table() -> Floats:
+    """G.711 A-law: 256 codes to linear, full scale 32 256."""
+    code = np.arange(256, dtype=np.uint8) ^ 0x55
+    exponent = (code >> 4 & 7).astype(np.int32)
+    mantissa = ((code & 15).astype(np.int32) << 4) + 8
+    magnitude = np.where(exponent == 0, mantissa, mantissa + 256 << np.maximum(exponent - 1, 0))
+    return _signed(magnitude, negative=code < 128)
+
+
+def _signed(magnitude: npt.NDArray[np.int32], negative: npt.NDArray[np.bool_]) -> Floats:
+    return (np.where(negative, -magnitude, magnitude) / FULL_SCALE).astype(np.float32)
+
+
+_TABLES = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
+_WIRE = {"pcm_s16le": "<i2", "pcm_f32le": "<f4", "mulaw": "u1", "alaw": "u1"}
+_STEP = np.float32(1 / FULL_SCALE)
+_ONE = np.float32(1)
+
+
+class Decoder:
+    """One stream's bytes to mono float32 in [-1, 1].
+
+    A sample frame (one sample of every channel) that is cut between two messages waits for
+    its rest. The channels of `use` are averaged in their order, in float32, one after the
+    other: numpy's own sum may pair its terms by the shape of the array.
+
+    Args:
+        fmt: What the client sends.
+    """
+
+    def __init__(self, fmt: AudioFormat) -> None:
+        self._fmt = fmt
+        self._use = fmt.use if fmt.use is not None else tuple(range(fmt.channels))
+        self._wire = np.dtype(_WIRE[fmt.codec])
+        self._frame_bytes = fmt.frame_bytes
+        self._carry = b""
+        self._first_bytes = b""
+        self.non_finite = False
+        """Whether a float that is no number or infinite came, on a channel in use. It stays
+        set; such a sample counts as 0."""
+
+    @property
+    def carried(self) -> int:
+        """Bytes of a frame not yet whole."""
+        return len(self._carry)
+
+    def drop_carry(self) -> None:
+        """Forget those bytes: the next byte begins a frame."""
+        self._carry = b""
+
+    @property
+    def looks_like_wav(self) -> bool | None:
+        """Whether the stream begins with a WAV header; None while too few bytes came."""
+        if len(self._first_bytes) < _WAV_HEADER_BYTES:
+            return None
+        return looks_like_wav(self._first_bytes)
+
+    def push(self, data: bytes) -> Floats:
+        """Decode what is whole.
+
+        Args:
+            data: Any number of bytes.
+
+        Returns:
+            One float32 per whole sample frame, full scale ±1.
+        """
+        return self.mix(self.whole_frames(data))
+
+    def whole_frames(self, data: bytes) -> bytes:
+        """The frames that `data` makes whole, as bytes; the rest is carried."""
+        if len(self._first_bytes) < _WAV_HEADER_BYTES:
+            self._first_bytes += data[: _WAV_HEADER_BYTES - len(self._first_bytes)]
+        if self._carry:
+            data = self._carry + data
+        cut = len(data) % self._frame_bytes
+        self._carry = data[len(data) - cut :]
+        return data[:-cut] if cut else data
+
+    def mix(self, data: bytes) -> Floats:
+        """Whole frames, as bytes, to mono."""
+        frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
+        first, *others = self._use
+        total = self._linear(frames[:, first])
+        for channel in others:
+            total += self._linear(frames[:, channel])
+        if others:
+            total /= np.float32(len(self._use))
+        return total
+
+    def _linear(self, column: npt.NDArray[Any]) -> Floats:
+        """One channel, full scale ±1, as an array of its own."""
+        linear: Floats
+        if self._fmt.codec == "pcm_s16le":
+            linear = column * _STEP
+        elif self._fmt.codec == "pcm_f32le":
+            # Beyond full scale a sum or a filter might overflow.
+            linear = np.minimum(np.maximum(column, -_ONE), _ONE)
+            if not np.isfinite(column).all():
+                self.non_finite = True
+                linear[~np.isfinite(column)] = 0
+        else:
+            linear = _TABLES[self._fmt.codec][column]
+        return linear

@@ -1,0 +1,116 @@
+"""A client's bytes to samples on the session's timeline: decoder, resampler and clock."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamd.audio.clock import Clock
+from streamd.audio.decode import Decoder
+from streamd.audio.resample import Resampler
+from streamd.types import RATE_HZ, AudioFormat, Samples
+
+
+class AudioIn:
+    """The input side of one session.
+
+    Args:
+        fmt: What the client sends.
+    """
+
+    def __init__(self, fmt: AudioFormat) -> None:
+        self.fmt = fmt
+        self.clock = Clock(fmt.rate)
+        """Dates timeline positions; the session may let it forget."""
+        self._decoder = Decoder(fmt)
+        self._resampler = Resampler(fmt.rate)
+        # What most clients send needs no detour through floats: they would change nothing.
+        self._as_is = fmt.codec == "pcm_s16le" and fmt.rate == RATE_HZ and fmt.channels == 1
+        self._frame_bytes = fmt.frame_bytes
+        self._frames = 0
+        self._position = 0
+        self._gap_ms = 0
+
+    @property
+    def frames(self) -> int:
+        """Whole sample frames received at the input rate, gaps not counted."""
+        return self._frames
+
+    @property
+    def position(self) -> int:
+        """Timeline samples given out so far."""
+        return self._position
+
+    @property
+    def now_ms(self) -> int:
+        """The session's clock: all audio received and all gaps, in ms."""
+        return self.clock.ms_of_frames(self._frames)
+
+    @property
+    def carried(self) -> int:
+        """Bytes of a sample frame that is not yet whole."""
+        return self._decoder.carried
+
+    @property
+    def non_finite(self) -> bool:
+        """Whether a float that is not finite ever came."""
+        return self._decoder.non_finite
+
+    @property
+    def looks_like_wav(self) -> bool | None:
+        """Whether the stream began with a WAV header; None before its first 12 bytes."""
+        return self._decoder.looks_like_wav
+
+    def push(self, data: bytes) -> Samples:
+        """Take audio bytes, any number.
+
+        Returns:
+            Samples to append to the timeline, int16 at 16 kHz; often none, as the resampler
+            works in bursts.
+        """
+        whole = self._decoder.whole_frames(data)
+        self._frames += len(whole) // self._frame_bytes
+        if self._as_is:
+            return self._give(np.frombuffer(whole, "<i2"))
+        return self._give(self._resampler.push(self._decoder.mix(whole)))
+
+    def tail(self) -> Samples:
+        """What the resampler still holds, up to `mark()`; the live state stays as it is."""
+        return self._resampler.tail()
+
+    def gap(self, ms: int) -> Samples:
+        """End the stretch, and let the clock move on.
+
+        A byte carried is dropped. What comes next begins a stretch of its own at `position`.
+
+        Args:
+            ms: Length of the audio lost.
+
+        Returns:
+            The last samples of the stretch, to append to the timeline first.
+        """
+        self._decoder.drop_carry()
+        last = self._give(self._resampler.drain())
+        self._gap_ms += ms
+        self.clock.begin_stretch(self._position, self._frames, self._gap_ms)
+        return last
+
+    def mark(self) -> int:
+        """Timeline position of all frames received, `position` plus the length of `tail()`."""
+        return self.clock.position_of(self._frames)
+
+    def bytes_for(self, samples: int) -> int:
+        """How many bytes may be taken at once so that `mark()` gains no more than the room.
+
+        Args:
+            samples: Room on the timeline from `position` on. What the resampler holds back is
+                to fit in too, up to 2010 samples at 8 kHz: with less room, this may be 0.
+
+        Returns:
+            Bytes; after a push of so many, `push` and `tail` together gave at most `samples`.
+        """
+        frames = self.clock.frames_within(self._position + samples) - self._frames
+        return max(0, frames * self._frame_bytes - self.carried)
+
+    def _give(self, samples: Samples) -> Samples:
+        self._position += len(samples)
+        return samples

@@ -1,0 +1,150 @@
+"""Configuration to parts: the passes, the modules and the engine that a streamd runs with."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+
+from streamd.config import Config
+from streamd.engine.backends.base import Backend
+from streamd.engine.engine import Engine
+from streamd.engine.passes.base import Pass
+from streamd.engine.passes.ge2e import Ge2eVoice
+from streamd.engine.passes.openwakeword import OpenWakeWord
+from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.errors import ConfigError
+from streamd.models import catalogue
+from streamd.models.catalogue import Model
+from streamd.models.library import Library
+from streamd.modules.base import ModelCard
+from streamd.modules.registry import Registry
+from streamd.modules.speaker import Band, SpeakerModule, SpeakerSettings
+from streamd.modules.vad import VadModule, VadSettings
+from streamd.modules.wake import WakeModule, WakeSettings, WordModel
+from streamd.observability.metrics import Metrics
+
+VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
+BACKENDS = {"onnxruntime": "OnnxRuntime"}
+"""Backends by the name of their file, and the class in it."""
+SPEAKER_MODEL = "ge2e-resemblyzer-0.1.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a daemon and an offline run have in common."""
+
+    registry: Registry
+    engine: Engine
+    metrics: Metrics
+
+
+def wanted_models(config: Config) -> list[str]:
+    """Ids of the models that a configuration needs."""
+    words = [catalogue.word_model(word).id for word in config.wake.load]
+    return [VAD_MODELS[config.vad.engine], *words, SPEAKER_MODEL]
+
+
+def load_backend(name: str) -> Backend:
+    """A backend by its name; its framework is imported here, and only now.
+
+    Raises:
+        ConfigError: there is no such backend, or its framework is not installed.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"engine.backend {name!r}: there are {', '.join(BACKENDS)}")
+    try:
+        module = importlib.import_module(f"streamd.engine.backends.{name}")
+    except ImportError as error:
+        raise ConfigError(f"engine.backend {name!r} cannot be loaded: {error}") from error
+    backend: Backend = getattr(module, BACKENDS[name])()
+    return backend
+
+
+def make_parts(config: Config, library: Library) -> Parts:
+    """Load the models and wire everything.
+
+    Raises:
+        ModelMissing: a model that the configuration names is not there.
+        ConfigError: the configuration contradicts itself.
+    """
+    backend = load_backend(config.engine.backend)
+    vad: SileroVad | WebrtcVad
+    vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
+    wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.load else None
+    voice = Ge2eVoice(backend, library)
+    vad.max_batch = config.engine.live_batch
+    voice.max_batch = config.engine.voice_batch
+    passes: list[Pass] = [vad, voice]
+    if wake is not None:
+        wake.max_batch = config.engine.live_batch
+        passes.append(wake)
+    metrics = Metrics()
+    threads = config.engine.threads or os.cpu_count() or 1
+    engine = Engine(passes, config.limits.max_streams, threads, metrics)
+    return Parts(make_registry(config, vad), engine, metrics)
+
+
+def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
+    """The modules, with the configuration's defaults."""
+    v = config.vad
+    vad_module = VadModule(
+        VadSettings(
+            engine=v.engine,
+            frame=vad.item_samples - vad.context_samples,
+            context=vad.context_samples,
+            on=v.on,
+            off=v.off,
+            min_speech_ms=v.min_speech_ms,
+            hangover_ms=v.hangover_ms,
+            pre_roll_ms=v.pre_roll_ms,
+            max_utterance_ms=v.max_utterance_ms,
+            gate=v.gate,
+            gate_dbfs=v.gate_dbfs,
+            gate_hold_ms=v.gate_hold_ms,
+            copies_state=vad.copies_state,
+        ),
+        _card(catalogue.model(VAD_MODELS[v.engine])),
+    )
+    w = config.wake
+    wake_module = None
+    if w.load:
+        wake_module = WakeModule(
+            WakeSettings(
+                w.words, w.threshold, w.patience, w.refractory_ms, w.thresholds, w.patiences
+            ),
+            {
+                word: WordModel(_card(catalogue.word_model(word)), catalogue.word(word).phrase_ms)
+                for word in w.load
+            },
+        )
+    s = config.speaker
+    bands = {
+        "wide": Band(s.thresholds.wide.accept, s.thresholds.wide.reject),
+        "narrow": Band(s.thresholds.narrow.accept, s.thresholds.narrow.reject),
+    }
+    speaker = SpeakerModule(
+        SpeakerSettings(
+            hop_ms=s.hop_ms,
+            window_ms=s.window_ms,
+            min_speech_ms=s.min_speech_ms,
+            label_min_ms=s.label_min_ms,
+            assign=s.assign,
+            new=s.new,
+            max_labels=s.max_labels,
+            change=s.change,
+            bands=bands,
+        ),
+        _card(catalogue.model(SPEAKER_MODEL)),
+    )
+    return Registry(vad_module, wake_module, [speaker], config.session.modules)
+
+
+def _card(model: Model) -> ModelCard:
+    return ModelCard(
+        model=model.id,
+        license=model.licence,
+        source=model.source,
+        training_data=model.training_data,
+    )

@@ -1,0 +1,40 @@
+"""The configuration: a TOML file, overridden by the environment, refused where it is wrong."""
+
+from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
+from streamd.config.paths import data_dir, key_path, store_path
+from streamd.config.sections import (
+    AcceptReject,
+    ChannelThresholds,
+    Config,
+    EngineConfig,
+    LimitsConfig,
+    LogConfig,
+    ServerConfig,
+    SessionConfig,
+    SpeakerConfig,
+    StoreConfig,
+    VadConfig,
+    WakeConfig,
+)
+
+__all__ = [
+    "SYSTEM_FILE",
+    "AcceptReject",
+    "ChannelThresholds",
+    "Config",
+    "EngineConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "ServerConfig",
+    "SessionConfig",
+    "Setting",
+    "SpeakerConfig",
+    "StoreConfig",
+    "VadConfig",
+    "WakeConfig",
+    "data_dir",
+    "describe",
+    "key_path",
+    "load",
+    "store_path",
+]

@@ -1,0 +1,162 @@
+"""From a TOML file and the environment to a `Config`, or to an error that shows the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamd.config import toml
+from streamd.config.checks import contradictions
+from streamd.config.schema import RefusedError, convert, is_table, kind_of
+from streamd.config.sections import Config, Sections
+from streamd.config.toml import KeyPath
+from streamd.errors import ConfigError
+
+SYSTEM_FILE = Path("/etc/streamd/streamd.toml")
+_PREFIX = "STREAMD_"
+
+
+class Setting(NamedTuple):
+    """One key as `streamd config check` prints it."""
+
+    key: str
+    value: Any
+    default: Any
+    source: str
+    """`default`, `FILE:LINE` or the name of an environment variable."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration.
+
+    The file is `path`, else `$STREAMD_CONFIG`, else `/etc/streamd/streamd.toml` where it
+    exists, else none. `STREAMD_SECTION__KEY` overrides a key of it: more `__` reach into
+    tables, names are lowered, and a value that is not TOML is taken as a string.
+
+    Raises:
+        ConfigError: one line for each fault: file and line or environment variable, key,
+            and what was expected.
+    """
+    file = _find(path, environ)
+    loading = _Loading()
+    if file is not None:
+        loading.read_file(file)
+    loading.read_environ(environ)
+    return loading.finish("built-in defaults" if file is None else str(file))
+
+
+def describe(config: Config) -> list[Setting]:
+    """Every key in the order of the sections, with its default and where it was set."""
+    defaults = dict(leaves(Sections()))
+    return [Setting(key, value, defaults[key], config.where(key)) for key, value in leaves(config)]
+
+
+def leaves(config: Sections) -> Iterator[tuple[str, Any]]:
+    """Every key in the order of the sections, as pairs of (`section.key`, value)."""
+    for section in Sections.__struct_fields__:
+        yield from _leaves(getattr(config, section), section)
+
+
+def _leaves(struct: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, msgspec.Struct):
+            yield from _leaves(value, f"{prefix}.{name}")
+        else:
+            yield f"{prefix}.{name}", value
+
+
+def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is not None:
+        return path
+    if named := environ.get("STREAMD_CONFIG"):
+        if not Path(named).is_file():
+            raise ConfigError(f"STREAMD_CONFIG: no such file: {named}")
+        return Path(named)
+    return SYSTEM_FILE if SYSTEM_FILE.is_file() else None
+
+
+class _Loading:
+    """Collects settings, later ones over earlier ones, and every fault on the way."""
+
+    def __init__(self) -> None:
+        self._tree: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+        self._faults: dict[str, None] = {}
+        """Ordered, and one for a section that is unknown, not one for each of its keys."""
+
+    def read_file(self, file: Path) -> None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file}: not UTF-8, as TOML must be: byte {error.start}") from error
+        document = toml.parse(text, str(file))
+        where = partial(_place, str(file), toml.lines(text))
+        for path, value in _flatten(document):
+            self._set(path, (value,), where)
+
+    def read_environ(self, environ: Mapping[str, str]) -> None:
+        for name in sorted(environ):
+            if not name.startswith(_PREFIX) or "__" not in name:
+                continue
+            text = environ[name]
+            path = tuple(name.removeprefix(_PREFIX).lower().split("__"))
+            for key, value in _flatten(toml.value(text), path):
+                self._set(key, (value, text) if key == path else (value,), partial(_same, name))
+
+    def finish(self, source: str) -> Config:
+        self._raise_faults()
+        config = msgspec.convert(self._tree, Config)
+        config = msgspec.structs.replace(config, source=source, origins=self._origins)
+        for keys, problem in contradictions(config):
+            culprit = next((key for key in keys if config.is_set(key)), keys[0])
+            self._faults[f"{config.where(culprit)}: {keys[0]}: {problem}"] = None
+        self._raise_faults()
+        return config
+
+    def _set(
+        self, path: KeyPath, candidates: Sequence[Any], where: Callable[[KeyPath], str]
+    ) -> None:
+        """Set a key to the first candidate that it takes, or note why it takes none."""
+        try:
+            kind = kind_of(path)
+            if is_table(kind) and candidates[0] == {}:
+                return
+            value = convert(candidates, kind, path)
+        except RefusedError as refused:
+            fault = f"{where(refused.path)}: {'.'.join(refused.path)}: {refused}"
+            self._faults[fault] = None
+            return
+        node = self._tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = value
+        self._origins[".".join(path)] = where(path)
+
+    def _raise_faults(self) -> None:
+        if self._faults:
+            raise ConfigError("\n".join(self._faults))
+
+
+def _flatten(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value below a table with its path; an empty table is a value."""
+    if isinstance(value, dict) and (value or not path):
+        for key, child in value.items():
+            yield from _flatten(child, (*path, key))
+    else:
+        yield path, value
+
+
+def _place(file: str, lines: Mapping[KeyPath, int], path: KeyPath) -> str:
+    known = (lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines)
+    return f"{file}:{next(known, 1)}"
+
+
+def _same(name: str, _: KeyPath) -> str:
+    return name

@@ -1,0 +1,219 @@
+"""Every key of the configuration: its type, range, default and unit. Nothing else.
+
+`config/streamd.toml` says the same to the operator; `tests/config` holds the two in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Cosine = Annotated[float, Meta(ge=-1, le=1)]
+Count = Annotated[int, Meta(ge=1, le=1024)]
+Patience = Annotated[int, Meta(ge=1, le=50)]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Origin = Annotated[
+    str,
+    Meta(pattern=r"^https?://[^/\s]+$", description='an origin, as "https://example.org:8443"'),
+]
+Module = Literal["vad", "wake", "speaker"]
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """Where the daemon listens and how it leaves."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
+    """Address to bind; anything but loopback needs keys."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8765
+    """TCP port; 0 takes a free one."""
+    origins: tuple[Origin, ...] = ()
+    """Browser origins allowed besides the page's own."""
+    drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """Seconds that open streams get to end after SIGTERM."""
+    receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
+    """SO_RCVBUF of the listener."""
+
+
+class LimitsConfig(Struct, frozen=True, kw_only=True):
+    """Bounds of one stream and of all of them."""
+
+    max_streams: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    """Streams at once; the next is refused with 503."""
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
+    """Bytes of one WebSocket message; longer closes 1009."""
+    max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
+    """Age at which a window is skipped and named by `gap`."""
+    idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """Seconds without any message before close 4010."""
+    max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+    """Seconds of audio in one stream before close 4011."""
+    max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
+    """Events kept for a client that does not read, before close 4008."""
+
+
+class SessionConfig(Struct, frozen=True, kw_only=True):
+    """What a stream is when its client says nothing."""
+
+    modules: tuple[Module, ...] = ("vad", "wake", "speaker")
+    """Modules of a client that names none."""
+    ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
+    """Seconds of audio kept per stream (32 KB each)."""
+
+
+class VadConfig(Struct, frozen=True, kw_only=True):
+    """Speech edges."""
+
+    engine: Literal["silero", "webrtc"] = "silero"
+    """`webrtc` is for boards that cannot carry silero."""
+    on: Probability = 0.5
+    """Speech probability that opens a segment."""
+    off: Probability = 0.35
+    """Speech probability below which the hangover runs; not above `on`."""
+    min_speech_ms: Annotated[int, Meta(ge=0, le=10_000)] = 64
+    """Speech needed before `speech_start`, milliseconds."""
+    hangover_ms: Annotated[int, Meta(ge=0, le=10_000)] = 384
+    """Silence that ends a segment, milliseconds."""
+    pre_roll_ms: Annotated[int, Meta(ge=0, le=2000)] = 200
+    """Audio counted to the segment before its onset, milliseconds."""
+    max_utterance_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 30_000
+    """Length at which an utterance is cut, milliseconds."""
+    gate: bool = True
+    """Skip the model while the level is low."""
+    gate_dbfs: Annotated[float, Meta(ge=-120, le=0)] = -60.0
+    """Level below which the model may be skipped, dBFS."""
+    gate_hold_ms: Annotated[int, Meta(ge=0, le=60_000)] = 480
+    """Time below that level before skipping begins, milliseconds."""
+
+
+class WakeConfig(Struct, frozen=True, kw_only=True):
+    """Wake words."""
+
+    load: tuple[Word, ...] = (
+        "alexa",
+        "hey_jarvis",
+        "hey_mycroft",
+        "hey_marvin",
+        "weather",
+        "timer",
+    )
+    """Words that clients may ask for."""
+    words: tuple[Word, ...] = ("alexa",)
+    """Words of a client that names none; each in `load`."""
+    threshold: Probability = 0.5
+    """Score at which a word is heard."""
+    patience: Patience = 1
+    """Steps of 80 ms in a row at the threshold or above."""
+    refractory_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2000
+    """Stream time during which the same word is not reported again, milliseconds."""
+    thresholds: Mapping[str, Probability] = field(default_factory=dict)
+    """Threshold by word, where it differs from `threshold`."""
+    patiences: Mapping[str, Patience] = field(default_factory=dict)
+    """Patience by word, where it differs from `patience`."""
+
+
+class AcceptReject(Struct, frozen=True, kw_only=True):
+    """Cosine bounds of a decision about an enrolled voice; `unsure` lies between them."""
+
+    accept: Cosine = 0.75
+    """At or above: the voice is the enrolled one."""
+    reject: Cosine = 0.65
+    """Below: it is not; not above `accept`."""
+
+
+class ChannelThresholds(Struct, frozen=True, kw_only=True):
+    """Bounds by kind of channel, since telephone audio scores apart."""
+
+    wide: AcceptReject = AcceptReject()
+    """Above 8 kHz and not companded."""
+    narrow: AcceptReject = AcceptReject()
+    """8 kHz, µ-law or A-law."""
+
+
+class SpeakerConfig(Struct, frozen=True, kw_only=True):
+    """Who speaks. Every score is a cosine between voice embeddings."""
+
+    hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
+    """Milliseconds between windows."""
+    window_ms: Annotated[int, Meta(ge=400, le=5000)] = 1600
+    """Milliseconds of one window; the model was trained on 1600."""
+    min_speech_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
+    """Speech below which the decision is `too_short`, milliseconds."""
+    label_min_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1600
+    """Speech needed to found a new session label, milliseconds."""
+    assign: Cosine = 0.75
+    """At or above: the voice gets an existing session label."""
+    new: Cosine = 0.65
+    """Below, to all labels: the voice founds a new one; not above `assign`."""
+    max_labels: Annotated[int, Meta(ge=1, le=1000)] = 32
+    """Session labels per stream."""
+    change: Cosine = 0.55
+    """A window below this to the current voice speaks for a change."""
+    thresholds: ChannelThresholds = ChannelThresholds()
+
+
+class EngineConfig(Struct, frozen=True, kw_only=True):
+    """How model passes are run."""
+
+    backend: Annotated[str, Meta(min_length=1, max_length=64)] = "onnxruntime"
+    """Name of a file in `streamd/engine/backends`."""
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """Compute threads; 0 takes one per core."""
+    live_batch: Count = 32
+    """Items in a batch of VAD or wake."""
+    voice_batch: Count = 8
+    """Items in a batch of speaker windows."""
+    max_wait_ms: Annotated[int, Meta(ge=0, le=1000)] = 5
+    """Milliseconds that an item waits for batch mates while the workers are busy."""
+
+
+class StoreConfig(Struct, frozen=True, kw_only=True):
+    """Where enrolled voices are kept."""
+
+    path: str = ""
+    """SQLite file; empty is `streamd.db` in the data directory."""
+    poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    """Seconds between looks for changes by other processes."""
+
+
+class LogConfig(Struct, frozen=True, kw_only=True):
+    """What is logged, to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is written."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is `console` on a terminal, else `json`."""
+
+
+class Sections(Struct, frozen=True, kw_only=True):
+    """One field per table of the file."""
+
+    server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    session: SessionConfig = SessionConfig()
+    vad: VadConfig = VadConfig()
+    wake: WakeConfig = field(default_factory=WakeConfig)
+    speaker: SpeakerConfig = SpeakerConfig()
+    engine: EngineConfig = EngineConfig()
+    store: StoreConfig = StoreConfig()
+    log: LogConfig = LogConfig()
+
+
+class Config(Sections, frozen=True, kw_only=True):
+    """The configuration in force. Made by `load`; `Config()` is the built-in defaults."""
+
+    source: str = "built-in defaults"
+    """Path of the file that was read."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each key that was set comes from: `server.port` → `/etc/…/streamd.toml:4`."""
+
+    def where(self, key: str) -> str:
+        """Where `section.key` (or, for a table, what is in it) was set, else `default`."""
+        found = {o: None for k, o in self.origins.items() if f"{k}.".startswith(f"{key}.")}
+        return ", ".join(found) or "default"
+
+    def is_set(self, key: str) -> bool:
+        """Whether the file or the environment sets `section.key`."""
+        return self.where(key) != "default"

@@ -1,0 +1,421 @@
+"""One client: the pump between a socket, its session and the engine. Start reading here.
+
+Three tasks in one group: the *reader* feeds messages to the session and stops reading while
+the session has no room, so that TCP slows the sender; the *writer* sends what is in the
+outbox; the *timer* watches for silence. The engine's answers come back by callback. Leaving
+the group ends all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from streamd.engine.engine import Engine, Lease
+from streamd.errors import Idle, Internal, MaxDuration, SlowConsumer, WireError
+from streamd.events import Ack, Draining, Error, Event, Gap, Pong, Ready, encode
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import Registry
+from streamd.observability.metrics import Metrics
+from streamd.outbox import Outbox
+from streamd.protocol import messages
+from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol
+from streamd.session.session import Session
+from streamd.types import AudioFormat, Job, Samples
+
+log = structlog.get_logger("streamd.connection")
+
+ACK_MS = 200
+"""Audio between two acks; the protocol promises 500 at the most."""
+CLOSE_S = 5.0
+"""How long the last events may take to a client that does not read."""
+
+
+class Socket(Protocol):
+    """A WebSocket, as the transport gives it."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages until the peer closes or drops."""
+
+    async def send(self, text: str) -> None:
+        """Send, waiting while the peer's buffers are full."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may use."""
+
+    max_message_bytes: int
+    max_lag_ms: int
+    idle_s: int
+    max_session_s: int
+    max_events_queued: int
+
+    def described(self) -> dict[str, int]:
+        """The `limits` of `ready`."""
+        return {
+            "max_message_bytes": self.max_message_bytes,
+            "max_lag_ms": self.max_lag_ms,
+            "idle_s": self.idle_s,
+            "max_session_s": self.max_session_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all connections share."""
+
+    engine: Engine
+    registry: Registry
+    gallery: Callable[[], Gallery]
+    metrics: Metrics
+    limits: Limits
+    ring_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    code: int
+    reason: str
+
+
+_DROPPED = _Close(1006, "dropped")
+
+
+class Connection:
+    """Runs one socket from the first message to the close."""
+
+    def __init__(self, socket: Socket, services: Services) -> None:
+        self.id = f"s_{secrets.token_hex(8)}"
+        self._socket = socket
+        self._services = services
+        self._protocol = ServerProtocol()
+        self._outbox = Outbox(services.limits.max_events_queued)
+        self._lease: Lease = services.engine.open()
+        self._lease.sink = self
+        self._session: Session | None = None
+        self._close: _Close | None = None
+        """Set once, when it is decided how this ends."""
+        self._over = asyncio.Event()
+        self._drain = asyncio.Event()
+        self._drain_s = 0.0
+        self._to_write = asyncio.Event()
+        self._advanced = asyncio.Event()
+        """The session has moved on: there may be room, or it may have ended."""
+        self._is_pump_due = False
+        self._acked = 0
+        self._heard_at = time.monotonic()
+
+    async def run(self) -> int:
+        """Serve until the end.
+
+        Returns:
+            The close code.
+        """
+        self._services.metrics.sessions_open.inc()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reader = tasks.create_task(self._read())
+                writer = tasks.create_task(self._write())
+                timer = tasks.create_task(self._watch())
+                await self._served(reader)
+                reader.cancel()
+                timer.cancel()
+                self._to_write.set()
+                _, late = await asyncio.wait({writer}, timeout=CLOSE_S)
+                for task in late:
+                    task.cancel()
+        finally:
+            self._services.engine.close(self._lease)
+        close = self._close or _DROPPED
+        if close is not _DROPPED:
+            await self._socket.close(close.code, close.reason)
+        self._services.metrics.sessions_open.dec()
+        self._services.metrics.sessions.labels(str(close.code)).inc()
+        log.info("session closed", session=self.id, code=close.code, reason=close.reason)
+        return close.code
+
+    def drain(self, deadline_s: float) -> None:
+        """The daemon stops: report what was received and close 1012."""
+        self._drain_s = deadline_s
+        self._drain.set()
+
+    # The engine's side. An error here is this session's alone.
+
+    def cut(self, job: Job) -> Samples:
+        """The samples of a job."""
+        assert self._session is not None
+        return self._session.cut(job)
+
+    def complete(self, job: Job, output: Any) -> None:
+        """An answer."""
+        assert self._session is not None
+        try:
+            self._session.complete(job, output)
+        except Exception as error:
+            self.fail(job, error)
+        if not self._is_pump_due:
+            self._is_pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """A job that cannot be run ends the session."""
+        log.error("job failed", session=self.id, model_pass=job.pass_name, exc_info=error)
+        self._abort(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
+
+    # The tasks.
+
+    async def _served(self, reader: asyncio.Task[None]) -> None:
+        """Wait until it is decided how this ends."""
+        over = asyncio.ensure_future(self._over.wait())
+        drain = asyncio.ensure_future(self._drain.wait())
+        await asyncio.wait({over, drain}, return_when=asyncio.FIRST_COMPLETED)
+        drain.cancel()
+        if self._close is None:
+            self._send(Draining(deadline_ms=int(self._drain_s * 1000)))
+            if self._protocol.phase is not Phase.ENDING:
+                reader.cancel()
+                await asyncio.wait({reader})
+                await self._finals()
+                self._end(_Close(1012, "restarting"))
+        await over
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                self._heard_at = time.monotonic()
+                self._count(message)
+                for item in self._items(message):
+                    await self._handle(item)
+                if self._protocol.phase is Phase.ENDING:
+                    self._end(_Close(1000, "done"))
+                    return
+        except WireError as error:
+            self._abort(error)
+        else:
+            # The socket dropped without an `end`: nobody is left to tell.
+            self._end(_DROPPED)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._outbox:
+                    await self._socket.send(encode(self._outbox.take()))
+                if self._over.is_set():
+                    return
+                self._to_write.clear()
+                await self._to_write.wait()
+        except ConnectionError:
+            self._end(_DROPPED)
+
+    async def _watch(self) -> None:
+        idle_s = self._services.limits.idle_s
+        while (wait_s := self._heard_at + idle_s - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
+        self._abort(Idle(f"nothing came for {idle_s} s"))
+
+    # Messages.
+
+    def _items(self, message: str | bytes) -> list[Item]:
+        if isinstance(message, str):
+            return self._protocol.receive_text(message)
+        return self._protocol.receive_binary(message)
+
+    async def _handle(self, item: Item) -> None:
+        match item:
+            case Fault(error=error):
+                if error.fatal:
+                    raise error
+                self._report(error)
+            case messages.Hello():
+                self._open(item)
+            case messages.Audio(data=data):
+                await self._feed(data)
+            case messages.Ping(t=t):
+                self._send(Pong(t=t, server_ms=_now_ms()))
+            case messages.End():
+                await self._finals()
+                if self._session is not None:
+                    self._session.bye()
+                    self._pump()
+            case _:
+                await self._control(item)
+
+    def _open(self, hello: messages.Hello) -> None:
+        services = self._services
+        modules, warnings = services.registry.resolve(hello.modules)
+        session = Session(
+            services.registry,
+            modules,
+            hello.audio,
+            self._lease.slots,
+            services.gallery,
+            services.ring_s,
+        )
+        self._session = session
+        self._send(
+            Ready(
+                session=self.id,
+                epoch_ms=_now_ms(),
+                audio=_described(hello.audio),
+                modules=services.registry.describe(modules),
+                limits=services.limits.described(),
+            )
+        )
+        for code, text in warnings:
+            session.warn(code, text)
+        self._pump()
+        log.info(
+            "session opened",
+            session=self.id,
+            client=hello.client,
+            device=hello.device,
+            codec=hello.audio.codec,
+            rate_hz=hello.audio.rate,
+            channels=hello.audio.channels,
+        )
+
+    async def _feed(self, data: bytes) -> None:
+        session = self._session
+        assert session is not None
+        view = memoryview(data)
+        while view:
+            taken = session.receive_audio(view)
+            view = view[taken:]
+            self._pump()
+            self._ack()
+            if view:
+                await self._until_advanced()
+        fmt = session.audio.fmt
+        self._services.metrics.audio_seconds.inc(len(data) / fmt.frame_bytes / fmt.rate)
+        max_s = self._services.limits.max_session_s
+        if session.audio.now_ms > max_s * 1000:
+            await self._finals()
+            raise MaxDuration(f"a session may last {max_s} s of audio")
+
+    async def _control(self, item: messages.Message) -> None:
+        session = self._session
+        assert session is not None
+        while not session.can_mark:
+            await self._until_advanced()
+        match item:
+            case messages.Gap(ms=ms):
+                session.receive_gap(ms)
+            case messages.Flush(id=flush_id):
+                session.receive_flush(flush_id)
+            case messages.Config(modules=modules):
+                session.receive_config(modules)
+        self._pump()
+
+    async def _finals(self) -> None:
+        """Nothing more is heard: returns when the last final event is in the outbox."""
+        session = self._session
+        if session is None:
+            return
+        self._ack(is_last=True)
+        session.receive_end()
+        self._pump()
+        while not session.ended and self._close is None:
+            await self._until_advanced()
+
+    # Inside.
+
+    def _pump(self) -> None:
+        """Carry the session's jobs to the engine and its events to the outbox."""
+        self._is_pump_due = False
+        session = self._session
+        if session is None or self._close is not None:
+            return
+        try:
+            self._services.engine.submit(self._lease, session.jobs())
+        except Exception as error:
+            log.exception("session failed", session=self.id)
+            self._abort(Internal(f"the session failed: {type(error).__name__}"))
+            return
+        for event in session.events():
+            self._send(event)
+        self._advanced.set()
+
+    async def _until_advanced(self) -> None:
+        self._advanced.clear()
+        await self._advanced.wait()
+
+    def _ack(self, *, is_last: bool = False) -> None:
+        assert self._session is not None
+        audio = self._session.audio
+        new = audio.frames - self._acked
+        if new >= audio.fmt.rate * ACK_MS // 1000 or (is_last and new):
+            self._acked = audio.frames
+            self._send(Ack(samples=audio.frames))
+
+    def _send(self, event: Event) -> None:
+        try:
+            self._outbox.put(event)
+        except WireError as error:
+            self._abort(error)
+            return
+        self._sent(event)
+
+    def _report(self, error: WireError) -> None:
+        """Tell the client, in its order among the other events."""
+        event = Error(
+            code=error.code,
+            message=error.message,
+            fatal=error.fatal,
+            retryable=error.retryable,
+            retry_after_ms=error.retry_after_ms,
+            ref=error.ref,
+        )
+        self._outbox.put(event, is_last=error.fatal)
+        self._sent(event)
+
+    def _sent(self, event: Event) -> None:
+        metrics = self._services.metrics
+        metrics.events.labels(event.__struct_config__.tag).inc()
+        if isinstance(event, Gap):
+            metrics.gaps.labels(event.cause).inc()
+        self._to_write.set()
+
+    def _count(self, message: str | bytes) -> None:
+        metrics = self._services.metrics
+        metrics.messages.labels("text" if isinstance(message, str) else "binary").inc()
+        metrics.received_bytes.inc(len(message))
+
+    def _abort(self, error: WireError) -> None:
+        """End with a fault, from wherever it was noticed."""
+        if self._close is None:
+            if isinstance(error, SlowConsumer):
+                self._services.metrics.slow_consumers.inc()
+            self._report(error)
+            self._end(_Close(error.close_code, error.code))
+
+    def _end(self, close: _Close) -> None:
+        """Decide how this ends; the first to say so is right."""
+        if self._close is None:
+            self._close = close
+            self._over.set()
+            self._advanced.set()
+
+
+def _described(audio: AudioFormat) -> dict[str, Any]:
+    """The effective `audio` of `ready`."""
+    use = audio.use if audio.use is not None else tuple(range(audio.channels))
+    return {
+        "codec": audio.codec,
+        "rate": audio.rate,
+        "channels": audio.channels,
+        "use": list(use),
+    }
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

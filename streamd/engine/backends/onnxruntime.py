@@ -1,0 +1,47 @@
+"""onnxruntime on the CPU: the default backend, and the only file that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime as ort
+
+from streamd.engine.backends.base import Graph
+from streamd.errors import ModelMissing
+
+
+class OnnxRuntime:
+    """Runs graphs on the calling thread alone.
+
+    The engine has one thread per core; a pool inside each session would only fight with it.
+    """
+
+    name = "onnxruntime"
+
+    def load(self, path: Path) -> Graph:
+        """Load a graph file.
+
+        Raises:
+            ModelMissing: the file is not there or cannot be loaded.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no public base
+            raise ModelMissing(
+                f"cannot load the model {path} ({error}). "
+                "Run `streamd models verify`, then `streamd models pull`."
+            ) from error
+
+        def run(inputs: Mapping[str, npt.NDArray[Any]]) -> Sequence[npt.NDArray[Any]]:
+            outputs: Sequence[npt.NDArray[Any]] = session.run(None, dict(inputs))
+            return outputs
+
+        return run

@@ -1,0 +1,79 @@
+"""Which jobs run together, and which wait. Pure policy: time is what the caller says it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from streamd.types import Lane
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """Items of one pass that wait."""
+
+    waiting: int
+    oldest_s: float
+
+
+class Batcher(Generic[ItemT]):
+    """Queues by pass and lane.
+
+    Work-conserving: whenever a worker is idle it gets the best batch there is; batches grow
+    by themselves as the workers become busy. Among passes the better lane goes first, then
+    the older item; within a batch likewise, so that a final overtakes interims.
+
+    The queues need no bound of their own: a session has one job a stepper and a handful of
+    windows out at a time, and the number of sessions is bounded.
+    """
+
+    def __init__(self, max_batch: Mapping[str, int]) -> None:
+        self._max_batch = max_batch
+        self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT]]]] = {
+            name: {lane: deque() for lane in Lane} for name in max_batch
+        }
+
+    def add(self, pass_name: str, lane: Lane, item: ItemT, now: float) -> None:
+        """Queue an item."""
+        self._queues[pass_name][lane].append((now, item))
+
+    def take(
+        self, passes: Iterable[str], keep: Callable[[ItemT], bool]
+    ) -> tuple[str, list[tuple[float, ItemT]]] | None:
+        """The next batch for a worker that serves `passes`.
+
+        Items that `keep` refuses (their session is gone) are dropped here, not run.
+
+        Returns:
+            The pass, and its items with the time they were queued; None if nothing waits.
+        """
+        while True:
+            heads = [
+                (lane, queue[0][0], name)
+                for name in passes
+                for lane, queue in self._queues[name].items()
+                if queue
+            ]
+            if not heads:
+                return None
+            name = min(heads)[2]
+            batch: list[tuple[float, ItemT]] = []
+            for queue in self._queues[name].values():
+                while queue and len(batch) < self._max_batch[name]:
+                    entry = queue.popleft()
+                    if keep(entry[1]):
+                        batch.append(entry)
+            if batch:
+                return name, batch
+
+    def statistics(self, now: float) -> dict[tuple[str, Lane], QueueStatistics]:
+        """What waits, by pass and lane."""
+        return {
+            (name, lane): QueueStatistics(len(queue), now - queue[0][0] if queue else 0.0)
+            for name, lanes in self._queues.items()
+            for lane, queue in lanes.items()
+        }

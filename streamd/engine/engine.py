@@ -1,0 +1,214 @@
+"""Jobs of all sessions, batched across connections, on a pool of compute threads.
+
+The engine lives on the event loop: queues, batches and slots are touched there alone. Only
+a formed batch crosses to a thread and back. Voice activity and wake words have threads of
+their own, so that no speaker window ever makes them wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamd.engine.batcher import Batcher
+from streamd.engine.passes.base import Pass
+from streamd.engine.slots import SlotStates
+from streamd.engine.worker import Batch, Worker, run
+from streamd.observability.metrics import Metrics
+from streamd.types import Job, Samples, Slots
+
+LIVE_PASSES = ("vad", "wake")
+SLOTS_PER_STREAM = 2
+STUCK_S = 30.0
+
+
+class Sink(Protocol):
+    """Where the answers of a stream's jobs go. Called on the event loop."""
+
+    def cut(self, job: Job) -> Samples:
+        """The samples of a job, now that it is put into a batch."""
+
+    def complete(self, job: Job, output: Any) -> None:
+        """The job's output."""
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """The job could not be run, not even alone."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A stream's slots. They go back when its last job has."""
+
+    slots: Mapping[str, Slots]
+    sink: Sink | None = None
+    in_flight: int = 0
+    closed: bool = False
+
+
+class Engine:
+    """The pool.
+
+    Args:
+        passes: the model passes to serve.
+        max_streams: leases at a time.
+        threads: compute threads in all; at least one for the live lane and one for the rest.
+        metrics: where to count.
+    """
+
+    def __init__(
+        self, passes: Sequence[Pass], max_streams: int, threads: int, metrics: Metrics
+    ) -> None:
+        self._passes = {p.name: p for p in passes}
+        self._states = {
+            p.name: SlotStates(p.state, max_streams * SLOTS_PER_STREAM) for p in passes if p.state
+        }
+        self._batcher: Batcher[tuple[Job, Lease]] = Batcher({p.name: p.max_batch for p in passes})
+        self._metrics = metrics
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._scheduled = False
+        self.max_streams = max_streams
+        self.leases = 0
+        live = [name for name in self._passes if name in LIVE_PASSES]
+        rest = [name for name in self._passes if name not in LIVE_PASSES]
+        half = max(threads // 2, 1)
+        self._workers = [Worker(f"live-{i}", live, self._finished) for i in range(half)]
+        if rest:
+            self._workers += [Worker(f"batch-{i}", rest, self._finished) for i in range(half)]
+
+    def start(self) -> None:
+        """Start the threads; on the event loop that will use them."""
+        self._loop = asyncio.get_running_loop()
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """End the threads; False if one hangs."""
+        deadline = time.monotonic() + timeout_s
+        return all([w.stop(max(deadline - time.monotonic(), 0.0)) for w in self._workers])
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every worker has lately come back from work."""
+        return not any(worker.is_stuck(STUCK_S) for worker in self._workers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further stream can be taken."""
+        return self.leases >= self.max_streams
+
+    def open(self) -> Lease:
+        """Slots for one stream.
+
+        Raises:
+            Overloaded: there are none left.
+        """
+        slots: dict[str, Slots] = {}
+        for name, states in self._states.items():
+            slots[name] = Slots(states.acquire(), states.acquire())
+        self.leases += 1
+        return Lease(slots)
+
+    def close(self, lease: Lease) -> None:
+        """The stream is over: what still waits is dropped."""
+        if not lease.closed:
+            lease.closed = True
+            self._release_if_done(lease)
+
+    def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
+        """Queue jobs; their answers go to `lease.sink`."""
+        now = time.monotonic()
+        for job in jobs:
+            lease.in_flight += 1
+            self._batcher.add(job.pass_name, job.lane, (job, lease), now)
+        # One dispatch for all that this turn of the loop brings: that is what makes batches.
+        if jobs and not self._scheduled and self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
+
+    def run_waiting(self) -> bool:
+        """Run one batch here and now, without threads; False if none waits (offline use)."""
+        batch = self._next_batch(list(self._passes))
+        if batch is None:
+            return False
+        run(batch)
+        self._deliver(batch)
+        return True
+
+    def observe(self) -> None:
+        """Bring the queue gauges up to date."""
+        for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
+            self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        for worker in self._workers:
+            if worker.is_idle and (batch := self._next_batch(worker.passes)) is not None:
+                batch.context = (worker, batch.context)
+                worker.submit(batch)
+
+    def _next_batch(self, passes: Sequence[str]) -> Batch | None:
+        taken = self._batcher.take(passes, self._keep)
+        if taken is None:
+            return None
+        name, entries = taken
+        now = time.monotonic()
+        batch = Batch(self._passes[name], self._states.get(name), [], [], [])
+        for queued_at, (job, lease) in entries:
+            self._metrics.jobs.labels(name, job.lane.name.lower()).inc()
+            self._metrics.job_wait.labels(job.lane.name.lower()).observe(now - queued_at)
+            assert lease.sink is not None
+            try:
+                samples = lease.sink.cut(job)
+            except Exception as error:
+                lease.in_flight -= 1
+                lease.sink.fail(job, error)
+                continue
+            batch.jobs.append(job)
+            batch.samples.append(samples)
+            batch.context.append(lease)
+        return batch if batch.jobs else self._next_batch(passes)
+
+    def _keep(self, item: tuple[Job, Lease]) -> bool:
+        _, lease = item
+        if lease.closed:
+            lease.in_flight -= 1
+            self._release_if_done(lease)
+            return False
+        return True
+
+    def _finished(self, batch: Batch) -> None:
+        """On the worker's thread."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._returned, batch)
+        except RuntimeError:
+            return  # the loop is closed: the daemon is gone, and the answer with it
+
+    def _returned(self, batch: Batch) -> None:
+        worker, batch.context = batch.context
+        worker.is_idle = True
+        # The thread first: it works on while the answers are handed out.
+        self._dispatch()
+        self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> None:
+        self._metrics.batch_size.labels(batch.model.name).observe(len(batch.jobs))
+        self._metrics.pass_seconds.labels(batch.model.name).observe(batch.seconds)
+        for job, lease, output in zip(batch.jobs, batch.context, batch.outputs, strict=True):
+            lease.in_flight -= 1
+            if lease.closed:
+                self._release_if_done(lease)
+            elif isinstance(output, Exception):
+                lease.sink.fail(job, output)
+            else:
+                lease.sink.complete(job, output)
+
+    def _release_if_done(self, lease: Lease) -> None:
+        if lease.closed and lease.in_flight == 0:
+            self.leases -= 1
+            for name, slots in lease.slots.items():
+                for slot in slots:
+                    self._states[name].release(slot)

@@ -1,0 +1,141 @@
+"""The three passes without models: deterministic, stateful, made of the sound itself.
+
+They have the names, shapes and state discipline of the real ones, so that a session or an engine
+under test cannot tell them apart, and simple enough answers that a test can say beforehand what
+must come. A state that is lost, mixed up or stepped twice changes what they say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.passes.ge2e import Voice
+from streamd.engine.passes.openwakeword import WordScores
+from streamd.types import RATE_HZ, Samples
+
+THRESHOLD_DBFS = -40.0
+"""The fake VAD's probability is 0.5 where the smoothed level is this."""
+WAKE_TONE_HZ = 1000.0
+"""Two steps of this tone, louder than -20 dBFS, are the fake wake word; then it must stop."""
+
+_SILENCE_DBFS = -90.0
+
+
+class FakeVad:
+    """Speech where a frame is loud: a logistic of its smoothed RMS level.
+
+    The level is smoothed by one pole (`0.7 new + 0.3 old`), which is the state.
+    """
+
+    name = "vad"
+    item_samples = 576
+    context_samples = 64
+    max_batch = 64
+    copies_state = True
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, StateSpec] = {
+            "level": StateSpec(np.array(_SILENCE_DBFS, np.float32))
+        }
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[float], State]:
+        """Give `1 / (1 + exp(-(level + 40) / 3))` per item."""
+        new = [_dbfs(item[self.context_samples :]) for item in items]
+        level = 0.7 * np.array(new, np.float32) + 0.3 * state["level"]
+        outputs = [1.0 / (1.0 + math.exp(-(x - THRESHOLD_DBFS) / 3.0)) for x in level.tolist()]
+        return outputs, {"level": level.astype(np.float32)}
+
+
+class FakeWake:
+    """Any word is a 1 kHz tone of two steps or more and its end.
+
+    The state counts the steps of tone in a row. The step after the tone scores 0.9 for the
+    words asked for, if the tone held for two steps; any other scores 0.01. `timer` says its
+    second class.
+    """
+
+    name = "wake"
+    item_samples = 1760
+    context_samples = 480
+    max_batch = 32
+    copies_state = True
+
+    def __init__(self, words: Iterable[str] = ("alexa", "hey_jarvis", "timer")) -> None:
+        self.words = tuple(words)
+        self.state: Mapping[str, StateSpec] = {"tones": StateSpec(np.zeros((), np.int32))}
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[WordScores], State]:
+        """Give `{word: (score, class)}` per item, for the words that its option names."""
+        outputs: list[WordScores] = []
+        tones = state["tones"].copy()
+        for row, (item, words) in enumerate(zip(items, options, strict=True)):
+            heard = _is_wake_tone(item[self.context_samples :])
+            score = 0.9 if tones[row] >= 2 and not heard else 0.01
+            tones[row] = tones[row] + 1 if heard else 0
+            outputs.append({w: (score, "5_minute_timer" if w == "timer" else None) for w in words})
+        return outputs, {"tones": tones}
+
+
+class FakeVoice:
+    """A voice is its spectrum: two tones are two people, at any level and any length.
+
+    The embedding is the square root of the power in 256 bands of 31.25 Hz, of length 1; `states`
+    repeats it four times.
+    """
+
+    name = "voice"
+    min_samples = 6400
+    max_samples = 25600
+    max_batch = 8
+    copies_state = True
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, StateSpec] = {}
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Voice], State]:
+        """Give a `Voice` per item."""
+        return [_spectral_voice(item) for item in items], {}
+
+
+def wake_tone(steps: int = 2) -> Samples:
+    """The fake wake word's sound: `steps` times 1280 samples of a loud 1 kHz tone."""
+    time = np.arange(steps * 1280) / RATE_HZ
+    return np.round(16000 * np.sin(2 * np.pi * WAKE_TONE_HZ * time)).astype(np.int16)
+
+
+def _dbfs(samples: Samples) -> float:
+    power = float(np.mean(np.square(samples, dtype=np.float64))) / 32768.0**2
+    return max(_SILENCE_DBFS, 10.0 * math.log10(power)) if power > 0 else _SILENCE_DBFS
+
+
+def _is_wake_tone(step: Samples) -> bool:
+    if _dbfs(step) < -20.0:
+        return False
+    power = _power(step)
+    tone = round(WAKE_TONE_HZ * len(step) / RATE_HZ)
+    return bool(power[tone - 1 : tone + 2].sum() > 0.8 * power.sum())
+
+
+def _spectral_voice(item: Samples) -> Voice:
+    power = _power(item)
+    edges = np.linspace(0, len(power), 257).astype(int)[:-1]
+    bands = np.sqrt(np.add.reduceat(power, edges))
+    norm = float(np.linalg.norm(bands))
+    embedding = (bands / norm if norm > 0 else np.full(256, 1 / 16)).astype(np.float32)
+    return Voice(embedding, np.tile(embedding, 4))
+
+
+def _power(samples: Samples) -> npt.NDArray[np.float64]:
+    return np.square(np.abs(np.fft.rfft(samples * np.hanning(len(samples)))))

@@ -1,0 +1,115 @@
+"""The pass `wake` by openWakeWord: word scores for a step of 80 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.engine.backends.base import Backend, Graph
+from streamd.engine.passes.base import State, StateSpec, stack
+from streamd.engine.passes.warm import warm_up
+from streamd.models import catalogue
+from streamd.models.library import Library
+from streamd.types import Samples
+
+WordScores: TypeAlias = dict[str, tuple[float, str | None]]
+"""Word to its score, 0 to 1, and the class that won where the word has classes."""
+
+
+class OpenWakeWord:
+    """Mel, incremental speech embedding and word heads of openWakeWord 0.4.0.
+
+    Items are 1760 samples: the 480 before the step (zeros at the start of a stream) and the 1280
+    of the step, the steps following each other on the stream's own grid of 80 ms. An item's
+    option is the tuple of words that it wants; its output has those words and no other.
+
+    The numbers are those of `openwakeword.Model.predict`, but that it reports 0 for the first
+    five steps of a stream; here they are as they come.
+
+    Args:
+        backend: runs the graphs.
+        library: where they lie.
+        words: the heads to load, as `alexa`; None loads every word that is pulled.
+    """
+
+    name = "wake"
+    item_samples = 1760
+    context_samples = 480
+    max_batch = 32
+    copies_state = True
+
+    def __init__(
+        self, backend: Backend, library: Library, words: Iterable[str] | None = None
+    ) -> None:
+        """Load the graphs.
+
+        Raises:
+            ModelMissing: a model is not pulled, or there is no such word.
+        """
+        wanted = library.words() if words is None else tuple(words)
+        self._words = {word: catalogue.word(word) for word in wanted}
+        self._embed = backend.load(library.path("wake_embed.onnx"))
+        self._heads: dict[str, Graph] = {
+            word: backend.load(library.path(f"wake_{word}.onnx")) for word in wanted
+        }
+        with np.load(library.path("wake_prime.npz")) as prime:
+            self.state: Mapping[str, StateSpec] = {
+                "fresh": StateSpec(np.ones((), np.float32)),
+                "cnn": StateSpec(prime["cnn"]),
+                "history": StateSpec(prime["history"]),
+            }
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that may be asked for."""
+        return tuple(self._heads)
+
+    def warm(self) -> None:
+        """Run it once, so that the first stream does not wait for memory."""
+        warm_up(self, self.item_samples, self.words)
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[WordScores], State]:
+        """Run one batch.
+
+        Args:
+            items: int16 arrays of 1760 samples.
+            options: the words that each item wants, each of `words`.
+            state: rows of `fresh`, `cnn` and `history`.
+
+        Returns:
+            `{word: (score, class name or None)}` per item, and the new state.
+        """
+        cnn, history = self._embed({"audio": stack(items), **state})
+        # Filled in beforehand, so that the order of the words does not hang on batch mates either.
+        outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
+        for word, rows in _rows_by_word(options).items():
+            self._score(word, rows, history, outputs)
+        fresh = np.zeros(len(items), np.float32)
+        return outputs, {"fresh": fresh, "cnn": cnn, "history": history}
+
+    def _score(
+        self, word: str, rows: list[int], history: npt.NDArray[Any], outputs: list[WordScores]
+    ) -> None:
+        about = self._words[word]
+        features = history[rows, -about.window :]
+        (scores,) = self._heads[word]({"features": features})
+        if not about.classes:
+            for row, score in zip(rows, scores[:, 0].tolist(), strict=True):
+                outputs[row][word] = (score, None)
+            return
+        best = scores[:, 1:].argmax(axis=1)  # class 0 is the background
+        for row, place, line in zip(rows, best.tolist(), scores, strict=True):
+            outputs[row][word] = (float(line[place + 1]), about.classes[place])
+
+
+def _rows_by_word(options: Sequence[Any]) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, words in enumerate(options):
+        for word in words:
+            rows.setdefault(word, []).append(row)
+    return rows

@@ -1,0 +1,75 @@
+"""Per-stream model state as arrays `[slots, …]`, gathered and scattered by index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.engine.passes.base import State, StateSpec
+from streamd.errors import Overloaded
+
+
+class SlotStates:
+    """The state of all streams for one pass.
+
+    The arrays are made for `capacity` slots at once; the operating system gives a page only
+    when a slot is first written, so what is not used costs nothing. A slot is read and
+    written by at most one batch at a time, because a stream has one job in flight.
+    """
+
+    def __init__(self, specs: Mapping[str, StateSpec], capacity: int) -> None:
+        self.capacity = capacity
+        self._initial = {name: spec.initial for name, spec in specs.items()}
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros((capacity, *spec.shape), spec.initial.dtype)
+            for name, spec in specs.items()
+        }
+        self._free = list(range(capacity - 1, -1, -1))
+
+    @property
+    def used(self) -> int:
+        """Slots given out."""
+        return self.capacity - len(self._free)
+
+    def acquire(self) -> int:
+        """A slot. What is in it is left from before: the first job loads -1.
+
+        Raises:
+            Overloaded: all are in use.
+        """
+        if not self._free:
+            raise Overloaded("every state slot is in use", retry_after_ms=5000)
+        return self._free.pop()
+
+    def release(self, slot: int) -> None:
+        """Give a slot back; no job of its stream may be running."""
+        for name, array in self._arrays.items():
+            if array.dtype == object:
+                array[slot] = self._initial[name]
+        self._free.append(slot)
+
+    def gather(self, slots: Sequence[int]) -> State:
+        """Rows for a batch; slot -1 gives the initial state."""
+        index = np.asarray(slots)
+        fresh = index < 0
+        rows = {}
+        for name, array in self._arrays.items():
+            taken = array[index]
+            if fresh.any():
+                taken[fresh] = self._initial[name]
+            rows[name] = taken
+        return rows
+
+    def scatter(self, slots: Sequence[int], rows: State) -> None:
+        """Write a batch's new rows; slot -1 keeps nothing."""
+        index = np.asarray(slots)
+        kept = index >= 0
+        everything = bool(kept.all())
+        for name, array in self._arrays.items():
+            if everything:
+                array[index] = rows[name]
+            else:
+                array[index[kept]] = rows[name][kept]

@@ -1,0 +1,108 @@
+"""One thread that runs batches, one after the other."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamd.engine.passes.base import Pass
+from streamd.engine.slots import SlotStates
+from streamd.types import Job, Samples
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Jobs that run together, with their samples, and after the run their outputs."""
+
+    model: Pass
+    states: SlotStates | None
+    jobs: list[Job]
+    samples: list[Samples]
+    context: Any = None
+    """The caller's own."""
+    outputs: list[Any] = field(default_factory=list)
+    """One per job; an exception where a job failed."""
+    seconds: float = 0.0
+
+
+def run(batch: Batch) -> None:
+    """Run a batch. If it fails, run its items once singly: one bad input fails one session."""
+    began = time.perf_counter()
+    try:
+        batch.outputs = _run(batch, batch.jobs, batch.samples)
+    except Exception as error:
+        if len(batch.jobs) == 1:
+            batch.outputs = [error]
+        else:
+            batch.outputs = [
+                _run_single(batch, job, samples)
+                for job, samples in zip(batch.jobs, batch.samples, strict=True)
+            ]
+    batch.seconds = time.perf_counter() - began
+
+
+def _run(batch: Batch, jobs: Sequence[Job], samples: Sequence[Samples]) -> list[Any]:
+    states = batch.states
+    rows = states.gather([job.load for job in jobs]) if states else {}
+    outputs, rows = batch.model.run(samples, [job.options for job in jobs], rows)
+    if states:
+        states.scatter([job.store for job in jobs], rows)
+    return list(outputs)
+
+
+def _run_single(batch: Batch, job: Job, samples: Samples) -> Any:
+    try:
+        return _run(batch, [job], [samples])[0]
+    except Exception as error:
+        return error
+
+
+class Worker:
+    """A daemon thread with a queue of at most one batch.
+
+    Args:
+        name: of the thread.
+        passes: names of the passes it serves.
+        done: called on the worker's thread with each finished batch.
+    """
+
+    def __init__(self, name: str, passes: Sequence[str], done: Callable[[Batch], None]) -> None:
+        self.name = name
+        self.passes = passes
+        self.is_idle = True
+        self.last_seen = time.monotonic()
+        """When it last came back from work (monotonic seconds)."""
+        self._done = done
+        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Give it a batch; only while it is idle."""
+        assert self.is_idle
+        self.is_idle = False
+        self._queue.put(batch)
+
+    def is_stuck(self, limit_s: float) -> bool:
+        """Whether it has been at one batch for longer than `limit_s`."""
+        return not self.is_idle and time.monotonic() - self.last_seen > limit_s
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread after the batch in hand; False if it did not come back in time."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        while (batch := self._queue.get()) is not None:
+            self.last_seen = time.monotonic()
+            run(batch)
+            self.last_seen = time.monotonic()
+            self._done(batch)

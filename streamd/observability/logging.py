@@ -1,0 +1,119 @@
+"""Log set-up: JSON lines as a service, readable lines on a terminal, to stderr in both.
+
+Neither audio nor embeddings nor credentials are ever written: whatever holds them is replaced
+by its size on the way out, in case somebody logs one by mistake.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json", "console"]
+
+_CREDENTIALS = frozenset(
+    {"authorization", "x-api-key", "api_key", "apikey", "token", "ticket", "password"}
+)
+_LONGEST_NUMBERS = 16
+"""A longer list of numbers is samples or an embedding, not a fact about either."""
+
+
+def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging, which share one output.
+
+    `level` is for streamd's own loggers; others (aiohttp, asyncio) are heard from `warning`
+    on, since their debug output shows what went over the wire. May be called again.
+
+    Args:
+        level: least severity that is written.
+        format: `auto` is `console` where the stream is a terminal, else `json`.
+        stream: where to write, stderr if None.
+    """
+    stream = sys.stderr if stream is None else stream
+    if format == "auto":
+        format = "console" if stream.isatty() else "json"
+
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        withhold,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *before,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = _Handler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(format, colors=stream.isatty()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, _Handler)] + [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("streamd").setLevel(level.upper())
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, so that a second `configure` replaces it and leaves those of others alone."""
+
+
+def _renderers(format: Format, *, colors: bool) -> list[Processor]:
+    # Tracebacks without local variables: those hold samples.
+    if format == "console":
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+
+
+def withhold(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor: audio, embeddings and credentials become what they are, unseen."""
+    return {
+        key: value if key in ("exc_info", "_record") else _safe(key, value)
+        for key, value in event.items()
+    }
+
+
+def _safe(key: object, value: Any) -> Any:
+    if isinstance(key, str) and key.lower() in _CREDENTIALS and value is not None:
+        return "<withheld>"
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case Mapping():
+            return {k: _safe(k, v) for k, v in value.items()}
+        case list() | tuple() if len(value) > _LONGEST_NUMBERS and _numbers(value):
+            return f"<{len(value)} numbers>"
+        case list() | tuple() | set() | frozenset():
+            return [_safe(None, item) for item in value]
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"<array {'×'.join(map(str, shape))}>" if shape else value.item()
+    return value
+
+
+def _numbers(values: list[Any] | tuple[Any, ...]) -> bool:
+    return all(isinstance(value, int | float) for value in values)

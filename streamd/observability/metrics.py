@@ -1,0 +1,78 @@
+"""What Prometheus may scrape. No label is a session, a device or a name: those have no bound."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from streamd import __version__
+
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
+_COMPUTE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+_LAG_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own, so that two apps share a process.
+
+    Labels: `pass` is a model pass, `lane` is `live`, `final` or `interim`, `code` a close code.
+    """
+
+    def __init__(self) -> None:
+        # A second series for each metric, which nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        Info("streamd_build", "Version that runs.", registry=registry).info(
+            {"version": __version__}
+        )
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"streamd_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"streamd_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"streamd_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.sessions_open = gauge("sessions_open", "Sessions that exist now.")
+        self.sessions = counter("sessions", "Sessions that ended.", "code")
+        self.messages = counter("messages", "Messages received.", "kind")
+        """kind: `binary` or `text`."""
+        self.received_bytes = counter("received_bytes", "Payload bytes received.")
+        self.audio_seconds = counter("audio_seconds", "Audio received, seconds of stream time.")
+        self.events = counter("events", "Events sent.", "type")
+        self.event_lag = histogram(
+            "event_lag_seconds",
+            "From the last sample that an event depended on being received to the event sent.",
+            _LAG_S,
+            "type",
+        )
+        self.jobs = counter("jobs", "Items given to the engine.", "pass", "lane")
+        self.queue_depth = gauge("queue_depth", "Items that wait.", "pass", "lane")
+        self.queue_limit = gauge("queue_limit", "Most items that a queue takes.", "queue")
+        self.batch_size = histogram("batch_size", "Items of one batch.", _BATCH, "pass")
+        self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
+        self.job_wait = histogram(
+            "job_wait_seconds", "From an item's arrival to its batch's start.", _LAG_S, "lane"
+        )
+        self.dropped_windows = counter(
+            "dropped_windows", "Windows that were never evaluated.", "module"
+        )
+        self.gaps = counter("gaps", "Gap events.", "cause")
+        self.slow_consumers = counter(
+            "slow_consumer_closes", "Sockets closed because the client did not read."
+        )
+
+    def render(self) -> tuple[bytes, str]:
+        """The body and the content type of `GET /metrics`."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

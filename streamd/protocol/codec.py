@@ -1,0 +1,125 @@
+"""One connection's side of the wire: WebSocket messages in, typed messages and faults out.
+
+::
+
+    NEW ──first message──▶ STREAMING ──end──▶ ENDING
+     └────────── fatal fault ──┴──▶ CLOSED ◀──┘ close()
+
+The rules that are about the order of messages live here:
+
+- The first message of any kind is answered by `ready`, so it always yields a `Hello` first: the
+  client's own, or the defaults. That holds for a first message that is itself at fault: its
+  `Fault` follows the `Hello`, and a `hello` that comes later is one after the first message. A
+  `hello` with a wrong configuration is the exception: there is nothing to be ready for, the
+  fatal `Fault` comes alone.
+- An empty binary message is no message: it answers nothing and counts for nothing.
+- Ten bad text messages in a row are fatal; audio and every good text message start the count
+  anew.
+- After `end` and after a fatal fault nothing is accepted any more, and nothing refused.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from streamd.errors import BadMessage, WireError
+from streamd.events import encode
+from streamd.protocol.messages import Audio, End, Hello, Message, parse, read_object
+
+__all__ = ["Fault", "Item", "Phase", "ServerProtocol", "TooManyBadMessages", "encode"]
+
+MAX_BAD_IN_ROW = 10
+
+
+class TooManyBadMessages(BadMessage):
+    """The tenth bad text message in a row: this is no client of ours."""
+
+    fatal = True
+
+
+class Phase(enum.Enum):
+    """Where a connection is."""
+
+    NEW = enum.auto()
+    STREAMING = enum.auto()
+    ENDING = enum.auto()
+    """`end` came: finals go out."""
+    CLOSED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A message that was refused, at its place among the others.
+
+    The client is to get `error` as an event. If `error.fatal`, the connection then closes with
+    `error.close_code`, and no further items come.
+    """
+
+    error: WireError
+
+
+Item: TypeAlias = Message | Fault
+
+
+class ServerProtocol:
+    """What one WebSocket connection has said so far. Never raises for what a client sent."""
+
+    def __init__(self) -> None:
+        self._phase = Phase.NEW
+        self._bad_in_row = 0
+
+    @property
+    def phase(self) -> Phase:
+        """Where the connection is."""
+        return self._phase
+
+    def receive_text(self, text: str) -> list[Item]:
+        """Take a text message: what it says, in order."""
+        if self._phase in (Phase.ENDING, Phase.CLOSED):
+            return []
+        opening = self._open()
+        try:
+            fields = read_object(text)
+            if fields["type"] == "hello":
+                if not opening:
+                    raise BadMessage("`hello` must be the first message; see `config`", ref="type")
+                opening = []
+            message = parse(fields)
+        except BadMessage as error:
+            return [*opening, Fault(self._counted(error))]
+        except WireError as error:
+            self._phase = Phase.CLOSED
+            return [*opening, Fault(error)]
+        self._bad_in_row = 0
+        if isinstance(message, Audio) and not message.data:
+            return opening
+        if isinstance(message, End):
+            self._phase = Phase.ENDING
+        return [*opening, message]
+
+    def receive_binary(self, data: bytes) -> list[Item]:
+        """Take a binary message: audio."""
+        if not data or self._phase in (Phase.ENDING, Phase.CLOSED):
+            return []
+        self._bad_in_row = 0
+        return [*self._open(), Audio(data)]
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        self._phase = Phase.CLOSED
+
+    def _open(self) -> list[Item]:
+        """What the first message yields before itself."""
+        if self._phase is not Phase.NEW:
+            return []
+        self._phase = Phase.STREAMING
+        return [Hello()]
+
+    def _counted(self, error: BadMessage) -> BadMessage:
+        self._bad_in_row += 1
+        if self._bad_in_row < MAX_BAD_IN_ROW:
+            return error
+        self._phase = Phase.CLOSED
+        return TooManyBadMessages(f"{self._bad_in_row}th in a row: {error}", ref=error.ref)

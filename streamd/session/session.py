@@ -1,0 +1,426 @@
+"""One stream: audio and answers in, jobs and events out. No socket, no thread, no clock.
+
+Everything is counted in samples at 16 kHz on one timeline, so that the events depend on the
+audio alone: not on how it was cut into messages, how fast it came, or when the engine
+answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+
+from streamd.audio.ring import Ring
+from streamd.audio.source import AudioIn
+from streamd.events import (
+    Bye,
+    Cause,
+    Event,
+    Flushed,
+    Gap,
+    LogEvent,
+    Speaker,
+    SpeechEnd,
+    SpeechStart,
+    TimedEvent,
+    Wake,
+    Warning_,
+)
+from streamd.modules.base import Reader, Services, Utterance
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.vad import VadSettings, VadStepper
+from streamd.modules.wake import Detection, WakeStepper
+from streamd.session.history import History
+from streamd.session.planner import Planner
+from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
+from streamd.session.track import Mark, Track
+from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
+
+MAX_MARKS = 64
+"""Flushes, gaps and changes of configuration that may wait for the audio before them."""
+_RESERVE = 4096
+"""Samples of the ring kept free for what a resampler still holds at a gap."""
+_CLOCK_MEMORY = 700 * RATE_HZ
+"""How far back times may be asked for: the longest utterance and some."""
+EVIDENCE_AGE_MS = 1000
+"""How old a speaker's verdict must be for a wake event to carry it. It exists by then, so the
+event waits for no model, and says the same at every sending speed."""
+
+
+_NOTHING: Samples = np.zeros(0, np.int16)
+
+
+@dataclass(slots=True, eq=False)
+class _Cut:
+    """A flush, gap or end; done when every path has passed it."""
+
+    paths: int
+    done: Callable[[], None]
+    history: History | None = None
+    """What the VAD said up to here, its tail on the copy included."""
+
+    def passed(self) -> None:
+        self.paths -= 1
+        if self.paths == 0:
+            self.done()
+
+
+class Session:
+    """One stream.
+
+    Feed it with `receive_*`, in the order of the bytes. After each of these, and after each
+    `complete`, take `jobs()` to the engine and `events()` to the client.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        modules: ModuleSet,
+        audio: AudioFormat,
+        slots: Mapping[str, Slots],
+        gallery: Callable[[], Gallery],
+        ring_s: int = 8,
+    ) -> None:
+        self.audio = AudioIn(audio)
+        self.modules = modules
+        self._registry = registry
+        self._ring = Ring(ring_s * RATE_HZ)
+        self._services = Services(self.audio.clock.ms, gallery, audio.channel_kind)
+        self._events: list[Event] = []
+        self._count = 0
+        self._speech = 0
+        self._ended = False
+        self._warned: set[str] = set()
+
+        settings = registry.vad.effective(modules.vad)
+        self._segmenter = Segmenter(_segmenter_config(settings))
+        vad = VadStepper(settings, self._decided)
+        self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
+        self._tracks = [self._vad]
+        self._wake: Track | None = None
+        if registry.wake is not None:
+            self._listener = WakeStepper(modules.wake, self._services.ms, self._detected)
+            self._wake = Track(self._listener, self._ring, slots["wake"], self._passed_wake)
+            self._tracks.append(self._wake)
+        self._history = History(settings.frame)
+        self._detections: deque[tuple[Detection | None, _Cut | None]] = deque()
+        """Wakes that wait until the VAD is as far; a cut alone stands at its place."""
+
+        self._speech_modules = modules
+        """The modules of utterances that open now; `modules` is what was asked for last."""
+        self._readers: dict[str, Reader] = {}
+        self._open_readers(modules)
+        self._planner = Planner(self._emit_all, self._utterance_done)
+
+    # What comes in.
+
+    @property
+    def room(self) -> int:
+        """Bytes of audio that can be taken now; 0 until the engine has caught up."""
+        low = min(track.low for track in self._tracks)
+        low = min(low, self._planner.low(self._segmenter.watermark))
+        free = self._ring.capacity - _RESERVE - (self._ring.head - low)
+        return self.audio.bytes_for(max(free, 0))
+
+    @property
+    def can_mark(self) -> bool:
+        """Whether a flush, gap or change of configuration can be taken now."""
+        return all(len(track.marks) < MAX_MARKS for track in self._tracks)
+
+    @property
+    def backlog(self) -> int:
+        """Samples received that the slowest reader has not heard yet."""
+        return self._ring.head - min(track.position for track in self._tracks)
+
+    def receive_audio(self, data: bytes | memoryview) -> int:
+        """Take audio, as much as there is room for.
+
+        Returns:
+            Bytes taken.
+        """
+        taken = min(len(data), self.room)
+        self._ring.write(self.audio.push(bytes(data[:taken])))
+        self._warn_of_input()
+        return taken
+
+    def receive_gap(self, gap_ms: int) -> None:
+        """The client lost `gap_ms` of audio here."""
+        t0 = self.audio.clock.ms_of_frames(self.audio.frames)
+        self._ring.write(self.audio.gap(gap_ms))
+        self.audio.clock.forget_before(self._ring.head - _CLOCK_MEMORY)
+        place = self.audio.position
+        gap = Gap(t0=t0, t1=t0 + gap_ms, at=t0 + gap_ms, cause="client")
+        cut = self._new_cut(lambda: self._emit(gap))
+        self._mark(Mark(place, place, "gap", _NOTHING, resets=True, payload=cut))
+
+    def receive_flush(self, flush_id: str) -> None:
+        """End the open utterance here and report everything so far, then `flushed`."""
+        self._cut("flush", lambda: self._emit(Flushed(id=flush_id)))
+
+    def receive_config(self, request: Mapping[str, Any]) -> None:
+        """Change modules from here on.
+
+        Raises:
+            BadConfig: a wrong type or a value out of range; nothing changes.
+        """
+        modules, warnings = self._registry.resolve(request, self.modules)
+        self.modules = modules
+        for code, message in warnings:
+            self.warn(code, message)
+        self._mark(Mark(self.audio.mark(), self._ring.head, payload=modules))
+
+    def receive_end(self) -> None:
+        """The last sample was received. `ended` turns true after the last final event."""
+        if self.audio.carried:
+            self.warn(
+                "partial_sample",
+                f"{self.audio.carried} bytes of half a sample were left at the end",
+            )
+        self._cut("end", self._end)
+
+    # What goes out.
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything that the end caused is in `events`."""
+        return self._ended
+
+    @property
+    def settled(self) -> bool:
+        """Whether no answer is out and no event waits for one."""
+        return (
+            all(track.idle for track in self._tracks)
+            and self._planner.depth == 0
+            and not self._detections
+        )
+
+    def events(self) -> list[Event]:
+        """Events since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def jobs(self) -> list[Job]:
+        """Work for the engine since the last call."""
+        jobs = [job for track in self._tracks if (job := track.advance()) is not None]
+        self._progress()
+        jobs.extend(self._planner.jobs())
+        return jobs
+
+    def cut(self, job: Job) -> Samples:
+        """The samples of a job, when it is put into a batch."""
+        return self._ring.read(job.start, job.stop) if job.samples is None else job.samples
+
+    def complete(self, job: Job, output: Any) -> None:
+        """Take the engine's answer."""
+        if isinstance(job.tag, Track):
+            job.tag.complete(job, output)
+        else:
+            self._planner.complete(job.tag, output)
+
+    def bye(self) -> None:
+        """Log the last event."""
+        bye = Bye(
+            samples=self.audio.frames,
+            duration_ms=self.audio.clock.ms_of_frames(self.audio.frames),
+            utterances=self._segmenter.count,
+            speech_ms=self._speech * 1000 // RATE_HZ,
+            events=self._count,
+        )
+        self._emit(bye)
+
+    def warn(self, code: str, message: str) -> None:
+        """Log a warning."""
+        self._emit(Warning_(code=code, message=message))
+
+    def log(self, event: LogEvent) -> None:
+        """Put an event behind all others."""
+        self._emit(event)
+
+    # Inside: speech.
+
+    def _decided(self, start: int, stop: int, probability: float) -> None:
+        self._history.frame(start, stop, probability >= self._segmenter.config.off)
+        for change in self._segmenter.frame(start, stop, probability):
+            self._segment(change)
+        self._planner.advance(self._segmenter.watermark, stop)
+
+    def _segment(self, change: Opened | Closed) -> None:
+        utterance = change.utterance
+        ms = self._services.ms
+        if isinstance(change, Opened):
+            self._history.opened(utterance)
+            readers = [self._readers[name] for name in self._speech_modules.readers]
+            self._planner.opened(utterance, readers)
+            if self._speech_modules.vad is not None:
+                utterance.reported = True
+                t0, at = ms(utterance.start), ms(utterance.opened_at, end=True)
+                self._emit(SpeechStart(t0=t0, t1=at, at=at, utterance=utterance.id))
+        else:
+            self._planner.closed(utterance)
+
+    def _utterance_done(self, utterance: Utterance) -> None:
+        assert utterance.end is not None
+        assert utterance.closed_at is not None
+        assert utterance.cause is not None
+        self._speech += utterance.speech
+        ms = self._services.ms
+        if utterance.reported:
+            self._emit(
+                SpeechEnd(
+                    t0=ms(utterance.start),
+                    t1=ms(utterance.end, end=True),
+                    at=ms(utterance.closed_at, end=True),
+                    utterance=utterance.id,
+                    speech_ms=utterance.speech * 1000 // RATE_HZ,
+                    cause=utterance.cause,
+                )
+            )
+
+    # Inside: wake words.
+
+    def _detected(self, detection: Detection) -> None:
+        assert self._wake is not None
+        cut = self._wake.cutting
+        self._detections.append((detection, cut.payload if cut is not None else None))
+
+    def _report_detections(self) -> None:
+        while self._detections:
+            detection, cut = self._detections[0]
+            if detection is None:
+                assert cut is not None
+                cut.passed()
+            elif not self._report(detection, cut):
+                return
+            self._detections.popleft()
+
+    def _report(self, detection: Detection, cut: _Cut | None) -> bool:
+        """Send one wake event, once the VAD has heard as much of the stream."""
+        stop = detection.stop
+        if cut is None:
+            if self._vad.position + self._vad.stepper.step <= stop:
+                return False
+            history = self._history
+        elif cut.history is None:
+            return False
+        else:
+            history = cut.history
+        ms = self._services.ms
+        evidence_at = max(stop - EVIDENCE_AGE_MS * RATE_HZ // 1000, 0)
+        pending = self._planner.pending_at
+        if pending is not None and pending <= evidence_at:
+            return False
+        assert self._registry.wake is not None
+        phrase_ms = self._registry.wake.loaded[detection.word].phrase_ms
+        start, end = history.phrase(stop, phrase_ms * RATE_HZ // 1000)
+        utterance = history.utterance(stop)
+        verdict = history.verdict(utterance, ms(evidence_at)) if utterance else None
+        self._emit(
+            Wake(
+                t0=ms(start),
+                t1=ms(end, end=True),
+                at=ms(stop, end=True),
+                word=detection.word,
+                score=round(detection.score, 4),
+                class_=UNSET if detection.class_name is None else detection.class_name,
+                utterance=UNSET if utterance is None else utterance,
+                speaker=UNSET if verdict is None or verdict.speaker is None else verdict.speaker,
+                speaker_score=UNSET if verdict is None else verdict.score,
+            )
+        )
+        return True
+
+    # Inside: places in the stream.
+
+    def _cut(self, cause: Cause, done: Callable[[], None]) -> None:
+        tail = self.audio.tail()
+        head = self._ring.head
+        mark = Mark(head + len(tail), head, cause, tail, payload=self._new_cut(done))
+        self._mark(mark)
+
+    def _new_cut(self, done: Callable[[], None]) -> _Cut:
+        return _Cut(len(self._tracks), done)
+
+    def _mark(self, mark: Mark) -> None:
+        for track in self._tracks:
+            track.marks.append(mark)
+
+    def _passed_vad(self, mark: Mark) -> None:
+        if mark.cause is None:
+            self._configure(mark.payload)
+            return
+        for change in self._segmenter.cut(mark.place, mark.cause):
+            self._segment(change)
+        cut: _Cut = mark.payload
+        cut.history = self._history.at_cut(self._vad.position)
+        if mark.resets:
+            self._history.split()
+        self._planner.barrier(mark.place, cut.passed)
+
+    def _passed_wake(self, mark: Mark) -> None:
+        if mark.cause is None:
+            self._listener.listen(mark.payload.wake)
+        else:
+            self._detections.append((None, mark.payload))
+
+    def _configure(self, modules: ModuleSet) -> None:
+        self._speech_modules = modules
+        self._segmenter.config = _segmenter_config(self._registry.vad.effective(modules.vad))
+        self._open_readers(modules)
+
+    def _open_readers(self, modules: ModuleSet) -> None:
+        for name, options in modules.readers.items():
+            previous = self._readers.get(name)
+            self._readers[name] = self._registry.readers[name].open(
+                options, self._services, previous
+            )
+
+    # Inside: the log.
+
+    def _progress(self) -> None:
+        """Let everything through that waits for nothing any more."""
+        self._planner.deliver()
+        self._report_detections()
+
+    def _end(self) -> None:
+        self._ended = True
+
+    def _emit_all(self, events: Iterable[TimedEvent]) -> None:
+        for event in events:
+            if isinstance(event, Speaker):
+                self._history.decided(event)
+            self._emit(event)
+
+    def _emit(self, event: LogEvent) -> None:
+        self._count += 1
+        self._events.append(event)
+
+    def _warn_of_input(self) -> None:
+        if self.audio.looks_like_wav and "wav" not in self._warned:
+            self._warned.add("wav")
+            self.warn(
+                "looks_like_wav",
+                "the audio begins with a RIFF header: send samples only (its bytes count as audio)",
+            )
+        if self.audio.non_finite and "non_finite" not in self._warned:
+            self._warned.add("non_finite")
+            self.warn("non_finite", "some samples are not finite numbers; they count as 0")
+
+
+def _segmenter_config(settings: VadSettings) -> SegmenterConfig:
+    def samples(ms: int) -> int:
+        return ms * RATE_HZ // 1000
+
+    return SegmenterConfig(
+        on=settings.on,
+        off=settings.off,
+        min_speech=samples(settings.min_speech_ms),
+        hangover=samples(settings.hangover_ms),
+        pre_roll=samples(settings.pre_roll_ms),
+        max_length=samples(settings.max_utterance_ms),
+    )

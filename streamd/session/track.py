@@ -1,0 +1,217 @@
+"""One stepper's walk along the timeline: its grid, its marks, its single job in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamd.audio.ring import Ring
+from streamd.events import Cause
+from streamd.modules.base import Stepper
+from streamd.types import Job, Lane, Samples, Slots
+
+
+@dataclass(slots=True, eq=False)
+class Mark:
+    """Something that happens at a place in the stream: a cut, or a change of configuration."""
+
+    place: int
+    """Where: the timeline position of all input so far."""
+    head: int
+    """Samples on the timeline then; behind `place` by what the resampler still holds."""
+    cause: Cause | None = None
+    """Why the stream is cut here; None for a change of configuration."""
+    tail: Samples | None = None
+    """The samples from `head` to `place`, from a copy of the resampler."""
+    resets: bool = False
+    """Whether the stream starts anew behind it (a gap)."""
+    payload: Any = None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the utterance ends here."""
+        return self.cause is not None
+
+
+class Track:
+    """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answer.
+
+    A cut is walked on a copy: the samples that are left, padded with zeros to whole steps,
+    from a copy of the state. The live state then goes on as if nothing had happened.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        ring: Ring,
+        slots: Slots,
+        passed: Callable[[Mark], None],
+        copies_state: bool = True,
+    ) -> None:
+        self.stepper = stepper
+        self.position = 0
+        """Start of the next live step."""
+        self.marks: deque[Mark] = deque()
+        self._ring = ring
+        self._slots = slots
+        self._passed = passed
+        self._copies_state = copies_state
+        self._stretch = 0
+        self._fresh = True
+        self._busy = False
+        self._tail: _Tail | None = None
+
+    @property
+    def low(self) -> int:
+        """The oldest sample that may still be asked for."""
+        return max(self.position - self.stepper.context, self._stretch)
+
+    @property
+    def cutting(self) -> Mark | None:
+        """The cut whose tail is being walked on a copy."""
+        return None if self._tail is None else self._tail.mark
+
+    @property
+    def idle(self) -> bool:
+        """Nothing in flight and no mark ahead."""
+        return not self._busy and not self.marks
+
+    def advance(self) -> Job | None:
+        """Walk as far as possible without the model."""
+        while not self._busy:
+            if self._tail is not None:
+                if (job := self._tail_step(self._tail)) is not None:
+                    return job
+                continue
+            cut = next((m for m in self.marks if m.cuts), None)
+            limit = self._ring.head if cut is None else cut.head
+            stop = self.position + self.stepper.step
+            if self._reached(stop, limit, cut):
+                self._passed(self.marks.popleft())
+            elif stop <= limit:
+                if (job := self._live_step(stop)) is not None:
+                    return job
+            elif cut is not None:
+                self._begin_tail(cut)
+            else:
+                return None
+        return None
+
+    def _reached(self, stop: int, limit: int, cut: Mark | None) -> bool:
+        """Whether the step that ends at `stop` is the first under a new configuration."""
+        if not self.marks or self.marks[0].cuts:
+            return False
+        return stop > self.marks[0].place or (cut is not None and stop > limit)
+
+    def complete(self, job: Job, output: Any) -> None:
+        """Take the answer of the job in flight."""
+        self._busy = False
+        if self._tail is not None:
+            self._tail_done(self._tail, job, output)
+        else:
+            self.position = job.stop
+            self.stepper.interpret(job.stop - self.stepper.step, job.stop, output)
+
+    def _live_step(self, stop: int) -> Job | None:
+        start = self.position
+        if not self.stepper.enabled:
+            self.position = stop
+            self._fresh = True
+            return None
+        answer = self.stepper.answer(lambda: self._ring.read(start, stop))
+        if answer is not None:
+            self.position = stop
+            self.stepper.interpret(start, stop, answer)
+            return None
+        self._busy = True
+        load = -1 if self._fresh else self._slots.live
+        self._fresh = False
+        return self._job(start, stop, load, self._slots.live, None)
+
+    def _job(
+        self, start: int, stop: int, load: int, store: int, samples: Samples | None
+    ) -> Job:
+        begin = start - self.stepper.context
+        if samples is None and begin < self._stretch:
+            pad = np.zeros(self._stretch - begin, np.int16)
+            samples = np.concatenate([pad, self._ring.read(self._stretch, stop)])
+        return Job(
+            self.stepper.pass_name,
+            Lane.LIVE,
+            self,
+            begin,
+            stop,
+            samples,
+            load,
+            store,
+            self.stepper.options(),
+        )
+
+    # The excursion onto a copy.
+
+    def _begin_tail(self, mark: Mark) -> None:
+        step, context = self.stepper.step, self.stepper.context
+        begin = max(self.position - context, self._stretch)
+        left = self._ring.read(begin, mark.head)
+        pad = np.zeros(context - (self.position - begin), np.int16)
+        assert mark.tail is not None
+        audio = np.concatenate([pad, left, mark.tail])
+        steps = -(-(mark.place - self.position) // step)
+        if self.stepper.enabled and self._copies_state:
+            steps += self.stepper.tail_steps if mark.place > self._stretch else 0
+        else:
+            steps = 0
+        padded = np.zeros(context + steps * step, np.int16)
+        padded[: len(audio)] = audio[: len(padded)]
+        self._tail = _Tail(
+            mark, padded, steps, self.stepper.save(), -1 if self._fresh else self._slots.live
+        )
+
+    def _tail_step(self, tail: _Tail) -> Job | None:
+        if tail.done == tail.steps:
+            self._end_tail(tail)
+            return None
+        step = self.stepper.step
+        offset = tail.done * step
+        samples = tail.audio[offset : offset + self.stepper.context + step]
+        start = self.position + offset
+        answer = self.stepper.answer(lambda: samples[self.stepper.context :])
+        if answer is not None:
+            self._interpret_tail(tail, start, answer)
+            return None
+        self._busy = True
+        return self._job(start, start + step, tail.load, self._slots.copy, samples)
+
+    def _tail_done(self, tail: _Tail, job: Job, output: Any) -> None:
+        tail.load = self._slots.copy
+        self._interpret_tail(tail, job.stop - self.stepper.step, output)
+
+    def _interpret_tail(self, tail: _Tail, start: int, output: Any) -> None:
+        tail.done += 1
+        place = tail.mark.place
+        start, stop = min(start, place), min(start + self.stepper.step, place)
+        self.stepper.interpret(start, stop, output)
+
+    def _end_tail(self, tail: _Tail) -> None:
+        self._tail = None
+        self.stepper.restore(tail.saved)
+        mark = self.marks.popleft()
+        if mark.resets:
+            self.stepper.reset()
+            self._fresh = True
+            self.position = self._stretch = mark.place
+        self._passed(mark)
+
+
+@dataclass(slots=True)
+class _Tail:
+    mark: Mark
+    audio: Samples
+    steps: int
+    saved: Any
+    load: int
+    done: int = 0

@@ -1,0 +1,124 @@
+"""What a store of enrolled voices is, and the values that it speaks in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from streamd.errors import StreamdError
+from streamd.modules.gallery import Channel, Gallery
+from streamd.types import Floats
+
+DEFAULT_TENANT = "default"
+MAX_NAME_CHARS = 64
+
+_SESSION_LABEL = re.compile(r"S[0-9]+")
+
+
+class BadName(StreamdError):  # noqa: N818 - named as its siblings in streamd.errors
+    """A name that no voice may have."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NameTaken(StreamdError):  # noqa: N818
+    """Another voice has this name."""
+
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerInfo:
+    """What may be told about an enrolled voice; its embeddings may not."""
+
+    name: str
+    enrolments: int
+    channels: tuple[Channel, ...]
+    models: tuple[str, ...]
+    """Ids of the models that it was enrolled with; others do not know it."""
+    speech_ms: int
+    """Speech in all its enrolments."""
+    created_ms: int
+    """Unix time of the first enrolment, milliseconds."""
+
+
+class Store(Protocol):
+    """Voices of one tenant. Calls are synchronous and may come from any thread.
+
+    Every call may raise `Unavailable` (permission, disk, a lock that is not given up).
+    """
+
+    def add_enrolment(
+        self,
+        name: str,
+        embedding: Floats,
+        model: str,
+        channel: Channel,
+        speech_ms: int,
+        source: str,
+    ) -> None:
+        """Add one enrolment to a voice, which it founds if need be.
+
+        Args:
+            name: as `check_name` wants it.
+            embedding: `[dim]`, finite and not all zero; kept at length 1.
+            model: catalogue id of the model that made it.
+            channel: kind of channel that it was recorded on.
+            speech_ms: milliseconds of speech in it.
+            source: what it was made from, as a file name.
+
+        Raises:
+            BadName: the name may not be used.
+            ValueError: the embedding is none.
+        """
+        ...
+
+    def speakers(self) -> list[SpeakerInfo]:
+        """Every voice, by name."""
+        ...
+
+    def rename(self, old: str, new: str) -> bool:
+        """Rename a voice; False if there is none of that name.
+
+        Raises:
+            BadName: the new name may not be used.
+            NameTaken: another voice has it.
+        """
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Delete a voice with its enrolments, past recovery; False if there is none."""
+        ...
+
+    def version(self) -> int:
+        """A number that grows with every change, also by other processes. Cheap to poll."""
+        ...
+
+    def load_gallery(self, model: str) -> Gallery:
+        """The voices that `model` knows; `revision` is the `version` that it shows."""
+        ...
+
+    def close(self) -> None:
+        """Give the store back. Nothing else may be called afterwards."""
+        ...
+
+
+def check_name(name: str) -> str:
+    """The name in Unicode NFC, so that one spelling is one voice.
+
+    Raises:
+        BadName: it is empty, too long, not printable, or reads like a session label.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
+        raise BadName(f"a speaker's name has 1 to {MAX_NAME_CHARS} characters, not {len(name)}")
+    if not name.isprintable() or name != name.strip():
+        raise BadName(f"speaker name {name!r}: printable characters only, no space at either end")
+    if _SESSION_LABEL.fullmatch(name):
+        raise BadName(
+            f"speaker name {name!r}: S with a number is what a session calls a voice that "
+            "nobody enrolled; choose another name"
+        )
+    return name

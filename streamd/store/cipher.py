@@ -1,0 +1,105 @@
+"""Encryption of voice embeddings at rest: AES-256-GCM under one key file.
+
+What a record belongs to is authenticated with it, so that who can write the database but has
+not the key cannot give one voice's embedding to another name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from streamd.errors import ConfigError
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+"""NIST SP 800-38D: 96 random bits are good for 2^32 records under one key."""
+_OTHERS_MAY = 0o027
+"""Group may read (a secret mounted by an orchestrator), nobody else anything."""
+
+
+class Damaged(Exception):  # noqa: N818
+    """A record that this key did not seal, or that was changed or moved since."""
+
+
+class Cipher:
+    """Seals and opens records. Thread-safe."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plain: bytes, *belongs_to: str) -> bytes:
+        """Encrypt; the result is nonce, ciphertext and tag: 28 bytes longer."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plain, _bound(belongs_to))
+
+    def open(self, sealed: bytes, *belongs_to: str) -> bytes:
+        """Decrypt what was sealed for the same `belongs_to`.
+
+        Raises:
+            Damaged: another key, another owner, or changed bytes.
+        """
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return self._aead.decrypt(nonce, rest, _bound(belongs_to))
+        except (InvalidTag, ValueError) as error:
+            raise Damaged from error
+
+
+def _bound(belongs_to: tuple[str, ...]) -> bytes:
+    # Lengths first: ("a", "bc") and ("ab", "c") must differ.
+    parts = [part.encode() for part in belongs_to]
+    return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+
+
+def load_key(path: Path) -> bytes:
+    """Read the key file: 64 hexadecimal digits.
+
+    Raises:
+        ConfigError: it holds something else, or others may read it.
+        OSError: it cannot be read.
+    """
+    if path.stat().st_mode & _OTHERS_MAY:
+        raise ConfigError(f"{path}: other users may read the key: chmod 600 {path}")
+    with contextlib.suppress(ValueError):
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+        if len(key) == KEY_BYTES:
+            return key
+    raise ConfigError(
+        f"{path}: not a key file of streamd (64 hexadecimal digits): restore it from a backup"
+    )
+
+
+def load_or_make_key(path: Path) -> bytes:
+    """Read the key file, or make it (mode 0600) where there is none.
+
+    Of two processes that make it at once, both get the same key.
+
+    Raises:
+        ConfigError: as `load_key`.
+        OSError: it cannot be read or written.
+    """
+    if not path.exists():
+        _make_key(path)
+    return load_key(path)
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A link to a finished file: nobody can read half a key, and the first one stays.
+    descriptor, name = tempfile.mkstemp(prefix=".key-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        os.unlink(name)

@@ -1,0 +1,94 @@
+"""An SQLite connection set up as streamd wants it, and its errors in words of what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamd.errors import ConfigError, StreamdError, Unavailable
+
+BUSY_TIMEOUT_MS = 5000
+"""How long a call waits for another process that writes; writes take a few milliseconds."""
+
+_OWNER = "check owner and mode of the file and its directory"
+_LOCKED = "another process holds it locked: end that process or try again"
+_UNAVAILABLE = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_READONLY: f"it may not be written: {_OWNER}",
+    sqlite3.SQLITE_PERM: f"access is not permitted: {_OWNER}",
+    sqlite3.SQLITE_CANTOPEN: f"it cannot be opened: {_OWNER}",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_IOERR: "reading or writing failed: check the disk and its free space",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a backup",
+}
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the database, for its owner only.
+
+    The connection commits each statement by itself; use `transaction` for more.
+
+    Raises:
+        Unavailable: no permission, no disk.
+        ConfigError: the path is not an SQLite database.
+    """
+    with explained(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    try:
+        with explained(path):
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA schema_version").fetchone()  # first look at the file
+    except StreamdError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. Takes the write lock at the start, so that it cannot fail half-way."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk may have rolled it back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and the file system into ours.
+
+    Raises:
+        Unavailable: permission, disk, lock, damage.
+        ConfigError: the path is not an SQLite database.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
+        if code == sqlite3.SQLITE_NOTADB:
+            raise ConfigError(
+                f"store {path}: not an SQLite database: set store.path to another file"
+            ) from error
+        what = _UNAVAILABLE.get(code, "unexpected error of SQLite")
+        raise Unavailable(f"store {path}: {what} ({error})") from error
+    except OSError as error:
+        raise Unavailable(
+            f"store {error.filename or path}: {error.strerror}: check the path, its owner and mode"
+        ) from error

@@ -1,0 +1,78 @@
+"""Schema versions: `PRAGMA user_version` counts the migrations that a database has seen."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from streamd.errors import ConfigError
+from streamd.store.connect import explained, transaction
+
+APPLICATION_ID = int.from_bytes(b"STRD", "big")
+"""In the header of each of our databases: what says that a file is ours."""
+
+
+@cache
+def migrations() -> tuple[str, ...]:
+    """The scripts in order; the first takes a database from version 0 to 1."""
+    folder = resources.files("streamd.store") / "migrations"
+    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(script.read_text(encoding="utf-8") for script in scripts)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the database to the newest schema, in one transaction.
+
+    Raises:
+        ConfigError: it belongs to another program, or to a newer streamd.
+        Unavailable: it cannot be written.
+    """
+    with explained(path):
+        if _version(connection, path) == len(migrations()):
+            return
+        # Outside of a transaction, as SQLite wants it; it stays set in the file.
+        connection.execute("PRAGMA journal_mode = WAL")
+        with transaction(connection):
+            # Again, now under the lock: another process may have been first.
+            for script in migrations()[_version(connection, path) :]:
+                for statement in statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {len(migrations())}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    application, version, objects = (
+        connection.execute(query).fetchone()[0]
+        for query in (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_master",
+        )
+    )
+    if application != APPLICATION_ID and (application or version or objects):
+        raise ConfigError(
+            f"store {path}: a database of another program, left as it is: "
+            "set store.path to another file"
+        )
+    if version > len(migrations()):
+        raise ConfigError(
+            f"store {path}: written by a newer streamd (schema {version}, this one knows "
+            f"{len(migrations())}): upgrade streamd, or set store.path to another file"
+        )
+    return int(version)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: `executescript` would commit in between."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement

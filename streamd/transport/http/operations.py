@@ -1,0 +1,74 @@
+"""Health, metrics and what the server is: `/health/*`, `/metrics`, `/v1/info`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from streamd import __version__
+from streamd.connection import Services
+from streamd.transport.http.websocket import Streams
+
+
+class Operations:
+    """The handlers that operators and load balancers call."""
+
+    def __init__(self, services: Services, streams: Streams, refresh: Callable[[], None]) -> None:
+        self._services = services
+        self._streams = streams
+        self._refresh = refresh
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get("/health/live", self._live),
+            web.get("/health/ready", self._ready),
+            web.get("/health", self._ready),
+            web.get("/metrics", self._metrics),
+            web.get("/v1/info", self._info),
+            web.get("/info", self._info),
+        ]
+
+    async def _live(self, request: web.Request) -> web.Response:
+        if not self._services.engine.is_healthy:
+            return _json({"status": "stuck"}, status=503)
+        return _json({"status": "live"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        body = {"streams": len(self._streams), "max_streams": self._services.engine.max_streams}
+        if self._streams.is_draining:
+            return _json({"status": "draining", **body}, status=503)
+        if not self._services.engine.is_healthy:
+            return _json({"status": "stuck", **body}, status=503)
+        return _json({"status": "ready", **body})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        self._refresh()
+        text, content_type = self._services.metrics.render()
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def _info(self, request: web.Request) -> web.Response:
+        registry = self._services.registry
+        modules = registry.describe(registry.resolve(None)[0])
+        if registry.wake is not None and "wake" in modules:
+            modules["wake"]["default_words"] = modules["wake"]["words"]
+            modules["wake"]["words"] = list(registry.wake.loaded)
+        return _json(
+            {
+                "name": "streamd",
+                "version": __version__,
+                "protocol": 1,
+                "modules": modules,
+                "limits": self._services.limits.described(),
+                "streams": len(self._streams),
+            }
+        )
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )

@@ -1,0 +1,39 @@
+"""Which browser pages may talk to us: a page elsewhere must not hear through this one's ears."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger("streamd.origin")
+
+
+def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
+    """Whether a request may come from a page of `origin`.
+
+    Args:
+        origin: the `Origin` header, None if there was none (not a browser).
+        host: the `Host` header: what the page's own origin has for host and port.
+        extra: further origins that the operator allows.
+    """
+    if origin is None:
+        return True
+    if origin.rstrip("/").lower() in {o.rstrip("/").lower() for o in extra}:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+
+
+def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:
+    """Raise 403 for a page of another origin."""
+    origin = request.headers.get("Origin")
+    if is_allowed(origin, request.host, extra):
+        return
+    log.warning("foreign origin refused", origin=origin, host=request.host)
+    raise web.HTTPForbidden(
+        text='{"error":{"code":"forbidden","message":'
+        '"this page\'s origin is not in server.origins"}}',
+        content_type="application/json",
+    )

@@ -1,0 +1,40 @@
+"""The browser client at `/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiohttp import web
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self' blob:; worker-src 'self'; connect-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self)",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def directory() -> Path:
+    """Where the page's files are: in the package, or in the repository while developing."""
+    packaged = Path(__file__).parent / "page"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "clients" / "browser"
+
+
+def routes() -> list[web.RouteDef]:
+    """One route per file: nothing else of the directory can be asked for."""
+    root = directory()
+
+    def serve(path: Path) -> web.RouteDef:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            return web.FileResponse(path, headers=HEADERS)
+
+        name = path.relative_to(root).as_posix()
+        return web.get("/" if name == "index.html" else f"/{name}", handler)
+
+    kinds = {".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest"}
+    return [serve(p) for p in sorted(root.rglob("*")) if p.is_file() and p.suffix in kinds]

@@ -1,0 +1,161 @@
+"""`/v1/stream`: an aiohttp WebSocket as the socket of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from streamd.connection import Connection, Services
+from streamd.errors import Overloaded, TooLarge
+from streamd.transport.http.linger import discard_incoming
+from streamd.transport.http.origin import refuse_foreign_origin
+
+SUBPROTOCOL = "streamd.v1"
+PING_EVERY_S = 20.0
+PING_LIMIT_S = 5.0
+RETRY_AFTER_S = 5
+
+
+class _Response(web.WebSocketResponse):
+    """Leaves it to the connection to close after a fault of the peer.
+
+    aiohttp closes by itself, and without a word, when a message is too large or no WebSocket
+    message at all. It gives no reason then; the connection always does.
+    """
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        if not message and code in (WSCloseCode.MESSAGE_TOO_BIG, WSCloseCode.INVALID_TEXT):
+            return False
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class AiohttpSocket:
+    """What `connection.Socket` asks for, over aiohttp."""
+
+    def __init__(self, response: web.WebSocketResponse, max_message_bytes: int) -> None:
+        self._response = response
+        self._max_message_bytes = max_message_bytes
+        self._is_poisoned = False
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages until the peer is gone.
+
+        Raises:
+            TooLarge: a message is over the limit.
+        """
+        while True:
+            message = await self._response.receive()
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                yield message.data
+            elif message.type is WSMsgType.ERROR and _is_too_large(message.data):
+                self._is_poisoned = True
+                raise TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
+            else:
+                return
+
+    async def send(self, text: str) -> None:
+        """Send, waiting while the peer's buffers are full."""
+        await self._response.send_str(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, reading what is left of a message that was refused."""
+        transport: Any = self._response.get_extra_info("transport") or _transport(self._response)
+        if self._is_poisoned and transport is not None:
+            await discard_incoming(transport)
+        await self._response.close(code=code, message=reason.encode() or b"done")
+
+    async def ping(self) -> None:
+        """Send a ping; the pong is not waited for."""
+        await self._response.ping()
+
+
+def _transport(response: web.WebSocketResponse) -> Any:
+    request = response._req
+    return None if request is None else request.transport
+
+
+def _is_too_large(error: object) -> bool:
+    return getattr(error, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+
+
+class Streams:
+    """All open streams: takes new ones, pings them, drains them."""
+
+    def __init__(self, services: Services, origins: tuple[str, ...]) -> None:
+        self._services = services
+        self._origins = origins
+        self._open: dict[Connection, AiohttpSocket] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.is_draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One WebSocket from upgrade to close."""
+        refuse_foreign_origin(request, self._origins)
+        if self.is_draining or self._services.engine.is_full:
+            raise _unavailable("draining" if self.is_draining else Overloaded.code)
+        limit = self._services.limits.max_message_bytes
+        response = _Response(
+            protocols=(SUBPROTOCOL,), max_msg_size=limit + 1, compress=False, timeout=PING_LIMIT_S
+        )
+        await response.prepare(request)
+        socket = AiohttpSocket(response, limit)
+        connection = Connection(socket, self._services)
+        self._open[connection] = socket
+        self._empty.clear()
+        try:
+            await connection.run()
+        finally:
+            del self._open[connection]
+            if not self._open:
+                self._empty.set()
+        return response
+
+    async def keep_alive(self) -> None:
+        """Ping all sockets every 20 s: one task for all, no timer each."""
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            await asyncio.gather(*(self._ping(s) for s in self._open.values()))
+
+    async def _ping(self, socket: AiohttpSocket) -> None:
+        try:
+            async with asyncio.timeout(PING_LIMIT_S):
+                await socket.ping()
+        except (TimeoutError, ConnectionError):
+            return  # whoever is gone is noticed by its reader, or by its silence
+
+    async def drain(self, grace_s: float) -> bool:
+        """Let every stream report what it heard, and close it.
+
+        Returns:
+            Whether all ended in time.
+        """
+        self.is_draining = True
+        spread_s = min(grace_s / 4, 0.005 * len(self._open))
+        connections = list(self._open)
+        for connection in connections:
+            connection.drain(grace_s)
+            # Spread, so that not all clients come back in the same instant.
+            await asyncio.sleep(spread_s / len(connections))
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _unavailable(code: str) -> web.HTTPServiceUnavailable:
+    return web.HTTPServiceUnavailable(
+        text=f'{{"error":{{"code":"{code}","message":"try again later"}}}}',
+        content_type="application/json",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )

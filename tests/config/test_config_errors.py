@@ -1,0 +1,225 @@
+"""Each mistake in a configuration is answered with its place, its key and what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from streamd.config import load
+from streamd.errors import ConfigError
+
+FILE_MISTAKES = {
+    "unknown key": (
+        '[server]\nhost = "::1"\n\nprot = 1',
+        4,
+        "server.prot: unknown key; did you mean server.port?",
+    ),
+    "unknown section": (
+        "# x\n[sever]\nport = 1\nhost = 2",
+        2,
+        "sever: unknown section; did you mean server?",
+    ),
+    "unknown empty section": (
+        "\n[modules]",
+        2,
+        "modules: unknown section; did you mean session.modules?",
+    ),
+    "key outside of its section": (
+        "port = 1",
+        1,
+        "port: unknown section; did you mean server.port?",
+    ),
+    "nothing like it": (
+        "[log]\nzzz = 1",
+        2,
+        "log.zzz: unknown key; expected one of level, format",
+    ),
+    "unknown nested key": (
+        "[speaker.thresholds.wide]\naccept = 0.8\n[speaker.thresholds.narow]\naccept = 1",
+        3,
+        "speaker.thresholds.narow: unknown key; did you mean speaker.thresholds.narrow?",
+    ),
+    "wrong type": (
+        '[server]\nport = "8765"',
+        2,
+        'server.port: expected a whole number from 0 to 65535, got "8765"',
+    ),
+    "float for int": (
+        "[limits]\nidle_s = 1.5",
+        2,
+        "limits.idle_s: expected a whole number from 1 to 86400, got 1.5",
+    ),
+    "bool for int": (
+        "[limits]\nidle_s = true",
+        2,
+        "limits.idle_s: expected a whole number from 1 to 86400, got true",
+    ),
+    "int for bool": ("[vad]\n\n\ngate = 1", 4, "vad.gate: expected true or false, got 1"),
+    "above range": (
+        "[server]\nport = 70000",
+        2,
+        "server.port: expected a whole number from 0 to 65535, got 70000",
+    ),
+    "below range": (
+        "vad.gate_dbfs = -200",
+        1,
+        "vad.gate_dbfs: expected a number from -120 to 0, got -200",
+    ),
+    "not a number": ("[vad]\non = nan", 2, "vad.on: expected a number from 0 to 1, got nan"),
+    "infinite": (
+        "[server]\ndrain_s = inf",
+        2,
+        "server.drain_s: expected a number from 0 to 3600, got inf",
+    ),
+    "not a choice": (
+        '[log]\nlevel = "loud"',
+        2,
+        'log.level: expected one of "debug", "error", "info", "warning", got "loud"',
+    ),
+    "wrong item": (
+        '[server]\norigins = [\n  "https://a.org",\n  "a.org"\n]',
+        2,
+        'server.origins: expected a list, each item an origin, as "https://example.org:8443", '
+        "got ['https://a.org', 'a.org']",
+    ),
+    "empty string": (
+        '[server]\nhost = ""',
+        2,
+        'server.host: expected a string of at least one character, got ""',
+    ),
+    "table for value": (
+        "[server.port]\na = 1",
+        1,
+        "server.port: expected a whole number from 0 to 65535, got a table",
+    ),
+    "value for table": ("server = 5", 1, "server: expected a table, got 5"),
+    "entry of a free table": (
+        "[wake.thresholds]\nalexa = 0.5\ntimer = 2",
+        3,
+        "wake.thresholds.timer: expected a number from 0 to 1, got 2",
+    ),
+    "entry of an inline table": (
+        "[wake]\npatiences = { alexa = 0 }",
+        2,
+        "wake.patiences.alexa: expected a whole number from 1 to 50, got 0",
+    ),
+    "value for free table": (
+        "[wake]\nthresholds = 1",
+        2,
+        "wake.thresholds: expected a table, each value a number from 0 to 1, got 1",
+    ),
+    "quoted key": (
+        '[wake.thresholds]\n"hey jarvis" = "x"',
+        2,
+        'wake.thresholds.hey jarvis: expected a number from 0 to 1, got "x"',
+    ),
+    "off above on": ("[vad]\non = 0.3", 2, "vad.off: 0.35 is above vad.on = 0.3"),
+    "reject above accept": (
+        "[speaker.thresholds.narrow]\nreject = 0.9",
+        2,
+        "speaker.thresholds.narrow.reject: 0.9 is above speaker.thresholds.narrow.accept = 0.75",
+    ),
+    "word not loaded": (
+        '[wake]\nload = ["timer"]',
+        2,
+        "wake.words: 'alexa' is not in wake.load (timer)",
+    ),
+    "threshold of a word not loaded": (
+        "[wake]\n[wake.thresholds]\nalexa = 0.4\nalexia = 0.4",
+        4,
+        "wake.thresholds.alexia: 'alexia' is not in wake.load (alexa, hey_jarvis, hey_mycroft, "
+        "hey_marvin, weather, timer)",
+    ),
+    "window longer than the ring": (
+        "[session]\nring_s = 2\n[speaker]\nwindow_ms = 3000",
+        4,
+        "speaker.window_ms: 3000 ms does not fit session.ring_s = 2 s",
+    ),
+    "syntax": (
+        '[server]\nhost = "a"\nport 1',
+        3,
+        "not valid TOML: Expected '=' after a key in a key/value pair",
+    ),
+    "syntax at the end": ("[server]\nport =", 2, "not valid TOML: Invalid value"),
+    "duplicate key": (
+        "[server]\nport = 1\nport = 2",
+        3,
+        "not valid TOML: Cannot overwrite a value",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "problem"), FILE_MISTAKES.values(), ids=FILE_MISTAKES)
+def test_a_mistake_in_the_file_is_shown_with_its_line(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
+    file = tmp_path / "streamd.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert str(caught.value) == f"{file}:{line}: {problem}"
+
+
+ENVIRONMENT_MISTAKES = {
+    "unknown key": (
+        "STREAMD_SERVER__PROT",
+        "1",
+        "server.prot: unknown key; did you mean server.port?",
+    ),
+    "unknown section": ("STREAMD_SEVER__PORT", "1", "sever: unknown section; did you mean server?"),
+    "range": (
+        "STREAMD_SERVER__PORT",
+        "-1",
+        "server.port: expected a whole number from 0 to 65535, got -1",
+    ),
+    "type": ("STREAMD_VAD__GATE", "yes", 'vad.gate: expected true or false, got "yes"'),
+    "nested": (
+        "STREAMD_SPEAKER__THRESHOLDS__WIDE__ACCEPT",
+        "2",
+        "speaker.thresholds.wide.accept: expected a number from -1 to 1, got 2",
+    ),
+    "too deep": (
+        "STREAMD_SERVER__PORT__X",
+        "1",
+        "server.port: expected a whole number from 0 to 65535, got a table",
+    ),
+    "inline table": (
+        "STREAMD_WAKE__THRESHOLDS",
+        "{ alexa = 7 }",
+        "wake.thresholds.alexa: expected a number from 0 to 1, got 7",
+    ),
+    "contradiction": ("STREAMD_VAD__ON", "0.1", "vad.off: 0.35 is above vad.on = 0.1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"), ENVIRONMENT_MISTAKES.values(), ids=ENVIRONMENT_MISTAKES
+)
+def test_a_mistake_in_the_environment_is_shown_with_its_variable(
+    name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {name: value})
+    assert str(caught.value) == f"{name}: {problem}"
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text("[vad]\nonn = 1\ngate = 2\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"STREAMD_LOG__LEVEL": "x"})
+    places = [line.split(": ")[0] for line in str(caught.value).splitlines()]
+    assert places == [f"{file}:2", f"{file}:3", "STREAMD_LOG__LEVEL"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read: No such file"):
+        load(missing, {})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+    with pytest.raises(ConfigError, match=r"STREAMD_CONFIG: no such file: .*missing\.toml"):
+        load(None, {"STREAMD_CONFIG": str(missing)})
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"latin\.toml: not UTF-8, as TOML must be: byte 5"):
+        load(latin, {})

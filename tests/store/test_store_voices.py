@@ -1,0 +1,256 @@
+"""What the store promises about voices, on real files and between real processes."""
+
+import os
+import subprocess
+import sys
+import threading
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import streamd
+from streamd.store import BadName, NameTaken, SqliteStore, open_store
+from streamd.types import Floats
+
+MODEL = "ge2e-1"
+
+
+def voice(seed: int) -> Floats:
+    return np.random.default_rng(seed).standard_normal(256).astype(np.float32)
+
+
+def enrol(
+    store: SqliteStore, name: str, seed: int = 0, channel: str = "wide", model: str = MODEL
+) -> None:
+    store.add_enrolment(name, voice(seed), model, channel, 2500, f"{name}.wav")  # type: ignore[arg-type]
+
+
+def in_another_process(folder: Path, code: str) -> str:
+    """Run statements about `store` in a fresh interpreter; its stdout."""
+    opening = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from streamd.store import open_store\n"
+        "folder = Path(sys.argv[1])\n"
+        "store = open_store(folder / 'v.db', folder / 'key')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{opening}{code}\nstore.close()", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(Path(streamd.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = open_store(tmp_path / "v.db", tmp_path / "key")
+    yield store
+    store.close()
+
+
+def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqliteStore) -> None:
+    enrol(store, "zoë")
+    enrol(store, "Ann", 1, "narrow")
+    enrol(store, "Ann", 2, "wide")
+    enrol(store, "Ann", 3, "wide", "other")
+    ann, zoe = store.speakers()
+    assert (ann.name, ann.enrolments, ann.channels) == ("Ann", 3, ("wide", "narrow"))
+    assert (ann.models, ann.speech_ms) == ((MODEL, "other"), 7500)
+    assert (zoe.name, zoe.enrolments, zoe.channels, zoe.models) == ("zoë", 1, ("wide",), (MODEL,))
+    assert 0 <= zoe.created_ms - 1_700_000_000_000 <= 10**13
+    assert ann.created_ms >= zoe.created_ms
+
+
+def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqliteStore) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        enrol(store, name, seed)
+    enrol(store, "other model", 5, model="other")
+    gallery = store.load_gallery(MODEL)
+    assert gallery.names == ("a", "b", "c")
+    best, second = gallery.search(voice(1) * 3, "wide")
+    assert best == ("b", pytest.approx(1, abs=1e-6))
+    assert second.score < 0.5
+    assert len(store.load_gallery("nobody's model")) == 0
+
+
+def test_voices_survive_a_restart(tmp_path: Path, store: SqliteStore) -> None:
+    enrol(store, "a", 3)
+    store.close()
+    again = open_store(tmp_path / "v.db", tmp_path / "key")
+    assert again.load_gallery(MODEL).search(voice(3), "wide")[0].name == "a"
+    again.close()
+
+
+def test_delete_takes_the_enrolments_along(store: SqliteStore) -> None:
+    enrol(store, "a", 1)
+    enrol(store, "a", 2)
+    enrol(store, "b", 3)
+    assert store.delete("a")
+    assert not store.delete("a")
+    assert not store.delete("S1")
+    assert [info.name for info in store.speakers()] == ["b"]
+    assert store.load_gallery(MODEL).names == ("b",)
+
+
+def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqliteStore) -> None:
+    enrol(store, "keep", 1)
+    enrol(store, "Wilhelmina", 2)
+    db = store._connection
+    (sealed,) = db.execute("SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1").fetchone()
+
+    def holding(what: bytes) -> list[str]:
+        return [file.name for file in tmp_path.iterdir() if what in file.read_bytes()]
+
+    assert holding(sealed)
+    store.delete("Wilhelmina")
+    assert holding(sealed) == holding(sealed[40:80]) == holding(b"Wilhelmina") == []
+
+
+def test_embeddings_are_not_in_the_files_as_they_are(tmp_path: Path, store: SqliteStore) -> None:
+    enrol(store, "a", 1)
+    unit = voice(1) / np.linalg.norm(voice(1))
+    for file in tmp_path.iterdir():
+        content = file.read_bytes()
+        assert unit.tobytes()[:16] not in content
+        assert voice(1).tobytes()[:16] not in content
+
+
+def test_rename_keeps_the_voice(tmp_path: Path, store: SqliteStore) -> None:
+    enrol(store, "a", 1)
+    enrol(store, "a", 2, "narrow")
+    enrol(store, "b", 3)
+    assert store.rename("a", "Ann")
+    assert store.rename("Ann", "Ann")
+    assert not store.rename("a", "x")
+    with pytest.raises(NameTaken):
+        store.rename("Ann", "b")
+    with pytest.raises(BadName):
+        store.rename("Ann", "S7")
+    gallery = store.load_gallery(MODEL)
+    assert gallery.names == ("Ann", "b")
+    assert gallery.search(voice(2), "narrow")[0] == ("Ann", pytest.approx(1, abs=1e-6))
+
+
+BAD_NAMES = ["", "x" * 65, "S1", "S007", " a", "a ", "a\nb", "a\0", "\u200b", "\udc80", "\x1b[1m"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+def test_a_bad_name_is_refused_and_never_found(store: SqliteStore, name: str) -> None:
+    with pytest.raises(BadName):
+        enrol(store, name)
+    assert not store.delete(name)
+    assert not store.rename(name, "x")
+    assert store.speakers() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 64, "S", "S1a", "s1", "Anna-Lena O'Hara", "王小云", "a/b", "%"]
+)
+def test_other_names_are_fine(store: SqliteStore, name: str) -> None:
+    enrol(store, name)
+    assert name in store.load_gallery(MODEL)
+    assert store.delete(name)
+
+
+def test_one_spelling_is_one_voice(store: SqliteStore) -> None:
+    enrol(store, unicodedata.normalize("NFD", "Zoë"), 1)
+    enrol(store, unicodedata.normalize("NFC", "Zoë"), 1)
+    (zoe,) = store.speakers()
+    assert zoe.enrolments == 2
+    assert store.delete(unicodedata.normalize("NFD", "Zoë"))
+
+
+BAD_EMBEDDINGS = [np.zeros(256), np.full(256, np.nan), np.full(256, np.inf), np.ones((1, 256))]
+
+
+@pytest.mark.parametrize("embedding", BAD_EMBEDDINGS, ids=["zero", "nan", "inf", "2-d"])
+def test_what_is_no_embedding_is_refused(store: SqliteStore, embedding: Floats) -> None:
+    with pytest.raises(ValueError, match="not an embedding"):
+        store.add_enrolment("a", embedding, MODEL, "wide", 1, "a.wav")
+    assert store.speakers() == []
+
+
+def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
+    enrol(store, "a")
+    with pytest.raises(ValueError, match="another size"):
+        store.add_enrolment("b", np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")
+    with pytest.raises(ValueError, match="channel"):
+        enrol(store, "b", channel="dvd")
+    assert [info.name for info in store.speakers()] == ["a"]
+
+
+def test_tenants_do_not_see_each_other(tmp_path: Path, store: SqliteStore) -> None:
+    enrol(store, "a", 1)
+    other = open_store(tmp_path / "v.db", tmp_path / "key", tenant="other")
+    assert other.speakers() == []
+    assert len(other.load_gallery(MODEL)) == 0
+    assert not other.delete("a")
+    enrol(other, "a", 2)
+    assert store.load_gallery(MODEL).search(voice(1), "wide")[0].score > 0.99
+    other.close()
+
+
+def test_the_version_grows_with_changes_only(store: SqliteStore) -> None:
+    versions = [store.version()]
+    for change in (
+        lambda: enrol(store, "a", 1),
+        lambda: enrol(store, "a", 2),
+        lambda: store.rename("a", "b"),
+        lambda: store.delete("b"),
+    ):
+        change()
+        store.speakers()
+        versions += [store.version(), store.version()]
+        assert store.load_gallery(MODEL).revision == versions[-1]
+    assert versions[1::2] == versions[2::2]
+    assert sorted(set(versions)) == versions[::2]
+
+
+def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqliteStore) -> None:
+    before = store.version()
+    in_another_process(
+        tmp_path,
+        f"store.add_enrolment('a', np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')\n"
+        f"store.add_enrolment('b', -np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')",
+    )
+    enrolled = store.version()
+    assert enrolled > before
+    gallery = store.load_gallery(MODEL)
+    assert gallery.names == ("a", "b")
+    assert gallery.revision == enrolled == store.version()
+
+    assert in_another_process(tmp_path, "print(store.delete('a'))") == "True\n"
+    assert store.version() > enrolled
+    assert store.load_gallery(MODEL).names == ("b",)
+    enrol(store, "c", 4)
+    assert in_another_process(tmp_path, "print(*(s.name for s in store.speakers()))") == "b c\n"
+
+
+def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
+    folder, together, failures = tmp_path / "new", threading.Barrier(8), []
+
+    def work(number: int) -> None:
+        try:
+            together.wait()
+            mine = open_store(folder / "v.db", folder / "key")
+            for seed in range(5):
+                enrol(mine, f"voice {seed}", number)
+            mine.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    store = open_store(folder / "v.db", folder / "key")
+    assert [info.enrolments for info in store.speakers()] == [8] * 5
+    store.close()
