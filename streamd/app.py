@@ -107,9 +107,7 @@ class Daemon:
         """
         config = self._config
         gallery = GalleryWatcher(self._store, config.store.poll_s)
-        sockets = listen(
-            config.server.host, config.server.port, config.server.receive_buffer_bytes
-        )
+        sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()
             services = self._services(gallery.current)

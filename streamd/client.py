@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
@@ -107,12 +106,12 @@ class Stream:
         """Sample frames handed to the socket."""
         self.samples_acked = 0
         """Sample frames that the server holds safely."""
-        self._socket = socket
-        self._url = url
         self.rate_hz: int = audio.get("rate", 16_000)
         sample_bytes = _BYTES_PER_SAMPLE.get(audio.get("codec", "pcm_s16le"), 1)
         self.frame_bytes: int = sample_bytes * audio.get("channels", 1)
         """Bytes of one sample frame, all channels together."""
+        self._socket = socket
+        self._url = url
         self._bytes_sent = 0
         self._fatal: Event | None = None
         self._unread: list[Event] = []
@@ -129,7 +128,7 @@ class Stream:
         if not pcm:
             return
         await self._send(pcm)
-        self._bytes_sent += len(pcm)
+        self._bytes_sent += memoryview(pcm).nbytes
         self.samples_sent = self._bytes_sent // self.frame_bytes
 
     async def flush(self, flush_id: str = "") -> None:
@@ -158,10 +157,7 @@ class Stream:
             self._acked.clear()
             await self._acked.wait()
 
-    def __aiter__(self) -> AsyncGenerator[Event, None]:
-        return self._events()
-
-    async def _events(self) -> AsyncGenerator[Event, None]:
+    async def __aiter__(self) -> AsyncIterator[Event]:
         self._reading = True
         try:
             while self._unread:
@@ -241,14 +237,13 @@ async def connect(
         CannotConnect: Nobody answers, or somebody who is not streamd.
         RefusedByServer: By an HTTP status, or by an `error` in place of the `ready`.
     """
-    audio = dict(audio or {})
-    hello = {"type": "hello", "client": client, "device": device, "audio": audio}
-    if modules is not None:
-        hello["modules"] = dict(modules)
+    audio = audio or {}
+    hello = {"client": client, "device": device, "audio": audio, "modules": modules}
+    chosen = {name: value for name, value in hello.items() if value is not None}
     socket = await _open(url, key, open_timeout_s)
     try:
         stream = Stream(socket, url, audio)
-        await stream.control({name: value for name, value in hello.items() if value is not None})
+        await stream.control({"type": "hello", **chosen})
         await _await_ready(stream, open_timeout_s)
         yield stream
     finally:
@@ -378,6 +373,7 @@ async def _open(url: str, key: str | None, open_timeout_s: float) -> ClientConne
             # A busy server answers pings late, behind the audio that it has yet to read. That is
             # no reason to cut the stream: TCP says when the peer is really gone.
             ping_timeout=None,
+            close_timeout=2.0,
             max_size=_MAX_EVENT_BYTES,
             **options,
         )

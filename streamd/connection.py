@@ -219,7 +219,8 @@ class Connection:
 
     async def _watch(self) -> None:
         idle_s = self._services.limits.idle_s
-        while (wait_s := self._heard_at + idle_s - time.monotonic()) > 0:
+        # Not woken by each message: it sleeps on until the silence could be long enough.
+        while (wait_s := self._heard_at + idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_s)
         self._abort(Idle(f"nothing came for {idle_s} s"))
 

@@ -18,7 +18,8 @@
     ├── RefusedByServer         exit 5
     ├── NotAudio                exit 6
     ├── ModelMissing            exit 7
-    └── Unavailable             exit 8  address in use, permission, disk
+    ├── Unavailable             exit 8  address in use, permission, disk
+    └── BadName, NameTaken, NoSuchSpeaker    exit 2
 """
 
 from __future__ import annotations
@@ -153,3 +154,21 @@ class Unavailable(StreamdError):
     """An address in use, a missing permission, a full disk."""
 
     exit_code = 8
+
+
+class BadName(StreamdError):
+    """A name that no voice may have."""
+
+    exit_code = 2
+
+
+class NameTaken(StreamdError):
+    """Another voice has this name."""
+
+    exit_code = 2
+
+
+class NoSuchSpeaker(StreamdError):
+    """A name that nobody is enrolled under."""
+
+    exit_code = 2

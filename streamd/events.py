@@ -91,7 +91,7 @@ class Flushed(LogEvent, tag="flushed", kw_only=True):
     id: str
 
 
-class Warning_(LogEvent, tag="warning", kw_only=True):
+class WarningEvent(LogEvent, tag="warning", kw_only=True):
     """Something to look at; the stream goes on."""
 
     code: str

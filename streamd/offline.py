@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from streamd.compose import Parts
+from streamd.engine.engine import Engine
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
+from streamd.modules.registry import ModuleSet, Registry
 from streamd.outbox import Outbox
 from streamd.session.session import Session
 from streamd.types import AudioFormat, Job, Samples
@@ -17,31 +18,28 @@ class Analysis:
     """Drives one session with the engine, in one thread.
 
     Args:
-        parts: engine and modules.
+        engine: not started; its batches run here.
+        registry: the modules there are.
+        modules: what is on.
         audio: what the blocks will be.
         gallery: the enrolled voices.
-        modules: as in `hello`; None for the defaults.
         ring_s: seconds of audio held.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        engine: Engine,
+        registry: Registry,
+        modules: ModuleSet,
         audio: AudioFormat,
         gallery: Gallery,
-        modules: Mapping[str, Mapping[str, Any] | bool] | None = None,
         ring_s: int = 8,
     ) -> None:
-        self._engine = parts.engine
-        self._lease = parts.engine.open()
+        self._engine = engine
+        self._lease = engine.open()
         self._lease.sink = self
-        chosen, warnings = parts.registry.resolve(modules)
-        self.session = Session(
-            parts.registry, chosen, audio, self._lease.slots, lambda: gallery, ring_s
-        )
+        self.session = Session(registry, modules, audio, self._lease.slots, lambda: gallery, ring_s)
         self._outbox = Outbox(bound=1_000_000)
-        for code, message in warnings:
-            self.session.warn(code, message)
 
     def events(self, blocks: Iterable[bytes]) -> Iterator[Event]:
         """Events as the blocks bring them, numbered; ends with the last final one."""
@@ -57,9 +55,14 @@ class Analysis:
             yield from self._settle()
 
     def end(self) -> Iterator[Event]:
-        """The final events."""
+        """The final events, without `bye`."""
         self.session.receive_end()
         yield from self._settle()
+
+    def bye(self) -> Event:
+        """The totals."""
+        self.session.bye()
+        return next(self._settle())
 
     def close(self) -> None:
         """Give the slots back."""
@@ -88,7 +91,3 @@ class Analysis:
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run: nothing here can go on without it."""
         raise error
-
-
-Progress = Callable[[float], None]
-"""Told the seconds of audio done."""

@@ -122,12 +122,6 @@ class LiveView:
         self.alive = True
         self._console = console or Console(highlight=False)
         self._clock_s = clock_s
-        self._live = Live(
-            get_renderable=self._strip,
-            console=self._console,
-            refresh_per_second=REFRESH_HZ,
-            transient=True,
-        )
         self._speaking: set[str] = set()
         self._speaker: dict[str, Any] | None = None
         self._wake: dict[str, Any] | None = None
@@ -136,7 +130,13 @@ class LiveView:
         self._now_ms = 0
         self._voices: dict[str, str] = {}
         self._wakes: Counter[str] = Counter()
-        self._accepted: Counter[str] = Counter()
+        self._heard: Counter[str] = Counter()
+        self._live = Live(
+            get_renderable=self._strip,
+            console=self._console,
+            refresh_per_second=REFRESH_HZ,
+            transient=True,
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -174,21 +174,21 @@ class LiveView:
                 return
         if event.get("type") not in _SILENT and event.get("final") is not False:
             if event.get("type") == "speaker" and event.get("speaker"):
-                self._accepted[event["speaker"]] += 1
+                self._heard[event["speaker"]] += 1
             self._console.print(self._line(event))
 
     def _line(self, event: dict[str, Any]) -> Table:
         """One row of the log. Tables of one row line up, since the first columns are fixed."""
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(width=9, style="dim", no_wrap=True)
-        row.add_column(width=11, no_wrap=True)
+        row.add_column(width=14, no_wrap=True)
         row.add_column(overflow="fold")
         time_ms = event.get("t1")
         kind = str(event.get("type"))
         style = {"wake": f"bold {ACCENT}", "error": "bold red", "warning": "yellow"}.get(kind, "")
         row.add_row(
             clock(time_ms) if isinstance(time_ms, int) else "",
-            Text(kind.replace("speaker_change", "change"), style=style),
+            Text(kind, style=style),
             self._says(event),
         )
         return row
@@ -276,7 +276,7 @@ class LiveView:
         speech_ms, utterances = bye.get("speech_ms", 0), bye.get("utterances", 0)
         table.add_row("heard", clock(bye.get("duration_ms", 0)))
         table.add_row("speech", f"{clock(speech_ms)} in {_count(utterances, 'utterance')}")
-        for title, counter in (("words", self._wakes), ("voices", self._accepted)):
+        for title, counter in (("words", self._wakes), ("voices", self._heard)):
             if counter:
                 listed = ", ".join(f"{name} ({n})" for name, n in counter.most_common())
                 table.add_row(title, listed)

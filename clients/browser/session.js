@@ -24,7 +24,7 @@ export class Session {
     try {
       this.handlers.onPhase("opening", this.source.live ? "Asking for the microphone" : "Reading the file");
       await this.source.open();
-      if (this.stopped) return this.over("Stopped.");
+      if (this.done) return this.source.stop(); // stopped while the browser was asking
       await this.connect();
     } catch (error) {
       this.over(error.message, { failed: true });

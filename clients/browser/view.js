@@ -73,7 +73,7 @@ export function showNow(timeline, colourOf) {
     put("speaker-note", "nobody yet");
   }
   put("wake", lastWake ? spoken(lastWake.word) : "–");
-  put("wake-note", lastWake ? `${lastWake.score.toFixed(2)} at ${clock(lastWake.t1)}` : "none yet");
+  put("wake-note", lastWake ? `${lastWake.score?.toFixed?.(2) ?? ""} at ${clock(lastWake.t1)}` : "none yet");
 }
 
 /** The level meter. */

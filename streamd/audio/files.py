@@ -145,13 +145,11 @@ def _decode(source: Source, name: str) -> Iterator[int | Floats]:
             raise NotAudio(f"{name}: is a directory; name a file in it") from None
         except OSError as error:
             raise Unavailable(f"{name}: cannot be read: {error.strerror or error}") from error
-        try:
-            # A file called `.raw` makes soundfile ask for a rate: a TypeError.
-            sound = stack.enter_context(soundfile.SoundFile(file))
-        except (soundfile.SoundFileError, TypeError):
-            file.seek(0)
+        sound = _with_libsndfile(file)
+        if sound is None:
             yield from _decode_av(file, name)
             return
+        stack.enter_context(sound)
         yield int(sound.samplerate)
         size = _block_frames(sound.samplerate, sound.channels)
         try:
@@ -159,6 +157,15 @@ def _decode(source: Source, name: str) -> Iterator[int | Floats]:
                 yield block
         except soundfile.SoundFileError as error:
             raise NotAudio(f"{name}: is damaged: {error}") from error
+
+
+def _with_libsndfile(file: BinaryIO) -> soundfile.SoundFile | None:
+    """The file opened, or None (and the file at its start) if libsndfile does not know it."""
+    try:
+        return soundfile.SoundFile(file)
+    except (soundfile.SoundFileError, TypeError):  # a TypeError for a file called `.raw`
+        file.seek(0)
+        return None
 
 
 def _decode_av(file: BinaryIO, name: str) -> Iterator[int | Floats]:
@@ -190,7 +197,7 @@ def _decode_av(file: BinaryIO, name: str) -> Iterator[int | Floats]:
                 gathered.append(_unpacked(out))
             if gathered:
                 yield np.concatenate(gathered)
-    except av.FFmpegError as error:
+    except (av.FFmpegError, ValueError) as error:  # a ValueError if the rate changes midway
         raise NotAudio(f"{name}: cannot be decoded as audio; {_HINT}") from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from streamd.types import Samples
 
 
-class Overwritten(LookupError):  # noqa: N818 - named as the others in errors.py
+class Overwritten(LookupError):
     """The span begins before the oldest sample still held."""
 
 

@@ -87,7 +87,8 @@ class Engine:
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End the threads; False if one hangs."""
         deadline = time.monotonic() + timeout_s
-        return all([w.stop(max(deadline - time.monotonic(), 0.0)) for w in self._workers])
+        stopped = [w.stop(max(deadline - time.monotonic(), 0.0)) for w in self._workers]
+        return all(stopped)
 
     @property
     def is_healthy(self) -> bool:

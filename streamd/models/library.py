@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from streamd.errors import ModelMissing
+from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
 from streamd.models.catalogue import CONVERTER_VERSION, MODELS, Model, model_of
-from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256, unavailable
+from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256
 
 if TYPE_CHECKING:
     from streamd.models.convert.graph import Loader
@@ -149,7 +149,10 @@ class Library:
                     self._put(model, made)
                 return wanted
         except OSError as error:
-            raise unavailable(self.directory, error) from error
+            raise Unavailable(
+                f"cannot write models to {self.directory}: {error.strerror or error}. "
+                "Free some space or set STREAMD_MODELS to a directory that can be written."
+            ) from error
 
     def _damaged(self) -> list[Model]:
         bad = {finding.model for finding in self.verify() if finding.status != "ok"}

@@ -155,9 +155,7 @@ class Reader(Protocol):
     def opened(self, utterance: Utterance) -> None:
         """An utterance began."""
 
-    def window(
-        self, utterance: Utterance, window: Window, output: Any
-    ) -> Iterable[TimedEvent]:
+    def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """A window's answer came; gives interim events."""
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:

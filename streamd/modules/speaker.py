@@ -145,9 +145,7 @@ class SpeakerReader:
         self._turn = _Turn(utterance.onset, np.zeros(256, np.float32))
         self._against = []
 
-    def window(
-        self, utterance: Utterance, window: Window, output: Any
-    ) -> Iterable[TimedEvent]:
+    def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Add a window to the evidence, or count it against the current voice."""
         embedding: Floats = output.embedding
         turn = self._turn
@@ -254,7 +252,8 @@ class SpeakerReader:
     def _search(self, mean: Floats) -> list[tuple[str, float]]:
         """Enrolled voices, best first; one that was deleted meanwhile is gone at once."""
         now: Gallery = self._services.gallery()
-        found = self._gallery.search(mean, self._services.channel)
+        gone = 0 if now is self._gallery else sum(n not in now for n in self._gallery.names)
+        found = self._gallery.search(mean, self._services.channel, limit=2 + gone)
         return [(match.name, match.score) for match in found if match.name in now]
 
 
@@ -267,9 +266,7 @@ class SpeakerModule:
         self.settings = settings
         self._card = card
 
-    def parse(
-        self, request: Mapping[str, Any]
-    ) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
+    def parse(self, request: Mapping[str, Any]) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         return parse_options(self.name, request, SpeakerOptions)
 

@@ -75,9 +75,7 @@ class VadStepper:
 
     pass_name = "vad"
 
-    def __init__(
-        self, settings: VadSettings, decided: Callable[[int, int, float], None]
-    ) -> None:
+    def __init__(self, settings: VadSettings, decided: Callable[[int, int, float], None]) -> None:
         self.step = settings.frame
         self.context = settings.context
         self.tail_steps = 0
@@ -132,9 +130,7 @@ class VadModule:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
         if options.threshold is not None and options.threshold <= 0.15:
-            raise BadConfig(
-                "modules.vad.threshold must be over 0.15", ref="modules.vad.threshold"
-            )
+            raise BadConfig("modules.vad.threshold must be over 0.15", ref="modules.vad.threshold")
         return options, warnings
 
     def effective(self, options: VadOptions | None) -> VadSettings:
@@ -159,4 +155,3 @@ class VadModule:
             "max_utterance_ms": s.max_utterance_ms,
             "latency_ms": s.min_speech_ms + s.frame * 1000 // RATE_HZ,
         }
-

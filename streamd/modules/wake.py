@@ -185,7 +185,7 @@ class WakeModule:
         have = ", ".join(sorted(self.loaded))
         if not names:
             raise BadConfig(
-                f"no wake word of {', '.join(wanted) or 'an empty list'} is loaded; there are {have}",
+                f"no wake word is loaded of {', '.join(wanted) or 'none'}; there are {have}",
                 ref="modules.wake.words",
             )
         warnings += [
@@ -201,9 +201,7 @@ class WakeModule:
             )
             for name in names
         )
-        refractory_ms = (
-            s.refractory_ms if options.refractory_ms is None else options.refractory_ms
-        )
+        refractory_ms = s.refractory_ms if options.refractory_ms is None else options.refractory_ms
         return Listening(words, refractory_ms), warnings
 
     def describe(self, options: Listening) -> dict[str, Any]:

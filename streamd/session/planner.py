@@ -105,9 +105,7 @@ class Planner:
         """Call `passed` when all that was planned so far has been delivered."""
         self._queue.append(_Entry(None, at, passed=passed))
 
-    def _plan_window(
-        self, plan: _Plan, spec: WindowSpec, start: int, stop: int, at: int
-    ) -> None:
+    def _plan_window(self, plan: _Plan, spec: WindowSpec, start: int, stop: int, at: int) -> None:
         if plan.utterance.voiced(start, stop) < spec.min_voiced * (stop - start):
             return
         plan.last_stop[spec] = stop

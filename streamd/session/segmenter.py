@@ -81,9 +81,7 @@ class Segmenter:
     def _quiet(self, start: int, stop: int, probability: float) -> list[Opened | Closed]:
         if stop <= self._floor:
             return []  # heard already, on the copy that ended the utterance before
-        if probability < self.config.off or (
-            self._onset is None and probability < self.config.on
-        ):
+        if probability < self.config.off or (self._onset is None and probability < self.config.on):
             self._onset = None
             self._runs = []
             self.watermark = max(self.watermark, stop)

@@ -29,7 +29,7 @@ from streamd.events import (
     SpeechStart,
     TimedEvent,
     Wake,
-    Warning_,
+    WarningEvent,
 )
 from streamd.modules.base import Reader, Services, Utterance
 from streamd.modules.gallery import Gallery
@@ -236,7 +236,7 @@ class Session:
 
     def warn(self, code: str, message: str) -> None:
         """Log a warning."""
-        self._emit(Warning_(code=code, message=message))
+        self._emit(WarningEvent(code=code, message=message))
 
     def log(self, event: LogEvent) -> None:
         """Put an event behind all others."""

@@ -132,9 +132,7 @@ class Track:
         self._fresh = False
         return self._job(start, stop, load, self._slots.live, None)
 
-    def _job(
-        self, start: int, stop: int, load: int, store: int, samples: Samples | None
-    ) -> Job:
+    def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
         begin = start - self.stepper.context
         if samples is None and begin < self._stretch:
             pad = np.zeros(self._stretch - begin, np.int16)

@@ -2,8 +2,6 @@
 
 from streamd.store.base import (
     DEFAULT_TENANT,
-    BadName,
-    NameTaken,
     SpeakerInfo,
     Store,
     check_name,
@@ -12,8 +10,6 @@ from streamd.store.sqlite import SqliteStore, open_store
 
 __all__ = [
     "DEFAULT_TENANT",
-    "BadName",
-    "NameTaken",
     "SpeakerInfo",
     "SqliteStore",
     "Store",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
-from streamd.errors import StreamdError
+from streamd.errors import BadName
 from streamd.modules.gallery import Channel, Gallery
 from streamd.types import Floats
 
@@ -15,18 +15,6 @@ DEFAULT_TENANT = "default"
 MAX_NAME_CHARS = 64
 
 _SESSION_LABEL = re.compile(r"S[0-9]+")
-
-
-class BadName(StreamdError):  # noqa: N818 - named as its siblings in streamd.errors
-    """A name that no voice may have."""
-
-    exit_code: ClassVar[int] = 2
-
-
-class NameTaken(StreamdError):  # noqa: N818
-    """Another voice has this name."""
-
-    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _OTHERS_MAY = 0o027
 """Group may read (a secret mounted by an orchestrator), nobody else anything."""
 
 
-class Damaged(Exception):  # noqa: N818
+class Damaged(Exception):
     """A record that this key did not seal, or that was changed or moved since."""
 
 

@@ -31,8 +31,9 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         Unavailable: it cannot be written.
     """
     with explained(path):
-        if _version(connection, path) == len(migrations()):
-            return
+        with transaction(connection, "DEFERRED"):
+            if _version(connection, path) == len(migrations()):
+                return
         # Outside of a transaction, as SQLite wants it; it stays set in the file.
         connection.execute("PRAGMA journal_mode = WAL")
         with transaction(connection):
@@ -45,6 +46,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
+    # In a transaction: half-way through another process's migration it would look foreign.
     application, version, objects = (
         connection.execute(query).fetchone()[0]
         for query in (

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from streamd.errors import ConfigError, StreamdError, Unavailable
+from streamd.errors import BadName, ConfigError, NameTaken, StreamdError, Unavailable
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
-from streamd.store.base import DEFAULT_TENANT, BadName, NameTaken, SpeakerInfo, check_name
+from streamd.store.base import DEFAULT_TENANT, SpeakerInfo, check_name
 from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
 from streamd.store.connect import connect, explained, transaction
 from streamd.store.migrate import migrate
@@ -184,18 +184,14 @@ class SqliteStore:
 
     def load_gallery(self, model: str) -> Gallery:
         """The voices that `model` knows."""
-        with self._reading() as db:
-            db.execute("BEGIN")  # rows and version of one moment
-            try:
-                rows = db.execute(
-                    "SELECT name, channel, embedding"
-                    " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
-                    " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
-                    (self._tenant, model),
-                ).fetchall()
-                version = self._version()
-            finally:
-                db.execute("COMMIT")
+        with self._reading() as db, transaction(db, "DEFERRED"):
+            rows = db.execute(
+                "SELECT name, channel, embedding"
+                " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
+                " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
+                (self._tenant, model),
+            ).fetchall()
+            version = self._version()
         indices: dict[str, int] = {}
         owners = np.fromiter(
             (indices.setdefault(name, len(indices)) for name, _, _ in rows), np.intp, len(rows)

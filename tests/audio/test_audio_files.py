@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 from io import BytesIO
 
 import av
@@ -138,6 +139,32 @@ def test_what_is_not_audio_is_said_not_to_be(data):
 def test_a_truncated_container_is_not_audio():
     with pytest.raises(NotAudio):
         load(BytesIO(encoded("ipod", "aac")[:2000]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: wav(tone(16000, 0.2), 16000),
+        lambda: wav(tone(8000, 0.2), 8000, "FLAC"),
+        lambda: encoded("webm", "libopus"),
+        lambda: encoded("ipod", "aac"),
+        lambda: encoded("adts", "aac"),
+    ],
+)
+def test_damaged_files_raise_nothing_unexpected(make):
+    whole, rng = make(), np.random.default_rng(5)
+    for _ in range(60):
+        data = bytearray(whole)
+        for at in rng.integers(0, min(len(data), 600), 12):
+            data[at] = rng.integers(0, 256)
+        with suppress(NotAudio):
+            load(BytesIO(bytes(data)), max_s=5)
+
+
+def test_a_title_that_is_not_utf8_is_no_fault_of_the_audio():
+    data = encoded("ipod", "aac").replace(b"SoundHandler", b"SoundH\xe4ndler")
+    assert b"\xe4ndler" in data
+    assert len(load(BytesIO(data))) > 15_000
 
 
 def test_missing_empty_and_directory_have_their_words(tmp_path):

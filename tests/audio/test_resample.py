@@ -31,7 +31,7 @@ def ideal(rate, n):
 
 
 @pytest.mark.parametrize("rate", RATES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_resampling_does_not_depend_on_the_cuts(rate, data):
     n = data.draw(st.sampled_from([1, rate // 10 + 3, rate]))

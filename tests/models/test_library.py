@@ -20,9 +20,9 @@ PULL = (
 
 
 @pytest.fixture
-def pulled(index, tmp_path):
+def pulled(index, wheels, tmp_path):
     """A library with Silero in it."""
-    index.hold(catalogue.model(SILERO).wheel)
+    index.hold(wheels["silero-vad"])
     library = Library(tmp_path / "models")
     library.pull(OnnxRuntime().load, only=[SILERO])
     return library
@@ -103,9 +103,9 @@ def test_a_spoilt_manifest_vouches_for_nothing(pulled):
 
 
 @pytest.mark.models
-def test_a_pull_that_fails_changes_nothing(pulled, index):
+def test_a_pull_that_fails_changes_nothing(pulled, index, wheels):
     before = {p.name: p.read_bytes() for p in pulled.directory.iterdir()}
-    index.hold(catalogue.model("wake-alexa-0.1").wheel)
+    index.hold(wheels["openwakeword"])
 
     def load(path):
         raise ModelMissing("no such runtime")
@@ -124,8 +124,8 @@ def test_what_a_killed_pull_left_is_cleared_away(pulled):
 
 
 @pytest.mark.models
-def test_a_word_brings_the_embedding_that_it_reads(index, tmp_path):
-    index.hold(catalogue.model("wake-alexa-0.1").wheel)
+def test_a_word_brings_the_embedding_that_it_reads(index, wheels, tmp_path):
+    index.hold(wheels["openwakeword"])
     library = Library(tmp_path / "models")
     got = library.pull(OnnxRuntime().load, only=["wake-alexa-0.1"])
     assert [m.id for m in got] == ["openwakeword-embedding-0.4.0", "wake-alexa-0.1"]
@@ -133,8 +133,8 @@ def test_a_word_brings_the_embedding_that_it_reads(index, tmp_path):
 
 
 @pytest.mark.models
-def test_two_processes_may_pull_at_once_and_one_does_the_work(index, tmp_path):
-    index.hold(catalogue.model(SILERO).wheel)
+def test_two_processes_may_pull_at_once_and_one_does_the_work(index, wheels, tmp_path):
+    index.hold(wheels["silero-vad"])
     command = [sys.executable, "-c", PULL, str(tmp_path / "models"), SILERO]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     counts = sorted(process.communicate(timeout=60)[0].strip() for process in both)
@@ -147,6 +147,14 @@ def test_a_directory_that_cannot_be_written_is_unavailable_and_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match="file/models"):
         Library(tmp_path / "file" / "models").pull(OnnxRuntime().load)
+
+
+def test_a_full_disk_is_unavailable_and_named(lying_pip, tmp_path):
+    lying_pip("sys.exit('ERROR: [Errno 28] No space left on device')")
+    library = Library(tmp_path / "models")
+    with pytest.raises(Unavailable, match=r"(?s)models: No space left on device.*STREAMD_MODELS"):
+        library.pull(OnnxRuntime().load)
+    assert os.listdir(library.directory) == [".lock"]
 
 
 def test_serving_needs_no_converter():

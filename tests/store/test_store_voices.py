@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import streamd
-from streamd.store import BadName, NameTaken, SqliteStore, open_store
+from streamd.errors import BadName, NameTaken
+from streamd.store import SqliteStore, open_store
 from streamd.types import Floats
 
 MODEL = "ge2e-1"

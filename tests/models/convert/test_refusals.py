@@ -4,13 +4,18 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from streamd.engine.backends.fake import FakeBackend
+from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing
-from streamd.models.convert import check, ge2e, heads, openwakeword, silero
+from streamd.models import catalogue
+from streamd.models.convert import check, convert, ge2e, heads, openwakeword, silero
 from streamd.models.convert.graph import Builder
 from streamd.models.convert.legacy_pickle import read_state_dict
+from streamd.models.fetch import extract
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -41,12 +46,12 @@ CONVERTERS = {
 }
 
 
-@pytest.mark.parametrize("convert", CONVERTERS.values(), ids=CONVERTERS)
+@pytest.mark.parametrize("converter", CONVERTERS.values(), ids=CONVERTERS)
 @pytest.mark.parametrize("kind", ["other", "garbage"])
-def test_another_file_is_refused_by_name_and_nothing_is_written(convert, kind, request, tmp_path):
+def test_another_file_is_refused_by_name_and_nothing_is_written(converter, kind, request, tmp_path):
     source = request.getfixturevalue(kind)
     with pytest.raises(ModelMissing, match=kind):
-        convert(source, tmp_path / "made.onnx")
+        converter(source, tmp_path / "made.onnx")
     assert not (tmp_path / "made.onnx").exists()
 
 
@@ -68,6 +73,18 @@ def test_a_graph_that_answers_otherwise_is_refused(prob):
     backend = FakeBackend({"a.onnx": streaming(0.3), "b.onnx": converted(prob)})
     with pytest.raises(ModelMissing, match=r"b\.onnx differs from its original"):
         check.silero(Path("a.onnx"), Path("b.onnx"), backend.load)
+
+
+@pytest.mark.models
+def test_weights_that_were_tampered_with_are_refused(wheels, tmp_path):
+    model = catalogue.model("silero-vad-6.2.3")
+    sources = extract(wheels["silero-vad"], model.members, tmp_path)
+    graph = onnx.load(sources[0])
+    bias = next(t for t in graph.graph.initializer if t.name == "model.decoder.decoder.2.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.01, bias.name))
+    onnx.save(graph, sources[0])
+    with pytest.raises(ModelMissing, match=r"silero\.onnx differs from its original"):
+        convert(model, sources, tmp_path, OnnxRuntime().load)
 
 
 class Evil:

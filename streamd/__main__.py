@@ -1,0 +1,5 @@
+"""`python -m streamd`."""
+
+from streamd.cli import main
+
+main()

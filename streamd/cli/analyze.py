@@ -1,0 +1,64 @@
+"""`streamd analyze`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from streamd.audio.files import as_pcm16, read
+from streamd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    WordsOption,
+    modules_request,
+    open_voices,
+    read_config,
+    ready_library,
+    seconds_bar,
+)
+from streamd.compose import SPEAKER_MODEL, make_parts
+from streamd.events import Event
+from streamd.offline import Analysis
+from streamd.view import make_view
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="Any audio file.")],
+    word: WordsOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Hear a file without a server: the same events as a stream of it, as fast as it goes."""
+    settings = read_config(config)
+    audio = read(file)
+    with closing(open_voices(settings)) as store:
+        gallery = store.load_gallery(SPEAKER_MODEL)
+    parts = make_parts(settings, ready_library(settings))
+    modules, warnings = parts.registry.resolve(modules_request(word))
+    analysis = Analysis(
+        parts.engine, parts.registry, modules, audio.format, gallery, settings.session.ring_s
+    )
+    for code, message in warnings:
+        analysis.session.warn(code, message)
+    is_lines = json or not sys.stdout.isatty()
+    with make_view(sys.stdout.isatty(), json) as view, seconds_bar("analyzing", is_lines) as done:
+        for block in audio.blocks:
+            for event in analysis.feed(as_pcm16(block)):
+                view.event(_wire(event))
+            done(len(block) / audio.rate_hz)
+            if not view.alive:
+                return
+        for event in analysis.end():
+            view.event(_wire(event))
+        if not is_lines:
+            view.event(_wire(analysis.bye()))
+
+
+def _wire(event: Event) -> dict[str, Any]:
+    wire: dict[str, Any] = msgspec.to_builtins(event)
+    return wire

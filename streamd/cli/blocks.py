@@ -1,0 +1,68 @@
+"""Audio from a thread into the event loop: stdin and the microphone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO
+
+BOUND = 64
+"""Blocks that may wait. A pipe is then not read; a microphone loses audio, and it is said."""
+
+
+class Feed:
+    """A bounded queue of blocks from any thread.
+
+    Args:
+        on_lost: told how many bytes were lost when `offer` found the queue full.
+    """
+
+    def __init__(self, on_lost: Callable[[int], None] = lambda lost: None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(BOUND)
+        self._on_lost = on_lost
+
+    def offer(self, block: bytes) -> None:
+        """Give a block without waiting; for a source that cannot wait."""
+        self._loop.call_soon_threadsafe(self._offer, block)
+
+    def put(self, block: bytes | None) -> None:
+        """Give a block, waiting for room; None ends the feed. Not on the event loop."""
+        asyncio.run_coroutine_threadsafe(self._queue.put(block), self._loop).result()
+
+    def end(self) -> None:
+        """End the feed, from the event loop."""
+        while self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The blocks, until the end."""
+        while (block := await self._queue.get()) is not None:
+            yield block
+
+    def _offer(self, block: bytes) -> None:
+        if self._queue.full():
+            self._on_lost(len(block))
+        else:
+            self._queue.put_nowait(block)
+
+
+def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
+    """Blocks of a pipe or file, as they come.
+
+    Read by a daemon thread: a read that blocks for ever must not keep the program alive.
+    """
+    feed = Feed()
+
+    def run() -> None:
+        try:
+            while block := pipe.read1(block_bytes):  # type: ignore[attr-defined]
+                feed.put(block)
+            feed.put(None)
+        except RuntimeError:
+            return  # the event loop is gone, and the program with it
+
+    threading.Thread(target=run, name="stdin", daemon=True).start()
+    return feed

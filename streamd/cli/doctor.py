@@ -1,0 +1,127 @@
+"""`streamd doctor`: what would keep this machine from listening."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from streamd import __version__
+from streamd.cli.common import ConfigOption, open_voices, read_config
+from streamd.compose import make_parts
+from streamd.config import Config, data_dir
+from streamd.errors import ModelMissing, StreamdError
+from streamd.models.library import Library
+from streamd.modules.gallery import Gallery
+from streamd.offline import Analysis
+from streamd.transport.http.server import listen
+from streamd.types import RATE_HZ, AudioFormat
+
+NEEDED_MB = 500
+
+
+class Check(NamedTuple):
+    """One line of the report."""
+
+    what: str
+    result: str
+    is_fine: bool = True
+    error: StreamdError | None = None
+
+
+def doctor(config: ConfigOption = None) -> None:
+    """Check configuration, models, store, port, microphone and speed, and say what to do."""
+    console = Console()
+    failed: StreamdError | None = None
+    for check in _checks(config):
+        mark = "[green]ok  [/green]" if check.is_fine else "[yellow]note[/yellow]"
+        if check.error is not None:
+            mark = "[red]fail[/red]"
+            failed = failed or check.error
+        console.print(f"{mark} [bold]{check.what:12}[/bold] ", end="")
+        console.print(check.result, markup=False, highlight=False, soft_wrap=True)
+    if failed is not None:
+        raise failed
+
+
+def _checks(config_path: Path | None) -> Iterator[Check]:
+    python = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}"
+    yield Check("streamd", f"{__version__}, {python}, {os.cpu_count()} cores")
+    try:
+        config = read_config(config_path)
+    except StreamdError as error:
+        yield Check("config", str(error), error=error)
+        return
+    yield Check("config", config.source)
+    yield _attempt("models", _models)
+    yield _attempt("store", lambda: _store(config))
+    yield _attempt("port", lambda: _port(config))
+    yield _disk()
+    yield _microphone()
+    yield _attempt("speed", lambda: _speed(config))
+
+
+def _attempt(what: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(what, check())
+    except StreamdError as error:
+        return Check(what, str(error), error=error)
+
+
+def _models() -> str:
+    library = Library()
+    bad = [f.file for f in library.verify() if f.status != "ok"]
+    if bad:
+        raise ModelMissing(f"{', '.join(bad)} in {library.directory}: run `streamd models pull`")
+    return f"all whole, in {library.directory}"
+
+
+def _store(config: Config) -> str:
+    with closing(open_voices(config)) as store:
+        return f"{len(store.speakers())} voices"
+
+
+def _port(config: Config) -> str:
+    server = config.server
+    for listener in listen(server.host, server.port, server.receive_buffer_bytes):
+        listener.close()
+    return f"{server.host}:{server.port} is free"
+
+
+def _disk() -> Check:
+    directory = data_dir(os.environ)
+    while not directory.exists():
+        directory = directory.parent
+    free_mb = shutil.disk_usage(directory).free // 1_000_000
+    return Check("disk", f"{free_mb} MB free at {directory}", free_mb >= NEEDED_MB)
+
+
+def _microphone() -> Check:
+    if importlib.util.find_spec("sounddevice") is None:
+        return Check("microphone", "`streamd mic` wants pip install 'streamd[mic]'", False)
+    return Check("microphone", "sounddevice is there; `streamd mic --list` shows the devices")
+
+
+def _speed(config: Config) -> str:
+    parts = make_parts(config, Library())
+    modules, _ = parts.registry.resolve(None)
+    analysis = Analysis(
+        parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty(), config.session.ring_s
+    )
+    # Loud noise keeps the level gate open: the wake word and the VAD hear every sample.
+    noise = os.urandom(2 * RATE_HZ)
+    list(analysis.feed(noise))
+    began = time.process_time()
+    seconds = 5
+    for _ in range(seconds):
+        list(analysis.feed(noise))
+    cost_ms = (time.process_time() - began) / seconds * 1000
+    return f"{cost_ms:.1f} ms of CPU per second of audio for one stream alone"

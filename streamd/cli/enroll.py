@@ -1,0 +1,86 @@
+"""`streamd enroll`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamd.audio.files import as_pcm16, read
+from streamd.cli.common import (
+    ConfigOption,
+    note,
+    open_voices,
+    read_config,
+    ready_library,
+    seconds_bar,
+)
+from streamd.compose import SPEAKER_MODEL, Parts, make_parts
+from streamd.config import Config
+from streamd.errors import NotAudio
+from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
+from streamd.modules.gallery import Channel, Gallery
+from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.speaker import SpeakerModule
+from streamd.offline import Analysis
+from streamd.store.base import check_name
+from streamd.types import RATE_HZ
+
+ENOUGH_S = 5.0
+ALIKE = 0.75
+"""Windows of one voice lie above this, measured on read speech."""
+
+
+def enroll(
+    name: Annotated[str, typer.Argument(help="What the voice is called.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings of this voice alone.")],
+    config: ConfigOption = None,
+) -> None:
+    """Enrol a voice; each file is one enrolment, and several make it surer.
+
+    Five seconds of speech or more in each, of the kind of audio that will be streamed.
+    A running server knows the voice within two seconds.
+    """
+    name = check_name(name)
+    settings = read_config(config)
+    with closing(open_voices(settings)) as store:
+        parts = make_parts(settings, ready_library(settings))
+        # All files are heard before the first is stored: a voice is enrolled whole or not.
+        heard = [(file, *_listen(file, parts, settings)) for file in files]
+        for file, reader, channel in heard:
+            speech_ms = reader.speech * 1000 // RATE_HZ
+            store.add_enrolment(name, reader.mean, SPEAKER_MODEL, channel, speech_ms, file.name)
+            note(f"{name}: {speech_ms / 1000:.1f} s of speech from {file} ({channel} band)")
+            if speech_ms < ENOUGH_S * 1000:
+                note(f"  less than {ENOUGH_S:.0f} s: more speech would make decisions surer")
+            if reader.consistency < ALIKE:
+                note("  the recording does not sound like one voice throughout: check it")
+
+
+def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
+    audio = read(file)
+    speaker = parts.registry.readers["speaker"]
+    assert isinstance(speaker, SpeakerModule)
+    module = EnrolmentModule(speaker.settings)
+    registry = Registry(parts.registry.vad, parts.registry.wake, [module], ())
+    modules = ModuleSet(readers={module.name: None})
+    analysis = Analysis(
+        parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
+    )
+    try:
+        with seconds_bar(f"listening to {file.name}") as done:
+            for block in audio.blocks:
+                list(analysis.feed(as_pcm16(block)))
+                done(len(block) / audio.rate_hz)
+            list(analysis.end())
+    finally:
+        analysis.close()
+    minimum_ms = speaker.settings.window_ms
+    if not module.reader.embeddings or module.reader.speech * 1000 // RATE_HZ < minimum_ms:
+        raise NotAudio(
+            f"{file}: {module.reader.speech / RATE_HZ:.1f} s of speech; an enrolment takes "
+            f"{minimum_ms / 1000} s at least. Nothing was stored."
+        )
+    return module.reader, audio.format.channel_kind

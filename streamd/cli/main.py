@@ -1,0 +1,71 @@
+"""All commands, and how an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+import typer
+
+from streamd import __version__
+from streamd.cli import analyze, config, doctor, enroll, mic, models, serve, speakers, stream
+from streamd.cli.common import complain
+from streamd.errors import StreamdError, Unavailable
+
+app = typer.Typer(
+    name="streamd",
+    help="One self-hosted daemon and one socket: send PCM, get speech edges, wake words and "
+    "speakers as JSON events.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(serve.serve)
+app.command()(stream.stream)
+app.command()(mic.mic)
+app.command()(analyze.analyze)
+app.command()(enroll.enroll)
+app.add_typer(speakers.app, name="speakers")
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.command()(doctor.doctor)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"streamd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """One self-hosted daemon and one socket for voice events."""
+
+
+def main() -> NoReturn:
+    """Run the command line; never returns."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except StreamdError as error:
+        complain(str(error))
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as `head` does.
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        complain(f"{error.filename or 'system'}: {error.strerror or error}")
+        code = Unavailable.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,51 @@
+"""`streamd serve`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import Annotated
+
+import msgspec
+import typer
+
+from streamd.app import Daemon, announce, check_host
+from streamd.cli.common import ConfigOption, open_voices, read_config, ready_library
+from streamd.compose import make_parts
+from streamd.observability import logging
+
+
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+) -> None:
+    """Run the daemon: page, WebSocket and health on one port.
+
+    What models are missing are fetched first. SIGTERM or Ctrl-C drains: every stream gets its
+    final events. A second one leaves at once.
+    """
+    settings = read_config(config)
+    server = settings.server
+    if host is not None:
+        server = msgspec.structs.replace(server, host=host)
+    if port is not None:
+        server = msgspec.structs.replace(server, port=port)
+    settings = msgspec.structs.replace(settings, server=server)
+    check_host(settings.server.host)
+    logging.configure(settings.log.level, settings.log.format)
+    with closing(open_voices(settings)) as store:
+        parts = make_parts(settings, ready_library(settings))
+        daemon = Daemon(settings, parts, store)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(daemon.run(announce))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for this platform
+        return None
+    return uvloop.Loop

@@ -1,0 +1,79 @@
+"""`streamd speakers`: the enrolled voices."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streamd.cli.common import ConfigOption, note, open_voices, read_config
+from streamd.errors import NoSuchSpeaker
+
+app = typer.Typer(help="The enrolled voices: list, rename, delete.", invoke_without_command=True)
+
+NameArgument = Annotated[str, typer.Argument(help="As `streamd speakers` shows it.")]
+
+
+@app.callback()
+def root(context: typer.Context, config: ConfigOption = None) -> None:
+    """The enrolled voices; without a further word, the list."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        list_(context)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Who is enrolled. Never the voice itself."""
+    with closing(open_voices(read_config(context.obj))) as store:
+        found = store.speakers()
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    if not found:
+        note("Nobody is enrolled. `streamd enroll NAME FILE…` enrols a voice.")
+        return
+    table = Table(box=None, header_style="dim")
+    for heading in ("name", "enrolments", "speech", "channels", "since"):
+        table.add_column(heading)
+    for speaker in found:
+        since = datetime.fromtimestamp(speaker.created_ms / 1000, UTC).astimezone()
+        table.add_row(
+            f"[bold]{speaker.name}[/bold]",
+            str(speaker.enrolments),
+            f"{speaker.speech_ms / 1000:.1f} s",
+            ", ".join(speaker.channels),
+            f"{since:%Y-%m-%d %H:%M}",
+        )
+    Console().print(table)
+
+
+@app.command()
+def rename(context: typer.Context, old: NameArgument, new: NameArgument) -> None:
+    """Give a voice another name."""
+    with closing(open_voices(read_config(context.obj))) as store:
+        if not store.rename(old, new):
+            raise _unknown(old)
+    note(f"{old} is {new} now.")
+
+
+@app.command()
+def delete(context: typer.Context, name: NameArgument) -> None:
+    """Delete a voice and all its enrolments, past recovery."""
+    with closing(open_voices(read_config(context.obj))) as store:
+        if not store.delete(name):
+            raise _unknown(name)
+    note(f"{name} is deleted.")
+
+
+def _unknown(name: str) -> NoSuchSpeaker:
+    return NoSuchSpeaker(f"nobody is enrolled as {name!r}; `streamd speakers` lists who is")

@@ -1,0 +1,74 @@
+"""Listens for one voice only: what `streamd enroll` makes an enrolment from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from streamd.events import TimedEvent
+from streamd.modules.base import Services, Utterance, Window, WindowSpec
+from streamd.modules.speaker import MIN_WINDOW_MS, SpeakerSettings
+from streamd.types import RATE_HZ, Floats
+
+
+class EnrolmentReader:
+    """Collects the embeddings of all windows, cut as the speaker module cuts them."""
+
+    def __init__(self, settings: SpeakerSettings) -> None:
+        self.spec = WindowSpec(
+            pass_name="voice",
+            length=settings.window_ms * RATE_HZ // 1000,
+            hop=settings.hop_ms * RATE_HZ // 1000,
+            minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
+        )
+        self.embeddings: list[Floats] = []
+        self.speech = 0
+        """Samples of speech heard."""
+
+    @property
+    def mean(self) -> Floats:
+        """The voice, a unit vector; there must be an embedding."""
+        total = np.sum(self.embeddings, axis=0)
+        mean: Floats = total / np.linalg.norm(total)
+        return mean
+
+    @property
+    def consistency(self) -> float:
+        """How alike the windows are: the mean cosine to their mean."""
+        return float(np.mean([self.mean @ e for e in self.embeddings]))
+
+    def opened(self, utterance: Utterance) -> None:
+        """Nothing to prepare."""
+
+    def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
+        """Keep the embedding."""
+        self.embeddings.append(output.embedding)
+        return ()
+
+    def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
+        """Count the speech."""
+        self.speech += utterance.speech
+        return ()
+
+
+class EnrolmentModule:
+    """Not of the protocol: no client can ask for it."""
+
+    name: ClassVar[str] = "enrolment"
+
+    def __init__(self, settings: SpeakerSettings) -> None:
+        self.reader = EnrolmentReader(settings)
+
+    def parse(self, request: Mapping[str, Any]) -> tuple[None, list[tuple[str, str]]]:
+        """There are no options."""
+        return None, []
+
+    def describe(self, options: None) -> dict[str, Any]:
+        """Nothing that a client would see."""
+        return {}
+
+    def open(self, options: None, services: Services, previous: Any) -> EnrolmentReader:
+        """The one reader."""
+        return self.reader

@@ -1,0 +1,109 @@
+// The parts of the page that know no DOM. Run by test_browser_page.py with `node --test`.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+// The page has no package.json that would tell node that its .js files are modules.
+const load = (name) => {
+  const path = new URL(`../../clients/browser/${name}`, import.meta.url);
+  return import(`data:text/javascript,${encodeURIComponent(readFileSync(path, "utf8"))}`);
+};
+const pcm = await load("pcm.js");
+const protocol = await load("protocol.js");
+const { EventLog, Latency, Timeline, group } = await load("model.js");
+
+test("samples are clamped, rounded and counted in whole frames", () => {
+  assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
+  assert.deepEqual([48_000, 44_100, 11_025].map(pcm.messageFrames), [960, 882, 220]);
+  assert.equal(pcm.meter(1), 1);
+  assert.equal(pcm.meter(0), 0);
+  assert.ok(Math.abs(pcm.peak(Float32Array.of(0.1, -0.7, 0.3)) - 0.7) < 1e-6);
+});
+
+test("hello names the context's rate and turns off what is not chosen", () => {
+  const choice = { words: ["alexa"], modules: ["speaker"], offered: ["speaker", "emotion"] };
+  const { audio, modules } = protocol.hello(44_100, choice);
+  assert.deepEqual(audio, { codec: "pcm_s16le", rate: 44_100, channels: 1 });
+  assert.deepEqual(modules, { vad: {}, wake: { words: ["alexa"] }, speaker: {}, emotion: false });
+  assert.equal(protocol.hello(16_000, { ...choice, words: [] }).modules.wake, false);
+});
+
+test("an info with fields missing still offers something, and nothing that is not there", () => {
+  assert.deepEqual(protocol.offers(undefined), { words: ["alexa"], modules: ["speaker"] });
+  assert.deepEqual(protocol.offers({ modules: { vad: {}, wake: {} } }), { words: [], modules: [] });
+  const modules = { wake: { words: ["a", { word: "b" }] }, speaker: {}, emotion: false };
+  assert.deepEqual(protocol.offers({ modules }), { words: ["a", "b"], modules: ["speaker"] });
+});
+
+test("the stream is on the page's own host, with a ticket if there is one", () => {
+  const page = { href: "https://box:8443/", protocol: "https:" };
+  assert.equal(protocol.streamUrl(page, "t 1"), "wss://box:8443/v1/stream?ticket=t+1");
+  assert.equal(protocol.streamUrl({ href: "http://box/", protocol: "http:" }), "ws://box/v1/stream");
+});
+
+test("closes are explained, and only those that may be retried are", () => {
+  assert.equal(protocol.explainClose(1012).retry, true);
+  assert.equal(protocol.explainClose(4009).retry, false);
+  assert.equal(protocol.explainClose(4001).key, true);
+  assert.match(protocol.explainClose(4999).text, /4999/);
+  const refused = protocol.explainClose(4002, { message: "no such word", retryable: false });
+  assert.match(refused.text, /No such word\.$/);
+});
+
+test("coming back takes a random 1 to 5 s, after what the server asked for", () => {
+  assert.equal(protocol.reconnectWaitMs(undefined, () => 0), 1000);
+  assert.equal(protocol.reconnectWaitMs(3000, () => 1), 8000);
+});
+
+test("the timeline forgets what left its window, and never what is still open", () => {
+  const timeline = new Timeline(1000);
+  timeline.apply({ type: "speech_start", utterance: "u1", t0: 0, t1: 100 });
+  timeline.apply({ type: "speech_end", utterance: "u1", t0: 0, t1: 300 });
+  timeline.apply({ type: "speech_start", utterance: "u2", t0: 400, t1: 500 });
+  timeline.apply({ type: "wake", word: "alexa", score: 1, t0: 0, t1: 200 });
+  timeline.apply({ type: "a_later_type" });
+  for (let ms = 20; ms <= 5000; ms += 20) timeline.level(ms, 0.5);
+  assert.deepEqual([...timeline.speech.keys()], ["u2"]);
+  assert.equal(timeline.wakes.length, 0);
+  assert.ok(timeline.speaking);
+  const columns = [...timeline.columns()];
+  assert.equal(columns.length, 50);
+  assert.deepEqual(columns.at(-1), [4980, 0.5]);
+});
+
+test("a voice keeps its colour and its lane; later decisions replace earlier ones", () => {
+  const timeline = new Timeline();
+  const speaker = (utterance, name, score) => ({ type: "speaker", utterance, speaker: name, score, t0: 0, t1: 1 });
+  timeline.apply(speaker("u1", "maria", 0.5));
+  timeline.apply(speaker("u2", null, 0));
+  timeline.apply(speaker("u3", "S1", 0.6));
+  timeline.apply(speaker("u1", "maria", 0.9));
+  const lanes = timeline.lanes();
+  assert.deepEqual(lanes.map((lane) => [lane.name, lane.voice]), [["maria", 0], ["S1", 1], [null, -1]]);
+  assert.deepEqual(lanes[0].bands.map((band) => band.score), [0.9]);
+  timeline.reset();
+  assert.equal(timeline.voice("S1"), 1);
+});
+
+test("latency is counted from the message that held the sample", () => {
+  const latency = new Latency();
+  assert.equal(latency.quantile(0.5), null);
+  for (let ms = 20; ms <= 1000; ms += 20) latency.sent(ms, 10_000 + ms);
+  latency.heard(90, 10_150); // sample 90 left with the message up to 100
+  assert.equal(latency.quantile(0.5), 50);
+  latency.heard(5000, 10_200); // never sent
+  assert.equal(latency.values.length, 1);
+  for (let ms = 0; ms < 100_000; ms++) latency.sent(ms, ms);
+  assert.ok(latency.marks.length <= 3000);
+});
+
+test("the log is bounded, leaves out acks and gives JSON lines", () => {
+  const log = new EventLog(3);
+  assert.equal(log.add({ type: "ack" }), false);
+  for (let seq = 1; seq <= 5; seq++) log.add({ type: "wake", seq });
+  log.add({ type: "speaker", final: false });
+  assert.equal(log.text("wake", false), '{"type":"wake","seq":4}\n{"type":"wake","seq":5}');
+  assert.equal(log.text("speaker", true), '{"type":"speaker","final":false}');
+  assert.deepEqual(["speech_end", "flushed"].map(group), ["speech", "other"]);
+});
