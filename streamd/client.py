@@ -15,15 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -43,12 +35,6 @@ from streamd import errors
 from streamd.errors import CannotConnect
 
 DEFAULT_URL = "ws://127.0.0.1:8765/v1/stream"
-MESSAGE_MS = 20
-FAST_MESSAGE_MS = 200
-MAX_AHEAD_MS = 30_000
-"""Audio that `stream_pcm` lets go beyond the last `ack`, so that a flush or an end does not
-wait behind minutes of it in socket buffers."""
-
 Event: TypeAlias = dict[str, Any]
 """One wire event. Ignore the types and the fields that you do not know."""
 
@@ -248,115 +234,6 @@ async def connect(
         yield stream
     finally:
         await socket.close()
-
-
-class Cutter:
-    """Cuts blocks of any size into messages of one length, without drift at any rate.
-
-    Message k ends at frame `floor(k · rate · message_ms / 1000)`, counted from the start, so a
-    rate that has no whole number of frames in a message (11025 Hz) stays exact in the long run.
-    """
-
-    def __init__(self, rate_hz: int, frame_bytes: int, message_ms: int) -> None:
-        self._rate_hz = rate_hz
-        self._frame_bytes = frame_bytes
-        self._message_ms = message_ms
-        self._messages = 0
-        self._held = bytearray()
-
-    def push(self, block: bytes) -> Iterator[bytes]:
-        """Take a block and give the messages that it completes."""
-        self._held += block
-        while len(self._held) >= (size := self._next_bytes()):
-            message = bytes(self._held[:size])
-            del self._held[:size]
-            self._messages += 1
-            yield message
-
-    def rest(self) -> bytes:
-        """What is left when no more blocks come."""
-        rest, self._held = bytes(self._held), bytearray()
-        return rest
-
-    def _next_bytes(self) -> int:
-        first, last = (
-            k * self._rate_hz * self._message_ms // 1000
-            for k in (self._messages, self._messages + 1)
-        )
-        return (last - first) * self._frame_bytes
-
-
-def delay_s(samples: int, rate_hz: int, elapsed_s: float) -> float:
-    """How long to wait before sending audio whose last frame is number `samples`.
-
-    A microphone could not have given it before `samples / rate_hz`. Counted from the start and
-    never from message to message, so that late wake-ups do not add up.
-    """
-    return max(0.0, samples / rate_hz - elapsed_s)
-
-
-async def stream_pcm(
-    stream: Stream,
-    blocks: Iterable[bytes] | AsyncIterable[bytes],
-    *,
-    realtime: bool,
-) -> None:
-    """Send blocks of PCM in the stream's own format, whole or cut anywhere; does not `end`.
-
-    Args:
-        stream: Where to. Its `audio` gives the rate and the size of a frame.
-        blocks: Audio as it comes.
-        realtime: Pace as a microphone would, in 20 ms messages. Otherwise as fast as TCP takes
-            it, at most 30 s ahead of the server's `ack`.
-    """
-    cutter = Cutter(stream.rate_hz, stream.frame_bytes, MESSAGE_MS if realtime else FAST_MESSAGE_MS)
-    now_s = asyncio.get_running_loop().time
-    started_s = now_s()
-    sent_before = stream.samples_sent
-    ahead_samples = MAX_AHEAD_MS * stream.rate_hz // 1000
-
-    async def send(message: bytes) -> None:
-        if realtime:
-            samples = stream.samples_sent - sent_before + len(message) // stream.frame_bytes
-            await asyncio.sleep(delay_s(samples, stream.rate_hz, now_s() - started_s))
-        await stream.room(ahead_samples)
-        await stream.send(message)
-
-    if isinstance(blocks, AsyncIterable):
-        async for block in blocks:
-            for message in cutter.push(block):
-                await send(message)
-    else:
-        for block in blocks:
-            for message in cutter.push(block):
-                await send(message)
-    await send(cutter.rest())
-
-
-async def converse(
-    stream: Stream, sending: Coroutine[Any, Any, None], on_event: Callable[[Event], None]
-) -> None:
-    """Run `sending` while every event goes to `on_event`, until the server has said bye.
-
-    The first failure of either side ends both and is raised as it is, not in a group.
-    """
-
-    async def read() -> None:
-        async for event in stream:
-            on_event(event)
-
-    reader, sender = asyncio.create_task(read()), asyncio.create_task(sending)
-    try:
-        await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_EXCEPTION)
-        if sender.done() and isinstance(sender.exception(), RefusedByServer | ConnectionLost):
-            await reader  # it has the `error` event that came before the close
-        for task in (reader, sender):
-            if task.done():
-                task.result()
-    finally:
-        reader.cancel()
-        sender.cancel()
-        await asyncio.gather(reader, sender, return_exceptions=True)
 
 
 async def _open(url: str, key: str | None, open_timeout_s: float) -> ClientConnection:

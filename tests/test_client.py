@@ -11,10 +11,11 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 
-from streamd import client
-from streamd.client import ConnectionLost, Cutter, RefusedByServer, connect, delay_s, stream_pcm
+from streamd import pacing
+from streamd.client import ConnectionLost, RefusedByServer, connect
 from streamd.errors import CannotConnect
 from streamd.errors import RefusedByServer as AnyRefusal
+from streamd.pacing import Cutter, delay_s, stream_pcm
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 READY = {"type": "ready", "protocol": 1, "session": "s_1", "a_later_field": {"x": 1}}
@@ -136,7 +137,7 @@ async def test_converse_raises_the_reason_that_the_server_gave_before_closing():
 
     async with serving(tired) as url, connect(url) as stream:
         with pytest.raises(RefusedByServer, match="long enough"):
-            await client.converse(
+            await pacing.converse(
                 stream, stream_pcm(stream, [b"\0" * 640] * 500, realtime=True), lambda _: None
             )
 
@@ -147,11 +148,11 @@ async def test_converse_raises_a_failure_of_the_sender_as_it_is():
 
     async with serving(polite) as url, connect(url) as stream:
         with pytest.raises(ValueError, match="not audio"):
-            await client.converse(stream, sending(), lambda _: None)
+            await pacing.converse(stream, sending(), lambda _: None)
 
 
 async def test_fast_sending_waits_for_the_ack(monkeypatch):
-    monkeypatch.setattr(client, "MAX_AHEAD_MS", 1000)
+    monkeypatch.setattr(pacing, "MAX_AHEAD_MS", 1000)
     release = asyncio.Event()
     received = 0
 
@@ -174,9 +175,9 @@ async def test_fast_sending_waits_for_the_ack(monkeypatch):
             await stream_pcm(stream, [b"\0" * 320_000], realtime=False)
             await stream.end()
 
-        talk = asyncio.create_task(client.converse(stream, sending(), lambda _: None))
+        talk = asyncio.create_task(pacing.converse(stream, sending(), lambda _: None))
         await asyncio.sleep(0.2)
-        assert stream.samples_sent <= 16_000 + 16_000 * client.FAST_MESSAGE_MS // 1000
+        assert stream.samples_sent <= 16_000 + 16_000 * pacing.FAST_MESSAGE_MS // 1000
         release.set()
         await talk
     assert received == 160_000

@@ -4,7 +4,7 @@ import { meter } from "./pcm.js";
 import { spoken } from "./protocol.js";
 
 const LANE_PX = 26;
-const MAX_LANES = 5;
+const MAX_LANES = 4;
 const AXIS_PX = 24;
 const TICK_MS = 5000;
 const NARROW_PX = 600;
@@ -53,7 +53,7 @@ export class TimelineCanvas {
     this.spanMs = width < NARROW_PX ? model.windowMs / 2 : model.windowMs;
     this.startMs = headMs - this.spanMs;
     this.scale = width / this.spanMs;
-    const lanes = model.lanes().slice(0, MAX_LANES);
+    const lanes = model.lanes(this.startMs, MAX_LANES);
     // Room for two lanes is always kept, so that the picture does not jump at the first voice.
     const floor = height - AXIS_PX - Math.max(2, lanes.length) * LANE_PX - 10;
     pen.clearRect(0, 0, width, height);
@@ -133,10 +133,11 @@ export class TimelineCanvas {
       const left = this.x(t0);
       const width = Math.max(4, this.x(t1) - left);
       const sure = decision === "accept";
+      const solid = sure && final;
       pen.beginPath();
       pen.roundRect(left + 0.5, top + 0.5, width, LANE_PX - 7, 5);
       pen.fillStyle = colour;
-      pen.globalAlpha = sure ? (final ? 1 : 0.6) : 0.16;
+      pen.globalAlpha = solid ? 1 : sure ? 0.4 : 0.16;
       pen.fill();
       pen.globalAlpha = 1;
       if (!sure) {
@@ -150,7 +151,7 @@ export class TimelineCanvas {
       const room = left + width - Math.max(left, 0) - 14;
       const text = [scored, label].find((choice) => pen.measureText(choice).width <= room);
       if (!text) continue;
-      pen.fillStyle = sure ? this.colours.paper : this.colours.ink;
+      pen.fillStyle = solid ? this.colours.paper : this.colours.ink;
       pen.textBaseline = "middle";
       pen.fillText(text, Math.max(left, 0) + 8, top + (LANE_PX - 6) / 2 + 0.5);
     }

@@ -84,15 +84,20 @@ export class Timeline {
     return this.voices.get(name);
   }
 
-  /** Voices of the window, in order of first appearance, each with its bands. */
-  lanes() {
+  /** The `limit` voices last heard since `fromMs`, in order of first appearance, with their bands. */
+  lanes(fromMs = 0, limit = Infinity) {
     const lanes = new Map();
     for (const band of this.speakers.values()) {
+      if (band.t1 < fromMs) continue;
       const name = band.speaker ?? null;
       if (!lanes.has(name)) lanes.set(name, { name, voice: band.voice, bands: [] });
       lanes.get(name).bands.push(band);
     }
-    return [...lanes.values()].sort((a, b) => (a.voice >>> 0) - (b.voice >>> 0));
+    const lastHeard = (lane) => Math.max(...lane.bands.map((band) => band.t1));
+    return [...lanes.values()]
+      .sort((a, b) => lastHeard(b) - lastHeard(a))
+      .slice(0, limit)
+      .sort((a, b) => (a.voice >>> 0) - (b.voice >>> 0)); // nobody in particular comes last
   }
 
   forget() {

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from streamd import __version__
-from streamd.client import connect, converse, stream_pcm
+from streamd.client import connect
+from streamd.pacing import converse, stream_pcm
 from streamd.view import View, dbfs
 
 Blocks: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]

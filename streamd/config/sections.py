@@ -165,8 +165,6 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Items in a batch of VAD or wake."""
     voice_batch: Count = 8
     """Items in a batch of speaker windows."""
-    max_wait_ms: Annotated[int, Meta(ge=0, le=1000)] = 5
-    """Milliseconds that an item waits for batch mates while the workers are busy."""
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True):

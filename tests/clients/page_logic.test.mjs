@@ -82,6 +82,9 @@ test("a voice keeps its colour and its lane; later decisions replace earlier one
   const lanes = timeline.lanes();
   assert.deepEqual(lanes.map((lane) => [lane.name, lane.voice]), [["maria", 0], ["S1", 1], [null, -1]]);
   assert.deepEqual(lanes[0].bands.map((band) => band.score), [0.9]);
+  timeline.apply({ ...speaker("u4", "S2", 0.7), t1: 900 });
+  assert.deepEqual(timeline.lanes(0, 1).map((lane) => lane.name), ["S2"]);
+  assert.deepEqual(timeline.lanes(500).map((lane) => lane.name), ["S2"]);
   timeline.reset();
   assert.equal(timeline.voice("S1"), 1);
 });

@@ -1,0 +1,240 @@
+"""How many live streams a core carries, and whether each hears what it would hear alone.
+
+    python benchmarks/streams.py --streams 32 --seconds 60 --audio DIR
+
+Starts a `streamd serve` of its own on one core, plays real speech to it in real time from
+another process, and prints CPU per stream, latency from sending the sample `at` to the event,
+and how many streams' events differ from the same audio analyzed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from websockets.asyncio.client import connect
+
+RATE_HZ = 16_000
+MESSAGE_MS = 20
+CLIPS = Path(__file__).parents[1] / "tests" / "data"
+MODULES = {
+    "vad": {},
+    "wake": {"words": ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin"]},
+    "speaker": {},
+}
+TIMED = ("speech_start", "wake", "speaker", "speaker_change", "speech_end")
+
+
+def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np.ndarray]:
+    """Clips in random order, each followed by 1.5 times its length of noise at -72 dBFS."""
+    paths = sorted(p for p in folder.rglob("*.flac"))
+    if not paths:
+        sys.exit(f"no .flac files in {folder}")
+    rng = random.Random(seed)
+    noise = np.random.default_rng(seed)
+    streams = []
+    for _ in range(count):
+        parts: list[np.ndarray] = []
+        while sum(map(len, parts)) < seconds * RATE_HZ:
+            clip, rate = soundfile.read(rng.choice(paths), dtype="int16", always_2d=True)
+            if rate != RATE_HZ:
+                continue
+            parts.append(clip[:, 0])
+            quiet = noise.normal(0, 32768 * 10 ** (-72 / 20), len(clip) * 3 // 2)
+            parts.append(np.rint(quiet).astype(np.int16))
+        streams.append(np.concatenate(parts)[: int(seconds * RATE_HZ)])
+    return streams
+
+
+async def play(url: str, audio: np.ndarray, offset_s: float) -> tuple[list[dict[str, Any]], float]:
+    """One live stream; events get `latency_ms`. Also gives the worst lag of an ack, seconds."""
+    await asyncio.sleep(offset_s)
+    events: list[dict[str, Any]] = []
+    worst_lag_s = 0.0
+    async with connect(url, compression=None, ping_timeout=None, max_size=None) as socket:
+        await socket.send(json.dumps({"type": "hello", "modules": MODULES}))
+        began = time.monotonic()
+
+        async def read() -> None:
+            nonlocal worst_lag_s
+            async for text in socket:
+                event = json.loads(text)
+                now = time.monotonic() - began
+                if event["type"] == "ack":
+                    worst_lag_s = max(worst_lag_s, now - event["samples"] / RATE_HZ)
+                elif "at" in event:
+                    event["latency_ms"] = now * 1000 - event["at"]
+                events.append(event)
+
+        reader = asyncio.create_task(read())
+        step = RATE_HZ * MESSAGE_MS // 1000
+        for start in range(0, len(audio), step):
+            due = began + min(start + step, len(audio)) / RATE_HZ
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await socket.send(audio[start : start + step].tobytes())
+        sent_s = time.monotonic() - began
+        await socket.send('{"type":"end"}')
+        await reader
+    return [e | {"sent_s": sent_s} if e["type"] == "bye" else e for e in events], worst_lag_s
+
+
+def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
+    """All streams, in a process of its own."""
+    os.sched_setaffinity(0, cores)
+
+    async def run() -> Any:
+        offsets = np.linspace(0, 1, len(streams), endpoint=False)
+        return await asyncio.gather(
+            *(play(url, audio, o) for audio, o in zip(streams, offsets, strict=True))
+        )
+
+    return asyncio.run(run())
+
+
+def alone(audio: np.ndarray) -> list[dict[str, Any]]:
+    """The events of the same audio without a server."""
+    from streamd.compose import make_parts
+    from streamd.config import Config
+    from streamd.models.library import Library
+    from streamd.modules.gallery import Gallery
+    from streamd.offline import Analysis
+    from streamd.types import AudioFormat
+
+    global _parts
+    if _parts is None:
+        _parts = make_parts(Config(), Library())
+    chosen, _ = _parts.registry.resolve(MODULES)
+    analysis = Analysis(_parts.engine, _parts.registry, chosen, AudioFormat(), Gallery.empty())
+    events = [msgspec.to_builtins(e) for e in analysis.events([audio.tobytes()])]
+    analysis.close()
+    return events
+
+
+_parts: Any = None
+
+
+def by_type(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Timed events by type, without what may differ."""
+    found = defaultdict(list)
+    for event in events:
+        if event["type"] in TIMED:
+            found[event["type"]].append(
+                {k: v for k, v in event.items() if k not in ("seq", "latency_ms")}
+            )
+    return found
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, but for scores, which may differ by 1e-3."""
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-3
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def serve(cores: set[int]) -> tuple[subprocess.Popen[str], str]:
+    """A server on these cores."""
+    environ = os.environ | {"STREAMD_LOG__LEVEL": "warning", "STREAMD_ENGINE__THREADS": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamd", "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
+    os.sched_setaffinity(server.pid, cores)
+    assert server.stdout is not None
+    url = server.stdout.readline().removeprefix("listening on ").strip()
+    return server, url
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--audio", type=Path, default=CLIPS, help="folder of 16 kHz FLAC files")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    console = Console()
+    cores = sorted(os.sched_getaffinity(0))
+    server_cores, load_cores = {cores[0]}, set(cores[1:]) or {cores[0]}
+    streams = make_streams(args.audio, args.streams, args.seconds, args.seed)
+    server, url = serve(server_cores)
+    try:
+        before = cpu_s(server.pid)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            played = pool.apply(
+                load, (re.sub("^http", "ws", url) + "/v1/stream", streams, load_cores)
+            )
+        cost_ms = (cpu_s(server.pid) - before) * 1000 / (args.streams * args.seconds)
+        metrics = urllib.request.urlopen(url + "/metrics").read().decode()
+    finally:
+        server.terminate()
+        server.wait(30)
+    latencies = [e["latency_ms"] for events, _ in played for e in events if "latency_ms" in e]
+    different = [
+        i
+        for i, audio in enumerate(
+            track(streams, "comparing with each stream alone", console=console)
+        )
+        if not same(by_type(played[i][0]), by_type(alone(audio)))
+    ]
+    batches = {
+        name: _mean(metrics, "streamd_batch_size", name) for name in ("vad", "wake", "voice")
+    }
+    figures = {
+        "streams": args.streams,
+        "seconds": args.seconds,
+        "cpu_ms_per_stream_second": round(cost_ms, 2),
+        "streams_per_core": round(1000 / cost_ms),
+        "latency_ms_p50": round(float(np.percentile(latencies, 50)), 1),
+        "latency_ms_p99": round(float(np.percentile(latencies, 99)), 1),
+        "worst_ack_lag_ms": round(1000 * max(lag for _, lag in played)),
+        "events": sum(len(v) for events, _ in played for v in by_type(events).values()),
+        "streams_that_differ_from_alone": len(different),
+        "mean_batch": batches,
+    }
+    table = Table(title="live streams on one core", show_header=False)
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), str(value))
+    console.print(table)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    sys.exit(1 if different else 0)
+
+
+def _mean(metrics: str, name: str, model_pass: str) -> float:
+    value = dict(re.findall(rf'{name}_(sum|count){{pass="{model_pass}"}} (\S+)', metrics))
+    return round(float(value["sum"]) / max(float(value["count"]), 1), 2) if value else 0.0
+
+
+if __name__ == "__main__":
+    main()
