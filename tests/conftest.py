@@ -1,0 +1,32 @@
+"""What every suite may use that talks to a real daemon."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemons import Daemon
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One `streamd serve` with its defaults for the whole run. Nobody may leave it worse."""
+    with Daemon(tmp_path_factory.mktemp("daemon")) as running:
+        yield running
+    assert running.complaints() == []
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[type[Daemon]]:
+    """Starts daemons of one's own: `serve(limits__idle_s=1)`. They end with the test."""
+    started: list[Daemon] = []
+
+    def start(*args: str, **settings: object) -> Daemon:
+        home = tmp_path / f"daemon-{len(started)}"
+        home.mkdir()
+        started.append(Daemon(home, *args, **settings).__enter__())
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.__exit__()

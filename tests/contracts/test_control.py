@@ -1,0 +1,294 @@
+"""PROTOCOL §4, §5 and §6: time, acks, and messages that act at their place in the stream."""
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+
+from daemons import (
+    Daemon,
+    assert_same_log,
+    by_type,
+    converse,
+    cut,
+    dial,
+    hear,
+    listen,
+    say,
+    silence,
+    speech,
+)
+
+END = {"type": "end"}
+FLUSH = {"type": "flush", "id": "f1"}
+
+
+async def test_end_is_answered_by_bye_last_and_close_1000(daemon: Daemon):
+    heard = await converse(daemon.url, speech(), END)
+    bye = heard.last
+    assert (bye["type"], heard.code) == ("bye", 1000)
+    assert bye["samples"] == len(speech()) // 2
+    assert bye["duration_ms"] == len(speech()) // 2 * 1000 // 16000
+    assert bye["utterances"] == len(heard.of("speech_end"))
+    assert bye["events"] == bye["seq"] - 1
+
+
+async def test_end_as_the_only_message(daemon: Daemon):
+    heard = await converse(daemon.url, END)
+    assert (heard.types, heard.code) == (["ready", "bye"], 1000)
+
+
+async def test_nothing_is_answered_after_end(daemon: Daemon):
+    heard = await converse(daemon.url, speech("slt", 2), END, FLUSH, "nonsense", speech(), END)
+    assert heard.types.count("bye") == 1
+    assert (heard.last["type"], heard.codes, heard.code) == ("bye", [], 1000)
+
+
+async def test_finals_come_before_their_speech_end(daemon: Daemon):
+    heard = await converse(daemon.url, speech(), silence(1), END)
+    ends = heard.of("speech_end")
+    assert ends
+    for end in ends:
+        of_it = [e for e in heard.events if e.get("utterance") == end["utterance"]]
+        assert of_it[0]["type"] == "speech_start"
+        assert of_it[-1] is end
+        assert any(e["type"] == "speaker" and e["final"] for e in of_it)
+
+
+async def test_timed_events_have_integer_times_in_order(daemon: Daemon):
+    heard = await converse(daemon.url, speech(), END)
+    timed = heard.of("speech_start", "speech_end", "wake", "speaker", "speaker_change", "gap")
+    duration_ms = heard.last["duration_ms"]
+    for event in timed:
+        assert all(type(event[name]) is int for name in ("t0", "t1", "at"))
+        assert 0 <= event["t0"] <= event["t1"] <= event["at"] <= duration_ms
+
+
+@pytest.mark.parametrize("size", [1, 3, 333, 640, 4096, 100_000, 1_000_000])
+async def test_the_same_audio_gives_the_same_events_however_it_is_cut(daemon: Daemon, size):
+    pcm = speech("rms", 1.5 if size == 1 else None)
+    whole = await converse(daemon.url, pcm, END)
+    pieces = await converse(daemon.url, cut(pcm, size), END)
+    assert_same_log(whole.events, pieces.events)
+    assert by_type(whole.events)
+
+
+async def test_random_cuts_and_pauses_change_nothing(daemon: Daemon):
+    pcm, chance = speech("awb", 6), random.Random(7)
+
+    async def parts():
+        start = 0
+        while start < len(pcm):
+            size = chance.choice([1, 2, 77, 640, 9000, 64_000])
+            yield pcm[start : start + size]
+            start += size
+            await asyncio.sleep(chance.choice([0, 0, 0.01, 0.05]))
+
+    whole = await converse(daemon.url, pcm, END)
+    assert_same_log(whole.events, (await converse(daemon.url, parts(), END)).events)
+
+
+async def test_flush_is_answered_after_everything_that_it_caused(daemon: Daemon):
+    heard = await converse(daemon.url, speech("slt", 2.5), FLUSH, silence(2), END)
+    at = heard.types.index("flushed")
+    assert heard.events[at]["id"] == "f1"
+    (end,) = heard.of("speech_end")[:1]
+    assert (end["cause"], end["t1"]) == ("flush", 2500)
+    assert heard.events.index(end) < at
+    assert not [e for e in heard.events[at:] if e.get("utterance") == end["utterance"]]
+
+
+@pytest.mark.parametrize("first", [[], [{"type": "hello"}]])
+async def test_flush_without_any_audio_is_answered(daemon: Daemon, first):
+    heard = await converse(daemon.url, first, FLUSH, {"type": "flush"}, END)
+    assert heard.types == ["ready", "flushed", "flushed", "bye"]
+    assert [e["id"] for e in heard.of("flushed")] == ["f1", ""]
+
+
+async def test_many_flushes_are_all_answered_in_order(daemon: Daemon):
+    ids = [str(n) for n in range(300)]
+    flushes = [{"type": "flush", "id": n} for n in ids]
+    heard = await converse(daemon.url, speech("slt", 2), flushes, speech("rms", 2), END)
+    assert [event["id"] for event in heard.of("flushed")] == ids
+
+
+async def test_the_clock_goes_on_over_a_flush(daemon: Daemon):
+    heard = await converse(daemon.url, silence(3), FLUSH, speech(), END)
+    assert heard.of("speech_start")[0]["t0"] >= 2800
+    assert heard.last["duration_ms"] == 3000 + len(speech()) // 32
+
+
+async def test_a_gap_moves_the_clock_ends_the_utterance_and_is_named(daemon: Daemon):
+    gap = {"type": "gap", "ms": 5000}
+    heard = await converse(daemon.url, speech("slt", 2.5), gap, speech(), END)
+    (event,) = heard.of("gap")
+    assert (event["t0"], event["t1"], event["cause"]) == (2500, 7500, "client")
+    end = heard.of("speech_end")[0]
+    assert (end["cause"], end["t1"]) == ("gap", 2500)
+    assert all(e["t0"] >= 7500 for e in heard.of("speech_start")[1:])
+    assert heard.last["samples"] == 40_000 + len(speech()) // 2
+    assert heard.last["duration_ms"] == 7500 + len(speech()) // 32
+    assert heard.of("ack")[-1]["samples"] == heard.last["samples"]
+
+
+async def test_config_takes_effect_at_its_place(daemon: Daemon):
+    pcm = speech()
+    more = {"type": "config", "modules": {"wake": {"words": ["hey_jarvis"]}}}
+    heard = await converse(daemon.url, pcm, FLUSH, more, pcm, END)
+    words = [(event["word"], event["t1"] > len(pcm) // 32) for event in heard.of("wake")]
+    assert ("alexa", False) in words
+    assert ("alexa", True) not in words
+    assert ("hey_jarvis", True) in words
+    assert ("hey_jarvis", False) not in words
+
+
+async def test_config_warns_like_hello(daemon: Daemon):
+    modules = {"smell": {}, "emotion": {}, "vad": {"colour": 1}}
+    config = {"type": "config", "modules": modules}
+    heard = await converse(daemon.url, config, END)
+    assert heard.codes == ["unknown_module", "module_unavailable", "unknown_option"]
+
+
+async def test_acks_come_every_500_ms_of_audio_and_are_exact_at_the_end(daemon: Daemon):
+    pcm = speech()[:-2]
+    heard = await converse(daemon.url, cut(pcm, 641), END)
+    acks = [event["samples"] for event in heard.of("ack")]
+    assert acks == sorted(set(acks))
+    assert acks[-1] == len(pcm) // 2
+    assert all(b - a <= 8000 for a, b in zip([0, *acks], acks, strict=False))
+    # Before the finals, so that a client can free its buffer while it waits for them.
+    assert heard.types.index("bye") > max(i for i, t in enumerate(heard.types) if t == "ack")
+
+
+@pytest.mark.parametrize("stop", [FLUSH, {"type": "ping"}])
+async def test_acks_do_not_wait_for_the_end(daemon: Daemon, stop):
+    async with dial(daemon.url) as socket:
+        for message in cut(silence(2)):
+            await socket.send(message)
+        await say(socket, stop)
+        while (await hear(socket, "ack"))["samples"] < 32_000 - 8000:
+            pass
+
+
+@pytest.mark.parametrize("t", [17, 1.5, "x", None, -3])
+async def test_ping_is_echoed(daemon: Daemon, t):
+    async with dial(daemon.url) as socket:
+        await say(socket, {"type": "ping", "t": t})
+        pong = await hear(socket, "pong")
+    assert pong["t"] == t
+    assert abs(pong["server_ms"] - time.time() * 1000) < 60_000
+
+
+async def test_a_ping_is_answered_while_a_fast_sender_is_slowed_down(daemon: Daemon):
+    waits = []
+    async with dial(daemon.url, max_queue=None) as socket:
+
+        async def send() -> None:
+            for _ in range(25):
+                for message in cut(speech(), 32_000):
+                    await socket.send(message)
+
+        sender = asyncio.create_task(send())
+        listener = asyncio.create_task(hear(socket, "pong"))
+        while not sender.done():
+            sent = time.monotonic()
+            await say(socket, {"type": "ping", "t": 1})
+            await listener
+            waits.append(time.monotonic() - sent)
+            listener = asyncio.create_task(hear(socket, "pong"))
+            await asyncio.sleep(0.1)
+        listener.cancel()
+        await asyncio.gather(sender, listener, return_exceptions=True)
+    assert len(waits) > 3, "the sender was not slowed down"
+    assert max(waits) < 2
+
+
+async def test_nothing_is_shed_for_a_fast_sender(daemon: Daemon):
+    heard = await converse(daemon.url, [speech("rms")] * 10, END)
+    assert not heard.of("gap", "degraded")
+    assert heard.last["samples"] == 10 * len(speech("rms")) // 2
+
+
+async def test_the_log_counts_from_1_without_a_hole_and_nothing_else_is_counted(daemon: Daemon):
+    ping = {"type": "ping", "t": 1}
+    heard = await converse(daemon.url, speech(), ping, FLUSH, "nonsense", END)
+    assert [event["seq"] for event in heard.log] == list(range(1, len(heard.log) + 1))
+    assert not [e for e in heard.of("ready", "ack", "pong") if "seq" in e]
+    assert {"speech_start", "speech_end", "wake", "speaker", "flushed", "error", "bye"} <= {
+        event["type"] for event in heard.log
+    }
+
+
+async def test_a_dropped_socket_ends_the_session_and_frees_its_slots(daemon: Daemon):
+    before = daemon.metric("streamd_sessions_total", code="1006")
+    sockets = [await dial(daemon.url) for _ in range(5)]
+    for socket in sockets:
+        await socket.send(speech())
+        await hear(socket, "ready")
+    assert await asyncio.to_thread(lambda: daemon.streams) >= 5
+    for socket in sockets:
+        socket.transport.abort()
+    await daemon.eventually(lambda: daemon.streams == 0)
+    await daemon.eventually(lambda: daemon.metric("streamd_sessions_open") == 0)
+    assert daemon.metric("streamd_sessions_total", code="1006") == before + 5
+
+
+async def test_a_client_that_closes_without_end_is_closed_properly(daemon: Daemon):
+    async with dial(daemon.url) as socket:
+        await socket.send(speech("slt", 1))
+        await hear(socket, "ready")
+        began = time.monotonic()
+        await socket.close()
+    assert socket.close_code == 1000
+    assert time.monotonic() - began < 2
+    await daemon.eventually(lambda: daemon.streams == 0)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "channels", "use"),
+    [
+        ("pcm_s16le", 8000, 1, None),
+        ("pcm_s16le", 48000, 2, None),
+        ("pcm_s16le", 44100, 3, [2]),
+        ("pcm_f32le", 48000, 8, [0, 7]),
+        ("mulaw", 8000, 1, None),
+        ("alaw", 8000, 2, [1]),
+        ("pcm_f32le", 11025, 1, None),
+    ],
+)
+async def test_every_format_is_taken_and_dated_by_its_own_rate(
+    daemon: Daemon, codec, rate, channels, use
+):
+    width = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}[codec]
+    frames = rate * 2 + 17
+    audio = {"codec": codec, "rate": rate, "channels": channels, "use": use}
+    hello = {"type": "hello", "audio": audio}
+    zero = b"\xff" if codec == "mulaw" else b"\xd5" if codec == "alaw" else b"\0"
+    pcm = zero * (frames * channels * width)
+    heard = await converse(daemon.url, hello, cut(pcm, 4999), END)
+    assert heard.events[0]["audio"]["rate"] == rate
+    assert (heard.code, heard.codes) == (1000, [])
+    assert heard.last["samples"] == frames
+    assert heard.last["duration_ms"] == 1000 * frames // rate
+    assert heard.of("ack")[-1]["samples"] == frames
+
+
+async def test_a_session_is_nobody_elses(daemon: Daemon):
+    """Streams side by side say what they would have said alone."""
+    alone = {v: await converse(daemon.url, speech(v, 5), END) for v in ("slt", "rms")}
+    together = await asyncio.gather(
+        *(converse(daemon.url, cut(speech(v, 5)), END) for v in ("slt", "rms") * 4)
+    )
+    for n, heard in enumerate(together):
+        assert_same_log(alone[("slt", "rms")[n % 2]].events, heard.events)
+
+
+async def test_every_event_is_one_json_object_with_a_type(daemon: Daemon):
+    async with dial(daemon.url) as socket:
+        await socket.send(speech("slt", 3))
+        await say(socket, END)
+        heard = await listen(socket)
+    assert all(isinstance(event["type"], str) for event in heard.events)
+    assert json.dumps(heard.events)

@@ -1,0 +1,209 @@
+"""PROTOCOL §2: how a stream opens."""
+
+import asyncio
+import json
+
+import pytest
+
+from daemons import Daemon, converse, dial, hear, silence, speech
+
+END = {"type": "end"}
+
+
+async def test_nothing_is_said_on_connect(daemon: Daemon):
+    async with dial(daemon.url) as socket:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.recv(), 0.3)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"type": "hello"},
+        b"\0\0",
+        {"type": "audio", "data": "AAA="},
+        {"type": "flush", "id": "f"},
+        {"type": "ping", "t": 1},
+        {"type": "config", "modules": {}},
+        {"type": "gap", "ms": 5},
+        {"type": "end"},
+        "not JSON",
+        '{"type":"sing"}',
+        "[]",
+    ],
+    ids=str,
+)
+async def test_ready_is_the_first_answer_to_the_first_message_of_any_kind(daemon: Daemon, first):
+    async with dial(daemon.url) as socket:
+        await socket.send(json.dumps(first) if isinstance(first, dict) else first)
+        assert (await hear(socket))["type"] == "ready"
+
+
+async def test_ready_says_what_is_in_force(daemon: Daemon):
+    heard = await converse(
+        daemon.url,
+        {
+            "type": "hello",
+            "client": "test/1",
+            "device": "bench",
+            "audio": {"rate": 48000, "channels": 2, "use": [1]},
+            "modules": {"vad": {}, "wake": {"words": ["timer"], "threshold": 0.6}},
+            "resume": None,
+        },
+        END,
+    )
+    ready = heard.events[0]
+    assert ready["protocol"] == 1
+    assert ready["session"].startswith("s_")
+    assert ready["epoch_ms"] > 1_700_000_000_000
+    assert ready["audio"] == {"codec": "pcm_s16le", "rate": 48000, "channels": 2, "use": [1]}
+    assert set(ready["modules"]) == {"vad", "wake"}
+    wake = ready["modules"]["wake"]
+    assert wake["words"] == ["timer"]
+    assert {"model", "license", "latency_ms"} <= wake.keys()
+    assert ready["limits"].keys() == {"max_message_bytes", "max_lag_ms", "idle_s", "max_session_s"}
+    assert ready["resume"] is None
+    assert (heard.code, heard.codes) == (1000, [])
+
+
+async def test_audio_without_hello_gets_the_defaults(daemon: Daemon):
+    heard = await converse(daemon.url, silence(0.1), END)
+    ready = heard.events[0]
+    assert ready["audio"] == {"codec": "pcm_s16le", "rate": 16000, "channels": 1, "use": [0]}
+    assert set(ready["modules"]) == {"vad", "wake", "speaker"}
+    assert ready["modules"]["wake"]["words"] == ["alexa"]
+
+
+async def test_the_audio_that_opens_the_stream_is_not_lost(daemon: Daemon):
+    heard = await converse(daemon.url, speech(), END)
+    assert heard.last["samples"] == len(speech()) // 2
+    assert heard.of("wake")
+
+
+@pytest.mark.parametrize("offered", [["streamd.v1"], ["x.v9", "streamd.v1"], None])
+async def test_the_subprotocol_is_accepted_and_not_needed(daemon: Daemon, offered):
+    async with dial(daemon.url, subprotocols=offered) as socket:
+        assert socket.subprotocol == (None if offered is None else "streamd.v1")
+        await socket.send('{"type":"end"}')
+        assert (await hear(socket))["type"] == "ready"
+
+
+@pytest.mark.parametrize("kind", [True, {}])
+async def test_a_module_is_on_when_true_or_empty_and_off_when_false(daemon: Daemon, kind):
+    modules = {"vad": kind, "wake": False, "speaker": False}
+    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
+    assert set(heard.events[0]["modules"]) == {"vad"}
+    assert heard.of("speech_start")
+    assert not heard.of("wake", "speaker")
+
+
+async def test_without_vad_no_edges_are_said_and_the_rest_still_works(daemon: Daemon):
+    modules = {"vad": False, "wake": {}, "speaker": {}}
+    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
+    assert not heard.of("speech_start", "speech_end")
+    assert heard.of("wake")
+    assert heard.of("speaker")
+
+
+@pytest.mark.parametrize(
+    ("modules", "code"),
+    [
+        ({"smell": {}}, "unknown_module"),
+        ({"vad": {"colour": 1}}, "unknown_option"),
+        ({"wake": {"colour": 1}}, "unknown_option"),
+        ({"speaker": {"colour": 1}}, "unknown_option"),
+        ({"emotion": {"hop_ms": 500}}, "module_unavailable"),
+        ({"transcript": True}, "module_unavailable"),
+        ({"wake": {"words": ["alexa", "abracadabra"]}}, "unknown_word"),
+    ],
+)
+async def test_what_is_unknown_is_warned_of_and_the_rest_is_served(daemon: Daemon, modules, code):
+    request = {"wake": {}, **modules}
+    heard = await converse(daemon.url, {"type": "hello", "modules": request}, speech(), END)
+    assert heard.codes == [code]
+    assert heard.of("warning")[0]["message"]
+    assert {event["word"] for event in heard.of("wake")} == {"alexa"}
+    assert heard.code == 1000
+
+
+async def test_a_module_that_is_off_is_not_warned_of(daemon: Daemon):
+    modules = {"vad": {}, "transcript": False, "emotion": False}
+    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, END)
+    assert heard.codes == []
+
+
+async def test_unknown_fields_are_ignored(daemon: Daemon):
+    hello = {"type": "hello", "later": {"x": 1}, "audio": {"rate": 16000, "later": 1}}
+    heard = await converse(daemon.url, hello, {"type": "end", "later": 1})
+    assert (heard.types, heard.code) == (["ready", "bye"], 1000)
+
+
+BAD_CONFIG = [
+    {"audio": 1},
+    {"audio": {"rate": "16000"}},
+    {"audio": {"rate": True}},
+    {"audio": {"codec": 5}},
+    {"audio": {"channels": None}},
+    {"audio": {"use": 0}},
+    {"audio": {"use": ["left"]}},
+    {"modules": []},
+    {"modules": {"vad": 1}},
+    {"modules": {"vad": None}},
+    {"modules": {"vad": {"on": "high"}}},
+    {"modules": {"vad": {"on": 2}}},
+    {"modules": {"wake": {"words": "alexa"}}},
+    {"modules": {"wake": {"words": [1]}}},
+    {"modules": {"wake": {"words": ["abracadabra", "simsalabim"]}}},
+    {"modules": {"wake": {"threshold": -1}}},
+    {"modules": {"wake": {"threshold": True}}},
+    {"client": 7},
+    {"device": []},
+    {"resume": "r_1"},
+]
+
+
+@pytest.mark.parametrize("fields", BAD_CONFIG, ids=json.dumps)
+async def test_a_wrong_type_or_a_value_out_of_range_closes_4002(daemon: Daemon, fields):
+    heard = await converse(daemon.url, {"type": "hello", **fields}, silence(0.1), END)
+    assert (heard.code, heard.reason) == (4002, "bad_config")
+    error = heard.last
+    assert (error["type"], error["code"], error["fatal"]) == ("error", "bad_config", True)
+    assert error["message"]
+    assert error["retryable"] is False
+
+
+UNSUPPORTED = [
+    {"rate": 0},
+    {"rate": -16000},
+    {"rate": 7999},
+    {"rate": 48001},
+    {"rate": 1_000_000},
+    {"rate": 16000.5},
+    {"rate": 1e308},
+    {"channels": 0},
+    {"channels": 9},
+    {"channels": 1.5},
+    {"codec": "opus"},
+    {"codec": "mp3"},
+    {"codec": ""},
+    {"use": []},
+    {"use": [1]},
+    {"use": [-1]},
+    {"channels": 2, "use": [0, 0]},
+]
+
+
+@pytest.mark.parametrize("audio", UNSUPPORTED, ids=json.dumps)
+async def test_audio_that_is_not_taken_closes_4005(daemon: Daemon, audio):
+    heard = await converse(daemon.url, {"type": "hello", "audio": audio}, silence(0.1), END)
+    assert (heard.code, heard.reason) == (4005, "unsupported_audio")
+    error = heard.last
+    assert (error["type"], error["code"], error["fatal"]) == ("error", "unsupported_audio", True)
+    assert error["ref"].startswith("audio.")
+
+
+async def test_a_hello_after_the_first_message_is_refused_and_the_stream_goes_on(daemon: Daemon):
+    heard = await converse(daemon.url, silence(0.1), {"type": "hello"}, silence(0.1), END)
+    (error,) = heard.of("error")
+    assert (error["code"], error["fatal"]) == ("bad_message", False)
+    assert (heard.code, heard.last["samples"]) == (1000, 3200)

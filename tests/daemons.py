@@ -1,0 +1,272 @@
+"""A real `streamd serve` in a process of its own, and a plain WebSocket client to talk to it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+DATA = Path(__file__).parent / "data"
+VOICES = ("slt", "rms", "awb", "kal16", "espeak")
+STREAMD = (sys.executable, "-m", "streamd")
+RATE_HZ = 16_000
+
+Event = dict[str, Any]
+Said = str | bytes | dict[str, Any]
+
+
+def environment(home: Path, **settings: object) -> dict[str, str]:
+    """An environment in which streamd finds the models, and nothing else of this machine's.
+
+    Args:
+        home: becomes the data directory.
+        settings: `limits__idle_s=1` is `STREAMD_LIMITS__IDLE_S`; capitals are taken as they are.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMD_")}
+    if "STREAMD_MODELS" in os.environ:
+        kept["STREAMD_MODELS"] = os.environ["STREAMD_MODELS"]
+    chosen = {
+        name if name.isupper() else f"STREAMD_{name.upper()}": str(value)
+        for name, value in settings.items()
+    }
+    return {**kept, "STREAMD_DATA": str(home), "PYTHONWARNINGS": "error", **chosen}
+
+
+def speech(voice: str = "slt", seconds: float | None = None) -> bytes:
+    """A committed clip as s16le, 16 kHz, mono."""
+    samples, rate_hz = soundfile.read(DATA / f"speech_{voice}.flac", dtype="int16")
+    assert rate_hz == RATE_HZ
+    return samples[: None if seconds is None else int(seconds * rate_hz)].tobytes()
+
+
+def silence(seconds: float) -> bytes:
+    """Zeros, s16le, 16 kHz, mono."""
+    return bytes(2 * int(seconds * RATE_HZ))
+
+
+def cut(pcm: bytes, size: int = 6400) -> Iterator[bytes]:
+    """Messages of `size` bytes."""
+    for start in range(0, len(pcm), size):
+        yield pcm[start : start + size]
+
+
+class Daemon:
+    """A daemon from `listening on …` to its exit."""
+
+    def __init__(self, home: Path, *args: str, **settings: object) -> None:
+        self._home = home
+        self._args = args
+        self._settings = settings
+        self.log = home / "stderr.log"
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [*STREAMD, "serve", "--port", "0", *self._args],
+                env=environment(self._home, **self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().decode()
+        assert line.startswith("listening on http://"), self.log.read_text()
+        self.http_url = line.removeprefix("listening on ").strip()
+        self.url = self.http_url.replace("http", "ws", 1) + "/v1/stream"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 15) -> int:
+        """Signal it and wait: the exit code."""
+        self.process.send_signal(number)
+        return self.wait(timeout_s)
+
+    def wait(self, timeout_s: float = 15) -> int:
+        """Wait for its end: the exit code."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def complaints(self) -> list[str]:
+        """What it logged as an error, or did not catch."""
+        lines = self.log.read_text().splitlines()
+        return [x for x in lines if '"level": "error"' in x or "Traceback" in x or "never" in x]
+
+    def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
+        """GET: status, headers, body."""
+        request = urllib.request.Request(self.http_url + path, headers=headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=10) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.headers, refusal.read()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of `/metrics`; 0 if it is not there."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        for family in text_string_to_metric_families(self.get("/metrics")[2].decode()):
+            for sample in family.samples:
+                if (sample.name, sample.labels) == (name, labels):
+                    return sample.value
+        return 0.0
+
+    @property
+    def streams(self) -> int:
+        """Open streams, by `/health`."""
+        return json.loads(self.get("/health")[2])["streams"]
+
+    async def eventually(self, holds: Callable[[], bool], within_s: float = 5) -> None:
+        """Wait until it holds."""
+        deadline = time.monotonic() + within_s
+        while not await asyncio.to_thread(holds):
+            assert time.monotonic() < deadline, "it did not come to hold in time"
+            await asyncio.sleep(0.05)
+
+
+def dial(url: str, **options: Any) -> connect:
+    """A stock `websockets` client; its own pings and limits are its defaults."""
+    return connect(url, proxy=None, compression=None, **options)
+
+
+async def say(socket: ClientConnection, message: Said) -> None:
+    """Send audio, text as it is, or an object as JSON."""
+    await socket.send(json.dumps(message) if isinstance(message, dict) else message)
+
+
+async def hear(socket: ClientConnection, kind: str | None = None) -> Event:
+    """The next event, or the next of a type."""
+    while True:
+        event: Event = json.loads(await asyncio.wait_for(socket.recv(), 20))
+        if kind in (None, event["type"]):
+            return event
+
+
+@dataclass
+class Heard:
+    """All that a server said to one client."""
+
+    events: list[Event] = field(default_factory=list)
+    code: int | None = None
+    reason: str = ""
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
+    @property
+    def codes(self) -> list[str]:
+        """Codes of the warnings and errors."""
+        return [event["code"] for event in self.events if event["type"] in ("warning", "error")]
+
+    @property
+    def log(self) -> list[Event]:
+        return [event for event in self.events if "seq" in event]
+
+    def of(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events if event["type"] in kinds]
+
+    @property
+    def last(self) -> Event:
+        return self.events[-1]
+
+
+async def listen(socket: ClientConnection, heard: Heard | None = None) -> Heard:
+    """Hear everything up to the close, in good order throughout."""
+    heard = heard or Heard()
+    try:
+        while True:
+            heard.events.append(json.loads(await socket.recv()))
+    except ConnectionClosed as closed:
+        if closed.rcvd is not None:
+            heard.code, heard.reason = closed.rcvd.code, closed.rcvd.reason
+    if heard.events:
+        assert heard.types[0] == "ready" or heard.events[0]["fatal"]
+    assert [event["seq"] for event in heard.log] == list(range(1, len(heard.log) + 1))
+    return heard
+
+
+async def converse(
+    url: str, *messages: Said | Iterable[Said] | AsyncIterable[Said], **options: Any
+) -> Heard:
+    """Say it all, as fast as it goes, while hearing everything up to the close."""
+
+    async def speak() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for message in messages:
+                if isinstance(message, (str, bytes, dict)):
+                    await say(socket, message)
+                elif isinstance(message, AsyncIterable):
+                    async for part in message:
+                        await say(socket, part)
+                else:
+                    for part in message:
+                        await say(socket, part)
+
+    async with asyncio.timeout(60), dial(url, **options) as socket:
+        speaker = asyncio.create_task(speak())
+        try:
+            return await listen(socket)
+        finally:
+            speaker.cancel()
+            await asyncio.gather(speaker, return_exceptions=True)
+
+
+def by_type(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """The log as the protocol promises it: one list per type, `seq` and `bye` left out."""
+    lists: dict[str, list[Event]] = {}
+    for event in events:
+        if event["type"] != "bye" and event["type"] not in NO_LOG:
+            kept = {name: value for name, value in event.items() if name != "seq"}
+            lists.setdefault(event["type"], []).append(kept)
+    return lists
+
+
+NO_LOG = {"ready", "ack", "pong", "degraded", "recovered", "draining"}
+
+
+def assert_same_log(one: Iterable[Event], other: Iterable[Event]) -> None:
+    """Equal lists per type: times exact, scores within 1e-3."""
+    left, right = by_type(one), by_type(other)
+    assert left.keys() == right.keys()
+    for kind in left:
+        assert len(left[kind]) == len(right[kind]), kind
+        for a, b in zip(left[kind], right[kind], strict=True):
+            assert _exact(a) == _exact(b)
+            for name in ("score", "margin", "speaker_score"):
+                if isinstance(a.get(name), float):
+                    assert abs(a[name] - b[name]) <= 1e-3, (a, b)
+
+
+def _exact(event: Event) -> Event:
+    return {k: v for k, v in event.items() if k not in ("score", "margin", "speaker_score")}
+
+
+def as_samples(pcm: bytes) -> np.ndarray:
+    """Mono s16le as an array."""
+    return np.frombuffer(pcm, "<i2")
