@@ -113,6 +113,9 @@ class Connection:
         """The session has moved on: there may be room, or it may have ended."""
         self._is_pump_due = False
         self._acked = 0
+        self._is_all_heard = False
+        self._is_busy = False
+        """The reader is at a message: the socket is not silent, it is not listened to."""
         self._heard_at = time.monotonic()
 
     async def run(self) -> int:
@@ -136,12 +139,12 @@ class Connection:
                     task.cancel()
         finally:
             self._services.engine.close(self._lease)
+            self._services.metrics.sessions_open.dec()
         close = self._close or _DROPPED
-        if close is not _DROPPED:
-            await self._socket.close(close.code, close.reason)
-        self._services.metrics.sessions_open.dec()
         self._services.metrics.sessions.labels(str(close.code)).inc()
         log.info("session closed", session=self.id, code=close.code, reason=close.reason)
+        if close is not _DROPPED:
+            await self._socket.close(close.code, close.reason)
         return close.code
 
     def drain(self, deadline_s: float) -> None:
@@ -192,15 +195,19 @@ class Connection:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
-                self._heard_at = time.monotonic()
+                self._is_busy = True
                 self._count(message)
                 for item in self._items(message):
                     await self._handle(item)
+                self._is_busy = False
+                self._heard_at = time.monotonic()
                 if self._protocol.phase is Phase.ENDING:
                     self._end(_Close(1000, "done"))
                     return
         except WireError as error:
             self._abort(error)
+        except Exception as error:
+            self._break(error)
         else:
             # The socket dropped without an `end`: nobody is left to tell.
             self._end(_DROPPED)
@@ -220,9 +227,12 @@ class Connection:
     async def _watch(self) -> None:
         idle_s = self._services.limits.idle_s
         # Not woken by each message: it sleeps on until the silence could be long enough.
-        while (wait_s := self._heard_at + idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
+        while (wait_s := self._silent_from() + idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_s)
         self._abort(Idle(f"nothing came for {idle_s} s"))
+
+    def _silent_from(self) -> float:
+        return time.monotonic() if self._is_busy else self._heard_at
 
     # Messages.
 
@@ -322,9 +332,11 @@ class Connection:
         session = self._session
         if session is None:
             return
-        self._ack(is_last=True)
-        session.receive_end()
-        self._pump()
+        if not self._is_all_heard:  # a drain may come while an end is on its way
+            self._is_all_heard = True
+            self._ack(is_last=True)
+            session.receive_end()
+            self._pump()
         while not session.ended and self._close is None:
             await self._until_advanced()
 
@@ -339,8 +351,7 @@ class Connection:
         try:
             self._services.engine.submit(self._lease, session.jobs())
         except Exception as error:
-            log.exception("session failed", session=self.id)
-            self._abort(Internal(f"the session failed: {type(error).__name__}"))
+            self._break(error)
             return
         for event in session.events():
             self._send(event)

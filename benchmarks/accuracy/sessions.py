@@ -1,7 +1,7 @@
 """Clips, and sessions that hear them."""
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import soundfile
 import soxr
 
 from streamd.compose import make_parts
-from streamd.config import Config, SpeakerConfig
-from streamd.config.sections import LimitsConfig, VadConfig, WakeConfig
+from streamd.config import Config
+from streamd.config.sections import LimitsConfig
 from streamd.events import SpeechEnd, SpeechStart
 from streamd.models.library import Library
 from streamd.modules.enrolment import EnrolmentModule
@@ -129,6 +129,3 @@ def gallery_of(voices, channel):
     embeddings = np.stack([p for prints in voices.values() for p in prints])
     channels = np.full(len(owners), CHANNELS.index(channel))
     return Gallery.build(list(voices), embeddings, np.array(owners), channels)
-
-
-__all__ = ["SpeakerConfig", "VadConfig", "WakeConfig", "replace"]

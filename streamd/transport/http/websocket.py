@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import WebSocketError
 
 from streamd.connection import Connection, Services
-from streamd.errors import Overloaded, TooLarge
+from streamd.errors import BadMessage, Overloaded, TooLarge
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin
 
 SUBPROTOCOL = "streamd.v1"
 PING_EVERY_S = 20.0
 PING_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 5.0
 RETRY_AFTER_S = 5
+
+
+class BrokenFrames(BadMessage):
+    """What came is no WebSocket message, so that nothing behind it can be read."""
+
+    fatal = True
 
 
 class _Response(web.WebSocketResponse):
@@ -29,7 +36,7 @@ class _Response(web.WebSocketResponse):
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
     ) -> bool:
-        if not message and code in (WSCloseCode.MESSAGE_TOO_BIG, WSCloseCode.INVALID_TEXT):
+        if not message and code != WSCloseCode.OK:
             return False
         return await super().close(code=code, message=message, drain=drain)
 
@@ -37,8 +44,11 @@ class _Response(web.WebSocketResponse):
 class AiohttpSocket:
     """What `connection.Socket` asks for, over aiohttp."""
 
-    def __init__(self, response: web.WebSocketResponse, max_message_bytes: int) -> None:
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, max_message_bytes: int
+    ) -> None:
         self._response = response
+        self._transport = transport
         self._max_message_bytes = max_message_bytes
         self._is_poisoned = False
 
@@ -47,14 +57,15 @@ class AiohttpSocket:
 
         Raises:
             TooLarge: a message is over the limit.
+            BrokenFrames: what came is no message.
         """
         while True:
             message = await self._response.receive()
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 yield message.data
-            elif message.type is WSMsgType.ERROR and _is_too_large(message.data):
+            elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
                 self._is_poisoned = True
-                raise TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
+                raise self._fault(message.data)
             else:
                 return
 
@@ -64,23 +75,25 @@ class AiohttpSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close, reading what is left of a message that was refused."""
-        transport: Any = self._response.get_extra_info("transport") or _transport(self._response)
-        if self._is_poisoned and transport is not None:
-            await discard_incoming(transport)
-        await self._response.close(code=code, message=reason.encode() or b"done")
+        if self._is_poisoned:
+            await discard_incoming(self._transport)
+        try:
+            # aiohttp bounds the wait for the answer, not the one for room to say it.
+            async with asyncio.timeout(2 * CLOSE_LIMIT_S):
+                await self._response.close(code=code, message=reason.encode())
+        except TimeoutError:
+            pass
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # it does not read: a close would wait for that for ever
 
     async def ping(self) -> None:
         """Send a ping; the pong is not waited for."""
         await self._response.ping()
 
-
-def _transport(response: web.WebSocketResponse) -> Any:
-    request = response._req
-    return None if request is None else request.transport
-
-
-def _is_too_large(error: object) -> bool:
-    return getattr(error, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+    def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
+        if error.code == WSCloseCode.MESSAGE_TOO_BIG:
+            return TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
+        return BrokenFrames(f"no WebSocket message: {error}")
 
 
 class Streams:
@@ -104,10 +117,11 @@ class Streams:
             raise _unavailable("draining" if self.is_draining else Overloaded.code)
         limit = self._services.limits.max_message_bytes
         response = _Response(
-            protocols=(SUBPROTOCOL,), max_msg_size=limit + 1, compress=False, timeout=PING_LIMIT_S
+            protocols=(SUBPROTOCOL,), max_msg_size=limit + 1, compress=False, timeout=CLOSE_LIMIT_S
         )
         await response.prepare(request)
-        socket = AiohttpSocket(response, limit)
+        assert request.transport is not None
+        socket = AiohttpSocket(response, request.transport, limit)
         connection = Connection(socket, self._services)
         self._open[connection] = socket
         self._empty.clear()

@@ -1,0 +1,219 @@
+"""Wake words and speech edges: one clip at a time."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from streamd.config.sections import VadConfig
+from streamd.events import Wake
+
+from .sessions import CONFIG, hear, speech
+from .stats import Table, rate, spread
+
+FRAME_MS = 32
+UNGATED = VadConfig(gate=False)
+BARE = {"on": 0.5, "off": 0.5, "min_speech_ms": 0, "hangover_ms": FRAME_MS, "pre_roll_ms": 0}
+"""An utterance is a run of frames that silero gives 0.5 or more."""
+STEP_MS = 10
+PAUSE_MS = 500
+"""Silence before a labelled onset, for its delay to be measured."""
+
+
+def tasks(clips):
+    return [(f"{clip.category} {clip.path.stem}"[:40], measure, clip) for clip in clips]
+
+
+def measure(clip):
+    samples = clip.samples()
+    words = list(CONFIG.wake.load)
+    wakes = [e for e in hear(samples, {"wake": {"words": words}}) if isinstance(e, Wake)]
+    gated = frames(samples, VadConfig(**BARE))
+    ungated = frames(samples, VadConfig(**BARE, gate=False))
+    edges, edges_ungated = speech(samples), speech(samples, vad=UNGATED)
+    found = {
+        "clip": clip,
+        "ms": len(samples) // 16,
+        "wakes": [(e.word, e.at) for e in wakes],
+        "frames": len(gated),
+        "speech_frames": int(ungated.sum()),
+        "flips": int((gated != ungated).sum()),
+        "edges": edges,
+        "edges_moved": edges != edges_ungated,
+        "late": [],
+    }
+    # The last speech frame of the phrase is that of the utterance that began before the event.
+    for _, at in found["wakes"]:
+        ends = [t1 for t0, t1, _ in edges_ungated if t0 < at]
+        found["late"].append(at - ends[-1] if ends else None)
+    return found
+
+
+def frames(samples, vad):
+    """Silero's decision about each frame."""
+    decided = np.zeros(-(-len(samples) // (FRAME_MS * 16)), bool)
+    for t0, t1, _ in speech(samples, vad=vad):
+        decided[t0 // FRAME_MS : t1 // FRAME_MS] = True
+    return decided
+
+
+def tables(results, fixtures):
+    groups = defaultdict(list)
+    for found in results:
+        clip = found["clip"]
+        groups[clip.label if clip.category == "wake" else clip.category].append(found)
+    yield _hits(groups)
+    yield _lateness(groups["alexa"])
+    yield _false_accepts(groups)
+    yield _gate(results)
+    yield _meetings(groups["conversation"], fixtures)
+    yield _noise(groups)
+
+
+def _hits(groups):
+    table = Table(
+        "Wake words, clips of the word",
+        ["word", "clips", "exactly one event", "none", "several", "another word fired"],
+    )
+    for word in CONFIG.wake.load:
+        own = [[w for w, _ in f["wakes"]] for f in groups.get(word, [])]
+        counts = [heard.count(word) for heard in own]
+        if counts:
+            other = sum(any(w != word for w in heard) for heard in own)
+            one = rate(counts.count(1), len(counts))
+            several = sum(c > 1 for c in counts)
+            table.rows.append([word, len(counts), one, counts.count(0), several, other])
+    return table
+
+
+def _lateness(clips):
+    late = [
+        ms
+        for found in clips
+        for (word, _), ms in zip(found["wakes"], found["late"], strict=True)
+        if word == "alexa" and ms is not None
+    ]
+    return Table(
+        "Wake word: `at` minus the end of silero's last speech frame of the phrase, ms",
+        ["word", "events", "p50 / p95 / max"],
+        [["alexa", len(late), spread(late)]],
+    )
+
+
+def _false_accepts(groups):
+    table = Table(
+        "Wake words, recordings without the word",
+        ["recordings", "clips", "minutes", "alexa events", "clips with one", "of other words"],
+    )
+    words = set(CONFIG.wake.load)
+    others = [f for label, found in groups.items() if label in OTHER_PHRASES for f in found]
+    named = {"other wake phrases": others}
+    named |= {c: groups[c] for c in ("negative", "noise", "speaker", "conversation", "emotion")}
+    for name, found in named.items():
+        heard = [[w for w, _ in f["wakes"]] for f in found]
+        hits = rate(sum("alexa" in h for h in heard), len(heard))
+        minutes = sum(f["ms"] for f in found) / 60_000
+        alexa = sum(h.count("alexa") for h in heard)
+        rest = [w for h in heard for w in h if w != "alexa"]
+        counted = ", ".join(f"{w} {rest.count(w)}" for w in sorted(words) if w in rest) or "0"
+        table.rows.append([name, len(found), f"{minutes:.1f}", alexa, hits, counted])
+    return table
+
+
+OTHER_PHRASES = (
+    "amelia",
+    "athena",
+    "computer",
+    "hey_chatterbox",
+    "hey_rhasspy",
+    "jarvis",
+    "okay_nabu",
+    "okay_rhasspy",
+)
+
+
+def _gate(results):
+    total = sum(f["frames"] for f in results)
+    flips = sum(f["flips"] for f in results)
+    moved = sum(f["edges_moved"] for f in results)
+    return Table(
+        "Level gate against silero alone, all recordings",
+        ["frames", "of them speech", "changed", "share of frames", "clips with other edges"],
+        [
+            [
+                total,
+                sum(f["speech_frames"] for f in results),
+                flips,
+                f"{100 * flips / total:.3f} %",
+                f"{moved} of {len(results)}",
+            ]
+        ],
+    )
+
+
+def _meetings(results, fixtures):
+    table = Table(
+        "Speech edges on meetings, against the labels",
+        ["recording", "speech", "missed", "false", "F1", "onsets", "delay p50 / p95 / max, ms"],
+    )
+    rows = []
+    for found in sorted(results, key=lambda f: f["clip"].path):
+        truth, regions = labels(fixtures, found["clip"].path.stem, found["ms"])
+        heard = np.zeros_like(truth)
+        for t0, t1, _ in found["edges"]:
+            heard[t0 // STEP_MS : t1 // STEP_MS] = True
+        delays = [d for a, b in regions for d in _delay(a, b, found["edges"])]
+        rows.append((found["clip"].path.stem, truth, heard, delays))
+    names, truths, heards, delays = zip(*rows, strict=True)
+    every = ("all", np.concatenate(truths), np.concatenate(heards), sum(delays, []))
+    for name, truth, heard, late in (*zip(names, truths, heards, delays, strict=True), every):
+        both, false = int((truth & heard).sum()), int((heard & ~truth).sum())
+        missed = int((truth & ~heard).sum())
+        table.rows.append(
+            [
+                name,
+                f"{100 * truth.mean():.0f} %",
+                f"{100 * missed / truth.sum():.1f} % of speech",
+                f"{100 * false / (~truth).sum():.1f} % of the rest",
+                f"{200 * both / (2 * both + false + missed):.1f}",
+                len(late),
+                spread(late),
+            ]
+        )
+    return table
+
+
+def labels(fixtures, name, length_ms):
+    """What RTTM calls speech, every 10 ms, and the stretches that follow a pause."""
+    truth = np.zeros(length_ms // STEP_MS, bool)
+    for path in sorted((fixtures / "conversation" / "labels").glob("*.rttm")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            _, recording, _, start, length, *_ = line.split()
+            if recording == name:
+                first, last = float(start) * 100, (float(start) + float(length)) * 100
+                truth[round(first) : round(last)] = True
+    steps = np.diff(np.concatenate([[0], truth.astype(int), [0]]))
+    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    before = starts - np.concatenate([[-PAUSE_MS], stops[:-1]])
+    follows = before * STEP_MS >= PAUSE_MS
+    return truth, list(zip(starts[follows] * STEP_MS, stops[follows] * STEP_MS, strict=True))
+
+
+def _delay(start, stop, edges):
+    """From a labelled onset to the news of it, if it was heard as an onset at all."""
+    heard = [at for t0, t1, at in edges if t0 < stop and t1 > start]
+    return [max(int(heard[0]) - int(start), 0)] if heard else []
+
+
+def _noise(groups):
+    table = Table(
+        "Speech found where there is none",
+        ["recordings", "clips", "clips with speech", "minutes", "minutes called speech"],
+    )
+    found = groups["noise"]
+    total, false = (
+        sum(f["ms"] for f in found) / 60_000,
+        sum(t1 - t0 for f in found for t0, t1, _ in f["edges"]) / 60_000,
+    )
+    clips = rate(sum(bool(f["edges"]) for f in found), len(found))
+    table.rows.append(["noise", len(found), clips, f"{total:.1f}", f"{false:.2f}"])
+    return table
