@@ -184,7 +184,8 @@ class Connection:
         await asyncio.wait({over, drain}, return_when=asyncio.FIRST_COMPLETED)
         drain.cancel()
         if self._close is None:
-            self._send(Draining(deadline_ms=int(self._drain_s * 1000)))
+            if self._session is not None:  # nothing comes before `ready`
+                self._send(Draining(deadline_ms=int(self._drain_s * 1000)))
             if self._protocol.phase is not Phase.ENDING:
                 reader.cancel()
                 await asyncio.wait({reader})
@@ -246,7 +247,9 @@ class Connection:
             case Fault(error=error):
                 if error.fatal:
                     raise error
-                self._report(error)
+                assert self._session is not None
+                self._session.log(_told(error))
+                self._pump()
             case messages.Hello():
                 self._open(item)
             case messages.Audio(data=data):
@@ -377,19 +380,6 @@ class Connection:
             return
         self._sent(event)
 
-    def _report(self, error: WireError) -> None:
-        """Tell the client, in its order among the other events."""
-        event = Error(
-            code=error.code,
-            message=error.message,
-            fatal=error.fatal,
-            retryable=error.retryable,
-            retry_after_ms=error.retry_after_ms,
-            ref=error.ref,
-        )
-        self._outbox.put(event, is_last=error.fatal)
-        self._sent(event)
-
     def _sent(self, event: Event) -> None:
         metrics = self._services.metrics
         metrics.events.labels(event.__struct_config__.tag).inc()
@@ -407,8 +397,15 @@ class Connection:
         if self._close is None:
             if isinstance(error, SlowConsumer):
                 self._services.metrics.slow_consumers.inc()
-            self._report(error)
+            event = _told(error)
+            self._outbox.put(event, is_last=True)
+            self._sent(event)
             self._end(_Close(error.close_code, error.code))
+
+    def _break(self, error: Exception) -> None:
+        """End with a fault of ours."""
+        log.error("session failed", session=self.id, exc_info=error)
+        self._abort(Internal(f"the session failed: {type(error).__name__}"))
 
     def _end(self, close: _Close) -> None:
         """Decide how this ends; the first to say so is right."""
@@ -416,6 +413,18 @@ class Connection:
             self._close = close
             self._over.set()
             self._advanced.set()
+
+
+def _told(error: WireError) -> Error:
+    """A fault as the client is told of it."""
+    return Error(
+        code=error.code,
+        message=error.message,
+        fatal=error.fatal,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms,
+        ref=error.ref,
+    )
 
 
 def _described(audio: AudioFormat) -> dict[str, Any]:

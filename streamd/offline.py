@@ -39,7 +39,7 @@ class Analysis:
         self._lease = engine.open()
         self._lease.sink = self
         self.session = Session(registry, modules, audio, self._lease.slots, lambda: gallery, ring_s)
-        self._outbox = Outbox(bound=1_000_000)
+        self._outbox = Outbox(bound=1)
 
     def events(self, blocks: Iterable[bytes]) -> Iterator[Event]:
         """Events as the blocks bring them, numbered; ends with the last final one."""
@@ -75,7 +75,6 @@ class Analysis:
                 pass
         for event in self.session.events():
             self._outbox.put(event)
-        while self._outbox:
             yield self._outbox.take()
 
     # The engine's side.

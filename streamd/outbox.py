@@ -14,8 +14,8 @@ COALESCE_FROM = 64
 class Outbox:
     """A queue of events with a bound and a policy.
 
-    An `ack` replaces the one that waits. Once the client lags, an interim event replaces the
-    waiting one of its type and utterance. Finals are kept, up to the bound. Log events get
+    Once the client lags, an `ack` replaces the one that waits, and an interim event the one of
+    its type and utterance. Finals are kept, up to the bound. Log events get
     their `seq` when they leave, so that it counts without a hole.
 
     Args:
@@ -38,12 +38,12 @@ class Outbox:
         Raises:
             SlowConsumer: the bound is reached.
         """
-        if isinstance(event, Ack):
-            if self._queue and isinstance(self._queue[-1], Ack):
+        if len(self._queue) >= COALESCE_FROM:
+            if isinstance(event, Ack) and isinstance(self._queue[-1], Ack):
                 self._queue[-1] = event
                 return
-        elif len(self._queue) >= COALESCE_FROM and _is_interim(event):
-            self._drop_superseded(event)
+            if _is_interim(event):
+                self._drop_superseded(event)
         if len(self._queue) >= self._bound and not is_last:
             raise SlowConsumer(f"{self._bound} events wait to be read")
         self._queue.append(event)

@@ -29,7 +29,7 @@ REFRESH_HZ = 12.0
 _VOICE_STYLES = ("green", "yellow", "magenta", "blue", "bright_red", "bright_cyan")
 _DECISIONS = {
     "accept": "accepted",
-    "reject": "rejected",
+    "reject": "not enrolled",
     "unsure": "unsure",
     "too_short": "too short to tell",
 }

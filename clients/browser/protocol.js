@@ -97,7 +97,7 @@ export function spoken(word) {
   return String(word).replaceAll("_", " ");
 }
 
-const DECISIONS = { accept: "accepted", reject: "rejected", unsure: "unsure", too_short: "too short to tell" };
+const DECISIONS = { accept: "accepted", reject: "not enrolled", unsure: "unsure", too_short: "too short to tell" };
 
 /** A speaker decision in words. */
 export function decision(event) {

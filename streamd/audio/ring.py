@@ -23,6 +23,8 @@ class Ring:
             raise ValueError(f"a ring holds at least one sample, not {capacity}")
         self._buffer: Samples = np.zeros(capacity, np.int16)
         self._head = 0
+        self._first = 0
+        """Position of the first sample written to this buffer."""
 
     @property
     def capacity(self) -> int:
@@ -37,7 +39,16 @@ class Ring:
     @property
     def tail(self) -> int:
         """Position of the oldest sample still held; equals `head` while the ring is empty."""
-        return max(0, self._head - len(self._buffer))
+        return max(self._first, self._head - len(self._buffer))
+
+    def grow(self, capacity: int) -> None:
+        """Hold so many samples from now on, if that is more; what is held stays held."""
+        if capacity <= len(self._buffer):
+            return
+        held = self.read(self.tail, self._head)
+        self._first = self._head = self.tail
+        self._buffer = np.zeros(capacity, np.int16)
+        self.write(held)
 
     def write(self, samples: Samples) -> None:
         """Append samples; of more than the capacity the last part stays.

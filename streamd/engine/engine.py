@@ -119,7 +119,9 @@ class Engine:
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
-        """Queue jobs; their answers go to `lease.sink`."""
+        """Queue jobs; their answers go to `lease.sink`. A lease that is closed has no more."""
+        if lease.closed:
+            return
         now = time.monotonic()
         for job in jobs:
             lease.in_flight += 1

@@ -88,6 +88,7 @@ class Worker:
         """Give it a batch; only while it is idle."""
         assert self.is_idle
         self.is_idle = False
+        self.last_seen = time.monotonic()  # the thread may need a moment to wake up
         self._queue.put(batch)
 
     def is_stuck(self, limit_s: float) -> bool:
@@ -102,7 +103,6 @@ class Worker:
 
     def _loop(self) -> None:
         while (batch := self._queue.get()) is not None:
-            self.last_seen = time.monotonic()
             run(batch)
             self.last_seen = time.monotonic()
             self._done(batch)

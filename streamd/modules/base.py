@@ -90,6 +90,8 @@ class Window:
     start: int
     stop: int
     at: int
+    is_last: bool = False
+    """Whether the end of the utterance asked for it: the final events follow at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,10 @@ def parse_options(
         for name in request
         if name not in known
     ]
+    for name in sorted(known & request.keys()):
+        if request[name] is None:
+            ref = f"modules.{module}.{name}"
+            raise BadConfig(f"{ref}: leave it out instead of null", ref=ref)
     try:
         options = msgspec.convert({k: v for k, v in request.items() if k in known}, kind)
     except msgspec.ValidationError as error:

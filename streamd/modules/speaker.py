@@ -128,11 +128,7 @@ class SpeakerReader:
         )
         self._settings = settings
         self._services = services
-        band = settings.bands[services.channel]
-        if options.threshold is not None:
-            width = band.accept - band.reject
-            band = Band(options.threshold, max(options.threshold - width, 0.0))
-        self._band = band
+        self._band = _band(settings.bands[services.channel], options)
         # The very list: utterances that still run under the old options settle labels too.
         self._labels: list[_Label] = [] if previous is None else previous._labels
         self._gallery = services.gallery()
@@ -152,12 +148,12 @@ class SpeakerReader:
         if turn.windows and float(turn.mean @ embedding) < self._settings.change:
             self._against.append((window, embedding))
             if len(self._against) == CHANGE_WINDOWS:
-                yield self._change(utterance, window)
+                yield from self._change(utterance, window)
         else:
             self._against = []
             turn.add(embedding)
         # The last window of all: the final event says the same, in the same breath.
-        if window.at != utterance.closed_at:
+        if not window.is_last:
             yield self._event(utterance, window.stop, window.at, final=False)
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
@@ -166,7 +162,7 @@ class SpeakerReader:
         assert utterance.closed_at is not None
         yield self._event(utterance, utterance.end, utterance.closed_at, final=True)
 
-    def _change(self, utterance: Utterance, window: Window) -> SpeakerChange:
+    def _change(self, utterance: Utterance, window: Window) -> Iterable[SpeakerChange]:
         first, _ = self._against[0]
         boundary = (first.start + first.stop) // 2
         before = self._verdict(utterance.voiced(self._turn.start, boundary), settle=True)
@@ -175,8 +171,10 @@ class SpeakerReader:
             self._turn.add(embedding)
         self._against = []
         after = self._verdict(utterance.voiced(boundary, window.stop), settle=True)
+        if before.speaker == after.speaker:
+            return  # far from what it was, and still nearest to the same voice
         ms = self._services.ms
-        return SpeakerChange(
+        yield SpeakerChange(
             t0=ms(boundary),
             t1=ms(window.stop, end=True),
             at=ms(window.at, end=True),
@@ -281,7 +279,7 @@ class SpeakerModule:
             "min_speech_ms": s.min_speech_ms,
             "thresholds": {
                 channel: {"accept": band.accept, "reject": band.reject}
-                for channel, band in s.bands.items()
+                for channel, band in ((c, _band(b, options)) for c, b in s.bands.items())
             },
             "latency_ms": s.window_ms,
         }
@@ -291,3 +289,10 @@ class SpeakerModule:
     ) -> SpeakerReader:
         """The voices of one session."""
         return SpeakerReader(options, self.settings, services, previous)
+
+
+def _band(band: Band, options: SpeakerOptions) -> Band:
+    """The server's band, or one of its width at the session's threshold."""
+    if options.threshold is None:
+        return band
+    return Band(options.threshold, max(options.threshold - (band.accept - band.reject), 0.0))

@@ -131,6 +131,14 @@ class VadModule:
         options, warnings = parse_options(self.name, request, VadOptions)
         if options.threshold is not None and options.threshold <= 0.15:
             raise BadConfig("modules.vad.threshold must be over 0.15", ref="modules.vad.threshold")
+        s = self.effective(options)
+        shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
+        if s.max_utterance_ms < shortest_ms:
+            raise BadConfig(
+                f"modules.vad.max_utterance_ms: no utterance of {s.max_utterance_ms} ms has room "
+                f"for pre_roll_ms and min_speech_ms, which need {shortest_ms}",
+                ref="modules.vad.max_utterance_ms",
+            )
         return options, warnings
 
     def effective(self, options: VadOptions | None) -> VadSettings:

@@ -1,8 +1,9 @@
 """Wake words: scores every 80 ms to one event for each utterance of a phrase.
 
 Crossing, patience and refractory are counted on the session's clock, so a replay gives the
-same events. A third of all utterances cross the threshold more than once; 2 s of refractory
-leave one.
+same events. Only a crossing is an event: a score that stays up says nothing new, even when the
+refractory ends meanwhile. A third of all utterances cross the threshold more than once; 2 s of
+refractory leave one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ WARM_UP_STEPS = 5
 """openWakeWord zeroes the first scores of a stream: they hang on what its buffers began with."""
 TAIL_STEPS = 2
 """Silence added at a flush: the score peaks up to 160 ms after the phrase."""
+MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
+"""What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
+a phrase twice in it."""
 
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
@@ -92,6 +96,8 @@ class Detection:
     score: float
     class_name: str | None
     stop: int
+    since: int
+    """Nothing before this sample had a say."""
 
 
 class WakeStepper:
@@ -110,6 +116,7 @@ class WakeStepper:
         self._fired_ms: dict[str, int] = {}
         self._above: dict[str, int] = {}
         self._age = 0
+        self._since = 0
         self._listening: Listening | None = None
         self.listen(listening)
 
@@ -123,6 +130,7 @@ class WakeStepper:
         if self._listening is None:
             self.reset()
         self._listening = listening
+        self._above = {w: n for w, n in self._above.items() if w in self.options()}
 
     def answer(self, samples: Callable[[], Samples]) -> None:
         """Every step is the model's."""
@@ -136,6 +144,8 @@ class WakeStepper:
     ) -> None:
         """Look for crossings in one step's scores."""
         assert self._listening is not None
+        if self._age == 0:
+            self._since = start
         self._age += 1
         for word in self._listening.words:
             score, class_name = output[word.name]
@@ -143,15 +153,16 @@ class WakeStepper:
                 self._above[word.name] = 0
                 continue
             above = self._above[word.name] = self._above.get(word.name, 0) + 1
-            if above < word.patience or self._refractory(word.name, stop):
+            if above != word.patience or self._refractory(word.name, stop):
                 continue
             self._fired_ms[word.name] = self._ms(stop, end=True)
-            self._detected(Detection(word.name, score, class_name, stop))
+            self._detected(Detection(word.name, score, class_name, stop, self._since))
 
     def _refractory(self, word: str, stop: int) -> bool:
         assert self._listening is not None
         last = self._fired_ms.get(word)
-        return last is not None and self._ms(stop, end=True) - last < self._listening.refractory_ms
+        refractory_ms = max(self._listening.refractory_ms, MIN_REFRACTORY_MS)
+        return last is not None and self._ms(stop, end=True) - last < refractory_ms
 
     def save(self) -> tuple[int, dict[str, int]]:
         """The counts; not when a word last fired, so that a copy's wake is not repeated."""

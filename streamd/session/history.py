@@ -1,7 +1,8 @@
 """What was decided lately, to be looked up as of a sample: the memory behind a wake event.
 
 The VAD may be ahead of the wake word by seconds when a file is sent all at once, and by
-nothing when someone speaks. Asking what was known *at a sample* gives the same answer.
+nothing when someone speaks. Asking what was known *at a sample* gives the same answer. So what
+is kept is bounded by what may still be asked, and not by a count.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from collections import deque
 
 from streamd.events import Speaker
 from streamd.modules.base import Utterance
+from streamd.types import RATE_HZ
 
-FRAMES = 1024
-"""Frames remembered, over 30 s: far more than the ring lets one track run ahead of another."""
-UTTERANCES = 64
-VERDICTS = 128
+REACH = 6 * RATE_HZ
+"""How far back the speech around a phrase is looked at: twice the longest phrase and some."""
 DIP = 1600
 """Silence inside a phrase, samples at 16 kHz."""
 LATE = 6400
@@ -22,14 +22,14 @@ LATE = 6400
 
 
 class History:
-    """Frames, utterances and speakers of the recent past, all bounded."""
+    """Speech, utterances and speakers of the recent past."""
 
     def __init__(self, frame: int) -> None:
         self._frame = frame
-        self._runs: deque[tuple[int, int]] = deque(maxlen=FRAMES)
+        self._runs: deque[tuple[int, int]] = deque()
         """(start, stop) of stretches of speech frames."""
-        self._utterances: deque[Utterance] = deque(maxlen=UTTERANCES)
-        self._verdicts: deque[Speaker] = deque(maxlen=VERDICTS)
+        self._utterances: deque[Utterance] = deque()
+        self._verdicts: deque[Speaker] = deque()
         self._split = False
 
     def frame(self, start: int, stop: int, is_speech: bool) -> None:
@@ -69,7 +69,23 @@ class History:
             if start < position:
                 self._runs.append((start, position))
                 break
+        while self._utterances and self._utterances[-1].opened_at > position:
+            self._utterances.pop()
         return frozen
+
+    def forget_before(self, position: int, at_ms: int) -> None:
+        """Drop what no question about this sample or a later one reaches.
+
+        Args:
+            position: the sample.
+            at_ms: its time.
+        """
+        while self._runs and self._runs[0][1] <= position - REACH:
+            self._runs.popleft()
+        while len(self._utterances) > 1 and self._utterances[1].opened_at <= position:
+            self._utterances.popleft()
+        while len(self._verdicts) > 1 and self._verdicts[1].at <= at_ms:
+            self._verdicts.popleft()
 
     def utterance(self, at: int) -> str | None:
         """The utterance that was open when sample `at` had been heard."""
@@ -87,7 +103,7 @@ class History:
                 return event if sure else None
         return None
 
-    def phrase(self, at: int, usual: int) -> tuple[int, int]:
+    def phrase(self, at: int, usual: int, since: int = 0) -> tuple[int, int]:
         """Where a phrase that was recognised at `at` began and ended.
 
         The end is that of the speech. The beginning is that of the speech too, if that makes
@@ -97,10 +113,11 @@ class History:
         Args:
             at: sample of the decision.
             usual: length of the phrase at a usual pace, samples.
+            since: where it began at the earliest (a gap).
         """
         # Whole frames only: no frame that ends later may have a say, known or not.
         whole = ((a, min(b, a + (at - a) // self._frame * self._frame)) for a, b in self._runs)
-        runs = [(a, b) for a, b in whole if a < b]
+        runs = [(max(a, since), b) for a, b in whole if max(a, since) < b]
         end = runs[-1][1] if runs and at - runs[-1][1] <= LATE else at
         start = end
         for a, b in reversed(runs):
@@ -109,4 +126,4 @@ class History:
             start = a
         if not usual // 2 <= end - start <= usual * 3 // 2:
             start = end - usual
-        return max(start, 0), end
+        return max(start, since), end

@@ -14,6 +14,7 @@ from typing import Any
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, Utterance, Window, WindowSpec
+from streamd.session.track import Mark
 from streamd.types import Job, Lane
 
 MAX_IN_FLIGHT = 4
@@ -23,7 +24,7 @@ _MISSING = object()
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class Entry:
     """One thing to tell the readers of an utterance, when it is its turn."""
 
     plan: _Plan | None
@@ -34,6 +35,8 @@ class _Entry:
     passed: Callable[[], None] | None = None
     """What to do when a barrier is reached."""
     spec: WindowSpec | None = None
+    cut: Mark | None = None
+    """The cut that was being walked on a copy: the window may reach into its tail."""
     sent: bool = False
     answer: Any = _MISSING
 
@@ -61,7 +64,7 @@ class Planner:
         self._emit = emit
         self._finished = finished
         self._open: _Plan | None = None
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[Entry] = deque()
         self._in_flight = 0
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
@@ -70,7 +73,7 @@ class Planner:
         for reader in readers:
             self._open.next_start[reader.spec] = utterance.onset
 
-    def advance(self, watermark: int, at: int) -> None:
+    def advance(self, watermark: int, at: int, cut: Mark | None) -> None:
         """Plan the windows of the open utterance that end at or below the watermark."""
         plan = self._open
         if plan is None:
@@ -83,9 +86,9 @@ class Planner:
             plan.next_start[spec] = start
         ripe.sort(key=lambda w: w[:2])
         for stop, start, spec in ripe:
-            self._plan_window(plan, spec, start, stop, at)
+            self._plan_window(plan, spec, Window(start, stop, at), cut)
 
-    def closed(self, utterance: Utterance) -> None:
+    def closed(self, utterance: Utterance, cut: Mark | None) -> None:
         """The utterance is over: plan what its end still asks for."""
         plan, self._open = self._open, None
         assert plan is not None
@@ -98,18 +101,22 @@ class Planner:
             # A last window that adds less than half a hop would say what the one before said.
             is_new = last is None or utterance.end - last >= spec.hop // 2
             if is_new and utterance.end - start >= spec.minimum:
-                self._plan_window(plan, spec, start, utterance.end, utterance.closed_at)
-        self._queue.append(_Entry(plan, utterance.closed_at))
+                window = Window(start, utterance.end, utterance.closed_at, is_last=True)
+                self._plan_window(plan, spec, window, cut)
+        self._queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
         """Call `passed` when all that was planned so far has been delivered."""
-        self._queue.append(_Entry(None, at, passed=passed))
+        self._queue.append(Entry(None, at, passed=passed))
 
-    def _plan_window(self, plan: _Plan, spec: WindowSpec, start: int, stop: int, at: int) -> None:
-        if plan.utterance.voiced(start, stop) < spec.min_voiced * (stop - start):
+    def _plan_window(
+        self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None
+    ) -> None:
+        length = window.stop - window.start
+        if plan.utterance.voiced(window.start, window.stop) < spec.min_voiced * length:
             return
-        plan.last_stop[spec] = stop
-        self._queue.append(_Entry(plan, at, Window(start, stop, at), spec=spec))
+        plan.last_stop[spec] = window.stop
+        self._queue.append(Entry(plan, window.at, window, spec=spec, cut=cut))
 
     def jobs(self) -> list[Job]:
         """The next windows for the engine."""
@@ -131,7 +138,7 @@ class Planner:
             jobs.append(Job(entry.spec.pass_name, lane, entry, window.start, window.stop))
         return jobs
 
-    def complete(self, entry: _Entry, answer: Any) -> None:
+    def complete(self, entry: Entry, answer: Any) -> None:
         """Take the answer to a window."""
         self._in_flight -= 1
         entry.answer = answer

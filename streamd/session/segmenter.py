@@ -23,7 +23,7 @@ class SegmenterConfig:
     pre_roll: int
     """Audio before the onset that belongs to the utterance."""
     max_length: int
-    """An utterance is cut here and goes on as another."""
+    """An utterance is cut before the frame that would make it longer, and goes on as another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Segmenter:
         if stop - end >= self.config.hangover:
             self.watermark = max(self.watermark, stop)
             return [self._close(utterance, end, stop, "silence")]
-        if stop - utterance.start >= self.config.max_length:
+        if stop + (stop - start) - utterance.start > self.config.max_length:
             self.watermark = max(self.watermark, stop)
             return [self._close(utterance, end, stop, "max_length")]
         return []

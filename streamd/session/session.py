@@ -37,7 +37,7 @@ from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.vad import VadSettings, VadStepper
 from streamd.modules.wake import Detection, WakeStepper
 from streamd.session.history import History
-from streamd.session.planner import Planner
+from streamd.session.planner import Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
@@ -46,8 +46,10 @@ MAX_MARKS = 64
 """Flushes, gaps and changes of configuration that may wait for the audio before them."""
 _RESERVE = 4096
 """Samples of the ring kept free for what a resampler still holds at a gap."""
-_CLOCK_MEMORY = 700 * RATE_HZ
-"""How far back times may be asked for: the longest utterance and some."""
+_LEEWAY = 4096
+"""Samples that a resampler may hold back and steps may be short of, on top of what is held."""
+_CLOCK_MEMORY = 10 * RATE_HZ
+"""How far behind the ring times may be asked for: a phrase, a verdict before it, and some."""
 EVIDENCE_AGE_MS = 1000
 """How old a speaker's verdict must be for a wake event to carry it. It exists by then, so the
 event waits for no model, and says the same at every sending speed."""
@@ -94,6 +96,7 @@ class Session:
         self._services = Services(self.audio.clock.ms, gallery, audio.channel_kind)
         self._events: list[Event] = []
         self._count = 0
+        self._cuts = 0
         self._speech = 0
         self._ended = False
         self._warned: set[str] = set()
@@ -116,6 +119,7 @@ class Session:
         """The modules of utterances that open now; `modules` is what was asked for last."""
         self._readers: dict[str, Reader] = {}
         self._open_readers(modules)
+        self._make_room()
         self._planner = Planner(self._emit_all, self._utterance_done)
 
     # What comes in.
@@ -131,7 +135,8 @@ class Session:
     @property
     def can_mark(self) -> bool:
         """Whether a flush, gap or change of configuration can be taken now."""
-        return all(len(track.marks) < MAX_MARKS for track in self._tracks)
+        marks = max(len(track.marks) for track in self._tracks)
+        return max(marks, self._cuts) < MAX_MARKS
 
     @property
     def backlog(self) -> int:
@@ -153,7 +158,8 @@ class Session:
         """The client lost `gap_ms` of audio here."""
         t0 = self.audio.clock.ms_of_frames(self.audio.frames)
         self._ring.write(self.audio.gap(gap_ms))
-        self.audio.clock.forget_before(self._ring.head - _CLOCK_MEMORY)
+        # No utterance spans a gap, so nobody asks about much that the ring has not.
+        self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
         place = self.audio.position
         gap = Gap(t0=t0, t1=t0 + gap_ms, at=t0 + gap_ms, cause="client")
         cut = self._new_cut(lambda: self._emit(gap))
@@ -214,7 +220,11 @@ class Session:
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, when it is put into a batch."""
-        return self._ring.read(job.start, job.stop) if job.samples is None else job.samples
+        if job.samples is not None:
+            return job.samples
+        if isinstance(job.tag, Entry) and job.tag.cut is not None:
+            return job.tag.cut.read(self._ring, job.start, job.stop)
+        return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
         """Take the engine's answer."""
@@ -248,7 +258,7 @@ class Session:
         self._history.frame(start, stop, probability >= self._segmenter.config.off)
         for change in self._segmenter.frame(start, stop, probability):
             self._segment(change)
-        self._planner.advance(self._segmenter.watermark, stop)
+        self._planner.advance(self._segmenter.watermark, stop, self._vad.cutting)
 
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
@@ -262,7 +272,7 @@ class Session:
                 t0, at = ms(utterance.start), ms(utterance.opened_at, end=True)
                 self._emit(SpeechStart(t0=t0, t1=at, at=at, utterance=utterance.id))
         else:
-            self._planner.closed(utterance)
+            self._planner.closed(utterance, self._vad.cutting)
 
     def _utterance_done(self, utterance: Utterance) -> None:
         assert utterance.end is not None
@@ -294,10 +304,13 @@ class Session:
             detection, cut = self._detections[0]
             if detection is None:
                 assert cut is not None
+                if cut.history is None:
+                    break  # what comes behind is to see what the VAD said up to here
                 cut.passed()
             elif not self._report(detection, cut):
-                return
+                break
             self._detections.popleft()
+        self._forget()
 
     def _report(self, detection: Detection, cut: _Cut | None) -> bool:
         """Send one wake event, once the VAD has heard as much of the stream."""
@@ -313,11 +326,11 @@ class Session:
         ms = self._services.ms
         evidence_at = max(stop - EVIDENCE_AGE_MS * RATE_HZ // 1000, 0)
         pending = self._planner.pending_at
-        if pending is not None and pending <= evidence_at:
+        if pending is not None and ms(pending, end=True) <= ms(evidence_at):
             return False
         assert self._registry.wake is not None
         phrase_ms = self._registry.wake.loaded[detection.word].phrase_ms
-        start, end = history.phrase(stop, phrase_ms * RATE_HZ // 1000)
+        start, end = history.phrase(stop, phrase_ms * RATE_HZ // 1000, detection.since)
         utterance = history.utterance(stop)
         verdict = history.verdict(utterance, ms(evidence_at)) if utterance else None
         self._emit(
@@ -335,6 +348,14 @@ class Session:
         )
         return True
 
+    def _forget(self) -> None:
+        """Drop what no wake event to come can ask for."""
+        oldest = (self._wake or self._vad).position
+        if self._detections and (waiting := self._detections[0][0]) is not None:
+            oldest = min(oldest, waiting.stop)
+        oldest = max(oldest - EVIDENCE_AGE_MS * RATE_HZ // 1000 - _LEEWAY, 0)
+        self._history.forget_before(oldest, self._services.ms(oldest))
+
     # Inside: places in the stream.
 
     def _cut(self, cause: Cause, done: Callable[[], None]) -> None:
@@ -344,7 +365,12 @@ class Session:
         self._mark(mark)
 
     def _new_cut(self, done: Callable[[], None]) -> _Cut:
-        return _Cut(len(self._tracks), done)
+        def passed() -> None:
+            self._cuts -= 1
+            done()
+
+        self._cuts += 1
+        return _Cut(len(self._tracks), passed)
 
     def _mark(self, mark: Mark) -> None:
         for track in self._tracks:
@@ -372,6 +398,18 @@ class Session:
         self._speech_modules = modules
         self._segmenter.config = _segmenter_config(self._registry.vad.effective(modules.vad))
         self._open_readers(modules)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Hold as much as must be at hand before the oldest of it can be let go.
+
+        While a pause may still be part of the utterance, the last window before it may still be
+        asked for; while speech may still be too short to count, all of it.
+        """
+        config = self._segmenter.config
+        window = max((reader.spec.length for reader in self._readers.values()), default=0)
+        held = window + max(config.hangover, config.min_speech)
+        self._ring.grow(held + _RESERVE + _LEEWAY)
 
     def _open_readers(self, modules: ModuleSet) -> None:
         for name, options in modules.readers.items():

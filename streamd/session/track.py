@@ -31,6 +31,13 @@ class Mark:
     """Whether the stream starts anew behind it (a gap)."""
     payload: Any = None
 
+    def read(self, ring: Ring, start: int, stop: int) -> Samples:
+        """A span of the stream as it ends at this cut."""
+        if self.tail is None or stop <= self.head:
+            return ring.read(start, stop)
+        heard = ring.read(min(start, self.head), self.head)
+        return np.concatenate([heard, self.tail[max(start - self.head, 0) : stop - self.head]])
+
     @property
     def cuts(self) -> bool:
         """Whether the utterance ends here."""
@@ -72,7 +79,7 @@ class Track:
 
     @property
     def cutting(self) -> Mark | None:
-        """The cut whose tail is being walked on a copy."""
+        """The cut whose tail is being walked on a copy, until it has been passed."""
         return None if self._tail is None else self._tail.mark
 
     @property
@@ -154,10 +161,8 @@ class Track:
     def _begin_tail(self, mark: Mark) -> None:
         step, context = self.stepper.step, self.stepper.context
         begin = max(self.position - context, self._stretch)
-        left = self._ring.read(begin, mark.head)
         pad = np.zeros(context - (self.position - begin), np.int16)
-        assert mark.tail is not None
-        audio = np.concatenate([pad, left, mark.tail])
+        audio = np.concatenate([pad, mark.read(self._ring, begin, mark.place)])
         steps = -(-(mark.place - self.position) // step)
         if self.stepper.enabled and self._copies_state:
             steps += self.stepper.tail_steps if mark.place > self._stretch else 0
@@ -195,14 +200,14 @@ class Track:
         self.stepper.interpret(start, stop, output)
 
     def _end_tail(self, tail: _Tail) -> None:
-        self._tail = None
         self.stepper.restore(tail.saved)
         mark = self.marks.popleft()
+        self._passed(mark)
+        self._tail = None
         if mark.resets:
             self.stepper.reset()
             self._fresh = True
             self.position = self._stretch = mark.place
-        self._passed(mark)
 
 
 @dataclass(slots=True)

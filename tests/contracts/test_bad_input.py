@@ -180,7 +180,7 @@ async def test_base64_audio_counts_as_the_same_audio(daemon: Daemon):
 
 
 async def test_a_bad_option_in_config_closes_4002(daemon: Daemon):
-    bad = {"type": "config", "modules": {"vad": {"on": 7}}}
+    bad = {"type": "config", "modules": {"vad": {"threshold": 7}}}
     heard = await converse(daemon.url, speech("slt", 2), bad, silence(1), END)
     assert (heard.code, heard.reason, heard.last["code"]) == (4002, "bad_config", "bad_config")
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+from socket import SO_SNDBUF, SOL_SOCKET
 
 import pytest
 
@@ -91,11 +92,11 @@ async def test_random_cuts_and_pauses_change_nothing(daemon: Daemon):
 
 
 async def test_flush_is_answered_after_everything_that_it_caused(daemon: Daemon):
-    heard = await converse(daemon.url, speech("slt", 2.5), FLUSH, silence(2), END)
+    heard = await converse(daemon.url, speech("slt", 2), FLUSH, silence(2), END)
     at = heard.types.index("flushed")
     assert heard.events[at]["id"] == "f1"
     (end,) = heard.of("speech_end")[:1]
-    assert (end["cause"], end["t1"]) == ("flush", 2500)
+    assert (end["cause"], end["t1"]) == ("flush", 2000)
     assert heard.events.index(end) < at
     assert not [e for e in heard.events[at:] if e.get("utterance") == end["utterance"]]
 
@@ -122,14 +123,14 @@ async def test_the_clock_goes_on_over_a_flush(daemon: Daemon):
 
 async def test_a_gap_moves_the_clock_ends_the_utterance_and_is_named(daemon: Daemon):
     gap = {"type": "gap", "ms": 5000}
-    heard = await converse(daemon.url, speech("slt", 2.5), gap, speech(), END)
+    heard = await converse(daemon.url, speech("slt", 2), gap, speech(), END)
     (event,) = heard.of("gap")
-    assert (event["t0"], event["t1"], event["cause"]) == (2500, 7500, "client")
+    assert (event["t0"], event["t1"], event["cause"]) == (2000, 7000, "client")
     end = heard.of("speech_end")[0]
-    assert (end["cause"], end["t1"]) == ("gap", 2500)
-    assert all(e["t0"] >= 7500 for e in heard.of("speech_start")[1:])
-    assert heard.last["samples"] == 40_000 + len(speech()) // 2
-    assert heard.last["duration_ms"] == 7500 + len(speech()) // 32
+    assert (end["cause"], end["t1"]) == ("gap", 2000)
+    assert all(e["t0"] >= 7000 for e in heard.of("speech_start")[1:])
+    assert heard.last["samples"] == 32_000 + len(speech()) // 2
+    assert heard.last["duration_ms"] == 7000 + len(speech()) // 32
     assert heard.of("ack")[-1]["samples"] == heard.last["samples"]
 
 
@@ -184,9 +185,12 @@ async def test_ping_is_echoed(daemon: Daemon, t):
 async def test_a_ping_is_answered_while_a_fast_sender_is_slowed_down(daemon: Daemon):
     waits = []
     async with dial(daemon.url, max_queue=None) as socket:
+        # What the client's own kernel holds back is not the server's to shorten.
+        connection = socket.transport.get_extra_info("socket")
+        connection.setsockopt(SOL_SOCKET, SO_SNDBUF, 65_536)
 
         async def send() -> None:
-            for _ in range(25):
+            for _ in range(12):
                 for message in cut(speech(), 32_000):
                     await socket.send(message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
 
@@ -13,10 +14,13 @@ from streamd.errors import BadMessage, Overloaded, TooLarge
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin
 
+log = structlog.get_logger("streamd.transport")
+
 SUBPROTOCOL = "streamd.v1"
 PING_EVERY_S = 20.0
 PING_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 5.0
+SPREAD_S = 0.005
 RETRY_AFTER_S = 5
 
 
@@ -79,12 +83,16 @@ class AiohttpSocket:
             await discard_incoming(self._transport)
         try:
             # aiohttp bounds the wait for the answer, not the one for room to say it.
-            async with asyncio.timeout(2 * CLOSE_LIMIT_S):
+            async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._response.close(code=code, message=reason.encode())
         except TimeoutError:
             pass
         if self._transport.get_write_buffer_size():
-            self._transport.abort()  # it does not read: a close would wait for that for ever
+            self.abort()  # it does not read: a close would wait for that for ever
+
+    def abort(self) -> None:
+        """Break off, whatever is still unsent."""
+        self._transport.abort()
 
     async def ping(self) -> None:
         """Send a ping; the pong is not waited for."""
@@ -146,25 +154,25 @@ class Streams:
         except (TimeoutError, ConnectionError):
             return  # whoever is gone is noticed by its reader, or by its silence
 
-    async def drain(self, grace_s: float) -> bool:
+    async def drain(self, grace_s: float) -> None:
         """Let every stream report what it heard, and close it.
 
-        Returns:
-            Whether all ended in time.
+        Those that have not ended after the grace, or when this is cancelled, are broken off.
         """
         self.is_draining = True
-        spread_s = min(grace_s / 4, 0.005 * len(self._open))
         connections = list(self._open)
-        for connection in connections:
-            connection.drain(grace_s)
-            # Spread, so that not all clients come back in the same instant.
-            await asyncio.sleep(spread_s / len(connections))
         try:
             async with asyncio.timeout(grace_s):
+                for connection in connections:
+                    connection.drain(grace_s)
+                    # Spread, so that not all clients come back in the same instant.
+                    await asyncio.sleep(min(grace_s / 4 / len(connections), SPREAD_S))
                 await self._empty.wait()
         except TimeoutError:
-            return False
-        return True
+            log.warning("not all streams ended in time", streams=len(self._open))
+        finally:
+            for socket in self._open.values():
+                socket.abort()
 
 
 def _unavailable(code: str) -> web.HTTPServiceUnavailable:

@@ -1,0 +1,266 @@
+"""Drives sessions without a loop, with an engine that answers whenever a test likes.
+
+A `Stage` has the real passes' fakes (or the passes themselves), the real slots, and no policy: a
+seeded schedule decides which jobs run together, when, and in which order their answers return.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamd.compose import make_registry
+from streamd.config import Config
+from streamd.engine.passes.base import Pass
+from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake, wake_tone
+from streamd.engine.slots import SlotStates
+from streamd.events import Event
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import Registry
+from streamd.session.session import Session
+from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
+
+ALL_ON: dict[str, Any] = {"vad": {}, "wake": {"words": ["alexa", "timer"]}, "speaker": {}}
+WORDS = ("alexa", "hey_jarvis", "timer")
+SCORES = ("score", "speaker_score", "margin")
+
+Item = bytes | tuple[str, Any]
+"""What a client sends: audio, or ("flush", id), ("gap", ms), ("config", modules)."""
+
+
+def fake_passes() -> list[Pass]:
+    return [FakeVad(), FakeWake(WORDS), FakeVoice()]
+
+
+def fake_registry(**sections: dict[str, Any]) -> Registry:
+    """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
+    config = msgspec.convert({"wake": {"load": WORDS}} | sections, Config)
+    return make_registry(config, FakeVad())
+
+
+class Stage:
+    """Passes and slots for a few sessions, and the jobs that are out."""
+
+    def __init__(
+        self, passes: Sequence[Pass] | None = None, seed: int | None = None, capacity: int = 16
+    ) -> None:
+        passes = fake_passes() if passes is None else passes
+        self.passes = {p.name: p for p in passes}
+        self.states = {p.name: SlotStates(p.state, capacity) for p in passes if p.state}
+        self.random = None if seed is None else random.Random(seed)
+        """None: every job is run at once, alone, in the order it came."""
+        self.waiting: list[tuple[Player, Job]] = []
+        self.answered: list[tuple[Player, Job, Any]] = []
+        self.most_waiting = 0
+
+    def slots(self) -> dict[str, Slots]:
+        return {n: Slots(s.acquire(), s.acquire()) for n, s in self.states.items()}
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.waiting or self.answered)
+
+    def step(self) -> None:
+        """Run a batch, or give one answer back."""
+        if self.answered and (not self.waiting or self.random is None or self.random.random() < 0.7):
+            index = 0 if self.random is None else self.random.randrange(len(self.answered))
+            player, job, output = self.answered.pop(index)
+            player.session.complete(job, output)
+            player.pump()
+        elif self.waiting:
+            self._run_some()
+
+    def _run_some(self) -> None:
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
+        if self.random is None:
+            chosen = self.waiting[:1]
+        else:
+            self.random.shuffle(self.waiting)
+            name = self.waiting[0][1].pass_name
+            chosen = [w for w in self.waiting if w[1].pass_name == name]
+            chosen = chosen[: self.random.randint(1, self.passes[name].max_batch)]
+        name = chosen[0][1].pass_name
+        self.waiting = [w for w in self.waiting if w not in chosen]
+        samples = [player.session.cut(job) for player, job in chosen]
+        jobs = [job for _, job in chosen]
+        states = self.states.get(name)
+        rows = states.gather([job.load for job in jobs]) if states else {}
+        outputs, rows = self.passes[name].run(samples, [job.options for job in jobs], rows)
+        if states:
+            states.scatter([job.store for job in jobs], rows)
+        self.answered += [(p, j, o) for (p, j), o in zip(chosen, outputs, strict=True)]
+
+
+class Player:
+    """One client, its session, and every event it was given."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        registry: Registry | None = None,
+        modules: dict[str, Any] | None = None,
+        audio: AudioFormat | None = None,
+        gallery: Callable[[], Gallery] = Gallery.empty,
+        ring_s: int = 8,
+    ) -> None:
+        self.stage = stage
+        self.registry = registry or fake_registry()
+        chosen, _ = self.registry.resolve(ALL_ON if modules is None else modules)
+        self.session = Session(
+            self.registry, chosen, audio or AudioFormat(), stage.slots(), gallery, ring_s
+        )
+        self.events: list[Event] = []
+
+    def pump(self) -> None:
+        self.stage.waiting += [(self, job) for job in self.session.jobs()]
+        self.events += self.session.events()
+
+    def send(self, item: Item) -> None:
+        """Send one message; waits as a client does whose socket is read more slowly."""
+        if isinstance(item, bytes):
+            view = memoryview(item)
+            while view:
+                taken = self.session.receive_audio(view)
+                assert taken <= len(view)
+                view = view[taken:]
+                self.pump()
+                while view and not self.session.room:
+                    assert self.stage.is_busy, "no room, and nothing to wait for"
+                    self.stage.step()
+        else:
+            while not self.session.can_mark:
+                assert self.stage.is_busy, "no mark can be taken, and nothing to wait for"
+                self.stage.step()
+            kind, argument = item
+            getattr(self.session, f"receive_{kind}")(argument)
+            self.pump()
+        if self.stage.random is None:
+            self.settle()
+        else:
+            for _ in range(int(self.stage.random.expovariate(0.3))):
+                self.stage.step()
+
+    def play(self, items: Iterable[Item], *, end: bool = True) -> list[Event]:
+        for item in items:
+            self.send(item)
+        if end:
+            self.end()
+        return self.events
+
+    def end(self) -> list[Event]:
+        self.session.receive_end()
+        self.pump()
+        self.settle()
+        assert self.session.ended
+        return self.events
+
+    def settle(self) -> None:
+        while self.stage.is_busy:
+            self.stage.step()
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Events of one type, as they are on the wire."""
+        return by_type(self.events).get(kind, [])
+
+
+def by_type(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
+    """The log, as the wire has it, by type and without `seq`."""
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        fields = msgspec.to_builtins(event)
+        fields.pop("seq", None)
+        lists.setdefault(fields["type"], []).append(fields)
+    return lists
+
+
+def assert_same_events(a: Iterable[Event], b: Iterable[Event], tolerance: float = 1e-3) -> None:
+    """PROTOCOL §4: per type equal lists, all exact but scores."""
+    first, second = by_type(a), by_type(b)
+    assert first.keys() == second.keys()
+    for kind, events in first.items():
+        assert [_exact(e) for e in events] == [_exact(e) for e in second[kind]]
+        for one, other in zip(events, second[kind], strict=True):
+            for name in SCORES:
+                x, y = one.get(name), other.get(name)
+                assert (x is None) == (y is None), (one, other)
+                assert x is None or abs(x - y) <= tolerance, (one, other)
+
+
+def assert_order(events: Iterable[Event]) -> None:
+    """What PROTOCOL §4 promises between types."""
+    started: set[str] = set()
+    ended: set[str] = set()
+    for event in events:
+        utterance = getattr(event, "utterance", None)
+        if not isinstance(utterance, str) or event.__struct_config__.tag == "wake":
+            continue
+        assert utterance not in ended, event
+        if event.__struct_config__.tag == "speech_start":
+            assert utterance not in started
+            started.add(utterance)
+        assert utterance in started, event
+        if event.__struct_config__.tag == "speech_end":
+            ended.add(utterance)
+    assert started == ended
+
+
+def _exact(event: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in event.items() if k not in SCORES}
+
+
+# Sound.
+
+
+def silence(ms: int, rate: int = RATE_HZ) -> Samples:
+    return np.zeros(ms * rate // 1000, np.int16)
+
+
+def tone(hz: float, ms: int, level: float = 8000.0, rate: int = RATE_HZ) -> Samples:
+    time = np.arange(ms * rate // 1000) / rate
+    return np.round(level * np.sin(2 * np.pi * hz * time)).astype(np.int16)
+
+
+def hum(ms: int, rate: int = RATE_HZ) -> Samples:
+    """Loud enough for the gate, too faint to be speech."""
+    return tone(120, ms, 60.0, rate)
+
+
+def word(rate: int = RATE_HZ) -> Samples:
+    """The fake wake word: whatever the grid, three steps of 80 ms hear at least two of it."""
+    return wake_tone(4) if rate == RATE_HZ else tone(1000, 320, 16000.0, rate)
+
+
+def enrolled(**voices: float) -> Gallery:
+    """A gallery of tones: `enrolled(anna=300)`."""
+    items = [tone(hz, 1600) for hz in voices.values()]
+    embeddings = np.array([v.embedding for v in FakeVoice().run(items, [None] * len(items), {})[0]])
+    owners = np.arange(len(voices))
+    return Gallery.build(tuple(voices), embeddings, owners, np.zeros_like(owners))
+
+
+def pcm(*parts: Samples) -> bytes:
+    return np.concatenate(parts).astype("<i2").tobytes()
+
+
+def pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def script(
+    data: bytes, places: Sequence[tuple[int, Item]] = (), cuts: Iterable[int] = ()
+) -> list[Item]:
+    """Audio with messages at fixed byte places, cut up at `cuts` besides."""
+    items: list[Item] = []
+    at = 0
+    ordered = sorted(places, key=lambda p: p[0])
+    for place in sorted({*cuts, *(p for p, _ in ordered), len(data)}):
+        place = min(place, len(data))
+        if place > at:
+            items.append(data[at:place])
+            at = place
+        items += [item for p, item in ordered if p == place]
+    return items

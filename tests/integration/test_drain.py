@@ -1,0 +1,144 @@
+"""SIGTERM: every stream gets its final events, and the process leaves within the grace."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from daemons import VOICES, Heard, cut, dial, hear, listen, say, silence, speech
+
+
+async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
+    """Speak for ever at about real time; hear everything up to the close."""
+
+    async def speak() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for message in itertools.cycle(cut(speech(voice), 3200)):
+                await socket.send(message)
+                await asyncio.sleep(0.1)
+
+    async with dial(url) as socket:
+        await socket.send(speech(voice, 1.6))
+        heard = Heard([await hear(socket)])
+        heard.events.append(await hear(socket))
+        until.set()
+        speaker = asyncio.create_task(speak())
+        try:
+            return await listen(socket, heard)
+        finally:
+            speaker.cancel()
+            await asyncio.gather(speaker, return_exceptions=True)
+
+
+async def test_every_stream_gets_draining_its_finals_and_1012(serve):
+    running = serve()
+    ready = [asyncio.Event() for _ in range(16)]
+    streams = [
+        asyncio.create_task(live(running.url, voice, event))
+        for voice, event in zip(itertools.cycle(VOICES), ready, strict=False)
+    ]
+    await asyncio.gather(*(event.wait() for event in ready))
+    await asyncio.sleep(0.7)
+    began = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    heard = await asyncio.gather(*streams)
+    assert await asyncio.to_thread(running.wait) == 0
+    assert time.monotonic() - began < 5
+    for one in heard:
+        assert (one.code, one.reason) == (1012, "restarting")
+        (draining,) = one.of("draining")
+        assert 0 < draining["deadline_ms"] <= 10_000
+        starts, ends = one.of("speech_start"), one.of("speech_end")
+        assert [e["utterance"] for e in starts] == [e["utterance"] for e in ends]
+        finals = [e["utterance"] for e in one.of("speaker") if e["final"]]
+        assert finals == [e["utterance"] for e in ends]
+        assert starts, one.types
+        # Whatever was acknowledged was heard: the last final knows of it.
+        assert one.of("ack")[-1]["samples"] >= 16_000
+    assert running.complaints() == []
+
+
+async def test_a_stream_that_has_not_spoken_yet_is_closed_without_events(serve):
+    running = serve()
+    async with dial(running.url) as silent:
+        await running.eventually(lambda: running.streams == 1)
+        running.process.send_signal(signal.SIGTERM)
+        heard = await listen(silent)
+    assert (heard.events, heard.code) == ([], 1012)
+    assert await asyncio.to_thread(running.wait) == 0
+
+
+async def test_while_draining_it_is_not_ready_and_refuses_streams(serve):
+    running = serve(server__drain_s=3)
+    async with dial(running.url) as socket:
+        await socket.send(speech())
+        await hear(socket, "ready")
+        socket.transport.pause_reading()  # keeps the close from being answered
+        running.process.send_signal(signal.SIGTERM)
+        await running.eventually(lambda: running.get("/health/ready")[0] == 503)
+        assert b"draining" in running.get("/health")[2]
+        assert running.get("/health/live")[0] == 200
+        with pytest.raises(InvalidStatus) as refused:
+            await dial(running.url)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) > 0
+        began = time.monotonic()
+        assert await asyncio.to_thread(running.wait) == 0
+        assert time.monotonic() - began < 4.5
+        socket.transport.abort()
+
+
+async def test_nobody_who_does_not_read_holds_it_beyond_the_grace(serve):
+    running = serve(server__drain_s=1)
+    async with dial(running.url) as socket:
+        socket.transport.pause_reading()
+        await say(socket, {"type": "hello"})
+        flushes = [{"type": "flush", "id": "x" * 60_000}] * 400
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                for flush in flushes:
+                    await say(socket, flush)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait) == 0
+        assert time.monotonic() - began < 3
+        socket.transport.abort()
+
+
+async def test_a_second_signal_forces(serve):
+    running = serve(server__drain_s=60)
+    async with dial(running.url) as socket:
+        await socket.send(speech())
+        await hear(socket, "ready")
+        socket.transport.pause_reading()
+        running.process.send_signal(signal.SIGTERM)
+        await running.eventually(lambda: running.get("/health")[0] == 503)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(running.wait) == 0
+        assert time.monotonic() - began < 2
+        socket.transport.abort()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_without_streams_it_leaves_at_once(serve, number):
+    running = serve()
+    began = time.monotonic()
+    assert await asyncio.to_thread(running.stop, number) == 0
+    assert time.monotonic() - began < 1.5
+    assert running.complaints() == []
+
+
+async def test_silence_is_drained_too(serve):
+    running = serve()
+    async with dial(running.url) as socket:
+        await socket.send(silence(1))
+        await hear(socket, "ready")
+        running.process.send_signal(signal.SIGTERM)
+        heard = await listen(socket, Heard([{"type": "ready"}]))
+    assert heard.types[-1] == "draining" or heard.types[-1] == "ack"
+    assert heard.code == 1012

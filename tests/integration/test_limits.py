@@ -1,0 +1,186 @@
+"""PROTOCOL §8 and §9: what one client may cost, and that the others do not notice."""
+
+import asyncio
+import contextlib
+import socket as sockets
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from daemons import (
+    Heard,
+    assert_same_log,
+    converse,
+    cut,
+    dial,
+    hear,
+    listen,
+    say,
+    silence,
+    speech,
+)
+
+END = {"type": "end"}
+
+
+def narrow(url: str) -> sockets.socket:
+    """A connected socket whose receive buffer is small, so that a reader who stops is noticed."""
+    parts = urlsplit(url)
+    narrowed = sockets.socket()
+    narrowed.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    narrowed.connect((parts.hostname, parts.port))
+    narrowed.setblocking(False)
+    return narrowed
+
+
+async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(serve):
+    running = serve(limits__max_events_queued=20)
+    alone = await converse(running.url, speech(), END)
+
+    async def stubborn() -> None:
+        async with dial(running.url, sock=narrow(running.url)) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await say(socket, {"type": "flush", "id": "x" * 60_000})
+            socket.transport.abort()
+
+    deaf = [asyncio.create_task(stubborn()) for _ in range(3)]
+    others = await asyncio.gather(*(converse(running.url, cut(speech()), END) for _ in range(3)))
+    for other in others:
+        assert_same_log(alone.events, other.events)
+        assert other.code == 1000
+    await running.eventually(
+        lambda: running.metric("streamd_sessions_total", code="4008") == 3, within_s=20
+    )
+    assert running.metric("streamd_slow_consumer_closes_total") == 3
+    await running.eventually(lambda: running.streams == 0, within_s=20)
+    for task in deaf:
+        task.cancel()
+    await asyncio.gather(*deaf, return_exceptions=True)
+    assert running.complaints() == []
+
+
+async def test_who_reads_again_in_time_is_told_slow_consumer(serve):
+    running = serve(limits__max_events_queued=20)
+    async with dial(running.url, sock=narrow(running.url)) as socket:
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(2):
+                while True:
+                    await say(socket, {"type": "flush", "id": "x" * 60_000})
+        heard = await listen(socket)
+    assert (heard.last["code"], heard.last["fatal"], heard.last["retryable"]) == (
+        "slow_consumer",
+        True,
+        True,
+    )
+    assert (heard.code, heard.reason) == (4008, "slow_consumer")
+
+
+async def test_silence_of_the_socket_closes_4010(serve):
+    running = serve(limits__idle_s=1)
+    async with dial(running.url) as mute, dial(running.url) as spoke:
+        began = time.monotonic()
+        await spoke.send(silence(0.5))
+        await asyncio.sleep(0.6)
+        await say(spoke, {"type": "ping"})
+        heard = await listen(mute)
+        assert 0.9 < time.monotonic() - began < 1.5
+        assert (heard.types, heard.code, heard.reason) == (["error"], 4010, "idle")
+        heard = await listen(spoke)
+        assert 1.5 < time.monotonic() - began < 2.2
+        assert (heard.last["code"], heard.last["retryable"], heard.code) == ("idle", True, 4010)
+
+
+async def test_being_slowed_down_is_no_silence(serve):
+    """Messages of half a minute each, of which the server has enough for seconds."""
+    running = serve(limits__idle_s=1)
+    heard = await asyncio.gather(
+        *(converse(running.url, [speech() * 3], END) for _ in range(5))
+    )
+    assert [one.code for one in heard] == [1000] * 5
+
+
+async def test_the_longest_session_closes_4011_with_its_finals(serve):
+    running = serve(limits__max_session_s=3)
+    heard = await converse(running.url, cut(speech()), END)
+    assert (heard.last["code"], heard.code, heard.reason) == (
+        "max_duration",
+        4011,
+        "max_duration",
+    )
+    assert len(heard.of("speech_start")) == len(heard.of("speech_end")) > 0
+    assert heard.last["retryable"] is True
+
+
+async def test_exactly_the_longest_session_is_allowed(serve):
+    running = serve(limits__max_session_s=3)
+    heard = await converse(running.url, silence(3), END)
+    assert heard.code == 1000
+
+
+async def test_a_full_server_refuses_before_the_upgrade_and_takes_the_next_later(serve):
+    running = serve(limits__max_streams=2)
+    async with dial(running.url) as one, dial(running.url) as two:
+        for socket in (one, two):
+            await say(socket, {"type": "hello"})
+            await hear(socket, "ready")
+        with pytest.raises(InvalidStatus) as refused:
+            await dial(running.url)
+        answer = refused.value.response
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert b'"overloaded"' in answer.body
+        assert running.get("/health/ready")[0] == 200  # the running ones are well
+        await one.send(speech("slt", 2))
+        await say(one, END)
+        heard = await listen(one, Heard([{"type": "ready"}]))
+        assert heard.code == 1000
+    heard = await converse(running.url, silence(0.1), END)
+    assert heard.code == 1000
+
+
+async def test_a_rush_never_opens_more_than_there_are_slots_for(serve):
+    running = serve(limits__max_streams=8)
+
+    async def attempt() -> int:
+        try:
+            return (await converse(running.url, speech("slt", 2), END)).code or 0
+        except InvalidStatus as refused:
+            return refused.response.status_code
+
+    codes = await asyncio.gather(*(attempt() for _ in range(80)))
+    assert set(codes) == {1000, 503}
+    await running.eventually(lambda: running.streams == 0)
+    assert (await converse(running.url, silence(0.1), END)).code == 1000
+    assert running.complaints() == []
+
+
+async def test_the_limit_of_a_message_is_the_configured_one(serve):
+    running = serve(limits__max_message_bytes=2048)
+    heard = await converse(running.url, bytes(2048), bytes(2049))
+    assert (heard.events[0]["limits"]["max_message_bytes"], heard.code) == (2048, 1009)
+    assert heard.last["code"] == "too_large"
+
+
+async def test_a_fast_sender_is_slowed_down_and_not_stored(serve):
+    """8 channels of float at 48 kHz: 1.5 MB a second, sent without a pause."""
+    running = serve()
+    audio = {"codec": "pcm_f32le", "rate": 48_000, "channels": 8}
+    part = bytes(48_000 * 8 * 4 // 2)
+    sent = 0
+
+    async def parts():
+        nonlocal sent
+        yield {"type": "hello", "audio": audio}
+        for _ in range(120):
+            yield part
+            sent += len(part)
+        yield END
+
+    before = running.metric("process_resident_memory_bytes")
+    heard = await converse(running.url, parts())
+    assert (heard.code, heard.codes) == (1000, [])
+    assert heard.last["duration_ms"] == 60_000
+    assert running.metric("process_resident_memory_bytes") - before < 60_000_000

@@ -1,0 +1,128 @@
+"""The daemon as a process: what it imports, what it tells systemd, and that its loop is free."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from daemons import converse, cut, environment, speech
+from streamd.app import Daemon
+from streamd.compose import make_parts
+from streamd.config import Config, key_path, load
+from streamd.models.library import Library
+from streamd.store.sqlite import open_store
+
+FRAMEWORKS = {"onnxruntime", "onnx", "torch", "mindspore", "modelscope", "funasr", "tensorflow"}
+
+
+def imported(statement: str) -> set[str]:
+    """Top-level names in `sys.modules` of a fresh process after a statement."""
+    script = f"{statement}\nimport sys, json\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout))
+
+
+def top(modules: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize(
+    "module", ["streamd.app", "streamd.cli", "streamd.client", "streamd.offline", "streamd.compose"]
+)
+def test_no_framework_is_imported_before_it_is_chosen(module):
+    assert not top(imported(f"import {module}")) & FRAMEWORKS
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "streamd.session.session",
+        "streamd.protocol.codec",
+        "streamd.protocol.messages",
+        "streamd.events",
+        "streamd.errors",
+    ],
+)
+def test_the_cores_import_nothing_that_awaits(module):
+    got = imported(f"import {module}")
+    heavy = {"aiohttp", "websockets", "uvloop", "typer", "rich", "sqlite3", "av", "cryptography"}
+    assert not top(got) & (heavy | FRAMEWORKS)
+    assert not {name for name in got if name.startswith("streamd.transport")}
+    assert "streamd.connection" not in got
+    # msgspec brings `asyncio` itself in nowhere; neither do we.
+    assert "asyncio.events" not in got
+
+
+def test_the_client_imports_no_server():
+    assert not top(imported("import streamd.client")) & {"aiohttp", "numpy", "soundfile", "av"}
+
+
+async def test_the_event_loop_is_never_blocked(tmp_path, monkeypatch):
+    """From the first stream to the last: no file, no lock, no sleep on the loop."""
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    config = load(None, {"STREAMD_SERVER__PORT": "0"})
+    assert isinstance(config, Config)
+    parts = make_parts(config, Library())
+    store = open_store(tmp_path / "streamd.db", key_path({"STREAMD_DATA": str(tmp_path)}))
+    daemon = Daemon(config, parts, store)
+    heard_at: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(daemon.run(heard_at.set_result))
+    url = (await asyncio.wait_for(heard_at, 10)).replace("http", "ws") + "/v1/stream"
+    with blockbuster_ctx("streamd"):
+        heard = await asyncio.gather(
+            *(converse(url, cut(speech()), {"type": "end"}) for _ in range(4))
+        )
+        await asyncio.sleep(config.store.poll_s)
+    daemon.stop()
+    await running
+    store.close()
+    assert [one.code for one in heard] == [1000] * 4
+
+
+@pytest.fixture
+def manager(tmp_path, request):
+    """A stand-in for systemd's end of the notify socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ours:
+        address = getattr(request, "param", None) or str(tmp_path / "notify")
+        ours.bind("\0" + address[1:] if address.startswith("@") else address)
+        ours.settimeout(10)
+        yield address, ours
+
+
+@pytest.mark.parametrize("manager", [None, "@streamd-test-notify"], indirect=True)
+def test_systemd_hears_ready_watchdog_and_stopping(serve, manager):
+    address, ours = manager
+    running = serve(NOTIFY_SOCKET=address, WATCHDOG_USEC=400_000)
+    messages, ready_at = [], 0.0
+    while messages.count(b"WATCHDOG=1") < 4:
+        messages.append(ours.recv(1024))
+        if messages[-1].startswith(b"READY=1"):
+            ready_at = time.monotonic()
+    assert any(m.startswith(b"READY=1") for m in messages)
+    assert 0.3 < time.monotonic() - ready_at < 1.5  # every 0.2 s, half of the limit
+    assert running.stop() == 0
+    ours.settimeout(0.5)
+    rest = []
+    while True:
+        try:
+            rest.append(ours.recv(1024))
+        except TimeoutError:
+            break
+    assert any(m.startswith(b"STOPPING=1") for m in rest)
+
+
+def test_the_watchdog_of_another_process_is_not_fed(serve, manager):
+    address, ours = manager
+    serve(NOTIFY_SOCKET=address, WATCHDOG_USEC=200_000, WATCHDOG_PID=1)
+    assert ours.recv(1024).startswith(b"READY=1")
+    ours.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        ours.recv(1024)
