@@ -49,6 +49,9 @@ class Socket(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Close."""
 
+    def abort(self) -> None:
+        """Break off, whatever is still unsent; who is sending gets a `ConnectionError`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -134,9 +137,9 @@ class Connection:
                 reader.cancel()
                 timer.cancel()
                 self._to_write.set()
-                _, late = await asyncio.wait({writer}, timeout=CLOSE_S)
-                for task in late:
-                    task.cancel()
+                await asyncio.wait({writer}, timeout=CLOSE_S)
+                if not writer.done():
+                    self._socket.abort()
         finally:
             self._services.engine.close(self._lease)
             self._services.metrics.sessions_open.dec()

@@ -5,7 +5,7 @@
     StreamdError                exit 1
     ├── WireError               told to the client as an `error` event (close code)
     │   ├── BadMessage          4000  bad_message      not fatal until the tenth in a row
-    │   ├── BadConfig           4002  bad_config
+    │   ├── BadConfig           4002  bad_config       exit 2
     │   ├── UnsupportedAudio    4005  unsupported_audio
     │   ├── TooLarge            1009  too_large
     │   ├── Internal            1011  internal
@@ -62,6 +62,7 @@ class BadMessage(WireError):
 class BadConfig(WireError):
     """A wrong type or a value out of range in `hello` or `config`."""
 
+    exit_code = 2
     code = "bad_config"
     close_code = 4002
 

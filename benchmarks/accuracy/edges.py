@@ -1,6 +1,7 @@
 """Wake words and speech edges: one clip at a time."""
 
 from collections import defaultdict
+from itertools import chain
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def _meetings(results, fixtures):
         delays = [d for a, b in regions for d in _delay(a, b, found["edges"])]
         rows.append((found["clip"].path.stem, truth, heard, delays))
     names, truths, heards, delays = zip(*rows, strict=True)
-    every = ("all", np.concatenate(truths), np.concatenate(heards), sum(delays, []))
+    every = ("all", np.concatenate(truths), np.concatenate(heards), list(chain(*delays)))
     for name, truth, heard, late in (*zip(names, truths, heards, delays, strict=True), every):
         both, false = int((truth & heard).sum()), int((heard & ~truth).sum())
         missed = int((truth & ~heard).sum())

@@ -75,17 +75,15 @@ def identify(task):
     for channel in ("wide", "narrow"):
         for draw in range(GALLERIES):
             rng = random.Random(f"{i} {draw}")
-            voices = {
-                name: [enrol(rng.choice(own), channel)]
-                for name, own in sorted(rest.items())
-            }
+            voices = {name: [enrol(rng.choice(own), channel)] for name, own in sorted(rest.items())}
             others = {name: own for name, own in voices.items() if name != test.speaker}
             for length in LENGTHS:
                 samples = beginning(test.samples(), length)
                 for enrolled in (voices, others):
                     gallery = gallery_of(enrolled, channel)
-                    for outcome in outcomes(samples, channel, gallery, test.speaker):
-                        found.append((channel, length, enrolled is voices, test.speaker, outcome))
+                    key = (channel, length, enrolled is voices, test.speaker)
+                    said = outcomes(samples, channel, gallery, test.speaker)
+                    found += [(*key, outcome) for outcome in said]
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from streamd import __version__
@@ -50,22 +49,13 @@ def root(
 def main() -> NoReturn:
     """Run the command line; never returns."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        app()  # ends by itself where all is well, and says what is wrong with the usage
     except KeyboardInterrupt:
-        code = 130
+        sys.exit(130)
     except StreamdError as error:
         complain(str(error))
-        code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has seen enough, as `head` does.
-        sys.stderr.close()
-        code = 0
+        sys.exit(error.exit_code)
     except OSError as error:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
-        code = Unavailable.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(Unavailable.exit_code)
+    sys.exit(0)

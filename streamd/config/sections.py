@@ -117,10 +117,17 @@ class WakeConfig(Struct, frozen=True, kw_only=True):
 class AcceptReject(Struct, frozen=True, kw_only=True):
     """Cosine bounds of a decision about an enrolled voice; `unsure` lies between them."""
 
-    accept: Cosine = 0.75
+    accept: Cosine = 0.78
     """At or above: the voice is the enrolled one."""
     reject: Cosine = 0.65
     """Below: it is not; not above `accept`."""
+
+
+class NarrowAcceptReject(AcceptReject, frozen=True, kw_only=True):
+    """On telephone audio, where all voices are more alike."""
+
+    accept: Cosine = 0.82
+    reject: Cosine = 0.7
 
 
 class ChannelThresholds(Struct, frozen=True, kw_only=True):
@@ -128,7 +135,7 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
 
     wide: AcceptReject = AcceptReject()
     """Above 8 kHz and not companded."""
-    narrow: AcceptReject = AcceptReject()
+    narrow: NarrowAcceptReject = NarrowAcceptReject()
     """8 kHz, µ-law or A-law."""
 
 
@@ -149,7 +156,7 @@ class SpeakerConfig(Struct, frozen=True, kw_only=True):
     """Below, to all labels: the voice founds a new one; not above `assign`."""
     max_labels: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Session labels per stream."""
-    change: Cosine = 0.55
+    change: Cosine = 0.7
     """A window below this to the current voice speaks for a change."""
     thresholds: ChannelThresholds = ChannelThresholds()
 

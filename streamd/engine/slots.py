@@ -48,7 +48,7 @@ class SlotStates:
         """Give a slot back; no job of its stream may be running."""
         for name, array in self._arrays.items():
             if array.dtype == object:
-                array[slot] = self._initial[name]
+                array[slot] = self._initial[name][()]
         self._free.append(slot)
 
     def gather(self, slots: Sequence[int]) -> State:

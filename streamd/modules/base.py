@@ -215,10 +215,17 @@ def parse_options(
             ref = f"modules.{module}.{name}"
             raise BadConfig(f"{ref}: leave it out instead of null", ref=ref)
     try:
-        options = msgspec.convert({k: v for k, v in request.items() if k in known}, kind)
+        options = msgspec.convert({k: _whole(v) for k, v in request.items() if k in known}, kind)
     except msgspec.ValidationError as error:
         where = str(error).rpartition(" - at `$.")[2].rstrip("`")
-        what = str(error).partition(" - at ")[0]
+        what = str(error).partition(" - at ")[0].replace(" | null", "")
         ref = f"modules.{module}" + (f".{where}" if where != str(error) else "")
         raise BadConfig(f"{ref}: {what}", ref=ref) from None
     return options, warnings
+
+
+def _whole(value: Any) -> Any:
+    """JSON does not tell 500 from 500.0; a whole number is an int here, wherever it stands."""
+    if isinstance(value, dict):
+        return {k: _whole(v) for k, v in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -55,7 +55,11 @@ class Stage:
         """None: every job is run at once, alone, in the order it came."""
         self.waiting: list[tuple[Player, Job]] = []
         self.answered: list[tuple[Player, Job, Any]] = []
-        self.most_waiting = 0
+        self._eagerness = {
+            p.name: 1.0 if self.random is None else self.random.choice([0.001, 0.1, 1.0])
+            for p in passes
+        }
+        """A pass may be so slow that another is ahead by all that the ring holds."""
 
     def slots(self) -> dict[str, Slots]:
         return {n: Slots(s.acquire(), s.acquire()) for n, s in self.states.items()}
@@ -65,24 +69,28 @@ class Stage:
         return bool(self.waiting or self.answered)
 
     def step(self) -> None:
-        """Run a batch, or give one answer back."""
-        if self.answered and (not self.waiting or self.random is None or self.random.random() < 0.7):
-            index = 0 if self.random is None else self.random.randrange(len(self.answered))
-            player, job, output = self.answered.pop(index)
-            player.session.complete(job, output)
-            player.pump()
-        elif self.waiting:
-            self._run_some()
-
-    def _run_some(self) -> None:
-        self.most_waiting = max(self.most_waiting, len(self.waiting))
+        """Run a batch, or give one answer back; nothing if nothing is out."""
+        if not self.is_busy:
+            return
         if self.random is None:
-            chosen = self.waiting[:1]
-        else:
-            self.random.shuffle(self.waiting)
-            name = self.waiting[0][1].pass_name
-            chosen = [w for w in self.waiting if w[1].pass_name == name]
-            chosen = chosen[: self.random.randint(1, self.passes[name].max_batch)]
+            self._answer(0) if self.answered else self._run([self.waiting[0]])
+            return
+        jobs = [job for _, job, _ in self.answered] + [job for _, job in self.waiting]
+        weights = [self._eagerness[job.pass_name] for job in jobs]
+        (index,) = self.random.choices(range(len(jobs)), weights)
+        if index < len(self.answered):
+            self._answer(index)
+            return
+        name = jobs[index].pass_name
+        mates = [w for w in self.waiting if w[1].pass_name == name]
+        self._run(self.random.sample(mates, self.random.randint(1, len(mates))))
+
+    def _answer(self, index: int) -> None:
+        player, job, output = self.answered.pop(index)
+        player.session.complete(job, output)
+        player.pump()
+
+    def _run(self, chosen: list[tuple[Player, Job]]) -> None:
         name = chosen[0][1].pass_name
         self.waiting = [w for w in self.waiting if w not in chosen]
         samples = [player.session.cut(job) for player, job in chosen]

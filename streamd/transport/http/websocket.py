@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -18,7 +19,6 @@ log = structlog.get_logger("streamd.transport")
 
 SUBPROTOCOL = "streamd.v1"
 PING_EVERY_S = 20.0
-PING_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 5.0
 SPREAD_S = 0.005
 RETRY_AFTER_S = 5
@@ -67,6 +67,12 @@ class AiohttpSocket:
             message = await self._response.receive()
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 yield message.data
+            elif message.type is WSMsgType.PING:
+                # All senders of aiohttp wait on one future while the peer does not read: cancel
+                # one of them, as happens to whoever iterates here, and all others are as well.
+                await asyncio.shield(self._response.pong(message.data))
+            elif message.type is WSMsgType.PONG:
+                continue
             elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
                 self._is_poisoned = True
                 raise self._fault(message.data)
@@ -81,12 +87,10 @@ class AiohttpSocket:
         """Close, reading what is left of a message that was refused."""
         if self._is_poisoned:
             await discard_incoming(self._transport)
-        try:
+        with suppress(TimeoutError):
             # aiohttp bounds the wait for the answer, not the one for room to say it.
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._response.close(code=code, message=reason.encode())
-        except TimeoutError:
-            pass
         if self._transport.get_write_buffer_size():
             self.abort()  # it does not read: a close would wait for that for ever
 
@@ -95,8 +99,9 @@ class AiohttpSocket:
         self._transport.abort()
 
     async def ping(self) -> None:
-        """Send a ping; the pong is not waited for."""
-        await self._response.ping()
+        """Send a ping, if the peer has read what was sent before; the pong is not waited for."""
+        if not self._transport.get_write_buffer_size():
+            await self._response.ping()
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -125,7 +130,11 @@ class Streams:
             raise _unavailable("draining" if self.is_draining else Overloaded.code)
         limit = self._services.limits.max_message_bytes
         response = _Response(
-            protocols=(SUBPROTOCOL,), max_msg_size=limit + 1, compress=False, timeout=CLOSE_LIMIT_S
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=limit + 1,
+            compress=False,
+            autoping=False,
+            timeout=CLOSE_LIMIT_S,
         )
         await response.prepare(request)
         assert request.transport is not None
@@ -145,14 +154,9 @@ class Streams:
         """Ping all sockets every 20 s: one task for all, no timer each."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            await asyncio.gather(*(self._ping(s) for s in self._open.values()))
-
-    async def _ping(self, socket: AiohttpSocket) -> None:
-        try:
-            async with asyncio.timeout(PING_LIMIT_S):
-                await socket.ping()
-        except (TimeoutError, ConnectionError):
-            return  # whoever is gone is noticed by its reader, or by its silence
+            for socket in list(self._open.values()):
+                with suppress(ConnectionError):  # its reader notices, or its silence is
+                    await socket.ping()
 
     async def drain(self, grace_s: float) -> None:
         """Let every stream report what it heard, and close it.

@@ -1,0 +1,67 @@
+"""Runs `streamd` as a person would: a process with pipes."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemons import STREAMD, environment
+
+NO_NETWORK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/nonexistent", "PIP_CONFIG_FILE": "/dev/null"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Standard output as one JSON object per line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Cli:
+    """Commands with a data directory of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def __call__(
+        self, *args: object, stdin: bytes = b"", timeout_s: float = 60, **settings: object
+    ) -> Done:
+        done = subprocess.run(
+            [*STREAMD, *map(str, args)],
+            env=environment(self.home, COLUMNS=200, **settings),
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_s,
+        )
+        error = done.stderr.decode()
+        assert "Traceback" not in error, error
+        assert "Exception ignored" not in error, error
+        assert "Warning" not in error, error
+        return Done(done.returncode, done.stdout.decode(), error)
+
+    def start(self, *args: object, **settings: object) -> subprocess.Popen[bytes]:
+        """The same, left running."""
+        return subprocess.Popen(
+            [*STREAMD, *map(str, args)],
+            env=environment(self.home, **settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    home = tmp_path / "data"
+    home.mkdir()
+    return Cli(home)

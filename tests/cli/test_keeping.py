@@ -1,0 +1,424 @@
+"""`enroll`, `speakers`, `models`, `config`, `doctor`: what streamd keeps, and what it says of it."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import NO_NETWORK, Cli
+from daemons import DATA, Daemon, converse, dial, hear, say, speech
+from streamd.models.library import default_directory
+
+SLT, RMS = DATA / "speech_slt.flac", DATA / "speech_rms.flac"
+END = {"type": "end"}
+
+
+def names(cli: Cli) -> list[str]:
+    return [speaker["name"] for speaker in json.loads(cli("speakers", "list", "--json").out)]
+
+
+def test_a_voice_is_enrolled_listed_renamed_and_deleted(cli):
+    done = cli("enroll", "anna", SLT)
+    assert (done.code, done.out) == (0, "")
+    assert "anna" in done.err
+    done = cli("enroll", "bert", RMS, DATA / "speech_awb.flac")
+    assert done.code == 0
+    (anna, bert) = json.loads(cli("speakers", "list", "--json").out)
+    assert (anna["name"], anna["enrolments"], bert["enrolments"]) == ("anna", 1, 2)
+    assert anna["speech_ms"] > 5000
+    assert not {"embedding", "vector", "mean"} & anna.keys()
+    assert "anna" in cli("speakers").out
+
+    assert cli("speakers", "rename", "anna", "Änne Ø").code == 0
+    assert names(cli) == ["bert", "Änne Ø"]
+    taken = cli("speakers", "rename", "bert", "Änne Ø")
+    assert taken.code == 2
+    assert "Änne Ø" in taken.err
+    assert cli("speakers", "delete", "bert").code == 0
+    assert names(cli) == ["Änne Ø"]
+    gone = cli("speakers", "delete", "bert")
+    assert gone.code == 2
+    assert "streamd speakers" in gone.err
+
+
+def test_nobody_enrolled_says_how(cli):
+    done = cli("speakers")
+    assert done.code == 0
+    assert "streamd enroll" in done.err
+    assert json.loads(cli("speakers", "list", "--json").out) == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "x" * 500, "S1", "a\nb", "\x1b[31mred"])
+def test_a_name_that_no_voice_may_have_is_refused_before_anything_is_heard(cli, name):
+    done = cli("enroll", name, SLT)
+    assert (done.code, done.out) == (2, "")
+    assert "\x1b[31mred" not in done.err
+    assert names(cli) == []
+
+
+def test_too_little_speech_enrols_nobody(cli, tmp_path):
+    import numpy as np
+    import soundfile
+
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.frombuffer(speech("slt", 1), "<i2"), 16_000)
+    done = cli("enroll", "anna", SLT, short)
+    assert done.code == 6
+    assert str(short) in done.err
+    assert names(cli) == []  # whole or not at all
+
+
+async def decided(running: Daemon) -> set[tuple[str, str | None]]:
+    heard = await converse(running.url, speech("slt"), END)
+    return {(e["decision"], e["speaker"]) for e in heard.of("speaker") if e["final"]}
+
+
+async def test_a_running_server_hears_of_it_within_two_seconds(serve):
+    running = serve()
+    cli = Cli(running._home)
+    assert ("accept", "anna") not in await decided(running)
+    done = await asyncio.to_thread(cli, "enroll", "anna", SLT)
+    assert done.code == 0
+    deadline = time.monotonic() + 2
+    while ("accept", "anna") not in await decided(running):
+        assert time.monotonic() < deadline
+    assert await asyncio.to_thread(lambda: cli("speakers", "rename", "anna", "berta").code) == 0
+    await asyncio.sleep(2)
+    assert ("accept", "berta") in await decided(running)
+
+    # Deletion takes effect inside a session that is running, at its next window.
+    async with dial(running.url) as stream:
+        await stream.send(speech("slt", 4))
+        event = await hear(stream, "speaker")
+        while event["speaker"] != "berta":
+            event = await hear(stream, "speaker")
+        done = await asyncio.to_thread(cli, "speakers", "delete", "berta")
+        assert done.code == 0
+        await asyncio.sleep(2)
+        await say(stream, {"type": "flush", "id": "before"})
+        await stream.send(speech("slt"))
+        await say(stream, {"type": "flush", "id": "after"})
+        after = []
+        while (event := await hear(stream))["type"] != "flushed" or event["id"] != "after":
+            after.append(event)
+    flushed = next(i for i, e in enumerate(after) if e["type"] == "flushed")
+    later = [e for e in after[flushed:] if e["type"] == "speaker"]
+    assert later
+    assert all(e["speaker"] != "berta" and e["decision"] != "accept" for e in later)
+
+
+@pytest.mark.parametrize("spoil", ["not a database", "another's database", "no key"])
+def test_a_gallery_that_is_not_ours_is_said(cli, spoil):
+    import sqlite3
+
+    store = cli.home / "streamd.db"
+    match spoil:
+        case "not a database":
+            store.write_bytes(b"Dear diary, " * 1000)
+        case "another's database":
+            connection = sqlite3.connect(store)
+            connection.execute("CREATE TABLE recipes (name TEXT)")
+            connection.commit()
+            connection.close()
+        case "no key":
+            assert cli("enroll", "anna", SLT).code == 0
+            for key in cli.home.glob("*key*"):
+                key.write_bytes(os.urandom(32))
+    for command in (["analyze", SLT], ["serve", "--port", "0"]):
+        done = cli(*command)
+        assert done.code in (3, 8), (command, done)
+        assert "streamd" in done.err
+        assert str(cli.home) in done.err
+        assert done.out == ""
+
+
+def test_a_path_under_a_file_cannot_be_a_data_directory(cli, tmp_path):
+    (tmp_path / "file").touch()
+    done = cli("speakers", STREAMD_DATA=tmp_path / "file" / "data")
+    assert done.code == 8
+    assert str(tmp_path / "file") in done.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_is_said(cli, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    done = cli("speakers", STREAMD_DATA=locked / "data")
+    assert done.code == 8
+    assert str(locked) in done.err
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    place = tmp_path / "tiny"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a small tmpfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said(cli, tiny_disk):
+    assert cli("speakers", STREAMD_DATA=tiny_disk).code == 0
+    (tiny_disk / "ballast").write_bytes(b"x" * 150_000)
+    with (tiny_disk / "rest").open("wb", buffering=0) as rest:
+        try:
+            while True:
+                rest.write(b"x" * 1024)
+        except OSError:
+            pass
+    done = cli("enroll", "anna", SLT, STREAMD_DATA=tiny_disk)
+    assert done.code == 8
+    assert str(tiny_disk) in done.err
+    pulled = cli("models", "pull", "silero-vad-6.2.3", "--to", tiny_disk / "models")
+    assert pulled.code in (7, 8)
+    assert "space" in pulled.err
+
+
+# Models.
+
+
+def test_models_list_shows_licence_source_and_training_data(cli):
+    text = cli("models", "list").out
+    rows = json.loads(cli("models", "list", "--json").out)
+    assert len(rows) >= 8
+    for row in rows:
+        assert row["id"] in text
+        assert row["licence"]
+        assert row["training_data"]
+        assert row["licence"] in text
+        if row["wheel"]:
+            assert row["wheel"]["sha256"] in text.replace("\n", "").replace(" ", "")
+        assert row["present"] is True
+
+
+def test_verify_spots_a_flipped_byte_and_pull_mends_it(cli, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(default_directory(), models)
+    assert cli("models", "verify", STREAMD_MODELS=models).code == 0
+    file = models / "silero.onnx"
+    spoilt = bytearray(file.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    file.write_bytes(spoilt)
+    done = cli("models", "verify", STREAMD_MODELS=models)
+    assert done.code == 7
+    assert "changed" in done.out
+    assert "silero" in done.out
+    assert "streamd models pull" in done.err
+    file.unlink()
+    done = cli("models", "verify", STREAMD_MODELS=models)
+    assert done.code == 7
+    assert "missing" in done.out
+
+
+def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
+    kept = default_directory().with_name("wheels")
+    if not any(kept.glob("*.whl")):
+        pytest.skip("the wheels are not kept on this machine: tests/models fetches them")
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": kept, "PIP_CONFIG_FILE": "/dev/null"}
+    there = tmp_path / "stick"
+    done = cli("models", "pull", "--to", there, timeout_s=110, **index)
+    assert done.code == 0, done.err
+    assert "STREAMD_MODELS" in done.err
+    done = cli("analyze", SLT, STREAMD_MODELS=there, **NO_NETWORK)
+    assert done.code == 0
+    assert any(event["type"] == "wake" for event in done.events)
+    assert cli("models", "verify", STREAMD_MODELS=there, **NO_NETWORK).code == 0
+    again = cli("models", "pull", "--to", there, **NO_NETWORK)
+    assert again.code == 0
+    assert "All there already" in again.err
+
+
+def test_an_unknown_model_is_said(cli, tmp_path):
+    done = cli("models", "pull", "gpt-9", "--to", tmp_path / "m")
+    assert done.code in (2, 7)
+    assert "gpt-9" in done.err
+
+
+# Configuration.
+
+
+def test_config_check_shows_every_key_and_where_it_is_from(cli, tmp_path):
+    file = tmp_path / "streamd.toml"
+    file.write_text("[server]\nport = 9000\n")
+    done = cli("config", "check", "--config", file, STREAMD_LIMITS__IDLE_S=7)
+    assert done.code == 0
+    assert f"{file}:2" in done.out
+    assert "STREAMD_LIMITS__IDLE_S" in done.out
+    assert "ok" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "key"),
+    [
+        ("[server]\n\nprot = 9000\n", ":3", "server.prot"),
+        ('[server]\nport = "x"\n', ":2", "server.port"),
+        ("[limits]\nidle_s = 0\n", ":2", "limits.idle_s"),
+        ("[nonsense]\na = 1\n", ":1", "nonsense"),
+        ("[server\n", ":1", ""),
+        ('[wake]\nwords = ["abracadabra"]\n', ":2", "wake.words"),
+    ],
+)
+@pytest.mark.parametrize("command", ["config check", "serve", "analyze x.wav"])
+def test_a_bad_configuration_is_3_with_file_line_and_key(cli, tmp_path, text, where, key, command):
+    file = tmp_path / "streamd.toml"
+    file.write_text(text)
+    done = cli(*command.split(), "--config", file)
+    assert (done.code, done.out) == (3, "")
+    assert f"{file}{where}" in done.err
+    assert key in done.err
+
+
+def test_a_bad_environment_is_3_with_its_name(cli):
+    done = cli("config", "check", STREAMD_SERVER__PORT="seventy")
+    assert done.code == 3
+    assert "STREAMD_SERVER__PORT" in done.err
+    assert cli("config", "check", "--config", "/nonexistent.toml").code in (2, 3)
+    assert cli("config", "check", STREAMD_CONFIG="/nonexistent.toml").code in (2, 3)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def test_doctor_finds_nothing_wrong_here(cli):
+    done = cli("doctor", STREAMD_SERVER__PORT=free_port())
+    assert done.code == 0, done.out
+    for what in ("config", "models", "store", "port", "disk", "microphone", "speed"):
+        assert what in done.out
+    assert "fail" not in done.out
+
+
+def test_doctor_names_what_is_wrong(cli, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = cli("doctor", STREAMD_SERVER__PORT=taken.getsockname()[1])
+    assert done.code == 8
+    assert "in use" in done.out
+    done = cli("doctor", STREAMD_MODELS=tmp_path / "none", STREAMD_SERVER__PORT=free_port())
+    assert done.code == 7
+    assert "streamd models pull" in done.out
+
+
+# The rest.
+
+
+def test_the_version_and_the_help_come_fast_and_go_to_stdout(cli):
+    done = cli("--version")
+    assert done.code == 0
+    assert done.out.startswith("streamd ")
+    done = cli("--help")
+    assert done.code == 0
+    for command in ("serve", "stream", "mic", "analyze", "enroll", "speakers", "models", "doctor"):
+        assert command in done.out
+        assert cli(command, "--help").code == 0
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["stream"], ["serve", "--port", "x"], ["analyze", "--no"]])
+def test_wrong_usage_is_2(cli, args):
+    done = cli(*args)
+    assert (done.code, done.out) == (2, "")
+    assert "Usage" in done.err or "usage" in done.err
+
+
+FAKE = '''
+"""A sounddevice whose one microphone plays a file at real time. No device can run here."""
+import threading, time
+import numpy as np
+import soundfile
+
+class PortAudioError(Exception): pass
+
+def query_devices(device=None, kind=None):
+    if device == "broken":
+        raise ValueError("No input device matching 'broken'")
+    if kind is None:
+        return "  0 fake, 1 in, 0 out"
+    return {"default_samplerate": 44100.0}
+
+class RawInputStream:
+    def __init__(self, samplerate, channels, dtype, device, blocksize, callback):
+        assert (samplerate, channels, dtype, blocksize) == (44100, 1, "int16", 882)
+        self.arguments = callback, blocksize, samplerate
+    def __enter__(self):
+        self.stop = False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+    def __exit__(self, *_):
+        self.stop = True
+        self.thread.join()
+    def run(self):
+        import soxr
+        callback, block, rate = self.arguments
+        samples, file_rate = soundfile.read(FILE, dtype="float32")
+        pcm = (soxr.resample(samples, file_rate, rate) * 32767).astype("<i2")
+        pcm = np.concatenate([pcm, np.zeros(rate * 60, "<i2")])
+        began = time.monotonic()
+        for start in range(0, len(pcm) - block, block):
+            if self.stop:
+                return
+            time.sleep(max(0, began + start / rate - time.monotonic()))
+            callback(memoryview(pcm[start:start + block].tobytes()), block, None, None)
+'''
+
+
+@pytest.fixture
+def microphone(tmp_path: Path) -> dict[str, object]:
+    folder = tmp_path / "fake"
+    folder.mkdir()
+    (folder / "sounddevice.py").write_text(FAKE + f"\nFILE = {str(SLT)!r}\n")
+    return {"PYTHONPATH": folder}
+
+
+def test_mic_without_its_package_says_what_to_install(cli, tmp_path):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "sounddevice.py").write_text("raise ImportError('none')")
+    done = cli("mic", PYTHONPATH=tmp_path / "none")
+    assert done.code == 3
+    assert "streamd[mic]" in done.err
+
+
+def test_mic_without_portaudio_says_what_to_install(cli, tmp_path):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    done = cli("mic", PYTHONPATH=tmp_path / "none")
+    assert done.code == 8
+    assert "libportaudio2" in done.err
+
+
+def test_mic_lists_and_names_a_device_that_is_not_there(cli, microphone, daemon: Daemon):
+    assert "fake" in cli("mic", "--list", **microphone).out
+    done = cli("mic", "--device", "broken", "--url", daemon.url, **microphone)
+    assert done.code == 8
+    assert "--list" in done.err
+
+
+def test_mic_is_heard_until_ctrl_c_and_then_says_bye(cli, microphone, daemon: Daemon):
+    """With a module that plays a file into the callback; a real device cannot run here."""
+    import signal
+
+    process = cli.start("mic", "--url", daemon.url, **microphone)
+    assert process.stdout is not None
+    events = [json.loads(process.stdout.readline())]
+    assert events[0]["audio"]["rate"] == 44100
+    while events[-1]["type"] != "wake":
+        events.append(json.loads(process.stdout.readline()))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    events += [json.loads(line) for line in out.splitlines()]
+    assert events[-1]["type"] == "bye"
+    assert process.returncode in (0, 130)
+    assert b"Traceback" not in err
+
+
+def test_mic_without_a_server_says_so(cli, microphone):
+    done = cli("mic", "--url", f"ws://127.0.0.1:{free_port()}/v1/stream", **microphone)
+    assert done.code == 4
+    assert "streamd serve" in done.err

@@ -1,0 +1,353 @@
+"""The pool on a real loop, with real threads and the fake passes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from fakes.driving import (
+    Item,
+    Player,
+    Stage,
+    assert_same_events,
+    fake_passes,
+    fake_registry,
+    hum,
+    pcm,
+    pieces,
+    script,
+    silence,
+    tone,
+    word,
+)
+
+from streamd.engine import engine as engine_module
+from streamd.engine.engine import Engine, Lease
+from streamd.engine.passes.base import Pass, State
+from streamd.engine.passes.fake import FakeVad, FakeVoice
+from streamd.errors import Overloaded
+from streamd.events import Event
+from streamd.modules.gallery import Gallery
+from streamd.observability.metrics import Metrics
+from streamd.session.session import Session
+from streamd.types import AudioFormat, Job, Lane, Samples
+
+REGISTRY = fake_registry()
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[BlockBuster]:
+    with blockbuster_ctx("streamd") as watching:
+        yield watching
+
+
+class Client:
+    """One stream on an engine, driven on the loop: what `connection` does, without a socket."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.lease = engine.open()
+        self.lease.sink = self
+        modules, _ = REGISTRY.resolve(None)
+        self.session = Session(
+            REGISTRY, modules, AudioFormat(), self.lease.slots, Gallery.empty, ring_s=2
+        )
+        self.events: list[Event] = []
+        self.failures: list[Exception] = []
+        self.answered = asyncio.Event()
+
+    def cut(self, job: Job) -> Samples:
+        return self.session.cut(job)
+
+    def complete(self, job: Job, output: Any) -> None:
+        self.session.complete(job, output)
+        self.pump()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        self.failures.append(error)
+        self.answered.set()
+
+    def pump(self) -> None:
+        self.engine.submit(self.lease, self.session.jobs())
+        self.events += self.session.events()
+        self.answered.set()
+
+    async def play(self, items: Sequence[Item]) -> list[Event]:
+        for item in items:
+            if isinstance(item, bytes):
+                while item:
+                    item = item[self.session.receive_audio(item) :]
+                    self.pump()
+                    if not self.session.room:
+                        await self.wait()
+            else:
+                getattr(self.session, f"receive_{item[0]}")(item[1])
+                self.pump()
+            await asyncio.sleep(0)
+        self.session.receive_end()
+        self.pump()
+        while not self.session.ended and not self.failures:
+            await self.wait()
+        self.engine.close(self.lease)
+        return self.events
+
+    async def wait(self) -> None:
+        self.answered.clear()
+        await asyncio.wait_for(self.answered.wait(), 20)
+
+
+async def stopped(engine: Engine, timeout_s: float = 5.0) -> bool:
+    """Whether it stops; beside the loop, as waiting for threads blocks."""
+    return await asyncio.to_thread(engine.stop, timeout_s)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine(fake_passes(), max_streams=12, threads=4, metrics=Metrics())
+    engine.start()
+    yield engine
+    assert await stopped(engine)
+
+
+def streams() -> list[list[Item]]:
+    parts = [
+        pcm(hum(300), tone(300, 1900), silence(600)),
+        pcm(word(), silence(500)),
+        pcm(tone(2100, 1100), hum(700)),
+    ]
+    orders = itertools.islice(itertools.permutations(parts), 6)
+    scripts: list[list[Item]] = []
+    for n, order in enumerate(orders):
+        data = b"".join(order)
+        places: list[tuple[int, Item]] = [(30_000 + 2222 * n, ("flush", "f")), (90_000, ("gap", 50))]
+        scripts.append(script(data, places[: n % 3], range(0, len(data), 640 + 5000 * n)))
+    return scripts
+
+
+async def test_streams_together_are_what_each_of_them_is_alone(engine: Engine) -> None:
+    scripts = streams() * 2
+    together = await asyncio.gather(*(Client(engine).play(items) for items in scripts))
+    for items, events in zip(scripts, together, strict=True):
+        assert_same_events(events, Player(Stage(), modules=None, registry=REGISTRY).play(
+            [("config", {"wake": {}, "speaker": {}}), *items]
+        ))
+    assert engine.leases == 0
+
+
+async def test_streams_share_batches(engine: Engine) -> None:
+    sizes: list[int] = []
+    vad = engine._passes["vad"]
+    plain = vad.run
+
+    def run(items: Any, *rest: Any) -> Any:
+        sizes.append(len(items))
+        return plain(items, *rest)
+
+    vad.run = run
+    await asyncio.gather(*(Client(engine).play([items]) for items in [pcm(hum(900))] * 12))
+    assert max(sizes) >= 6
+    assert sum(sizes) >= 12 * 27
+
+
+async def test_a_full_engine_refuses_and_takes_again_when_one_leaves(engine: Engine) -> None:
+    leases = [engine.open() for _ in range(engine.max_streams)]
+    assert engine.is_full
+    with pytest.raises(Overloaded):
+        engine.open()
+    engine.close(leases[3])
+    engine.close(leases[3])  # twice is once
+    assert engine.leases == engine.max_streams - 1
+    again = engine.open().slots
+    assert {n: set(pair) for n, pair in again.items()} == {
+        n: set(pair) for n, pair in leases[3].slots.items()
+    }
+    with pytest.raises(Overloaded):
+        engine.open()
+
+
+class HeldVad(FakeVad):
+    """Waits in the middle of a run until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[float], State]:
+        self.entered.set()
+        assert self.go.wait(20)
+        return super().run(items, options, state)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.outputs: list[Any] = []
+        self.errors: list[Exception] = []
+
+    def cut(self, job: Job) -> Samples:
+        if job.samples is None:
+            raise LookupError("overwritten")
+        return job.samples
+
+    def complete(self, job: Job, output: Any) -> None:
+        self.outputs.append(output)
+
+    def fail(self, job: Job, error: Exception) -> None:
+        self.errors.append(error)
+
+
+def lease_of(engine: Engine) -> tuple[Lease, Sink]:
+    lease, sink = engine.open(), Sink()
+    lease.sink = sink
+    return lease, sink
+
+
+def frame(lease: Lease, samples: Samples | None = None) -> Job:
+    slots = lease.slots["vad"]
+    audio = np.zeros(576, np.int16) if samples is None else samples
+    return Job("vad", Lane.LIVE, None, samples=audio, load=-1, store=slots.live)
+
+
+async def until(condition: Any) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+async def test_slots_of_a_stream_that_left_are_not_given_on_while_its_jobs_run() -> None:
+    vad = HeldVad()
+    engine = Engine([vad], max_streams=1, threads=2, metrics=Metrics())
+    engine.start()
+    lease, sink = lease_of(engine)
+    engine.submit(lease, [frame(lease)])
+    await until(vad.entered.is_set)
+    engine.submit(lease, [frame(lease)])  # this one waits in the queue
+    engine.close(lease)
+    assert engine.is_full
+    with pytest.raises(Overloaded):
+        engine.open()
+    vad.go.set()
+    await until(lambda: not engine.is_full)
+    assert sink.outputs == []
+    assert set(engine.open().slots["vad"]) == set(lease.slots["vad"])
+    assert await stopped(engine)
+
+
+async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: Engine) -> None:
+    lease, sink = lease_of(engine)
+    engine.close(lease)
+    engine.submit(lease, [frame(lease)])
+    await asyncio.sleep(0.05)
+    assert sink.outputs == []
+    slots = [engine.open().slots["vad"] for _ in range(engine.max_streams)]
+    assert len({slot for pair in slots for slot in pair}) == 2 * engine.max_streams
+
+
+async def test_a_bad_job_fails_its_own_stream_only(engine: Engine) -> None:
+    (bad, bad_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
+    engine.submit(bad, [Job("voice", Lane.FINAL, None, samples="not samples")])  # type: ignore[arg-type]
+    engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    await until(lambda: bad_sink.errors and good_sink.outputs)
+    assert not bad_sink.outputs
+    assert not good_sink.errors
+
+
+async def test_audio_that_is_gone_fails_its_own_stream_only(engine: Engine) -> None:
+    (late, late_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
+    engine.submit(late, [Job("voice", Lane.FINAL, None)])
+    engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    await until(lambda: late_sink.errors and good_sink.outputs)
+    engine.close(late)
+    assert engine.leases == 1  # nothing of it is out any more
+
+
+async def test_voices_never_make_the_vad_wait() -> None:
+    class SlowVoice(FakeVoice):
+        go = threading.Event()
+
+        def run(self, *args: Any) -> Any:
+            assert self.go.wait(20)
+            return super().run(*args)
+
+    voice = SlowVoice()
+    passes: list[Pass] = [FakeVad(), voice]
+    engine = Engine(passes, max_streams=2, threads=1, metrics=Metrics())
+    engine.start()
+    lease, sink = lease_of(engine)
+    window = np.ones(6400, np.int16)
+    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)] * 3)
+    engine.submit(lease, [frame(lease)])
+    await until(lambda: len(sink.outputs) == 1)
+    voice.go.set()
+    await until(lambda: len(sink.outputs) == 4)
+    assert await stopped(engine)
+
+
+async def test_a_worker_that_hangs_makes_the_engine_unhealthy_and_stop_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vad = HeldVad()
+    engine = Engine([vad], max_streams=1, threads=2, metrics=Metrics())
+    engine.start()
+    lease, _ = lease_of(engine)
+    assert engine.is_healthy
+    engine.submit(lease, [frame(lease)])
+    await until(vad.entered.is_set)
+    assert engine.is_healthy
+    monkeypatch.setattr(engine_module, "STUCK_S", 0.0)
+    assert not engine.is_healthy
+    assert not await stopped(engine, 0.05)
+    vad.go.set()
+    assert await stopped(engine)
+    await asyncio.sleep(0)
+    assert engine.is_healthy
+
+
+async def test_idleness_is_health(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "STUCK_S", 0.0)
+    assert engine.is_healthy
+
+
+def test_an_answer_after_the_loop_is_closed_is_dropped() -> None:
+    vad = HeldVad()
+    engine = Engine([vad], max_streams=1, threads=1, metrics=Metrics())
+
+    async def leave() -> None:
+        engine.start()
+        lease, _ = lease_of(engine)
+        engine.submit(lease, [frame(lease)])
+        await until(vad.entered.is_set)
+
+    asyncio.run(leave())
+    vad.go.set()
+    assert engine.stop()
+
+
+def test_offline_batches_run_here_and_now() -> None:
+    engine = Engine(fake_passes(), max_streams=2, threads=1, metrics=Metrics())
+    lease, sink = lease_of(engine)
+    engine.submit(lease, [frame(lease), Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    assert engine.run_waiting()
+    assert engine.run_waiting()
+    assert not engine.run_waiting()
+    assert len(sink.outputs) == 2
+
+
+def test_the_gauges_say_what_waits() -> None:
+    metrics = Metrics()
+    engine = Engine(fake_passes(), max_streams=2, threads=1, metrics=metrics)
+    lease, _ = lease_of(engine)
+    engine.submit(lease, [frame(lease)] * 3)
+    engine.observe()
+    assert metrics.queue_depth.labels("vad", "live")._value.get() == 3
+
+

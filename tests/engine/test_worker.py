@@ -1,0 +1,123 @@
+"""One thread, one batch after the other; a bad item fails alone."""
+
+import queue
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.slots import SlotStates
+from streamd.engine.worker import Batch, Worker, run
+from streamd.types import Job, Lane, Samples
+
+BAD = np.full(4, -1, np.int16)
+
+
+class Summing:
+    """Adds up all that a stream ever said. Cannot bear -1."""
+
+    name = "sum"
+    max_batch = 8
+    copies_state = True
+
+    def __init__(self) -> None:
+        self.state = {"total": StateSpec(np.zeros((), np.int64))}
+        self.sizes: list[int] = []
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[int], State]:
+        self.sizes.append(len(items))
+        if any((item < 0).any() for item in items):
+            raise ValueError("minus one")
+        total = state["total"] + [int(item.sum()) for item in items]
+        return total.tolist(), {"total": total}
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.model = Summing()
+        self.states = SlotStates(self.model.state, 8)
+
+    def batch(self, *items: Samples, load: bool = True) -> Batch:
+        jobs = [Job("sum", Lane.LIVE, None, load=n if load else -1, store=n) for n in range(len(items))]
+        return Batch(self.model, self.states, jobs, list(items))
+
+
+def of(number: int) -> Samples:
+    return np.array([number], np.int16)
+
+
+def test_a_batch_has_one_output_per_job_and_steps_each_state_once() -> None:
+    bench = Bench()
+    first, second = bench.batch(of(1), of(2), load=False), bench.batch(of(10), of(20))
+    run(first)
+    run(second)
+    assert (first.outputs, second.outputs) == ([1, 2], [11, 22])
+    assert bench.model.sizes == [2, 2]
+    assert second.seconds > 0
+
+
+def test_one_bad_item_fails_alone_and_no_other_state_is_stepped_twice() -> None:
+    bench = Bench()
+    run(bench.batch(of(1), of(2), of(3), load=False))
+    broken = bench.batch(of(10), BAD, of(30))
+    run(broken)
+    assert [broken.outputs[0], broken.outputs[2]] == [11, 33]
+    assert isinstance(broken.outputs[1], ValueError)
+    assert bench.model.sizes == [3, 3, 1, 1, 1]
+    again = bench.batch(of(0), of(0), of(0))
+    run(again)
+    assert again.outputs == [11, 2, 33]
+
+
+def test_a_bad_item_that_was_alone_is_not_run_again() -> None:
+    bench = Bench()
+    broken = bench.batch(BAD)
+    run(broken)
+    assert isinstance(broken.outputs[0], ValueError)
+    assert bench.model.sizes == [1]
+
+
+class Held(Summing):
+    """Waits in the middle of a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def run(self, *args: Any) -> Any:
+        assert self.go.wait(10)
+        return super().run(*args)
+
+
+def test_a_worker_runs_batches_and_stops() -> None:
+    done: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], done.put)
+    worker.start()
+    bench = Bench()
+    for _ in range(3):
+        worker.submit(bench.batch(of(1), BAD))
+        batch = done.get(timeout=10)
+        worker.is_idle = True  # as the engine does
+    assert batch.outputs[0] == 3
+    assert worker.stop(10)
+
+
+def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
+    done: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], done.put)
+    worker.start()
+    worker.last_seen -= 3600  # nothing to do for an hour
+    assert not worker.is_stuck(30)
+    bench = Bench()
+    bench.model = held = Held()
+    worker.submit(bench.batch(of(1), load=False))
+    assert not worker.is_stuck(30)  # a worker that is just given something is not
+    assert worker.is_stuck(0)
+    assert not worker.stop(0.01)
+    held.go.set()
+    assert done.get(timeout=10).outputs == [1]
+    assert worker.stop(10)

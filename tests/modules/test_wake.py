@@ -1,0 +1,165 @@
+"""Scores every 80 ms to one event for each utterance of a phrase."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamd.modules.wake import (
+    MIN_REFRACTORY_MS,
+    STEP,
+    WARM_UP_STEPS,
+    Detection,
+    Listening,
+    WakeStepper,
+    Word,
+)
+
+QUIET = [0.0] * WARM_UP_STEPS
+
+
+@dataclass
+class Ears:
+    """A stepper with a clock on which gaps can be made."""
+
+    listening: Listening | None
+    gap_ms: int = 0
+    at: int = 0
+    found: list[Detection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stepper = WakeStepper(self.listening, self._ms, self.found.append)
+
+    def _ms(self, position: int, *, end: bool = False) -> int:
+        return position // 16 + self.gap_ms
+
+    def hear(self, *scores: float, word: str = "alexa") -> list[int]:
+        """Take steps; gives the indices of those that fired."""
+        fired = []
+        for index, score in enumerate(scores):
+            before = len(self.found)
+            rest = {name: (0.0, None) for name in self.stepper.options()}
+            answers = rest | {word: (score, None)}
+            self.stepper.interpret(self.at, self.at + STEP, answers)
+            self.at += STEP
+            fired += [index] * (len(self.found) - before)
+        return fired
+
+
+def ears(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -> Ears:
+    return Ears(Listening((Word("alexa", threshold, patience),), refractory_ms))
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "fired"),
+    [
+        (1, [0.49, 0.5, 0.9], [1]),
+        (1, [0.9, 0.9, 0.9], [0]),
+        (2, [0.9, 0.1, 0.9, 0.9, 0.9], [3]),
+        (3, [0.9, 0.9, 0.1, 0.9, 0.9], []),
+        (3, [0.9, 0.9, 0.5], [2]),
+    ],
+)
+def test_it_fires_at_the_crossing_after_the_patience(
+    patience: int, scores: list[float], fired: list[int]
+) -> None:
+    listener = ears(patience)
+    listener.hear(*QUIET)
+    assert listener.hear(*scores) == fired
+
+
+def test_the_event_has_the_score_and_the_place_of_its_step() -> None:
+    listener = ears(patience=2)
+    listener.hear(*QUIET, 0.6, 0.7, 0.99)
+    assert listener.found == [Detection("alexa", 0.7, None, (WARM_UP_STEPS + 2) * STEP, 0)]
+
+
+def test_words_have_thresholds_and_patience_of_their_own() -> None:
+    words = (Word("alexa", 0.5, 1), Word("timer", 0.9, 1), Word("jarvis", 0.5, 3))
+    listener = Ears(Listening(words, 2000))
+    for _ in range(WARM_UP_STEPS + 2):
+        answers = {word.name: (0.8, None) for word in words}
+        listener.stepper.interpret(listener.at, listener.at + STEP, answers)
+        listener.at += STEP
+    assert [d.word for d in listener.found] == ["alexa"]
+
+
+def test_the_first_steps_of_a_stream_say_nothing() -> None:
+    listener = ears()
+    assert listener.hear(*[0.9] * (WARM_UP_STEPS + 2)) == [WARM_UP_STEPS]
+
+
+def test_a_repeat_within_the_refractory_is_not_reported_even_if_it_outlasts_it() -> None:
+    listener = ears(refractory_ms=2000)
+    listener.hear(*QUIET)
+    assert listener.hear(0.9, *[0.0] * 23, *[0.9] * 4) == [0]  # 1.92 s later, until 2.16 s
+    assert listener.hear(0.0, 0.9) == [1]
+
+
+def test_the_refractory_ends_to_the_millisecond() -> None:
+    listener = ears(refractory_ms=2000)
+    listener.hear(*QUIET)
+    assert listener.hear(0.9, *[0.0] * 24, 0.9) == [0, 25]
+
+
+def test_the_refractory_counts_gaps_and_survives_a_reset() -> None:
+    for gap_ms, again in ((1400, False), (1600, True)):
+        listener = ears(refractory_ms=2000)
+        listener.hear(*QUIET, 0.9)
+        listener.stepper.reset()
+        listener.gap_ms = gap_ms
+        assert listener.hear(*[0.9] * WARM_UP_STEPS) == []
+        assert listener.hear(0.9) == ([0] if again else [])
+
+
+def test_one_words_refractory_is_not_anothers() -> None:
+    listener = Ears(Listening((Word("alexa", 0.5, 1), Word("timer", 0.5, 1)), 2000))
+    listener.hear(*QUIET, 0.9)
+    assert listener.hear(0.9, word="timer") == [0]
+
+
+@pytest.mark.parametrize("refractory_ms", [0, 100, 2000])
+def test_what_fired_on_a_copy_does_not_fire_again(refractory_ms: int) -> None:
+    listener = ears(refractory_ms=refractory_ms)
+    listener.hear(*QUIET, 0.1)
+    saved, place = listener.stepper.save(), listener.at
+    listener.hear(0.3, 0.9, 0.2)
+    assert len(listener.found) == 1
+    listener.stepper.restore(saved)
+    listener.at = place
+    assert listener.hear(0.3, 0.6, 0.95, 0.9) == []
+    assert MIN_REFRACTORY_MS == 240
+
+
+def test_counts_on_a_copy_are_not_live_ones() -> None:
+    listener = ears(patience=3)
+    listener.hear(*QUIET, 0.9)
+    saved = listener.stepper.save()
+    listener.hear(0.9)
+    listener.stepper.restore(saved)
+    assert listener.hear(0.9) == []
+    assert listener.hear(0.9) == [0]
+
+
+def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_dropped() -> None:
+    alexa, timer = Word("alexa", 0.5, 2), Word("timer", 0.5, 1)
+    listener = Ears(Listening((alexa,), 2000))
+    listener.hear(*QUIET, 0.9)
+    listener.stepper.listen(Listening((timer,), 2000))
+    assert listener.stepper.options() == ("timer",)
+    assert listener.hear(0.9, word="timer") == [0]
+    listener.stepper.listen(Listening((timer, alexa), 2000))
+    assert listener.hear(0.9) == []  # the first of two in a row
+    assert listener.hear(0.9) == [0]
+
+
+def test_after_a_pause_without_words_it_warms_up_again() -> None:
+    listener = ears()
+    listener.hear(*QUIET, 0.1)
+    wanted = listener.listening
+    listener.stepper.listen(None)
+    assert not listener.stepper.enabled
+    assert listener.stepper.options() == ()
+    listener.at = 100 * STEP
+    listener.stepper.listen(wanted)
+    assert listener.hear(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
+    assert listener.found[0].since == 100 * STEP

@@ -1,0 +1,233 @@
+"""One stepper's walk over the ring: its grid, its marks, and its excursions onto copies."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamd.audio.ring import Ring
+from streamd.session.track import Mark, Track
+from streamd.types import Job, Samples, Slots
+
+STEP, CONTEXT = 100, 30
+NOTHING = np.zeros(0, np.int16)
+SLOTS = Slots(live=4, copy=5)
+
+
+class Log:
+    """A stepper that writes down its steps and asks the model about each."""
+
+    pass_name = "vad"
+    step = STEP
+    context = CONTEXT
+
+    def __init__(self, tail_steps: int = 0) -> None:
+        self.tail_steps = tail_steps
+        self.enabled = True
+        self.heard: list[tuple[int, int]] = []
+        self.known = 0
+        """How many steps it remembers to have seen."""
+
+    def answer(self, samples: Callable[[], Samples]) -> Any:
+        return None
+
+    def options(self) -> str:
+        return "option"
+
+    def interpret(self, start: int, stop: int, output: Any) -> None:
+        self.heard.append((start, stop))
+        self.known += 1
+
+    def save(self) -> int:
+        return self.known
+
+    def restore(self, saved: int) -> None:
+        self.known = saved
+
+    def reset(self) -> None:
+        self.known = 0
+
+
+class Walk:
+    """A track over a ring whose samples say where they are: 1, 2, 3, …"""
+
+    def __init__(self, stepper: Log | None = None, copies_state: bool = True) -> None:
+        self.stepper = stepper or Log()
+        self.ring = Ring(100_000)
+        self.passed: list[tuple[Mark, int]] = []
+        self.track = Track(self.stepper, self.ring, SLOTS, self._passed, copies_state)
+        self.jobs: list[Job] = []
+
+    def _passed(self, mark: Mark) -> None:
+        self.passed.append((mark, len(self.stepper.heard)))
+
+    def write(self, count: int) -> None:
+        head = self.ring.head
+        self.ring.write(np.arange(head + 1, head + count + 1, dtype=np.int16))
+
+    def run(self) -> None:
+        while (job := self.track.advance()) is not None:
+            assert self.track.advance() is None  # one job in flight
+            self.jobs.append(job)
+            self.track.complete(job, None)
+
+    def samples(self, job: Job) -> list[int]:
+        read = self.ring.read(job.start, job.stop) if job.samples is None else job.samples
+        assert len(read) == STEP + CONTEXT
+        return read.tolist()
+
+    def cut(self, resampled: int = 0, *, gap: bool = False) -> Mark:
+        head = self.ring.head
+        tail = -np.arange(1, resampled + 1, dtype=np.int16)
+        mark = Mark(head + resampled, head, "gap" if gap else "flush", tail, resets=gap)
+        self.track.marks.append(mark)
+        return mark
+
+
+def test_steps_follow_each_other_on_the_grid_whatever_the_chunks() -> None:
+    walk = Walk()
+    for count in (1, 98, 1, 0, 350, 49, 1):
+        walk.write(count)
+        walk.run()
+    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(5)]
+    assert walk.samples(walk.jobs[0]) == [0] * CONTEXT + list(range(1, 101))
+    assert walk.samples(walk.jobs[3]) == list(range(271, 401))
+    assert [j.load for j in walk.jobs] == [-1, 4, 4, 4, 4]
+    assert {j.store for j in walk.jobs} == {4}
+    assert {j.options for j in walk.jobs} == {"option"}
+
+
+def test_a_cut_is_walked_on_a_copy_padded_with_zeros() -> None:
+    walk = Walk(Log(tail_steps=1))
+    walk.write(230)
+    mark = walk.cut(resampled=40)
+    walk.run()
+    assert walk.passed == [(mark, 4)]
+    # Two live steps, the rest up to the cut, and one of silence.
+    assert walk.stepper.heard == [(0, 100), (100, 200), (200, 270), (270, 270)]
+    first, second = walk.jobs[2:]
+    assert walk.samples(first) == [*range(171, 231), *range(-1, -41, -1), *[0] * 30]
+    assert walk.samples(second) == [0] * 130
+    assert [(j.load, j.store) for j in walk.jobs[2:]] == [(4, 5), (5, 5)]
+
+
+def test_the_live_state_goes_on_as_if_nothing_had_been_cut() -> None:
+    plain, cut = Walk(), Walk()
+    plain.write(750)
+    plain.run()
+    for count in (30, 120, 0, 100, 250, 250):
+        cut.write(count)
+        cut.run()
+        cut.cut(resampled=25)
+        cut.run()
+    live = [j for j in cut.jobs if j.store == SLOTS.live]
+    assert [cut.samples(j) for j in live] == [plain.samples(j) for j in plain.jobs]
+    assert [(j.load, j.stop) for j in live] == [(j.load, j.stop) for j in plain.jobs]
+    assert cut.stepper.known == plain.stepper.known
+
+
+def test_before_the_first_live_step_a_copy_begins_with_the_initial_state() -> None:
+    walk = Walk(Log(tail_steps=1))
+    walk.write(20)
+    walk.cut()
+    walk.run()
+    assert [(j.load, j.store) for j in walk.jobs] == [(-1, 5), (5, 5)]
+    walk.write(80)
+    walk.run()
+    assert (walk.jobs[-1].load, walk.jobs[-1].store) == (-1, 4)
+
+
+def test_a_gap_begins_a_grid_of_its_own_with_nothing_before_it() -> None:
+    walk = Walk()
+    walk.write(250)
+    mark = walk.cut(gap=True)
+    walk.run()
+    walk.write(130)
+    walk.run()
+    assert walk.passed == [(mark, 3)]
+    assert walk.stepper.heard == [(0, 100), (100, 200), (200, 250), (250, 350)]
+    assert walk.samples(walk.jobs[-1]) == [0] * CONTEXT + list(range(251, 351))
+    assert (walk.jobs[-1].load, walk.jobs[-1].store) == (-1, 4)
+    assert walk.stepper.known == 1
+    assert walk.track.low == 350 - CONTEXT
+
+
+def test_nothing_behind_a_cut_is_heard_before_the_cut_is_passed() -> None:
+    walk = Walk()
+    walk.write(150)
+    walk.cut()
+    walk.write(500)
+    walk.run()
+    assert walk.stepper.heard[:3] == [(0, 100), (100, 150), (100, 200)]
+    assert walk.passed[0][1] == 2
+
+
+@pytest.mark.parametrize("place", [199, 200, 201, 299])
+def test_a_configuration_holds_from_the_first_step_that_ends_behind_its_place(place: int) -> None:
+    walk = Walk()
+    walk.track.marks.append(Mark(place, place))
+    walk.write(1000)
+    walk.run()
+    ((_, steps),) = walk.passed
+    assert steps == place // STEP
+    assert len(walk.stepper.heard) == 10
+
+
+def test_a_configuration_before_a_cut_holds_on_the_copy() -> None:
+    walk = Walk()
+    walk.write(240)
+    config = Mark(240, 240)
+    walk.track.marks.append(config)
+    flush = walk.cut()
+    walk.write(200)
+    walk.run()
+    assert walk.passed == [(config, 2), (flush, 3)]
+
+
+def test_marks_at_one_place_are_passed_in_their_order() -> None:
+    walk = Walk()
+    walk.write(120)
+    marks = []
+    for n in range(3):
+        marks.append(Mark(120, 120, payload=n))
+        walk.track.marks.append(marks[-1])
+        marks.append(walk.cut())
+    walk.run()
+    assert [m for m, _ in walk.passed] == marks
+
+
+def test_without_a_listener_it_walks_on_without_the_model_and_starts_afresh() -> None:
+    walk = Walk()
+    walk.write(300)
+    walk.run()
+    walk.stepper.enabled = False
+    walk.write(450)
+    walk.cut()
+    walk.run()
+    assert walk.track.position == 700
+    assert len(walk.jobs) == 3
+    walk.stepper.enabled = True
+    walk.write(50)
+    walk.run()
+    assert [(j.start, j.stop, j.load) for j in walk.jobs[3:]] == [(670, 800, -1)]
+
+
+def test_a_state_that_cannot_be_copied_is_not_asked_about_the_tail() -> None:
+    walk = Walk(copies_state=False)
+    walk.write(250)
+    mark = walk.cut()
+    walk.run()
+    assert walk.passed == [(mark, 2)]
+    assert {j.store for j in walk.jobs} == {SLOTS.live}
+
+
+def test_the_oldest_sample_asked_for_is_the_context_of_the_next_step() -> None:
+    walk = Walk()
+    assert walk.track.low == 0
+    walk.write(700)
+    job = walk.track.advance()
+    assert walk.track.low == 0  # in flight: it may not have been cut yet
+    walk.track.complete(job, None)
+    walk.run()
+    assert walk.track.low == 700 - CONTEXT
