@@ -28,10 +28,9 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
             if word not in config.wake.load:
                 named = "wake.words" if key == "words" else f"wake.{key}.{word}"
                 yield (named, "wake.load"), f"{word!r} is not in wake.load ({loaded})"
-
-    if config.speaker.window_ms > config.session.ring_s * 1000:
+    if config.wake.load and not config.wake.words:
         yield (
-            ("speaker.window_ms", "session.ring_s"),
-            f"{config.speaker.window_ms} ms does not fit session.ring_s = "
-            f"{config.session.ring_s} s",
+            ("wake.words", "wake.load"),
+            "empty: name what a client listens for that names no word; to have no wake words "
+            "at all, empty wake.load too",
         )

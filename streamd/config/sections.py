@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Count = Annotated[int, Meta(ge=1, le=1024)]
-Patience = Annotated[int, Meta(ge=1, le=50)]
+Patience = Annotated[int, Meta(ge=1, le=25)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
@@ -144,8 +144,8 @@ class SpeakerConfig(Struct, frozen=True, kw_only=True):
 
     hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
     """Milliseconds between windows."""
-    window_ms: Annotated[int, Meta(ge=400, le=5000)] = 1600
-    """Milliseconds of one window; the model was trained on 1600."""
+    window_ms: Annotated[int, Meta(ge=400, le=1600)] = 1600
+    """Milliseconds of one window; the model was trained on 1600 and hears no more at once."""
     min_speech_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
     """Speech below which the decision is `too_short`, milliseconds."""
     label_min_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1600
@@ -167,7 +167,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     backend: Annotated[str, Meta(min_length=1, max_length=64)] = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    """Compute threads; 0 takes one per core."""
+    """Compute threads; 0 takes one per core. Half are for VAD and wake, at least one of each."""
     live_batch: Count = 32
     """Items in a batch of VAD or wake."""
     voice_batch: Count = 8

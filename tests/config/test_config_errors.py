@@ -100,7 +100,7 @@ FILE_MISTAKES = {
     "entry of an inline table": (
         "[wake]\npatiences = { alexa = 0 }",
         2,
-        "wake.patiences.alexa: expected a whole number from 1 to 50, got 0",
+        "wake.patiences.alexa: expected a whole number from 1 to 25, got 0",
     ),
     "value for free table": (
         "[wake]\nthresholds = 1",
@@ -129,10 +129,16 @@ FILE_MISTAKES = {
         "wake.thresholds.alexia: 'alexia' is not in wake.load (alexa, hey_jarvis, hey_mycroft, "
         "hey_marvin, weather, timer)",
     ),
-    "window longer than the ring": (
-        "[session]\nring_s = 2\n[speaker]\nwindow_ms = 3000",
-        4,
-        "speaker.window_ms: 3000 ms does not fit session.ring_s = 2 s",
+    "nothing to listen for": (
+        "[wake]\nwords = []",
+        2,
+        "wake.words: empty: name what a client listens for that names no word; to have no wake "
+        "words at all, empty wake.load too",
+    ),
+    "window longer than the model hears": (
+        "[speaker]\nwindow_ms = 3000",
+        2,
+        "speaker.window_ms: expected a whole number from 400 to 1600, got 3000",
     ),
     "syntax": (
         '[server]\nhost = "a"\nport 1',
