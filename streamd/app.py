@@ -123,6 +123,8 @@ class Daemon:
                 asyncio.create_task(streams.keep_alive()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
+            for task in background:
+                task.add_done_callback(self._ended)
             for listener in sockets:
                 await web.SockSite(runner, listener, backlog=512).start()
             self._catch_signals()
@@ -136,10 +138,13 @@ class Daemon:
             await self._drain(streams)
             for task in background:
                 task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            ends = await asyncio.gather(*background, return_exceptions=True)
             await runner.cleanup()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")
+            for end in ends:
+                if isinstance(end, Exception):
+                    raise end
         finally:
             for listener in sockets:
                 listener.close()
@@ -151,6 +156,12 @@ class Daemon:
         if self._stop.is_set():
             self._force.set()
         self._stop.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A background task that failed ends the daemon in good order; then it is raised."""
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background task failed", exc_info=task.exception())
+            self._stop.set()
 
     def _services(self, gallery: Callable[[], Gallery]) -> Services:
         limits = self._config.limits

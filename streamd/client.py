@@ -48,6 +48,7 @@ _CLOSE_HINTS = {
     1012: "the server restarts; stream again in some seconds",
 }
 _HTTP_HINTS = {
+    200: "nothing streams at this path; the stream is at /v1/stream",
     401: "the server asks for a key, made there with: streamd keys create",
     403: "this key or this address may not stream",
     404: "nothing streams at this path; the stream is at /v1/stream",

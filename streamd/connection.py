@@ -192,7 +192,10 @@ class Connection:
             if self._protocol.phase is not Phase.ENDING:
                 reader.cancel()
                 await asyncio.wait({reader})
-                await self._finals()
+                try:
+                    await self._finals()
+                except Exception as error:
+                    self._break(error)
                 self._end(_Close(1012, "restarting"))
         await over
 
@@ -376,6 +379,8 @@ class Connection:
             self._send(Ack(samples=audio.frames))
 
     def _send(self, event: Event) -> None:
+        if self._close is not None:  # the last event is on its way
+            return
         try:
             self._outbox.put(event)
         except WireError as error:

@@ -126,7 +126,7 @@ class AcceptReject(Struct, frozen=True, kw_only=True):
 class NarrowAcceptReject(AcceptReject, frozen=True, kw_only=True):
     """On telephone audio, where all voices are more alike."""
 
-    accept: Cosine = 0.82
+    accept: Cosine = 0.8
     reject: Cosine = 0.7
 
 
@@ -152,7 +152,7 @@ class SpeakerConfig(Struct, frozen=True, kw_only=True):
     """Speech needed to found a new session label, milliseconds."""
     assign: Cosine = 0.75
     """At or above: the voice gets an existing session label."""
-    new: Cosine = 0.65
+    new: Cosine = 0.7
     """Below, to all labels: the voice founds a new one; not above `assign`."""
     max_labels: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Session labels per stream."""

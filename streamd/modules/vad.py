@@ -131,6 +131,9 @@ class VadModule:
         options, warnings = parse_options(self.name, request, VadOptions)
         if options.threshold is not None and options.threshold <= 0.15:
             raise BadConfig("modules.vad.threshold must be over 0.15", ref="modules.vad.threshold")
+        lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)
+        if lengths == (None, None, None):
+            return options, warnings
         s = self.effective(options)
         shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
         if s.max_utterance_ms < shortest_ms:

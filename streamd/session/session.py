@@ -350,7 +350,7 @@ class Session:
 
     def _forget(self) -> None:
         """Drop what no wake event to come can ask for."""
-        oldest = (self._wake or self._vad).position
+        oldest = min(track.position for track in self._tracks)
         if self._detections and (waiting := self._detections[0][0]) is not None:
             oldest = min(oldest, waiting.stop)
         oldest = max(oldest - EVIDENCE_AGE_MS * RATE_HZ // 1000 - _LEEWAY, 0)

@@ -1,14 +1,20 @@
 """Runs `streamd` as a person would: a process with pipes."""
 
+import contextlib
+import io
 import json
+import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-
 from daemons import STREAMD, environment
+
+from streamd.cli import main
 
 NO_NETWORK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/nonexistent", "PIP_CONFIG_FILE": "/dev/null"}
 
@@ -33,14 +39,31 @@ class Cli:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def __call__(
+    def __call__(self, *args: object, **settings: object) -> Done:
+        """Run a command in this process, from `sys.argv` to the exit code."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(
+                os.environ, environment(self.home, COLUMNS=200, **settings), clear=True
+            ),
+            mock.patch.object(sys, "argv", ["streamd", *map(str, args)]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        return Done(ended.value.code, out.getvalue(), err.getvalue())
+
+    def process(
         self, *args: object, stdin: bytes = b"", timeout_s: float = 60, **settings: object
     ) -> Done:
+        """Run a command in a process of its own."""
         done = subprocess.run(
             [*STREAMD, *map(str, args)],
             env=environment(self.home, COLUMNS=200, **settings),
             input=stdin,
             capture_output=True,
+            check=False,
             timeout=timeout_s,
         )
         error = done.stderr.decode()

@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 import soundfile
-
 from conftest import NO_NETWORK, Cli
 from daemons import DATA, NO_LOG, STREAMD, Daemon, assert_same_log, environment, speech
 
@@ -21,7 +20,7 @@ SLT = DATA / "speech_slt.flac"
 def analyzed(tmp_path_factory):
     """What `analyze` says of one clip."""
     cli = Cli(tmp_path_factory.mktemp("analyzed"))
-    done = cli("analyze", SLT)
+    done = cli.process("analyze", SLT)
     assert (done.code, done.err) == (0, "")
     return done.events
 
@@ -35,7 +34,7 @@ def test_analyze_prints_the_log_and_nothing_else(analyzed):
 
 
 def test_stream_fast_says_what_analyze_says(cli, daemon: Daemon, analyzed):
-    done = cli("stream", SLT, "--fast", "--url", daemon.url)
+    done = cli.process("stream", SLT, "--fast", "--url", daemon.url)
     assert (done.code, done.err) == (0, "")
     types = [event["type"] for event in done.events]
     assert (types[0], types[-1]) == ("ready", "bye")
@@ -44,10 +43,10 @@ def test_stream_fast_says_what_analyze_says(cli, daemon: Daemon, analyzed):
 
 def test_stream_at_real_time_says_the_same_and_takes_its_time(cli, daemon: Daemon, tmp_path):
     clip = tmp_path / "clip.wav"
-    soundfile.write(clip, np.frombuffer(speech("rms", 4), "<i2"), 16_000)
+    soundfile.write(clip, np.frombuffer(speech("rms", 2.5), "<i2"), 16_000)
     began = time.monotonic()
     live = cli("stream", clip, "--url", daemon.url)
-    assert time.monotonic() - began > 3.9
+    assert time.monotonic() - began > 2.4
     fast = cli("stream", clip, "--fast", "--url", daemon.url)
     assert live.code == fast.code == 0
     assert_same_log(live.events, fast.events)
@@ -68,7 +67,7 @@ def test_a_file_of_any_rate_is_heard_alike_by_both(cli, daemon: Daemon, tmp_path
 
 
 def test_stdin_is_raw_samples(cli, daemon: Daemon, analyzed):
-    done = cli("stream", "-", "--url", daemon.url, stdin=speech("slt"))
+    done = cli.process("stream", "-", "--url", daemon.url, stdin=speech("slt"))
     assert (done.code, done.err) == (0, "")
     assert_same_log(done.events, analyzed)
 
@@ -76,7 +75,7 @@ def test_stdin_is_raw_samples(cli, daemon: Daemon, analyzed):
 def test_stdin_in_another_format(cli, daemon: Daemon):
     floats = np.repeat(np.frombuffer(speech("slt"), "<i2").astype("<f4") / 32768, 2).tobytes()
     args = ("--codec", "pcm_f32le", "--rate", 16_000, "--channels", 2)
-    done = cli("stream", "-", *args, "--url", daemon.url, stdin=floats)
+    done = cli.process("stream", "-", *args, "--url", daemon.url, stdin=floats)
     ready = done.events[0]
     assert ready["audio"]["codec"] == "pcm_f32le"
     assert done.events[-1]["samples"] == len(floats) // 8
@@ -84,12 +83,12 @@ def test_stdin_in_another_format(cli, daemon: Daemon):
 
 
 def test_stdin_may_be_empty(cli, daemon: Daemon):
-    done = cli("stream", "-", "--url", daemon.url)
+    done = cli.process("stream", "-", "--url", daemon.url)
     assert [event["type"] for event in done.events] == ["ready", "bye"]
 
 
 def test_stdin_of_a_format_that_is_not_taken_is_refused(cli, daemon: Daemon):
-    done = cli("stream", "-", "--rate", 5, "--url", daemon.url, stdin=b"\0" * 99)
+    done = cli.process("stream", "-", "--rate", 5, "--url", daemon.url, stdin=b"\0" * 99)
     assert done.code == 5
     assert "8000 to 48000" in done.err
 
@@ -196,12 +195,15 @@ def test_a_server_that_restarts_is_said(cli, serve):
 
 
 @pytest.mark.parametrize("settings", [{"STREAMD_MODELS": "empty"}, {"STREAMD_MODELS": "none"}])
-@pytest.mark.parametrize("command", [["analyze", SLT], ["serve", "--port", "0"], ["enroll", "a", SLT]])
+@pytest.mark.parametrize(
+    "command", [["analyze", SLT], ["serve", "--port", "0"], ["enroll", "a", SLT]]
+)
 def test_models_that_cannot_be_had_are_7_and_it_says_what_to_do(cli, tmp_path, command, settings):
     models = tmp_path / settings["STREAMD_MODELS"]
     if models.name == "empty":
         models.mkdir()
-    done = cli(*command, STREAMD_MODELS=models, **NO_NETWORK)
+    run = cli.process if command[0] == "serve" else cli
+    done = run(*command, STREAMD_MODELS=models, **NO_NETWORK)
     assert (done.code, done.out) == (7, "")
     assert "streamd models pull --to DIR" in done.err
     assert "STREAMD_MODELS" in done.err
@@ -237,7 +239,12 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path, daemon: Daemon, comm
     url = f"--url {daemon.url}" if command.startswith("stream") else ""
     line = f"{' '.join(STREAMD)} {command} {SLT} {url} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", line], env=environment(tmp_path), capture_output=True, text=True, timeout=30
+        ["bash", "-c", line],
+        env=environment(tmp_path),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=30,
     )
     first, code = done.stdout.splitlines()
     assert json.loads(first)["type"] in ("ready", "speech_start")
@@ -254,6 +261,7 @@ def test_an_output_that_is_full_is_said(cli, command):
             env=environment(cli.home),
             stdout=full,
             stderr=subprocess.PIPE,
+            check=False,
             timeout=30,
         )
     assert done.returncode == 8

@@ -1,4 +1,4 @@
-"""`enroll`, `speakers`, `models`, `config`, `doctor`: what streamd keeps, and what it says of it."""
+"""`enroll`, `speakers`, `models`, `config`, `doctor`: what is kept, and what is said of it."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from conftest import NO_NETWORK, Cli
 from daemons import DATA, Daemon, converse, dial, hear, say, speech
+
 from streamd.models.library import default_directory
 
 SLT, RMS = DATA / "speech_slt.flac", DATA / "speech_rms.flac"
@@ -54,7 +54,7 @@ def test_nobody_enrolled_says_how(cli):
     assert json.loads(cli("speakers", "list", "--json").out) == []
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "x" * 500, "S1", "a\nb", "\x1b[31mred"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 500, "S1", "a\nb", "\x1b[31mred"])
 def test_a_name_that_no_voice_may_have_is_refused_before_anything_is_heard(cli, name):
     done = cli("enroll", name, SLT)
     assert (done.code, done.out) == (2, "")
@@ -75,7 +75,7 @@ def test_too_little_speech_enrols_nobody(cli, tmp_path):
 
 
 async def decided(running: Daemon) -> set[tuple[str, str | None]]:
-    heard = await converse(running.url, speech("slt"), END)
+    heard = await converse(running.url, speech("slt", 5), END)
     return {(e["decision"], e["speaker"]) for e in heard.of("speaker") if e["final"]}
 
 
@@ -83,14 +83,18 @@ async def test_a_running_server_hears_of_it_within_two_seconds(serve):
     running = serve()
     cli = Cli(running._home)
     assert ("accept", "anna") not in await decided(running)
-    done = await asyncio.to_thread(cli, "enroll", "anna", SLT)
+    done = await asyncio.to_thread(cli.process, "enroll", "anna", SLT)
     assert done.code == 0
     deadline = time.monotonic() + 2
     while ("accept", "anna") not in await decided(running):
         assert time.monotonic() < deadline
-    assert await asyncio.to_thread(lambda: cli("speakers", "rename", "anna", "berta").code) == 0
-    await asyncio.sleep(2)
-    assert ("accept", "berta") in await decided(running)
+    assert (
+        await asyncio.to_thread(lambda: cli.process("speakers", "rename", "anna", "berta").code)
+        == 0
+    )
+    deadline = time.monotonic() + 2
+    while ("accept", "berta") not in await decided(running):
+        assert time.monotonic() < deadline
 
     # Deletion takes effect inside a session that is running, at its next window.
     async with dial(running.url) as stream:
@@ -98,11 +102,11 @@ async def test_a_running_server_hears_of_it_within_two_seconds(serve):
         event = await hear(stream, "speaker")
         while event["speaker"] != "berta":
             event = await hear(stream, "speaker")
-        done = await asyncio.to_thread(cli, "speakers", "delete", "berta")
+        done = await asyncio.to_thread(cli.process, "speakers", "delete", "berta")
         assert done.code == 0
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.3)  # a look at the store every second
         await say(stream, {"type": "flush", "id": "before"})
-        await stream.send(speech("slt"))
+        await stream.send(speech("slt", 4))
         await say(stream, {"type": "flush", "id": "after"})
         after = []
         while (event := await hear(stream))["type"] != "flushed" or event["id"] != "after":
@@ -130,7 +134,7 @@ def test_a_gallery_that_is_not_ours_is_said(cli, spoil):
             assert cli("enroll", "anna", SLT).code == 0
             for key in cli.home.glob("*key*"):
                 key.write_bytes(os.urandom(32))
-    for command in (["analyze", SLT], ["serve", "--port", "0"]):
+    for command in (["analyze", SLT], ["speakers"]):
         done = cli(*command)
         assert done.code in (3, 8), (command, done)
         assert "streamd" in done.err
@@ -159,7 +163,7 @@ def tiny_disk(tmp_path):
     place = tmp_path / "tiny"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to mount a small tmpfs")
     yield place
     subprocess.run(["umount", str(place)], check=True)
@@ -224,7 +228,7 @@ def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
         pytest.skip("the wheels are not kept on this machine: tests/models fetches them")
     index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": kept, "PIP_CONFIG_FILE": "/dev/null"}
     there = tmp_path / "stick"
-    done = cli("models", "pull", "--to", there, timeout_s=110, **index)
+    done = cli.process("models", "pull", "--to", there, timeout_s=110, **index)
     assert done.code == 0, done.err
     assert "STREAMD_MODELS" in done.err
     done = cli("analyze", SLT, STREAMD_MODELS=there, **NO_NETWORK)
@@ -290,7 +294,7 @@ def free_port() -> int:
 
 
 def test_doctor_finds_nothing_wrong_here(cli):
-    done = cli("doctor", STREAMD_SERVER__PORT=free_port())
+    done = cli.process("doctor", STREAMD_SERVER__PORT=free_port())
     assert done.code == 0, done.out
     for what in ("config", "models", "store", "port", "disk", "microphone", "speed"):
         assert what in done.out
@@ -321,7 +325,9 @@ def test_the_version_and_the_help_come_fast_and_go_to_stdout(cli):
         assert cli(command, "--help").code == 0
 
 
-@pytest.mark.parametrize("args", [["nonsense"], ["stream"], ["serve", "--port", "x"], ["analyze", "--no"]])
+@pytest.mark.parametrize(
+    "args", [["nonsense"], ["stream"], ["serve", "--port", "x"], ["analyze", "--no"]]
+)
 def test_wrong_usage_is_2(cli, args):
     done = cli(*args)
     assert (done.code, done.out) == (2, "")
@@ -380,22 +386,24 @@ def microphone(tmp_path: Path) -> dict[str, object]:
 def test_mic_without_its_package_says_what_to_install(cli, tmp_path):
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "sounddevice.py").write_text("raise ImportError('none')")
-    done = cli("mic", PYTHONPATH=tmp_path / "none")
+    done = cli.process("mic", PYTHONPATH=tmp_path / "none")
     assert done.code == 3
     assert "streamd[mic]" in done.err
 
 
 def test_mic_without_portaudio_says_what_to_install(cli, tmp_path):
     (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
-    done = cli("mic", PYTHONPATH=tmp_path / "none")
+    (tmp_path / "none" / "sounddevice.py").write_text(
+        "raise OSError('PortAudio library not found')"
+    )
+    done = cli.process("mic", PYTHONPATH=tmp_path / "none")
     assert done.code == 8
     assert "libportaudio2" in done.err
 
 
 def test_mic_lists_and_names_a_device_that_is_not_there(cli, microphone, daemon: Daemon):
-    assert "fake" in cli("mic", "--list", **microphone).out
-    done = cli("mic", "--device", "broken", "--url", daemon.url, **microphone)
+    assert "fake" in cli.process("mic", "--list", **microphone).out
+    done = cli.process("mic", "--device", "broken", "--url", daemon.url, **microphone)
     assert done.code == 8
     assert "--list" in done.err
 
@@ -419,6 +427,6 @@ def test_mic_is_heard_until_ctrl_c_and_then_says_bye(cli, microphone, daemon: Da
 
 
 def test_mic_without_a_server_says_so(cli, microphone):
-    done = cli("mic", "--url", f"ws://127.0.0.1:{free_port()}/v1/stream", **microphone)
+    done = cli.process("mic", "--url", f"ws://127.0.0.1:{free_port()}/v1/stream", **microphone)
     assert done.code == 4
     assert "streamd serve" in done.err

@@ -116,7 +116,7 @@ FILE_MISTAKES = {
     "reject above accept": (
         "[speaker.thresholds.narrow]\nreject = 0.9",
         2,
-        "speaker.thresholds.narrow.reject: 0.9 is above speaker.thresholds.narrow.accept = 0.82",
+        "speaker.thresholds.narrow.reject: 0.9 is above speaker.thresholds.narrow.accept = 0.8",
     ),
     "word not loaded": (
         '[wake]\nload = ["timer"]',

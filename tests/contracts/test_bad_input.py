@@ -3,14 +3,12 @@
 import asyncio
 import base64
 import contextlib
-import json
 import struct
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed
-
 from daemons import Daemon, Heard, converse, dial, hear, listen, say, silence, speech
+from websockets.exceptions import ConnectionClosed
 
 END = {"type": "end"}
 
@@ -195,5 +193,3 @@ async def test_errors_and_warnings_are_counted_like_every_log_event(daemon: Daem
     heard = await converse(daemon.url, "nonsense", speech("slt", 3), "nonsense", b"\0", END)
     assert heard.codes == ["bad_message", "bad_message", "partial_sample"]
     assert heard.last["events"] == heard.last["seq"] - 1
-
-

@@ -7,7 +7,6 @@ import time
 from socket import SO_SNDBUF, SOL_SOCKET
 
 import pytest
-
 from daemons import (
     Daemon,
     assert_same_log,
@@ -67,9 +66,9 @@ async def test_timed_events_have_integer_times_in_order(daemon: Daemon):
         assert 0 <= event["t0"] <= event["t1"] <= event["at"] <= duration_ms
 
 
-@pytest.mark.parametrize("size", [1, 3, 333, 640, 4096, 100_000, 1_000_000])
+@pytest.mark.parametrize("size", [1, 333, 4096, 100_000])
 async def test_the_same_audio_gives_the_same_events_however_it_is_cut(daemon: Daemon, size):
-    pcm = speech("rms", 1.5 if size == 1 else None)
+    pcm = speech("rms", 1.5 if size == 1 else 6)
     whole = await converse(daemon.url, pcm, END)
     pieces = await converse(daemon.url, cut(pcm, size), END)
     assert_same_log(whole.events, pieces.events)
@@ -109,7 +108,7 @@ async def test_flush_without_any_audio_is_answered(daemon: Daemon, first):
 
 
 async def test_many_flushes_are_all_answered_in_order(daemon: Daemon):
-    ids = [str(n) for n in range(300)]
+    ids = [str(n) for n in range(150)]
     flushes = [{"type": "flush", "id": n} for n in ids]
     heard = await converse(daemon.url, speech("slt", 2), flushes, speech("rms", 2), END)
     assert [event["id"] for event in heard.of("flushed")] == ids
@@ -182,37 +181,44 @@ async def test_ping_is_echoed(daemon: Daemon, t):
     assert abs(pong["server_ms"] - time.time() * 1000) < 60_000
 
 
-async def test_a_ping_is_answered_while_a_fast_sender_is_slowed_down(daemon: Daemon):
-    waits = []
+async def test_a_ping_is_not_buried_behind_minutes_of_a_fast_senders_audio(daemon: Daemon):
+    sent = acked = 0
+    ahead: list[int] = []
+    answered: list[float] = []
     async with dial(daemon.url, max_queue=None) as socket:
         # What the client's own kernel holds back is not the server's to shorten.
         connection = socket.transport.get_extra_info("socket")
         connection.setsockopt(SOL_SOCKET, SO_SNDBUF, 65_536)
 
         async def send() -> None:
-            for _ in range(12):
-                for message in cut(speech(), 32_000):
-                    await socket.send(message)
+            nonlocal sent
+            for message in cut(speech() * 8, 32_000):
+                await socket.send(message)
+                sent += len(message) // 2
+            await say(socket, END)
 
-        sender = asyncio.create_task(send())
-        listener = asyncio.create_task(hear(socket, "pong"))
-        while not sender.done():
-            sent = time.monotonic()
-            await say(socket, {"type": "ping", "t": 1})
-            await listener
-            waits.append(time.monotonic() - sent)
-            listener = asyncio.create_task(hear(socket, "pong"))
-            await asyncio.sleep(0.1)
-        listener.cancel()
-        await asyncio.gather(sender, listener, return_exceptions=True)
-    assert len(waits) > 3, "the sender was not slowed down"
-    assert max(waits) < 2
+        async def ping() -> None:
+            while True:
+                ahead.append(sent - acked)
+                await say(socket, {"type": "ping", "t": sent})
+                await asyncio.sleep(0.3)
+
+        speakers = [asyncio.create_task(send()), asyncio.create_task(ping())]
+        while (event := await hear(socket))["type"] != "bye":
+            if event["type"] == "ack":
+                acked = event["samples"]
+            elif event["type"] == "pong" and not speakers[0].done():
+                answered.append(event["t"])
+        speakers[1].cancel()
+        await asyncio.gather(*speakers, return_exceptions=True)
+    assert len(answered) >= 2, "the sender was not slowed down"
+    assert max(ahead) < 40 * 16_000
 
 
 async def test_nothing_is_shed_for_a_fast_sender(daemon: Daemon):
-    heard = await converse(daemon.url, [speech("rms")] * 10, END)
+    heard = await converse(daemon.url, [speech("rms")] * 4, END)
     assert not heard.of("gap", "degraded")
-    assert heard.last["samples"] == 10 * len(speech("rms")) // 2
+    assert heard.last["samples"] == 4 * len(speech("rms")) // 2
 
 
 async def test_the_log_counts_from_1_without_a_hole_and_nothing_else_is_counted(daemon: Daemon):
@@ -283,7 +289,7 @@ async def test_a_session_is_nobody_elses(daemon: Daemon):
     """Streams side by side say what they would have said alone."""
     alone = {v: await converse(daemon.url, speech(v, 5), END) for v in ("slt", "rms")}
     together = await asyncio.gather(
-        *(converse(daemon.url, cut(speech(v, 5)), END) for v in ("slt", "rms") * 4)
+        *(converse(daemon.url, cut(speech(v, 5)), END) for v in ("slt", "rms") * 3)
     )
     for n, heard in enumerate(together):
         assert_same_log(alone[("slt", "rms")[n % 2]].events, heard.events)

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-
 from daemons import Daemon, converse, dial, hear, silence, speech
 
 END = {"type": "end"}

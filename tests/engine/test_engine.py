@@ -20,7 +20,6 @@ from fakes.driving import (
     fake_registry,
     hum,
     pcm,
-    pieces,
     script,
     silence,
     tone,
@@ -125,7 +124,10 @@ def streams() -> list[list[Item]]:
     scripts: list[list[Item]] = []
     for n, order in enumerate(orders):
         data = b"".join(order)
-        places: list[tuple[int, Item]] = [(30_000 + 2222 * n, ("flush", "f")), (90_000, ("gap", 50))]
+        places: list[tuple[int, Item]] = [
+            (30_000 + 2222 * n, ("flush", "f")),
+            (90_000, ("gap", 50)),
+        ]
         scripts.append(script(data, places[: n % 3], range(0, len(data), 640 + 5000 * n)))
     return scripts
 
@@ -134,9 +136,12 @@ async def test_streams_together_are_what_each_of_them_is_alone(engine: Engine) -
     scripts = streams() * 2
     together = await asyncio.gather(*(Client(engine).play(items) for items in scripts))
     for items, events in zip(scripts, together, strict=True):
-        assert_same_events(events, Player(Stage(), modules=None, registry=REGISTRY).play(
-            [("config", {"wake": {}, "speaker": {}}), *items]
-        ))
+        assert_same_events(
+            events,
+            Player(Stage(), modules=None, registry=REGISTRY).play(
+                [("config", {"wake": {}, "speaker": {}}), *items]
+            ),
+        )
     assert engine.leases == 0
 
 
@@ -335,7 +340,9 @@ def test_an_answer_after_the_loop_is_closed_is_dropped() -> None:
 def test_offline_batches_run_here_and_now() -> None:
     engine = Engine(fake_passes(), max_streams=2, threads=1, metrics=Metrics())
     lease, sink = lease_of(engine)
-    engine.submit(lease, [frame(lease), Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    engine.submit(
+        lease, [frame(lease), Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))]
+    )
     assert engine.run_waiting()
     assert engine.run_waiting()
     assert not engine.run_waiting()
@@ -349,5 +356,3 @@ def test_the_gauges_say_what_waits() -> None:
     engine.submit(lease, [frame(lease)] * 3)
     engine.observe()
     assert metrics.queue_depth.labels("vad", "live")._value.get() == 3
-
-

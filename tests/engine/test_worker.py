@@ -42,7 +42,9 @@ class Bench:
         self.states = SlotStates(self.model.state, 8)
 
     def batch(self, *items: Samples, load: bool = True) -> Batch:
-        jobs = [Job("sum", Lane.LIVE, None, load=n if load else -1, store=n) for n in range(len(items))]
+        jobs = [
+            Job("sum", Lane.LIVE, None, load=n if load else -1, store=n) for n in range(len(items))
+        ]
         return Batch(self.model, self.states, jobs, list(items))
 
 

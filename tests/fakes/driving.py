@@ -46,7 +46,11 @@ class Stage:
     """Passes and slots for a few sessions, and the jobs that are out."""
 
     def __init__(
-        self, passes: Sequence[Pass] | None = None, seed: int | None = None, capacity: int = 16
+        self,
+        passes: Sequence[Pass] | None = None,
+        seed: int | None = None,
+        slow: str | None = None,
+        capacity: int = 16,
     ) -> None:
         passes = fake_passes() if passes is None else passes
         self.passes = {p.name: p for p in passes}
@@ -60,6 +64,8 @@ class Stage:
             for p in passes
         }
         """A pass may be so slow that another is ahead by all that the ring holds."""
+        if slow is not None:
+            self._eagerness |= dict.fromkeys(self.passes, 1.0) | {slow: 1e-12}
 
     def slots(self) -> dict[str, Slots]:
         return {n: Slots(s.acquire(), s.acquire()) for n, s in self.states.items()}

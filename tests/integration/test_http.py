@@ -7,10 +7,9 @@ import socket
 import subprocess
 
 import pytest
+from daemons import STREAMD, Daemon, converse, dial, environment, hear, say, silence, speech
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
-
-from daemons import STREAMD, Daemon, converse, dial, environment, hear, say, silence, speech
 
 END = {"type": "end"}
 
@@ -138,11 +137,12 @@ class TestOrigin:
             async with dial(daemon.url, origin=origin) as stream:
                 await say(stream, END)
                 await hear(stream, "ready")
+                return False
         except InvalidStatus as refusal:
-            assert refusal.response.status_code == 403
-            assert json.loads(refusal.response.body)["error"]["code"] == "forbidden"
-            return True
-        return False
+            answer = refusal.response
+        assert answer.status_code == 403
+        assert json.loads(answer.body)["error"]["code"] == "forbidden"
+        return True
 
     async def test_a_page_elsewhere_is_refused(self, daemon: Daemon):
         port = daemon.http_url.rsplit(":", 1)[1]
@@ -178,6 +178,7 @@ def start(home, *args: str, **settings: object) -> subprocess.CompletedProcess[s
         [*STREAMD, "serve", *args],
         env=environment(home, **settings),
         capture_output=True,
+        check=False,
         text=True,
         timeout=30,
     )

@@ -9,8 +9,8 @@ import time
 
 import pytest
 from blockbuster import blockbuster_ctx
-
 from daemons import converse, cut, environment, speech
+
 from streamd.app import Daemon
 from streamd.compose import make_parts
 from streamd.config import Config, key_path, load

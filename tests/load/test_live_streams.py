@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-
 from daemons import VOICES, assert_same_log, converse, silence, speech
 
 STREAMS = 32

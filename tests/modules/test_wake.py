@@ -37,7 +37,7 @@ class Ears:
         fired = []
         for index, score in enumerate(scores):
             before = len(self.found)
-            rest = {name: (0.0, None) for name in self.stepper.options()}
+            rest = dict.fromkeys(self.stepper.options(), (0.0, None))
             answers = rest | {word: (score, None)}
             self.stepper.interpret(self.at, self.at + STEP, answers)
             self.at += STEP

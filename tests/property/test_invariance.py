@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +17,10 @@ from fakes.driving import (
     assert_order,
     assert_same_events,
     enrolled,
+    fake_passes,
     fake_registry,
     hum,
     pcm,
-    pieces,
     script,
     silence,
     tone,
@@ -28,7 +30,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamd.audio.decode import Decoder
+from streamd.engine.engine import Engine
 from streamd.events import Event
+from streamd.observability.metrics import Metrics
+from streamd.offline import Analysis
 from streamd.types import AudioFormat, Samples
 
 RATES = (8000, 16000, 44100, 48000)
@@ -72,7 +77,9 @@ class Stream:
             return (sound / 32768.0).astype("<f4").tobytes()
         if self.codec == "mulaw":
             return _mulaw(sound)
-        return pcm(np.stack([sound[::-1], sound], axis=1).ravel() if self.audio.channels == 2 else sound)
+        return pcm(
+            np.stack([sound[::-1], sound], axis=1).ravel() if self.audio.channels == 2 else sound
+        )
 
     @property
     def places(self) -> list[tuple[int, Item]]:
@@ -117,9 +124,7 @@ def messages() -> st.SearchStrategy[Item]:
 def streams(draw: st.DrawFn, rates: Sequence[int] = RATES, most_messages: int = 4) -> Stream:
     rate = draw(st.sampled_from(rates))
     names = draw(st.lists(st.sampled_from(sorted(_PARTS)), min_size=2, max_size=8))
-    parts = tuple(
-        (name, draw(st.integers(*_LENGTHS.get(name, (40, 2600))))) for name in names
-    )
+    parts = tuple((name, draw(st.integers(*_LENGTHS.get(name, (40, 2600))))) for name in names)
     frames = sum(ms * rate // 1000 for _, ms in parts)
     on_the_grid = st.integers(0, frames // 256).map(lambda n: n * 256)
     places = st.one_of(st.integers(0, frames), on_the_grid)
@@ -148,3 +153,51 @@ def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     player = stream.player(Stage(seed=seed), ring_s)
     events = player.play(script(stream.data, stream.places, cuts))
     assert_same_events(events, at_once(stream))
+
+
+@settings(common, max_examples=40)
+@given(stream=streams(), size=st.sampled_from(["a byte", "three bytes", "20 ms", "a second"]))
+def test_events_do_not_hang_on_the_size_of_messages(stream: Stream, size: str) -> None:
+    second = stream.audio.frame_bytes * stream.rate
+    length = {"a byte": 1, "three bytes": 3, "20 ms": second // 50, "a second": second}[size]
+    # Byte by byte the first and the last half second: all of it would take minutes.
+    cuts = list(range(0, len(stream.data), length))
+    if length < 100:
+        cuts = [c for c in cuts if min(c, len(stream.data) - c) < second // 8]
+    events = stream.player(Stage()).play(script(stream.data, stream.places, cuts))
+    assert_same_events(events, at_once(stream))
+
+
+@settings(common, max_examples=60)
+@given(many=st.lists(streams(), min_size=2, max_size=5), seed=st.integers(0, 2**32))
+def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int) -> None:
+    stage = Stage(seed=seed)
+    rng = random.Random(seed)
+    players = [stream.player(stage) for stream in many]
+    waiting = {
+        player: script(
+            stream.data, stream.places, rng.sample(range(len(stream.data)), rng.randint(0, 30))
+        )
+        for player, stream in zip(players, many, strict=True)
+    }
+    while any(waiting.values()):
+        player = rng.choice([p for p in players if waiting[p]])
+        player.send(waiting[player].pop(0))
+    for player, stream in zip(players, many, strict=True):
+        assert_same_events(player.end(), at_once(stream))
+
+
+@settings(common, max_examples=40)
+@given(stream=streams(most_messages=0), blocks=st.lists(st.integers(1, 300_000), max_size=20))
+def test_analysis_says_what_the_stream_says(stream: Stream, blocks: list[int]) -> None:
+    engine = Engine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
+    modules, _ = REGISTRY.resolve(ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}})
+    analysis = Analysis(engine, REGISTRY, modules, stream.audio, GALLERY)
+    cuts = list(itertools.accumulate(blocks))
+    events = list(analysis.events([i for i in script(stream.data, (), cuts) if i]))
+    assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    assert_same_events(events, at_once(stream))
+    bye = analysis.bye()
+    assert (bye.seq, bye.events) == (len(events) + 1, len(events))
+    analysis.close()
+    assert engine.leases == 0

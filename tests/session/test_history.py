@@ -16,7 +16,9 @@ def speech(history: History, *runs: tuple[int, int]) -> None:
             history.frame(at, min(at + FRAME, stop), True)
 
 
-def said(utterance: str, at: int, decision: Decision = "accept", who: str | None = "anna") -> Speaker:
+def said(
+    utterance: str, at: int, decision: Decision = "accept", who: str | None = "anna"
+) -> Speaker:
     return Speaker(
         t0=0,
         t1=at,

@@ -1,6 +1,7 @@
 """When speech begins and ends. A frame is 100 samples: `#` speech, `~` between the two thresholds,
 `.` silence."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -90,7 +91,7 @@ def test_no_utterance_is_longer_than_the_longest_and_speech_goes_on_in_another(
     config = replace(CONFIG, max_length=max_length)
     found = utterances(".." + "#" * 45 + "....", config)
     assert len(found) > 3
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in itertools.pairwise(found):
         assert one.end is not None
         assert one.cause == "max_length"
         assert max_length - 2 * FRAME < one.end - one.start <= max_length

@@ -23,6 +23,7 @@ from fakes.driving import (
     word,
 )
 
+from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.errors import BadConfig
 from streamd.session.session import MAX_MARKS
 from streamd.types import AudioFormat
@@ -446,3 +447,100 @@ def test_two_sessions_share_nothing() -> None:
     other.end()
     assert_same_events(one.events, play(TWO_TURNS).events)
     assert other.events == []
+
+
+# Who is ahead of whom.
+
+SPOKEN_TO = pcm(hum(400), tone(300, 3200), word(), tone(300, 1100), hum(300), word(), hum(600))
+"""The first word ends at 3920 ms, with a step; the second is in an utterance of its own or none."""
+AROUND_THE_FIRST = [*range(61_440, 65_000, 320)]
+
+
+@pytest.mark.parametrize("at", [*AROUND_THE_FIRST, 69_376, 71_424, 80_000])
+@pytest.mark.parametrize("kind", ["flush", "gap"])
+def test_it_does_not_matter_which_model_is_slow(kind: str, at: int) -> None:
+    modules = ALL_ON | {"speaker": {"hop_ms": 100}, "vad": {"min_speech_ms": 0}}
+    items = script(SPOKEN_TO, [(2 * at, (kind, "f" if kind == "flush" else 700))])
+    expected = Player(Stage(), modules=modules, gallery=lambda: enrolled(a=300)).play(items)
+    for slow in ("vad", "wake", "voice"):
+        player = Player(Stage(seed=1, slow=slow), modules=modules, gallery=lambda: enrolled(a=300))
+        assert_same_events(player.play(items), expected)
+
+
+@pytest.mark.parametrize("slow", ["vad", "wake", "voice"])
+def test_a_verdict_in_the_very_millisecond_a_second_before_a_wake_word_is_always_known(
+    slow: str,
+) -> None:
+    """A gap can put the grid between the milliseconds; then a sample earlier is the same one."""
+    sound = pcm(hum(1344), tone(300, 2256), word(), hum(900))
+    first_verdict = 512 * 92
+    flush = (2 * (first_verdict + 16_000 - 3), ("flush", "f"))
+    player = Player(Stage(seed=1, slow=slow), gallery=lambda: enrolled(a=300))
+    player.play([pcm(hum(1)[:5]), ("gap", 0), *script(sound, [flush])])
+    verdict = player.of("speaker")[0]
+    wake = player.of("wake")[0]
+    assert wake["at"] - verdict["at"] == 1000
+    assert wake["speaker"] == "a"
+
+
+class WakeOnAPeak(FakeWake):
+    """Any word is a peak at the very end of a step: no copy hears it."""
+
+    def run(self, items: Any, options: Any, state: Any) -> Any:
+        scores = [0.9 if item[-1] > 20_000 else 0.0 for item in items]
+        return [dict.fromkeys(o, (s, None)) for o, s in zip(options, scores, strict=True)], state
+
+
+@pytest.mark.parametrize("slow", ["vad", "wake", "voice"])
+def test_a_wake_word_right_behind_a_flush_is_in_no_utterance_that_the_flush_ended(
+    slow: str,
+) -> None:
+    sound = tone(300, 6000)
+    stop = 49 * 1280  # in the middle of a frame of the VAD
+    sound[stop - 1] = 30_000
+    items = script(pcm(sound), [(2 * (stop - 100), ("flush", "f"))])
+    passes = [FakeVad(), WakeOnAPeak(), FakeVoice()]
+    player = Player(Stage(passes, seed=2, slow=slow), modules={"vad": {}, "wake": {}})
+    player.play(items)
+    (wake,) = player.of("wake")
+    assert wake["at"] == 3920
+    assert "utterance" not in wake
+
+
+@pytest.mark.parametrize("kind", ["flush", "gap"])
+def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(kind: str) -> None:
+    stop = 49 * 1280
+    sound = np.concatenate([hum(5000)[: stop - 256], tone(300, 2000)])
+    sound[stop - 1] = 30_000
+    items = script(pcm(sound), [(2 * stop, (kind, "f" if kind == "flush" else 9))])
+    for slow in ("vad", "wake"):
+        passes = [FakeVad(), WakeOnAPeak(), FakeVoice()]
+        modules = {"vad": {"min_speech_ms": 0}, "wake": {}}
+        player = Player(Stage(passes, seed=2, slow=slow), modules=modules)
+        player.play(items)
+        assert player.of("speech_start")[0]["at"] == 3920
+        (wake,) = player.of("wake")
+        assert "utterance" not in wake
+
+
+def test_a_phrase_is_whole_even_if_the_vad_hears_it_long_after_the_wake_word() -> None:
+    sound = pcm(tone(300, 1280), word(), hum(9000))
+    for slow in ("vad", "wake"):
+        player = Player(Stage(seed=3, slow=slow))
+        player.play([sound[:3200], ("flush", "f"), sound[3200:]])
+        (timer,) = [w for w in player.of("wake") if w["word"] == "timer"]
+        assert (timer["t0"], timer["at"]) == (0, 1680)
+
+
+def test_a_window_that_is_ripe_at_the_very_place_of_a_flush_is_told_of() -> None:
+    """However late the flush is passed, and however late the window is answered."""
+    at = 2 * 512 * 74  # where a frame ends, and a window too
+    data = pcm(tone(300, 3000))
+    modules = {"vad": {"min_speech_ms": 0}, "speaker": {"hop_ms": 128}}
+    items = script(data, [(at, ("flush", "f"))])
+    expected = Player(Stage(), modules=modules).play(items)
+    interims = [s for s in by_type(expected)["speaker"] if not s["final"]]
+    assert at // 32 in [s["at"] for s in interims]
+    for seed in range(5):
+        player = Player(Stage(seed=seed, slow="voice"), modules=modules)
+        assert_same_events(player.play(items), expected)

@@ -1,0 +1,154 @@
+"""A daemon inside the test, so that what never should go wrong can be made to."""
+
+import asyncio
+import contextlib
+import os
+import socket as sockets
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+from daemons import converse, dial, environment, hear, say, silence, speech
+
+from streamd.app import Daemon
+from streamd.compose import Parts, make_parts
+from streamd.config import key_path, load
+from streamd.models.library import Library
+from streamd.session.session import Session
+from streamd.store.sqlite import open_store
+from streamd.transport.http import websocket
+
+END = {"type": "end"}
+
+
+@pytest.fixture
+async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
+    """The daemon, its parts and its URL."""
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    config = load(None, {"STREAMD_SERVER__PORT": "0", "STREAMD_SERVER__DRAIN_S": "2"})
+    parts: Parts = make_parts(config, Library())
+    store = open_store(tmp_path / "streamd.db", key_path(os.environ))
+    daemon = Daemon(config, parts, store)
+    heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(daemon.run(heard.set_result))
+    url = (await asyncio.wait_for(heard, 10)).replace("http", "ws") + "/v1/stream"
+    yield SimpleNamespace(daemon=daemon, parts=parts, url=url)
+    daemon.stop()
+    await asyncio.wait_for(running, 10)
+    store.close()
+    assert parts.engine.leases == 0
+    assert parts.metrics.registry.get_sample_value("streamd_sessions_open") == 0
+
+
+@pytest.mark.parametrize("method", ["receive_audio", "receive_end", "receive_flush", "jobs", "cut"])
+async def test_a_fault_of_ours_is_told_as_internal_and_is_one_sessions_alone(
+    inside, monkeypatch, method
+):
+    original = getattr(Session, method)
+
+    def faulty(self, *args):
+        if self.audio.fmt.rate == 8000:
+            raise RuntimeError("a bug")
+        return original(self, *args)
+
+    monkeypatch.setattr(Session, method, faulty)
+    flush = {"type": "flush", "id": "f"}
+    well = asyncio.create_task(converse(inside.url, speech(), flush, END))
+    hello = {"type": "hello", "audio": {"rate": 8000}}
+    heard = await converse(inside.url, hello, silence(1), flush, END)
+    assert (heard.last["code"], heard.last["fatal"], heard.last["retryable"]) == (
+        "internal",
+        True,
+        True,
+    )
+    assert "a bug" not in heard.last["message"]
+    assert (heard.code, heard.reason) == (1011, "internal")
+    assert (await well).code == 1000
+
+
+async def test_a_fault_during_a_drain_is_told_too(inside, monkeypatch):
+    def faulty(self):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Session, "receive_end", faulty)
+    async with dial(inside.url) as socket:
+        await say(socket, {"type": "hello"})
+        await hear(socket, "ready")
+        inside.daemon.stop()
+        await hear(socket, "draining")
+        assert (await hear(socket))["code"] == "internal"
+        await socket.wait_closed()
+    assert socket.close_code == 1011
+
+
+async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(inside, monkeypatch):
+    """All senders of aiohttp wait on one future: one that gives up must not take the others."""
+    monkeypatch.setattr(websocket, "PING_EVERY_S", 0.05)
+    parts = urlsplit(inside.url)
+    narrow = sockets.socket()
+    narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, (parts.hostname, parts.port))
+    async with dial(inside.url, sock=narrow, ping_interval=0.1, ping_timeout=None) as socket:
+        await say(socket, {"type": "hello"})
+        events = [await hear(socket)]
+
+        async def speak() -> None:
+            for n in range(120):
+                await say(socket, {"type": "flush", "id": f"{n} {'x' * 60_000}"})
+            await say(socket, END)
+
+        speaker = asyncio.create_task(speak())
+        await asyncio.sleep(1.5)
+        while (event := await hear(socket))["type"] != "bye":
+            events.append(event)
+        await speaker
+    flushed = [event["id"].split()[0] for event in events if event["type"] == "flushed"]
+    assert flushed == [str(n) for n in range(120)]
+
+
+async def test_a_socket_that_half_closes_is_let_go(inside):
+    parts = urlsplit(inside.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(
+        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    assert inside.parts.engine.leases == 1
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        while inside.parts.engine.leases:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monkeypatch):
+    """Streams get their finals, and whoever started the daemon learns of it."""
+    may_fail = asyncio.Event()
+
+    async def keep_alive(self) -> None:
+        await may_fail.wait()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(websocket.Streams, "keep_alive", keep_alive)
+    config = load(None, {"STREAMD_SERVER__PORT": "0"})
+    parts = make_parts(config, Library())
+    key = key_path({"STREAMD_DATA": str(tmp_path)})
+    with contextlib.closing(open_store(tmp_path / "streamd.db", key)) as store:
+        heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(Daemon(config, parts, store).run(heard.set_result))
+        url = (await asyncio.wait_for(heard, 10)).replace("http", "ws") + "/v1/stream"
+        async with dial(url) as socket:
+            await say(socket, {"type": "hello"})
+            await hear(socket, "ready")
+            may_fail.set()
+            await hear(socket, "draining")
+            await socket.wait_closed()
+        assert socket.close_code == 1012
+        with pytest.raises(RuntimeError, match="a bug"):
+            await asyncio.wait_for(running, 10)

@@ -1,0 +1,31 @@
+"""Which pages may talk to the daemon, as a table."""
+
+import pytest
+
+from streamd.transport.http.origin import is_allowed
+
+EXTRA = ("https://wall.example:8443", "https://Desk.example/")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        (None, "127.0.0.1:8765", True),
+        ("http://127.0.0.1:8765", "127.0.0.1:8765", True),
+        ("http://LOCALHOST:8765", "localhost:8765", True),
+        ("https://voice.example", "voice.example", True),  # behind a proxy that ends TLS
+        ("http://[::1]:8765", "[::1]:8765", True),
+        ("http://localhost:8765", "127.0.0.1:8765", False),
+        ("http://127.0.0.1", "127.0.0.1:8765", False),
+        ("http://127.0.0.1:8765.evil.example", "127.0.0.1:8765", False),
+        ("http://127.0.0.1:8765@evil.example", "127.0.0.1:8765", False),
+        ("ftp://127.0.0.1:8765", "127.0.0.1:8765", False),
+        ("null", "127.0.0.1:8765", False),
+        ("", "", False),
+        ("https://wall.example:8443", "127.0.0.1:8765", True),
+        ("https://desk.example", "127.0.0.1:8765", True),
+        ("https://wall.example", "127.0.0.1:8765", False),
+    ],
+)
+def test_own_configured_or_none(origin, host, allowed):
+    assert is_allowed(origin, host, EXTRA) is allowed
