@@ -109,9 +109,7 @@ class Planner:
         """Call `passed` when all that was planned so far has been delivered."""
         self._queue.append(Entry(None, at, passed=passed))
 
-    def _plan_window(
-        self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None
-    ) -> None:
+    def _plan_window(self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None) -> None:
         length = window.stop - window.start
         if plan.utterance.voiced(window.start, window.stop) < spec.min_voiced * length:
             return

@@ -23,6 +23,7 @@ from fakes.driving import (
     word,
 )
 
+from streamd.audio.ring import Overwritten, Ring
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.errors import BadConfig
 from streamd.session.session import MAX_MARKS
@@ -544,3 +545,18 @@ def test_a_window_that_is_ripe_at_the_very_place_of_a_flush_is_told_of() -> None
     for seed in range(5):
         player = Player(Stage(seed=seed, slow="voice"), modules=modules)
         assert_same_events(player.play(items), expected)
+
+
+def test_a_ring_that_grows_keeps_what_it_held_and_claims_no_more() -> None:
+    ring = Ring(10)
+    ring.write(np.arange(25, dtype=np.int16))
+    ring.grow(5)
+    assert ring.capacity == 10
+    ring.grow(20)
+    assert (ring.tail, ring.head, ring.capacity) == (15, 25, 20)
+    assert ring.read(15, 25).tolist() == list(range(15, 25))
+    with pytest.raises(Overwritten):
+        ring.read(14, 20)
+    ring.write(np.arange(25, 50, dtype=np.int16))
+    assert ring.read(30, 50).tolist() == list(range(30, 50))
+    assert ring.tail == 30
