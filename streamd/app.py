@@ -15,14 +15,17 @@ from aiohttp import web
 
 from streamd.compose import SPEAKER_MODEL, Parts
 from streamd.config import Config
-from streamd.connection import Limits, Services
 from streamd.errors import ConfigError, StreamdError
 from streamd.modules.gallery import Gallery
 from streamd.observability.systemd import Notifier, watchdog_interval_s
+from streamd.services import Limits, Services
+from streamd.session.planner import MAX_IN_FLIGHT
+from streamd.session.session import MAX_MARKS
 from streamd.store.base import Store
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.server import listen, make_app
 from streamd.transport.http.websocket import Streams
+from streamd.types import RATE_HZ
 
 log = structlog.get_logger("streamd.app")
 
@@ -165,6 +168,14 @@ class Daemon:
 
     def _services(self, gallery: Callable[[], Gallery]) -> Services:
         limits = self._config.limits
+        for queue, bound in (
+            ("streams", limits.max_streams),
+            ("events", limits.max_events_queued),
+            ("ring_samples", self._config.session.ring_s * RATE_HZ),
+            ("marks", MAX_MARKS),
+            ("windows_in_flight", MAX_IN_FLIGHT),
+        ):
+            self._parts.metrics.queue_limit.labels(queue).set(bound)
         return Services(
             engine=self._parts.engine,
             registry=self._parts.registry,

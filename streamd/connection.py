@@ -11,78 +11,30 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from streamd.engine.engine import Engine, Lease
-from streamd.errors import Idle, Internal, MaxDuration, SlowConsumer, WireError
-from streamd.events import Ack, Draining, Error, Event, Gap, Pong, Ready, encode
-from streamd.modules.gallery import Gallery
-from streamd.modules.registry import Registry
-from streamd.observability.metrics import Metrics
+from streamd.engine.engine import Lease
+from streamd.errors import Idle, Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
+from streamd.events import Ack, Draining, Event, Gap, Pong, Ready, TimedEvent, encode
 from streamd.outbox import Outbox
 from streamd.protocol import messages
-from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol
+from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
+from streamd.services import Services, Socket
 from streamd.session.session import Session
-from streamd.types import AudioFormat, Job, Samples
+from streamd.types import Job, Samples
 
 log = structlog.get_logger("streamd.connection")
 
 ACK_MS = 200
 """Audio between two acks; the protocol promises 500 at the most."""
+ARRIVALS = 256
+"""Messages whose arrival is remembered, to measure how late events are."""
 CLOSE_S = 5.0
 """How long the last events may take to a client that does not read."""
-
-
-class Socket(Protocol):
-    """A WebSocket, as the transport gives it."""
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Messages until the peer closes or drops."""
-
-    async def send(self, text: str) -> None:
-        """Send, waiting while the peer's buffers are full."""
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close."""
-
-    def abort(self) -> None:
-        """Break off, whatever is still unsent; who is sending gets a `ConnectionError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may use."""
-
-    max_message_bytes: int
-    max_lag_ms: int
-    idle_s: int
-    max_session_s: int
-    max_events_queued: int
-
-    def described(self) -> dict[str, int]:
-        """The `limits` of `ready`."""
-        return {
-            "max_message_bytes": self.max_message_bytes,
-            "max_lag_ms": self.max_lag_ms,
-            "idle_s": self.idle_s,
-            "max_session_s": self.max_session_s,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all connections share."""
-
-    engine: Engine
-    registry: Registry
-    gallery: Callable[[], Gallery]
-    metrics: Metrics
-    limits: Limits
-    ring_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +49,14 @@ _DROPPED = _Close(1006, "dropped")
 class Connection:
     """Runs one socket from the first message to the close."""
 
-    def __init__(self, socket: Socket, services: Services) -> None:
+    def __init__(self, socket: Socket, services: Services, lease: Lease) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
         self._socket = socket
         self._services = services
         self._protocol = ServerProtocol()
         self._outbox = Outbox(services.limits.max_events_queued)
-        self._lease: Lease = services.engine.open()
-        self._lease.sink = self
+        self._lease = lease
+        lease.sink = self
         self._session: Session | None = None
         self._close: _Close | None = None
         """Set once, when it is decided how this ends."""
@@ -116,6 +68,8 @@ class Connection:
         """The session has moved on: there may be room, or it may have ended."""
         self._is_pump_due = False
         self._acked = 0
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
+        """(stream time in ms, monotonic seconds) at the end of a message of audio."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
@@ -236,6 +190,11 @@ class Connection:
         # Not woken by each message: it sleeps on until the silence could be long enough.
         while (wait_s := self._silent_from() + idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait_s)
+        self._protocol.close()
+        try:
+            await self._finals()
+        except Exception as error:
+            self._break(error)
         self._abort(Idle(f"nothing came for {idle_s} s"))
 
     def _silent_from(self) -> float:
@@ -254,7 +213,7 @@ class Connection:
                 if error.fatal:
                     raise error
                 assert self._session is not None
-                self._session.log(_told(error))
+                self._session.log(as_event(error))
                 self._pump()
             case messages.Hello():
                 self._open(item)
@@ -271,6 +230,8 @@ class Connection:
                 await self._control(item)
 
     def _open(self, hello: messages.Hello) -> None:
+        if hello.resume is not None:
+            raise ResumeUnknown("a dropped session is not kept: start afresh", ref="resume")
         services = self._services
         modules, warnings = services.registry.resolve(hello.modules)
         session = Session(
@@ -286,7 +247,7 @@ class Connection:
             Ready(
                 session=self.id,
                 epoch_ms=_now_ms(),
-                audio=_described(hello.audio),
+                audio=hello.audio.described(),
                 modules=services.registry.describe(modules),
                 limits=services.limits.described(),
             )
@@ -307,18 +268,20 @@ class Connection:
     async def _feed(self, data: bytes) -> None:
         session = self._session
         assert session is not None
-        view = memoryview(data)
+        max_s = self._services.limits.max_session_s
+        allowed = session.audio.bytes_until(max_s * 1000)
+        view = memoryview(data)[:allowed]
         while view:
-            taken = session.receive_audio(view)
-            view = view[taken:]
+            view = view[session.receive_audio(view) :]
             self._pump()
             self._ack()
-            if view:
+            while view and not session.room:
                 await self._until_advanced()
-        fmt = session.audio.fmt
-        self._services.metrics.audio_seconds.inc(len(data) / fmt.frame_bytes / fmt.rate)
-        max_s = self._services.limits.max_session_s
-        if session.audio.now_ms > max_s * 1000:
+        audio = session.audio
+        self._arrivals.append((audio.now_ms, time.monotonic()))
+        seconds = min(len(data), allowed) / audio.fmt.frame_bytes / audio.fmt.rate
+        self._services.metrics.audio_seconds.inc(seconds)
+        if len(data) > allowed:
             await self._finals()
             raise MaxDuration(f"a session may last {max_s} s of audio")
 
@@ -393,6 +356,11 @@ class Connection:
         metrics.events.labels(event.__struct_config__.tag).inc()
         if isinstance(event, Gap):
             metrics.gaps.labels(event.cause).inc()
+        elif isinstance(event, TimedEvent):
+            heard = next((at for ms, at in self._arrivals if ms >= event.at), None)
+            if heard is not None:
+                tag = event.__struct_config__.tag
+                metrics.event_lag.labels(tag).observe(time.monotonic() - heard)
         self._to_write.set()
 
     def _count(self, message: str | bytes) -> None:
@@ -405,7 +373,7 @@ class Connection:
         if self._close is None:
             if isinstance(error, SlowConsumer):
                 self._services.metrics.slow_consumers.inc()
-            event = _told(error)
+            event = as_event(error)
             self._outbox.put(event, is_last=True)
             self._sent(event)
             self._end(_Close(error.close_code, error.code))
@@ -421,29 +389,6 @@ class Connection:
             self._close = close
             self._over.set()
             self._advanced.set()
-
-
-def _told(error: WireError) -> Error:
-    """A fault as the client is told of it."""
-    return Error(
-        code=error.code,
-        message=error.message,
-        fatal=error.fatal,
-        retryable=error.retryable,
-        retry_after_ms=error.retry_after_ms,
-        ref=error.ref,
-    )
-
-
-def _described(audio: AudioFormat) -> dict[str, Any]:
-    """The effective `audio` of `ready`."""
-    use = audio.use if audio.use is not None else tuple(range(audio.channels))
-    return {
-        "codec": audio.codec,
-        "rate": audio.rate,
-        "channels": audio.channels,
-        "use": list(use),
-    }
 
 
 def _now_ms() -> int:

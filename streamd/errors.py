@@ -9,6 +9,7 @@
     │   ├── UnsupportedAudio    4005  unsupported_audio
     │   ├── TooLarge            1009  too_large
     │   ├── Internal            1011  internal
+    │   ├── ResumeUnknown       4004  resume_unknown
     │   ├── SlowConsumer        4008  slow_consumer
     │   ├── Idle                4010  idle
     │   ├── MaxDuration         4011  max_duration
@@ -87,6 +88,13 @@ class Internal(WireError):
     code = "internal"
     close_code = 1011
     retryable = True
+
+
+class ResumeUnknown(WireError):
+    """A resume token that is not, or no longer, known."""
+
+    code = "resume_unknown"
+    close_code = 4004
 
 
 class SlowConsumer(WireError):

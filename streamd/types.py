@@ -40,6 +40,16 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
         """Bytes of one sample frame (all channels together)."""
         return self.bytes_per_sample * self.channels
 
+    def described(self) -> dict[str, Any]:
+        """The effective `audio` of `ready`."""
+        use = range(self.channels) if self.use is None else self.use
+        return {
+            "codec": self.codec,
+            "rate": self.rate,
+            "channels": self.channels,
+            "use": list(use),
+        }
+
     @property
     def channel_kind(self) -> Literal["wide", "narrow"]:
         """`narrow` for telephone audio, whose voices score apart from wide-band ones."""

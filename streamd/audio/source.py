@@ -111,6 +111,11 @@ class AudioIn:
         frames = self.clock.frames_within(self._position + samples) - self._frames
         return max(0, frames * self._frame_bytes - self.carried)
 
+    def bytes_until(self, ms: int) -> int:
+        """How many more bytes there are before the clock passes `ms`, gaps counted; 0 if it has."""
+        frames = -(-(ms - self._gap_ms) * self.fmt.rate // 1000) - self._frames
+        return max(0, frames * self.fmt.frame_bytes - self.carried)
+
     def _give(self, samples: Samples) -> Samples:
         self._position += len(samples)
         return samples

@@ -17,8 +17,9 @@ from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
+from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
-from streamd.types import Job, Samples, Slots
+from streamd.types import Job, Lane, Samples, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
@@ -73,10 +74,21 @@ class Engine:
         self.leases = 0
         live = [name for name in self._passes if name in LIVE_PASSES]
         rest = [name for name in self._passes if name not in LIVE_PASSES]
-        half = max(threads // 2, 1)
-        self._workers = [Worker(f"live-{i}", live, self._finished) for i in range(half)]
-        if rest:
-            self._workers += [Worker(f"batch-{i}", rest, self._finished) for i in range(half)]
+        live_threads = max(threads // 2, 1)
+        rest_threads = max(threads - live_threads, 1) if rest else 0
+        self._workers = [
+            *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
+            *(Worker(f"batch-{i}", rest, self._finished) for i in range(rest_threads)),
+        ]
+        # Looked up once: a job is counted in less time than a label is found.
+        self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
+        self._jobs = {
+            (name, lane): metrics.jobs.labels(name, lane.name.lower())
+            for name in self._passes
+            for lane in Lane
+        }
+        self._sizes = {name: metrics.batch_size.labels(name) for name in self._passes}
+        self._seconds = {name: metrics.pass_seconds.labels(name) for name in self._passes}
 
     def start(self) -> None:
         """Start the threads; on the event loop that will use them."""
@@ -106,6 +118,8 @@ class Engine:
         Raises:
             Overloaded: there are none left.
         """
+        if self.is_full:
+            raise Overloaded(f"{self.max_streams} streams are open", retry_after_ms=5000)
         slots: dict[str, Slots] = {}
         for name, states in self._states.items():
             slots[name] = Slots(states.acquire(), states.acquire())
@@ -160,8 +174,8 @@ class Engine:
         now = time.monotonic()
         batch = Batch(self._passes[name], self._states.get(name), [], [], [])
         for queued_at, (job, lease) in entries:
-            self._metrics.jobs.labels(name, job.lane.name.lower()).inc()
-            self._metrics.job_wait.labels(job.lane.name.lower()).observe(now - queued_at)
+            self._jobs[name, job.lane].inc()
+            self._waits[job.lane].observe(now - queued_at)
             assert lease.sink is not None
             try:
                 samples = lease.sink.cut(job)
@@ -198,8 +212,8 @@ class Engine:
         self._deliver(batch)
 
     def _deliver(self, batch: Batch) -> None:
-        self._metrics.batch_size.labels(batch.model.name).observe(len(batch.jobs))
-        self._metrics.pass_seconds.labels(batch.model.name).observe(batch.seconds)
+        self._sizes[batch.model.name].observe(len(batch.jobs))
+        self._seconds[batch.model.name].observe(batch.seconds)
         for job, lease, output in zip(batch.jobs, batch.context, batch.outputs, strict=True):
             lease.in_flight -= 1
             if lease.closed:

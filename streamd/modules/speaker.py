@@ -29,6 +29,8 @@ from streamd.types import RATE_HZ, Floats
 CHANGE_WINDOWS = 2
 """Windows in a row that must speak against the current voice before it is another one."""
 MIN_WINDOW_MS = 400
+SURE_MS = 3000
+"""Speech after which a new voice gets its label without waiting for the utterance to end."""
 
 
 class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +88,8 @@ class _Turn:
     start: int
     total: Floats
     windows: int = 0
+    founded: _Label | None = None
+    """The label that this turn gave rise to. It keeps it: nobody is renamed in mid-speech."""
 
     def add(self, embedding: Floats) -> None:
         self.total = self.total + embedding
@@ -165,13 +169,15 @@ class SpeakerReader:
     def _change(self, utterance: Utterance, window: Window) -> Iterable[SpeakerChange]:
         first, _ = self._against[0]
         boundary = (first.start + first.stop) // 2
-        before = self._verdict(utterance.voiced(self._turn.start, boundary), settle=True)
+        before = self._verdict(utterance.voiced(self._turn.start, boundary), learns=True)
         self._turn = _Turn(boundary, np.zeros(256, np.float32))
         for _, embedding in self._against:
             self._turn.add(embedding)
         self._against = []
-        after = self._verdict(utterance.voiced(boundary, window.stop), settle=True)
-        if before.speaker == after.speaker:
+        # Whoever took over is somebody: a voice that is new has its label from here on.
+        after = self._verdict(utterance.voiced(boundary, window.stop), found_from_ms=0)
+        to = None if after.decision == "unsure" else after.speaker
+        if to is not None and to == before.speaker:
             return  # far from what it was, and still nearest to the same voice
         ms = self._services.ms
         yield SpeakerChange(
@@ -180,12 +186,12 @@ class SpeakerReader:
             at=ms(window.at, end=True),
             utterance=utterance.id,
             from_=before.speaker,
-            to=after.speaker,
+            to=to,
         )
 
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
         speech = utterance.voiced(self._turn.start, stop)
-        verdict = self._verdict(speech, settle=final)
+        verdict = self._verdict(speech, learns=final)
         ms = self._services.ms
         return Speaker(
             t0=ms(self._turn.start),
@@ -200,52 +206,62 @@ class SpeakerReader:
             final=final,
         )
 
-    def _verdict(self, speech: int, *, settle: bool) -> Verdict:
-        """Decide; with `settle`, the labels learn from it."""
+    def _verdict(
+        self, speech: int, *, learns: bool = False, found_from_ms: int | None = None
+    ) -> Verdict:
+        """Decide on the turn so far.
+
+        Args:
+            speech: samples of speech in it.
+            learns: the turn is over, its label may take it in.
+            found_from_ms: speech from which a new voice gets a label.
+        """
+        s, turn = self._settings, self._turn
         speech_ms = speech * 1000 // RATE_HZ
-        if not self._turn.windows or speech_ms < self._settings.min_speech_ms:
+        if not turn.windows or speech_ms < s.min_speech_ms:
             return Verdict("too_short", None, 0.0, None)
-        mean = self._turn.mean
+        mean = turn.mean
         known = self._search(mean)
+        others = [label for label in self._labels if label is not turn.founded]
         labels = sorted(
-            ((float(label.mean @ mean), i) for i, label in enumerate(self._labels)),
-            key=lambda pair: (-pair[0], pair[1]),
+            ((float(label.mean @ mean), -i) for i, label in enumerate(others)), reverse=True
         )
-        scores = sorted([s for _, s in known] + [s for s, _ in labels], reverse=True)
+        scores = sorted([score for _, score in known] + [score for score, _ in labels])[::-1]
         margin = scores[0] - scores[1] if len(scores) > 1 else None
         if known:
             name, score = known[0]
             if score >= self._band.accept:
                 return Verdict("accept", name, score, margin)
-            if score >= self._band.reject:
+            # Unless it is like a stranger that was heard before: then it is that one.
+            is_stranger = turn.founded is not None or (
+                bool(labels) and labels[0][0] >= max(s.assign, score)
+            )
+            if score >= self._band.reject and not is_stranger:
                 return Verdict("unsure", name, score, margin)
-        return self._label(mean, labels, margin, speech_ms, settle)
-
-    def _label(
-        self,
-        mean: Floats,
-        labels: list[tuple[float, int]],
-        margin: float | None,
-        speech_ms: int,
-        settle: bool,
-    ) -> Verdict:
-        s = self._settings
-        learns = settle and speech_ms >= s.label_min_ms
-        score, index = labels[0] if labels else (0.0, -1)
-        if labels and score >= s.assign:
-            label = self._labels[index]
+        learns = learns and speech_ms >= s.label_min_ms
+        if turn.founded is not None:
             if learns:
-                label.total = label.total + mean
-            return Verdict("reject", label.name, score, margin)
-        if (not labels or score < s.new) and len(self._labels) < s.max_labels:
-            if not learns:
-                return Verdict("reject", None, score, margin)
-            name = f"S{len(self._labels) + 1}"
-            self._labels.append(_Label(name, mean))
-            # How alike its own windows are: there is nothing else to compare it with.
-            own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
-            return Verdict("reject", name, own, own - score if labels else None)
-        return Verdict("unsure", self._labels[index].name, score, margin)
+                turn.founded.total = mean
+            return self._own_label(turn.founded, scores)
+        score, index = (labels[0][0], -labels[0][1]) if labels else (0.0, 0)
+        if labels and score >= s.assign:
+            if learns:
+                others[index].total = others[index].total + mean
+            return Verdict("reject", others[index].name, score, margin)
+        if labels and (score >= s.new or len(self._labels) >= s.max_labels):
+            return Verdict("unsure", others[index].name, score, margin)
+        if found_from_ms is None:
+            found_from_ms = s.label_min_ms if learns else SURE_MS
+        if speech_ms < found_from_ms:
+            return Verdict("reject", None, score, margin)
+        turn.founded = _Label(f"S{len(self._labels) + 1}", mean)
+        self._labels.append(turn.founded)
+        return self._own_label(turn.founded, scores)
+
+    def _own_label(self, label: _Label, others: list[float]) -> Verdict:
+        """The turn that founded a label is compared with itself: how alike its windows are."""
+        own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
+        return Verdict("reject", label.name, own, own - others[0] if others else None)
 
     def _search(self, mean: Floats) -> list[tuple[str, float]]:
         """Enrolled voices, best first; one that was deleted meanwhile is gone at once."""

@@ -65,10 +65,8 @@ class Metrics:
         self.job_wait = histogram(
             "job_wait_seconds", "From an item's arrival to its batch's start.", _LAG_S, "lane"
         )
-        self.dropped_windows = counter(
-            "dropped_windows", "Windows that were never evaluated.", "module"
-        )
         self.gaps = counter("gaps", "Gap events.", "cause")
+        self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -25,10 +25,18 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streamd.errors import BadMessage, WireError
-from streamd.events import encode
+from streamd.events import Error, encode
 from streamd.protocol.messages import Audio, End, Hello, Message, parse, read_object
 
-__all__ = ["Fault", "Item", "Phase", "ServerProtocol", "TooManyBadMessages", "encode"]
+__all__ = [
+    "Fault",
+    "Item",
+    "Phase",
+    "ServerProtocol",
+    "TooManyBadMessages",
+    "as_event",
+    "encode",
+]
 
 MAX_BAD_IN_ROW = 10
 
@@ -123,3 +131,15 @@ class ServerProtocol:
             return error
         self._phase = Phase.CLOSED
         return TooManyBadMessages(f"{self._bad_in_row}th in a row: {error}", ref=error.ref)
+
+
+def as_event(error: WireError) -> Error:
+    """A fault as the client is told of it."""
+    return Error(
+        code=error.code,
+        message=error.message,
+        fatal=error.fatal,
+        retryable=error.retryable,
+        retry_after_ms=error.retry_after_ms,
+        ref=error.ref,
+    )

@@ -14,6 +14,8 @@ EXTRA = ("https://wall.example:8443", "https://Desk.example/")
         ("http://127.0.0.1:8765", "127.0.0.1:8765", True),
         ("http://LOCALHOST:8765", "localhost:8765", True),
         ("https://voice.example", "voice.example", True),  # behind a proxy that ends TLS
+        ("http://voice.example:8765", "voice.example:8765", False),  # a name that was rebound
+        ("http://127.0.0.1.nip.example:8765", "127.0.0.1.nip.example:8765", False),
         ("http://[::1]:8765", "[::1]:8765", True),
         ("http://localhost:8765", "127.0.0.1:8765", False),
         ("http://127.0.0.1", "127.0.0.1:8765", False),

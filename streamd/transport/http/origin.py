@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 import structlog
@@ -23,7 +24,24 @@ def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
     if origin.rstrip("/").lower() in {o.rstrip("/").lower() for o in extra}:
         return True
     parts = urlsplit(origin)
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+    if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
+        return False
+    return parts.scheme == "https" or _cannot_be_rebound(parts.hostname or "")
+
+
+def _cannot_be_rebound(hostname: str) -> bool:
+    """Whether no stranger can make this name mean our address.
+
+    A page of `http://evil.example` can have its name point to 127.0.0.1 afterwards; then both
+    headers are its own and agree. With TLS it cannot: somebody had to have the certificate.
+    """
+    if hostname == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(hostname)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:

@@ -10,8 +10,9 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
 
-from streamd.connection import Connection, Services
+from streamd.connection import Connection
 from streamd.errors import BadMessage, Overloaded, TooLarge
+from streamd.services import Services
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin
 
@@ -126,8 +127,12 @@ class Streams:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One WebSocket from upgrade to close."""
         refuse_foreign_origin(request, self._origins)
-        if self.is_draining or self._services.engine.is_full:
-            raise _unavailable("draining" if self.is_draining else Overloaded.code)
+        if self.is_draining:
+            raise self._refusal("draining")
+        try:
+            lease = self._services.engine.open()
+        except Overloaded as error:
+            raise self._refusal(error.code) from None
         limit = self._services.limits.max_message_bytes
         response = _Response(
             protocols=(SUBPROTOCOL,),
@@ -136,10 +141,14 @@ class Streams:
             autoping=False,
             timeout=CLOSE_LIMIT_S,
         )
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except BaseException:
+            self._services.engine.close(lease)
+            raise
         assert request.transport is not None
         socket = AiohttpSocket(response, request.transport, limit)
-        connection = Connection(socket, self._services)
+        connection = Connection(socket, self._services, lease)
         self._open[connection] = socket
         self._empty.clear()
         try:
@@ -149,6 +158,14 @@ class Streams:
             if not self._open:
                 self._empty.set()
         return response
+
+    def _refusal(self, code: str) -> web.HTTPServiceUnavailable:
+        self._services.metrics.refused.labels(code).inc()
+        return web.HTTPServiceUnavailable(
+            text=f'{{"error":{{"code":"{code}","message":"try again later"}}}}',
+            content_type="application/json",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""
@@ -177,11 +194,3 @@ class Streams:
         finally:
             for socket in self._open.values():
                 socket.abort()
-
-
-def _unavailable(code: str) -> web.HTTPServiceUnavailable:
-    return web.HTTPServiceUnavailable(
-        text=f'{{"error":{{"code":"{code}","message":"try again later"}}}}',
-        content_type="application/json",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )

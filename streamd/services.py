@@ -1,0 +1,60 @@
+"""What a connection is given: a socket, and what all connections share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamd.engine.engine import Engine
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import Registry
+from streamd.observability.metrics import Metrics
+
+
+class Socket(Protocol):
+    """A WebSocket, as the transport gives it."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages until the peer closes or drops."""
+
+    async def send(self, text: str) -> None:
+        """Send, waiting while the peer's buffers are full."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close."""
+
+    def abort(self) -> None:
+        """Break off, whatever is still unsent; who is sending gets a `ConnectionError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may use."""
+
+    max_message_bytes: int
+    max_lag_ms: int
+    idle_s: int
+    max_session_s: int
+    max_events_queued: int
+
+    def described(self) -> dict[str, int]:
+        """The `limits` of `ready`."""
+        return {
+            "max_message_bytes": self.max_message_bytes,
+            "max_lag_ms": self.max_lag_ms,
+            "idle_s": self.idle_s,
+            "max_session_s": self.max_session_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all connections share."""
+
+    engine: Engine
+    registry: Registry
+    gallery: Callable[[], Gallery]
+    metrics: Metrics
+    limits: Limits
+    ring_s: int
