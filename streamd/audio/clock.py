@@ -1,6 +1,6 @@
 """The session's clock: timeline positions and input frame counts to integer milliseconds.
 
-A time is floor(1000·n/rate), n in sample frames at the input rate (PROTOCOL §4). A gap that
+A time is floor(1000·n/rate), n in sample frames at the input rate (`docs/wire.md`). A gap that
 the client declares adds its milliseconds as they are: as frames they could be fractional.
 Only integers are used, so an hour at 11 025 Hz is as exact as the first second.
 

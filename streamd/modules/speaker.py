@@ -176,8 +176,7 @@ class SpeakerReader:
         self._against = []
         # Whoever took over is somebody: a voice that is new has its label from here on.
         after = self._verdict(utterance.voiced(boundary, window.stop), found_from_ms=0)
-        to = None if after.decision == "unsure" else after.speaker
-        if to is not None and to == before.speaker:
+        if before.speaker == after.speaker:
             return  # far from what it was, and still nearest to the same voice
         ms = self._services.ms
         yield SpeakerChange(
@@ -186,7 +185,7 @@ class SpeakerReader:
             at=ms(window.at, end=True),
             utterance=utterance.id,
             from_=before.speaker,
-            to=to,
+            to=None if after.decision == "unsure" else after.speaker,
         )
 
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:

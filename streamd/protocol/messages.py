@@ -1,6 +1,6 @@
 """What a client may say, one struct per message, and the way there from a JSON object.
 
-The rules of PROTOCOL §2 and §9 in short: a text that is no message of the protocol is
+The rules of `docs/wire.md` in short: a text that is no message of the protocol is
 `BadMessage` and the stream goes on; a wrong JSON type in `hello` or `config` is `BadConfig`;
 audio of the right types that streamd does not take is `UnsupportedAudio`. A number with an
 integral value may be written 16000.0; true and false are no numbers. Unknown fields are

@@ -1,4 +1,4 @@
-"""PROTOCOL §3 and §9: bad input gets an error or a warning by name, and the server lives."""
+"""Bad input gets an error or a warning by name, and the server lives."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""PROTOCOL §4, §5 and §6: time, acks, and messages that act at their place in the stream."""
+"""Time, acks, and messages that act at their place in the stream."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""PROTOCOL §2: how a stream opens."""
+"""How a stream opens."""
 
 import asyncio
 import json
@@ -206,3 +206,9 @@ async def test_a_hello_after_the_first_message_is_refused_and_the_stream_goes_on
     (error,) = heard.of("error")
     assert (error["code"], error["fatal"]) == ("bad_message", False)
     assert (heard.code, heard.last["samples"]) == (1000, 3200)
+
+
+async def test_a_session_to_go_on_with_is_unknown_and_closes_4004(daemon: Daemon):
+    hello = {"type": "hello", "resume": {"token": "r_1", "last_seq": 3}}
+    heard = await converse(daemon.url, hello)
+    assert (heard.codes, heard.code, heard.reason) == (["resume_unknown"], 4004, "resume_unknown")

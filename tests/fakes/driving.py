@@ -192,7 +192,7 @@ def by_type(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
 
 
 def assert_same_events(a: Iterable[Event], b: Iterable[Event], tolerance: float = 1e-3) -> None:
-    """PROTOCOL §4: per type equal lists, all exact but scores."""
+    """The promise of the wire: per type equal lists, all exact but scores."""
     first, second = by_type(a), by_type(b)
     assert first.keys() == second.keys()
     for kind, events in first.items():
@@ -205,7 +205,7 @@ def assert_same_events(a: Iterable[Event], b: Iterable[Event], tolerance: float 
 
 
 def assert_order(events: Iterable[Event]) -> None:
-    """What PROTOCOL §4 promises between types."""
+    """What the wire promises between types."""
     started: set[str] = set()
     ended: set[str] = set()
     for event in events:

@@ -1,4 +1,4 @@
-"""PROTOCOL §8 and §9: what one client may cost, and that the others do not notice."""
+"""What one client may cost, and that the others do not notice."""
 
 import asyncio
 import contextlib
@@ -106,6 +106,32 @@ async def test_the_longest_session_closes_4011_with_its_finals(serve):
     )
     assert len(heard.of("speech_start")) == len(heard.of("speech_end")) > 0
     assert heard.last["retryable"] is True
+
+
+async def test_the_longest_session_ends_at_the_same_sample_however_it_is_cut(serve):
+    running = serve(limits__max_session_s=3)
+    whole, pieces = [
+        await converse(running.url, cut(speech(), size), END) for size in (1_000_000, 3333)
+    ]
+    assert whole.of("ack")[-1]["samples"] == pieces.of("ack")[-1]["samples"] == 48_000
+    assert_same_log(whole.events, pieces.events)
+
+
+async def test_an_open_utterance_is_ended_before_an_idle_stream_is_closed(serve):
+    running = serve(limits__idle_s=1)
+    heard = await converse(running.url, speech("slt", 1.5))
+    assert heard.code == 4010
+    assert heard.types[-1] == "error"
+    (end,) = heard.of("speech_end")
+    assert (end["at"], end["cause"]) == (1500, "end")
+
+
+async def test_a_long_silence_in_one_message_needs_no_model_and_is_heard_to_its_end(serve):
+    running = serve()
+    hello = {"type": "hello", "modules": {"vad": {}}}
+    heard = await converse(running.url, hello, silence(30), END)
+    assert heard.code == 1000
+    assert heard.last["duration_ms"] == 30_000
 
 
 async def test_exactly_the_longest_session_is_allowed(serve):

@@ -1,4 +1,4 @@
-"""What a client asks of the modules, by the rules of PROTOCOL §2."""
+"""What a client asks of the modules, by the rules of the wire."""
 
 from typing import Any
 

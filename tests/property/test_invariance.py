@@ -1,4 +1,4 @@
-"""The same audio gives the same events (PROTOCOL §4), whatever else differs."""
+"""The same audio gives the same events (`docs/wire.md`), whatever else differs."""
 
 from __future__ import annotations
 

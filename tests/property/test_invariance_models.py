@@ -1,4 +1,4 @@
-"""The same promise (PROTOCOL §4) with the models that are shipped, on speech."""
+"""The same promise (`docs/wire.md`) with the models that are shipped, on speech."""
 
 from __future__ import annotations
 
