@@ -7,13 +7,10 @@ answered.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 
 from streamd.audio.ring import Ring
 from streamd.audio.source import AudioIn
@@ -28,7 +25,6 @@ from streamd.events import (
     SpeechEnd,
     SpeechStart,
     TimedEvent,
-    Wake,
     WarningEvent,
 )
 from streamd.modules.base import Reader, Services, Utterance
@@ -40,6 +36,7 @@ from streamd.session.history import History
 from streamd.session.planner import Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
+from streamd.session.wakes import EVIDENCE_AGE, Cut, WakeReporter
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
 MAX_MARKS = 64
@@ -50,27 +47,7 @@ _LEEWAY = 4096
 """Samples that a resampler may hold back and steps may be short of, on top of what is held."""
 _CLOCK_MEMORY = 10 * RATE_HZ
 """How far behind the ring times may be asked for: a phrase, a verdict before it, and some."""
-EVIDENCE_AGE_MS = 1000
-"""How old a speaker's verdict must be for a wake event to carry it. It exists by then, so the
-event waits for no model, and says the same at every sending speed."""
-
-
 _NOTHING: Samples = np.zeros(0, np.int16)
-
-
-@dataclass(slots=True, eq=False)
-class _Cut:
-    """A flush, gap or end; done when every path has passed it."""
-
-    paths: int
-    done: Callable[[], None]
-    history: History | None = None
-    """What the VAD said up to here, its tail on the copy included."""
-
-    def passed(self) -> None:
-        self.paths -= 1
-        if self.paths == 0:
-            self.done()
 
 
 class Session:
@@ -103,24 +80,29 @@ class Session:
 
         settings = registry.vad.effective(modules.vad)
         self._segmenter = Segmenter(_segmenter_config(settings))
+        self._history = History(settings.frame)
+        self._planner = Planner(self._emit_all, self._utterance_done)
         vad = VadStepper(settings, self._decided)
         self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
         self._tracks = [self._vad]
-        self._wake: Track | None = None
         if registry.wake is not None:
             self._listener = WakeStepper(modules.wake, self._services.ms, self._detected)
             self._wake = Track(self._listener, self._ring, slots["wake"], self._passed_wake)
             self._tracks.append(self._wake)
-        self._history = History(settings.frame)
-        self._detections: deque[tuple[Detection | None, _Cut | None]] = deque()
-        """Wakes that wait until the VAD is as far; a cut alone stands at its place."""
+        self._wakes = WakeReporter(
+            registry.wake.loaded if registry.wake is not None else {},
+            self._history,
+            self._vad,
+            self._planner,
+            self._services.ms,
+            self._emit,
+        )
 
         self._speech_modules = modules
         """The modules of utterances that open now; `modules` is what was asked for last."""
         self._readers: dict[str, Reader] = {}
         self._open_readers(modules)
         self._make_room()
-        self._planner = Planner(self._emit_all, self._utterance_done)
 
     # What comes in.
 
@@ -137,11 +119,6 @@ class Session:
         """Whether a flush, gap or change of configuration can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
         return max(marks, self._cuts) < MAX_MARKS
-
-    @property
-    def backlog(self) -> int:
-        """Samples received that the slowest reader has not heard yet."""
-        return self._ring.head - min(track.position for track in self._tracks)
 
     def receive_audio(self, data: bytes | memoryview) -> int:
         """Take audio, as much as there is room for.
@@ -196,15 +173,6 @@ class Session:
     def ended(self) -> bool:
         """Whether everything that the end caused is in `events`."""
         return self._ended
-
-    @property
-    def settled(self) -> bool:
-        """Whether no answer is out and no event waits for one."""
-        return (
-            all(track.idle for track in self._tracks)
-            and self._planner.depth == 0
-            and not self._detections
-        )
 
     def events(self) -> list[Event]:
         """Events since the last call, in order."""
@@ -292,69 +260,9 @@ class Session:
                 )
             )
 
-    # Inside: wake words.
-
     def _detected(self, detection: Detection) -> None:
-        assert self._wake is not None
-        cut = self._wake.cutting
-        self._detections.append((detection, cut.payload if cut is not None else None))
-
-    def _report_detections(self) -> None:
-        while self._detections:
-            detection, cut = self._detections[0]
-            if detection is None:
-                assert cut is not None
-                if cut.history is None:
-                    break  # what comes behind is to see what the VAD said up to here
-                cut.passed()
-            elif not self._report(detection, cut):
-                break
-            self._detections.popleft()
-        self._forget()
-
-    def _report(self, detection: Detection, cut: _Cut | None) -> bool:
-        """Send one wake event, once the VAD has heard as much of the stream."""
-        stop = detection.stop
-        if cut is None:
-            if self._vad.position + self._vad.stepper.step <= stop:
-                return False
-            history = self._history
-        elif cut.history is None:
-            return False
-        else:
-            history = cut.history
-        ms = self._services.ms
-        evidence_at = max(stop - EVIDENCE_AGE_MS * RATE_HZ // 1000, 0)
-        pending = self._planner.pending_at
-        if pending is not None and ms(pending, end=True) <= ms(evidence_at):
-            return False
-        assert self._registry.wake is not None
-        phrase_ms = self._registry.wake.loaded[detection.word].phrase_ms
-        start, end = history.phrase(stop, phrase_ms * RATE_HZ // 1000, detection.since)
-        utterance = history.utterance(stop)
-        verdict = history.verdict(utterance, ms(evidence_at)) if utterance else None
-        self._emit(
-            Wake(
-                t0=ms(start),
-                t1=ms(end, end=True),
-                at=ms(stop, end=True),
-                word=detection.word,
-                score=round(detection.score, 4),
-                class_=UNSET if detection.class_name is None else detection.class_name,
-                utterance=UNSET if utterance is None else utterance,
-                speaker=UNSET if verdict is None or verdict.speaker is None else verdict.speaker,
-                speaker_score=UNSET if verdict is None else verdict.score,
-            )
-        )
-        return True
-
-    def _forget(self) -> None:
-        """Drop what no wake event to come can ask for."""
-        oldest = min(track.position for track in self._tracks)
-        if self._detections and (waiting := self._detections[0][0]) is not None:
-            oldest = min(oldest, waiting.stop)
-        oldest = max(oldest - EVIDENCE_AGE_MS * RATE_HZ // 1000 - _LEEWAY, 0)
-        self._history.forget_before(oldest, self._services.ms(oldest))
+        cutting = self._wake.cutting
+        self._wakes.detected(detection, None if cutting is None else cutting.payload)
 
     # Inside: places in the stream.
 
@@ -364,13 +272,13 @@ class Session:
         mark = Mark(head + len(tail), head, cause, tail, payload=self._new_cut(done))
         self._mark(mark)
 
-    def _new_cut(self, done: Callable[[], None]) -> _Cut:
+    def _new_cut(self, done: Callable[[], None]) -> Cut:
         def passed() -> None:
             self._cuts -= 1
             done()
 
         self._cuts += 1
-        return _Cut(len(self._tracks), passed)
+        return Cut(len(self._tracks), passed)
 
     def _mark(self, mark: Mark) -> None:
         for track in self._tracks:
@@ -382,7 +290,7 @@ class Session:
             return
         for change in self._segmenter.cut(mark.place, mark.cause):
             self._segment(change)
-        cut: _Cut = mark.payload
+        cut: Cut = mark.payload
         cut.history = self._history.at_cut(self._vad.position)
         if mark.resets:
             self._history.split()
@@ -392,7 +300,7 @@ class Session:
         if mark.cause is None:
             self._listener.listen(mark.payload.wake)
         else:
-            self._detections.append((None, mark.payload))
+            self._wakes.reached(mark.payload)
 
     def _configure(self, modules: ModuleSet) -> None:
         self._speech_modules = modules
@@ -423,7 +331,16 @@ class Session:
     def _progress(self) -> None:
         """Let everything through that waits for nothing any more."""
         self._planner.deliver()
-        self._report_detections()
+        self._wakes.report()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what no wake event to come can ask for."""
+        oldest = min(track.position for track in self._tracks)
+        if (waiting := self._wakes.oldest) is not None:
+            oldest = min(oldest, waiting)
+        oldest = max(oldest - EVIDENCE_AGE - _LEEWAY, 0)
+        self._history.forget_before(oldest, self._services.ms(oldest))
 
     def _end(self) -> None:
         self._ended = True

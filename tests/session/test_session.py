@@ -395,7 +395,7 @@ def _state_size(player: Player) -> int:
         + len(session._history._runs)
         + len(session._history._utterances)
         + len(session._history._verdicts)
-        + len(session._detections)
+        + len(session._wakes._queue)
         + session._planner.depth
         + sum(len(t.marks) for t in session._tracks)
     )
