@@ -75,6 +75,8 @@ class Session:
         self._count = 0
         self._cuts = 0
         self._speech = 0
+        self._forgotten = 0
+        """Where the tracks were when what lies behind them was last forgotten."""
         self._ended = False
         self._warned: set[str] = set()
 
@@ -332,11 +334,13 @@ class Session:
         """Let everything through that waits for nothing any more."""
         self._planner.deliver()
         self._wakes.report()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Drop what no wake event to come can ask for."""
         oldest = min(track.position for track in self._tracks)
+        if oldest >= self._forgotten + RATE_HZ:
+            self._forgotten = oldest
+            self._forget(oldest)
+
+    def _forget(self, oldest: int) -> None:
+        """Drop what no wake event to come can ask for."""
         if (waiting := self._wakes.oldest) is not None:
             oldest = min(oldest, waiting)
         oldest = max(oldest - EVIDENCE_AGE - _LEEWAY, 0)
