@@ -88,6 +88,8 @@ class Job:
     """State slot to write, -1 to keep nothing."""
     options: Any = None
     """What the pass wants besides the audio, as the words of a wake step."""
+    is_behind: bool = False
+    """More audio waits behind this: the stream must not wait for others."""
 
 
 class Slots(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,9 +24,9 @@ class QueueStatistics:
 class Batcher(Generic[ItemT]):
     """Queues by pass and lane.
 
-    Work-conserving: whenever a worker is idle it gets the best batch there is; batches grow
-    by themselves as the workers become busy. Among passes the better lane goes first, then
-    the older item; within a batch likewise, so that a final overtakes interims.
+    An idle worker gets the best batch that is due: an item may wait a little for batch mates,
+    as long as its caller says, or until the batch is full. Among passes the better lane goes
+    first, then the older item; within a batch likewise, so that a final overtakes interims.
 
     The queues need no bound of their own: a session has one job a stepper and a handful of
     windows out at a time, and the number of sessions is bounded.
@@ -36,25 +37,33 @@ class Batcher(Generic[ItemT]):
         self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT]]]] = {
             name: {lane: deque() for lane in Lane} for name in max_batch
         }
+        self._due = dict.fromkeys(max_batch, math.inf)
 
-    def add(self, pass_name: str, lane: Lane, item: ItemT, now: float) -> None:
-        """Queue an item."""
+    def add(self, pass_name: str, lane: Lane, item: ItemT, now: float, wait_s: float = 0.0) -> None:
+        """Queue an item that may wait so long for others."""
         self._queues[pass_name][lane].append((now, item))
+        due = now + wait_s if self._waiting(pass_name) < self._max_batch[pass_name] else now
+        self._due[pass_name] = min(self._due[pass_name], due)
+
+    def due(self, passes: Iterable[str]) -> float:
+        """When the next batch for a worker that serves `passes` is due; infinity if none waits."""
+        return min(self._due[name] for name in passes)
 
     def take(
-        self, passes: Iterable[str], keep: Callable[[ItemT], bool]
+        self, passes: Iterable[str], keep: Callable[[ItemT], bool], now: float = math.inf
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
-        """The next batch for a worker that serves `passes`.
+        """The batch that is due for a worker that serves `passes`.
 
         Items that `keep` refuses (their session is gone) are dropped here, not run.
 
         Returns:
-            The pass, and its items with the time they were queued; None if nothing waits.
+            The pass, and its items with the time they were queued; None if nothing is due.
         """
         while True:
             heads = [
                 (lane, queue[0][0], name)
                 for name in passes
+                if self._due[name] <= now
                 for lane, queue in self._queues[name].items()
                 if queue
             ]
@@ -67,8 +76,13 @@ class Batcher(Generic[ItemT]):
                     entry = queue.popleft()
                     if keep(entry[1]):
                         batch.append(entry)
+            # Who is left over was due with the others.
+            self._due[name] = -math.inf if self._waiting(name) else math.inf
             if batch:
                 return name, batch
+
+    def _waiting(self, pass_name: str) -> int:
+        return sum(map(len, self._queues[pass_name].values()))
 
     def statistics(self, now: float) -> dict[tuple[str, Lane], QueueStatistics]:
         """What waits, by pass and lane."""

@@ -8,6 +8,7 @@ their own, so that no speaker window ever makes them wait.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ from streamd.types import Job, Lane, Samples, Slots
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
 STUCK_S = 30.0
+WAIT_PER_STREAM_S = 0.00025
+MAX_WAIT_S = 0.008
+"""How long a live item may wait for batch mates: the more streams there are, the sooner some come.
+A batch of eight costs a third of eight batches of one, and a stream alone waits for nobody."""
+INTERIM_WAITS = 5
+"""An interim window may wait this many times longer."""
 
 
 class Sink(Protocol):
@@ -70,6 +77,8 @@ class Engine:
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        """Wakes the dispatch when an item has waited long enough for batch mates."""
         self.max_streams = max_streams
         self.leases = 0
         live = [name for name in self._passes if name in LIVE_PASSES]
@@ -137,9 +146,11 @@ class Engine:
         if lease.closed:
             return
         now = time.monotonic()
+        wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
         for job in jobs:
             lease.in_flight += 1
-            self._batcher.add(job.pass_name, job.lane, (job, lease), now)
+            patience = 0 if job.is_behind else INTERIM_WAITS if job.lane is Lane.INTERIM else 1
+            self._batcher.add(job.pass_name, job.lane, (job, lease), now, patience * wait_s)
         # One dispatch for all that this turn of the loop brings: that is what makes batches.
         if jobs and not self._scheduled and self._loop is not None:
             self._scheduled = True
@@ -161,13 +172,25 @@ class Engine:
 
     def _dispatch(self) -> None:
         self._scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = time.monotonic()
+        due = math.inf
         for worker in self._workers:
-            if worker.is_idle and (batch := self._next_batch(worker.passes)) is not None:
+            if not worker.is_idle:
+                continue
+            if (batch := self._next_batch(worker.passes, now)) is not None:
                 batch.context = (worker, batch.context)
                 worker.submit(batch)
+            else:
+                due = min(due, self._batcher.due(worker.passes))
+        if due < math.inf:
+            assert self._loop is not None
+            self._timer = self._loop.call_later(max(due - now, 0.0), self._dispatch)
 
-    def _next_batch(self, passes: Sequence[str]) -> Batch | None:
-        taken = self._batcher.take(passes, self._keep)
+    def _next_batch(self, passes: Sequence[str], due: float = math.inf) -> Batch | None:
+        taken = self._batcher.take(passes, self._keep, due)
         if taken is None:
             return None
         name, entries = taken
@@ -186,7 +209,7 @@ class Engine:
             batch.jobs.append(job)
             batch.samples.append(samples)
             batch.context.append(lease)
-        return batch if batch.jobs else self._next_batch(passes)
+        return batch if batch.jobs else self._next_batch(passes, due)
 
     def _keep(self, item: tuple[Job, Lease]) -> bool:
         _, lease = item

@@ -154,6 +154,7 @@ class Track:
             load,
             store,
             self.stepper.options(),
+            is_behind=self._tail is not None or self._ring.head >= stop + self.stepper.step,
         )
 
     # The excursion onto a copy.

@@ -1,5 +1,7 @@
 """Which jobs run together, and which wait: policy without clocks or threads."""
 
+import math
+
 from streamd.engine.batcher import Batcher, QueueStatistics
 from streamd.types import Lane
 
@@ -92,3 +94,25 @@ def test_it_says_how_much_waits_and_for_how_long() -> None:
     statistics = fill(("voice", Lane.FINAL, "a"), ("voice", Lane.FINAL, "b")).statistics(5.0)
     assert statistics["voice", Lane.FINAL] == QueueStatistics(2, 5.0)
     assert statistics["vad", Lane.LIVE] == QueueStatistics(0, 0.0)
+
+
+def test_an_item_that_may_wait_is_not_due_before_its_time_or_a_full_batch():
+    batcher: Queue = Batcher({"vad": 3})
+    batcher.add("vad", Lane.LIVE, "a", 1.0, wait_s=0.5)
+    assert batcher.due(["vad"]) == 1.5
+    assert batcher.take(["vad"], everybody, now=1.4) is None
+    assert batcher.take(["vad"], everybody, now=1.5) == ("vad", [(1.0, "a")])
+    assert batcher.due(["vad"]) == math.inf
+    for item in "bcd":
+        batcher.add("vad", Lane.LIVE, item, 2.0, wait_s=0.5)
+    assert batcher.due(["vad"]) == 2.0
+
+
+def test_an_item_in_a_hurry_takes_along_those_that_could_wait():
+    batcher: Queue = Batcher({"vad": 3})
+    batcher.add("vad", Lane.LIVE, "patient", 1.0, wait_s=0.5)
+    batcher.add("vad", Lane.LIVE, "hurried", 1.1)
+    assert batcher.take(["vad"], everybody, now=1.1) == (
+        "vad",
+        [(1.0, "patient"), (1.1, "hurried")],
+    )
