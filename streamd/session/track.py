@@ -82,11 +82,6 @@ class Track:
         """The cut whose tail is being walked on a copy, until it has been passed."""
         return None if self._tail is None else self._tail.mark
 
-    @property
-    def idle(self) -> bool:
-        """Nothing in flight and no mark ahead."""
-        return not self._busy and not self.marks
-
     def advance(self) -> Job | None:
         """Walk as far as possible without the model."""
         while not self._busy:

@@ -2,10 +2,10 @@
 
 Run once, by hand, in an environment of its own, and commit `ge2e_reference.npz`:
 
-    python -m venv /tmp/ref
-    /tmp/ref/bin/pip install torch==2.13.0 numpy librosa soundfile
-    /tmp/ref/bin/pip install --no-deps Resemblyzer==0.1.4
-    /tmp/ref/bin/python tests/data/make_ge2e_reference.py
+    python -m venv ref
+    ref/bin/pip install torch==2.13.0 numpy librosa soundfile
+    ref/bin/pip install --no-deps Resemblyzer==0.1.4
+    ref/bin/python tests/data/make_ge2e_reference.py
 
 Resemblyzer's `audio` imports `scipy.ndimage.morphology`, which new scipy lacks, and `webrtcvad`;
 both serve only its trimming of silence, which is not used here. They are replaced by empty

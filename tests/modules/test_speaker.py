@@ -154,7 +154,7 @@ def test_labels_are_numbered_by_first_appearance_and_never_renamed() -> None:
     assert found == ["S1", "S2", "S1", "S3", "S2", "S3", "S1", "S4"]
 
 
-def test_interim_verdicts_found_no_label() -> None:
+def test_interim_verdicts_found_no_label_before_three_seconds() -> None:
     talk = Talk()
     events = talk.utter(voice(0), voice(1), voice(2))
     assert [e.speaker for e in events] == [None, None, None, "S1"]
@@ -246,3 +246,39 @@ def test_the_last_window_gives_no_interim_beside_the_final() -> None:
 def test_evidence_is_the_mean_of_the_windows() -> None:
     talk = Talk(gallery(anna=voice(0)))
     assert talk.final(voice(-20), voice(20)).score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_new_voice_is_named_after_three_seconds_without_waiting_for_the_end() -> None:
+    talk = Talk()
+    utterance = talk.begin()
+    names = [talk.say(utterance, voice(0), index)[-1].speaker for index in range(6)]
+    # Windows end at 1.6 s, 2.1 s, 2.6 s, 3.1 s, …
+    assert names == [None, None, None, "S1", "S1", "S1"]
+    assert talk.end(utterance).speaker == "S1"
+    assert talk.final(voice(5)).speaker == "S1"
+
+
+def test_a_label_given_in_mid_speech_is_kept_whatever_the_voice_does_later() -> None:
+    talk = Talk()
+    utterance = talk.begin()
+    for index in range(5):
+        talk.say(utterance, voice(0), index)
+    later = [talk.say(utterance, voice(50), index)[-1].speaker for index in range(5, 9)]
+    assert set(later) == {"S1"}
+    assert talk.end(utterance).speaker == "S1"
+
+
+def test_a_stranger_heard_before_is_himself_and_not_perhaps_somebody_enrolled() -> None:
+    talk = Talk(gallery(anna=voice(0)))
+    assert talk.final(voice(60), speech_ms=1600).speaker == "S1"
+    again = talk.final(voice(47), speech_ms=1600)  # cosine 0.68 to anna, 0.97 to S1
+    assert (again.decision, again.speaker) == ("reject", "S1")
+
+
+def test_who_takes_over_has_a_label_at_once() -> None:
+    talk = Talk()
+    utterance = talk.begin()
+    for index in range(4):
+        talk.say(utterance, voice(0), index)
+    events = [e for index in (4, 5) for e in talk.say(utterance, voice(0, plane=1), index)]
+    assert changes(events) == [("S1", "S2")]
