@@ -28,7 +28,7 @@ from streamd.view import make_view
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="Any audio file.")],
+    file: Annotated[Path, typer.Argument(help="Any audio file.", readable=False)],
     word: WordsOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,

@@ -30,7 +30,13 @@ stderr = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="TOML file.", envvar="STREAMD_CONFIG"),
+    typer.Option(
+        "--config",
+        "-c",
+        help="TOML file.",
+        envvar="STREAMD_CONFIG",
+        readable=False,  # we say ourselves why it cannot be read
+    ),
 ]
 WordsOption = Annotated[
     list[str] | None,

@@ -35,7 +35,9 @@ ALIKE = 0.75
 
 def enroll(
     name: Annotated[str, typer.Argument(help="What the voice is called.")],
-    files: Annotated[list[Path], typer.Argument(help="Recordings of this voice alone.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings of this voice alone.", readable=False)
+    ],
     config: ConfigOption = None,
 ) -> None:
     """Enrol a voice; each file is one enrolment, and several make it surer.

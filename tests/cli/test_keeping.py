@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NO_NETWORK, Cli
-from daemons import DATA, Daemon, converse, dial, hear, say, speech
+from daemons import DATA, STREAMD, Daemon, converse, dial, environment, hear, say, speech
 
 from streamd.models.library import default_directory
 
@@ -149,13 +149,52 @@ def test_a_path_under_a_file_cannot_be_a_data_directory(cli, tmp_path):
     assert str(tmp_path / "file") in done.err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_no_permission_is_said(cli, tmp_path):
+@pytest.fixture
+def bound(tmp_path):
+    """Runs a command that permissions bind, even where the tests are run by root."""
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may do everything, and there is no setpriv to give that up")
+        rights = "-dac_override,-dac_read_search,-fowner"
+        prefix = ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all"]
+
+    def run(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*prefix, *STREAMD, *map(str, args)],
+            env=environment(tmp_path / "home", **settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_directory_that_may_not_be_written_is_said(bound, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    done = cli("speakers", STREAMD_DATA=locked / "data")
-    assert done.code == 8
-    assert str(locked) in done.err
+    done = bound("speakers", STREAMD_DATA=locked / "data")
+    assert (done.returncode, str(locked) in done.stderr) == (8, True)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("analyze",), ("enroll", "anna"), ("stream",)])
+def test_a_file_that_may_not_be_read_is_said(bound, tmp_path, command):
+    locked = tmp_path / "locked.wav"
+    locked.write_bytes(SLT.read_bytes())
+    locked.chmod(0)
+    done = bound(*command, locked)
+    assert (done.returncode, "Permission denied" in done.stderr) == (8, True)
+
+
+def test_a_configuration_that_may_not_be_read_is_said(bound, tmp_path):
+    locked = tmp_path / "locked.toml"
+    locked.write_text("[server]\n")
+    locked.chmod(0)
+    done = bound("config", "check", "--config", locked)
+    assert (done.returncode, str(locked) in done.stderr) == (3, True)
 
 
 @pytest.fixture
