@@ -80,6 +80,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
+    for loaded in (vad, wake, voice):
+        if loaded is not None and not isinstance(loaded, WebrtcVad):
+            loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or os.cpu_count() or 1
     engine = Engine(passes, config.limits.max_streams, threads, metrics)

@@ -100,6 +100,7 @@ class Connection:
         finally:
             self._services.engine.close(self._lease)
             self._services.metrics.sessions_open.dec()
+            self._services.metrics.coalesced.inc(self._outbox.coalesced)
         close = self._close or _DROPPED
         self._services.metrics.sessions.labels(str(close.code)).inc()
         log.info("session closed", session=self.id, code=close.code, reason=close.reason)

@@ -15,8 +15,8 @@ class Outbox:
     """A queue of events with a bound and a policy.
 
     Once the client lags, an `ack` replaces the one that waits, and an interim event the one of
-    its type and utterance. Finals are kept, up to the bound. Log events get
-    their `seq` when they leave, so that it counts without a hole.
+    its type and utterance. Finals are kept, up to the bound. Log events get their `seq` when
+    they leave, so that it counts without a hole.
 
     Args:
         bound: events that may wait.

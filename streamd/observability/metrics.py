@@ -66,6 +66,9 @@ class Metrics:
             "job_wait_seconds", "From an item's arrival to its batch's start.", _LAG_S, "lane"
         )
         self.gaps = counter("gaps", "Gap events.", "cause")
+        self.coalesced = counter(
+            "coalesced_events", "Interim events replaced before a slow client read them."
+        )
         self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
