@@ -7,7 +7,7 @@ import ipaddress
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -16,7 +16,9 @@ from aiohttp import web
 from streamd.compose import SPEAKER_MODEL, Parts
 from streamd.config import Config
 from streamd.errors import ConfigError, StreamdError
+from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.services import Limits, Services
 from streamd.session.planner import MAX_IN_FLIGHT
@@ -51,22 +53,34 @@ def check_host(host: str) -> None:
 
 
 class GalleryWatcher:
-    """The enrolled voices, at most `poll_s` old, also where another process changes them."""
+    """The enrolled voices and the user's own wake words, at most `poll_s` old.
+
+    Another process may change them.
+    """
 
     def __init__(self, store: Store, poll_s: float) -> None:
         self._store = store
         self._poll_s = poll_s
         self._gallery = Gallery.empty(-1)
+        self._words = NO_WORDS
         self._thread = ThreadPoolExecutor(1, "store")
+        self._unwritten: dict[str, bytes] = {}
+        """Baselines on their way to the store: what is read meanwhile does not know them."""
 
     def current(self) -> Gallery:
         """The voices as they are now."""
         return self._gallery
 
+    def words(self) -> CustomWords:
+        """The wake words of the user's own as they are now."""
+        return self._words
+
     async def load(self) -> None:
         """Look once."""
         loop = asyncio.get_running_loop()
-        self._gallery = await loop.run_in_executor(self._thread, self._changed)
+        gallery = await loop.run_in_executor(self._thread, self._changed)
+        if gallery is not self._gallery:
+            self._gallery = gallery.remembering(self._unwritten)
 
     async def watch(self) -> None:
         """Look again and again."""
@@ -78,14 +92,38 @@ class GalleryWatcher:
                 # The voices of a moment ago are better than none; the operator is told.
                 log.error("the store cannot be read", error=str(error))
 
+    def keep(self, baselines: Mapping[str, bytes]) -> None:
+        """A session is over: keep what it learned of voices."""
+        if not baselines:
+            return
+        self._gallery = self._gallery.remembering(baselines)
+        self._unwritten.update(baselines)
+        write = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._store.keep_baselines, BASELINE_MODEL, baselines
+        )
+        write.add_done_callback(lambda done: self._written(done, baselines))
+
     def close(self) -> None:
-        """End the thread."""
+        """Write what is to be written and end the thread."""
         self._thread.shutdown()
+
+    def _written(self, done: asyncio.Future[None], baselines: Mapping[str, bytes]) -> None:
+        for name, baseline in baselines.items():
+            if self._unwritten.get(name) is baseline:
+                del self._unwritten[name]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("what was learned of voices cannot be kept", error=str(error))
 
     def _changed(self) -> Gallery:
         if self._store.version() == self._gallery.revision:
             return self._gallery
-        return self._store.load_gallery(SPEAKER_MODEL)
+        words = self._store.load_words()
+        # Heads that did not change stay the same objects: a batch groups by them.
+        self._words = {
+            name: old if (old := self._words.get(name)) and old.info == word.info else word
+            for name, word in words.items()
+        }
+        return self._store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL)
 
 
 class Daemon:
@@ -113,7 +151,7 @@ class Daemon:
         sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()
-            services = self._services(gallery.current)
+            services = self._services(gallery)
             streams = Streams(services, config.server.origins)
             operations = Operations(services, streams, self._parts.engine.observe)
             runner = web.AppRunner(
@@ -166,7 +204,7 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
-    def _services(self, gallery: Callable[[], Gallery]) -> Services:
+    def _services(self, gallery: GalleryWatcher) -> Services:
         limits = self._config.limits
         for queue, bound in (
             ("streams", limits.max_streams),
@@ -179,7 +217,9 @@ class Daemon:
         return Services(
             engine=self._parts.engine,
             registry=self._parts.registry,
-            gallery=gallery,
+            gallery=gallery.current,
+            words=gallery.words,
+            keep=gallery.keep,
             metrics=self._parts.metrics,
             limits=Limits(
                 max_message_bytes=limits.max_message_bytes,

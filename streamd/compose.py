@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from streamd.config import Config
 from streamd.engine.backends.base import Backend
@@ -19,6 +20,8 @@ from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
 from streamd.modules.base import ModelCard
+from streamd.modules.emotion import EmotionModule, EmotionSettings
+from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import Band, SpeakerModule, SpeakerSettings
 from streamd.modules.vad import VadModule, VadSettings
@@ -29,6 +32,7 @@ VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
 BACKENDS = {"onnxruntime": "OnnxRuntime"}
 """Backends by the name of their file, and the class in it."""
 SPEAKER_MODEL = "ge2e-resemblyzer-0.1.4"
+EMOTION_MODEL = "emotion-0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Parts:
 def wanted_models(config: Config) -> list[str]:
     """Ids of the models that a configuration needs."""
     words = [catalogue.word_model(word).id for word in config.wake.load]
+    if config.wake.words:
+        words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no more
     return [VAD_MODELS[config.vad.engine], *words, SPEAKER_MODEL]
 
 
@@ -72,7 +78,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     backend = load_backend(config.engine.backend)
     vad: SileroVad | WebrtcVad
     vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
-    wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.load else None
+    wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
     voice = Ge2eVoice(backend, library)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = config.engine.voice_batch
@@ -112,7 +118,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
     )
     w = config.wake
     wake_module = None
-    if w.load:
+    if w.words:
         wake_module = WakeModule(
             WakeSettings(
                 w.words, w.threshold, w.patience, w.refractory_ms, w.thresholds, w.patiences
@@ -141,7 +147,13 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
         ),
         _card(catalogue.model(SPEAKER_MODEL)),
     )
-    return Registry(vad_module, wake_module, [speaker], config.session.modules)
+    e = config.emotion
+    emotion = EmotionModule(
+        EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
+        EmotionModel.load(Path(e.model) if e.model else catalogue.bundled(EMOTION_MODEL)),
+    )
+    # In this order: emotion wants to know who speaks.
+    return Registry(vad_module, wake_module, [speaker, emotion], config.session.modules)
 
 
 def _card(model: Model) -> ModelCard:

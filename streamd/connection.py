@@ -99,6 +99,8 @@ class Connection:
                     self._socket.abort()
         finally:
             self._services.engine.close(self._lease)
+            if self._session is not None:
+                self._services.keep(self._session.learned)
             self._services.metrics.sessions_open.dec()
             self._services.metrics.coalesced.inc(self._outbox.coalesced)
         close = self._close or _DROPPED
@@ -237,7 +239,7 @@ class Connection:
         if hello.resume is not None:
             raise ResumeUnknown("a dropped session is not kept: start afresh", ref="resume")
         services = self._services
-        modules, warnings = services.registry.resolve(hello.modules)
+        modules, warnings = services.registry.resolve(hello.modules, words=services.words())
         session = Session(
             services.registry,
             modules,
@@ -245,6 +247,7 @@ class Connection:
             self._lease.slots,
             services.gallery,
             services.ring_s,
+            services.words,
         )
         self._session = session
         self._send(

@@ -70,6 +70,22 @@ class Speaker(TimedEvent, tag="speaker", kw_only=True):
     final: bool
 
 
+class Emotion(TimedEvent, tag="emotion", kw_only=True):
+    """In what mood someone speaks; interim while `final` is false."""
+
+    utterance: str
+    label: str
+    """The likeliest, given even when abstaining."""
+    score: float
+    scores: dict[str, float]
+    arousal: float
+    """0 calm to 1 excited."""
+    valence: float | UnsetType = UNSET
+    abstain: bool
+    """The evidence is too thin or too even: do not act on `label`."""
+    final: bool
+
+
 class SpeakerChange(TimedEvent, tag="speaker_change", kw_only=True):
     """Another voice took over inside one utterance."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamd.engine.engine import Engine
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
+from streamd.modules.words import CustomWords
 from streamd.observability.metrics import Metrics
 
 
@@ -55,6 +56,10 @@ class Services:
     engine: Engine
     registry: Registry
     gallery: Callable[[], Gallery]
+    words: Callable[[], CustomWords]
+    """Wake words of the user's own, as they are now."""
+    keep: Callable[[Mapping[str, bytes]], None]
+    """Takes what a session learned of voices, by name, when it is over."""
     metrics: Metrics
     limits: Limits
     ring_s: int

@@ -92,6 +92,15 @@ class Job:
     """More audio waits behind this: the stream must not wait for others."""
 
 
+class WindowRequest(NamedTuple):
+    """What the readers of a window want of its pass besides what it always gives."""
+
+    extras: frozenset[str]
+    """Names of further outputs, each of which costs something."""
+    new: int
+    """Samples at the end of the window that no window before it had."""
+
+
 class Slots(NamedTuple):
     """The two state slots that a stream owns of a pass."""
 

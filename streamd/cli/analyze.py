@@ -17,12 +17,13 @@ from streamd.cli.common import (
     WordsOption,
     modules_request,
     open_voices,
-    read_config,
+    read_listening_config,
     ready_library,
     seconds_bar,
 )
 from streamd.compose import SPEAKER_MODEL, make_parts
 from streamd.events import Event
+from streamd.modules.emotion import BASELINE_MODEL
 from streamd.offline import Analysis
 from streamd.view import make_view
 
@@ -34,12 +35,13 @@ def analyze(
     config: ConfigOption = None,
 ) -> None:
     """Hear a file without a server: the same events as a stream of it, as fast as it goes."""
-    settings = read_config(config)
+    settings = read_listening_config(config)
     audio = read(file)
     with closing(open_voices(settings)) as store:
-        gallery = store.load_gallery(SPEAKER_MODEL)
-    parts = make_parts(settings, ready_library(settings))
-    modules, warnings = parts.registry.resolve(modules_request(word))
+        parts = make_parts(settings, ready_library(settings))
+        gallery = store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL)
+        words = store.load_words()
+    modules, warnings = parts.registry.resolve(modules_request(word), words=words)
     analysis = Analysis(
         parts.engine, parts.registry, modules, audio.format, gallery, settings.session.ring_s
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from streamd.compose import load_backend, wanted_models
-from streamd.config import Config, key_path, load, store_path
+from streamd.config import Config, check_own_words, key_path, load, own_words, store_path
 from streamd.models import fetch
 from streamd.models.library import Library
 from streamd.store.base import Store
@@ -62,8 +62,17 @@ def read_config(path: Path | None) -> Config:
     return load(path, os.environ)
 
 
+def read_listening_config(path: Path | None) -> Config:
+    """The same, for who listens: default words of the user's own are there."""
+    config = read_config(path)
+    if own_words(config):
+        with closing(open_voices(config)) as store:
+            check_own_words(config, store.load_words())
+    return config
+
+
 def open_voices(config: Config) -> Store:
-    """The store of enrolled voices."""
+    """The store of enrolled voices and words of the user's own."""
     return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
 
 
@@ -144,4 +153,4 @@ def modules_request(words: list[str] | None) -> dict[str, Any] | None:
     """`hello.modules` for chosen words; None leaves the server's defaults."""
     if not words:
         return None
-    return {"vad": {}, "wake": {"words": words}, "speaker": {}}
+    return {"vad": {}, "wake": {"words": words}, "speaker": {}, "emotion": {}}

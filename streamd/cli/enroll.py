@@ -20,6 +20,8 @@ from streamd.cli.common import (
 from streamd.compose import SPEAKER_MODEL, Parts, make_parts
 from streamd.config import Config
 from streamd.errors import NotAudio
+from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
+from streamd.modules.emotion_model import Baseline
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -49,16 +51,30 @@ def enroll(
     settings = read_config(config)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
+        known = store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL).baselines.get(name)
+        baseline = known and Baseline.from_bytes(known)
         # All files are heard before the first is stored: a voice is enrolled whole or not.
         heard = [(file, *_listen(file, parts, settings)) for file in files]
         for file, reader, channel in heard:
             speech_ms = reader.speech * 1000 // RATE_HZ
             store.add_enrolment(name, reader.mean, SPEAKER_MODEL, channel, speech_ms, file.name)
+            baseline = _usual(reader, parts, baseline or None)
             note(f"{name}: {speech_ms / 1000:.1f} s of speech from {file} ({channel} band)")
             if speech_ms < ENOUGH_S * 1000:
                 note(f"  less than {ENOUGH_S:.0f} s: more speech would make decisions surer")
             if reader.consistency < ALIKE:
                 note("  the recording does not sound like one voice throughout: check it")
+        store.keep_baselines(BASELINE_MODEL, {name: baseline.to_bytes()} if baseline else {})
+
+
+def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> Baseline:
+    """How the voice sounds when it enrols, which is in no mood in particular."""
+    emotion = parts.registry.readers["emotion"]
+    assert isinstance(emotion, EmotionModule)
+    baseline = baseline or Baseline.empty(emotion.model.size)
+    for states, moments in reader.utterances:
+        baseline = baseline.add(emotion.model.features(states, moments))
+    return baseline
 
 
 def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:

@@ -1,5 +1,6 @@
 """The configuration: a TOML file, overridden by the environment, refused where it is wrong."""
 
+from streamd.config.checks import check_own_words, own_words
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.paths import data_dir, key_path, store_path
 from streamd.config.sections import (
@@ -32,9 +33,11 @@ __all__ = [
     "StoreConfig",
     "VadConfig",
     "WakeConfig",
+    "check_own_words",
     "data_dir",
     "describe",
     "key_path",
     "load",
+    "own_words",
     "store_path",
 ]

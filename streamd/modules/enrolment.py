@@ -14,7 +14,9 @@ from streamd.types import RATE_HZ, Floats
 
 
 class EnrolmentReader:
-    """Collects the embeddings of all windows, cut as the speaker module cuts them."""
+    """Collects what the windows say of a voice, cut as the speaker module cuts them."""
+
+    extras = frozenset({"prosody"})
 
     def __init__(self, settings: SpeakerSettings) -> None:
         self.spec = WindowSpec(
@@ -24,6 +26,10 @@ class EnrolmentReader:
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self.embeddings: list[Floats] = []
+        self.utterances: list[tuple[Floats, Floats]] = []
+        """Mean states and summed moments of each: what a baseline is made of."""
+        self._states: list[Floats] = []
+        self._moments: list[Floats] = []
         self.speech = 0
         """Samples of speech heard."""
 
@@ -40,16 +46,21 @@ class EnrolmentReader:
         return float(np.mean([self.mean @ e for e in self.embeddings]))
 
     def opened(self, utterance: Utterance) -> None:
-        """Nothing to prepare."""
+        """Nothing to prepare: the last one's windows are pooled."""
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Keep the embedding."""
         self.embeddings.append(output.embedding)
+        self._states.append(output.states)
+        self._moments.append(output.prosody.sum(axis=0))
         return ()
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """Count the speech."""
+        """Count the speech, pool the windows."""
         self.speech += utterance.speech
+        if self._states:
+            self.utterances.append((np.mean(self._states, axis=0), np.sum(self._moments, axis=0)))
+            self._states, self._moments = [], []
         return ()
 
 

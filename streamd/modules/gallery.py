@@ -9,7 +9,8 @@ asked about, the other one stands in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -42,6 +43,9 @@ class Gallery:
     """`[centroids, dim]`, unit rows; one or two for each voice."""
     _rows: Mapping[str, _Indices]
     """By channel: the centroid of each voice, `[voices]`."""
+    baselines: Mapping[str, bytes]
+    """How a voice sounds in no mood in particular, where that was learned: what
+    `emotion_model.Baseline` makes of itself, by name."""
 
     @classmethod
     def build(
@@ -51,6 +55,7 @@ class Gallery:
         owners: npt.NDArray[np.integer[Any]],
         channels: npt.NDArray[np.integer[Any]],
         revision: int = 0,
+        baselines: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Gallery:
         """Average the enrolments of each voice.
 
@@ -60,6 +65,7 @@ class Gallery:
             owners: `[enrolments]`, index into `names`; each voice has at least one.
             channels: `[enrolments]`, index into `CHANNELS`.
             revision: what tells this gallery from the ones before it.
+            baselines: what is known of how voices sound otherwise, by name.
 
         Raises:
             ValueError: the arrays do not belong together, or a voice has no enrolment.
@@ -88,7 +94,7 @@ class Gallery:
         for row in rows.values():
             row.flags.writeable = False
         indices = {name: index for index, name in enumerate(names)}
-        return cls(tuple(names), revision, indices, centroids, rows)
+        return cls(tuple(names), revision, indices, centroids, rows, baselines)
 
     @classmethod
     def empty(cls, revision: int = 0) -> Gallery:
@@ -110,6 +116,11 @@ class Gallery:
         scores = np.clip(scores, -1, 1)  # rounding
         best = _best(scores, len(scores) if limit is None else limit)
         return [Match(self.names[index], float(scores[index])) for index in best]
+
+    def remembering(self, baselines: Mapping[str, bytes]) -> Gallery:
+        """The same voices with newer baselines; those of nobody are passed over."""
+        known = {name: baseline for name, baseline in baselines.items() if name in self}
+        return replace(self, baselines={**self.baselines, **known})
 
     def __contains__(self, name: object) -> bool:
         return name in self._indices

@@ -116,6 +116,8 @@ class _Label:
 class SpeakerReader:
     """The voices of one session."""
 
+    extras = frozenset[str]()
+
     def __init__(
         self,
         options: SpeakerOptions,
@@ -142,6 +144,7 @@ class SpeakerReader:
     def opened(self, utterance: Utterance) -> None:
         """A new utterance sees the gallery as it is now."""
         self._gallery = self._services.gallery()
+        self._services.voices.begin()
         self._turn = _Turn(utterance.onset, np.zeros(256, np.float32))
         self._against = []
 
@@ -178,6 +181,9 @@ class SpeakerReader:
         after = self._verdict(utterance.voiced(boundary, window.stop), found_from_ms=0)
         if before.speaker == after.speaker:
             return  # far from what it was, and still nearest to the same voice
+        voices = self._services.voices
+        voices.heard(before.speaker, is_sure=before.decision != "unsure")
+        voices.take_over(boundary)
         ms = self._services.ms
         yield SpeakerChange(
             t0=ms(boundary),
@@ -191,6 +197,7 @@ class SpeakerReader:
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
         speech = utterance.voiced(self._turn.start, stop)
         verdict = self._verdict(speech, learns=final)
+        self._services.voices.heard(verdict.speaker, is_sure=verdict.decision != "unsure")
         ms = self._services.ms
         return Speaker(
             t0=ms(self._turn.start),

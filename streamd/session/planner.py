@@ -15,7 +15,7 @@ from typing import Any
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, Utterance, Window, WindowSpec
 from streamd.session.track import Mark
-from streamd.types import Job, Lane
+from streamd.types import Job, Lane, WindowRequest
 
 MAX_IN_FLIGHT = 4
 """Windows of one session that wait for the engine at a time; the rest wait uncut."""
@@ -35,6 +35,7 @@ class Entry:
     passed: Callable[[], None] | None = None
     """What to do when a barrier is reached."""
     spec: WindowSpec | None = None
+    request: WindowRequest | None = None
     cut: Mark | None = None
     """The cut that was being walked on a copy: the window may reach into its tail."""
     sent: bool = False
@@ -49,6 +50,7 @@ class _Plan:
     readers: Sequence[Reader]
     next_start: dict[WindowSpec, int] = field(default_factory=dict)
     last_stop: dict[WindowSpec, int] = field(default_factory=dict)
+    extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
     told: bool = False
     """Whether the readers know of the utterance."""
 
@@ -71,7 +73,9 @@ class Planner:
         """An utterance began; `readers` will hear of it."""
         self._open = _Plan(utterance, readers)
         for reader in readers:
-            self._open.next_start[reader.spec] = utterance.onset
+            spec = reader.spec
+            self._open.next_start[spec] = utterance.onset
+            self._open.extras[spec] = self._open.extras.get(spec, frozenset()) | reader.extras
 
     def advance(self, watermark: int, at: int, cut: Mark | None) -> None:
         """Plan the windows of the open utterance that end at or below the watermark."""
@@ -113,8 +117,10 @@ class Planner:
         length = window.stop - window.start
         if plan.utterance.voiced(window.start, window.stop) < spec.min_voiced * length:
             return
+        new = min(window.stop - plan.last_stop.get(spec, window.start), length)
         plan.last_stop[spec] = window.stop
-        self._queue.append(Entry(plan, window.at, window, spec=spec, cut=cut))
+        request = WindowRequest(plan.extras[spec], new)
+        self._queue.append(Entry(plan, window.at, window, spec=spec, request=request, cut=cut))
 
     def jobs(self) -> list[Job]:
         """The next windows for the engine."""
@@ -133,7 +139,16 @@ class Planner:
             final = entry.plan.utterance.end is not None
             lane = Lane.FINAL if final else Lane.INTERIM
             window = entry.window
-            jobs.append(Job(entry.spec.pass_name, lane, entry, window.start, window.stop))
+            jobs.append(
+                Job(
+                    entry.spec.pass_name,
+                    lane,
+                    entry,
+                    window.start,
+                    window.stop,
+                    options=entry.request,
+                )
+            )
         return jobs
 
     def complete(self, entry: Entry, answer: Any) -> None:

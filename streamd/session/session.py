@@ -32,6 +32,7 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.vad import VadSettings, VadStepper
 from streamd.modules.wake import Detection, WakeStepper
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.history import History
 from streamd.session.planner import Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
@@ -65,10 +66,12 @@ class Session:
         slots: Mapping[str, Slots],
         gallery: Callable[[], Gallery],
         ring_s: int = 8,
+        words: Callable[[], CustomWords] = lambda: NO_WORDS,
     ) -> None:
         self.audio = AudioIn(audio)
         self.modules = modules
         self._registry = registry
+        self._words = words
         self._ring = Ring(ring_s * RATE_HZ)
         self._services = Services(self.audio.clock.ms, gallery, audio.channel_kind)
         self._events: list[Event] = []
@@ -92,7 +95,6 @@ class Session:
             self._wake = Track(self._listener, self._ring, slots["wake"], self._passed_wake)
             self._tracks.append(self._wake)
         self._wakes = WakeReporter(
-            registry.wake.loaded if registry.wake is not None else {},
             self._history,
             self._vad,
             self._planner,
@@ -154,7 +156,7 @@ class Session:
         Raises:
             BadConfig: a wrong type or a value out of range; nothing changes.
         """
-        modules, warnings = self._registry.resolve(request, self.modules)
+        modules, warnings = self._registry.resolve(request, self.modules, self._words())
         self.modules = modules
         for code, message in warnings:
             self.warn(code, message)
@@ -175,6 +177,11 @@ class Session:
     def ended(self) -> bool:
         """Whether everything that the end caused is in `events`."""
         return self._ended
+
+    @property
+    def learned(self) -> Mapping[str, bytes]:
+        """What is to be kept of each enrolled voice, once the session is over."""
+        return self._services.voices.learned
 
     def events(self) -> list[Event]:
         """Events since the last call, in order."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import UNSET
 
 from streamd.events import Wake
 from streamd.modules.base import Ms
-from streamd.modules.wake import Detection, WordModel
+from streamd.modules.wake import Detection
 from streamd.session.history import History
 from streamd.session.planner import Planner
 from streamd.session.track import Track
@@ -41,7 +41,6 @@ class WakeReporter:
     """The detections of one stream on their way to the client.
 
     Args:
-        words: what is loaded.
         history: what was decided lately; the live one.
         vad: the track that must be as far as a detection before it is sent.
         planner: knows whether a speaker's verdict is still out.
@@ -51,14 +50,12 @@ class WakeReporter:
 
     def __init__(
         self,
-        words: Mapping[str, WordModel],
         history: History,
         vad: Track,
         planner: Planner,
         ms: Ms,
         emit: Callable[[Wake], None],
     ) -> None:
-        self._words = words
         self._history = history
         self._vad = vad
         self._planner = planner
@@ -103,7 +100,7 @@ class WakeReporter:
         pending = self._planner.pending_at
         if pending is not None and ms(pending, end=True) <= ms(evidence_at):
             return False
-        usual = self._words[detection.word].phrase_ms * RATE_HZ // 1000
+        usual = detection.phrase_ms * RATE_HZ // 1000
         start, end = history.phrase(stop, usual, detection.since)
         utterance = history.utterance(stop)
         verdict = history.verdict(utterance, ms(evidence_at)) if utterance else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from streamd.errors import BadName
 from streamd.modules.gallery import Channel, Gallery
+from streamd.modules.words import CustomWord, CustomWords
 from streamd.types import Floats
 
 DEFAULT_TENANT = "default"
@@ -84,8 +86,42 @@ class Store(Protocol):
         """A number that grows with every change, also by other processes. Cheap to poll."""
         ...
 
-    def load_gallery(self, model: str) -> Gallery:
-        """The voices that `model` knows; `revision` is the `version` that it shows."""
+    def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
+        """Keep what was learned of voices, by name, in the place of what was kept before.
+
+        Names of nobody (any more) are passed over. Who calls it knows what it keeps: it does
+        not count as a change in this store's own `version`, only in that of other processes.
+        """
+        ...
+
+    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
+        """The voices that `model` knows; `revision` is the `version` that it shows.
+
+        Args:
+            model: of the embeddings.
+            baseline_model: of the baselines; None leaves them out.
+        """
+        ...
+
+    def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
+        """Keep a wake word; when it was made is noted here.
+
+        Args:
+            word: its name as `check_word` wants it.
+            replace: whether it may take the place of another one.
+
+        Raises:
+            BadName: the name may not be used.
+            NameTaken: there is a word of that name, and it is not to be replaced.
+        """
+        ...
+
+    def remove_word(self, name: str) -> bool:
+        """Delete a wake word, past recovery; False if there is none of that name."""
+        ...
+
+    def load_words(self) -> CustomWords:
+        """Every wake word of the tenant's own, by name."""
         ...
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 
 from streamd.errors import BadName, ConfigError, NameTaken, StreamdError, Unavailable
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
+from streamd.modules.words import CustomWord, CustomWords, check_word
+from streamd.store import words
 from streamd.store.base import DEFAULT_TENANT, SpeakerInfo, check_name
 from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
 from streamd.store.connect import connect, explained, transaction
@@ -86,6 +88,8 @@ class SqliteStore:
         self._tenant = tenant
         self._lock = threading.Lock()
         """A connection has one transaction at a time, whoever's thread began it."""
+        self._quiet_changes = 0
+        """Rows that were changed without the voices being others than before."""
 
     def add_enrolment(
         self,
@@ -162,6 +166,16 @@ class SqliteStore:
                 plain = self._opened(sealed, name, model, channel)
                 resealed = self._cipher.seal(plain, self._tenant, new, model, channel)
                 db.execute("UPDATE enrolments SET embedding = ? WHERE id = ?", (resealed, row))
+            kept = db.execute(
+                "SELECT model, baseline FROM baselines WHERE speaker_id = ?", (speaker,)
+            ).fetchall()
+            for model, sealed in kept:
+                plain = self._opened(sealed, check_name(old), model, "baseline")
+                resealed = self._cipher.seal(plain, self._tenant, new, model, "baseline")
+                db.execute(
+                    "UPDATE baselines SET baseline = ? WHERE speaker_id = ? AND model = ?",
+                    (resealed, speaker, model),
+                )
             db.execute("UPDATE speakers SET name = ? WHERE id = ?", (new, speaker))
         return True
 
@@ -172,9 +186,7 @@ class SqliteStore:
             if speaker is None:
                 return False
             db.execute("DELETE FROM speakers WHERE id = ?", (speaker,))
-        with self._reading() as db:
-            # secure_delete zeroes the pages; the write-ahead log still holds the old ones.
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._forget()
         return True
 
     def version(self) -> int:
@@ -182,7 +194,22 @@ class SqliteStore:
         with self._reading():
             return self._version()
 
-    def load_gallery(self, model: str) -> Gallery:
+    def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
+        """Keep what was learned of voices, in the place of what was kept before."""
+        now_ms = time.time_ns() // 1_000_000
+        with self._writing() as db:
+            before = db.total_changes
+            for name, baseline in baselines.items():
+                speaker = self._find(name)
+                if speaker is not None:
+                    sealed = self._cipher.seal(baseline, self._tenant, name, model, "baseline")
+                    db.execute(
+                        "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)",
+                        (speaker, model, sealed, now_ms),
+                    )
+            self._quiet_changes += db.total_changes - before
+
+    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
         """The voices that `model` knows."""
         with self._reading() as db, transaction(db, "DEFERRED"):
             rows = db.execute(
@@ -190,6 +217,11 @@ class SqliteStore:
                 " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
                 " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
                 (self._tenant, model),
+            ).fetchall()
+            kept = db.execute(
+                "SELECT name, baseline FROM speakers s JOIN baselines b ON speaker_id = s.id"
+                " WHERE tenant = ? AND model = ?",
+                (self._tenant, baseline_model),
             ).fetchall()
             version = self._version()
         indices: dict[str, int] = {}
@@ -201,12 +233,39 @@ class SqliteStore:
             self._opened(sealed, name, model, channel) for name, channel, sealed in rows
         )
         embeddings = np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1)
-        return Gallery.build(tuple(indices), embeddings, owners, channels, version)
+        baselines = {
+            name: self._opened(sealed, name, str(baseline_model), "baseline")
+            for name, sealed in kept
+        }
+        return Gallery.build(tuple(indices), embeddings, owners, channels, version, baselines)
+
+    def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
+        """Keep a wake word."""
+        check_word(word.info.name)
+        with self._writing() as db:
+            words.add(db, self._cipher, self._tenant, word, replace=replace)
+
+    def remove_word(self, name: str) -> bool:
+        """Delete a wake word, past recovery; False if there is none of that name."""
+        with self._writing() as db:
+            found = words.remove(db, self._tenant, name)
+        self._forget()
+        return found
+
+    def load_words(self) -> CustomWords:
+        """Every wake word of the tenant's own, by name."""
+        with self._reading() as db:
+            return words.load(db, self._cipher, self._tenant)
 
     def close(self) -> None:
         """Give the store back."""
         with self._lock:
             self._connection.close()
+
+    def _forget(self) -> None:
+        with self._reading() as db:
+            # secure_delete zeroes the pages; the write-ahead log still holds the old ones.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _find(self, name: str) -> int | None:
         try:
@@ -230,7 +289,7 @@ class SqliteStore:
     def _version(self) -> int:
         # data_version grows with other connections' commits only, total_changes with our own.
         others = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        return int(others) + self._connection.total_changes
+        return int(others) + self._connection.total_changes - self._quiet_changes
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -145,7 +145,7 @@ async def test_config_takes_effect_at_its_place(daemon: Daemon):
 
 
 async def test_config_warns_like_hello(daemon: Daemon):
-    modules = {"smell": {}, "emotion": {}, "vad": {"colour": 1}}
+    modules = {"smell": {}, "transcript": {}, "vad": {"colour": 1}}
     config = {"type": "config", "modules": modules}
     heard = await converse(daemon.url, config, END)
     assert heard.codes == ["unknown_module", "module_unavailable", "unknown_option"]

@@ -69,7 +69,7 @@ async def test_audio_without_hello_gets_the_defaults(daemon: Daemon):
     heard = await converse(daemon.url, silence(0.1), END)
     ready = heard.events[0]
     assert ready["audio"] == {"codec": "pcm_s16le", "rate": 16000, "channels": 1, "use": [0]}
-    assert set(ready["modules"]) == {"vad", "wake", "speaker"}
+    assert set(ready["modules"]) == {"vad", "wake", "speaker", "emotion"}
     assert ready["modules"]["wake"]["words"] == ["alexa"]
 
 
@@ -111,7 +111,7 @@ async def test_without_vad_no_edges_are_said_and_the_rest_still_works(daemon: Da
         ({"vad": {"colour": 1}}, "unknown_option"),
         ({"wake": {"colour": 1}}, "unknown_option"),
         ({"speaker": {"colour": 1}}, "unknown_option"),
-        ({"emotion": {"hop_ms": 500}}, "module_unavailable"),
+        ({"transcript": {"language": "en"}}, "module_unavailable"),
         ({"transcript": True}, "module_unavailable"),
         ({"wake": {"words": ["alexa", "abracadabra"]}}, "unknown_word"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from streamd.compose import make_registry
 from streamd.config import Config
@@ -24,9 +25,14 @@ from streamd.modules.registry import Registry
 from streamd.session.session import Session
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
-ALL_ON: dict[str, Any] = {"vad": {}, "wake": {"words": ["alexa", "timer"]}, "speaker": {}}
+ALL_ON: dict[str, Any] = {
+    "vad": {},
+    "wake": {"words": ["alexa", "timer"]},
+    "speaker": {},
+    "emotion": {},
+}
 WORDS = ("alexa", "hey_jarvis", "timer")
-SCORES = ("score", "speaker_score", "margin")
+SCORES = ("score", "speaker_score", "margin", "arousal")
 
 Item = bytes | tuple[str, Any]
 """What a client sends: audio, or ("flush", id), ("gap", ms), ("config", modules)."""
@@ -202,6 +208,7 @@ def assert_same_events(a: Iterable[Event], b: Iterable[Event], tolerance: float 
                 x, y = one.get(name), other.get(name)
                 assert (x is None) == (y is None), (one, other)
                 assert x is None or abs(x - y) <= tolerance, (one, other)
+            assert one.get("scores", {}) == pytest.approx(other.get("scores", {}), abs=tolerance)
 
 
 def assert_order(events: Iterable[Event]) -> None:
@@ -223,7 +230,7 @@ def assert_order(events: Iterable[Event]) -> None:
 
 
 def _exact(event: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in event.items() if k not in SCORES}
+    return {k: v for k, v in event.items() if k not in (*SCORES, "scores")}
 
 
 # Sound.

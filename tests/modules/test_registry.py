@@ -24,7 +24,7 @@ def on(modules: ModuleSet) -> set[str]:
 
 def test_without_modules_the_defaults_are_on(registry: Registry) -> None:
     modules, warnings = registry.resolve(None)
-    assert on(modules) == {"vad", "wake", "speaker"}
+    assert on(modules) == {"vad", "wake", "speaker", "emotion"}
     assert modules.wake.names == ("alexa",)
     assert warnings == []
     few, _ = fake_registry(session={"modules": ["vad"]}).resolve(None)
@@ -65,9 +65,9 @@ def test_true_and_an_empty_object_are_the_defaults(registry: Registry) -> None:
         ({"vad": {"treshold": 0.5}}, "unknown_option"),
         ({"wake": {"word": "alexa"}}, "unknown_option"),
         ({"speaker": {"hop": None}}, "unknown_option"),
-        ({"emotion": {}}, "module_unavailable"),
+        ({"transcript": {}}, "module_unavailable"),
         ({"transcript": True}, "module_unavailable"),
-        ({"emotion": {"hop_ms": "wrong, but there is nobody to say so"}}, "module_unavailable"),
+        ({"transcript": {"hop_ms": "wrong, but there is nobody to say so"}}, "module_unavailable"),
         ({"wake": {"words": ["alexa", "computer"]}}, "unknown_word"),
     ],
 )

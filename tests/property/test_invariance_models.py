@@ -41,7 +41,7 @@ pytestmark = pytest.mark.models
 
 DATA = Path(__file__).parents[1] / "data"
 WORDS = ("alexa", "timer")
-MODULES = {"vad": {}, "wake": {"words": list(WORDS)}, "speaker": {}}
+MODULES = {"vad": {}, "wake": {"words": list(WORDS)}, "speaker": {}, "emotion": {}}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,7 @@ def test_events_do_not_hang_on_chunks_order_and_delay(
     assert {w["word"] for w in said["wake"]} >= {"alexa"}
     assert len(said["speech_end"]) >= 5
     assert len(said["speaker"]) >= 8
+    assert len(said["emotion"]) >= 8
     assert len(said["flushed"]) == 2
     for events in scheduled:
         assert_same_events(events, at_once)

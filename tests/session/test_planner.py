@@ -17,8 +17,9 @@ SPEC = WindowSpec("voice", length=1600, hop=500, minimum=400)
 class Log:
     """A reader that writes down what it is told."""
 
-    def __init__(self, spec: WindowSpec = SPEC, name: str = "") -> None:
+    def __init__(self, spec: WindowSpec = SPEC, name: str = "", *extras: str) -> None:
         self.spec = spec
+        self.extras = frozenset(extras)
         self.name = name
         self.told: list[Any] = []
 
@@ -105,6 +106,27 @@ def test_which_windows_there_are_does_not_hang_on_how_the_watermark_moves(step: 
     fine.speak([expected], 1000, 6123, step=1)
     fine.answer_all()
     assert log.told == expected.told
+
+
+def test_each_sample_is_new_in_one_window_and_a_window_brings_what_any_reader_wants() -> None:
+    bench, readers = Bench(), [Log(), Log(SPEC, "", "prosody")]
+    bench.speak(readers, 0, 2999)
+    jobs: list[Job] = []
+    while bench.pump() or bench.out:
+        jobs.append(bench.out[0])
+        bench.answer(bench.out[0])
+    assert [job.options.new for job in jobs] == [1600, 500, 500, 399]
+    assert {job.options.extras for job in jobs} == {frozenset({"prosody"})}
+    assert readers[0].told == readers[1].told
+
+
+def test_what_lies_between_windows_with_too_little_speech_is_not_new_to_both() -> None:
+    bench = Bench()
+    utterance = Utterance("u1", 0, 0, 0, runs=[(0, 1600), (9000, 12_000)])
+    bench.planner.opened(utterance, [Log()])
+    bench.planner.advance(11_000, 11_000, None)
+    requests = [(job.start, job.options.new) for job in bench.pump()]
+    assert requests == [(0, 1600), (500, 500), (8500, 1600), (9000, 500)]
 
 
 def test_no_window_goes_beyond_the_watermark() -> None:

@@ -119,7 +119,7 @@ def test_flush_ends_the_open_utterance_at_its_place() -> None:
     assert second["t0"] == 1537
     kinds = [e.__struct_config__.tag for e in player.events]
     flushed = kinds.index("flushed")
-    assert kinds[flushed - 2 : flushed] == ["speaker", "speech_end"]
+    assert kinds[flushed - 3 : flushed] == ["speaker", "emotion", "speech_end"]
     caused = [e for e in player.events[flushed + 1 :] if getattr(e, "at", 10**9) <= 1537]
     assert caused == []
 
@@ -252,7 +252,7 @@ def test_a_wrong_configuration_changes_nothing() -> None:
 
 
 def test_a_configuration_warns_of_what_it_does_not_know() -> None:
-    player = play(("config", {"speaker": {"hopp": 1}, "nose": {}, "emotion": {}}), pcm(hum(100)))
+    player = play(("config", {"speaker": {"hopp": 1}, "nose": {}, "transcript": {}}), pcm(hum(100)))
     codes = [w["code"] for w in player.of("warning")]
     assert codes == ["unknown_option", "unknown_module", "module_unavailable"]
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +256,38 @@ def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
     store = open_store(folder / "v.db", folder / "key")
     assert [info.enrolments for info in store.speakers()] == [8] * 5
     store.close()
+
+
+def test_a_baseline_is_kept_with_its_voice_and_goes_with_it(store: SqliteStore) -> None:
+    enrol(store, "ann")
+    enrol(store, "bob", 1)
+    store.keep_baselines("mood-1", {"ann": b"calm", "nobody": b"?"})
+    store.keep_baselines("mood-1", {"ann": b"calmer", "bob": b"loud"})
+    assert store.load_gallery(MODEL, "mood-1").baselines == {"ann": b"calmer", "bob": b"loud"}
+    assert store.load_gallery(MODEL, "mood-2").baselines == {}
+    assert store.rename("ann", "anna")
+    assert store.load_gallery(MODEL, "mood-1").baselines == {"anna": b"calmer", "bob": b"loud"}
+    store.delete("anna")
+    enrol(store, "anna", 2)
+    assert store.load_gallery(MODEL, "mood-1").baselines == {"bob": b"loud"}
+
+
+def test_a_baseline_is_sealed(store: SqliteStore, tmp_path: Path) -> None:
+    enrol(store, "ann")
+    store.keep_baselines("mood-1", {"ann": b"a very particular baseline"})
+    store.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"particular" not in written
+
+
+def test_keeping_a_baseline_makes_nobody_look_again_but_other_processes(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    enrol(store, "ann")
+    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as other:
+        own, others = store.version(), other.version()
+        store.keep_baselines("mood-1", {"ann": b"calm"})
+        assert store.version() == own
+        assert other.version() != others
+    enrol(store, "bob", 1)
+    assert store.version() != own

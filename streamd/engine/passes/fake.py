@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.passes.ge2e import Voice
+from streamd.engine.passes.ge2e import Voice, prosody
 from streamd.engine.passes.openwakeword import WordScores
 from streamd.types import RATE_HZ, Samples
 
@@ -90,7 +90,7 @@ class FakeVoice:
     """A voice is its spectrum: two tones are two people, at any level and any length.
 
     The embedding is the square root of the power in 256 bands of 31.25 Hz, of length 1; `states`
-    repeats it four times.
+    repeats it four times. Prosody is the real one's.
     """
 
     name = "voice"
@@ -106,7 +106,11 @@ class FakeVoice:
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[Voice], State]:
         """Give a `Voice` per item."""
-        return [_spectral_voice(item) for item in items], {}
+        voices = map(_spectral_voice, items)
+        return [
+            voice._replace(prosody=prosody(item, request))
+            for voice, item, request in zip(voices, items, options, strict=True)
+        ], {}
 
 
 def wake_tone(steps: int = 2) -> Samples:

@@ -10,9 +10,10 @@ import numpy as np
 
 from streamd.engine.backends.base import Backend
 from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.passes.prosody import Moments, moments
 from streamd.engine.passes.warm import warm_up
 from streamd.models.library import Library
-from streamd.types import Floats, Samples
+from streamd.types import Floats, Samples, WindowRequest
 
 HOP_SAMPLES = 160
 TARGET_DBFS = -30.0
@@ -27,6 +28,8 @@ class Voice(NamedTuple):
     states: Floats | None
     """Mean and standard deviation over time of LSTM layers 2 and 3, float32 [1024]: layer 2's
     means, its deviations, then layer 3's. None where the pass does not make them."""
+    prosody: Moments | None = None
+    """Of the samples that no window before had, where somebody asked for it (`prosody.moments`)."""
 
 
 class Ge2eVoice:
@@ -58,7 +61,12 @@ class Ge2eVoice:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[Voice], State]:
-        """Run one batch; `options` are not looked at.
+        """Run one batch.
+
+        Args:
+            items: windows.
+            options: a `WindowRequest` each, or None; the one extra is `prosody`.
+            state: none.
 
         Raises:
             ValueError: an item is shorter or longer than the network takes.
@@ -68,7 +76,8 @@ class Ge2eVoice:
         for row, item in zip(audio, items, strict=True):
             row[: len(item)] = raise_level(item)
         embeddings, states = self._run({"audio": audio, "frames": frames})
-        return [Voice(e, s) for e, s in zip(embeddings, states, strict=True)], {}
+        rows = zip(embeddings, states, map(prosody, items, options), strict=True)
+        return [Voice(*row) for row in rows], {}
 
 
 def raise_level(item: Samples) -> Floats:
@@ -82,6 +91,13 @@ def raise_level(item: Samples) -> Floats:
         return wav
     gain_db = TARGET_DBFS - 10.0 * math.log10(power)
     return wav if gain_db <= 0.0 else wav * np.float32(10.0 ** (gain_db / 20.0))
+
+
+def prosody(item: Samples, request: WindowRequest | None) -> Moments | None:
+    """The prosody of what is new in a window, if it is asked for."""
+    if request is None or "prosody" not in request.extras:
+        return None
+    return moments(item, request.new)
 
 
 def _frames(samples: int) -> int:

@@ -1,0 +1,237 @@
+"""The default emotion model: linear heads on one voice's features, relative to its usual ones.
+
+Features are the means over windows of the voice pass's layer states, and means and deviations of
+the prosodic descriptors. A voice's running baseline is taken from them as far as it is known; the
+heads are two sets, for a voice unknown and known, blended likewise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.errors import ConfigError
+from streamd.modules.base import ModelCard
+from streamd.types import Floats
+
+LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+"""Calm counts as neutral."""
+FORMAT = 1
+FEATURES = 1
+"""Version of `features`: a model of another one reads numbers that mean something else."""
+STATES = 1024
+MIN_FRAMES = 5
+"""Frames from which a descriptor's mean and deviation are believed."""
+SEED = 10
+"""Windows that found a baseline with equal weights."""
+MEMORY = 60
+"""Windows over which it forgets, later."""
+SHRINK = 2.0
+"""A baseline of k windows or clips counts for k / (k + 2)."""
+SMOOTHING = 0.5
+"""Weight of the newest interim among the ones before."""
+
+
+class Judgement(NamedTuple):
+    """What the heads say of one stretch of speech, before calibration."""
+
+    log_probs: Floats
+    """Natural logarithms, [7]."""
+    arousal: float
+    """0 calm to 1 excited."""
+    plain: float
+    """0 to 1: how much it sounds like plain speech, and not like noise, music or laughter."""
+    known: float
+    """0 to 1: how well the voice was known, k / (k + 2)."""
+
+
+class Verdict(NamedTuple):
+    """A judgement made into what is told."""
+
+    label: str
+    probabilities: Floats
+    """Calibrated, [7], of sum 1."""
+    arousal: float
+    abstain: bool
+    """Do not act on the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A voice's usual features. Immutable; `add` gives the next one."""
+
+    count: int
+    mean: Floats
+    """[F]."""
+
+    def add(self, features: Floats) -> Baseline:
+        """With one more stretch of speech, of weight 1 / n at first and constant later."""
+        count = self.count + 1
+        weight = 1.0 / count if count <= SEED else max(1.0 / count, 1.0 / MEMORY)
+        mean: Floats = self.mean + np.float32(weight) * (features - self.mean)
+        return Baseline(count, mean)
+
+    @property
+    def known(self) -> float:
+        """0 to 1: how much it counts."""
+        return self.count / (self.count + SHRINK)
+
+    def to_bytes(self) -> bytes:
+        """For storage: little-endian, version, count, float16 features."""
+        head = np.array([FEATURES, self.count], "<u4").tobytes()
+        return head + self.mean.astype("<f2").tobytes()
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Baseline | None:
+        """What `to_bytes` made; None if it is of another version of the features."""
+        if len(stored) < 8 or len(stored) % 2:
+            return None
+        version, count = np.frombuffer(stored[:8], "<u4")
+        if version != FEATURES:
+            return None
+        return cls(int(count), np.frombuffer(stored[8:], "<f2").astype(np.float32))
+
+    @classmethod
+    def empty(cls, size: int) -> Baseline:
+        """Of a voice never heard."""
+        return cls(0, np.zeros(size, np.float32))
+
+
+class EmotionModel:
+    """Weights and their meaning. Shared and read-only; see `load`."""
+
+    window_ms = 2500
+    """Evidence of an interim: the last windows that lie in it."""
+
+    def __init__(self, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        card = meta["card"]
+        self.card = ModelCard(
+            model=meta["name"],
+            license=card["license"],
+            source=card["source"],
+            training_data=card["training_data"],
+        )
+        self.labels: tuple[str, ...] = tuple(meta["labels"])
+        self.descriptors: tuple[str, ...] = tuple(meta["descriptors"])
+        self.meta = meta
+        self.min_speech_ms = int(meta["min_speech_ms"])
+        self.size = STATES + 2 * len(self.descriptors)
+        """Number of features, F."""
+        self._center, self._scale = (arrays[k].astype(np.float32) for k in ("center", "scale"))
+        self._weights = arrays["weights"].astype(np.float32)  # [2, F, 7 + 1], arousal last
+        self._bias = arrays["bias"].astype(np.float32)  # [2, 8]
+        self._plain_weights = arrays["plain_weights"].astype(np.float32)  # [F]
+        self._plain_bias = float(meta["plain_bias"])
+        self._plain_from = float(meta["plain_from"])
+        self._temperature: tuple[float, float] = tuple(meta["temperature"])
+        self._threshold: tuple[float, float] = tuple(meta["threshold"])
+        shapes = (self._center.shape, self._weights.shape, self._bias.shape)
+        if shapes != ((self.size,), (2, self.size, 8), (2, 8)):
+            raise ValueError(f"its arrays are {shapes}")
+
+    @classmethod
+    def load(cls, path: Path) -> EmotionModel:
+        """Read a model that `python -m training.emotion retrain` made.
+
+        Raises:
+            ConfigError: there is none, or it is of another kind or version.
+        """
+        hint = "make one with `python -m training.emotion retrain`, or leave emotion.model out"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            meta = json.loads(bytes(arrays["meta"]))
+            versions = (meta["format"], meta["features"])
+            if versions != (FORMAT, FEATURES):
+                raise ConfigError(
+                    f"{path} is an emotion model of format and features {versions}, "
+                    f"not {(FORMAT, FEATURES)} as this streamd reads: train it again"
+                )
+            return cls(meta, arrays)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}; {hint}") from error
+        except (BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+            raise ConfigError(f"{path} is no emotion model ({error}); {hint}") from error
+
+    def features(self, states: Floats, moments: npt.NDArray[np.floating[Any]]) -> Floats:
+        """Features of a stretch of speech.
+
+        Args:
+            states: [1024], the mean over its windows.
+            moments: [K, 3], the sum over its blocks.
+
+        Returns:
+            float32 [F]. What no frame tells is the training data's mean.
+        """
+        count = np.maximum(moments[:, 0], 1.0)
+        mean = moments[:, 1] / count
+        deviation = np.sqrt(np.maximum(moments[:, 2] / count - mean * mean, 0.0))
+        features = np.concatenate((states, mean, deviation)).astype(np.float32)
+        few = np.flatnonzero(moments[:, 0] < MIN_FRAMES)
+        if len(few):
+            gone = np.concatenate((few + STATES, few + STATES + len(self.descriptors)))
+            features[gone] = self._center[gone]
+        return features
+
+    def judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
+        """Run the heads on features [F], as far as known relative to the voice's usual ones."""
+        known = 0.0 if baseline is None else baseline.known
+        z = (features - self._center) / self._scale
+        plain = _sigmoid(float(z @ self._plain_weights) + self._plain_bias)
+        if baseline is not None and known:
+            z = z - np.float32(known) * (baseline.mean - self._center) / self._scale
+        both = np.einsum("f,hfc->hc", z, self._weights) + self._bias
+        heads = (1.0 - known) * both[0] + known * both[1]
+        temperature = (1.0 - known) * self._temperature[0] + known * self._temperature[1]
+        logits = heads[:7] / np.float32(temperature)
+        top = logits.max()
+        log_probs = logits - top - np.log(np.exp(logits - top).sum())
+        return Judgement(
+            log_probs.astype(np.float32), _sigmoid(float(heads[7])), plain, known
+        )
+
+    def verdict(
+        self, judgement: Judgement, speech_ms: int, threshold: float | None = None
+    ) -> Verdict:
+        """What is told of a judgement, or of several smoothed into one.
+
+        Args:
+            judgement: as `judge` gave it.
+            speech_ms: speech that it rests on.
+            threshold: probability below which to abstain; None takes the calibrated one.
+        """
+        p = np.exp(judgement.log_probs - judgement.log_probs.max())
+        p /= p.sum()
+        best = int(p.argmax())
+        known = judgement.known
+        if threshold is None:
+            threshold = (1.0 - known) * self._threshold[0] + known * self._threshold[1]
+        abstain = (
+            speech_ms < self.min_speech_ms
+            or judgement.plain < self._plain_from
+            or float(p[best]) < threshold
+        )
+        return Verdict(self.labels[best], p.astype(np.float32), judgement.arousal, abstain)
+
+
+def smooth(before: Judgement | None, now: Judgement, weight: float = SMOOTHING) -> Judgement:
+    """The newest interim judgement, eased into the ones before it."""
+    if before is None:
+        return now
+    return Judgement(
+        (1 - np.float32(weight)) * before.log_probs + np.float32(weight) * now.log_probs,
+        (1 - weight) * before.arousal + weight * now.arousal,
+        (1 - weight) * before.plain + weight * now.plain,
+        now.known,
+    )
+
+
+def _sigmoid(x: float) -> float:
+    return float(0.5 + 0.5 * np.tanh(0.5 * x))

@@ -1,0 +1,45 @@
+"""What the readers of one session tell each other about who speaks.
+
+The speaker module writes, in the order of the stream; whoever reads gets the same at every
+chunking and speed, because readers are called in that order too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Voices:
+    """Who speaks now, and what is to be remembered of whom."""
+
+    is_told: bool = False
+    """Whether anybody says who speaks; if not, all of the session counts as one voice."""
+    speaking: str | None = None
+    """Enrolled name or session label of the voice that speaks, if it has one."""
+    is_sure: bool = False
+    """Whether that is a decision, and not only the likeliest voice."""
+    turn: int = 0
+    """Goes up where another voice takes over inside an utterance."""
+    turn_start: int = 0
+    """Where it took over, sample at 16 kHz."""
+    left: str | None = None
+    """The voice that spoke before, if that was sure."""
+    learned: dict[str, bytes] = field(default_factory=dict)
+    """What the store is to keep of each enrolled voice when the session ends."""
+
+    def begin(self) -> None:
+        """An utterance began: nobody is known to speak yet."""
+        self.is_told = True
+        self.speaking, self.is_sure = None, False
+
+    def heard(self, speaker: str | None, *, is_sure: bool) -> None:
+        """The verdict so far on the voice that speaks."""
+        self.speaking, self.is_sure = speaker, is_sure
+
+    def take_over(self, start: int) -> None:
+        """Another voice speaks, since `start`."""
+        self.left = self.speaking if self.is_sure else None
+        self.turn += 1
+        self.turn_start = start
+        self.speaking, self.is_sure = None, False

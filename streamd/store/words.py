@@ -1,0 +1,63 @@
+"""The words of a tenant as rows of the database."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+import msgspec
+
+from streamd.errors import NameTaken, Unavailable
+from streamd.modules.words import CustomWord, CustomWords, WordHead, WordInfo
+from streamd.store.cipher import Cipher, Damaged
+
+
+def add(
+    db: sqlite3.Connection, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool
+) -> None:
+    """Insert a word, in a transaction.
+
+    Raises:
+        NameTaken: there is one of that name, and it is not to be replaced.
+    """
+    name = word.info.name
+    if remove(db, tenant, name) and not replace:
+        raise NameTaken(f"there is a wake word {name!r} already: add --replace, or remove it first")
+    info = msgspec.structs.replace(word.info, created_ms=time.time_ns() // 1_000_000)
+    db.execute(
+        "INSERT INTO words (tenant, name, info, head) VALUES (?, ?, ?, ?)",
+        (
+            tenant,
+            name,
+            msgspec.json.encode(info).decode(),
+            cipher.seal(word.head.pack(), tenant, "word", name),
+        ),
+    )
+
+
+def remove(db: sqlite3.Connection, tenant: str, name: str) -> bool:
+    """Delete a word; False if there is none."""
+    done = db.execute("DELETE FROM words WHERE tenant = ? AND name = ?", (tenant, name))
+    return done.rowcount > 0
+
+
+def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
+    """Every word, by name.
+
+    Raises:
+        Unavailable: one was tampered with, or is of a streamd that this one does not know.
+    """
+    rows = db.execute(
+        "SELECT name, info, head FROM words WHERE tenant = ? ORDER BY name", (tenant,)
+    ).fetchall()
+    words = {}
+    for name, info, sealed in rows:
+        try:
+            head = WordHead.unpack(name, cipher.open(sealed, tenant, "word", name))
+            words[name] = CustomWord(msgspec.json.decode(info, type=WordInfo), head)
+        except (Damaged, ValueError) as error:  # msgspec's errors are ValueErrors too
+            raise Unavailable(
+                f"the wake word {name!r} in the store is damaged or was tampered with: "
+                f"`streamd words remove {name}`, or restore a backup"
+            ) from error
+    return words

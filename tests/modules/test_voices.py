@@ -1,0 +1,29 @@
+"""Who speaks, told from reader to reader."""
+
+from streamd.modules.voices import Voices
+
+
+def test_nobody_is_told_of_until_the_speaker_module_hears_an_utterance() -> None:
+    voices = Voices()
+    assert not voices.is_told
+    voices.begin()
+    assert voices.is_told
+    assert voices.speaking is None
+
+
+def test_who_leaves_is_remembered_only_if_that_was_sure() -> None:
+    voices = Voices()
+    for is_sure, left in ((True, "ann"), (False, None)):
+        voices.begin()
+        voices.heard("ann", is_sure=is_sure)
+        voices.take_over(4000)
+        assert (voices.left, voices.turn_start, voices.speaking) == (left, 4000, None)
+    assert voices.turn == 2
+
+
+def test_a_new_utterance_is_nobodys_at_first() -> None:
+    voices = Voices()
+    voices.begin()
+    voices.heard("ann", is_sure=True)
+    voices.begin()
+    assert (voices.speaking, voices.is_sure) == (None, False)
