@@ -39,8 +39,9 @@ MODULES = {
     "vad": {},
     "wake": {"words": ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin"]},
     "speaker": {},
+    "emotion": {},
 }
-TIMED = ("speech_start", "wake", "speaker", "speaker_change", "speech_end")
+TIMED = ("speech_start", "wake", "speaker", "speaker_change", "emotion", "speech_end")
 
 
 def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np.ndarray]:

@@ -54,6 +54,12 @@ class Analysis:
             view = view[self.session.receive_audio(view) :]
             yield from self._settle()
 
+    def submit(self) -> bool:
+        """Queue the session's work with the engine; False if there is none."""
+        jobs = self.session.jobs()
+        self._engine.submit(self._lease, jobs)
+        return bool(jobs)
+
     def end(self) -> Iterator[Event]:
         """The final events, without `bye`."""
         self.session.receive_end()
@@ -69,8 +75,7 @@ class Analysis:
         self._engine.close(self._lease)
 
     def _settle(self) -> Iterator[Event]:
-        while jobs := self.session.jobs():
-            self._engine.submit(self._lease, jobs)
+        while self.submit():
             while self._engine.run_waiting():
                 pass
         for event in self.session.events():
