@@ -15,6 +15,12 @@ SPEAKER = {
     "type": "speaker", "utterance": "u1", "t0": 0, "t1": 2000, "at": 2000, "decision": "accept",
     "speaker": "maria", "score": 0.83, "margin": 0.2, "speech_ms": 1500, "final": True,
 }  # fmt: skip
+MOOD = {
+    "type": "emotion", "utterance": "u1", "t0": 0, "t1": 2000, "at": 2000, "label": "happy",
+    "score": 0.412, "scores": {"angry": 0.1, "happy": 0.412, "neutral": 0.3}, "arousal": 0.62,
+    "abstain": False, "final": True,
+}  # fmt: skip
+READY = {"type": "ready", "session": "s_1", "modules": {"vad": {}, "emotion": {}}}
 BYE = {"type": "bye", "samples": 48_000, "duration_ms": 3000, "utterances": 1, "speech_ms": 1500}
 
 
@@ -44,14 +50,43 @@ def test_interim_events_change_the_strip_and_not_the_log():
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_strip_is_two_lines_at_any_width(width):
+@pytest.mark.parametrize("label", ["", "surprised"])
+def test_the_strip_is_two_lines_at_any_width(width, label):
     start = {"type": "speech_start", "utterance": "u1", "t0": 0, "t1": 100, "at": 100}
-    _, strip = shown(start, SPEAKER, WAKE, width=width)
+    moods = [{**MOOD, "label": label, "final": False}] if label else []
+    _, strip = shown(start, SPEAKER, WAKE, *moods, width=width)
     rule, line = strip.splitlines()
     assert rule == "─" * width
     assert len(line) <= width
-    for word in ("speaking", "-30", "maria", "alexa"):
+    for word in ("speaking", "-30", "maria  accepted  0.83", "alexa  0.93", label):
         assert word in line
+
+
+def test_the_mood_now_is_a_label_and_a_bar_of_arousal():
+    _, strip = shown({**MOOD, "final": False}, width=120)
+    assert "happy     ━━━━──" in strip
+    _, strip = shown(MOOD, {**MOOD, "arousal": 1.7, "final": False}, width=80)
+    assert "happy     ━━━━ " in strip
+
+
+def test_a_label_that_nobody_should_act_on_is_not_named_in_the_strip():
+    _, strip = shown(MOOD, {**MOOD, "abstain": True, "final": False}, width=120)
+    assert "unsure    ━━━━──" in strip
+    assert "happy" not in strip
+
+
+def test_the_strip_has_room_for_a_mood_only_where_moods_are_listened_for():
+    assert "no mood yet" in shown(READY)[1]
+    assert "mood" not in shown({**READY, "modules": {"vad": {}}})[1]
+
+
+def test_final_moods_are_lines_and_say_when_they_are_not_sure():
+    unsure = {**MOOD, "score": 0.31, "abstain": True}
+    lines = shown(MOOD, unsure, {**MOOD, "final": False})[0].splitlines()
+    assert [line[27:].rstrip() for line in lines] == [
+        "happy 0.41  arousal 0.62",
+        "unsure (most like happy 0.31)",
+    ]
 
 
 def test_speech_that_ended_is_quiet():
@@ -66,6 +101,15 @@ def test_totals_count_words_and_voices():
         assert text in scrolled
 
 
+def test_totals_count_final_moods_that_are_sure():
+    sad, unsure, interim = (
+        {**MOOD, **x} for x in ({"label": "sad"}, {"abstain": True}, {"final": False})
+    )
+    scrolled, _ = shown(MOOD, sad, sad, unsure, interim, BYE)
+    assert ["moods", "sad", "(2),", "happy", "(1)"] in [x.split() for x in scrolled.splitlines()]
+    assert "moods" not in shown(unsure, BYE)[0]
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -73,6 +117,9 @@ def test_totals_count_words_and_voices():
         {"type": "speaker", "decision": "too_short", "speaker": None},
         {"type": "speaker_change", "from": None, "to": "S1", "t0": 0, "t1": 1, "at": 1},
         {"type": "wake"},
+        {"type": "emotion"},
+        {"type": "emotion", "label": "calm"},
+        {"type": "emotion", "label": "calm", "abstain": True, "arousal": None},
         {"type": "bye"},
         {"type": "error", "code": "bad_message", "message": "[not] markup [/]", "fatal": False},
     ],

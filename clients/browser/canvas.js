@@ -1,11 +1,15 @@
-// Draws the timeline model: level and speech above, one lane per voice below, then the clock.
+// Draws the timeline model: level, arousal and speech above, one lane per voice below, the clock.
 
+import { slopes } from "./model.js";
 import { meter } from "./pcm.js";
 import { spoken } from "./protocol.js";
 
 const LANE_PX = 26;
 const MAX_LANES = 4;
 const AXIS_PX = 24;
+const TOP_PX = 22;
+const AROUSAL_SHARE = 0.28; // of the height of the speech
+const MOOD_PX = 17;
 const TICK_MS = 5000;
 const NARROW_PX = 600;
 
@@ -28,7 +32,9 @@ export class TimelineCanvas {
       speech: read("--speech"), paper: read("--card"), wave: read("--wave"),
       voices: [1, 2, 3, 4, 5, 6].map((n) => read(`--voice-${n}`)),
     };
-    this.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const { fontFamily } = getComputedStyle(document.body);
+    this.font = `12px ${fontFamily}`;
+    this.smallFont = `11px ${fontFamily}`;
     this.fit();
   }
 
@@ -55,15 +61,21 @@ export class TimelineCanvas {
     this.scale = width / this.spanMs;
     const lanes = model.lanes(this.startMs, MAX_LANES);
     // Room for two lanes is always kept, so that the picture does not jump at the first voice.
-    const floor = height - AXIS_PX - Math.max(2, lanes.length) * LANE_PX - 10;
+    const laneTop = height - AXIS_PX - Math.max(2, lanes.length) * LANE_PX;
+    const floor = laneTop - 10 - (model.hasMoods ? MOOD_PX - 7 : 0);
+    const shelf = model.hasMoods ? floor - Math.round((floor - TOP_PX) * AROUSAL_SHARE) : floor;
     pen.clearRect(0, 0, width, height);
     pen.font = this.font;
     this.drawAxis(height - AXIS_PX);
     this.drawSpeech(floor);
     this.drawGaps(floor);
-    this.drawLevels(floor);
-    lanes.forEach((lane, row) => this.drawLane(lane, floor + 10 + row * LANE_PX));
-    this.drawChanges(floor + 6, height - AXIS_PX);
+    this.drawLevels(shelf);
+    if (model.hasMoods) {
+      this.drawArousal(shelf, floor);
+      this.drawMoods(floor + MOOD_PX / 2 + 1);
+    }
+    lanes.forEach((lane, row) => this.drawLane(lane, laneTop + row * LANE_PX));
+    this.drawChanges(laneTop - 4, height - AXIS_PX);
     this.drawWakes(floor);
   }
 
@@ -90,26 +102,28 @@ export class TimelineCanvas {
   drawSpeech(floor) {
     const pen = this.context;
     pen.fillStyle = this.colours.speech;
-    for (const { t0, t1, open } of this.model.speech.values()) {
-      const end = open ? this.width : this.x(t1);
-      pen.beginPath();
-      pen.roundRect(this.x(t0), 22, Math.max(2, end - this.x(t0)), floor - 22, 6);
-      pen.fill();
-    }
+    for (const segment of this.model.speech.values()) pen.fill(this.box(segment, floor));
+  }
+
+  box({ t0, t1, open }, floor) {
+    const path = new Path2D();
+    const end = open ? this.width : this.x(t1);
+    path.roundRect(this.x(t0), TOP_PX, Math.max(2, end - this.x(t0)), floor - TOP_PX, 6);
+    return path;
   }
 
   drawGaps(floor) {
     const pen = this.context;
     pen.fillStyle = this.colours.line;
     for (const { t0, t1 } of this.model.gaps) {
-      pen.fillRect(this.x(t0), 22, Math.max(2, this.x(t1) - this.x(t0)), floor - 22);
+      pen.fillRect(this.x(t0), TOP_PX, Math.max(2, this.x(t1) - this.x(t0)), floor - TOP_PX);
     }
   }
 
   drawLevels(floor) {
     const pen = this.context;
-    const middle = (22 + floor) / 2;
-    const reach = (floor - 22) / 2 - 6;
+    const middle = (TOP_PX + floor) / 2;
+    const reach = (floor - TOP_PX) / 2 - 6;
     const spacing = 3; // one bar per 3 px: the loudest of its columns
     const highest = new Map();
     for (const [ms, peak] of this.model.columns()) {
@@ -124,6 +138,61 @@ export class TimelineCanvas {
       pen.roundRect(bin * spacing - this.startMs * this.scale, middle - half, 2, 2 * half, 1);
     }
     pen.fill();
+  }
+
+  /** A line per utterance in its voice's colour, in the part of the speech below the level. */
+  drawArousal(top, floor) {
+    const pen = this.context;
+    const { model } = this;
+    const [low, high] = [floor - 5, top + 4];
+    let first = this.width;
+    for (const [utterance, { t1, points }] of model.moods) {
+      if (points.length === 0 || this.x(t1) < 0) continue;
+      const segment = model.speech.get(utterance);
+      const voice = model.speakers.get(utterance)?.voice ?? -1;
+      const places = points.map(([ms, arousal]) => [this.x(ms), low + (high - low) * arousal]);
+      const line = curve(places);
+      const area = new Path2D(line);
+      area.lineTo(places.at(-1)[0], floor);
+      area.lineTo(places[0][0], floor);
+      pen.save();
+      if (segment) pen.clip(this.box(segment, floor));
+      pen.fillStyle = pen.strokeStyle = voice < 0 ? this.colours.accent : this.colourOf(voice);
+      pen.lineWidth = 1.75;
+      pen.stroke(line);
+      if (segment?.open) pen.fill(dot(...places.at(-1)));
+      pen.globalAlpha = 0.14;
+      pen.fill(area);
+      pen.restore();
+      first = Math.min(first, places[0][0]);
+    }
+    // The name of the line, as long as no line runs there.
+    pen.font = this.smallFont;
+    pen.fillStyle = this.colours.muted;
+    pen.textBaseline = "middle";
+    pen.globalAlpha = Math.min(1, Math.max(0, (first - pen.measureText("arousal").width - 14) / 24));
+    pen.fillText("arousal", 8, (top + floor) / 2);
+    pen.globalAlpha = 1;
+    pen.font = this.font;
+  }
+
+  /** The label of every utterance under its speech, where the server is sure of it. */
+  drawMoods(middle) {
+    const pen = this.context;
+    pen.font = this.smallFont;
+    pen.fillStyle = this.colours.muted;
+    pen.textBaseline = "middle";
+    let free = this.width - 4; // from here on the row is taken by a later label
+    for (const { final } of [...this.model.moods.values()].reverse()) {
+      if (!final || final.abstain) continue;
+      const [left, right] = [this.x(final.t0), this.x(final.t1)];
+      const width = pen.measureText(final.label).width;
+      const at = Math.min(Math.max(left, 8), Math.max(left, right - width)) + 1;
+      if (at + width > free) continue;
+      pen.fillText(final.label, at, middle);
+      free = at - 8;
+    }
+    pen.font = this.font;
   }
 
   drawLane({ name, voice, bands }, top) {
@@ -180,4 +249,23 @@ export class TimelineCanvas {
       written = at + width + 8;
     }
   }
+}
+
+/** A smooth line through pixels that stays between them. */
+function curve(places) {
+  const path = new Path2D();
+  const slope = slopes(places);
+  path.moveTo(...places[0]);
+  for (let i = 1; i < places.length; i++) {
+    const [[x0, y0], [x1, y1]] = [places[i - 1], places[i]];
+    const third = (x1 - x0) / 3;
+    path.bezierCurveTo(x0 + third, y0 + slope[i - 1] * third, x1 - third, y1 - slope[i] * third, x1, y1);
+  }
+  return path;
+}
+
+function dot(x, y) {
+  const path = new Path2D();
+  path.arc(x, y, 3, 0, 2 * Math.PI);
+  return path;
 }

@@ -16,12 +16,14 @@ export class Timeline {
     this.peaks = new Float32Array(Math.ceil(this.windowMs / COLUMN_MS) + 1);
     this.speech = new Map(); // utterance → {t0, t1, open}
     this.speakers = new Map(); // utterance → {t0, t1, voice, decision, score, final}
+    this.moods = new Map(); // utterance → {t0, t1, points: [[ms, arousal], …], final}
     this.wakes = [];
     this.changes = [];
     this.gaps = [];
     this.lastSpeaker = null;
     this.lastWake = null;
-    this.lastEmotion = null; // only while the model does not abstain
+    this.lastMood = null;
+    this.hasMoods = false; // whether this session listens for them
   }
 
   get speaking() {
@@ -68,13 +70,31 @@ export class Timeline {
         this.wakes.push(event);
         this.lastWake = event;
         break;
+      case "ready":
+        this.hasMoods = Boolean(event.modules?.emotion);
+        break;
       case "emotion":
-        this.lastEmotion = event.abstain ? null : event;
+        this.hasMoods = true;
+        this.lastMood = event;
+        this.track(event);
         break;
       case "gap":
         this.gaps.push(event);
         break;
     }
+  }
+
+  /** An interim is a point at the end of its evidence; the first one holds for all of it. */
+  track(event) {
+    const mood = this.moods.get(event.utterance) ?? { t0: event.t0, t1: event.t1, points: [], final: null };
+    this.moods.set(event.utterance, mood);
+    mood.t1 = Math.max(mood.t1, event.t1);
+    if (event.final) mood.final = event;
+    const { points } = mood;
+    if (!Number.isFinite(event.arousal)) return;
+    const arousal = Math.min(1, Math.max(0, event.arousal));
+    if (points.length === 0) points.push([event.t0, arousal], [event.t1, arousal]);
+    else if (!event.final && event.t1 > points.at(-1)[0]) points.push([event.t1, arousal]);
   }
 
   /** The order in which a voice first appeared; −1 for nobody in particular. */
@@ -102,13 +122,35 @@ export class Timeline {
 
   forget() {
     const oldest = this.headMs - this.windowMs;
-    for (const map of [this.speech, this.speakers]) {
+    for (const map of [this.speech, this.speakers, this.moods]) {
       for (const [utterance, item] of map) if (!item.open && item.t1 < oldest) map.delete(utterance);
+    }
+    for (const { points } of this.moods.values()) {
+      // One point before the window stays: the line comes in from there.
+      while (points.length > 2 && points[1][0] <= oldest) points.shift();
     }
     for (const list of [this.wakes, this.changes, this.gaps]) {
       while (list.length > 0 && list[0].t1 < oldest) list.shift();
     }
   }
+}
+
+/** Slopes at [x, y] points for a cubic line through them that never overshoots (Steffen 1990). */
+export function slopes(points) {
+  const last = points.length - 1;
+  if (last < 1) return points.map(() => 0);
+  const width = (i) => points[i + 1][0] - points[i][0];
+  const secant = (i) => (points[i + 1][1] - points[i][1]) / width(i);
+  const result = points.map((_, i) => {
+    if (i === 0 || i === last) return 0;
+    const [before, after] = [secant(i - 1), secant(i)];
+    const parabola = (before * width(i) + after * width(i - 1)) / (width(i - 1) + width(i));
+    const steepest = Math.min(Math.abs(before), Math.abs(after), Math.abs(parabola) / 2);
+    return (Math.sign(before) + Math.sign(after)) * steepest;
+  });
+  result[0] = last === 1 ? secant(0) : (3 * secant(0) - result[1]) / 2;
+  result[last] = last === 1 ? secant(0) : (3 * secant(last - 1) - result[last - 1]) / 2;
+  return result;
 }
 
 /** How long after the sound left this page its events come back. */

@@ -106,6 +106,31 @@ export function decision(event) {
   return scored ? `${words}, ${event.score.toFixed(2)}` : words;
 }
 
+const MOODS = ["angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised"];
+
+/**
+ * An emotion event in words and shares. A label on which nobody should act is not named: then no
+ * share is the `top`. `odds` are in the order of the labels, so that each keeps its place.
+ */
+export function mood(event) {
+  const sure = Boolean(event) && !event.abstain && typeof event.label === "string";
+  const known = Object.entries(event?.scores ?? {}).filter(([, share]) => typeof share === "number");
+  const shares = known.length > 0 ? known : MOODS.map((label) => [label, 0]);
+  const odds = shares.map(([label, share]) => ({
+    label,
+    share: Math.min(1, Math.max(0, share)),
+    says: known.length > 0 ? `${label} ${share.toFixed(2)}` : label,
+    top: sure && label === event.label,
+  }));
+  if (!event) return { text: "–", sure, note: "none yet", odds, aria: "No mood yet" };
+  const text = sure ? event.label : "unsure";
+  const score = sure ? event.score?.toFixed?.(2) : undefined;
+  const arousal = event.arousal?.toFixed?.(2);
+  const note = [score, arousal && `arousal ${arousal}`].filter(Boolean).join(" · ");
+  const likeliest = known.length > 0 ? odds.toSorted((a, b) => b.share - a.share) : [];
+  return { text, sure, note, odds, aria: [text, ...likeliest.map(({ says }) => says)].join(", ") };
+}
+
 function sentence(text) {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;

@@ -1,6 +1,6 @@
 // The page's elements: state, notice, the "now" strip, choices. Draws no canvas, opens no socket.
 
-import { clock, decision, licences, spoken } from "./protocol.js";
+import { clock, decision, licences, mood, spoken } from "./protocol.js";
 import { meter } from "./pcm.js";
 
 const $ = (id) => document.getElementById(id);
@@ -38,6 +38,8 @@ export function showOffers({ words, modules }) {
   const preferred = words.includes("alexa") ? "alexa" : words[0];
   $("words").replaceChildren(...words.map((word) => chip("word", word, word === preferred)));
   $("modules").replaceChildren(...modules.map((name) => chip("module", name, true)));
+  $("mood-cell").hidden = !modules.includes("emotion");
+  showMood(null);
 }
 
 /** What is chosen now. */
@@ -58,20 +60,50 @@ export function showVersion(version) {
   if (typeof version === "string") $("version").textContent = `streamd ${version}`;
 }
 
+let moodShown;
+
+/** The mood, with a bar for every label; none of them stands out while the server is unsure. */
+function showMood(event) {
+  moodShown = event;
+  const { text, sure, note, odds, aria } = mood(event);
+  put("mood", text);
+  put("mood-note", note);
+  $("mood-cell").classList.toggle("unsure", Boolean(event) && !sure);
+  $("odds").setAttribute("aria-label", aria);
+  // Kept between events, so that they grow and shrink instead of blinking.
+  while ($("odds").childElementCount > odds.length) $("odds").lastElementChild.remove();
+  while ($("odds").childElementCount < odds.length) $("odds").append(namedBar());
+  odds.forEach(({ label, share, says, top }, index) => {
+    const bar = $("odds").children[index];
+    bar.dataset.says = says;
+    bar.classList.toggle("top", top);
+    bar.style.setProperty("--share", share.toFixed(3));
+    bar.lastElementChild.textContent = label;
+  });
+}
+
+function namedBar() {
+  const element = document.createElement("span");
+  element.append(document.createElement("i"), document.createElement("small"));
+  return element;
+}
+
 /** The "now" strip, from the timeline. `colourOf` gives the colour of a voice. */
 export function showNow(timeline, colourOf) {
   document.body.classList.toggle("speaking", timeline.speaking);
   put("voice", timeline.speaking ? "Speaking" : "Quiet");
-  const { lastSpeaker, lastWake, lastEmotion } = timeline;
+  const { lastSpeaker, lastWake, lastMood } = timeline;
   $("swatch").hidden = !lastSpeaker;
   if (lastSpeaker) {
     $("swatch").style.backgroundColor = colourOf(timeline.voice(lastSpeaker.speaker));
     put("speaker", lastSpeaker.speaker ?? "Unknown");
-    put("speaker-note", [decision(lastSpeaker), lastEmotion?.label].filter(Boolean).join(" · "));
+    put("speaker-note", decision(lastSpeaker));
   } else {
     put("speaker", "–");
     put("speaker-note", "nobody yet");
   }
+  if (timeline.hasMoods) $("mood-cell").hidden = false;
+  if (lastMood !== moodShown) showMood(lastMood);
   put("wake", lastWake ? spoken(lastWake.word) : "–");
   put("wake-note", lastWake ? `${lastWake.score?.toFixed?.(2) ?? ""} at ${clock(lastWake.t1)}` : "none yet");
 }

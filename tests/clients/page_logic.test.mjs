@@ -11,7 +11,7 @@ const load = (name) => {
 };
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
-const { EventLog, Latency, Timeline, group } = await load("model.js");
+const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
   assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
@@ -87,6 +87,94 @@ test("a voice keeps its colour and its lane; later decisions replace earlier one
   assert.deepEqual(timeline.lanes(500).map((lane) => lane.name), ["S2"]);
   timeline.reset();
   assert.equal(timeline.voice("S1"), 1);
+});
+
+const emotion = (t0, t1, arousal, more = {}) => ({
+  type: "emotion", utterance: "u1", t0, t1, at: t1, label: "happy", score: 0.41,
+  scores: { angry: 0.2, happy: 0.41, sad: 0.39 }, arousal, abstain: false, final: false, ...more,
+});
+
+test("interims are points of arousal, and the first one holds for all that it heard", () => {
+  const timeline = new Timeline();
+  timeline.apply(emotion(100, 1700, 0.5));
+  timeline.apply(emotion(100, 2200, 0.7, { abstain: true }));
+  timeline.apply(emotion(100, 2200, 0.9)); // a point in time has one arousal
+  timeline.apply(emotion(300, 2700, 1.2));
+  timeline.apply(emotion(300, 3200, undefined));
+  timeline.apply(emotion(100, 3500, 0.6, { final: true }));
+  const mood = timeline.moods.get("u1");
+  assert.deepEqual(mood.points, [[100, 0.5], [1700, 0.5], [2200, 0.7], [2700, 1]]);
+  assert.equal(mood.final.t1, 3500);
+  assert.equal(timeline.lastMood, mood.final);
+});
+
+test("speech too short for interims has the arousal of its final, all through", () => {
+  const timeline = new Timeline();
+  timeline.apply(emotion(100, 900, 0.3, { final: true }));
+  assert.deepEqual(timeline.moods.get("u1").points, [[100, 0.3], [900, 0.3]]);
+});
+
+test("moods are forgotten as they leave the window, also in speech that does not end", () => {
+  const timeline = new Timeline(5000);
+  timeline.apply(emotion(0, 800, 0.5, { utterance: "u0", final: true }));
+  timeline.apply({ type: "speech_start", utterance: "u1", t0: 1000, t1: 1100 });
+  for (let ms = 2500; ms <= 600_000; ms += 500) {
+    timeline.apply(emotion(ms - 1500, ms, 0.5));
+    timeline.level(ms, 0.5);
+  }
+  assert.deepEqual([...timeline.moods.keys()], ["u1"]);
+  const { points } = timeline.moods.get("u1");
+  assert.equal(points.length, 11);
+  assert.ok(points[0][0] <= 595_000); // the line still comes in from outside
+  timeline.level(606_000, 0.5);
+  assert.equal(timeline.moods.size, 0);
+});
+
+test("room for moods is kept from the start of a session that listens for them", () => {
+  const timeline = new Timeline();
+  timeline.apply({ type: "ready", modules: { vad: {}, emotion: {} } });
+  assert.equal(timeline.hasMoods, true);
+  timeline.reset();
+  for (const modules of [undefined, { vad: {} }, { emotion: false }]) timeline.apply({ type: "ready", modules });
+  assert.equal(timeline.hasMoods, false);
+  timeline.apply(emotion(0, 1600, 0.5));
+  assert.equal(timeline.hasMoods, true);
+});
+
+test("the line is smooth, goes through its points and never past them", () => {
+  const points = [[0, 0.2], [16, 0.2], [21, 0.9], [26, 1], [31, 0.1], [36, 0.15], [37, 0.6]];
+  const slope = slopes(points);
+  for (let i = 1; i < points.length; i++) {
+    const [[x0, y0], [x1, y1]] = [points[i - 1], points[i]];
+    const third = (x1 - x0) / 3;
+    const between = [y0 + slope[i - 1] * third, y1 - slope[i] * third]; // of the Bézier curve
+    for (const y of between) assert.ok(y >= Math.min(y0, y1) - 1e-9 && y <= Math.max(y0, y1) + 1e-9);
+  }
+  assert.equal(slope[1], 0);
+  assert.ok(slope[2] > 0);
+  assert.equal(slope[3], 0);
+  assert.deepEqual([slopes([]), slopes([[5, 1]]), slopes([[0, 0], [2, 1]])], [[], [0], [0.5, 0.5]]);
+});
+
+test("a mood names its label only where one may act on it", () => {
+  const sure = protocol.mood(emotion(0, 1600, 0.62));
+  assert.deepEqual([sure.text, sure.note], ["happy", "0.41 · arousal 0.62"]);
+  assert.deepEqual(sure.odds.filter(({ top }) => top).map(({ says }) => says), ["happy 0.41"]);
+  assert.equal(sure.aria, "happy, happy 0.41, sad 0.39, angry 0.20");
+  const unsure = protocol.mood(emotion(0, 1600, 0.62, { abstain: true }));
+  assert.deepEqual([unsure.text, unsure.note], ["unsure", "arousal 0.62"]);
+  assert.ok(!unsure.odds.some(({ top }) => top));
+  assert.deepEqual(unsure.odds.map(({ share }) => share), [0.2, 0.41, 0.39]);
+  assert.match(unsure.aria, /^unsure, /);
+});
+
+test("a mood of few fields, or none at all, can be shown", () => {
+  const none = protocol.mood(null);
+  assert.deepEqual([none.text, none.note, none.odds.length], ["–", "none yet", 7]);
+  assert.ok(none.odds.every(({ share, top }) => share === 0 && !top));
+  const bare = protocol.mood({ type: "emotion", label: "calm", scores: { calm: "?" } });
+  assert.deepEqual([bare.text, bare.note, bare.aria], ["calm", "", "calm"]);
+  assert.equal(protocol.mood({ type: "emotion" }).text, "unsure");
 });
 
 test("latency is counted from the message that held the sample", () => {

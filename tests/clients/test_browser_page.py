@@ -17,7 +17,10 @@ PAGE = Path(__file__).parents[2] / "clients" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NODE = shutil.which("node")
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
-INFO = {"version": "9.9", "modules": {"wake": {"words": ["alexa", "hey_jarvis"], "license": "L1"}}}
+INFO = {
+    "version": "9.9",
+    "modules": {"wake": {"words": ["alexa", "hey_jarvis"], "license": "L1"}, "emotion": {}},
+}
 
 
 class Elements(HTMLParser):
@@ -126,4 +129,5 @@ def test_a_browser_opens_the_page_under_a_strict_policy(url, tmp_path):
     assert "<span>hey jarvis</span>" in dom
     assert "Models: wake L1" in dom
     assert "streamd 9.9" in dom
+    assert 'data-says="surprised"' in dom
     assert "CONSOLE" not in done.stderr, done.stderr

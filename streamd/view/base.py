@@ -1,0 +1,44 @@
+"""What every view does, and how loud a block of samples is."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+FLOOR_DBFS = -60.0
+
+
+class View(Protocol):
+    """Where a command sends what it hears."""
+
+    alive: bool
+    """False once nobody reads the output any more; the command should stop."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show one wire event."""
+
+    def level(self, dbfs: float) -> None:
+        """Show how loud the audio is that is being sent."""
+
+
+def dbfs(pcm_s16le: bytes) -> float:
+    """RMS level of a block of samples, −60 and below for silence."""
+    samples = array("h", pcm_s16le[: len(pcm_s16le) // 2 * 2])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    if not samples:
+        return FLOOR_DBFS
+    mean_square = sum(x * x for x in samples) / len(samples) / 32768**2
+    return max(FLOOR_DBFS, 10 * math.log10(max(mean_square, 1e-12)))

@@ -1,0 +1,43 @@
+"""The view for pipes and programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+
+class JsonLines:
+    """One wire event per line, flushed, for a pipe or a program."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.alive = True
+        self._out = out or sys.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Write the event; quietly nothing once the reader has gone, as after `| head -1`."""
+        if not self.alive:
+            return
+        try:
+            self._out.write(json.dumps(event, ensure_ascii=False) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            self.alive = False
+            # Python flushes stdout once more at exit and would complain there.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+
+    def level(self, dbfs: float) -> None:
+        """Levels are no wire events."""

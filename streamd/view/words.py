@@ -1,0 +1,108 @@
+"""How wire events read: the rows of the live view's log, and the phrases of its strip."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+ACCENT = "cyan"
+_VOICE_STYLES = ("green", "yellow", "magenta", "blue", "bright_red", "bright_cyan")
+_DECISIONS = {
+    "accept": "accepted",
+    "reject": "not enrolled",
+    "unsure": "unsure",
+    "too_short": "too short to tell",
+}
+
+
+class Words:
+    """Events in words; a voice keeps the colour in which it first appeared."""
+
+    def __init__(self) -> None:
+        self._voices: dict[str, str] = {}
+
+    def row(self, event: dict[str, Any]) -> Table:
+        """One row of the log. Tables of one row line up, since the first columns are fixed."""
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(width=9, style="dim", no_wrap=True)
+        row.add_column(width=14, no_wrap=True)
+        row.add_column(overflow="fold")
+        time_ms = event.get("t1")
+        kind = str(event.get("type"))
+        style = {"wake": f"bold {ACCENT}", "error": "bold red", "warning": "yellow"}.get(kind, "")
+        row.add_row(
+            clock(time_ms) if isinstance(time_ms, int) else "",
+            Text(kind, style=style),
+            self._says(event),
+        )
+        return row
+
+    def _says(self, event: dict[str, Any]) -> Text:
+        """The event in words, and the plain JSON of a type that this version does not know."""
+        match event:
+            case {"type": "speech_start", "utterance": utterance, "t0": t0}:
+                return Text(f"{utterance}  from {clock(t0)}", style="dim")
+            case {"type": "speech_end", "utterance": utterance}:
+                spoken_s = event.get("speech_ms", 0) / 1000
+                return Text(f"{utterance}  {spoken_s:.1f} s, {event.get('cause')}", style="dim")
+            case {"type": "wake", "word": word}:
+                by = f"  by {event['speaker']}" if event.get("speaker") else ""
+                return Text.assemble((word, f"bold {ACCENT}"), f"  {number(event, 'score')}{by}")
+            case {"type": "speaker"}:
+                return self.who(event)
+            case {"type": "speaker_change"}:
+                return Text.assemble(self._name(event.get("from")), " to ", self._name(event["to"]))
+            case {"type": "emotion", "label": label}:
+                return _mood(event, str(label))
+            case {"type": "transcript", "text": text}:
+                return Text(text)
+            case {"type": "error" | "warning", "code": code}:
+                return Text(f"{event.get('message', '')}  ({code})")
+            case {"type": "draining"}:
+                return Text("the server is about to restart")
+            case _:
+                rest = {k: v for k, v in event.items() if k not in ("type", "seq", "t0", "t1")}
+                return Text(json.dumps(rest, ensure_ascii=False), style="dim")
+
+    def who(self, event: dict[str, Any]) -> Text:
+        """A speaker decision."""
+        decision = str(event.get("decision"))
+        score = "" if decision == "too_short" else f"  {number(event, 'score')}"
+        return Text.assemble(
+            self._name(event.get("speaker")), f"  {_DECISIONS.get(decision, decision)}{score}"
+        )
+
+    def _name(self, name: str | None) -> Text:
+        if name is None:
+            return Text("unknown", style="dim")
+        style = self._voices.setdefault(name, _VOICE_STYLES[len(self._voices) % len(_VOICE_STYLES)])
+        return Text(name, style=f"bold {style}")
+
+
+def mood_now(event: dict[str, Any]) -> Text:
+    """The label alone; one that nobody should act on is not named."""
+    if event.get("abstain"):
+        return Text("unsure", style="dim")
+    return Text(str(event.get("label", "")))
+
+
+def _mood(event: dict[str, Any], label: str) -> Text:
+    likeliest = f"{label} {number(event, 'score')}".rstrip()
+    if event.get("abstain"):
+        return Text(f"unsure (most like {likeliest})", style="dim")
+    arousal = number(event, "arousal")
+    return Text.assemble(likeliest, (f"  arousal {arousal}", "dim") if arousal else "")
+
+
+def clock(ms: int) -> str:
+    """Stream time as mm:ss.mmm."""
+    return f"{ms // 60_000:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def number(event: dict[str, Any], key: str) -> str:
+    """A field of 0 to 1 in two decimals, empty where the event has none."""
+    value = event.get(key)
+    return f"{value:.2f}" if isinstance(value, int | float) else ""
