@@ -95,10 +95,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     return Parts(make_registry(config, vad), engine, metrics)
 
 
-def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
-    """The modules, with the configuration's defaults."""
+def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
+    """Voice activity, with the configuration's defaults."""
     v = config.vad
-    vad_module = VadModule(
+    return VadModule(
         VadSettings(
             engine=v.engine,
             frame=vad.item_samples - vad.context_samples,
@@ -116,6 +116,10 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
         ),
         _card(catalogue.model(VAD_MODELS[v.engine])),
     )
+
+
+def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
+    """The modules, with the configuration's defaults."""
     w = config.wake
     wake_module = None
     if w.words:
@@ -153,7 +157,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
         EmotionModel.load(Path(e.model) if e.model else catalogue.bundled(EMOTION_MODEL)),
     )
     # In this order: emotion wants to know who speaks.
-    return Registry(vad_module, wake_module, [speaker, emotion], config.session.modules)
+    return Registry(make_vad(config, vad), wake_module, [speaker, emotion], config.session.modules)
 
 
 def _card(model: Model) -> ModelCard:

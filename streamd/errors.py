@@ -20,7 +20,8 @@
     ├── NotAudio                exit 6
     ├── ModelMissing            exit 7
     ├── Unavailable             exit 8  address in use, permission, disk
-    └── BadName, NameTaken, NoSuchSpeaker    exit 2
+    ├── BadManifest             exit 2  each fault of an evaluation's manifest with its line
+    └── BadName, NameTaken, NoSuchSpeaker, NoSuchWord    exit 2
 """
 
 from __future__ import annotations
@@ -165,19 +166,31 @@ class Unavailable(StreamdError):
     exit_code = 8
 
 
+class BadManifest(StreamdError):
+    """A manifest that cannot be evaluated; one line for each fault, with its place."""
+
+    exit_code = 2
+
+
 class BadName(StreamdError):
-    """A name that no voice may have."""
+    """A name that no voice, or no wake word, may have."""
 
     exit_code = 2
 
 
 class NameTaken(StreamdError):
-    """Another voice has this name."""
+    """Another voice, or another wake word, has this name."""
 
     exit_code = 2
 
 
 class NoSuchSpeaker(StreamdError):
     """A name that nobody is enrolled under."""
+
+    exit_code = 2
+
+
+class NoSuchWord(StreamdError):
+    """A name that no wake word of the user's own has."""
 
     exit_code = 2

@@ -1,23 +1,20 @@
 """Wake words and speech edges: one clip at a time."""
 
 from collections import defaultdict
-from itertools import chain
 
 import numpy as np
 
 from streamd.config.sections import VadConfig
+from streamd.evaluation.vad import Edge, compared
 from streamd.events import Wake
 
-from .sessions import CONFIG, hear, speech
+from .sessions import CONFIG, annotations, hear, speech
 from .stats import Table, rate, spread
 
 FRAME_MS = 32
 UNGATED = VadConfig(gate=False)
 BARE = {"on": 0.5, "off": 0.5, "min_speech_ms": 0, "hangover_ms": FRAME_MS, "pre_roll_ms": 0}
 """An utterance is a run of frames that silero gives 0.5 or more."""
-STEP_MS = 10
-PAUSE_MS = 500
-"""Silence before a labelled onset, for its delay to be measured."""
 
 
 def tasks(clips):
@@ -156,53 +153,30 @@ def _meetings(results, fixtures):
         "Speech edges on meetings, against the labels",
         ["recording", "speech", "missed", "false", "F1", "onsets", "delay p50 / p95 / max, ms"],
     )
-    rows = []
+    files = []
     for found in sorted(results, key=lambda f: f["clip"].path):
-        truth, regions = labels(fixtures, found["clip"].path.stem, found["ms"])
-        heard = np.zeros_like(truth)
-        for t0, t1, _ in found["edges"]:
-            heard[t0 // STEP_MS : t1 // STEP_MS] = True
-        delays = [d for a, b in regions for d in _delay(a, b, found["edges"])]
-        rows.append((found["clip"].path.stem, truth, heard, delays))
-    names, truths, heards, delays = zip(*rows, strict=True)
-    every = ("all", np.concatenate(truths), np.concatenate(heards), list(chain(*delays)))
-    for name, truth, heard, late in (*zip(names, truths, heards, delays, strict=True), every):
-        both, false = int((truth & heard).sum()), int((heard & ~truth).sum())
-        missed = int((truth & ~heard).sum())
+        name = found["clip"].path.stem
+        labelled = [(start, stop) for _, start, stop in annotations(fixtures, name)]
+        edges = [Edge(*edge) for edge in found["edges"]]
+        files.append(compared(name, labelled, edges, found["ms"]))
+    groups = [*((file.name, [file]) for file in files), ("all", files)]
+    for name, own in groups:
+        counts = np.array([file.counts for file in own])
+        speech, both, rest, false = counts.sum(axis=0)
+        missed = speech - both
+        late = [delay for file in own for delay in file.onsets]
         table.rows.append(
             [
                 name,
-                f"{100 * truth.mean():.0f} %",
-                f"{100 * missed / truth.sum():.1f} % of speech",
-                f"{100 * false / (~truth).sum():.1f} % of the rest",
+                f"{100 * speech / (speech + rest):.0f} %",
+                f"{100 * missed / speech:.1f} % of speech",
+                f"{100 * false / rest:.1f} % of the rest",
                 f"{200 * both / (2 * both + false + missed):.1f}",
                 len(late),
                 spread(late),
             ]
         )
     return table
-
-
-def labels(fixtures, name, length_ms):
-    """What RTTM calls speech, every 10 ms, and the stretches that follow a pause."""
-    truth = np.zeros(length_ms // STEP_MS, bool)
-    for path in sorted((fixtures / "conversation" / "labels").glob("*.rttm")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            _, recording, _, start, length, *_ = line.split()
-            if recording == name:
-                first, last = float(start) * 100, (float(start) + float(length)) * 100
-                truth[round(first) : round(last)] = True
-    steps = np.diff(np.concatenate([[0], truth.astype(int), [0]]))
-    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    before = starts - np.concatenate([[-PAUSE_MS], stops[:-1]])
-    follows = before * STEP_MS >= PAUSE_MS
-    return truth, list(zip(starts[follows] * STEP_MS, stops[follows] * STEP_MS, strict=True))
-
-
-def _delay(start, stop, edges):
-    """From a labelled onset to the news of it, if it was heard as an onset at all."""
-    heard = [at for t0, t1, at in edges if t0 < stop and t1 > start]
-    return [max(int(heard[0]) - int(start), 0)] if heard else []
 
 
 def _noise(groups):

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import LimitsConfig
+from streamd.evaluation.codecs import telephone
+from streamd.evaluation.hearing import Voice, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
 from streamd.models.library import Library
 from streamd.modules.enrolment import EnrolmentModule
-from streamd.modules.gallery import CHANNELS, Gallery
+from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.offline import Analysis
 from streamd.types import RATE_HZ, AudioFormat
@@ -44,7 +45,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Voice:
+class Print:
     """What an enrolment would keep of a recording."""
 
     embedding: np.ndarray | None
@@ -63,6 +64,16 @@ def read_manifest(fixtures):
             )
             for row in csv.DictReader(file)
         ]
+
+
+def annotations(fixtures, recording):
+    """Speaker, start and end in ms of each turn that RTTM has of a recording."""
+    for path in sorted((fixtures / "conversation" / "labels").glob("*.rttm")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            _, name, _, start, length, _, _, speaker, *_ = line.split()
+            if name == recording:
+                start_ms = round(1000 * float(start))
+                yield speaker, start_ms, round(1000 * (float(start) + float(length)))
 
 
 @lru_cache
@@ -88,7 +99,7 @@ def listen(samples, channel="wide"):
     registry = Registry(shared.registry.vad, None, [module], ())
     _events(shared.engine, registry, ModuleSet(readers={module.name: None}), samples, channel)
     reader = module.reader
-    return Voice(reader.mean if reader.embeddings else None, reader.speech * 1000 // RATE_HZ)
+    return Print(reader.mean if reader.embeddings else None, reader.speech * 1000 // RATE_HZ)
 
 
 def _events(engine, registry, modules, samples, channel, gallery=NOBODY):
@@ -101,18 +112,7 @@ def _events(engine, registry, modules, samples, channel, gallery=NOBODY):
 
 def encode(samples, channel):
     """What a client of that kind would send."""
-    if channel == "wide":
-        return samples.tobytes()
-    return mulaw(soxr.resample(samples, RATE_HZ, 8000)).tobytes()
-
-
-def mulaw(samples):
-    """G.711."""
-    wide = samples.astype(np.int32)
-    magnitude = np.minimum(np.abs(wide), 32635) + 132
-    exponent = np.log2(magnitude).astype(np.int32) - 7
-    code = (np.where(wide < 0, 0x80, 0) | exponent << 4 | magnitude >> exponent + 3 & 15) ^ 0xFF
-    return code.astype(np.uint8)
+    return samples.tobytes() if channel == "wide" else telephone(samples)
 
 
 def speech(samples, channel="wide", vad=CONFIG.vad):
@@ -125,7 +125,6 @@ def speech(samples, channel="wide", vad=CONFIG.vad):
 
 def gallery_of(voices, channel):
     """A gallery of {name: [embeddings]}."""
-    owners = [i for i, prints in enumerate(voices.values()) for _ in prints]
-    embeddings = np.stack([p for prints in voices.values() for p in prints])
-    channels = np.full(len(owners), CHANNELS.index(channel))
-    return Gallery.build(list(voices), embeddings, np.array(owners), channels)
+    return make_gallery(
+        Voice(name, channel, one.tobytes()) for name, own in voices.items() for one in own
+    )

@@ -1,12 +1,12 @@
 """Figures with their intervals, and tables of them."""
 
-import math
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
 import numpy as np
 
-RESAMPLES = 1000
+from streamd.evaluation.statistics import Draws, share, wilson
+from streamd.evaluation.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -23,34 +23,18 @@ class Rate:
         return f"{100 * share:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def rate(hits, of, trials=None):
-    """By Wilson; with `trials` = (flags, one, other), no narrower than over the speakers."""
-    low, high = wilson(hits, of)
-    if trials is not None and of:
-        flags, weights = trials[0], speaker_weights(*trials[1:])
-        totals = weights.sum(1)
-        drawn = (weights @ flags)[totals > 0] / totals[totals > 0]
-        low = min(low, float(np.quantile(drawn, 0.025)))
-        high = max(high, float(np.quantile(drawn, 0.975)))
-    return Rate(int(hits), int(of), low, high)
+def rate(hits, of):
+    """By Wilson."""
+    return Rate(int(hits), int(of), *wilson(int(hits), int(of)))
 
 
-def wilson(hits, of, z=1.96):
-    if not of:
-        return 0.0, 1.0
-    share, spread = hits / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+def rate_of(metric):
+    return Rate(round(metric.value * metric.n), metric.n, *metric.ci95)
 
 
-def speaker_weights(one, other):
-    """How often each trial counts when speakers are drawn anew, `[resamples, trials]`."""
-    ids = {name: i for i, name in enumerate(sorted({*one, *other}))}
-    a, b = (np.array([ids[name] for name in names]) for names in (one, other))
-    rng = np.random.default_rng(1)
-    drawn = rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), RESAMPLES)
-    return np.where(a == b, drawn[:, a], drawn[:, a] * drawn[:, b])
+def speakers_rate(flags, speakers):
+    """Of tests, no narrower than over the speakers."""
+    return rate_of(share(flags, Draws(speakers)))
 
 
 @dataclass(frozen=True)
@@ -66,27 +50,16 @@ class EqualError:
         return f"{100 * self.rate:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def equal_error(scores, one, other):
-    """Over trials between the speakers `one` and `other`; a voice with itself is genuine."""
-    genuine = np.array([a == b for a, b in zip(one, other, strict=True)])
-    order = np.argsort(scores)
-    scores, genuine = scores[order], genuine[order]
-    weights = speaker_weights([one[i] for i in order], [other[i] for i in order])
-    value, threshold = _equal_error(scores, genuine, np.ones(len(scores)))
-    drawn = [
-        _equal_error(scores, genuine, row)[0]
-        for row in weights
-        if row[genuine].any() and row[~genuine].any()
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return EqualError(value, threshold, float(low), float(high))
+def equal_error(trials):
+    metric, threshold = trials.eer()
+    return EqualError(metric.value, threshold, *metric.ci95)
 
 
-def _equal_error(scores, genuine, weights):
-    missed = np.cumsum(weights * genuine) / weights[genuine].sum()
-    passed = 1 - np.cumsum(weights * ~genuine) / weights[~genuine].sum()
-    i = int(np.argmin(np.abs(missed - passed)))
-    return float(missed[i] + passed[i]) / 2, float(scores[i])
+def trials_of(rows):
+    """Of (score, voice, speaker of the test)."""
+    scores, one, other = zip(*rows, strict=True)
+    _, ids = np.unique([*one, *other], return_inverse=True)
+    return Trials(np.array(scores), ids[: len(one)], ids[len(one) :])
 
 
 def spread(values, digits=0):

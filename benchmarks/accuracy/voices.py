@@ -9,7 +9,7 @@ import numpy as np
 from streamd.events import Speaker
 
 from .sessions import CONFIG, gallery_of, hear, listen, speech
-from .stats import Table, equal_error, rate
+from .stats import Table, equal_error, rate_of, speakers_rate, trials_of
 
 LENGTHS = (1, 2, 3, None)
 """Seconds of a test; None is the whole recording."""
@@ -157,13 +157,12 @@ def _verification(trials):
         if not scored:
             continue
         band = getattr(CONFIG.speaker.thresholds, CONDITIONS[name][2])
-        scores, one, other = (list(column) for column in zip(*scored, strict=True))
-        equal = equal_error(np.array(scores), one, other)
+        trials_found = trials_of(scored)
+        equal = equal_error(trials_found)
         cells = []
         for is_genuine in (True, False):
-            own = [row for row in scored if (row[1] == row[2]) == is_genuine]
-            shares = _shares(own, band)
-            cells += [len(own), *(shares if is_genuine else shares[:2])]
+            shares = _shares(trials_found, band, is_genuine)
+            cells += [shares[0].of, *(shares if is_genuine else shares[:2])]
         table.rows.append(
             [
                 name,
@@ -178,15 +177,9 @@ def _verification(trials):
     return table
 
 
-def _shares(rows, band):
-    scores = np.array([row[0] for row in rows])
-    speakers = [row[1] for row in rows], [row[2] for row in rows]
-    flags = (
-        scores >= band.accept,
-        (scores >= band.reject) & (scores < band.accept),
-        scores < band.reject,
-    )
-    return [rate(f.sum(), len(f), (f.astype(float), *speakers)) for f in flags]
+def _shares(trials, band, is_genuine):
+    bounds = ((band.accept, np.inf), (band.reject, band.accept), (-np.inf, band.reject))
+    return [rate_of(trials.between(low, high, genuine=is_genuine)) for low, high in bounds]
 
 
 def _candidates(trials):
@@ -216,10 +209,7 @@ def _identification(rows):
         groups[channel, length, is_known].append((speaker, outcome))
     for (channel, length, is_known), found in groups.items():
         speakers = [speaker for speaker, _ in found]
-        cells = []
-        for outcome in OUTCOMES:
-            flags = np.array([o == outcome for _, o in found], float)
-            cells.append(rate(flags.sum(), len(flags), (flags, speakers, speakers)))
+        cells = [speakers_rate([o == outcome for _, o in found], speakers) for outcome in OUTCOMES]
         where = "enrolled" if is_known else "not enrolled"
         table.rows.append(
             [channel, f"{length} s" if length else "whole", where, len(found), *cells]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,11 +78,15 @@ def open_voices(config: Config) -> Store:
 
 def ready_library(config: Config) -> Library:
     """The models that a configuration needs; what is missing is pulled."""
+    return load_library(wanted_models(config))
+
+
+def load_library(wanted: Collection[str]) -> Library:
+    """Models by their ids; what is missing is pulled."""
     library = Library()
-    wanted = wanted_models(config)
     if any(model.id in wanted for model in library.missing()):
         note(f"The models are not in {library.directory} yet: fetching and converting them, once.")
-        pull(library, wanted)
+        pull(library, list(wanted))
     return library
 
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamd.cli.common import ConfigOption, read_config
+from streamd.cli.common import ConfigOption, read_listening_config
 from streamd.config import describe
 
 app = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -20,7 +20,7 @@ def root() -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Read the configuration as `serve` would, and show every key and where it comes from."""
-    settings = read_config(config)
+    settings = read_listening_config(config)
     console = Console()
     table = Table(box=None, header_style="dim")
     for heading in ("key", "value", "default", "from"):

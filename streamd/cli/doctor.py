@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from streamd import __version__
-from streamd.cli.common import ConfigOption, open_voices, read_config
+from streamd.cli.common import ConfigOption, open_voices, read_listening_config
 from streamd.compose import make_parts
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError
@@ -56,7 +56,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     python = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}"
     yield Check("streamd", f"{__version__}, {python}, {os.cpu_count()} cores")
     try:
-        config = read_config(config_path)
+        config = read_listening_config(config_path)
     except StreamdError as error:
         yield Check("config", str(error), error=error)
         return
@@ -112,7 +112,8 @@ def _microphone() -> Check:
 
 def _speed(config: Config) -> str:
     parts = make_parts(config, Library())
-    modules, _ = parts.registry.resolve(None)
+    with closing(open_voices(config)) as store:
+        modules, _ = parts.registry.resolve(None, words=store.load_words())
     analysis = Analysis(
         parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty(), config.session.ring_s
     )

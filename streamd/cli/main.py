@@ -8,7 +8,19 @@ from typing import NoReturn
 import typer
 
 from streamd import __version__
-from streamd.cli import analyze, config, doctor, enroll, mic, models, serve, speakers, stream
+from streamd.cli import (
+    analyze,
+    config,
+    doctor,
+    enroll,
+    evaluate,
+    mic,
+    models,
+    serve,
+    speakers,
+    stream,
+    words,
+)
 from streamd.cli.common import complain
 from streamd.errors import StreamdError, Unavailable
 
@@ -26,8 +38,10 @@ app.command()(mic.mic)
 app.command()(analyze.analyze)
 app.command()(enroll.enroll)
 app.add_typer(speakers.app, name="speakers")
+app.add_typer(words.app, name="words")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.command("eval")(evaluate.evaluate_command)
 app.command()(doctor.doctor)
 
 

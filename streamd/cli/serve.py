@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from streamd.app import Daemon, announce, check_host
-from streamd.cli.common import ConfigOption, open_voices, read_config, ready_library
+from streamd.cli.common import ConfigOption, open_voices, read_listening_config, ready_library
 from streamd.compose import make_parts
 from streamd.observability import logging
 
@@ -27,7 +27,7 @@ def serve(
     What models are missing are fetched first. SIGTERM or Ctrl-C drains: every stream gets its
     final events. A second one leaves at once.
     """
-    settings = read_config(config)
+    settings = read_listening_config(config)
     server = settings.server
     if host is not None:
         server = msgspec.structs.replace(server, host=host)

@@ -36,6 +36,8 @@ NOTHING = Judgement(np.full(len(LABELS), -np.log(len(LABELS)), np.float32), 0.5,
 """What an utterance says that is too short for a window."""
 BASELINE_MODEL = f"emotion-features-{FEATURES}"
 """What the store keeps baselines under: any model of these features reads them."""
+KIN_COUNT = 4
+"""What a baseline that a voice has from its kin counts for."""
 EVERYONE = ""
 """The one voice of a session in which nobody says who speaks."""
 
@@ -165,7 +167,8 @@ class EmotionReader:
             features = self._features(turn)
             judged = self._model.judge(features, self._baseline(self._voice()))
             voices = self._services.voices
-            self._learn(self._voice() if voices.is_sure or not voices.is_told else None, features)
+            sure = voices.speaking if voices.is_sure else None
+            self._learn(sure if voices.is_told else EVERYONE, features)
         yield self._event(
             utterance, judged, turn.start, utterance.end, utterance.closed_at, final=True
         )
@@ -224,22 +227,31 @@ class EmotionReader:
     def _voice(self) -> str | None:
         """Who speaks, or most likely does."""
         voices = self._services.voices
-        return voices.speaking if voices.is_told else EVERYONE
+        return voices.likeliest if voices.is_told else EVERYONE
 
     def _baseline(self, voice: str | None) -> Baseline | None:
+        """What is known of a voice; of its kin, as long as nothing was learned of its own."""
         if voice is None:
             return None
+        kin = self._services.voices.kin.get(voice)
+        return self._own(voice) or (None if kin is None else self._own(kin))
+
+    def _own(self, voice: str) -> Baseline | None:
         known = self._baselines.get(voice)
         if known is None and (kept := self._kept.get(voice)) is not None:
             known = Baseline.from_bytes(kept)
-            if known is not None:
+            if known is not None and len(known.mean) == self._model.size:
                 self._baselines[voice] = known
-        return known
+        return self._baselines.get(voice)
 
     def _learn(self, voice: str | None, features: Floats) -> None:
         if voice is None:
             return
-        known = self._baseline(voice) or Baseline.empty(self._model.size)
+        known = self._own(voice)
+        if known is None:
+            # A hint only: the voice's own speech soon counts for more.
+            kin = self._baseline(voice) or Baseline.empty(self._model.size)
+            known = Baseline(min(kin.count, KIN_COUNT), kin.mean)
         self._baselines[voice] = known.add(features)
         if voice in self._services.gallery():
             self._services.voices.learned[voice] = self._baselines[voice].to_bytes()

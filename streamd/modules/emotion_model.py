@@ -1,8 +1,8 @@
-"""The default emotion model: linear heads on one voice's features, relative to its usual ones.
+"""The default emotion model: a small network on a voice's features, relative to its usual ones.
 
 Features are the means over windows of the voice pass's layer states, and means and deviations of
-the prosodic descriptors. A voice's running baseline is taken from them as far as it is known; the
-heads are two sets, for a voice unknown and known, blended likewise.
+the prosodic descriptors. A voice's running baseline is taken from them as far as it is known, and
+how far that is, the network is told.
 """
 
 from __future__ import annotations
@@ -124,17 +124,31 @@ class EmotionModel:
         self.min_speech_ms = int(meta["min_speech_ms"])
         self.size = STATES + 2 * len(self.descriptors)
         """Number of features, F."""
-        self._center, self._scale = (arrays[k].astype(np.float32) for k in ("center", "scale"))
-        self._weights = arrays["weights"].astype(np.float32)  # [2, F, 7 + 1], arousal last
-        self._bias = arrays["bias"].astype(np.float32)  # [2, 8]
-        self._plain_weights = arrays["plain_weights"].astype(np.float32)  # [F]
-        self._plain_bias = float(meta["plain_bias"])
+        a = {name: array.astype(np.float32) for name, array in arrays.items() if name != "meta"}
+        self._center = a["center"]
+        self._project = a["project"] / a["scale"][:, None]
+        self._hidden, self._hidden_bias = a["hidden"], a["hidden_bias"]
+        self._out, self._out_bias = a["out"], a["out_bias"]
+        self._plain, self._plain_bias = a["plain"], a["plain_bias"]
+        self._spread = a["spread"]
         self._plain_from = float(meta["plain_from"])
         self._temperature: tuple[float, float] = tuple(meta["temperature"])
         self._threshold: tuple[float, float] = tuple(meta["threshold"])
-        shapes = (self._center.shape, self._weights.shape, self._bias.shape)
-        if shapes != ((self.size,), (2, self.size, 8), (2, 8)):
-            raise ValueError(f"its arrays are {shapes}")
+        size, reduced, width = self.size, self._project.shape[1], self._hidden.shape[1]
+        for name, shape in {
+            "center": (size,),
+            "scale": (size,),
+            "project": (size, reduced),
+            "hidden": (reduced + 1, width),
+            "hidden_bias": (width,),
+            "out": (width, len(LABELS) + 1),
+            "out_bias": (len(LABELS) + 1,),
+            "spread": (reduced,),
+            "plain": (reduced + 1,),
+            "plain_bias": (),
+        }.items():
+            if a[name].shape != shape:
+                raise ValueError(f"{name} is {a[name].shape} instead of {shape}")
 
     @classmethod
     def load(cls, path: Path) -> EmotionModel:
@@ -145,7 +159,7 @@ class EmotionModel:
         """
         hint = "make one with `python -m training.emotion retrain`, or leave emotion.model out"
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             meta = json.loads(bytes(arrays["meta"]))
             versions = (meta["format"], meta["features"])
@@ -170,32 +184,25 @@ class EmotionModel:
         Returns:
             float32 [F]. What no frame tells is the training data's mean.
         """
-        count = np.maximum(moments[:, 0], 1.0)
-        mean = moments[:, 1] / count
-        deviation = np.sqrt(np.maximum(moments[:, 2] / count - mean * mean, 0.0))
-        features = np.concatenate((states, mean, deviation)).astype(np.float32)
-        few = np.flatnonzero(moments[:, 0] < MIN_FRAMES)
-        if len(few):
-            gone = np.concatenate((few + STATES, few + STATES + len(self.descriptors)))
-            features[gone] = self._center[gone]
-        return features
+        features = describe(states, moments)
+        return np.where(np.isnan(features), self._center, features)
 
     def judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
         """Run the heads on features [F], as far as known relative to the voice's usual ones."""
         known = 0.0 if baseline is None else baseline.known
-        z = (features - self._center) / self._scale
-        plain = _sigmoid(float(z @ self._plain_weights) + self._plain_bias)
-        if baseline is not None and known:
-            z = z - np.float32(known) * (baseline.mean - self._center) / self._scale
-        both = np.einsum("f,hfc->hc", z, self._weights) + self._bias
-        heads = (1.0 - known) * both[0] + known * both[1]
+        usual = self._center if baseline is None or not known else baseline.mean
+        x, b = (np.stack((features, usual)) - self._center) @ self._project
+        # How far from all training data, besides in which direction.
+        novelty = np.log1p(np.square(x / self._spread).mean())
+        plain = _sigmoid(float(np.append(x, novelty) @ self._plain + self._plain_bias))
+        seen = np.append(x - np.float32(known) * b, np.float32(known))
+        hidden = np.maximum(seen @ self._hidden + self._hidden_bias, 0)
+        out = hidden @ self._out + self._out_bias
         temperature = (1.0 - known) * self._temperature[0] + known * self._temperature[1]
-        logits = heads[:7] / np.float32(temperature)
-        top = logits.max()
-        log_probs = logits - top - np.log(np.exp(logits - top).sum())
-        return Judgement(
-            log_probs.astype(np.float32), _sigmoid(float(heads[7])), plain, known
-        )
+        logits = out[:-1] / np.float32(temperature)
+        log_probs = logits - logits.max()
+        log_probs -= np.log(np.exp(log_probs).sum())
+        return Judgement(log_probs.astype(np.float32), _sigmoid(float(out[-1])), plain, known)
 
     def verdict(
         self, judgement: Judgement, speech_ms: int, threshold: float | None = None
@@ -219,6 +226,26 @@ class EmotionModel:
             or float(p[best]) < threshold
         )
         return Verdict(self.labels[best], p.astype(np.float32), judgement.arousal, abstain)
+
+
+def describe(
+    states: npt.NDArray[np.floating[Any]], moments: npt.NDArray[np.floating[Any]]
+) -> Floats:
+    """Features of stretches of speech; NaN where too few frames tell of a descriptor.
+
+    Args:
+        states: [..., 1024], means over windows.
+        moments: [..., K, 3], sums over blocks.
+
+    Returns:
+        float32 [..., F]: states, means and deviations of the descriptors.
+    """
+    count = np.maximum(moments[..., 0], 1.0)
+    mean = moments[..., 1] / count
+    deviation = np.sqrt(np.maximum(moments[..., 2] / count - mean * mean, 0.0))
+    few = moments[..., 0] < MIN_FRAMES
+    told = [np.where(few, np.nan, part) for part in (mean, deviation)]
+    return np.concatenate((states, *told), axis=-1).astype(np.float32)
 
 
 def smooth(before: Judgement | None, now: Judgement, weight: float = SMOOTHING) -> Judgement:

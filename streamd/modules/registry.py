@@ -9,6 +9,7 @@ from typing import Any
 from streamd.modules.base import ReaderModule
 from streamd.modules.vad import VadModule, VadOptions
 from streamd.modules.wake import Listening, WakeModule
+from streamd.modules.words import NO_WORDS, CustomWords
 
 KNOWN = ("vad", "wake", "speaker", "emotion", "transcript")
 """Every module of the protocol, loaded or not."""
@@ -50,6 +51,7 @@ class Registry:
         self,
         request: Mapping[str, Mapping[str, Any] | bool] | None,
         base: ModuleSet | None = None,
+        words: CustomWords = NO_WORDS,
     ) -> tuple[ModuleSet, list[tuple[str, str]]]:
         """A client's `modules` to a set.
 
@@ -58,6 +60,7 @@ class Registry:
                 server's defaults.
             base: what was on before (a `config` message leaves alone what it does not
                 name); None where the request says all (`hello`).
+            words: wake words of the user's own, as they are now.
 
         Returns:
             The set, and warnings as (code, message).
@@ -85,7 +88,9 @@ class Registry:
                 vad = _take(self.vad.parse(wanted), warnings) if is_on else None
             elif name == "wake":
                 assert self.wake is not None or not is_on
-                wake = _take(self.wake.parse(wanted), warnings) if is_on and self.wake else None
+                wake = (
+                    _take(self.wake.parse(wanted, words), warnings) if is_on and self.wake else None
+                )
             elif is_on:
                 readers[name] = _take(self.readers[name].parse(wanted), warnings)
             else:

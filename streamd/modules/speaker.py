@@ -29,6 +29,8 @@ from streamd.types import RATE_HZ, Floats
 CHANGE_WINDOWS = 2
 """Windows in a row that must speak against the current voice before it is another one."""
 MIN_WINDOW_MS = 400
+KIN = 0.5
+"""Cosine below which two stretches of speech are hardly one voice in two moods."""
 SURE_MS = 3000
 """Speech after which a new voice gets its label without waiting for the utterance to end."""
 
@@ -79,6 +81,8 @@ class Verdict:
     speaker: str | None
     score: float
     margin: float | None
+    kin: str | None
+    """The voice that is nearest of those known before, however unsure, unless it is far."""
 
 
 @dataclass(slots=True)
@@ -182,7 +186,7 @@ class SpeakerReader:
         if before.speaker == after.speaker:
             return  # far from what it was, and still nearest to the same voice
         voices = self._services.voices
-        voices.heard(before.speaker, is_sure=before.decision != "unsure")
+        voices.heard(before.speaker, is_sure=before.decision != "unsure", kin=before.kin)
         voices.take_over(boundary)
         ms = self._services.ms
         yield SpeakerChange(
@@ -197,7 +201,9 @@ class SpeakerReader:
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
         speech = utterance.voiced(self._turn.start, stop)
         verdict = self._verdict(speech, learns=final)
-        self._services.voices.heard(verdict.speaker, is_sure=verdict.decision != "unsure")
+        self._services.voices.heard(
+            verdict.speaker, is_sure=verdict.decision != "unsure", kin=verdict.kin
+        )
         ms = self._services.ms
         return Speaker(
             t0=ms(self._turn.start),
@@ -225,49 +231,51 @@ class SpeakerReader:
         s, turn = self._settings, self._turn
         speech_ms = speech * 1000 // RATE_HZ
         if not turn.windows or speech_ms < s.min_speech_ms:
-            return Verdict("too_short", None, 0.0, None)
+            return Verdict("too_short", None, 0.0, None, None)
         mean = turn.mean
         known = self._search(mean)
         others = [label for label in self._labels if label is not turn.founded]
         labels = sorted(
             ((float(label.mean @ mean), -i) for i, label in enumerate(others)), reverse=True
         )
-        scores = sorted([score for _, score in known] + [score for score, _ in labels])[::-1]
+        ranked = sorted([*known, *((others[-i].name, score) for score, i in labels)], key=_score)
+        scores = [score for _, score in ranked]
+        kin = ranked[0][0] if ranked and scores[0] >= KIN else None
         margin = scores[0] - scores[1] if len(scores) > 1 else None
         if known:
             name, score = known[0]
             if score >= self._band.accept:
-                return Verdict("accept", name, score, margin)
+                return Verdict("accept", name, score, margin, kin)
             # Unless it is like a stranger that was heard before: then it is that one.
             is_stranger = turn.founded is not None or (
                 bool(labels) and labels[0][0] >= max(s.assign, score)
             )
             if score >= self._band.reject and not is_stranger:
-                return Verdict("unsure", name, score, margin)
+                return Verdict("unsure", name, score, margin, kin)
         learns = learns and speech_ms >= s.label_min_ms
         if turn.founded is not None:
             if learns:
                 turn.founded.total = mean
-            return self._own_label(turn.founded, scores)
+            return self._own_label(turn.founded, scores, kin)
         score, index = (labels[0][0], -labels[0][1]) if labels else (0.0, 0)
         if labels and score >= s.assign:
             if learns:
                 others[index].total = others[index].total + mean
-            return Verdict("reject", others[index].name, score, margin)
+            return Verdict("reject", others[index].name, score, margin, kin)
         if labels and (score >= s.new or len(self._labels) >= s.max_labels):
-            return Verdict("unsure", others[index].name, score, margin)
+            return Verdict("unsure", others[index].name, score, margin, kin)
         if found_from_ms is None:
             found_from_ms = s.label_min_ms if learns else SURE_MS
         if speech_ms < found_from_ms:
-            return Verdict("reject", None, score, margin)
+            return Verdict("reject", None, score, margin, kin)
         turn.founded = _Label(f"S{len(self._labels) + 1}", mean)
         self._labels.append(turn.founded)
-        return self._own_label(turn.founded, scores)
+        return self._own_label(turn.founded, scores, kin)
 
-    def _own_label(self, label: _Label, others: list[float]) -> Verdict:
+    def _own_label(self, label: _Label, others: list[float], kin: str | None) -> Verdict:
         """The turn that founded a label is compared with itself: how alike its windows are."""
         own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
-        return Verdict("reject", label.name, own, own - others[0] if others else None)
+        return Verdict("reject", label.name, own, own - others[0] if others else None, kin)
 
     def _search(self, mean: Floats) -> list[tuple[str, float]]:
         """Enrolled voices, best first; one that was deleted meanwhile is gone at once."""
@@ -311,6 +319,10 @@ class SpeakerModule:
     ) -> SpeakerReader:
         """The voices of one session."""
         return SpeakerReader(options, self.settings, services, previous)
+
+
+def _score(match: tuple[str, float]) -> float:
+    return -match[1]
 
 
 def _band(band: Band, options: SpeakerOptions) -> Band:

@@ -19,6 +19,11 @@ class Voices:
     """Enrolled name or session label of the voice that speaks, if it has one."""
     is_sure: bool = False
     """Whether that is a decision, and not only the likeliest voice."""
+    kin: dict[str, str | None] = field(default_factory=dict)
+    """For each voice, which one it was nearest to when it was first heard, unless that was far:
+    a shout may be a voice of its own to the speaker module."""
+    likeliest: str | None = None
+    """The voice that speaks or, where it has no name yet, its kin."""
     turn: int = 0
     """Goes up where another voice takes over inside an utterance."""
     turn_start: int = 0
@@ -31,15 +36,18 @@ class Voices:
     def begin(self) -> None:
         """An utterance began: nobody is known to speak yet."""
         self.is_told = True
-        self.speaking, self.is_sure = None, False
+        self.speaking, self.is_sure, self.likeliest = None, False, None
 
-    def heard(self, speaker: str | None, *, is_sure: bool) -> None:
-        """The verdict so far on the voice that speaks."""
+    def heard(self, speaker: str | None, *, is_sure: bool, kin: str | None = None) -> None:
+        """The verdict so far on the voice that speaks, and which other one is nearest to it."""
         self.speaking, self.is_sure = speaker, is_sure
+        self.likeliest = kin if speaker is None else speaker
+        if speaker is not None and speaker not in self.kin:
+            self.kin[speaker] = kin
 
     def take_over(self, start: int) -> None:
         """Another voice speaks, since `start`."""
         self.left = self.speaking if self.is_sure else None
         self.turn += 1
         self.turn_start = start
-        self.speaking, self.is_sure = None, False
+        self.speaking, self.is_sure, self.likeliest = None, False, None

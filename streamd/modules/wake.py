@@ -16,6 +16,7 @@ import msgspec
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, Ms, parse_options
+from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, WordHead
 from streamd.types import Samples
 
 STEP = 1280
@@ -46,15 +47,6 @@ class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A word as a session listens for it."""
-
-    name: str
-    threshold: float
-    patience: int
-
-
-@dataclass(frozen=True, slots=True)
 class WakeSettings:
     """The server's defaults."""
 
@@ -73,6 +65,26 @@ class WordModel:
     card: ModelCard
     phrase_ms: int
     """How long the phrase takes to say, at a usual pace."""
+    head: WordHead | None = None
+    """Of a word of the user's own; the wake pass has the others."""
+    threshold: float | None = None
+    """A word of the user's own has one."""
+
+    @classmethod
+    def of(cls, word: CustomWord) -> WordModel:
+        """A word of the user's own."""
+        info = word.info
+        return cls(info.card, info.phrase_ms, word.head, info.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as a session listens for it, with the head that it had when it was asked for."""
+
+    name: str
+    threshold: float
+    patience: int
+    model: WordModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,8 @@ class Detection:
     stop: int
     since: int
     """Nothing before this sample had a say."""
+    phrase_ms: int
+    """How long the phrase takes to say."""
 
 
 class WakeStepper:
@@ -130,14 +144,16 @@ class WakeStepper:
         if self._listening is None:
             self.reset()
         self._listening = listening
-        self._above = {w: n for w, n in self._above.items() if w in self.options()}
+        names = listening.names if listening else ()
+        self._above = {w: n for w, n in self._above.items() if w in names}
 
     def answer(self, samples: Callable[[], Samples]) -> None:
         """Every step is the model's."""
 
-    def options(self) -> tuple[str, ...]:
-        """The words whose heads to run."""
-        return self._listening.names if self._listening else ()
+    def options(self) -> tuple[str | WordHead, ...]:
+        """The heads to run: the pass knows them by name, or gets them."""
+        words = self._listening.words if self._listening else ()
+        return tuple(word.model.head or word.name for word in words)
 
     def interpret(
         self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]]
@@ -156,7 +172,8 @@ class WakeStepper:
             if above != word.patience or self._refractory(word.name, stop):
                 continue
             self._fired_ms[word.name] = self._ms(stop, end=True)
-            self._detected(Detection(word.name, score, class_name, stop, self._since))
+            phrase_ms = word.model.phrase_ms
+            self._detected(Detection(word.name, score, class_name, stop, self._since, phrase_ms))
 
     def _refractory(self, word: str, stop: int) -> bool:
         assert self._listening is not None
@@ -187,13 +204,26 @@ class WakeModule:
         self.settings = settings
         self.loaded = loaded
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[Listening, list[tuple[str, str]]]:
-        """Read a client's options; unknown words are left out with a warning."""
+    def known(self, custom: CustomWords) -> dict[str, WordModel]:
+        """Every word that may be asked for."""
+        own = {name: WordModel.of(word) for name, word in custom.items()}
+        return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
+
+    def parse(
+        self, request: Mapping[str, Any], custom: CustomWords = NO_WORDS
+    ) -> tuple[Listening, list[tuple[str, str]]]:
+        """Read a client's options; unknown words are left out with a warning.
+
+        Args:
+            request: the options.
+            custom: words of the user's own, as they are now.
+        """
         options, warnings = parse_options(self.name, request, WakeOptions)
+        known = self.known(custom)
         wanted = self.settings.words if options.words is None else options.words
-        names = tuple(dict.fromkeys(w for w in wanted if w in self.loaded))
-        missing = [w for w in wanted if w not in self.loaded]
-        have = ", ".join(sorted(self.loaded))
+        names = tuple(dict.fromkeys(w for w in wanted if w in known))
+        missing = [w for w in wanted if w not in known]
+        have = ", ".join(sorted(known)) or "none"
         if not names:
             raise BadConfig(
                 f"no wake word is loaded of {', '.join(wanted) or 'none'}; there are {have}",
@@ -207,17 +237,22 @@ class WakeModule:
         words = tuple(
             Word(
                 name,
-                float(_of(options.threshold, name, s.thresholds.get(name, s.threshold))),
+                float(_of(options.threshold, name, self._threshold(name, known[name]))),
                 int(_of(options.patience, name, s.patiences.get(name, s.patience))),
+                known[name],
             )
             for name in names
         )
         refractory_ms = s.refractory_ms if options.refractory_ms is None else options.refractory_ms
         return Listening(words, refractory_ms), warnings
 
+    def _threshold(self, name: str, model: WordModel) -> float:
+        own = self.settings.threshold if model.threshold is None else model.threshold
+        return self.settings.thresholds.get(name, own)
+
     def describe(self, options: Listening) -> dict[str, Any]:
         """The entry in `ready`."""
-        cards = [self.loaded[word.name].card for word in options.words]
+        cards = [word.model.card for word in options.words]
         return {
             "model": ", ".join(card.model for card in cards),
             "license": ", ".join(dict.fromkeys(card.license for card in cards)),

@@ -22,6 +22,7 @@ from streamd.engine.slots import SlotStates
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.session import Session
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
@@ -126,12 +127,19 @@ class Player:
         audio: AudioFormat | None = None,
         gallery: Callable[[], Gallery] = Gallery.empty,
         ring_s: int = 8,
+        words: CustomWords = NO_WORDS,
     ) -> None:
         self.stage = stage
         self.registry = registry or fake_registry()
-        chosen, _ = self.registry.resolve(ALL_ON if modules is None else modules)
+        chosen, _ = self.registry.resolve(ALL_ON if modules is None else modules, words=words)
         self.session = Session(
-            self.registry, chosen, audio or AudioFormat(), stage.slots(), gallery, ring_s
+            self.registry,
+            chosen,
+            audio or AudioFormat(),
+            stage.slots(),
+            gallery,
+            ring_s,
+            lambda: words,
         )
         self.events: list[Event] = []
 

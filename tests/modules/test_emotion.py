@@ -32,9 +32,11 @@ class Output(NamedTuple):
 
 def model_file(path: Path) -> Path:
     """State n is the logit of label n, state 7 that of arousal, state 8 of plain speech."""
-    weights = np.zeros((2, SIZE, 8))
-    weights[:, range(8), range(8)] = 1.0
-    plain = np.zeros(SIZE)
+    project = np.eye(SIZE, 9)
+    hidden = np.zeros((10, 16))
+    hidden[:8, :8], hidden[:8, 8:] = np.eye(8), -np.eye(8)
+    out = np.concatenate([np.eye(8), -np.eye(8)])
+    plain = np.zeros(10)
     plain[8] = 1.0
     meta = {
         "format": FORMAT,
@@ -44,7 +46,6 @@ def model_file(path: Path) -> Path:
         "labels": LABELS,
         "descriptors": DESCRIPTORS,
         "min_speech_ms": 1000,
-        "plain_bias": 0.0,
         "plain_from": 0.5,
         "temperature": [1.0, 1.0],
         "threshold": [0.5, 0.5],
@@ -53,9 +54,14 @@ def model_file(path: Path) -> Path:
         path,
         center=np.zeros(SIZE),
         scale=np.ones(SIZE),
-        weights=weights,
-        bias=np.zeros((2, 8)),
-        plain_weights=plain,
+        project=project,
+        spread=np.ones(9),
+        hidden=hidden,
+        hidden_bias=np.zeros(16),
+        out=out,
+        out_bias=np.zeros(8),
+        plain=plain,
+        plain_bias=np.zeros(()),
         meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
     )
     return path
@@ -206,6 +212,17 @@ def test_nothing_is_learned_of_a_voice_that_is_not_sure(talk: Talk) -> None:
         assert (point.scores["sad"] < before) == learned
         talk.voices.begin()
         talk.begin()  # what was said last is not ended, so not learned
+
+
+def test_a_shout_with_a_label_of_its_own_is_compared_with_whom_it_is_like(talk: Talk) -> None:
+    for _ in range(9):
+        talk.utter(mood("sad"), voice="S1")
+    talk.voices.kin["S2"] = "S1"
+    shout = talk.utter(mood("sad", strength=3.0), voice="S2")
+    assert shout.scores["sad"] < 0.3
+    for _ in range(20):
+        talk.utter(mood("angry"), voice="S2")
+    assert talk.utter(mood("sad", strength=3.0), voice="S2").label == "sad"
 
 
 def test_without_the_speaker_module_a_session_is_one_voice(talk: Talk) -> None:

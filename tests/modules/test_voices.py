@@ -27,3 +27,16 @@ def test_a_new_utterance_is_nobodys_at_first() -> None:
     voices.heard("ann", is_sure=True)
     voices.begin()
     assert (voices.speaking, voices.is_sure) == (None, False)
+
+
+def test_who_has_no_name_yet_is_likeliest_the_nearest_of_those_known() -> None:
+    voices = Voices()
+    voices.begin()
+    voices.heard("S1", is_sure=True)
+    voices.begin()
+    voices.heard(None, is_sure=True, kin="S1")
+    assert (voices.speaking, voices.likeliest) == (None, "S1")
+    voices.heard("S2", is_sure=True, kin="S1")
+    assert (voices.speaking, voices.likeliest) == ("S2", "S2")
+    voices.heard("S2", is_sure=True, kin="S2")
+    assert voices.kin == {"S1": None, "S2": "S1"}

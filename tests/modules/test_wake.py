@@ -2,19 +2,31 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
+from streamd.errors import BadName
+from streamd.modules.base import ModelCard
 from streamd.modules.wake import (
     MIN_REFRACTORY_MS,
     STEP,
     WARM_UP_STEPS,
     Detection,
     Listening,
+    WakeModule,
+    WakeSettings,
     WakeStepper,
     Word,
+    WordModel,
 )
+from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo, check_word
 
 QUIET = [0.0] * WARM_UP_STEPS
+MODEL = WordModel(ModelCard(model="m", license="l", source="s", training_data="t"), 700)
+
+
+def word(name: str, threshold: float, patience: int) -> Word:
+    return Word(name, threshold, patience, MODEL)
 
 
 @dataclass
@@ -32,13 +44,13 @@ class Ears:
     def _ms(self, position: int, *, end: bool = False) -> int:
         return position // 16 + self.gap_ms
 
-    def hear(self, *scores: float, word: str = "alexa") -> list[int]:
+    def hear(self, *scores: float, name: str = "alexa") -> list[int]:
         """Take steps; gives the indices of those that fired."""
         fired = []
         for index, score in enumerate(scores):
             before = len(self.found)
             rest = dict.fromkeys(self.stepper.options(), (0.0, None))
-            answers = rest | {word: (score, None)}
+            answers = rest | {name: (score, None)}
             self.stepper.interpret(self.at, self.at + STEP, answers)
             self.at += STEP
             fired += [index] * (len(self.found) - before)
@@ -46,7 +58,7 @@ class Ears:
 
 
 def ears(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -> Ears:
-    return Ears(Listening((Word("alexa", threshold, patience),), refractory_ms))
+    return Ears(Listening((word("alexa", threshold, patience),), refractory_ms))
 
 
 @pytest.mark.parametrize(
@@ -70,14 +82,14 @@ def test_it_fires_at_the_crossing_after_the_patience(
 def test_the_event_has_the_score_and_the_place_of_its_step() -> None:
     listener = ears(patience=2)
     listener.hear(*QUIET, 0.6, 0.7, 0.99)
-    assert listener.found == [Detection("alexa", 0.7, None, (WARM_UP_STEPS + 2) * STEP, 0)]
+    assert listener.found == [Detection("alexa", 0.7, None, (WARM_UP_STEPS + 2) * STEP, 0, 700)]
 
 
 def test_words_have_thresholds_and_patience_of_their_own() -> None:
-    words = (Word("alexa", 0.5, 1), Word("timer", 0.9, 1), Word("jarvis", 0.5, 3))
+    words = (word("alexa", 0.5, 1), word("timer", 0.9, 1), word("jarvis", 0.5, 3))
     listener = Ears(Listening(words, 2000))
     for _ in range(WARM_UP_STEPS + 2):
-        answers = {word.name: (0.8, None) for word in words}
+        answers = {w.name: (0.8, None) for w in words}
         listener.stepper.interpret(listener.at, listener.at + STEP, answers)
         listener.at += STEP
     assert [d.word for d in listener.found] == ["alexa"]
@@ -112,9 +124,9 @@ def test_the_refractory_counts_gaps_and_survives_a_reset() -> None:
 
 
 def test_one_words_refractory_is_not_anothers() -> None:
-    listener = Ears(Listening((Word("alexa", 0.5, 1), Word("timer", 0.5, 1)), 2000))
+    listener = Ears(Listening((word("alexa", 0.5, 1), word("timer", 0.5, 1)), 2000))
     listener.hear(*QUIET, 0.9)
-    assert listener.hear(0.9, word="timer") == [0]
+    assert listener.hear(0.9, name="timer") == [0]
 
 
 @pytest.mark.parametrize("refractory_ms", [0, 100, 2000])
@@ -141,12 +153,12 @@ def test_counts_on_a_copy_are_not_live_ones() -> None:
 
 
 def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_dropped() -> None:
-    alexa, timer = Word("alexa", 0.5, 2), Word("timer", 0.5, 1)
+    alexa, timer = word("alexa", 0.5, 2), word("timer", 0.5, 1)
     listener = Ears(Listening((alexa,), 2000))
     listener.hear(*QUIET, 0.9)
     listener.stepper.listen(Listening((timer,), 2000))
     assert listener.stepper.options() == ("timer",)
-    assert listener.hear(0.9, word="timer") == [0]
+    assert listener.hear(0.9, name="timer") == [0]
     listener.stepper.listen(Listening((timer, alexa), 2000))
     assert listener.hear(0.9) == []  # the first of two in a row
     assert listener.hear(0.9) == [0]
@@ -163,3 +175,81 @@ def test_after_a_pause_without_words_it_warms_up_again() -> None:
     listener.stepper.listen(wanted)
     assert listener.hear(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
     assert listener.found[0].since == 100 * STEP
+
+
+def custom(name: str, threshold: float = 0.5, seed: int = 0) -> CustomWord:
+    weights = np.random.default_rng(seed).normal(size=(5, 96)).astype(np.float32)
+    estimate = WordEstimate(
+        missed=1, tries=20, missed_clean=0, tries_clean=5, false_accepts=2, negatives_s=3600
+    )
+    info = WordInfo(
+        name=name,
+        clips=5,
+        phrase_ms=640,
+        threshold=threshold,
+        estimate=estimate,
+        training_data="5 clips of the user",
+    )
+    return CustomWord(info, WordHead(name, weights, -1.5))
+
+
+@pytest.fixture
+def module() -> WakeModule:
+    settings = WakeSettings(("alexa",), 0.6, 1, 2000, {"own": 0.7}, {})
+    return WakeModule(settings, {"alexa": MODEL})
+
+
+def test_a_word_of_ones_own_is_listened_for_with_its_head_and_threshold(module) -> None:
+    own, other = custom("own", 0.4), custom("other_own", 0.4)
+    words = {"own": own, "other_own": other}
+    listening, warnings = module.parse({"words": ["own", "alexa", "other_own"]}, words)
+    assert not warnings
+    assert [w.threshold for w in listening.words] == [0.7, 0.6, 0.4]
+    stepper = WakeStepper(listening, lambda position, end=False: position // 16, [].append)
+    assert stepper.options() == (own.head, "alexa", other.head)
+    described = module.describe(listening)
+    assert described["words"] == ["own", "alexa", "other_own"]
+    assert "word-own" in described["model"]
+    assert "5 clips" in described["training_data"]
+    assert "yours" in described["license"]
+    assert "Apache-2.0" in described["license"]
+
+
+def test_a_word_that_is_gone_is_unknown_and_one_that_is_there_is_named(module) -> None:
+    _, warnings = module.parse({"words": ["own", "alexa"]}, {"other": custom("other")})
+    assert [code for code, _ in warnings] == ["unknown_word"]
+    assert "alexa, other" in warnings[0][1]
+
+
+def test_a_word_of_ones_own_cannot_take_the_place_of_one_that_is_loaded(module) -> None:
+    listening, _ = module.parse({}, {"alexa": custom("alexa")})
+    assert listening.words[0].model is MODEL
+
+
+def test_scores_of_a_head_do_not_hang_on_the_others_in_the_batch() -> None:
+    head = custom("own").head
+    features = np.random.default_rng(1).normal(size=(33, 5, 96)).astype(np.float32) * 3
+    together = head.scores(features)
+    assert together == [head.scores(features[i : i + 1])[0] for i in range(33)]
+    assert together[7:20] == head.scores(features[7:20])
+    exact = np.einsum("nwd,wd->n", features.astype(float), head.weights) + head.bias
+    assert together == pytest.approx(1 / (1 + np.exp(-exact)), abs=1e-5)
+
+
+def test_a_head_survives_packing_and_what_is_none_does_not() -> None:
+    head = custom("own").head
+    again = WordHead.unpack("own", head.pack())
+    assert np.array_equal(again.weights, head.weights)
+    assert again.bias == head.bias
+    for broken in (b"", head.pack()[:-4], b"\xff" * 4 * 97, np.zeros(35 * 96 + 1, "<f4").tobytes()):
+        with pytest.raises(ValueError, match="not a head"):
+            WordHead.unpack("own", broken)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Hey", "hey computer", "hey__you", "_a", "a_", "1a", "é", "a" * 65]
+)
+def test_a_name_that_no_word_may_have_is_refused(name: str) -> None:
+    with pytest.raises(BadName):
+        check_word(name)
+    assert check_word("hey_computer_2") == "hey_computer_2"

@@ -20,6 +20,7 @@ from fakes.driving import (
     script,
     silence,
 )
+from fakes.lantern import PHRASES, lantern
 
 from streamd.compose import make_registry
 from streamd.config import Config
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.models
 
 DATA = Path(__file__).parents[1] / "data"
 WORDS = ("alexa", "timer")
+OWN = {"vad": {}, "wake": {"words": ["hey_lantern", "alexa"]}}
 MODULES = {"vad": {}, "wake": {"words": list(WORDS)}, "speaker": {}, "emotion": {}}
 
 
@@ -171,3 +173,27 @@ def test_the_detector_whose_state_cannot_be_copied_keeps_the_promise_too(
     assert_order(found[0])
     assert_same_events(found[1], found[0])
     assert_same_events(found[2], found[0])
+
+
+def test_words_of_ones_own_keep_the_promise(passes: list[Pass], registry: Registry) -> None:
+    words = {"hey_lantern": lantern().word}
+    first, second = (soundfile.read(PHRASES[v], dtype="int16")[0] for v in ("slt", "kal16"))
+    sound = np.concatenate([first, silence(2500), speech("slt", 4), second, silence(600)])
+    data = pcm(silence(1000), sound)
+    messages: list[tuple[int, Item]] = [
+        (2 * (16_000 + len(first)) - 2000, ("flush", "at the end of the word")),
+        (2 * 16_000 * 6, ("config", {"wake": {"words": ["alexa", "hey_lantern"]}})),
+    ]
+    found = []
+    for seed in (None, 11, 12):
+        cuts = [] if seed is None else random.Random(seed).sample(range(len(data)), 300)
+        stage = Stage(passes, seed)
+        # A stream with other words, so that batches mix heads.
+        mate = Player(stage, registry, {"vad": {}, "wake": {"words": list(WORDS)}})
+        mate.send(data[: 16_000 * 8])
+        player = Player(stage, registry, OWN, words=words)
+        found.append(player.play(script(data, messages, cuts)))
+    said = [event["word"] for event in by_type(found[0])["wake"]]
+    assert said.count("hey_lantern") == 2
+    for events in found[1:]:
+        assert_same_events(events, found[0])

@@ -13,6 +13,7 @@ from streamd.engine.passes.base import State, StateSpec, stack
 from streamd.engine.passes.warm import warm_up
 from streamd.models import catalogue
 from streamd.models.library import Library
+from streamd.modules.words import WordHead
 from streamd.types import Samples
 
 WordScores: TypeAlias = dict[str, tuple[float, str | None]]
@@ -24,7 +25,8 @@ class OpenWakeWord:
 
     Items are 1760 samples: the 480 before the step (zeros at the start of a stream) and the 1280
     of the step, the steps following each other on the stream's own grid of 80 ms. An item's
-    option is the tuple of words that it wants; its output has those words and no other.
+    option is the tuple of words that it wants: names of `words`, and heads of the user's own
+    words. Its output has those words and no other.
 
     The numbers are those of `openwakeword.Model.predict`, but that it reports 0 for the first
     five steps of a stream; here they are as they come.
@@ -78,7 +80,7 @@ class OpenWakeWord:
 
         Args:
             items: int16 arrays of 1760 samples.
-            options: the words that each item wants, each of `words`.
+            options: the words that each item wants, each of `words` or a `WordHead`.
             state: rows of `fresh`, `cnn` and `history`.
 
         Returns:
@@ -86,9 +88,17 @@ class OpenWakeWord:
         """
         cnn, history = self._embed({"audio": stack(items), **state})
         # Filled in beforehand, so that the order of the words does not hang on batch mates either.
-        outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
+        outputs: list[WordScores] = [
+            dict.fromkeys(map(_name, words), (0.0, None)) for words in options
+        ]
         for word, rows in _rows_by_word(options).items():
-            self._score(word, rows, history, outputs)
+            if isinstance(word, WordHead):
+                for row, score in zip(
+                    rows, word.scores(history[rows, -word.window :]), strict=True
+                ):
+                    outputs[row][word.name] = (score, None)
+            else:
+                self._score(word, rows, history, outputs)
         fresh = np.zeros(len(items), np.float32)
         return outputs, {"fresh": fresh, "cnn": cnn, "history": history}
 
@@ -107,8 +117,12 @@ class OpenWakeWord:
             outputs[row][word] = (float(line[place + 1]), about.classes[place])
 
 
-def _rows_by_word(options: Sequence[Any]) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
+def _name(word: str | WordHead) -> str:
+    return word.name if isinstance(word, WordHead) else word
+
+
+def _rows_by_word(options: Sequence[Any]) -> dict[str | WordHead, list[int]]:
+    rows: dict[str | WordHead, list[int]] = {}
     for row, words in enumerate(options):
         for word in words:
             rows.setdefault(word, []).append(row)

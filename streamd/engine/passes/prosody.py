@@ -9,6 +9,7 @@ come from adding blocks. Level is no descriptor: everything is relative to the w
 
 from __future__ import annotations
 
+import functools
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ HOP = 320
 FRAME = 640
 CEPSTRA = 12
 DELTA_CEPSTRA = 6
+VOICED_CEPSTRA = 4
 F0_MIN_HZ, F0_MAX_HZ = 65.0, 500.0
 
 _PITCH_RATE = RATE_HZ // 2
@@ -37,9 +39,13 @@ _QUIET = 0.01
 _FLOOR = np.float32(1e-5)
 """Spectral power under the window's mean (-50 dB) that tells nothing."""
 _MELS = 22
+_SILENCE = 1e-3
+"""Mean power, in squared steps of int16, of a window that holds nothing."""
+_ONSET_DB = 3.0
+"""Rise of the level from frame to frame that begins a syllable."""
 _DB = np.float32(10.0 / np.log(10.0))
 
-_OF_ALL = ("active", "onset")
+_OF_ALL = ("active", "onset", "voiced_onset")
 _OF_ACTIVE = (
     "voiced",
     "periodicity",
@@ -55,18 +61,17 @@ _OF_VOICED = (
     "voiced_level",
     "tilt",
     "harmonic_tilt",
-    *(f"voiced_mfcc_{n}" for n in range(1, 5)),
+    *(f"voiced_mfcc_{n}" for n in range(1, VOICED_CEPSTRA + 1)),
 )
 _OF_COURSE = ("f0_slope", "f0_change")
 DESCRIPTORS: tuple[str, ...] = (*_OF_ALL, *_OF_ACTIVE, *_OF_VOICED, *_OF_COURSE)
 """Names of the K descriptors."""
+_AT = {name: index for index, name in enumerate(DESCRIPTORS)}
 
 Moments: TypeAlias = npt.NDArray[np.float32]
 """[blocks, K, 3]: count, sum and sum of squares."""
 
-_MASK = np.repeat(
-    np.arange(4), [len(_OF_ALL), len(_OF_ACTIVE), len(_OF_VOICED), len(_OF_COURSE)]
-)
+_MASK = np.repeat(np.arange(4), [len(_OF_ALL), len(_OF_ACTIVE), len(_OF_VOICED), len(_OF_COURSE)])
 
 
 def moments(window: Samples, new: int) -> Moments:
@@ -93,77 +98,99 @@ def moments(window: Samples, new: int) -> Moments:
     if count <= 0:
         return out
     x = window.astype(np.float32)
-    x -= x.mean()
-    mean_power = np.float32(np.dot(x, x) / len(x))
-    if mean_power < 1e-3:
+    mean = float(x.sum()) / len(x)
+    mean_power = float(np.dot(x, x)) / len(x) - mean * mean
+    if mean_power < _SILENCE:
         return out
     # One frame more, where there is one, for what changes from frame to frame.
-    before = int((count + 1) * HOP + FRAME - HOP <= len(window))
-    first = len(x) - (count + before - 1) * HOP - FRAME
-    frames = np.lib.stride_tricks.sliding_window_view(x[first:], FRAME)[::HOP] * _HANN
+    before = int(count * HOP + FRAME <= len(window))
+    rows = count + before
+    first = len(x) - (rows - 1) * HOP - FRAME
+    step = x.itemsize
+    frames = np.ndarray((rows, FRAME), np.float32, x, first * step, (HOP * step, step)) * _HANN
     spectrum = np.fft.rfft(frames)
-    power = spectrum.real**2 + spectrum.imag**2
-    power *= np.float32(1.0) / (mean_power * _WINDOW_POWER)
-    values, masks = _describe(power, before)
-    held = masks[:, _MASK]
+    power = spectrum.real**2
+    power += spectrum.imag**2
+    power *= np.float32(1.0 / (mean_power * _WINDOW_POWER))
+    values, held = _describe(power)
     values *= held
-    # Frame i counted from the end lies in block i * HOP // BLOCK counted from the end.
+    stacked = np.concatenate((held, values, values * values), axis=1)[before:]
     edges = _starts(count, blocks)
-    stacked = np.concatenate((held, values, values * values), axis=1)
     sums = np.add.reduceat(stacked, edges, axis=0).reshape(len(edges), 3, -1)
     out[blocks - len(edges) :] = sums.transpose(0, 2, 1)
     return out
 
 
+@functools.cache
 def _starts(count: int, blocks: int) -> npt.NDArray[np.intp]:
-    """First frame of each block that has frames, oldest first."""
+    """First frame of each block that has frames, oldest first.
+
+    Frame i counted from the end lies in block i * HOP // BLOCK counted from the end.
+    """
     block = (np.arange(count - 1, -1, -1) * HOP) // BLOCK
     return np.flatnonzero(np.diff(block, prepend=blocks) != 0)
 
 
-def _describe(power: Floats, before: int) -> tuple[Floats, Floats]:
-    """Descriptors of all frames but the first `before`.
+def _describe(power: Floats) -> tuple[Floats, Floats]:
+    """Descriptors of frames; what changes from frame to frame is 0 in the first.
 
     Args:
         power: [frames, bins] relative to the window's mean.
-        before: 0 or 1.
 
     Returns:
-        Values [frames, K], and masks [frames, 4]: all, active, voiced, and voiced in a row.
+        Values [frames, K], and which of them count, 0 or 1, [frames, K].
     """
-    n = len(power) - before
-    total = power @ _BAND_WEIGHTS  # [frames, 3]: all, below 1 kHz, above
-    active = total[:, 0] > _QUIET
-    level = _DB * np.log(total[:, 0] + _FLOOR)
-    mel = np.log(power @ _MEL + _FLOOR)
-    cepstrum = mel @ _DCT
+    n = len(power)
+    bands = power @ _BANDS  # mels, then the whole, up to 1 kHz, and above
+    active = bands[:, _MELS] > _QUIET
+    logs = np.log(bands + _FLOOR)
+    level, low, high = _DB * logs[:, _MELS:].T
+    cepstrum = logs[:, :_MELS] @ _DCT
     f0, periodicity, h1_h2 = _pitch(power)
     voiced = active & (periodicity > _VOICED)
-    last = np.arange(-1, len(power) - 1)
-    last[0] = 0
-    change = level - level[last]
-    moved = np.abs(cepstrum - cepstrum[last])
-    slope = f0 - f0[last]
-    both = voiced & voiced[last] & (np.abs(slope) < _JUMP)
+
+    moved = np.zeros((n, CEPSTRA), np.float32)
+    np.abs(cepstrum[1:] - cepstrum[:-1], out=moved[1:])
+    course = np.zeros((2, n), np.float32)
+    change, slope = course
+    change[1:] = level[1:] - level[:-1]
+    slope[1:] = f0[1:] - f0[:-1]
+    change_size, slope_size = np.abs(course)
+    both = slope_size < _JUMP
+    both &= voiced
+    both[1:] &= voiced[:-1]
     both[0] = False
+    begins = voiced.copy()
+    begins[1:] &= ~voiced[:-1]
 
-    values = np.empty((len(power), len(DESCRIPTORS)), np.float32)
-    columns = iter(range(len(DESCRIPTORS)))
-
-    def put(*rows: Floats) -> None:
-        for row in rows:
-            values[:, next(columns)] = row
-
-    put(active, change > 3.0)
-    put(voiced, periodicity, level, moved.mean(1), np.abs(change), mel.std(1))
-    at = len(_OF_ALL) + 6
-    values[:, at : at + CEPSTRA] = cepstrum
-    values[:, at + CEPSTRA : at + CEPSTRA + DELTA_CEPSTRA] = moved[:, :DELTA_CEPSTRA]
-    columns = iter(range(at + CEPSTRA + DELTA_CEPSTRA, len(DESCRIPTORS)))
-    tilt = _DB * np.log((total[:, 1] + _FLOOR) / (total[:, 2] + _FLOOR))
-    put(f0, level, tilt, h1_h2, *cepstrum.T[:4], slope, np.abs(slope))
-    masks = np.stack((np.ones(len(power), bool), active, voiced, both), axis=1)
-    return values[before : before + n], masks[before:].astype(np.float32)
+    values = np.empty((n, len(DESCRIPTORS)), np.float32)
+    by_name = values.T
+    at = _AT
+    by_name[at["active"]] = active
+    by_name[at["onset"]] = change > _ONSET_DB
+    by_name[at["voiced_onset"]] = begins
+    by_name[at["voiced"]] = voiced
+    by_name[at["periodicity"]] = periodicity
+    by_name[at["level"]] = level
+    by_name[at["flux"]] = moved @ _MEAN_CEPSTRUM
+    by_name[at["level_change"]] = change_size
+    by_name[at["peakiness"]] = np.sqrt(np.square(cepstrum) @ _MEAN_CEPSTRUM)
+    first = at["mfcc_1"]
+    values[:, first : first + CEPSTRA] = cepstrum
+    first = at["mfcc_change_1"]
+    values[:, first : first + DELTA_CEPSTRA] = moved[:, :DELTA_CEPSTRA]
+    by_name[at["f0"]] = f0
+    by_name[at["voiced_level"]] = level
+    by_name[at["tilt"]] = low - high
+    by_name[at["harmonic_tilt"]] = h1_h2
+    first = at["voiced_mfcc_1"]
+    values[:, first : first + VOICED_CEPSTRA] = cepstrum[:, :VOICED_CEPSTRA]
+    by_name[at["f0_slope"]] = slope
+    by_name[at["f0_change"]] = slope_size
+    masks = np.empty((n, 4), np.float32)
+    for column, mask in enumerate((True, active, voiced, both)):
+        masks[:, column] = mask
+    return values, masks[:, _MASK]
 
 
 def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
@@ -176,23 +203,20 @@ def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
         Three of [frames]: semitones, 0 to 1, and dB from the first harmonic to the second.
     """
     half = power[:, : FRAME // 4 + 1] * _PITCH_BAND
-    lags = np.fft.irfft(half, FRAME // 2)[:, : _LAGS[-1] + 2]
-    r = lags / (lags[:, :1] + np.float32(1e-12)) / _WINDOW_LAGS
-    within = r[:, _LAGS[0] : _LAGS[-1] + 1]
-    best = np.argmax(within - _LAG_COST, axis=1) + _LAGS[0]
-    rows = np.arange(len(r))
-    a, b, c = r[rows, best - 1], r[rows, best], r[rows, best + 1]
-    bend = a - 2.0 * b + c
-    shift = np.where(bend < -1e-6, 0.5 * (a - c) / np.minimum(bend, -1e-6), 0.0)
-    lag = best + np.clip(shift, -0.5, 0.5)
-    hz = _PITCH_RATE / lag
-    bins = np.rint(hz * (FRAME / RATE_HZ)).astype(np.intp)
-    first = power[rows, bins] + power[rows, bins - 1] + power[rows, bins + 1]
-    bins = np.rint(hz * (2 * FRAME / RATE_HZ)).astype(np.intp)
-    second = power[rows, bins] + power[rows, bins - 1] + power[rows, bins + 1]
-    h1_h2 = _DB * np.log((first + _FLOOR) / (second + _FLOOR))
-    semitones = np.float32(12.0) * np.log2(hz / np.float32(100.0))
-    return semitones.astype(np.float32), np.clip(b, 0.0, 1.0), h1_h2
+    r = np.fft.irfft(half, FRAME // 2)[:, : _LAGS[-1] + 2] * _PER_WINDOW_LAGS
+    r /= r[:, :1] + np.float32(1e-12)
+    best = np.argmax(r[:, _LAGS[0] : _LAGS[-1] + 1] - _LAG_COST, axis=1) + _LAGS[0]
+    rows = np.arange(len(r))[:, None]
+    a, b, c = r[rows, best[:, None] + _NEIGHBOURS].T
+    # A parabola through the peak; where there is no peak, its edge.
+    bend = np.minimum(a - 2.0 * b + c, np.float32(-1e-6))
+    shift = np.minimum(np.maximum(0.5 * (a - c) / bend, -0.5), 0.5)
+    hz = _PITCH_RATE / (best + shift)
+    semitones: Floats = np.float32(12.0) * np.log2(hz / 100.0).astype(np.float32)
+    bins = np.rint(hz[:, None] * _HARMONIC_BINS).astype(np.intp)
+    near = power[rows, (bins[:, :, None] + _NEIGHBOURS).reshape(len(r), -1)]
+    first, second = np.log(near.reshape(len(r), 2, 3) @ np.ones(3, np.float32) + _FLOOR).T
+    return semitones, np.minimum(np.maximum(b, 0.0), 1.0), _DB * (first - second)
 
 
 def _mel_filters() -> Floats:
@@ -214,21 +238,33 @@ def _dct() -> Floats:
 
 
 def _bands() -> Floats:
-    """Weights of the bins in: the whole power, the power up to 1 kHz, and from 1 to 5 kHz."""
+    """Weights of the bins, [bins, _MELS + 3]: mels, the whole, 50 to 1000 Hz, 1 to 5 kHz."""
     hz = np.arange(FRAME // 2 + 1) * (RATE_HZ / FRAME)
-    whole = np.where((hz > 0) & (hz < RATE_HZ / 2), 2.0, 1.0) / FRAME
-    low, high = (hz > 50) & (hz <= 1000), (hz > 1000) & (hz <= 5000)
-    return np.stack((whole, whole * low, whole * high), axis=1).astype(np.float32)
+    whole = (hz > 50.0) * 2.0 / FRAME
+    low, high = whole * (hz <= 1000.0), whole * ((hz > 1000.0) & (hz <= 5000.0))
+    return np.column_stack((_mel_filters(), whole, low, high)).astype(np.float32)
+
+
+def _window_lags() -> Floats:
+    """Autocorrelation of the analysis window at the lags of half the rate, 1 at lag 0."""
+    lags = np.fft.irfft(np.abs(np.fft.rfft(_HANN)) ** 2, FRAME)[::2][: _LAGS[-1] + 2]
+    return (lags / lags[0]).astype(np.float32)
+
+
+def _pitch_band() -> Floats:
+    """Weights of the bins that the autocorrelation is taken of: below 2.5 kHz, fading."""
+    hz = np.arange(FRAME // 4 + 1) * (RATE_HZ / FRAME)
+    weights = np.clip(hz / 60.0, 0.0, 1.0) * np.clip((2500.0 - hz) / 1000.0, 0.0, 1.0)
+    return weights.astype(np.float32)
 
 
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(FRAME) + 0.5) / FRAME)).astype(np.float32)
-_WINDOW_POWER = np.float32(np.dot(_HANN, _HANN))
-_MEL = _mel_filters()
+_WINDOW_POWER = float(np.dot(_HANN, _HANN))
+_BANDS = _bands()
 _DCT = _dct()
-_BAND_WEIGHTS = _bands()
-_hz = np.arange(FRAME // 4 + 1) * (RATE_HZ / FRAME)
-_PITCH_BAND = np.clip(_hz / 60.0, 0.0, 1.0) * np.clip((2500.0 - _hz) / 1000.0, 0.0, 1.0)
-_PITCH_BAND = _PITCH_BAND.astype(np.float32)
-_lags = np.fft.irfft(np.abs(np.fft.rfft(_HANN)) ** 2, FRAME)[::2][: _LAGS[-1] + 2]
-_WINDOW_LAGS = (_lags / _lags[0]).astype(np.float32)
+_MEAN_CEPSTRUM = np.full(CEPSTRA, 1.0 / CEPSTRA, np.float32)
+_PITCH_BAND = _pitch_band()
+_PER_WINDOW_LAGS = 1.0 / _window_lags()
 _LAG_COST = _OCTAVE_COST * np.log2(_LAGS / _LAGS[0]).astype(np.float32)
+_NEIGHBOURS = np.arange(-1, 2)
+_HARMONIC_BINS = np.array([1.0, 2.0]) * (FRAME / RATE_HZ)

@@ -52,10 +52,11 @@ class Operations:
 
     async def _info(self, request: web.Request) -> web.Response:
         registry = self._services.registry
-        modules = registry.describe(registry.resolve(None)[0])
+        words = self._services.words()
+        modules = registry.describe(registry.resolve(None, words=words)[0])
         if registry.wake is not None and "wake" in modules:
             modules["wake"]["default_words"] = modules["wake"]["words"]
-            modules["wake"]["words"] = list(registry.wake.loaded)
+            modules["wake"]["words"] = list(registry.wake.known(words))
         return _json(
             {
                 "name": "streamd",

@@ -10,6 +10,7 @@ from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
 from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.modules.words import WordHead
 
 REAL = [
     pytest.param(SileroVad, marks=pytest.mark.models),
@@ -92,3 +93,22 @@ def test_a_window_among_longer_and_shorter_ones_is_bit_equal_to_the_window_alone
         assert same(voice, want)
     short, _ = model.run(batch[1:2] + batch[3:4], [None] * 2, {})
     assert same(short[0], got[1])
+
+
+@pytest.mark.models
+def test_words_of_ones_own_share_a_batch_and_score_as_alone(backend, library, minutes):
+    rng = np.random.default_rng(6)
+    heads = [
+        WordHead(f"own_{window}", (rng.normal(size=(window, 96)) / 300).astype(np.float32), 0.1)
+        for window in (4, 16, 34)
+    ]
+    model = OpenWakeWord(backend, library, ("alexa",))
+    options = [(heads[0],), ("alexa", *heads), (), (heads[2], "alexa"), tuple(heads)]
+    streams = [minutes[16_000 * n :][:48_000] for n in range(5)]
+    together, alone = initial_rows(model, 5), [initial_rows(model, 1) for _ in streams]
+    for step in zip(*(items(model, s) for s in streams), strict=True):
+        got, together = model.run(step, options, together)
+        for n, option in enumerate(options):
+            (want,), alone[n] = model.run([step[n]], [option], alone[n])
+            assert got[n] == want
+            assert list(want) == [getattr(word, "name", word) for word in option]

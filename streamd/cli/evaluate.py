@@ -1,0 +1,241 @@
+"""`streamd eval`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from streamd.cli.common import (
+    ConfigOption,
+    note,
+    open_voices,
+    read_listening_config,
+    ready_library,
+    stderr,
+)
+from streamd.config import Config, store_path
+from streamd.errors import BadConfig, Unavailable
+from streamd.evaluation import cache, plots
+from streamd.evaluation import running as work
+from streamd.evaluation.conditions import Conditions, parse_noise
+from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
+from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
+from streamd.modules.words import CustomWords
+
+_CONDITIONS, _WORK, _OUTPUT = "Conditions", "How it is done", "Output"
+
+
+def evaluate_command(
+    module: Annotated[Module, typer.Argument(help="What to evaluate.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV: path,label,speaker[,start_ms,end_ms,session,split].")
+    ],
+    split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--word", "-w", help="wake: the word; repeat for more (default: of the labels)."
+        ),
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="emotion: a speaker's rows are one session.")
+    ] = False,
+    open_set: Annotated[
+        bool, typer.Option("--open", help="emotion: among all seven labels, whatever there are.")
+    ] = False,
+    length: Annotated[
+        list[float] | None,
+        typer.Option(help="speaker: seconds of a test, 0 is all; repeat (default: 1 2 3 0)."),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="speaker: wide, narrow or cross; repeat (default: all)."),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="SNR in dB, then :white, :pink, :babble or a file or folder.",
+            rich_help_panel=_CONDITIONS,
+        ),
+    ] = None,
+    room: Annotated[
+        int | None,
+        typer.Option(
+            help="Reverberation: RT60 in ms.", min=50, max=5000, rich_help_panel=_CONDITIONS
+        ),
+    ] = None,
+    gain: Annotated[
+        float, typer.Option(help="dB.", min=-96, max=48, rich_help_panel=_CONDITIONS)
+    ] = 0.0,
+    opus: Annotated[
+        float | None,
+        typer.Option(help="Opus at so many kbit/s.", min=6, max=510, rich_help_panel=_CONDITIONS),
+    ] = None,
+    mulaw: Annotated[
+        bool,
+        typer.Option("--mulaw", help="A telephone: µ-law, 8 kHz.", rich_help_panel=_CONDITIONS),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Figures as JSON.", rich_help_panel=_OUTPUT)
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the JSON here too.", rich_help_panel=_OUTPUT)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw to this file, or into this folder; needs streamd\\[plot].",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", help="Processes; 0 is one for each core.", min=0, rich_help_panel=_WORK
+        ),
+    ] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Hear everything anew.", rich_help_panel=_WORK)
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0, rich_help_panel=_WORK)] = 1,
+    config: ConfigOption = None,
+) -> None:
+    """Measure on labelled recordings how right the events are, through the session that serves.
+
+    Interrupted, the same command goes on where it was.
+    """
+    only = {
+        "word": Module.wake,
+        "baseline": Module.emotion,
+        "open": Module.emotion,
+        "length": Module.speaker,
+        "channel": Module.speaker,
+    }
+    given = {
+        "word": word,
+        "baseline": baseline,
+        "open": open_set,
+        "length": length,
+        "channel": channel,
+    }
+    for name, value in given.items():
+        if value and only[name] is not module:
+            raise BadConfig(f"--{name} is for `streamd eval {only[name]}`")
+    if plot is not None:
+        plots.need()
+    settings = read_listening_config(config)
+    conditions = Conditions(
+        room_ms=room,
+        noise=None if noise is None else parse_noise(noise),
+        gain_db=gain,
+        opus_kbps=opus,
+        mulaw=mulaw,
+    )
+    rows = read_manifest(module, manifest, split)
+    words = _own_words(settings)
+    options = Options(
+        config=settings,
+        conditions=conditions,
+        seed=seed,
+        words=tuple(word or ()),
+        own_words=tuple(words),
+        baseline=baseline,
+        is_open=open_set,
+        lengths_s=_lengths(length),
+        channels=_channels(channel),
+    )
+    library = ready_library(settings)
+    name = cache.fingerprint(fingerprint_of(settings, library, words))
+    directory = cache.default_directory(os.environ)
+    count = jobs or os.cpu_count() or 1
+    with closing(cache.Cache(directory, name, is_fresh=fresh)) as kept, _bars() as progress:
+        runner = work.Runner(settings, library, rows, words, kept, count, progress)
+        try:
+            with closing(runner):
+                report = evaluate(module, rows, options, runner)
+        except KeyboardInterrupt:
+            note(f"stopped; {len(kept)} answers are kept: the same command goes on from there")
+            raise
+    _deliver(report, json, out, plot)
+
+
+def _own_words(settings: Config) -> CustomWords:
+    """Words of the user's own; the store is not made for the sake of asking."""
+    if not store_path(settings.store.path, os.environ).exists():
+        return {}
+    with closing(open_voices(settings)) as store:
+        return store.load_words()
+
+
+def _lengths(given: list[float] | None) -> tuple[float | None, ...]:
+    if not given:
+        return LENGTHS_S
+    if any(seconds and seconds < 0.5 for seconds in given):
+        raise BadConfig("--length: half a second is the least, and 0 is all")
+    return tuple(seconds or None for seconds in given)
+
+
+def _channels(given: list[str] | None) -> tuple[str, ...]:
+    for name in given or ():
+        if name not in CHANNELS:
+            raise BadConfig(f"--channel {name!r}: there are {', '.join(CHANNELS)}")
+    return tuple(dict.fromkeys(given)) if given else CHANNELS
+
+
+def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) -> None:
+    text = msgspec.json.format(msgspec.json.encode(report.figures), indent=2).decode()
+    if out is not None:
+        try:
+            out.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise Unavailable(f"{out}: cannot be written: {error.strerror or error}") from error
+    if plot is not None:
+        note(f"drawn: {plots.draw(report.figures, plot)}")
+    if json:
+        typer.echo(text)
+    else:
+        is_terminal = sys.stdout.isatty()
+        show(Console(highlight=False, width=None if is_terminal else 160), report)
+
+
+@contextmanager
+def _bars() -> Iterator[work.Report]:
+    """One bar for each kind of work, on stderr."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[kept]}", style="dim"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    shown = stderr.is_terminal
+    with Progress(*columns, console=stderr, transient=True, disable=not shown) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int, kept: int) -> None:
+            if what not in tasks:
+                said = f"{kept} heard before" if kept else ""
+                tasks[what] = bars.add_task(f"hearing {what}", total=total, kept=said)
+            bars.update(tasks[what], completed=done)
+
+        yield report

@@ -1,0 +1,237 @@
+"""`streamd words`: wake words of your own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streamd.cli.common import (
+    ConfigOption,
+    load_library,
+    note,
+    open_voices,
+    read_config,
+    stderr,
+)
+from streamd.compose import load_backend
+from streamd.engine.passes.openwakeword import OpenWakeWord
+from streamd.engine.passes.silero import SileroVad
+from streamd.errors import NameTaken, NoSuchWord, NotAudio
+from streamd.evaluation.statistics import poisson, wilson
+from streamd.models import catalogue
+from streamd.modules.words import WordEstimate, WordInfo, check_word
+from streamd.words import phrases
+from streamd.words.clips import Clip, load_clip
+from streamd.words.making import (
+    FALSE_ACCEPTS_PER_H,
+    MAX_CLIPS,
+    MIN_CLIPS,
+    Making,
+    Report,
+    make_word,
+)
+from streamd.words.negatives import built_in
+
+app = typer.Typer(help="Wake words of your own: list, add, remove.", invoke_without_command=True)
+
+NEEDED = ("silero-vad-6.2.3", catalogue.EMBEDDING_ID)
+POOR_MISSES = 0.1
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+NameArgument = Annotated[str, typer.Argument(help="What it is called, as hey_computer.")]
+
+
+@app.callback()
+def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Wake words of your own; without a further word, the list."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        list_(context, json)
+
+
+@app.command("list")
+def list_(context: typer.Context, json: JsonOption = False) -> None:
+    """The words, and how good they are thought to be, with 95 % intervals.
+
+    Misses: clips that words made of the others do not hear, as they are and in rooms and noise.
+    False: false accepts an hour on the built-in negatives.
+    """
+    with closing(open_voices(read_config(context.obj))) as store:
+        words = [word.info for word in store.load_words().values()]
+    if json:
+        typer.echo(msgspec.json.encode([_described(info) for info in words]).decode())
+        return
+    if not words:
+        note("There are no words of your own. `streamd words add NAME FILE…` makes one.")
+        return
+    headings = ("name", "clips", "misses", "in noise", "false/h", "threshold", "licence", "since")
+    table = Table(box=None, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for info in words:
+        guess = info.estimate
+        since = datetime.fromtimestamp(info.created_ms / 1000, UTC).astimezone()
+        table.add_row(
+            f"[bold]{info.name}[/bold]",
+            str(info.clips),
+            _share(guess.missed_clean, guess.tries_clean),
+            _share(guess.missed, guess.tries),
+            _per_hour(guess),
+            f"{info.threshold:g}",
+            info.licence,
+            f"{since:%Y-%m-%d}",
+        )
+    Console().print(table)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: NameArgument,
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings of the phrase, one in each.", readable=False)
+    ],
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Score at which it is heard; higher misses more and wakes less by mistake.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = 0.5,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of the old one.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a wake word of 3 to 50 recordings, best by several people and in several rooms.
+
+    Nothing but the clips is needed, and they are not kept. A running server serves the word
+    within two seconds, to sessions that ask for it.
+    """
+    check_word(name)
+    if name in {model.word.name for model in catalogue.MODELS if model.word}:
+        raise NameTaken(f"wake word {name!r} comes with streamd; choose another name")
+    if not MIN_CLIPS <= len(files) <= MAX_CLIPS:
+        raise typer.BadParameter(
+            f"a word takes {MIN_CLIPS} to {MAX_CLIPS} recordings, not {len(files)}"
+        )
+    if len({file.resolve() for file in files}) < len(files):
+        raise typer.BadParameter("a recording is named twice; each counts once")
+    settings = read_config(context.obj)
+    with closing(open_voices(settings)) as store:
+        if name in store.load_words() and not replace:
+            raise NameTaken(f"there is a wake word {name!r} already: add --replace, or remove it")
+        library = load_library(NEEDED)
+        backend = load_backend(settings.engine.backend)
+        vad = SileroVad(backend, library)
+        clips = [load_clip(file, vad) for file in files]
+        _refuse_copies(clips)
+        wake = OpenWakeWord(backend, library, ())
+        with _bar(not json) as report:
+            made = make_word(name, clips, wake, built_in(), threshold=threshold, report=report)
+        store.add_word(made.word, replace=replace)
+    info = made.word.info
+    remarks = _remarks(made)
+    if json:
+        typer.echo(msgspec.json.encode(_described(info) | {"warnings": remarks}).decode())
+        return
+    guess = info.estimate
+    note(f"{name}: {info.clips} clips, a phrase of {info.phrase_ms / 1000:.2f} s")
+    note(
+        f"  misses: {_share(guess.missed_clean, guess.tries_clean)} of the clips as they are, "
+        f"{_share(guess.missed, guess.tries)} of copies in noise and rooms"
+    )
+    note(f"  false accepts: {_per_hour(guess)} an hour on {guess.negatives_s / 3600:.1f} h")
+    for remark in remarks:
+        note(f"  warning: {remark}")
+    note(f'Ask for it with "words": ["{name}"], in `hello` or in [wake] of the configuration.')
+
+
+@app.command()
+def remove(context: typer.Context, name: NameArgument) -> None:
+    """Remove a word. Sessions that listen for it now do so to their end."""
+    settings = read_config(context.obj)
+    with closing(open_voices(settings)) as store:
+        if not store.remove_word(name):
+            raise NoSuchWord(f"there is no wake word {name!r} of yours; `streamd words` lists them")
+    note(f"{name} is removed.")
+    if name in settings.wake.words:
+        note(f"  [wake] words still names it ({settings.where('wake.words')}): take it out there")
+
+
+def _refuse_copies(clips: list[Clip]) -> None:
+    """The guess would be of clips that were heard in training."""
+    seen: dict[bytes, str] = {}
+    for clip in clips:
+        twin = seen.setdefault(clip.samples.tobytes(), clip.name)
+        if twin != clip.name:
+            raise NotAudio(f"{clip.name}: the same recording as {twin}; each counts once")
+
+
+def _remarks(made: Making) -> list[str]:
+    info = made.word.info
+    guess = info.estimate
+    found = [*made.remarks, *phrases.remarks(info.name, info.phrase_ms)]
+    if guess.missed_clean > POOR_MISSES * guess.tries_clean:
+        found.append(
+            f"{guess.missed_clean} of the {guess.tries_clean} clips would be missed by a word made "
+            "of the others: record more, by the people and in the rooms that will say it"
+        )
+    if guess.false_accepts * 3600 > FALSE_ACCEPTS_PER_H * guess.negatives_s:
+        found.append("it fires often on other speech: choose a longer or a rarer phrase")
+    return found
+
+
+def _described(info: WordInfo) -> dict[str, Any]:
+    guess, found = info.estimate, msgspec.to_builtins(info)
+    hours = guess.negatives_s / 3600
+    found["estimate"] |= {
+        "misses_clean": _figure(guess.missed_clean, guess.tries_clean),
+        "misses_altered": _figure(guess.missed, guess.tries),
+        "false_accepts_per_h": {
+            "value": round(guess.false_accepts / hours, 3),
+            "ci95": [round(bound / hours, 3) for bound in poisson(guess.false_accepts)],
+        },
+    }
+    described: dict[str, Any] = found
+    return described
+
+
+def _figure(missed: int, tries: int) -> dict[str, Any]:
+    ci95 = [round(bound, 4) for bound in wilson(missed, tries)]
+    return {"value": round(missed / tries, 4), "n": tries, "ci95": ci95}
+
+
+def _share(missed: int, tries: int) -> str:
+    low, high = wilson(missed, tries)
+    return f"{100 * missed / tries:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _per_hour(guess: WordEstimate) -> str:
+    hours = guess.negatives_s / 3600
+    low, high = poisson(guess.false_accepts)
+    return f"{guess.false_accepts / hours:.1f} ({low / hours:.1f}–{high / hours:.1f})"
+
+
+@contextmanager
+def _bar(is_shown: bool) -> Iterator[Report]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    hidden = not (is_shown and stderr.is_terminal and sys.stderr.isatty())
+    with Progress(*columns, console=stderr, transient=True, disable=hidden) as bars:
+        task = bars.add_task("", total=1.0)
+        yield lambda what, share: bars.update(task, description=what, completed=share)

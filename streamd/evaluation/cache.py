@@ -1,0 +1,143 @@
+"""What was heard already, on disk: an evaluation that was cut off goes on where it was.
+
+One file for each combination of options, models, code and configuration; in it one sealed line
+for each stream, so that a manifest may grow. What workers answer holds voice embeddings, and
+those are never written in the clear.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import streamd
+from streamd.errors import Unavailable
+from streamd.evaluation.hearing import Heard, Task
+from streamd.evaluation.manifest import Manifest
+from streamd.store.cipher import Cipher, Damaged, load_or_make_key
+
+KEPT_DAYS = 30
+_NOT_HEARD = ("cli", "evaluation", "transport", "view", "words")
+"""Packages that have no say in what a worker answers…"""
+_HEARD = tuple(
+    f"evaluation/{name}.py" for name in ("codecs", "conditions", "hearing", "noise", "streams")
+)
+"""…except for these."""
+
+
+def default_directory(environ: Mapping[str, str]) -> Path:
+    """`streamd/eval` in the user's cache directory."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "streamd" / "eval"
+    cache = Path(environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "streamd" / "eval"
+
+
+def fingerprint(*of: Any) -> str:
+    """One name for everything that an answer hangs on, besides the recording itself."""
+    text = json.dumps([streamd.__version__, _code(), *of], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _code() -> str:
+    """This streamd's source and data: while it is worked on, its version says nothing."""
+    root = Path(streamd.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        place = path.relative_to(root)
+        heard = place.parts[0] not in _NOT_HEARD or str(place) in _HEARD
+        if heard and path.is_file() and path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def task_key(task: Task, manifest: Manifest) -> str:
+    """A task's name: the same rows, wishes and files have the same."""
+    digest = hashlib.sha256(msgspec.json.encode(_without_lines(task)))
+    for file in sorted({manifest.file(row) for row in task.stream.rows}):
+        status = file.stat()
+        digest.update(f"{file.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _without_lines(task: Task) -> Task:
+    """A line that moved in its manifest is the same row."""
+    rows = tuple(msgspec.structs.replace(row, line=0) for row in task.stream.rows)
+    return msgspec.structs.replace(task, stream=msgspec.structs.replace(task.stream, rows=rows))
+
+
+class Cache:
+    """Answers by the key of their task.
+
+    Args:
+        directory: holds the files and their key.
+        name: of the file, a `fingerprint`.
+        is_fresh: begin anew.
+
+    Raises:
+        Unavailable: it cannot be written.
+    """
+
+    def __init__(self, directory: Path, name: str, is_fresh: bool = False) -> None:
+        self._name = name
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._cipher = Cipher(load_or_make_key(directory / "key"))
+            self._path = directory / f"{name}.jsonl"
+            _forget_old(directory)
+            self._known = {} if is_fresh else dict(self._read())
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if is_fresh else os.O_APPEND)
+            self._file = os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="ascii")
+        except OSError as error:
+            raise Unavailable(
+                f"{directory}: what is heard cannot be kept: {error.strerror or error}. Set "
+                "XDG_CACHE_HOME to a directory that can be written."
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: str) -> Heard | None:
+        """An answer from an earlier run, or this one."""
+        return self._known.get(key)
+
+    def put(self, key: str, heard: Heard) -> None:
+        """Keep an answer; it is on disk when this returns."""
+        text = json.dumps(heard)
+        sealed = self._cipher.seal(text.encode(), self._name, key)
+        self._file.write(f"{key} {base64.b64encode(sealed).decode()}\n")
+        self._file.flush()
+        self._known[key] = json.loads(text)  # as a later run will read it
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read(self) -> Iterator[tuple[str, Heard]]:
+        if not self._path.exists():
+            return
+        for line in self._path.read_text(encoding="ascii").splitlines():
+            key, _, sealed = line.partition(" ")
+            try:
+                yield key, json.loads(self._cipher.open(base64.b64decode(sealed), self._name, key))
+            except (Damaged, ValueError):  # cut off while it was written
+                continue
+
+
+def _forget_old(directory: Path) -> None:
+    """Drop files that nothing was added to for a month."""
+    oldest_s = time.time() - KEPT_DAYS * 86_400
+    for path in directory.glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # another evaluation was first
+            if path.stat().st_mtime < oldest_s:
+                path.unlink()

@@ -1,0 +1,140 @@
+"""One evaluation, from a manifest to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import streamd
+from streamd.config import Config, describe
+from streamd.evaluation import emotion, manifest, speaker, vad, wake
+from streamd.evaluation.conditions import Conditions
+from streamd.evaluation.hearing import Heard, Task
+from streamd.evaluation.manifest import Check, Manifest
+from streamd.evaluation.report import Options, Report
+from streamd.evaluation.running import Hear
+from streamd.models.library import Library
+from streamd.modules.words import CustomWords
+
+
+class Module(StrEnum):
+    """What can be evaluated."""
+
+    vad = "vad"
+    wake = "wake"
+    speaker = "speaker"
+    emotion = "emotion"
+
+
+class _Parts(NamedTuple):
+    check: Check
+    evaluate: Callable[[Manifest, Options, Hear], Report]
+
+
+_MODULES = {
+    Module.vad: _Parts(vad.check, vad.evaluate),
+    Module.wake: _Parts(wake.check, wake.evaluate),
+    Module.speaker: _Parts(speaker.check, speaker.evaluate),
+    Module.emotion: _Parts(emotion.check, emotion.evaluate),
+}
+NOT_HEARD = ("server", "store", "log", "limits")
+"""Sections of the configuration that change no event."""
+
+
+def read_manifest(module: Module, path: Path, split: str | None) -> Manifest:
+    """Read and check a manifest; all of it, also where only a split is wanted.
+
+    Raises:
+        BadManifest: one line for each fault, or no row is of the split.
+        Unavailable: it cannot be read.
+    """
+    found = manifest.read(path, _MODULES[module].check)
+    return found if split is None else found.of_split(split)
+
+
+def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list[Any]:
+    """What the answers of workers hang on besides the task and the code."""
+    heard = {
+        setting.key: setting.value
+        for setting in describe(config)
+        if setting.key.partition(".")[0] not in NOT_HEARD
+    }
+    models = [(finding.file, finding.status) for finding in library.verify()]
+    own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
+    emotion_model = Path(config.emotion.model)
+    status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
+    return [heard, models, own, status and (status.st_size, status.st_mtime_ns)]
+
+
+def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Report:
+    """Hear everything and count.
+
+    Args:
+        module: to evaluate.
+        rows: checked for it.
+        options: as the user gave them.
+        hear: has tasks done.
+
+    Returns:
+        Figures under the keys that `docs/evaluation.md` lists, and tables.
+
+    Raises:
+        BadManifest: a recording is not audio, or shorter than a row says.
+        BadConfig: a module or word that is not there.
+    """
+    models: dict[str, Any] = {}
+
+    def noting(what: str, tasks: Sequence[Task]) -> list[Heard]:
+        answers = hear(what, tasks)
+        for answer in answers[:1]:
+            models.update(answer["models"])
+        return answers
+
+    report = _MODULES[module].evaluate(rows, options, noting)
+    head = {
+        "module": module.value,
+        "manifest": str(rows.path),
+        "rows": len(rows.rows),
+        "conditions": options.conditions.described(),
+        "options": _told(module, options),
+        "models": models,
+        "config": differences(options.config),
+        "streamd": streamd.__version__,
+        "seed": options.seed,
+    }
+    return Report(head | report.figures, report.tables)
+
+
+def _told(module: Module, options: Options) -> dict[str, Any]:
+    """The options that this module looks at."""
+    told: dict[Module, dict[str, Any]] = {
+        Module.wake: {"words": list(options.words)},
+        Module.speaker: {
+            "channels": list(options.channels),
+            "lengths_s": list(options.lengths_s),
+        },
+        Module.emotion: {"baseline": options.baseline, "open": options.is_open},
+    }
+    return told.get(module, {}) | {"condition": _plain(options.conditions)}
+
+
+def _plain(conditions: Conditions) -> dict[str, Any]:
+    noise = conditions.noise
+    return {
+        "room_ms": conditions.room_ms,
+        "noise": None if noise is None else {"snr_db": noise.snr_db, "kind": noise.kind},
+        "gain_db": conditions.gain_db,
+        "opus_kbps": conditions.opus_kbps,
+        "mulaw": conditions.mulaw,
+    }
+
+
+def differences(config: Config) -> dict[str, Any]:
+    """Keys that are not at their defaults and may change what is heard."""
+    return {
+        setting.key: setting.value
+        for setting in describe(config)
+        if setting.value != setting.default and setting.key.partition(".")[0] not in NOT_HEARD
+    }

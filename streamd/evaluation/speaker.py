@@ -1,0 +1,266 @@
+"""Voices: verification, identification through the module, and labels of nobody enrolled."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamd.errors import BadConfig
+from streamd.evaluation import diarization
+from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
+from streamd.evaluation.hearing import Beginning, Heard, Task
+from streamd.evaluation.hearing import Voice as Enrolment
+from streamd.evaluation.manifest import (
+    TOGETHER,
+    Faults,
+    Manifest,
+    Row,
+    check_halves,
+    check_speakers,
+)
+from streamd.evaluation.report import Options, Report, Table, percent
+from streamd.evaluation.running import Hear
+from streamd.evaluation.sessions import in_sessions
+from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
+from streamd.evaluation.streams import Stream
+from streamd.evaluation.verification import (
+    Condition,
+    Verification,
+    Voice,
+    Voices,
+    beginnings,
+    conditions,
+    decisions_table,
+    enrolled_rows,
+    tested_rows,
+    thresholds_table,
+)
+from streamd.modules.gallery import Channel
+
+MODULES: dict[str, dict[str, Any]] = {"vad": {}, "speaker": {}}
+MAX_GALLERY = 50
+"""Voices that a recording is compared with at once."""
+OUTCOMES = ("right", "wrong", "unsure", "reject", "too_short")
+
+
+def check(rows: Sequence[Row], faults: Faults) -> None:
+    """Everybody is named; enrolments and tests share speakers, other splits do not."""
+    check_speakers(rows, faults)
+    check_halves(rows, faults, TOGETHER)
+
+
+def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
+    """Hear every recording as an enrolment and as a test, then sessions."""
+    if options.conditions.mulaw:
+        raise BadConfig("--mulaw: voices are heard on both channels; choose with --channel")
+    rows = manifest.rows
+    wanted = beginnings(options)
+    tasks = [Task(stream=Stream(rows=(row,)), beginnings=wanted) for row in rows]
+    answers = hear("voices", tasks)
+    served = answers[0]["models"]["speaker"]
+    voices: dict[tuple[Row, Beginning], Voice] = {
+        (row, beginning): Voice.of(voice)
+        for row, answer in zip(rows, answers, strict=True)
+        for beginning, voice in zip(wanted, answer["voices"], strict=True)
+    }
+    verified = [
+        Verification(condition, rows, voices, options, served["min_speech_ms"])
+        for condition in conditions(options)
+    ]
+    described = [(v.condition, v.described(served["thresholds"])) for v in verified]
+    # The first that anything can be said of: telephone recordings have no wide condition.
+    first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
+    opening, figures = described[first]
+    identified, table = _identify(manifest, voices, options, opening, hear)
+    labelled, labels = _label(manifest, options, opening, hear)
+    shown = [v for v in verified if v.condition[::2] == (opening.channel, opening.enrolments)]
+    one = {"channel": opening.channel, "length_s": opening.seconds, "enrolments": 1}
+    return Report(
+        {
+            "eer": figures["eer"] | one,
+            "min_dcf": figures["min_dcf"] | one,
+            "der": labelled["der"],
+            "thresholds": [one for _, one in described],
+            "identification": identified,
+            "labels": labelled,
+            "curves": [v.curves() for v in shown],
+            "bootstrap": Draws([row.cluster for row in rows], "speaker", options.seed).described(),
+        },
+        [thresholds_table(described), decisions_table(described), *table, *labels],
+    )
+
+
+def _identify(
+    manifest: Manifest, voices: Voices, options: Options, condition: Condition, hear: Hear
+) -> tuple[dict[str, Any], list[Table]]:
+    """Every test through the whole module, against a gallery with its voice and without."""
+    enrolled_by = condition.enrolled_by()
+    tested_by = Condition(condition.channel, None, 1).tested_by(options)
+    wanted: Channel = "narrow" if condition.channel == "narrow" else "wide"
+    prints = {
+        row: voice
+        for row in enrolled_rows(manifest.rows)
+        if (voice := voices[row, enrolled_by]).embedding is not None and voice.channel == wanted
+    }
+    trials: list[tuple[Row, bool]] = []
+    tasks = []
+    for row in tested_rows(manifest.rows):
+        gallery = _gallery(row, prints, wanted)
+        others = tuple(voice for voice in gallery if voice.name != row.speaker)
+        for is_known, enrolled in ((True, gallery), (False, others)):
+            if enrolled and (enrolled != others or not is_known):
+                trials.append((row, is_known))
+                tasks.append(
+                    Task(
+                        stream=Stream(rows=(row,)),
+                        modules=MODULES,
+                        keep=("speaker",),
+                        conditions=tested_by.conditions,
+                        gallery=enrolled,
+                    )
+                )
+    answers = hear("galleries", tasks)
+    outcomes: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    for (row, is_known), heard in zip(trials, answers, strict=True):
+        outcomes[is_known] += [(row.speaker, said) for said in _outcomes(heard, row.speaker)]
+    found: dict[str, Any] = {"channel": condition.channel}
+    table = Table(
+        f"Whole utterances against everybody enrolled ({condition.channel})",
+        ("own voice", "utterances", *OUTCOMES),
+        note="right and wrong are accepts; the final decision on each utterance",
+    )
+    for is_known, name in ((True, "enrolled"), (False, "not_enrolled")):
+        own = outcomes[is_known]
+        draws = Draws([speaker for speaker, _ in own], "speaker", options.seed)
+        shares = {
+            outcome: share([said == outcome for _, said in own], draws, "no such utterances")
+            for outcome in OUTCOMES
+        }
+        found[name] = {outcome: metric.described() for outcome, metric in shares.items()}
+        cells = [percent(metric) for metric in shares.values()]
+        if own:
+            table.rows.append((name.replace("_", " "), str(len(own)), *cells))
+    return found, [table] if table.rows else []
+
+
+def _gallery(test: Row, prints: Mapping[Row, Voice], channel: Channel) -> tuple[Enrolment, ...]:
+    """One enrolment of every speaker, or of 50 of them; never the test itself."""
+    rng = random.Random(f"{test.path} {test.start_ms}")
+    by_speaker: dict[str, list[Row]] = {}
+    for row in prints:
+        if row != test:
+            by_speaker.setdefault(row.speaker, []).append(row)
+    names = sorted(by_speaker)
+    if len(names) > MAX_GALLERY:
+        others = [name for name in names if name != test.speaker]
+        own = [test.speaker] if test.speaker in by_speaker else []
+        names = own + rng.sample(others, MAX_GALLERY - len(own))
+    chosen = {name: rng.choice(by_speaker[name]) for name in names}
+    enrolled = {name: prints[row].embedding for name, row in chosen.items()}
+    return tuple(
+        Enrolment(name, channel, embedding.astype("<f4").tobytes())
+        for name, embedding in enrolled.items()
+        if embedding is not None
+    )
+
+
+def _outcomes(heard: Heard, speaker: str) -> list[str]:
+    said = []
+    for event in heard["events"]:
+        if event["decision"] == "accept":
+            said.append("right" if event["speaker"] == speaker else "wrong")
+        else:
+            said.append(event["decision"])
+    return said
+
+
+def _label(
+    manifest: Manifest, options: Options, condition: Condition, hear: Hear
+) -> tuple[dict[str, Any], list[Table]]:
+    """Sessions in which nobody is enrolled: who is taken for whom."""
+    streams = [
+        _annotated(stream) for stream in in_sessions(row for row in manifest.rows if row.session)
+    ]
+    if not streams:
+        return {"der": none_for("no row names a session").described()}, []
+    tested_by = condition.tested_by(options)
+    tasks = [
+        Task(
+            stream=stream,
+            modules=MODULES,
+            keep=("speaker", "speaker_change", "speech_end"),
+            conditions=tested_by.conditions,
+        )
+        for stream in streams
+    ]
+    answers = hear("sessions", tasks)
+    scored = [_score(stream, heard) for stream, heard in zip(streams, answers, strict=True)]
+    names = [stream.name for stream in streams]
+    draws = Draws(names, "session", options.seed)
+    speech = np.array([errors.speech for errors in scored], np.float64)
+
+    def part(values: Sequence[int]) -> Metric:
+        if not speech.any():
+            return none_for("no speech in any session")
+        counted = np.array(values, np.float64)
+        value = float(counted.sum() / speech.sum())
+        return Metric(value, len(scored), draws.interval(ratio(counted, speech), True))
+
+    der = part([errors.wrong for errors in scored])
+    as_many = share([errors.labels == errors.speakers for errors in scored], draws)
+    differences = Counter(errors.labels - errors.speakers for errors in scored)
+    found: dict[str, Any] = {
+        "der": der.described(speech_ms=int(speech.sum()), collar_ms=COLLAR_MS),
+        "missed": part([errors.missed for errors in scored]).described(),
+        "false_alarm": part([errors.false for errors in scored]).described(),
+        "confusion": part([errors.confused for errors in scored]).described(),
+        "unlabelled": part([errors.unlabelled for errors in scored]).described(),
+        "as_many_labels_as_speakers": as_many.described(),
+        "labels_minus_speakers": {str(d): n for d, n in sorted(differences.items())},
+        "sessions": [
+            {"session": name, **errors._asdict()}
+            for name, errors in zip(names, scored, strict=True)
+        ],
+    }
+    table = Table(
+        "Labels where nobody is enrolled",
+        ("sessions", "DER", "missed", "of it given to nobody", "false", "confused",
+         "as many labels as speakers"),
+        [
+            (
+                str(len(scored)),
+                percent(der),
+                *(percent(found[k]) for k in ("missed", "unlabelled", "false_alarm", "confusion")),
+                percent(as_many),
+            )
+        ],
+        f"collar {COLLAR_MS} ms, overlaps count; of joined recordings, what the VAD heard of each "
+        "is its speaker's",
+    )  # fmt: skip
+    return found, [table]
+
+
+def _annotated(stream: Stream) -> Stream:
+    """Parts of one file, told apart by times, annotate it: the file is heard whole."""
+    one_file = len({row.path for row in stream.rows}) == 1
+    if one_file and all(row.is_part for row in stream.rows):
+        return msgspec.structs.replace(stream, is_whole=True)
+    return stream
+
+
+def _score(stream: Stream, heard: Heard) -> Errors:
+    ends = [e for e in heard["events"] if e["type"] == "speech_end"]
+    truth = []
+    for row, (start, stop) in zip(stream.rows, heard["spans"], strict=True):
+        spoken = [(start, stop)]
+        if not stream.is_whole:
+            # A recording's own pauses are nobody's: where the VAD hears speech is its speaker's.
+            spoken = [(max(start, e["t0"]), min(stop, e["t1"])) for e in ends]
+        truth += [Turn(a, b, row.speaker) for a, b in spoken if b > a]
+    turns = diarization.heard_turns(heard["events"])
+    return diarization.score(truth, turns, heard["duration_ms"])

@@ -1,0 +1,114 @@
+"""Recordings of a phrase: where in them it is said, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from streamd.audio.files import load
+from streamd.engine.passes.base import Pass
+from streamd.engine.passes.warm import initial_rows
+from streamd.errors import NotAudio
+from streamd.types import RATE_HZ, Samples
+
+MAX_CLIP_S = 15.0
+MIN_PHRASE_MS = 200
+MAX_PHRASE_MS = 2500
+"""Longer ones do not fit into what a head can look at."""
+_ON = 0.5
+_PAUSE = RATE_HZ // 5
+"""A silence inside a phrase is shorter, samples."""
+_MARGIN = 400
+"""The VAD is that much late at onsets and early at ends, samples."""
+_LEAD = RATE_HZ // 2
+_CLIPPED_SHARE = 0.002
+_QUIET_DBFS = -45.0
+_SECOND_DB = 12.0
+"""Another stretch of speech counts as another utterance if it is at most so much fainter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """One recording, 16 kHz."""
+
+    name: str
+    samples: Samples
+    start: int
+    """First sample of the phrase."""
+    stop: int
+    """Behind its last."""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def phrase_ms(self) -> int:
+        """How long the phrase takes."""
+        return (self.stop - self.start) * 1000 // RATE_HZ
+
+
+def load_clip(file: Path, vad: Pass) -> Clip:
+    """Read a recording and find the phrase in it.
+
+    Args:
+        file: any audio.
+        vad: a pass that gives the speech probability of frames.
+
+    Raises:
+        NotAudio: it is not audio, holds no speech, or is too long to be one phrase.
+    """
+    return find_phrase(str(file), load(file, max_s=MAX_CLIP_S), vad)
+
+
+def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:
+    """Find the loudest stretch of speech.
+
+    Raises:
+        NotAudio: there is none, or it is too long to be one phrase.
+    """
+    stretches = _speech(samples, vad)
+    if not stretches:
+        raise NotAudio(
+            f"{name}: no speech is heard in it. Record the phrase anew, closer or louder."
+        )
+    power = samples.astype(np.float64) ** 2
+    levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in stretches]
+    energies = [power[a:b].sum() for a, b in stretches]
+    best = int(np.argmax(energies))
+    start, stop = stretches[best]
+    clip = Clip(name, samples, start, stop)
+    if not MIN_PHRASE_MS <= clip.phrase_ms <= MAX_PHRASE_MS:
+        raise NotAudio(
+            f"{name}: {clip.phrase_ms / 1000:.1f} s of speech in one piece; a phrase takes "
+            f"{MIN_PHRASE_MS / 1000} to {MAX_PHRASE_MS / 1000} s. Cut the recording to the phrase."
+        )
+    remarks = []
+    if sum(level > levels[best] - _SECOND_DB for level in levels) > 1:
+        remarks.append("holds more than one utterance; the loudest was taken")
+    if np.mean(np.abs(samples[start:stop].astype(np.int32)) >= 32_700) > _CLIPPED_SHARE:
+        remarks.append("is clipped: record it at a lower level")
+    if levels[best] - 20 * np.log10(32_768) < _QUIET_DBFS:
+        remarks.append("is very quiet: record it closer or at a higher level")
+    return Clip(name, samples, start, stop, tuple(remarks))
+
+
+def _speech(samples: Samples, vad: Pass) -> Sequence[tuple[int, int]]:
+    """Stretches of speech, (start, stop), pauses closed."""
+    context: int = vad.context_samples  # type: ignore[attr-defined]
+    frame: int = vad.item_samples - context  # type: ignore[attr-defined]
+    silence = np.zeros(_LEAD + frame, np.int16)
+    padded = np.concatenate((silence, samples, silence))
+    state = initial_rows(vad, 1)
+    runs: list[tuple[int, int]] = []
+    for start in range(context, len(padded) - frame + 1, frame):
+        (probability,), state = vad.run([padded[start - context : start + frame]], [None], state)
+        if probability < _ON:
+            continue
+        a, b = start - len(silence), start + frame - len(silence)
+        if runs and a - runs[-1][1] <= _PAUSE:
+            runs[-1] = (runs[-1][0], b)
+        else:
+            runs.append((a, b))
+    bounded = ((max(a - _MARGIN, 0), min(b + _MARGIN, len(samples))) for a, b in runs)
+    return [(a, b) for a, b in bounded if a < b]

@@ -1,0 +1,194 @@
+"""From clips of a phrase to a word that can be served, with an honest guess of how good it is.
+
+The guess is by folds: each head of them has heard neither the clips nor the negatives that it is
+asked about. The threshold is set on these answers, and the head that is kept, which has heard
+everything, is shifted so that a score of 0.5 is that threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.engine.passes.openwakeword import OpenWakeWord
+from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.types import RATE_HZ, Floats, Samples
+from streamd.words.augment import altered_copy, background, plain_copy
+from streamd.words.clips import Clip
+from streamd.words.features import embed
+from streamd.words.negatives import Negatives
+from streamd.words.training import Heard, Linear, Logits, threshold_for, train, window_for
+from streamd.words.training import crossings as count_crossings
+
+MIN_CLIPS, MAX_CLIPS = 3, 50
+COPIES = 240
+"""Of all clips together, about."""
+MIN_COPIES, MAX_COPIES = 6, 24
+"""Of each clip."""
+PLAIN_COPIES = 4
+"""Of these, as it is."""
+TRIED_COPIES = 4
+"""Copies of each clip that the guess of misses rests on: one plain, the others altered."""
+MAX_FOLDS = 4
+FALSE_ACCEPTS_PER_H = 2.0
+HEADROOM = 1.2
+"""How far above what the negatives ask for the threshold lies, in logits: real talk of other
+corpora scores higher than the negatives that could be shipped. Measured on 5 h of three of them
+(`benchmarks/words.py`), over 12 words: -0.5 to 1.9, 0.8 in the mean."""
+
+Report = Callable[[str, float], None]
+"""Told what is done and how much of it, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Making:
+    """A word, and what speaks against it."""
+
+    word: CustomWord
+    remarks: tuple[str, ...]
+
+
+def make_word(
+    name: str,
+    clips: Sequence[Clip],
+    wake: OpenWakeWord,
+    negatives: Negatives,
+    *,
+    threshold: float = 0.5,
+    report: Report = lambda what, share: None,
+) -> Making:
+    """Train a word. The same clips in the same order give the same head.
+
+    Args:
+        name: as `check_word` wants it.
+        clips: recordings of the phrase, at least three.
+        wake: the pass whose embedding is read.
+        negatives: what it must not be taken for.
+        threshold: score at which it will be heard; 0.5 is where training puts two false accepts
+            an hour, with headroom.
+        report: told how far it is.
+    """
+    rng = np.random.default_rng(len(clips))
+    heard = _heard(clips, wake, rng, report)
+    confusers = _confusers(clips, wake, rng)
+    # Not the longest: one drawl, or a sound taken for speech, would widen it for all.
+    lengths = [clip.stop - clip.start for clip in clips]
+    window = window_for(int(np.quantile(lengths, 0.75)))
+    folds = min(len(clips), MAX_FOLDS)
+
+    scores: list[list[float]] = [[] for _ in clips]
+    unheard: list[Logits] = []
+    for fold in range(folds):
+        report("checking", fold / folds)
+        kept = [i for i in range(len(clips)) if i % folds != fold]
+        head = train(
+            [copy for i in kept for copy in heard[i]],
+            [confusers[i] for i in kept],
+            negatives.without(fold, folds),
+            window,
+            fold,
+        )
+        unheard += [head.logits(stream) for stream in negatives.part(fold, folds).streams]
+        for i in range(fold, len(clips), folds):
+            scores[i] = [head.best(copy) for copy in _tried(heard[i])]
+    report("training", 0.0)
+    every = [copy for copies in heard for copy in copies]
+    final = train(every, confusers, negatives, window, folds)
+    report("training", 1.0)
+
+    plain = np.array([one[0] for one in scores])
+    at_most = FALSE_ACCEPTS_PER_H * negatives.seconds / 3600
+    bound = threshold_for(unheard, at_most)
+    zero = bound + HEADROOM
+    cut = zero + float(np.log(threshold / (1 - threshold)))
+    tried = np.array(scores)
+    estimate = WordEstimate(
+        missed=int((tried[:, 1:] < cut).sum()),
+        tries=tried[:, 1:].size,
+        missed_clean=int((plain < cut).sum()),
+        tries_clean=len(clips),
+        false_accepts=sum(count_crossings(stream, cut) for stream in unheard),
+        negatives_s=round(negatives.seconds, 1),
+    )
+    info = WordInfo(
+        name=name,
+        clips=len(clips),
+        phrase_ms=int(np.median([clip.phrase_ms for clip in clips])),
+        threshold=threshold,
+        estimate=estimate,
+        training_data=f"{len(clips)} clips of the user, with noise and rooms added, against "
+        f"{negatives.seconds / 3600:.1f} h of built-in negatives (synthetic speech, EmoDB, "
+        "excerpts of open corpora, noise).",
+    )
+    served = WordHead(name, _read_only(final), final.bias - zero)
+    return Making(CustomWord(info, served), tuple(_remarks(clips, plain, bound)))
+
+
+def _heard(
+    clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator, report: Report
+) -> list[list[Heard]]:
+    """Copies of each clip, embedded; the first ones are plain."""
+    each = int(np.clip(COPIES // len(clips), MIN_COPIES, MAX_COPIES))
+    copies = []
+    for number, clip in enumerate(clips):
+        report("altering", number / len(clips))
+        plain = [plain_copy(clip, rng) for _ in range(min(PLAIN_COPIES, each // 2))]
+        altered = [altered_copy(clip, rng) for _ in range(each - len(plain))]
+        copies.append(plain + altered)
+    flat = [copy for some in copies for copy in some]
+    done = 0
+
+    def embedded(count: int) -> None:
+        nonlocal done
+        done += count
+        report("listening", done / len(flat))
+
+    found = embed(wake, [copy.samples for copy in flat], embedded)
+    heard = [Heard.of(copy, e) for copy, e in zip(flat, found, strict=True)]
+    return [heard[i : i + each] for i in range(0, len(heard), each)]
+
+
+def _tried(copies: Sequence[Heard]) -> Sequence[Heard]:
+    """One plain copy and the last altered ones."""
+    return [copies[0], *copies[1 - TRIED_COPIES :]]
+
+
+def _confusers(clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator) -> list[Heard]:
+    """Of each clip: its phrase backwards, its halves swapped, in thirds, and its noise alone."""
+    made = []
+    for clip in clips:
+        phrase = clip.samples[clip.start : clip.stop]
+        half, third = len(phrase) // 2, len(phrase) // 3
+        quiet = np.zeros(RATE_HZ // 2, np.int16)
+        level = float(np.sqrt(np.mean(phrase.astype(np.float64) ** 2)))
+        noise = (background(2 * RATE_HZ, rng) * level / 3).clip(-32_768, 32_767).astype(np.int16)
+        pieces: list[Samples] = [quiet, quiet, quiet]
+        for piece in (
+            phrase[::-1],
+            np.concatenate((phrase[half:], phrase[:half])),
+            np.concatenate((phrase[2 * third :], phrase[third : 2 * third], phrase[:third])),
+            phrase[:half],
+            phrase[half:],
+        ):
+            pieces += [piece, quiet, quiet]
+        made.append(np.concatenate([*pieces, noise]))
+    return [Heard(embeddings, 0, 0) for embeddings in embed(wake, made)]
+
+
+def _remarks(clips: Sequence[Clip], plain: npt.NDArray[np.float64], bound: float) -> list[str]:
+    found = [f"{clip.name}: {remark}" for clip in clips for remark in clip.remarks]
+    if np.median(plain) < bound + HEADROOM:
+        return found  # who resembles whom cannot be told
+    for clip, score in zip(clips, plain.tolist(), strict=True):
+        if score < bound:  # a word made of the others takes it for other talk
+            found.append(f"{clip.name}: does not resemble the others; is it the same phrase?")
+    return found
+
+
+def _read_only(head: Linear) -> Floats:
+    weights = head.weights.copy()
+    weights.flags.writeable = False
+    return weights

@@ -1,0 +1,89 @@
+"""What a wake word must not be taken for: hours of speech and noise, as embeddings.
+
+The arrays are made by `python -m training.words.negatives`; `data/README.md` says of what, and
+under which licences. Each stream is a minute or so of one kind of sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from streamd.modules.words import EMBEDDING_DIM
+from streamd.types import Floats
+
+STEP_S = 0.08
+LEVELS_PER_SD = 6
+"""Of the int8 steps: an error of 5 % of a standard deviation, and 60 bytes per embedding."""
+REFRACTORY = 25
+"""Steps in which a word is not reported again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Negatives:
+    """Streams of embeddings, in which nobody says the phrase."""
+
+    streams: tuple[Floats, ...]
+    """`[steps, 96]` each."""
+    sources: tuple[str, ...]
+    """What each stream is of."""
+
+    @property
+    def seconds(self) -> float:
+        """Of all of them."""
+        return sum(map(len, self.streams)) * STEP_S
+
+    @property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of each dimension, `[96]`."""
+        every = np.concatenate(self.streams)
+        return every.mean(axis=0), every.std(axis=0) + np.float32(1e-6)
+
+    def part(self, fold: int, folds: int) -> Negatives:
+        """Every `folds`-th stream from `fold` on."""
+        return self._of(range(fold, len(self.streams), folds))
+
+    def without(self, fold: int, folds: int) -> Negatives:
+        """The others."""
+        return self._of([i for i in range(len(self.streams)) if i % folds != fold])
+
+    def _of(self, chosen: Sequence[int]) -> Negatives:
+        return Negatives(
+            tuple(self.streams[i] for i in chosen), tuple(self.sources[i] for i in chosen)
+        )
+
+    def save(self, path: Path) -> None:
+        """Write them, coarsely: int8 of each dimension's own scale, compressed."""
+        mean, sd = self.moments
+        every = np.concatenate(self.streams)
+        steps = np.rint((every - mean) / sd * LEVELS_PER_SD)
+        np.savez_compressed(
+            path,
+            # By dimension, not by step: neighbours are alike, which compresses better.
+            embeddings=np.ascontiguousarray(np.clip(steps, -127, 127).astype(np.int8).T),
+            mean=mean,
+            scale=sd / LEVELS_PER_SD,
+            lengths=np.array([len(stream) for stream in self.streams]),
+            sources=np.array(self.sources),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Negatives:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            every = file["embeddings"].T.astype(np.float32) * file["scale"] + file["mean"]
+            assert every.shape[1] == EMBEDDING_DIM
+            streams = np.split(every, np.cumsum(file["lengths"])[:-1])
+            return cls(tuple(streams), tuple(map(str, file["sources"])))
+
+
+@cache
+def built_in() -> Negatives:
+    """Those that come with streamd."""
+    with resources.as_file(resources.files("streamd.words") / "data" / "negatives.npz") as path:
+        return Negatives.load(path)

@@ -1,0 +1,216 @@
+"""A linear head on windows of embeddings: logistic regression with mined negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.models.logistic import Fit, fit
+from streamd.modules.words import EMBEDDING_DIM, MAX_WINDOW
+from streamd.types import RATE_HZ, Floats
+from streamd.words.augment import Copy
+from streamd.words.features import SETTLING, STEP
+from streamd.words.negatives import REFRACTORY, Negatives
+
+REACH = 12_400
+"""Samples that one embedding has heard: 76 mel frames of 10 ms, and the last one's 25."""
+USUAL_WINDOW = 16
+"""Embeddings; of phrases up to 1.5 s. Shorter windows missed more."""
+LATE = 2400
+"""How long after the phrase's end it still counts as just said, samples."""
+L2 = 0.2
+"""Features are of unit variance. From 0.01 to 0.2 nothing changed but the time it takes."""
+ROUNDS = 2
+RANDOM_NEGATIVES = 9000
+HARD_NEGATIVES = 3000
+"""Added in each round."""
+CONFUSER_WEIGHT = 0.2
+"""Of what surrounds the phrase and what is cut from it, to all negatives."""
+MAX_ITERATIONS = 100
+TOLERANCE = 1e-4
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """A copy of a clip, embedded."""
+
+    embeddings: Floats
+    """`[steps, 96]`."""
+    start: int
+    """First sample of the phrase; 0 where there is none."""
+    stop: int
+
+    @classmethod
+    def of(cls, copy: Copy, embeddings: Floats) -> Heard:
+        """A copy and what the wake pass made of it."""
+        return cls(embeddings, copy.start, copy.stop)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """A head that is not calibrated yet."""
+
+    weights: Floats
+    """`[window, 96]`."""
+    bias: float
+
+    def logits(self, embeddings: Floats) -> Logits:
+        """At every step that has a whole window behind it; empty for a shorter stream."""
+        window = len(self.weights)
+        count = len(embeddings) - window + 1
+        if count <= 0:
+            return np.zeros(0, np.float32)
+        products = embeddings @ self.weights.T
+        total = np.full(count, self.bias, np.float32)
+        for place in range(window):
+            total += products[place : place + count, place]
+        return total
+
+    def best(self, heard: Heard) -> float:
+        """The highest on a copy of a clip."""
+        return float(self.logits(heard.embeddings[SETTLING // 2 :]).max(initial=-np.inf))
+
+
+def window_for(phrase: int) -> int:
+    """Embeddings that hold a phrase of that many samples whole, wherever on the grid it ends."""
+    needed = -(-(phrase + LATE + STEP - REACH) // STEP) + 1
+    return int(np.clip(needed, USUAL_WINDOW, MAX_WINDOW))
+
+
+def train(
+    copies: Sequence[Heard],
+    confusers: Sequence[Heard],
+    negatives: Negatives,
+    window: int,
+    seed: int,
+    rounds: int = ROUNDS,
+) -> Linear:
+    """Fit a head.
+
+    Args:
+        copies: the phrase, in many forms; what comes before it and after it is a negative.
+        confusers: pieces of the phrase in the wrong order, and the like: negatives throughout.
+        negatives: where nobody says it.
+        window: embeddings to look at.
+        seed: of the choice of negatives.
+        rounds: fits; before each but the first, the negatives that score highest are added.
+    """
+    mean, sd = negatives.moments
+    positive = _gathered(_windows(copies, window, is_positive=True), window)
+    near = [*_windows(copies, window, is_positive=False)]
+    near += [w for c in confusers for w in _all_windows(c.embeddings[SETTLING:], window)]
+    confusing = _gathered(near, window)
+    pool = _Pool(negatives, window)
+    chosen = np.random.default_rng(seed).permutation(pool.count)[:RANDOM_NEGATIVES]
+    head, start = Linear(np.zeros((window, EMBEDDING_DIM), np.float32), 0.0), None
+    for number in range(rounds):
+        if number:
+            chosen = np.union1d(chosen, pool.hardest(head, HARD_NEGATIVES))
+        parts = (pool.take(chosen), confusing, positive)
+        x = np.concatenate([((part - mean) / sd).reshape(len(part), -1) for part in parts])
+        y = np.repeat([0, 0, 1], [len(part) for part in parts])
+        shares = (1 - CONFUSER_WEIGHT, CONFUSER_WEIGHT, 1.0)
+        weights = np.concatenate(
+            [np.full(len(p), w / max(len(p), 1)) for p, w in zip(parts, shares, strict=True)]
+        )
+        start = fit(
+            x, y, weights, l2=L2, start=start, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS
+        )
+        head = _unscaled(start, mean, sd)
+    return head
+
+
+def crossings(logits: Logits, threshold: float) -> int:
+    """Events that a stream would give: crossings, less those in the refractory of another."""
+    above = logits >= threshold
+    count, last = 0, -REFRACTORY
+    for step in np.flatnonzero(above & ~np.concatenate(([False], above[:-1]))).tolist():
+        if step - last >= REFRACTORY:
+            count, last = count + 1, step
+    return count
+
+
+def threshold_for(streams: Sequence[Logits], events: float) -> float:
+    """The lowest threshold that gives no more than so many events on the streams."""
+    every = np.concatenate([*streams, np.zeros(0, np.float32)])
+    peaks = np.unique(every)[::-1][:4000]
+    low, high = 0, len(peaks)
+    while low < high:
+        middle = (low + high) // 2
+        if sum(_apart(stream, float(peaks[middle])) for stream in streams) > events:
+            high = middle
+        else:
+            low = middle + 1
+    return float(peaks[low - 1]) if low else float(peaks[0]) + 1e-3
+
+
+def _apart(logits: Logits, threshold: float) -> int:
+    """Steps over the threshold that are a refractory apart.
+
+    Never fewer than there are crossings, and never fewer at a lower threshold.
+    """
+    count, last = 0, -REFRACTORY
+    for step in np.flatnonzero(logits >= threshold).tolist():
+        if step - last >= REFRACTORY:
+            count, last = count + 1, step
+    return count
+
+
+def _unscaled(fitted: Fit, mean: Floats, sd: Floats) -> Linear:
+    weights = (fitted.coef[1] - fitted.coef[0]).reshape(-1, EMBEDDING_DIM) / sd
+    bias = fitted.bias[1] - fitted.bias[0] - float((weights * mean).sum())
+    return Linear(weights.astype(np.float32), float(bias))
+
+
+def _windows(copies: Sequence[Heard], window: int, *, is_positive: bool) -> Iterator[Floats]:
+    """Windows that hold the phrase whole and end just behind it; or those that do not hold it."""
+    for copy in copies:
+        embeddings, length = copy.embeddings, copy.stop - copy.start
+        for step in range(window - 1, len(embeddings)):
+            end = (step + 1) * STEP
+            if is_positive:
+                if copy.stop <= end <= copy.stop + LATE:
+                    yield embeddings[step - window + 1 : step + 1]
+            elif copy.start < end < copy.start + 0.6 * length or end > copy.stop + 0.8 * RATE_HZ:
+                yield embeddings[step - window + 1 : step + 1]
+
+
+def _all_windows(embeddings: Floats, window: int) -> Iterator[Floats]:
+    for stop in range(window, len(embeddings) + 1):
+        yield embeddings[stop - window : stop]
+
+
+def _gathered(windows: Iterator[Floats] | list[Floats], window: int) -> Floats:
+    found = list(windows)
+    return np.stack(found) if found else np.zeros((0, window, EMBEDDING_DIM), np.float32)
+
+
+class _Pool:
+    """Every window of the negatives, without holding them all."""
+
+    def __init__(self, negatives: Negatives, window: int) -> None:
+        self._streams = [s for s in negatives.streams if len(s) >= window]
+        self._window = window
+        counts = np.array([len(s) - window + 1 for s in self._streams])
+        self._starts = np.concatenate(([0], np.cumsum(counts)))
+        self.count = int(self._starts[-1])
+
+    def take(self, indices: npt.NDArray[Any]) -> Floats:
+        """Windows by their number, `[n, window, 96]`."""
+        out = np.empty((len(indices), self._window, EMBEDDING_DIM), np.float32)
+        owners = np.searchsorted(self._starts, indices, side="right") - 1
+        places = indices - self._starts[owners]
+        for row, owner, place in zip(out, owners.tolist(), places.tolist(), strict=True):
+            row[:] = self._streams[owner][place : place + self._window]
+        return out
+
+    def hardest(self, head: Linear, count: int) -> npt.NDArray[Any]:
+        """Numbers of those that score highest."""
+        logits = np.concatenate([head.logits(stream) for stream in self._streams])
+        return np.argsort(-logits, kind="stable")[:count]

@@ -1,0 +1,176 @@
+"""Answers are kept, sealed, and never asked for twice."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from daemons import DATA
+
+from streamd.config import Config
+from streamd.errors import BadManifest, ConfigError
+from streamd.evaluation.cache import Cache, fingerprint, task_key
+from streamd.evaluation.hearing import Beginning, Task, make_gallery, unpack
+from streamd.evaluation.hearing import Voice as Enrolment
+from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.running import Runner
+from streamd.evaluation.streams import Stream
+from streamd.models.library import Library
+
+VAD = {"vad": {}}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    samples, _ = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
+    rows = []
+    for n in range(4):
+        soundfile.write(tmp_path / f"{n}.wav", samples[n * 16_000 : (n + 2) * 16_000], 16_000)
+        rows.append(Row(line=n + 2, path=f"{n}.wav"))
+    return Manifest(path=tmp_path / "m.csv", rows=tuple(rows))
+
+
+@pytest.fixture
+def make(tmp_path, manifest):
+    """A runner with the cache of the test."""
+    opened = []
+
+    def made(jobs=1, is_fresh=False, name="one", config=None):
+        cache = Cache(tmp_path / "cache", name, is_fresh)
+        told = []
+        runner = Runner(
+            config or Config(), Library(), manifest, {}, cache, jobs, lambda *t: told.append(t)
+        )
+        opened.extend((runner, cache))
+        return runner, told
+
+    yield made
+    for each in opened:
+        each.close()
+
+
+def tasks_of(manifest):
+    return [
+        Task(stream=Stream(rows=(row,)), modules=VAD, keep=("speech_start", "speech_end"))
+        for row in manifest.rows
+    ]
+
+
+def test_processes_and_one_process_give_the_same_answers_in_order(make, manifest):
+    tasks = tasks_of(manifest)
+    here, _ = make(1, name="here")
+    there, told = make(2, name="there")
+    assert here("files", tasks) == there("files", tasks)
+    assert told[0] == ("files", 0, 4, 0)
+    assert told[-1] == ("files", 4, 4, 0)
+
+
+def test_what_was_heard_before_a_fault_is_not_heard_again(make, manifest):
+    tasks = tasks_of(manifest)
+    good = manifest.file(manifest.rows[2]).read_bytes()
+    manifest.file(manifest.rows[2]).write_bytes(b"no audio")
+    runner, told = make()
+    with pytest.raises(BadManifest, match=r"m.csv:4: .*2.wav"):
+        runner("files", tasks)
+    assert told[-1] == ("files", 2, 4, 0)
+    manifest.file(manifest.rows[2]).write_bytes(good)
+    again, told = make()
+    assert len(again("files", tasks)) == 4
+    assert told[0] == ("files", 2, 4, 2)
+    third, told = make()
+    assert third("files", tasks) == again("files", tasks)
+    assert told == [("files", 4, 4, 4)]
+
+
+def test_a_damaged_recording_is_told_by_a_worker_too(make, manifest):
+    manifest.file(manifest.rows[1]).write_bytes(b"no audio")
+    runner, _ = make(2)
+    with pytest.raises(BadManifest, match=r"m.csv:3: "):
+        runner("files", tasks_of(manifest))
+
+
+def test_models_that_cannot_be_loaded_are_told_by_a_worker_too(make, manifest, tmp_path):
+    bad = tmp_path / "no-model.npz"
+    bad.write_bytes(b"x")
+    config = Config(emotion=type(Config().emotion)(model=str(bad)))
+    runner, _ = make(2, config=config)
+    with pytest.raises(ConfigError, match="no-model"):
+        runner("files", tasks_of(manifest))
+
+
+def test_fresh_hears_everything_anew(make, manifest):
+    make()[0]("files", tasks_of(manifest))
+    runner, told = make(is_fresh=True)
+    runner("files", tasks_of(manifest))
+    assert told[0] == ("files", 0, 4, 0)
+
+
+def test_a_key_is_that_of_the_recording_and_what_is_done_to_it(manifest):
+    task, other = tasks_of(manifest)[:2]
+    key = task_key(task, manifest)
+    assert key != task_key(other, manifest)
+    (row,) = task.stream.rows
+    moved = Stream(rows=(Row(line=99, path=row.path),))
+    assert key == task_key(Task(stream=moved, modules=VAD, keep=task.keep), manifest)
+    assert key != task_key(Task(stream=moved, modules=VAD), manifest)
+    soundfile.write(manifest.file(row), np.zeros(999, np.int16), 16_000)
+    assert key != task_key(task, manifest)
+
+
+def test_a_line_that_was_cut_off_or_changed_is_heard_again(tmp_path):
+    cache = Cache(tmp_path, "one")
+    cache.put("a", {"n": 1})
+    cache.put("b", {"n": 2})
+    cache.close()
+    file = tmp_path / "one.jsonl"
+    first, second = file.read_text().splitlines()
+    file.write_text(f"{first}\n{second[:-9]}")
+    cut = Cache(tmp_path, "one")
+    assert (cut.get("a"), cut.get("b")) == ({"n": 1}, None)
+    cut.close()
+    file.write_text(f"{first.replace('a', 'c', 1)}\n")
+    moved = Cache(tmp_path, "one")
+    assert moved.get("c") is None
+    moved.close()
+
+
+def test_nothing_of_a_voice_is_readable_on_disk(make, manifest, tmp_path):
+    row = Row(line=2, path="0.wav")
+    task = Task(stream=Stream(rows=(row,)), beginnings=(Beginning(None),))
+    (answer,) = make()[0]("voices", [task])
+    packed = answer["voices"][0]["embedding"]
+    assert abs(np.linalg.norm(unpack(packed)) - 1) < 1e-5
+    written = (tmp_path / "cache" / "one.jsonl").read_text()
+    assert packed not in written
+    assert "embedding" not in written
+    for file in (tmp_path / "cache").iterdir():
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_what_nobody_asked_for_in_a_month_is_dropped(tmp_path):
+    for name in ("old", "new"):
+        Cache(tmp_path, name).close()
+    month_s = 31 * 86_400
+    os.utime(tmp_path / "old.jsonl", (time.time() - month_s,) * 2)
+    Cache(tmp_path, "other").close()
+    assert {path.name for path in tmp_path.glob("*.jsonl")} == {"new.jsonl", "other.jsonl"}
+
+
+def test_a_fingerprint_is_the_same_again_and_another_for_other_options():
+    assert fingerprint("a", 1) == fingerprint("a", 1)
+    assert fingerprint("a", 1) != fingerprint("a", 2)
+
+
+def test_a_gallery_averages_enrolments_of_one_name():
+    rng = np.random.default_rng(0)
+    a, b, c = (v / np.linalg.norm(v) for v in rng.normal(size=(3, 8)).astype(np.float32))
+    gallery = make_gallery(
+        Enrolment(name, "wide", v.astype("<f4").tobytes())
+        for name, v in (("bob", c), ("ada", a), ("ada", b))
+    )
+    assert gallery.names == ("ada", "bob")
+    best = gallery.search(a + b, "wide")[0]
+    assert best.name == "ada"
+    assert best.score == pytest.approx(1)
+    assert len(make_gallery([])) == 0

@@ -1,0 +1,103 @@
+"""Wake words in the store: one of a name, sealed, of one tenant, and seen by other processes."""
+
+import numpy as np
+import pytest
+
+from streamd.errors import BadName, NameTaken, Unavailable
+from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.store import open_store
+
+
+def word(name: str, seed: int = 0, clips: int = 5) -> CustomWord:
+    weights = np.random.default_rng(seed).normal(size=(16, 96)).astype(np.float32)
+    estimate = WordEstimate(
+        missed=1, tries=20, missed_clean=0, tries_clean=5, false_accepts=2, negatives_s=3600
+    )
+    info = WordInfo(
+        name=name,
+        clips=clips,
+        phrase_ms=640,
+        threshold=0.5,
+        estimate=estimate,
+        training_data="5 clips",
+    )
+    return CustomWord(info, WordHead(name, weights, -1.5))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    stores = []
+
+    def open_one(**options):
+        stores.append(open_store(tmp_path / "v.db", tmp_path / "key", **options))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+def test_a_word_comes_back_as_it_was_with_the_time_it_was_made(opened):
+    opened().add_word(word("hey_lantern"))
+    (again,) = opened().load_words().values()
+    assert np.array_equal(again.head.weights, word("hey_lantern").head.weights)
+    assert (again.head.name, again.head.bias) == ("hey_lantern", -1.5)
+    assert again.info.created_ms > 1_700_000_000_000
+    assert again.info.estimate == word("x").info.estimate
+
+
+def test_a_name_is_one_word_unless_it_is_replaced(opened):
+    store = opened()
+    store.add_word(word("own"))
+    with pytest.raises(NameTaken, match="--replace"):
+        store.add_word(word("own", seed=1, clips=9))
+    assert store.load_words()["own"].info.clips == 5
+    store.add_word(word("own", seed=1, clips=9), replace=True)
+    store.add_word(word("new"), replace=True)
+    assert [w.info.clips for w in store.load_words().values()] == [5, 9]
+    with pytest.raises(BadName):
+        store.add_word(word("Own"))
+
+
+def test_removing_says_whether_there_was_one(opened):
+    store = opened()
+    store.add_word(word("own"))
+    assert store.remove_word("own")
+    assert not store.remove_word("own")
+    assert store.load_words() == {}
+
+
+def test_every_change_is_seen_by_who_polls_the_version(opened):
+    here, there = opened(), opened()
+    seen = {there.version()}
+    for change in (
+        lambda: here.add_word(word("own")),
+        lambda: here.add_word(word("own", seed=2), replace=True),
+        lambda: here.remove_word("own"),
+    ):
+        change()
+        assert there.version() not in seen
+        seen.add(there.version())
+
+
+def test_a_tenant_has_its_own(opened):
+    here, other = opened(), opened(tenant="other")
+    here.add_word(word("own"))
+    other.add_word(word("own", clips=7))
+    assert other.load_words()["own"].info.clips == 7
+    assert other.remove_word("own")
+    assert list(here.load_words()) == ["own"]
+
+
+def test_a_head_is_sealed_and_cannot_be_given_to_another_name(opened, tmp_path):
+    store = opened()
+    store.add_word(word("own"))
+    store.add_word(word("other", seed=1))
+    plain = word("own").head.pack()
+    for file in tmp_path.iterdir():
+        assert plain[40:80] not in file.read_bytes()
+    store._connection.execute(
+        "UPDATE words SET head = (SELECT head FROM words WHERE name = 'own') WHERE name = 'other'"
+    )
+    with pytest.raises(Unavailable, match="streamd words remove other"):
+        store.load_words()
