@@ -8,6 +8,7 @@ how far that is, the network is told.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +128,11 @@ class EmotionModel:
         a = {name: array.astype(np.float32) for name, array in arrays.items() if name != "meta"}
         self._center = a["center"]
         self._project = a["project"] / a["scale"][:, None]
+        self._offset = self._center @ self._project
         self._hidden, self._hidden_bias = a["hidden"], a["hidden_bias"]
         self._out, self._out_bias = a["out"], a["out_bias"]
         self._plain, self._plain_bias = a["plain"], a["plain_bias"]
-        self._spread = a["spread"]
+        self._spread, self._farthest = a["spread"], a["farthest"]
         self._plain_from = float(meta["plain_from"])
         self._temperature: tuple[float, float] = tuple(meta["temperature"])
         self._threshold: tuple[float, float] = tuple(meta["threshold"])
@@ -146,6 +148,7 @@ class EmotionModel:
             "spread": (reduced,),
             "plain": (reduced + 1,),
             "plain_bias": (),
+            "farthest": (),
         }.items():
             if a[name].shape != shape:
                 raise ValueError(f"{name} is {a[name].shape} instead of {shape}")
@@ -191,13 +194,15 @@ class EmotionModel:
         """Run the heads on features [F], as far as known relative to the voice's usual ones."""
         known = 0.0 if baseline is None else baseline.known
         usual = self._center if baseline is None or not known else baseline.mean
-        x, b = (np.stack((features, usual)) - self._center) @ self._project
+        x, b = np.array((features, usual)) @ self._project - self._offset
         # How far from all training data, besides in which direction.
-        novelty = np.log1p(np.square(x / self._spread).mean())
-        plain = _sigmoid(float(np.append(x, novelty) @ self._plain + self._plain_bias))
-        seen = np.append(x - np.float32(known) * b, np.float32(known))
-        hidden = np.maximum(seen @ self._hidden + self._hidden_bias, 0)
-        out = hidden @ self._out + self._out_bias
+        far = x / self._spread
+        novelty = math.log1p(float(far @ far) / len(far))
+        odds = float(x @ self._plain[:-1] + self._plain_bias) + novelty * float(self._plain[-1])
+        plain = _sigmoid(odds) if novelty <= self._farthest else 0.0
+        seen = x - np.float32(known) * b
+        bias = self._hidden_bias + np.float32(known) * self._hidden[-1]
+        out = np.maximum(seen @ self._hidden[:-1] + bias, 0) @ self._out + self._out_bias
         temperature = (1.0 - known) * self._temperature[0] + known * self._temperature[1]
         logits = out[:-1] / np.float32(temperature)
         log_probs = logits - logits.max()
@@ -261,4 +266,4 @@ def smooth(before: Judgement | None, now: Judgement, weight: float = SMOOTHING) 
 
 
 def _sigmoid(x: float) -> float:
-    return float(0.5 + 0.5 * np.tanh(0.5 * x))
+    return 0.5 + 0.5 * math.tanh(0.5 * x)

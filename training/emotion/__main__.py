@@ -35,17 +35,22 @@ from training.emotion.validate import (
 
 FEW_VOICES, FEW_CLIPS = 8, 400
 """Below these a model is a guess; the command says so."""
-MAX_SOUNDS = 600
+MIN_SOUNDS, MAX_SOUNDS = 40, 600
 """That are no speech; fewer where there are fewer recordings."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
+WIDE = None if sys.stderr.isatty() else 160
+"""Columns of a table that goes into a file."""
+console = Console(stderr=True, width=WIDE)
 
 ManifestArgument = Annotated[
     Path, typer.Argument(help="CSV: path,label,speaker[,corpus,split,start_ms,end_ms].")
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Processes, and threads of training.")]
 CopiesOption = Annotated[int, typer.Option(min=0, help="Augmented copies of each recording.")]
+EpochsOption = Annotated[
+    int, typer.Option(min=1, help="Of training; a few for a quick try of everything.")
+]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Where to keep what was extracted, for the next run.")
 ]
@@ -63,8 +68,10 @@ def retrain(
     jobs: JobsOption = 2,
     copies: CopiesOption = 2,
     cache: CacheOption = None,
+    epochs: EpochsOption = RECIPE.epochs,
 ) -> None:
     """Train a model on a manifest and write it, calibrated on what was left out in turn."""
+    recipe = RECIPE._replace(epochs=epochs)
     clips = read_clips(manifest)
     _check(manifest, clips)
     table, sounds = _features(clips, copies, jobs, cache)
@@ -73,15 +80,15 @@ def retrain(
     held_out, how = _held_out(trained)
     calibration, results = Calibration(), {}
     if len(held_out) > 1:
-        with _progress(f"left out: {how}", len(held_out) * NETWORKS * RECIPE.epochs) as done:
-            said = cross_validate(trained, held_out, RECIPE, jobs, done)
+        with _progress(f"left out: {how}", len(held_out) * NETWORKS * epochs) as done:
+            said = cross_validate(trained, held_out, recipe, jobs, done)
         calibration = calibrate(said)
         results = report.measure(said, calibration)
         report.show(console, f"Left out in turn: {how}", results)
     else:
         console.print("[yellow]one voice: nothing to calibrate with; it will be too sure[/yellow]")
-    with _progress("training", NETWORKS * RECIPE.epochs) as done:
-        fitted = fit(trained, sounds[::2], RECIPE, done)
+    with _progress("training", NETWORKS * epochs) as done:
+        fitted = fit(trained, sounds[::2], recipe, done)
     plain_from, kept, passed = _plain_from(fitted, trained, sounds[1::2])
     console.print(f"plain speech kept {kept:.1%}, other sounds passed {passed:.1%}")
     card = {
@@ -112,8 +119,10 @@ def evaluate(
     jobs: JobsOption = 2,
     copies: CopiesOption = 2,
     cache: CacheOption = None,
+    epochs: EpochsOption = RECIPE.epochs,
 ) -> None:
     """Train without each corpus, and without groups of voices, and judge what was left out."""
+    recipe = RECIPE._replace(epochs=epochs)
     clips = read_clips(manifest)
     _check(manifest, clips)
     table, _ = _features(clips, copies, jobs, cache)
@@ -123,10 +132,12 @@ def evaluate(
     ):
         if len(held_out) < 2:
             continue
-        with _progress(f"left out: {how}", len(held_out) * NETWORKS * RECIPE.epochs) as done:
-            said = cross_validate(table, held_out, RECIPE, jobs, done, None if order < 0 else order)
+        with _progress(f"left out: {how}", len(held_out) * NETWORKS * epochs) as done:
+            said = cross_validate(table, held_out, recipe, jobs, done, None if order < 0 else order)
         calibration = calibrate(said)
-        report.show(Console(), f"Left out in turn: {how}", report.measure(said, calibration))
+        report.show(
+            Console(width=WIDE), f"Left out in turn: {how}", report.measure(said, calibration)
+        )
 
 
 def _check(manifest: Path, clips: Sequence[Clip]) -> None:
@@ -152,7 +163,7 @@ def _features(
 ) -> tuple[Table, Floats]:
     with _progress("listening", len(clips)) as done:
         heard = extract(clips, copies, jobs, cache, done)
-    count = min(max(len(clips), 60), MAX_SOUNDS)
+    count = min(max(len(clips), MIN_SOUNDS), MAX_SOUNDS)
     with _progress("other sounds", count) as done:
         sounds = extract_sounds(clips, count, done)
     table = tabulate(clips, heard)

@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -196,8 +197,13 @@ def extract(
         for at in range(0, len(clips), _CLIPS_PER_TASK)
     ]
     parts: list[list[Heard]] = []
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for part in pool.map(_hear, tasks):
+    with ExitStack() as stack:
+        if jobs == 1:
+            answers = map(_hear, tasks)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, get_context("spawn")))
+            answers = pool.map(_hear, tasks)
+        for part in answers:
             parts.append(part)
             done(len(part[0].speech_ms))
     heard = [

@@ -18,13 +18,15 @@ LOW_AROUSAL = (4, 5)
 """Disgust is neither: corpora disagree."""
 REDUCED = 256
 """Principal components that the networks see."""
-NETWORKS = 3
+NETWORKS = 2
 TABLES = 6
 """Draws of baselines that the epochs take turns with."""
 UNKNOWN = 0.35
 """Share of rows that an epoch shows without a baseline."""
 AROUSAL_L2 = 0.03
 PLAIN_L2 = 0.003
+FARTHER = 0.3
+"""Log of the distance that speech may lie beyond the farthest training row."""
 RECIPE = Recipe()
 
 Done = Callable[[int], None]
@@ -45,6 +47,8 @@ class Fitted:
     plain: Floats
     """`[q + 1]`, of the components and the novelty."""
     plain_bias: float
+    farthest: float
+    """Novelty beyond which nothing is plain speech, whatever the head says."""
 
     def reduce(self, features: Floats) -> Floats:
         """Components `[n, q]` of features `[n, F]`."""
@@ -63,8 +67,9 @@ class Fitted:
 
     def plainness(self, reduced: Floats) -> Floats:
         """Log odds of plain speech, `[n]`."""
-        odds: Floats = self.novelty(reduced) @ self.plain + np.float32(self.plain_bias)
-        return odds
+        x = self.novelty(reduced)
+        odds: Floats = x @ self.plain + np.float32(self.plain_bias)
+        return np.where(x[:, -1] > self.farthest, -np.inf, odds).astype(np.float32)
 
 
 def seen(reduced: Floats, baselines: Floats, known: Floats) -> Floats:
@@ -154,6 +159,7 @@ def _with_plain(fitted: Fitted, reduced: Floats, weights: Floats, sounds: Floats
     plain = (head.coef[1] - head.coef[0]) / size
     return replace(
         fitted,
+        farthest=float(fitted.novelty(reduced)[:, -1].max()) + FARTHER,
         plain=plain.astype(np.float32),
         plain_bias=float(head.bias[1] - head.bias[0]),
     )

@@ -68,6 +68,7 @@ def write(
         "out_bias": network.out_bias,
         "plain": fitted.plain,
         "plain_bias": np.float32(fitted.plain_bias),
+        "farthest": np.float32(fitted.farthest),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

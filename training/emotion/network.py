@@ -23,14 +23,14 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 class Recipe(NamedTuple):
     """How it is trained."""
 
-    width: int = 256
-    epochs: int = 60
+    width: int = 512
+    epochs: int = 50
     batch: int = 256
     learning_rate: float = 1e-3
     """At first; it falls to 0 along a cosine."""
     decay: float = 0.01
     """Of the weights, decoupled (Loshchilov & Hutter, 2019)."""
-    drop_inputs: float = 0.5
+    drop_inputs: float = 0.4
     drop_hidden: float = 0.5
     smoothing: float = 0.1
     """Of the labels, over the classes that there are."""

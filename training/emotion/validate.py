@@ -118,22 +118,22 @@ def judged(
 
 
 def calibrate(said: Said) -> Calibration:
-    """Temperatures of the least log loss, and the thresholds of 70 % precision.
+    """Temperatures of the least calibration error, and the thresholds of 70 % precision.
 
     Every corpus counts alike.
     """
-    weights = 1.0 / np.bincount(said.table.corpus)[said.table.corpus]
-    labels, nobody = said.table.label, np.zeros(len(said.known))
+    labels, corpora = said.table.label, said.table.corpus
+    weights = 1.0 / np.bincount(corpora)[corpora]
+    nobody = np.zeros(len(said.known), np.float32)
 
-    def loss(logits: Floats, temperature: Doubles) -> float:
-        log_p = _log_softmax(logits[:, :-1] / temperature[:, None])
-        chosen: Doubles = log_p[np.arange(len(labels)), labels]
-        return -float(np.average(np.maximum(chosen, -12.0), weights=weights))
+    def error(logits: Floats, known: Floats, first: float, second: float) -> float:
+        p = probabilities(logits, known, Calibration((first, second)))
+        rows = [np.flatnonzero(corpora == c) for c in np.unique(corpora)]
+        return float(np.mean([calibration_error(p[r], labels[r]) for r in rows]))
 
     grid = np.geomspace(0.2, 4.0, 61)
-    first = float(grid[np.argmin([loss(said.alone, nobody + t) for t in grid])])
-    mixed = [loss(said.after, first + said.known * (t - first)) for t in grid]
-    second = float(grid[np.argmin(mixed)])
+    first = float(grid[np.argmin([error(said.alone, nobody, t, t) for t in grid])])
+    second = float(grid[np.argmin([error(said.after, said.known, first, t) for t in grid])])
     calibration = Calibration((first, second))
     thresholds = [
         _threshold(probabilities(logits, known, calibration), labels, weights)

@@ -10,7 +10,7 @@ come from adding blocks. Level is no descriptor: everything is relative to the w
 from __future__ import annotations
 
 import functools
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -108,27 +108,29 @@ def moments(window: Samples, new: int) -> Moments:
     first = len(x) - (rows - 1) * HOP - FRAME
     step = x.itemsize
     frames = np.ndarray((rows, FRAME), np.float32, x, first * step, (HOP * step, step)) * _HANN
-    spectrum = np.fft.rfft(frames)
+    spectrum: Any = np.fft.rfft(frames)
     power = spectrum.real**2
     power += spectrum.imag**2
     power *= np.float32(1.0 / (mean_power * _WINDOW_POWER))
     values, held = _describe(power)
     values *= held
-    stacked = np.concatenate((held, values, values * values), axis=1)[before:]
-    edges = _starts(count, blocks)
-    sums = np.add.reduceat(stacked, edges, axis=0).reshape(len(edges), 3, -1)
-    out[blocks - len(edges) :] = sums.transpose(0, 2, 1)
+    sums = _membership(count, before, blocks)
+    out[:, :, 0] = sums @ held
+    out[:, :, 1] = sums @ values
+    values *= values
+    out[:, :, 2] = sums @ values
     return out
 
 
-@functools.cache
-def _starts(count: int, blocks: int) -> npt.NDArray[np.intp]:
-    """First frame of each block that has frames, oldest first.
+@functools.lru_cache(maxsize=256)
+def _membership(count: int, before: int, blocks: int) -> Floats:
+    """Which frames each block has, 0 or 1, [blocks, before + count]; those before are nobody's.
 
     Frame i counted from the end lies in block i * HOP // BLOCK counted from the end.
     """
-    block = (np.arange(count - 1, -1, -1) * HOP) // BLOCK
-    return np.flatnonzero(np.diff(block, prepend=blocks) != 0)
+    frame = np.arange(before + count)[::-1]
+    block = np.where(frame < count, blocks - 1 - frame * HOP // BLOCK, -1)
+    return _floats(block == np.arange(blocks)[:, None])
 
 
 def _describe(power: Floats) -> tuple[Floats, Floats]:
@@ -190,7 +192,7 @@ def _describe(power: Floats) -> tuple[Floats, Floats]:
     masks = np.empty((n, 4), np.float32)
     for column, mask in enumerate((True, active, voiced, both)):
         masks[:, column] = mask
-    return values, masks[:, _MASK]
+    return values, np.take(masks, _MASK, axis=1)
 
 
 def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
@@ -206,17 +208,24 @@ def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
     r = np.fft.irfft(half, FRAME // 2)[:, : _LAGS[-1] + 2] * _PER_WINDOW_LAGS
     r /= r[:, :1] + np.float32(1e-12)
     best = np.argmax(r[:, _LAGS[0] : _LAGS[-1] + 1] - _LAG_COST, axis=1) + _LAGS[0]
-    rows = np.arange(len(r))[:, None]
-    a, b, c = r[rows, best[:, None] + _NEIGHBOURS].T
+    # Neighbours by flat indices: picking by rows and columns costs five times as much.
+    peak = best + np.arange(0, r.size, r.shape[1])
+    a, b, c = r.take(peak - 1), r.take(peak), r.take(peak + 1)
     # A parabola through the peak; where there is no peak, its edge.
-    bend = np.minimum(a - 2.0 * b + c, np.float32(-1e-6))
+    bend = np.minimum(a - 2.0 * b + c, _NO_BEND)
     shift = np.minimum(np.maximum(0.5 * (a - c) / bend, -0.5), 0.5)
     hz = _PITCH_RATE / (best + shift)
     semitones: Floats = np.float32(12.0) * np.log2(hz / 100.0).astype(np.float32)
-    bins = np.rint(hz[:, None] * _HARMONIC_BINS).astype(np.intp)
-    near = power[rows, (bins[:, :, None] + _NEIGHBOURS).reshape(len(r), -1)]
-    first, second = np.log(near.reshape(len(r), 2, 3) @ np.ones(3, np.float32) + _FLOOR).T
+    bins = np.rint(_HARMONIC_BINS * hz).astype(np.intp)
+    bins += np.arange(0, power.size, power.shape[1])
+    near = power.take(bins - 1) + power.take(bins) + power.take(bins + 1)
+    first, second = np.log(near + _FLOOR)
     return semitones, np.minimum(np.maximum(b, 0.0), 1.0), _DB * (first - second)
+
+
+def _floats(values: npt.NDArray[Any]) -> Floats:
+    floats: Floats = values.astype(np.float32)
+    return floats
 
 
 def _mel_filters() -> Floats:
@@ -227,14 +236,14 @@ def _mel_filters() -> Floats:
     rising = (bins - corners[:-2]) / np.diff(corners)[:-1]
     falling = (corners[2:] - bins) / np.diff(corners)[1:]
     triangles = np.maximum(0.0, np.minimum(rising, falling))
-    return (triangles / triangles.sum(0)).astype(np.float32)
+    return _floats(triangles / triangles.sum(0))
 
 
 def _dct() -> Floats:
     """Cepstral coefficients 1 to `CEPSTRA`, orthonormal, [_MELS, CEPSTRA]."""
     n = np.arange(_MELS)[:, None] + 0.5
     k = np.arange(1, CEPSTRA + 1)
-    return (np.sqrt(2.0 / _MELS) * np.cos(np.pi / _MELS * n * k)).astype(np.float32)
+    return _floats(np.sqrt(2.0 / _MELS) * np.cos(np.pi / _MELS * n * k))
 
 
 def _bands() -> Floats:
@@ -242,20 +251,20 @@ def _bands() -> Floats:
     hz = np.arange(FRAME // 2 + 1) * (RATE_HZ / FRAME)
     whole = (hz > 50.0) * 2.0 / FRAME
     low, high = whole * (hz <= 1000.0), whole * ((hz > 1000.0) & (hz <= 5000.0))
-    return np.column_stack((_mel_filters(), whole, low, high)).astype(np.float32)
+    return _floats(np.column_stack((_mel_filters(), whole, low, high)))
 
 
 def _window_lags() -> Floats:
     """Autocorrelation of the analysis window at the lags of half the rate, 1 at lag 0."""
     lags = np.fft.irfft(np.abs(np.fft.rfft(_HANN)) ** 2, FRAME)[::2][: _LAGS[-1] + 2]
-    return (lags / lags[0]).astype(np.float32)
+    return _floats(lags / lags[0])
 
 
 def _pitch_band() -> Floats:
     """Weights of the bins that the autocorrelation is taken of: below 2.5 kHz, fading."""
     hz = np.arange(FRAME // 4 + 1) * (RATE_HZ / FRAME)
     weights = np.clip(hz / 60.0, 0.0, 1.0) * np.clip((2500.0 - hz) / 1000.0, 0.0, 1.0)
-    return weights.astype(np.float32)
+    return _floats(weights)
 
 
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(FRAME) + 0.5) / FRAME)).astype(np.float32)
@@ -266,5 +275,5 @@ _MEAN_CEPSTRUM = np.full(CEPSTRA, 1.0 / CEPSTRA, np.float32)
 _PITCH_BAND = _pitch_band()
 _PER_WINDOW_LAGS = 1.0 / _window_lags()
 _LAG_COST = _OCTAVE_COST * np.log2(_LAGS / _LAGS[0]).astype(np.float32)
-_NEIGHBOURS = np.arange(-1, 2)
-_HARMONIC_BINS = np.array([1.0, 2.0]) * (FRAME / RATE_HZ)
+_NO_BEND = np.float32(-1e-6)
+_HARMONIC_BINS = np.array([[1.0], [2.0]]) * (FRAME / RATE_HZ)
