@@ -193,14 +193,16 @@ class EmotionModel:
     def judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
         """Run the heads on features [F], as far as known relative to the voice's usual ones."""
         known = 0.0 if baseline is None else baseline.known
-        usual = self._center if baseline is None or not known else baseline.mean
-        x, b = np.array((features, usual)) @ self._project - self._offset
+        x = features @ self._project - self._offset
         # How far from all training data, besides in which direction.
         far = x / self._spread
         novelty = math.log1p(float(far @ far) / len(far))
         odds = float(x @ self._plain[:-1] + self._plain_bias) + novelty * float(self._plain[-1])
         plain = _sigmoid(odds) if novelty <= self._farthest else 0.0
-        seen = x - np.float32(known) * b
+        seen = x
+        if baseline is not None and known:
+            # Two products of a vector: one of two rows takes twice as long as both.
+            seen = x - np.float32(known) * (baseline.mean @ self._project - self._offset)
         bias = self._hidden_bias + np.float32(known) * self._hidden[-1]
         out = np.maximum(seen @ self._hidden[:-1] + bias, 0) @ self._out + self._out_bias
         temperature = (1.0 - known) * self._temperature[0] + known * self._temperature[1]

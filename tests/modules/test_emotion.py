@@ -62,6 +62,7 @@ def model_file(path: Path) -> Path:
         out_bias=np.zeros(8),
         plain=plain,
         plain_bias=np.zeros(()),
+        farthest=np.array(np.inf),
         meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
     )
     return path

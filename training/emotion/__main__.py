@@ -48,6 +48,10 @@ ManifestArgument = Annotated[
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Processes, and threads of training.")]
 CopiesOption = Annotated[int, typer.Option(min=0, help="Augmented copies of each recording.")]
+WeakOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A corpus of weak labels: trained on, not calibrated with. Repeatable."),
+]
 EpochsOption = Annotated[
     int, typer.Option(min=1, help="Of training; a few for a quick try of everything.")
 ]
@@ -69,11 +73,12 @@ def retrain(
     copies: CopiesOption = 2,
     cache: CacheOption = None,
     epochs: EpochsOption = RECIPE.epochs,
+    weak: WeakOption = None,
 ) -> None:
     """Train a model on a manifest and write it, calibrated on what was left out in turn."""
     recipe = RECIPE._replace(epochs=epochs)
     clips = read_clips(manifest)
-    _check(manifest, clips)
+    _check(manifest, clips, weak or ())
     table, sounds = _features(clips, copies, jobs, cache)
     is_test = np.array([clip.is_test for clip in clips])[table.clip]
     trained = table.rows(~is_test)
@@ -82,7 +87,7 @@ def retrain(
     if len(held_out) > 1:
         with _progress(f"left out: {how}", len(held_out) * NETWORKS * epochs) as done:
             said = cross_validate(trained, held_out, recipe, jobs, done)
-        calibration = calibrate(said)
+        calibration = calibrate(said, weak or ())
         results = report.measure(said, calibration)
         report.show(console, f"Left out in turn: {how}", results)
     else:
@@ -120,11 +125,12 @@ def evaluate(
     copies: CopiesOption = 2,
     cache: CacheOption = None,
     epochs: EpochsOption = RECIPE.epochs,
+    weak: WeakOption = None,
 ) -> None:
     """Train without each corpus, and without groups of voices, and judge what was left out."""
     recipe = RECIPE._replace(epochs=epochs)
     clips = read_clips(manifest)
-    _check(manifest, clips)
+    _check(manifest, clips, weak or ())
     table, _ = _features(clips, copies, jobs, cache)
     for held_out, how in (
         (leave_corpora_out(table), "corpora"),
@@ -134,15 +140,21 @@ def evaluate(
             continue
         with _progress(f"left out: {how}", len(held_out) * NETWORKS * epochs) as done:
             said = cross_validate(table, held_out, recipe, jobs, done, None if order < 0 else order)
-        calibration = calibrate(said)
+        calibration = calibrate(said, weak or ())
         report.show(
             Console(width=WIDE), f"Left out in turn: {how}", report.measure(said, calibration)
         )
 
 
-def _check(manifest: Path, clips: Sequence[Clip]) -> None:
+def _check(manifest: Path, clips: Sequence[Clip], weak: Sequence[str]) -> None:
     """Refuse what cannot be trained on, and warn of what hardly can."""
     trained = [clip for clip in clips if not clip.is_test]
+    corpora = {clip.corpus for clip in trained}
+    if unknown := sorted(set(weak) - corpora):
+        have = ", ".join(sorted(corpora))
+        raise BadManifest(f"{manifest}: --weak {unknown[0]}: the corpora are {have}")
+    if corpora and corpora == set(weak):
+        raise BadManifest(f"{manifest}: every corpus is --weak; one must be trusted")
     labels = Counter(LABELS[clip.label] for clip in trained)
     if len(labels) < 2:
         raise BadManifest(
@@ -182,8 +194,7 @@ def _held_out(table: Table) -> tuple[list[Flags], str]:
 
 def _plain_from(fitted: Fitted, table: Table, sounds: Floats) -> tuple[float, float, float]:
     """Where nearly all speech passes, and what else does."""
-    rows = table.copy == 0
-    speech = fitted.plainness(fitted.reduce(table.features[rows]))
+    speech = fitted.plainness(fitted.reduce(table.features))
     other = fitted.plainness(fitted.reduce(sounds))
     odds = float(np.quantile(speech, 0.02))
     return float(1 / (1 + np.exp(-odds))), 0.98, float((other >= odds).mean())

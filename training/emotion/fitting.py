@@ -116,7 +116,8 @@ def fit(
     ]
     network = _merged(networks)
     network = _with_arousal(network, inputs(np.random.default_rng(0)), table.label, weights)
-    fitted = Fitted(center, scale, project, spread, network, np.zeros(size + 1, np.float32), 10.0)
+    none = np.zeros(size + 1, np.float32)
+    fitted = Fitted(center, scale, project, spread, network, none, 10.0, np.inf)
     return fitted if sounds is None else _with_plain(fitted, reduced, weights, sounds)
 
 

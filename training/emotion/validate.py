@@ -117,11 +117,15 @@ def judged(
     )
 
 
-def calibrate(said: Said) -> Calibration:
+def calibrate(said: Said, weak: Sequence[str] = ()) -> Calibration:
     """Temperatures of the least calibration error, and the thresholds of 70 % precision.
 
-    Every corpus counts alike.
+    Every corpus counts alike, but those of weak labels, which do not count.
     """
+    trusted = ~np.isin(np.array(said.table.corpora)[said.table.corpus], weak)
+    said = Said(
+        said.table.rows(trusted), said.alone[trusted], said.after[trusted], said.known[trusted]
+    )
     labels, corpora = said.table.label, said.table.corpus
     weights = 1.0 / np.bincount(corpora)[corpora]
     nobody = np.zeros(len(said.known), np.float32)
