@@ -21,7 +21,7 @@ from streamd.compose import SPEAKER_MODEL, Parts, make_parts
 from streamd.config import Config
 from streamd.errors import NotAudio
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
-from streamd.modules.emotion_model import Baseline
+from streamd.modules.emotion_model import Baseline, calmness
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -68,12 +68,14 @@ def enroll(
 
 
 def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> Baseline:
-    """How the voice sounds when it enrols, which is in no mood in particular."""
+    """How the voice sounds when it enrols: mostly in no mood in particular."""
     emotion = parts.registry.readers["emotion"]
     assert isinstance(emotion, EmotionModule)
     baseline = baseline or Baseline.empty(emotion.model.size)
     for states, moments in reader.utterances:
-        baseline = baseline.add(emotion.model.features(states, moments))
+        features = emotion.model.features(states, moments)
+        calm = calmness(emotion.model.judge(features, None).log_probs)
+        baseline = baseline.add(features, float(calm))
     return baseline
 
 

@@ -23,6 +23,7 @@ from streamd.modules.emotion_model import (
     Baseline,
     EmotionModel,
     Judgement,
+    calmness,
     smooth,
 )
 from streamd.modules.speaker import MIN_WINDOW_MS
@@ -36,7 +37,7 @@ NOTHING = Judgement(np.full(len(LABELS), -np.log(len(LABELS)), np.float32), 0.5,
 """What an utterance says that is too short for a window."""
 BASELINE_MODEL = f"emotion-features-{FEATURES}"
 """What the store keeps baselines under: any model of these features reads them."""
-KIN_COUNT = 4
+KIN_COUNT = 4.0
 """What a baseline that a voice has from its kin counts for."""
 EVERYONE = ""
 """The one voice of a session in which nobody says who speaks."""
@@ -252,7 +253,8 @@ class EmotionReader:
             # A hint only: the voice's own speech soon counts for more.
             kin = self._baseline(voice) or Baseline.empty(self._model.size)
             known = Baseline(min(kin.count, KIN_COUNT), kin.mean)
-        self._baselines[voice] = known.add(features)
+        calm = calmness(self._model.judge(features, None).log_probs)
+        self._baselines[voice] = known.add(features, float(calm))
         if voice in self._services.gallery():
             self._services.voices.learned[voice] = self._baselines[voice].to_bytes()
 

@@ -30,12 +30,12 @@ FEATURES = 1
 STATES = 1024
 MIN_FRAMES = 5
 """Frames from which a descriptor's mean and deviation are believed."""
-SEED = 10
-"""Windows that found a baseline with equal weights."""
-MEMORY = 60
-"""Windows over which it forgets, later."""
-SHRINK = 2.0
-"""A baseline of k windows or clips counts for k / (k + 2)."""
+FLOOR = 0.1
+"""What an utterance counts for a baseline that sounds as far from calm as can be."""
+MEMORY = 60.0
+"""Calm utterances over which a baseline forgets."""
+SHRINK = 4.0
+"""A baseline of k calm utterances counts for k / (k + 4)."""
 SMOOTHING = 0.5
 """Weight of the newest interim among the ones before."""
 
@@ -50,7 +50,7 @@ class Judgement(NamedTuple):
     plain: float
     """0 to 1: how much it sounds like plain speech, and not like noise, music or laughter."""
     known: float
-    """0 to 1: how well the voice was known, k / (k + 2)."""
+    """0 to 1: how well the voice was known, k / (k + 4)."""
 
 
 class Verdict(NamedTuple):
@@ -68,15 +68,21 @@ class Verdict(NamedTuple):
 class Baseline:
     """A voice's usual features. Immutable; `add` gives the next one."""
 
-    count: int
+    count: float
+    """How many calm utterances it is worth."""
     mean: Floats
     """[F]."""
 
-    def add(self, features: Floats) -> Baseline:
-        """With one more stretch of speech, of weight 1 / n at first and constant later."""
-        count = self.count + 1
-        weight = 1.0 / count if count <= SEED else max(1.0 / count, 1.0 / MEMORY)
-        mean: Floats = self.mean + np.float32(weight) * (features - self.mean)
+    def add(self, features: Floats, calm: float = 1.0) -> Baseline:
+        """With one more utterance.
+
+        Args:
+            features: of the utterance, [F].
+            calm: how much it counts, 0 to 1, as `calmness` gives it: somebody who is angry for
+                ten minutes does not usually sound so.
+        """
+        count = min(self.count, MEMORY) + calm
+        mean: Floats = self.mean + np.float32(calm / count) * (features - self.mean)
         return Baseline(count, mean)
 
     @property
@@ -86,7 +92,7 @@ class Baseline:
 
     def to_bytes(self) -> bytes:
         """For storage: little-endian, version, count, float16 features."""
-        head = np.array([FEATURES, self.count], "<u4").tobytes()
+        head = np.array([FEATURES], "<u4").tobytes() + np.array([self.count], "<f4").tobytes()
         return head + self.mean.astype("<f2").tobytes()
 
     @classmethod
@@ -94,10 +100,11 @@ class Baseline:
         """What `to_bytes` made; None if it is of another version of the features."""
         if len(stored) < 8 or len(stored) % 2:
             return None
-        version, count = np.frombuffer(stored[:8], "<u4")
+        (version,) = np.frombuffer(stored[:4], "<u4")
         if version != FEATURES:
             return None
-        return cls(int(count), np.frombuffer(stored[8:], "<f2").astype(np.float32))
+        (count,) = np.frombuffer(stored[4:8], "<f4")
+        return cls(float(count), np.frombuffer(stored[8:], "<f2").astype(np.float32))
 
     @classmethod
     def empty(cls, size: int) -> Baseline:
@@ -253,6 +260,21 @@ def describe(
     few = moments[..., 0] < MIN_FRAMES
     told = [np.where(few, np.nan, part) for part in (mean, deviation)]
     return np.concatenate((states, *told), axis=-1).astype(np.float32)
+
+
+def calmness(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """How much utterances count for a baseline, by what they sound like without one.
+
+    Args:
+        log_probs: [..., 7].
+
+    Returns:
+        [...], 0.1 to 1.
+    """
+    p = np.exp(log_probs)
+    calm = p[..., LABELS.index("neutral")] + 0.5 * p[..., LABELS.index("sad")]
+    counted: npt.NDArray[np.floating[Any]] = FLOOR + (1.0 - FLOOR) * calm
+    return counted
 
 
 def smooth(before: Judgement | None, now: Judgement, weight: float = SMOOTHING) -> Judgement:

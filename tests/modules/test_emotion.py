@@ -4,7 +4,6 @@ each label has a state of its own."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,7 +189,7 @@ def test_an_utterance_without_a_window_has_a_word_too(talk: Talk) -> None:
 def test_a_voice_is_compared_with_how_it_sounds_otherwise(talk: Talk) -> None:
     grumpy = mood("angry", strength=3.0)
     assert talk.utter(grumpy, voice="ann").label == "angry"
-    for _ in range(20):
+    for _ in range(200):
         talk.utter(grumpy, voice="ann")
     usual = talk.utter(grumpy, voice="ann")
     assert usual.scores["angry"] < 0.3
@@ -237,7 +236,7 @@ def test_a_change_of_speaker_begins_anew(talk: Talk) -> None:
     utterance = talk.begin()
     for index in range(6):
         talk.voices.heard("ann", is_sure=True)
-        talk.say(utterance, mood("angry"), index)
+        talk.say(utterance, mood("neutral"), index)
     # Windows 6 and 7 speak for another voice; its share begins in the middle of window 6.
     talk.voices.heard("ann", is_sure=True)
     talk.say(utterance, mood("sad"), 6)
@@ -252,8 +251,8 @@ def test_a_change_of_speaker_begins_anew(talk: Talk) -> None:
     talk.voices.begin()
     utterance = talk.begin()
     talk.voices.heard("ann", is_sure=True)
-    (again,) = talk.say(utterance, mood("angry", strength=1.5), 0)
-    assert again.scores["angry"] < 0.35
+    (again,) = talk.say(utterance, mood("neutral", strength=1.5), 0)
+    assert again.scores["neutral"] < 0.3
 
 
 def test_what_is_learned_of_an_enrolled_voice_is_to_be_kept_and_of_a_label_not(
@@ -265,7 +264,8 @@ def test_what_is_learned_of_an_enrolled_voice_is_to_be_kept_and_of_a_label_not(
     assert set(talk.voices.learned) == {"ann"}
     kept = Baseline.from_bytes(talk.voices.learned["ann"])
     assert kept is not None
-    assert (kept.count, kept.mean[LABELS.index("sad")]) == (1, 5.0)
+    assert kept.mean[LABELS.index("sad")] == 5.0
+    assert 0.5 < kept.count < 0.56
 
 
 def test_what_was_kept_is_read_at_the_start_and_not_later(model: EmotionModel) -> None:
@@ -287,18 +287,18 @@ def test_a_baseline_of_other_features_is_left_alone(model: EmotionModel) -> None
 
 
 def test_new_options_keep_what_was_learned(talk: Talk) -> None:
-    for _ in range(9):
-        talk.utter(mood("sad"), voice="ann")
+    for _ in range(20):
+        talk.utter(mood("neutral"), voice="ann")
     talk.reader = talk.module.open(
         talk.module.parse({"hop_ms": 1000})[0], talk.services, talk.reader
     )
     assert talk.reader.spec.hop == 16_000
-    assert talk.utter(mood("sad"), voice="ann").scores["sad"] < 0.4
+    assert talk.utter(mood("neutral"), voice="ann").scores["neutral"] < 0.4
 
 
 @pytest.fixture
-def player() -> Iterator[Player]:
-    yield Player(Stage(), fake_registry(), {"speaker": {}, "emotion": {}})
+def player() -> Player:
+    return Player(Stage(), fake_registry(), {"speaker": {}, "emotion": {}})
 
 
 def test_in_a_session_it_rides_on_the_speakers_windows(player: Player) -> None:

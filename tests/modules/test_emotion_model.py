@@ -13,11 +13,12 @@ from streamd.errors import ConfigError
 from streamd.models.catalogue import bundled
 from streamd.modules.emotion_model import (
     LABELS,
-    SEED,
+    MEMORY,
     STATES,
     Baseline,
     EmotionModel,
     Judgement,
+    calmness,
     describe,
     smooth,
 )
@@ -136,7 +137,7 @@ def test_a_baseline_counts_the_more_the_more_was_heard(model: EmotionModel) -> N
     features = model.features(np.zeros(STATES, np.float32), moments())
     other = model.features(np.zeros(STATES, np.float32), moments(1))
     known = [model.judge(features, Baseline(count, other)).known for count in (1, 2, 8)]
-    assert known == pytest.approx([1 / 3, 1 / 2, 8 / 10])
+    assert known == pytest.approx([1 / 5, 1 / 3, 2 / 3])
 
 
 def test_surer_judgements_are_never_abstained_from_where_less_sure_ones_are_not(
@@ -173,14 +174,28 @@ def test_what_lies_far_from_all_speech_is_not_plain(model: EmotionModel) -> None
 
 def test_a_baseline_is_the_mean_at_first_and_forgets_slowly_later() -> None:
     baseline = Baseline.empty(2)
-    for value in range(SEED):
+    for value in range(10):
         baseline = baseline.add(np.array([value, 1], np.float32))
-    np.testing.assert_allclose(baseline.mean, [(SEED - 1) / 2, 1], rtol=1e-5)
+    np.testing.assert_allclose(baseline.mean, [4.5, 1], rtol=1e-5)
     for _ in range(1000):
         baseline = baseline.add(np.array([100, 1], np.float32))
     np.testing.assert_allclose(baseline.mean, [100, 1], rtol=1e-3)
-    assert baseline.count == SEED + 1000
-    assert baseline.known > 0.99
+    assert MEMORY <= baseline.count <= MEMORY + 1
+    assert baseline.known > 0.9
+
+
+def test_what_is_far_from_calm_counts_for_less() -> None:
+    baseline = Baseline.empty(1).add(np.zeros(1, np.float32)).add(np.ones(1, np.float32), 0.25)
+    assert baseline.count == 1.25
+    np.testing.assert_allclose(baseline.mean, [0.2], rtol=1e-6)
+
+
+def test_calm_is_neutral_and_half_of_sad() -> None:
+    moods = np.log(np.eye(len(LABELS)) + 1e-9)
+    calm = dict(zip(LABELS, calmness(moods).tolist(), strict=True))
+    assert calm["neutral"] == pytest.approx(1.0)
+    assert calm["sad"] == pytest.approx(0.55)
+    assert calm["angry"] == pytest.approx(0.1)
 
 
 def test_adding_leaves_the_old_baseline_as_it_was() -> None:

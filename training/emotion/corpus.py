@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamd.modules.emotion_model import SHRINK, describe
+from streamd.modules.emotion_model import LABELS, SHRINK, describe
 from streamd.types import Floats
 from training.emotion.extract import Heard
 from training.emotion.manifest import Clip
 
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
-COUNTS = (1, 2, 4, 8, 16, 32)
+COUNTS = (1, 2, 4, 8, 16, 32, 64)
+CALM = {"neutral": 0.65, "sad": 0.5, "disgust": 0.3, "happy": 0.25, "fearful": 0.25}
+"""About what utterances count for a baseline, by mood; half of that to all of it is drawn."""
+OTHERWISE = 0.2
 """Clips that a baseline is drawn from."""
 
 
@@ -97,7 +100,7 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
     """For every row, a baseline of some other clips of its voice, heard alike.
 
     Half are drawn from all of the voice's clips and half mostly from those of one mood: people
-    do not show all of them in turn.
+    do not show all of them in turn. The calmer ones count for more, as they do at run time.
 
     Args:
         table: the rows.
@@ -110,6 +113,7 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
     rng = np.random.default_rng(seed)
     baselines = np.zeros_like(features)
     known = np.zeros(len(features), np.float32)
+    usual = np.array([CALM.get(label, OTHERWISE) for label in LABELS], np.float32)
     group = table.copy * len(table.speakers) + table.speaker
     for name in np.unique(group):
         mine = np.flatnonzero(group == name)
@@ -124,20 +128,37 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
             if rng.random() < 0.5:
                 keys -= 0.5 * (labels == rng.choice(moods))
             keys[row] = 2.0
-            draw[row, np.argpartition(keys, count - 1)[:count]] = 1.0 / count
-        baselines[mine] = draw @ features[mine]
-        known[mine] = counts / (counts + SHRINK)
+            chosen = np.argpartition(keys, count - 1)[:count]
+            draw[row, chosen] = usual[labels[chosen]] * rng.uniform(0.5, 1.0, count)
+        counted = draw.sum(axis=1)
+        baselines[mine] = (draw / counted[:, None]) @ features[mine]
+        known[mine] = counted / (counted + SHRINK)
     return baselines, known
 
 
-def running_baselines(table: Table, features: Floats, order: Indices) -> tuple[Floats, Floats]:
-    """For every row, the mean of what its voice said before, in an order of the rows."""
+def running_baselines(
+    table: Table, features: Floats, calm: Floats, order: Indices
+) -> tuple[Floats, Floats]:
+    """For every row, the mean of what its voice said before, in an order of the rows.
+
+    Args:
+        table: the rows.
+        features: of the rows, `[rows, q]`.
+        calm: how much each row counts, `[rows]`.
+        order: of the rows.
+
+    Returns:
+        Baselines `[rows, q]` and how far they count `[rows]`.
+    """
     baselines = np.zeros_like(features)
     known = np.zeros(len(features), np.float32)
     for speaker in np.unique(table.speaker):
         mine = order[table.speaker[order] == speaker]
-        count = np.arange(len(mine), dtype=np.float32)
-        before = np.cumsum(features[mine], axis=0) - features[mine]
-        baselines[mine] = before / np.maximum(count, 1)[:, None]
-        known[mine] = count / (count + SHRINK)
+        weight = calm[mine]
+        weighted = weight[:, None] * features[mine]
+        before = np.cumsum(weight) - weight
+        sums = np.cumsum(weighted, axis=0) - weighted
+        baselines[mine] = sums / np.maximum(before, 1e-6)[:, None]
+        baselines[mine[0]] = 0
+        known[mine] = before / (before + SHRINK)
     return baselines, known

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamd.modules.emotion_model import LABELS
+from streamd.modules.emotion_model import LABELS, calmness
 from streamd.types import Floats
 from training.emotion.corpus import Flags, Indices, Table, running_baselines
 from training.emotion.fitting import HIGH_AROUSAL, LOW_AROUSAL, Fitted, chosen_rows, fit
@@ -108,13 +108,10 @@ def judged(
     order = np.arange(len(reduced))
     if order_seed is not None:
         order = np.random.default_rng(order_seed).permutation(order)
-    baselines, known = running_baselines(part, reduced, order)
-    nothing = np.zeros_like(known)
-    return (
-        fitted.logits(reduced, baselines, nothing),
-        fitted.logits(reduced, baselines, known),
-        known,
-    )
+    alone = fitted.logits(reduced, np.zeros_like(reduced), np.zeros(len(reduced), np.float32))
+    calm = calmness(_log_softmax(alone[:, :-1])).astype(np.float32)
+    baselines, known = running_baselines(part, reduced, calm, order)
+    return alone, fitted.logits(reduced, baselines, known), known
 
 
 def calibrate(said: Said, weak: Sequence[str] = ()) -> Calibration:
