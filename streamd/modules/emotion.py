@@ -37,8 +37,6 @@ NOTHING = Judgement(np.full(len(LABELS), -np.log(len(LABELS)), np.float32), 0.5,
 """What an utterance says that is too short for a window."""
 BASELINE_MODEL = f"emotion-features-{FEATURES}"
 """What the store keeps baselines under: any model of these features reads them."""
-KIN_COUNT = 4.0
-"""What a baseline that a voice has from its kin counts for."""
 EVERYONE = ""
 """The one voice of a session in which nobody says who speaks."""
 
@@ -226,18 +224,23 @@ class EmotionReader:
     # Baselines.
 
     def _voice(self) -> str | None:
-        """Who speaks, or most likely does."""
+        """Whose baseline counts: who speaks, or most likely does.
+
+        A voice nobody enrolled goes by its kin's: a shout may well have a label of its own, and
+        compared with shouts alone it would be nothing unusual.
+        """
         voices = self._services.voices
-        return voices.likeliest if voices.is_told else EVERYONE
+        if not voices.is_told:
+            return EVERYONE
+        return None if voices.likeliest is None else self._root(voices.likeliest)
+
+    def _root(self, voice: str) -> str:
+        is_enrolled = voice in self._services.gallery()
+        return voice if is_enrolled else self._services.voices.root(voice)
 
     def _baseline(self, voice: str | None) -> Baseline | None:
-        """What is known of a voice; of its kin, as long as nothing was learned of its own."""
         if voice is None:
             return None
-        kin = self._services.voices.kin.get(voice)
-        return self._own(voice) or (None if kin is None else self._own(kin))
-
-    def _own(self, voice: str) -> Baseline | None:
         known = self._baselines.get(voice)
         if known is None and (kept := self._kept.get(voice)) is not None:
             known = Baseline.from_bytes(kept)
@@ -245,17 +248,17 @@ class EmotionReader:
                 self._baselines[voice] = known
         return self._baselines.get(voice)
 
-    def _learn(self, voice: str | None, features: Floats) -> None:
-        if voice is None:
+    def _learn(self, speaker: str | None, features: Floats) -> None:
+        """Take in what somebody said who was told for sure."""
+        if speaker is None:
             return
-        known = self._own(voice)
-        if known is None:
-            # A hint only: the voice's own speech soon counts for more.
-            kin = self._baseline(voice) or Baseline.empty(self._model.size)
-            known = Baseline(min(kin.count, KIN_COUNT), kin.mean)
+        voice, gallery = self._root(speaker), self._services.gallery()
+        if voice in gallery and voice != speaker:
+            return  # like an enrolled voice, and rejected as that: perhaps a stranger
+        known = self._baseline(voice) or Baseline.empty(self._model.size)
         calm = calmness(self._model.judge(features, None).log_probs)
         self._baselines[voice] = known.add(features, float(calm))
-        if voice in self._services.gallery():
+        if voice in gallery:
             self._services.voices.learned[voice] = self._baselines[voice].to_bytes()
 
 

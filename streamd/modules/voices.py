@@ -33,6 +33,13 @@ class Voices:
     learned: dict[str, bytes] = field(default_factory=dict)
     """What the store is to keep of each enrolled voice when the session ends."""
 
+    def root(self, voice: str) -> str:
+        """The voice that this one is perhaps only a mood of: its kin's kin, and so on."""
+        seen = {voice}
+        while (kin := self.kin.get(voice)) is not None and kin not in seen:
+            seen.add(voice := kin)
+        return voice
+
     def begin(self) -> None:
         """An utterance began: nobody is known to speak yet."""
         self.is_told = True

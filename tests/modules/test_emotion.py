@@ -215,14 +215,19 @@ def test_nothing_is_learned_of_a_voice_that_is_not_sure(talk: Talk) -> None:
 
 
 def test_a_shout_with_a_label_of_its_own_is_compared_with_whom_it_is_like(talk: Talk) -> None:
-    for _ in range(9):
-        talk.utter(mood("sad"), voice="S1")
-    talk.voices.kin["S2"] = "S1"
-    shout = talk.utter(mood("sad", strength=3.0), voice="S2")
-    assert shout.scores["sad"] < 0.3
     for _ in range(20):
-        talk.utter(mood("angry"), voice="S2")
-    assert talk.utter(mood("sad", strength=3.0), voice="S2").label == "sad"
+        talk.utter(mood("neutral"), voice="S1")
+    talk.voices.kin |= {"S2": "S1", "S3": "S2", "S4": None}
+    for label, is_kin in (("S2", True), ("S3", True), ("S4", False)):
+        shout = talk.utter(mood("neutral", strength=3.0), voice=label)
+        assert (shout.scores["neutral"] < 0.4) == is_kin
+
+
+def test_an_enrolled_voice_learns_nothing_from_who_was_rejected_as_it(model: EmotionModel) -> None:
+    talk = Talk(model, enrolled(ann=300))
+    talk.voices.kin["S1"] = "ann"
+    talk.utter(mood("sad"), voice="S1")
+    assert talk.voices.learned == {}
 
 
 def test_without_the_speaker_module_a_session_is_one_voice(talk: Talk) -> None:

@@ -40,3 +40,15 @@ def test_who_has_no_name_yet_is_likeliest_the_nearest_of_those_known() -> None:
     assert (voices.speaking, voices.likeliest) == ("S2", "S2")
     voices.heard("S2", is_sure=True, kin="S2")
     assert voices.kin == {"S1": None, "S2": "S1"}
+
+
+def test_the_root_is_the_kins_kin_and_a_circle_ends() -> None:
+    voices = Voices(kin={"S1": None, "S2": "S1", "S3": "S2", "ann": "ann", "a": "b", "b": "a"})
+    assert [voices.root(name) for name in ("S1", "S2", "S3", "ann", "x")] == [
+        "S1",
+        "S1",
+        "S1",
+        "ann",
+        "x",
+    ]
+    assert voices.root("a") == "b"
