@@ -127,10 +127,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
             WakeSettings(
                 w.words, w.threshold, w.patience, w.refractory_ms, w.thresholds, w.patiences
             ),
-            {
-                word: WordModel(_card(catalogue.word_model(word)), catalogue.word(word).phrase_ms)
-                for word in w.load
-            },
+            {word: _word(word) for word in w.load},
         )
     s = config.speaker
     bands = {
@@ -158,6 +155,12 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
     )
     # In this order: emotion wants to know who speaks.
     return Registry(make_vad(config, vad), wake_module, [speaker, emotion], config.session.modules)
+
+
+def _word(name: str) -> WordModel:
+    word = catalogue.word(name)
+    card = _card(catalogue.word_model(name))
+    return WordModel(card, word.phrase_ms, threshold=word.threshold)
 
 
 def _card(model: Model) -> ModelCard:

@@ -2,12 +2,16 @@
 
 FOLDER holds the fixtures' `manifest.csv`, or that of the emotion corpora. Of the fixtures it makes
 `vad.csv`, `wake.csv`, `speaker.csv`, `emotion.csv`, and `meetings.csv` for the labels of
-`streamd eval speaker`; of the corpora `emotion.csv`.
+`streamd eval speaker`; of the corpora `emotion.csv`, and from the same recordings `speech.csv`
+(speech without a wake word), `calm.csv` (calm voices to verify) and `turns.csv` (two of them that
+take turns).
 """
 
 import argparse
 import csv
 import os
+import random
+from itertools import chain
 from pathlib import Path
 
 from streamd.evaluation.manifest import OPTIONAL, REQUIRED
@@ -30,13 +34,17 @@ def main():
         row["path"] = os.path.relpath((base / row["path"]).absolute(), args.out.absolute())
     if corpora:
         write(args.out / "emotion.csv", found)
+        write(args.out / "speech.csv", [{**row, "label": "speech"} for row in found])
+        voices = calm_voices(found)
+        write(args.out / "calm.csv", chain.from_iterable(voices.values()))
+        write(args.out / "turns.csv", turns(voices))
         return
     by_category = {}
     for row in found:
         by_category.setdefault(row["category"], []).append(row)
-    turns = list(meetings(by_category, base))
-    write(args.out / "vad.csv", [*turns, *noise(by_category)])
-    write(args.out / "meetings.csv", [{**row, "session": Path(row["path"]).stem} for row in turns])
+    spoken = list(meetings(by_category, base))
+    write(args.out / "vad.csv", [*spoken, *noise(by_category)])
+    write(args.out / "meetings.csv", [{**row, "session": Path(row["path"]).stem} for row in spoken])
     write(args.out / "wake.csv", found)
     write(args.out / "speaker.csv", by_category["speaker"])
     write(args.out / "emotion.csv", by_category["emotion"])
@@ -52,11 +60,40 @@ def meetings(by_category, base):
                 yield {"path": row["path"], "label": "speech", "speaker": speaker, **times}
 
 
+def calm_voices(found):
+    """Up to six calm recordings of more than 1.6 s of each voice that has four."""
+    chosen = random.Random(1)
+    voices = {}
+    for row in found:
+        if row["label"] in ("neutral", "calm") and float(row["seconds"]) > 1.6:
+            voices.setdefault(row["speaker"], []).append(row)
+    return {
+        name: chosen.sample(rows, min(6, len(rows)))
+        for name, rows in voices.items()
+        if len(rows) >= 4
+    }
+
+
+def turns(voices):
+    """Sessions of two voices of one corpus that take turns."""
+    chosen = random.Random(2)
+    corpora = {}
+    for name, rows in voices.items():
+        corpora.setdefault(rows[0]["corpus"], []).append(name)
+    for corpus, names in corpora.items():
+        chosen.shuffle(names)
+        for one, other in zip(names[::2], names[1::2], strict=False):
+            for pair in zip(voices[one], voices[other], strict=False):
+                for row in pair:
+                    yield {**row, "label": "speech", "session": f"{corpus} {one} {other}"}
+
+
 def noise(by_category):
     return [{**row, "label": "noise"} for row in by_category["noise"]]
 
 
 def write(path, rows):
+    rows = list(rows)
     with path.open("w", encoding="utf-8", newline="") as file:
         columns = [*REQUIRED, *OPTIONAL]
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")

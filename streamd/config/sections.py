@@ -103,7 +103,7 @@ class WakeConfig(Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...] = ("alexa",)
     """Words of a client that names none; each in `load`, or one of your own."""
     threshold: Probability = 0.5
-    """Score at which a word is heard."""
+    """Score at which a word is heard that has no threshold of its own (`timer` has: 0.7)."""
     patience: Patience = 1
     """Steps of 80 ms in a row at the threshold or above."""
     refractory_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2000

@@ -68,7 +68,7 @@ class WordModel:
     head: WordHead | None = None
     """Of a word of the user's own; the wake pass has the others."""
     threshold: float | None = None
-    """A word of the user's own has one."""
+    """Where it is not the one of all other words; a word of the user's own has one."""
 
     @classmethod
     def of(cls, word: CustomWord) -> WordModel:
