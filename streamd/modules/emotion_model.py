@@ -30,7 +30,7 @@ FEATURES = 1
 STATES = 1024
 MIN_FRAMES = 5
 """Frames from which a descriptor's mean and deviation are believed."""
-FLOOR = 0.1
+FLOOR = 0.3
 """What an utterance counts for a baseline that sounds as far from calm as can be."""
 MEMORY = 60.0
 """Calm utterances over which a baseline forgets."""
@@ -269,7 +269,7 @@ def calmness(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floatin
         log_probs: [..., 7].
 
     Returns:
-        [...], 0.1 to 1.
+        [...], 0.3 to 1.
     """
     p = np.exp(log_probs)
     calm = p[..., LABELS.index("neutral")] + 0.5 * p[..., LABELS.index("sad")]

@@ -194,8 +194,8 @@ def test_calm_is_neutral_and_half_of_sad() -> None:
     moods = np.log(np.eye(len(LABELS)) + 1e-9)
     calm = dict(zip(LABELS, calmness(moods).tolist(), strict=True))
     assert calm["neutral"] == pytest.approx(1.0)
-    assert calm["sad"] == pytest.approx(0.55)
-    assert calm["angry"] == pytest.approx(0.1)
+    assert calm["sad"] == pytest.approx(0.65)
+    assert calm["angry"] == pytest.approx(0.3)
 
 
 def test_adding_leaves_the_old_baseline_as_it_was() -> None:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamd.modules.emotion_model import LABELS, SHRINK, describe
+from streamd.modules.emotion_model import SHRINK, describe
 from streamd.types import Floats
 from training.emotion.extract import Heard
 from training.emotion.manifest import Clip
 
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
-COUNTS = (1, 2, 4, 8, 16, 32, 64)
-CALM = {"neutral": 0.65, "sad": 0.5, "disgust": 0.3, "happy": 0.25, "fearful": 0.25}
-"""About what utterances count for a baseline, by mood; half of that to all of it is drawn."""
-OTHERWISE = 0.2
+COUNTS = (1, 2, 4, 8, 16, 32)
+HALF = 2
+"""Other clips of which a drawn baseline counts for half. At run time it takes more of them
+(`SHRINK`, and what is not calm counts for less): drawing as cautiously made worse models."""
 """Clips that a baseline is drawn from."""
 
 
@@ -100,7 +100,7 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
     """For every row, a baseline of some other clips of its voice, heard alike.
 
     Half are drawn from all of the voice's clips and half mostly from those of one mood: people
-    do not show all of them in turn. The calmer ones count for more, as they do at run time.
+    do not show all of them in turn.
 
     Args:
         table: the rows.
@@ -113,7 +113,6 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
     rng = np.random.default_rng(seed)
     baselines = np.zeros_like(features)
     known = np.zeros(len(features), np.float32)
-    usual = np.array([CALM.get(label, OTHERWISE) for label in LABELS], np.float32)
     group = table.copy * len(table.speakers) + table.speaker
     for name in np.unique(group):
         mine = np.flatnonzero(group == name)
@@ -129,10 +128,9 @@ def draw_baselines(table: Table, features: Floats, seed: int) -> tuple[Floats, F
                 keys -= 0.5 * (labels == rng.choice(moods))
             keys[row] = 2.0
             chosen = np.argpartition(keys, count - 1)[:count]
-            draw[row, chosen] = usual[labels[chosen]] * rng.uniform(0.5, 1.0, count)
-        counted = draw.sum(axis=1)
-        baselines[mine] = (draw / counted[:, None]) @ features[mine]
-        known[mine] = counted / (counted + SHRINK)
+            draw[row, chosen] = 1.0 / count
+        baselines[mine] = draw @ features[mine]
+        known[mine] = counts / (counts + HALF)
     return baselines, known
 
 
