@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from typing import BinaryIO
 
 BOUND = 64
@@ -22,6 +23,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(BOUND)
         self._on_lost = on_lost
+        self._putting: asyncio.Task[None] | None = None
 
     def offer(self, block: bytes) -> None:
         """Give a block without waiting; for a source that cannot wait."""
@@ -29,7 +31,17 @@ class Feed:
 
     def put(self, block: bytes | None) -> None:
         """Give a block, waiting for room; None ends the feed. Not on the event loop."""
-        asyncio.run_coroutine_threadsafe(self._queue.put(block), self._loop).result()
+        taken: Future[None] = Future()
+        # No coroutine is made here: where the loop ends meanwhile, nobody would await it.
+        self._loop.call_soon_threadsafe(self._begin_put, block, taken)
+        taken.result()
+
+    def _begin_put(self, block: bytes | None, taken: Future[None]) -> None:
+        async def put() -> None:
+            await self._queue.put(block)
+            taken.set_result(None)
+
+        self._putting = self._loop.create_task(put())
 
     def end(self) -> None:
         """End the feed, from the event loop."""

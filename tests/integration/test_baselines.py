@@ -39,13 +39,15 @@ def run(home: Path, *args: str) -> str:
 async def test_a_baseline_begins_with_the_enrolment_and_grows_at_the_end_of_each_session(tmp_path):
     await asyncio.to_thread(run, tmp_path, "enroll", "ada", SLT)
     enrolled = baseline(tmp_path).count
-    assert enrolled >= 1
+    assert enrolled > 0.3
     with Daemon(tmp_path) as daemon:
         first = await converse(daemon.url, cut(speech("slt")), END)
         said = [e for e in first.of("speaker") if e["final"] and e["speaker"] == "ada"]
         assert said
         second = await converse(daemon.url, cut(speech("slt")), END)
-    assert baseline(tmp_path).count == enrolled + 2 * len(said)
+    # Each utterance counts, by how calm it sounds, from 0.3 to 1.
+    grown = baseline(tmp_path).count - enrolled
+    assert 0.3 * 2 * len(said) <= grown <= 2 * len(said)
     # The second session began where the first one ended: the same audio, another baseline.
     assert [e["scores"] for e in first.of("emotion")] != [e["scores"] for e in second.of("emotion")]
 

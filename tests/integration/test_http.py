@@ -30,7 +30,7 @@ def test_info_says_what_there_is(daemon: Daemon):
         status, _, body = daemon.get(path)
         info = json.loads(body)
         assert (status, info["name"], info["protocol"]) == (200, "streamd", 1)
-        assert set(info["modules"]) == {"vad", "wake", "speaker"}
+        assert set(info["modules"]) == {"vad", "wake", "speaker", "emotion"}
         words = {"alexa", "hey_jarvis", "hey_mycroft", "hey_marvin", "weather", "timer"}
         assert set(info["modules"]["wake"]["words"]) == words
         assert info["modules"]["wake"]["default_words"] == ["alexa"]
