@@ -6,9 +6,12 @@ sets of modules in turns; the median of the rounds, and what each set adds to th
 """
 
 import argparse
+import os
 import statistics
 import time
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `streamd serve` sets it, before numpy
 
 from rich.console import Console
 from rich.progress import track
