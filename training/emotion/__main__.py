@@ -77,9 +77,7 @@ def retrain(
 ) -> None:
     """Train a model on a manifest and write it, calibrated on what was left out in turn."""
     recipe = RECIPE._replace(epochs=epochs)
-    clips = read_clips(manifest)
-    _check(manifest, clips, weak or ())
-    table, sounds = _features(clips, copies, jobs, cache)
+    clips, table, sounds = _heard(manifest, weak, copies, jobs, cache)
     is_test = np.array([clip.is_test for clip in clips])[table.clip]
     trained = table.rows(~is_test)
     held_out, how = _held_out(trained)
@@ -129,9 +127,7 @@ def evaluate(
 ) -> None:
     """Train without each corpus, and without groups of voices, and judge what was left out."""
     recipe = RECIPE._replace(epochs=epochs)
-    clips = read_clips(manifest)
-    _check(manifest, clips, weak or ())
-    table, _ = _features(clips, copies, jobs, cache)
+    _, table, _ = _heard(manifest, weak, copies, jobs, cache)
     for held_out, how in (
         (leave_corpora_out(table), "corpora"),
         (leave_voices_out(table), "voices"),
@@ -170,9 +166,12 @@ def _check(manifest: Path, clips: Sequence[Clip], weak: Sequence[str]) -> None:
         console.print(f"[yellow]no recording is {', '.join(missing)}: never given[/yellow]")
 
 
-def _features(
-    clips: Sequence[Clip], copies: int, jobs: int, cache: Path | None
-) -> tuple[Table, Floats]:
+def _heard(
+    manifest: Path, weak: Sequence[str] | None, copies: int, jobs: int, cache: Path | None
+) -> tuple[list[Clip], Table, Floats]:
+    """The clips of a manifest, their features, and those of other sounds."""
+    clips = read_clips(manifest)
+    _check(manifest, clips, weak or ())
     with _progress("listening", len(clips)) as done:
         heard = extract(clips, copies, jobs, cache, done)
     count = min(max(len(clips), MIN_SOUNDS), MAX_SOUNDS)
@@ -183,7 +182,7 @@ def _features(
         console.print(f"{silent} of {len(clips)} recordings have too little speech for a window")
     if not len(table.label):
         raise BadManifest("in none of the recordings there is 0.4 s of speech")
-    return table, sounds
+    return clips, table, sounds
 
 
 def _held_out(table: Table) -> tuple[list[Flags], str]:
