@@ -76,7 +76,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     headings = ("name", "clips", "misses", "in noise", "false/h", "threshold", "licence", "since")
     table = Table(box=None, header_style="dim")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "since"))
     for info in words:
         guess = info.estimate
         since = datetime.fromtimestamp(info.created_ms / 1000, UTC).astimezone()
