@@ -29,8 +29,8 @@ from streamd.types import Job, Samples
 
 log = structlog.get_logger("streamd.connection")
 
-ACK_MS = 200
-"""Audio between two acks; the protocol promises 500 at the most."""
+ACK_MS = 240
+"""Audio between two acks, or a message more; the protocol promises 500 at the most."""
 ARRIVALS = 256
 """Messages whose arrival is remembered, to measure how late events are."""
 CLOSE_S = 5.0
@@ -66,17 +66,17 @@ class Connection:
         self._to_write = asyncio.Event()
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        self._is_pump_due = False
         self._acked = 0
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
-        """(stream time in ms, monotonic seconds) at the end of a message of audio."""
+        """(sample frames, monotonic seconds) at the end of a message of audio."""
+        self._left = 0
+        """Bytes that may surely come before the session is too long; 0 to look it up again."""
+        self._uncounted = [0, 0, 0]
+        """Binary messages, bytes and sample frames that the metrics have not been told of."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
         self._heard_at = time.monotonic()
-        # Looked up once: fifty messages a second come from every stream.
-        self._texts = services.metrics.messages.labels("text")
-        self._binaries = services.metrics.messages.labels("binary")
 
     async def run(self) -> int:
         """Serve until the end.
@@ -98,6 +98,7 @@ class Connection:
                 if not writer.done():
                     self._socket.abort()
         finally:
+            self._count()
             self._services.engine.close(self._lease)
             if self._session is not None:
                 self._services.keep(self._session.learned)
@@ -129,9 +130,10 @@ class Connection:
             self._session.complete(job, output)
         except Exception as error:
             self.fail(job, error)
-        if not self._is_pump_due:
-            self._is_pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+
+    def settled(self) -> None:
+        """All answers of a batch are in."""
+        self._pump()
 
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run ends the session."""
@@ -163,7 +165,16 @@ class Connection:
         try:
             async for message in self._socket:
                 self._is_busy = True
-                self._count(message)
+                if isinstance(message, bytes):
+                    self._uncounted[0] += 1
+                    self._uncounted[1] += len(message)
+                    if self._protocol.is_audio(message):
+                        await self._feed(message)
+                        self._is_busy = False
+                        continue
+                else:
+                    self._services.metrics.messages.labels("text").inc()
+                    self._services.metrics.received_bytes.inc(len(message))
                 for item in self._items(message):
                     await self._handle(item)
                 self._is_busy = False
@@ -276,27 +287,37 @@ class Connection:
         session = self._session
         assert session is not None
         max_s = self._services.limits.max_session_s
-        allowed = session.audio.bytes_until(max_s * 1000)
-        view = memoryview(data)[:allowed]
-        while view:
-            view = view[session.receive_audio(view) :]
-            self._pump()
-            self._ack()
-            while view and not session.room:
+        if len(data) > self._left:
+            self._left = session.audio.bytes_until(max_s * 1000)
+        allowed = min(len(data), self._left)
+        self._left -= allowed
+        taken = self._take(data if allowed == len(data) else data[:allowed])
+        while taken < allowed:
+            while not session.room:
                 await self._until_advanced()
-        audio = session.audio
-        self._arrivals.append((audio.now_ms, time.monotonic()))
-        seconds = min(len(data), allowed) / audio.fmt.frame_bytes / audio.fmt.rate
-        self._services.metrics.audio_seconds.inc(seconds)
+            taken += self._take(memoryview(data)[taken:allowed])
+        self._heard_at = time.monotonic()
+        self._arrivals.append((session.audio.frames, self._heard_at))
         if len(data) > allowed:
             await self._finals()
             raise MaxDuration(f"a session may last {max_s} s of audio")
+
+    def _take(self, data: bytes | memoryview) -> int:
+        """Give the session as much as it has room for; the bytes that it took."""
+        session = self._session
+        assert session is not None
+        taken = session.receive_audio(data)
+        if session.is_due:
+            self._pump()
+        self._ack()
+        return taken
 
     async def _control(self, item: messages.Message) -> None:
         session = self._session
         assert session is not None
         while not session.can_mark:
             await self._until_advanced()
+        self._left = 0
         match item:
             case messages.Gap(ms=ms):
                 session.receive_gap(ms)
@@ -323,7 +344,6 @@ class Connection:
 
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
-        self._is_pump_due = False
         session = self._session
         if session is None or self._close is not None:
             return
@@ -343,10 +363,12 @@ class Connection:
     def _ack(self, *, is_last: bool = False) -> None:
         assert self._session is not None
         audio = self._session.audio
-        new = audio.frames - self._acked
-        if new >= audio.fmt.rate * ACK_MS // 1000 or (is_last and new):
-            self._acked = audio.frames
-            self._send(Ack(samples=audio.frames))
+        frames = audio.frames
+        new = frames - self._acked
+        if new * 1000 >= audio.fmt.rate * ACK_MS or (is_last and new):
+            self._acked = frames
+            self._send(Ack(samples=frames))
+            self._count()
 
     def _send(self, event: Event) -> None:
         if self._close is not None:  # the last event is on its way
@@ -364,15 +386,35 @@ class Connection:
         if isinstance(event, Gap):
             metrics.gaps.labels(event.cause).inc()
         elif isinstance(event, TimedEvent):
-            heard = next((at for ms, at in self._arrivals if ms >= event.at), None)
+            heard = self._heard(event.at)
             if heard is not None:
                 tag = event.__struct_config__.tag
                 metrics.event_lag.labels(tag).observe(time.monotonic() - heard)
         self._to_write.set()
 
-    def _count(self, message: str | bytes) -> None:
-        (self._texts if isinstance(message, str) else self._binaries).inc()
-        self._services.metrics.received_bytes.inc(len(message))
+    def _heard(self, at_ms: int) -> float | None:
+        """When the message came that brought the stream to a time; None if that is forgotten."""
+        assert self._session is not None
+        clock = self._session.audio.clock
+        heard = None
+        # From the newest on: an event is about what came a moment ago.
+        for frames, arrived in reversed(self._arrivals):
+            if clock.ms_of_frames(frames) < at_ms:
+                return heard
+            heard = arrived
+        return None
+
+    def _count(self) -> None:
+        """Tell the metrics of what came. Not at every message: it costs as much as taking it."""
+        metrics = self._services.metrics
+        count, size, frames = self._uncounted
+        metrics.messages.labels("binary").inc(count)
+        metrics.received_bytes.inc(size)
+        if self._session is not None:
+            audio = self._session.audio
+            metrics.audio_seconds.inc((audio.frames - frames) / audio.fmt.rate)
+            frames = audio.frames
+        self._uncounted = [0, 0, frames]
 
     def _abort(self, error: WireError) -> None:
         """End with a fault, from wherever it was noticed."""

@@ -92,6 +92,9 @@ class Analysis:
         """An answer."""
         self.session.complete(job, output)
 
+    def settled(self) -> None:
+        """Nothing to do: `_settle` asks again."""
+
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run: nothing here can go on without it."""
         raise error

@@ -64,6 +64,8 @@ class Decoder:
         self._frame_bytes = fmt.frame_bytes
         self._carry = b""
         self._first_bytes = b""
+        self.looks_like_wav: bool | None = None
+        """Whether the stream begins with a WAV header; None while too few bytes came."""
         self.non_finite = False
         """Whether a float that is no number or infinite came, on a channel in use. It stays
         set; such a sample counts as 0."""
@@ -77,14 +79,7 @@ class Decoder:
         """Forget those bytes: the next byte begins a frame."""
         self._carry = b""
 
-    @property
-    def looks_like_wav(self) -> bool | None:
-        """Whether the stream begins with a WAV header; None while too few bytes came."""
-        if len(self._first_bytes) < _WAV_HEADER_BYTES:
-            return None
-        return looks_like_wav(self._first_bytes)
-
-    def push(self, data: bytes) -> Floats:
+    def push(self, data: bytes | memoryview) -> Floats:
         """Decode what is whole.
 
         Args:
@@ -95,17 +90,21 @@ class Decoder:
         """
         return self.mix(self.whole_frames(data))
 
-    def whole_frames(self, data: bytes) -> bytes:
+    def whole_frames(self, data: bytes | memoryview) -> bytes | memoryview:
         """The frames that `data` makes whole, as bytes; the rest is carried."""
-        if len(self._first_bytes) < _WAV_HEADER_BYTES:
+        if self.looks_like_wav is None:
             self._first_bytes += data[: _WAV_HEADER_BYTES - len(self._first_bytes)]
+            if len(self._first_bytes) == _WAV_HEADER_BYTES:
+                self.looks_like_wav = looks_like_wav(self._first_bytes)
         if self._carry:
             data = self._carry + data
-        cut = len(data) % self._frame_bytes
-        self._carry = data[len(data) - cut :]
-        return data[:-cut] if cut else data
+            self._carry = b""
+        if cut := len(data) % self._frame_bytes:
+            self._carry = bytes(data[-cut:])
+            return data[:-cut]
+        return data
 
-    def mix(self, data: bytes) -> Floats:
+    def mix(self, data: bytes | memoryview) -> Floats:
         """Whole frames, as bytes, to mono."""
         frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
         first, *others = self._use

@@ -51,6 +51,11 @@ class AudioIn:
         return self._decoder.carried
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether there is something to warn of: one of the next two."""
+        return self._decoder.non_finite or bool(self._decoder.looks_like_wav)
+
+    @property
     def non_finite(self) -> bool:
         """Whether a float that is not finite ever came."""
         return self._decoder.non_finite
@@ -60,7 +65,7 @@ class AudioIn:
         """Whether the stream began with a WAV header; None before its first 12 bytes."""
         return self._decoder.looks_like_wav
 
-    def push(self, data: bytes) -> Samples:
+    def push(self, data: bytes | memoryview) -> Samples:
         """Take audio bytes, any number.
 
         Returns:

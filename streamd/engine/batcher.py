@@ -37,13 +37,22 @@ class Batcher(Generic[ItemT]):
         self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT]]]] = {
             name: {lane: deque() for lane in Lane} for name in max_batch
         }
+        self._waiting = dict.fromkeys(max_batch, 0)
         self._due = dict.fromkeys(max_batch, math.inf)
 
-    def add(self, pass_name: str, lane: Lane, item: ItemT, now: float, wait_s: float = 0.0) -> None:
-        """Queue an item that may wait so long for others."""
+    def add(
+        self, pass_name: str, lane: Lane, item: ItemT, now: float, wait_s: float = 0.0
+    ) -> float:
+        """Queue an item that may wait so long for others.
+
+        Returns:
+            When the pass's next batch is due.
+        """
         self._queues[pass_name][lane].append((now, item))
-        due = now + wait_s if self._waiting(pass_name) < self._max_batch[pass_name] else now
-        self._due[pass_name] = min(self._due[pass_name], due)
+        self._waiting[pass_name] += 1
+        due = now + wait_s if self._waiting[pass_name] < self._max_batch[pass_name] else now
+        due = self._due[pass_name] = min(self._due[pass_name], due)
+        return due
 
     def due(self, passes: Iterable[str]) -> float:
         """When the next batch for a worker that serves `passes` is due; infinity if none waits."""
@@ -74,15 +83,13 @@ class Batcher(Generic[ItemT]):
             for queue in self._queues[name].values():
                 while queue and len(batch) < self._max_batch[name]:
                     entry = queue.popleft()
+                    self._waiting[name] -= 1
                     if keep(entry[1]):
                         batch.append(entry)
             # Who is left over was due with the others.
-            self._due[name] = -math.inf if self._waiting(name) else math.inf
+            self._due[name] = -math.inf if self._waiting[name] else math.inf
             if batch:
                 return name, batch
-
-    def _waiting(self, pass_name: str) -> int:
-        return sum(map(len, self._queues[pass_name].values()))
 
     def statistics(self, now: float) -> dict[tuple[str, Lane], QueueStatistics]:
         """What waits, by pass and lane."""

@@ -45,6 +45,9 @@ class Sink(Protocol):
     def fail(self, job: Job, error: Exception) -> None:
         """The job could not be run, not even alone."""
 
+    def settled(self) -> None:
+        """All answers of a batch have been handed out: what they lead to may go on."""
+
 
 @dataclass(slots=True, eq=False)
 class Lease:
@@ -79,6 +82,7 @@ class Engine:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         """Wakes the dispatch when an item has waited long enough for batch mates."""
+        self._timer_due = math.inf
         self.max_streams = max_streams
         self.leases = 0
         live = [name for name in self._passes if name in LIVE_PASSES]
@@ -147,14 +151,15 @@ class Engine:
             return
         now = time.monotonic()
         wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
+        due = math.inf
         for job in jobs:
             lease.in_flight += 1
             patience = 0 if job.is_behind else INTERIM_WAITS if job.lane is Lane.INTERIM else 1
-            self._batcher.add(job.pass_name, job.lane, (job, lease), now, patience * wait_s)
-        # One dispatch for all that this turn of the loop brings: that is what makes batches.
-        if jobs and not self._scheduled and self._loop is not None:
-            self._scheduled = True
-            self._loop.call_soon(self._dispatch)
+            item_due = self._batcher.add(
+                job.pass_name, job.lane, (job, lease), now, patience * wait_s
+            )
+            due = min(due, item_due)
+        self._dispatch_at(due, now)
 
     def run_waiting(self) -> bool:
         """Run one batch here and now, without threads; False if none waits (offline use)."""
@@ -170,11 +175,27 @@ class Engine:
         for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
             self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
 
+    def _dispatch_at(self, due: float, now: float) -> None:
+        """Dispatch when an item is due."""
+        if due == math.inf or self._loop is None:
+            return
+        if due <= now:
+            # One dispatch for all that this turn of the loop brings: that is what makes batches.
+            if not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._dispatch)
+        elif due < self._timer_due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(due - now, self._timed)
+            self._timer_due = due
+
+    def _timed(self) -> None:
+        self._timer, self._timer_due = None, math.inf
+        self._dispatch()
+
     def _dispatch(self) -> None:
         self._scheduled = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         now = time.monotonic()
         due = math.inf
         for worker in self._workers:
@@ -185,9 +206,7 @@ class Engine:
                 worker.submit(batch)
             else:
                 due = min(due, self._batcher.due(worker.passes))
-        if due < math.inf:
-            assert self._loop is not None
-            self._timer = self._loop.call_later(max(due - now, 0.0), self._dispatch)
+        self._dispatch_at(due, now)
 
     def _next_batch(self, passes: Sequence[str], due: float = math.inf) -> Batch | None:
         taken = self._batcher.take(passes, self._keep, due)
@@ -196,9 +215,8 @@ class Engine:
         name, entries = taken
         now = time.monotonic()
         batch = Batch(self._passes[name], self._states.get(name), [], [], [])
-        for queued_at, (job, lease) in entries:
-            self._jobs[name, job.lane].inc()
-            self._waits[job.lane].observe(now - queued_at)
+        self._count(name, entries, now)
+        for _, (job, lease) in entries:
             assert lease.sink is not None
             try:
                 samples = lease.sink.cut(job)
@@ -210,6 +228,18 @@ class Engine:
             batch.samples.append(samples)
             batch.context.append(lease)
         return batch if batch.jobs else self._next_batch(passes, due)
+
+    def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
+        """A batch in the metrics: a call for each lane, not for each item."""
+        oldest: dict[Lane, float] = {}
+        counts: dict[Lane, int] = {}
+        for queued_at, (job, _) in entries:
+            lane = job.lane
+            oldest.setdefault(lane, queued_at)
+            counts[lane] = counts.get(lane, 0) + 1
+        for lane, count in counts.items():
+            self._jobs[name, lane].inc(count)
+            self._waits[lane].observe(now - oldest[lane])
 
     def _keep(self, item: tuple[Job, Lease]) -> bool:
         _, lease = item
@@ -245,6 +275,9 @@ class Engine:
                 lease.sink.fail(job, output)
             else:
                 lease.sink.complete(job, output)
+        for lease in dict.fromkeys(batch.context):
+            if not lease.closed:
+                lease.sink.settled()
 
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:

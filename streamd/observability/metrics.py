@@ -63,7 +63,10 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Items of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
         self.job_wait = histogram(
-            "job_wait_seconds", "From an item's arrival to its batch's start.", _LAG_S, "lane"
+            "job_wait_seconds",
+            "From the arrival of a batch's oldest item to the batch's start.",
+            _LAG_S,
+            "lane",
         )
         self.gaps = counter("gaps", "Gap events.", "cause")
         self.coalesced = counter(

@@ -107,6 +107,16 @@ class ServerProtocol:
             self._phase = Phase.ENDING
         return [*opening, message]
 
+    def is_audio(self, data: bytes) -> bool:
+        """Whether a binary message is audio and yields nothing else, as nearly all do.
+
+        If it is, the message is taken; otherwise it is for `receive_binary`.
+        """
+        if self._phase is Phase.STREAMING and data:
+            self._bad_in_row = 0
+            return True
+        return False
+
     def receive_binary(self, data: bytes) -> list[Item]:
         """Take a binary message: audio."""
         if not data or self._phase in (Phase.ENDING, Phase.CLOSED):

@@ -78,6 +78,9 @@ class Session:
         self._count = 0
         self._cuts = 0
         self._speech = 0
+        self._spare = 0
+        """Bytes that can be taken for sure: `room` when it was last asked, less what came since.
+        Old audio is let go again and again, so there is never less."""
         self._forgotten = 0
         """Where the tracks were when what lies behind them was last forgotten."""
         self._ended = False
@@ -130,14 +133,22 @@ class Session:
         Returns:
             Bytes taken.
         """
-        taken = min(len(data), self.room)
-        self._ring.write(self.audio.push(bytes(data[:taken])))
-        self._warn_of_input()
-        return taken
+        size = len(data)
+        if size > self._spare:
+            self._spare = self.room
+            if size > self._spare:
+                size = self._spare
+                data = data[:size]
+        self._spare -= size
+        self._ring.write(self.audio.push(data))
+        if self.audio.is_suspect:
+            self._warn_of_input()
+        return size
 
     def receive_gap(self, gap_ms: int) -> None:
         """The client lost `gap_ms` of audio here."""
         t0 = self.audio.clock.ms_of_frames(self.audio.frames)
+        self._spare = 0
         self._ring.write(self.audio.gap(gap_ms))
         # No utterance spans a gap, so nobody asks about much that the ring has not.
         self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
@@ -172,6 +183,11 @@ class Session:
         self._cut("end", self._end)
 
     # What goes out.
+
+    @property
+    def is_due(self) -> bool:
+        """Whether audio that came has brought work for the engine: `jobs` says which."""
+        return any([track.is_due for track in self._tracks])
 
     @property
     def ended(self) -> bool:

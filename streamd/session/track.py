@@ -82,6 +82,14 @@ class Track:
         """The cut whose tail is being walked on a copy, until it has been passed."""
         return None if self._tail is None else self._tail.mark
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `advance` would do anything now."""
+        if self._busy:
+            return False
+        is_step_there = self._ring.head >= self.position + self.stepper.step
+        return is_step_there or bool(self.marks)
+
     def advance(self) -> Job | None:
         """Walk as far as possible without the model."""
         while not self._busy:

@@ -66,6 +66,8 @@ class Client:
 
     def complete(self, job: Job, output: Any) -> None:
         self.session.complete(job, output)
+
+    def settled(self) -> None:
         self.pump()
 
     def fail(self, job: Job, error: Exception) -> None:
@@ -194,6 +196,7 @@ class HeldVad(FakeVad):
 class Sink:
     def __init__(self) -> None:
         self.outputs: list[Any] = []
+        self.settlings = 0
         self.errors: list[Exception] = []
 
     def cut(self, job: Job) -> Samples:
@@ -203,6 +206,9 @@ class Sink:
 
     def complete(self, job: Job, output: Any) -> None:
         self.outputs.append(output)
+
+    def settled(self) -> None:
+        self.settlings += 1
 
     def fail(self, job: Job, error: Exception) -> None:
         self.errors.append(error)
@@ -273,6 +279,29 @@ async def test_audio_that_is_gone_fails_its_own_stream_only(engine: Engine) -> N
     await until(lambda: late_sink.errors and good_sink.outputs)
     engine.close(late)
     assert engine.leases == 1  # nothing of it is out any more
+
+
+async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: Engine) -> None:
+    lease, sink = lease_of(engine)
+    window = np.ones(6400, np.int16)
+    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)] * 3)
+    await until(lambda: sink.settlings)
+    assert (len(sink.outputs), sink.settlings) == (3, 1)
+
+
+async def test_a_patient_item_is_run_without_another_to_push_it() -> None:
+    engine = Engine([FakeVad()], max_streams=64, threads=1, metrics=Metrics())
+    engine.start()
+    leases = [lease_of(engine) for _ in range(40)]  # so many that an item waits for mates
+    (first, first_sink), (second, second_sink) = leases[:2]
+    for _ in range(5):
+        engine.submit(first, [frame(first)])
+        await asyncio.sleep(0.003)
+        engine.submit(second, [frame(second)])
+        await until(lambda: len(first_sink.outputs) == len(second_sink.outputs) > 0)
+        first_sink.outputs.clear()
+        second_sink.outputs.clear()
+    assert await stopped(engine)
 
 
 async def test_voices_never_make_the_vad_wait() -> None:
