@@ -125,7 +125,15 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
     if w.words:
         wake_module = WakeModule(
             WakeSettings(
-                w.words, w.threshold, w.patience, w.refractory_ms, w.thresholds, w.patiences
+                w.words,
+                w.threshold,
+                w.patience,
+                w.refractory_ms,
+                w.thresholds,
+                w.patiences,
+                w.gate,
+                w.gate_threshold,
+                w.gate_hold_ms,
             ),
             {word: _word(word) for word in w.load},
         )
@@ -160,7 +168,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
 def _word(name: str) -> WordModel:
     word = catalogue.word(name)
     card = _card(catalogue.word_model(name))
-    return WordModel(card, word.phrase_ms, threshold=word.threshold)
+    return WordModel(card, word.phrase_ms, word.window, threshold=word.threshold)
 
 
 def _card(model: Model) -> ModelCard:

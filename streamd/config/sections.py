@@ -112,6 +112,12 @@ class WakeConfig(Struct, frozen=True, kw_only=True):
     """Threshold by word, where it differs from `threshold`."""
     patiences: Mapping[str, Patience] = field(default_factory=dict)
     """Patience by word, where it differs from `patience`."""
+    gate: bool = True
+    """Let the model sleep while nobody may be speaking."""
+    gate_threshold: Probability = 0.1
+    """Speech probability from which somebody may be."""
+    gate_hold_ms: Annotated[int, Meta(ge=80, le=60_000)] = 480
+    """Time below it before the model sleeps, milliseconds."""
 
 
 class AcceptReject(Struct, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ class Ears:
     """Loaded models, and sessions on them.
 
     Args:
-        config: in force; only the threads and the number of streams are changed.
+        config: in force; only the threads, the number of streams and the wake word's gate are
+            changed: scores are wanted at every step, and its sleep changes no event.
         library: of models.
         manifest: whose rows the tasks name.
         words: wake words of the user's own.
@@ -93,6 +94,7 @@ class Ears:
             config,
             engine=msgspec.structs.replace(config.engine, threads=1),
             limits=msgspec.structs.replace(config.limits, max_streams=1),
+            wake=msgspec.structs.replace(config.wake, gate=False),
         )
         self._config = config
         self._manifest = manifest

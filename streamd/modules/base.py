@@ -124,6 +124,11 @@ class Stepper(Protocol):
     """Samples before a step that the pass wants in front of it."""
     tail_steps: int
     """Steps of silence to add where the stream ends or is flushed."""
+    replay: int
+    """Steps that the model must hear, the one that is asked about the last of them, to say what it
+    would have said had it heard them all."""
+    reach: int
+    """Samples before a step that `replay` may ever ask for."""
 
     @property
     def enabled(self) -> bool:
@@ -132,11 +137,17 @@ class Stepper(Protocol):
     def answer(self, samples: Callable[[], Samples]) -> Any | None:
         """The step's answer without the model, or None to ask the model."""
 
+    def attends(self, stop: int) -> bool | None:
+        """Whether the model must hear the step that ends at `stop`; None if that is not known yet.
+
+        What it slept through it hears later, as far as `replay` goes back.
+        """
+
     def options(self) -> Any:
         """What the pass wants besides the audio."""
 
     def interpret(self, start: int, stop: int, output: Any) -> None:
-        """Take one step's answer. Steps come in order."""
+        """Take one step's answer; None if the model slept. Steps come in order."""
 
     def save(self) -> Any:
         """What must survive an excursion onto a copy."""

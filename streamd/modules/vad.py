@@ -79,6 +79,8 @@ class VadStepper:
         self.step = settings.frame
         self.context = settings.context
         self.tail_steps = 0
+        self.replay = 1
+        self.reach = 0
         self._settings = settings
         self._decided = decided
         self._gate = self._new_gate()
@@ -96,6 +98,10 @@ class VadStepper:
         if self._settings.gate and self._gate.closed(samples()):
             return 0.0
         return None
+
+    def attends(self, stop: int) -> bool:
+        """The gate has been asked already."""
+        return True
 
     def options(self) -> None:
         """The pass wants nothing but the audio."""

@@ -1,5 +1,8 @@
 """Wake words: scores every 80 ms to one event for each utterance of a phrase.
 
+Where nobody may be speaking the model sleeps. What it then must hear again to be where it would
+have been is bounded: an embedding sees 10 steps, and a head the embeddings of its window.
+
 Crossing, patience and refractory are counted on the session's clock, so a replay gives the
 same events. Only a crossing is an event: a score that stays up says nothing new, even when the
 refractory ends meanwhile. A third of all utterances cross the threshold more than once; 2 s of
@@ -25,6 +28,11 @@ CONTEXT = 480
 """Samples that the first mel frames of a step reach back."""
 WARM_UP_STEPS = 5
 """openWakeWord zeroes the first scores of a stream: they hang on what its buffers began with."""
+SETTLE_STEPS = 9
+"""Steps before the first embedding that knows nothing of what was heard before them."""
+LONGEST_WINDOW = 34
+"""Embeddings that the most patient head looks at (`timer`)."""
+MAX_REPLAY = SETTLE_STEPS + LONGEST_WINDOW
 TAIL_STEPS = 2
 """Silence added at a flush: the score peaks up to 160 ms after the phrase."""
 MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
@@ -56,6 +64,9 @@ class WakeSettings:
     refractory_ms: int
     thresholds: Mapping[str, float]
     patiences: Mapping[str, int]
+    gate: bool = True
+    gate_threshold: float = 0.1
+    gate_hold_ms: int = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,8 @@ class WordModel:
     card: ModelCard
     phrase_ms: int
     """How long the phrase takes to say, at a usual pace."""
+    window: int = LONGEST_WINDOW
+    """Embeddings that its head looks at."""
     head: WordHead | None = None
     """Of a word of the user's own; the wake pass has the others."""
     threshold: float | None = None
@@ -74,7 +87,7 @@ class WordModel:
     def of(cls, word: CustomWord) -> WordModel:
         """A word of the user's own."""
         info = word.info
-        return cls(info.card, info.phrase_ms, word.head, info.threshold)
+        return cls(info.card, info.phrase_ms, word.head.window, word.head, info.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +134,18 @@ class WakeStepper:
     step = STEP
     context = CONTEXT
     tail_steps = TAIL_STEPS
+    reach = (MAX_REPLAY - 1) * STEP
 
     def __init__(
-        self, listening: Listening | None, ms: Ms, detected: Callable[[Detection], None]
+        self,
+        listening: Listening | None,
+        ms: Ms,
+        detected: Callable[[Detection], None],
+        attends: Callable[[int], bool | None] = lambda stop: True,
     ) -> None:
+        self.replay = 1
+        self.attends = attends
+        """Whether anybody may be speaking, as `Stepper.attends`."""
         self._ms = ms
         self._detected = detected
         self._fired_ms: dict[str, int] = {}
@@ -145,6 +166,8 @@ class WakeStepper:
             self.reset()
         self._listening = listening
         names = listening.names if listening else ()
+        windows = [word.model.window for word in listening.words] if listening else []
+        self.replay = SETTLE_STEPS + max(windows, default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
     def answer(self, samples: Callable[[], Samples]) -> None:
@@ -156,13 +179,15 @@ class WakeStepper:
         return tuple(word.model.head or word.name for word in words)
 
     def interpret(
-        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]]
+        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]] | None
     ) -> None:
-        """Look for crossings in one step's scores."""
+        """Look for crossings in one step's scores; None where the model slept."""
         assert self._listening is not None
         if self._age == 0:
             self._since = start
         self._age += 1
+        if output is None:
+            return  # a score that was up when it fell asleep is no crossing if it still is
         for word in self._listening.words:
             score, class_name = output[word.name]
             if self._age <= WARM_UP_STEPS or score < word.threshold:

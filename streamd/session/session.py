@@ -33,6 +33,7 @@ from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.vad import VadSettings, VadStepper
 from streamd.modules.wake import Detection, WakeStepper
 from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.session.activity import Activity
 from streamd.session.history import History
 from streamd.session.planner import Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
@@ -93,8 +94,15 @@ class Session:
         vad = VadStepper(settings, self._decided)
         self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
         self._tracks = [self._vad]
+        self._activity: Activity | None = None
         if registry.wake is not None:
-            self._listener = WakeStepper(modules.wake, self._services.ms, self._detected)
+            wake = registry.wake.settings
+            if wake.gate:
+                hold = wake.gate_hold_ms * RATE_HZ // 1000
+                self._activity = Activity(wake.gate_threshold, hold)
+            self._listener = WakeStepper(
+                modules.wake, self._services.ms, self._detected, self._may_speak
+            )
             self._wake = Track(self._listener, self._ring, slots["wake"], self._passed_wake)
             self._tracks.append(self._wake)
         self._wakes = WakeReporter(
@@ -187,7 +195,10 @@ class Session:
     @property
     def is_due(self) -> bool:
         """Whether audio that came has brought work for the engine: `jobs` says which."""
-        return any([track.is_due for track in self._tracks])
+        for track in self._tracks:  # noqa: SIM110 (asked at every message)
+            if track.is_due:
+                return True
+        return False
 
     @property
     def ended(self) -> bool:
@@ -247,7 +258,17 @@ class Session:
 
     # Inside: speech.
 
+    def _may_speak(self, stop: int) -> bool | None:
+        """Whether somebody may have been speaking at a sample; None while the VAD is not as far."""
+        if self._activity is None:
+            return True
+        if self._vad.position + self._vad.stepper.step <= stop:
+            return None
+        return self._activity.at(stop)
+
     def _decided(self, start: int, stop: int, probability: float) -> None:
+        if self._activity is not None and self._vad.cutting is None:
+            self._activity.frame(start, stop, probability)
         self._history.frame(start, stop, probability >= self._segmenter.config.off)
         for change in self._segmenter.frame(start, stop, probability):
             self._segment(change)
@@ -337,11 +358,14 @@ class Session:
         """Hold as much as must be at hand before the oldest of it can be let go.
 
         While a pause may still be part of the utterance, the last window before it may still be
-        asked for; while speech may still be too short to count, all of it.
+        asked for; while speech may still be too short to count, all of it. A wake word that slept
+        goes back.
         """
         config = self._segmenter.config
         window = max((reader.spec.length for reader in self._readers.values()), default=0)
         held = window + max(config.hangover, config.min_speech)
+        if self.modules.wake is not None:
+            held = max(held, WakeStepper.reach + WakeStepper.context + WakeStepper.step)
         self._ring.grow(held + _RESERVE + _LEEWAY)
 
     def _open_readers(self, modules: ModuleSet) -> None:

@@ -47,6 +47,9 @@ class Mark:
 class Track:
     """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answer.
 
+    Steps that the stepper does not attend to are walked over, and the model is left where it was.
+    When it is needed again, it first hears what it slept through, no more of it than it must.
+
     A cut is walked on a copy: the samples that are left, padded with zeros to whole steps,
     from a copy of the state. The live state then goes on as if nothing had happened.
     """
@@ -62,6 +65,8 @@ class Track:
         self.stepper = stepper
         self.position = 0
         """Start of the next live step."""
+        self._heard = 0
+        """How far the live state has heard; behind `position` where the model sleeps."""
         self.marks: deque[Mark] = deque()
         self._ring = ring
         self._slots = slots
@@ -75,7 +80,8 @@ class Track:
     @property
     def low(self) -> int:
         """The oldest sample that may still be asked for."""
-        return max(self.position - self.stepper.context, self._stretch)
+        needed = max(self._heard, self.position - self.stepper.reach)
+        return max(needed - self.stepper.context, self._stretch)
 
     @property
     def cutting(self) -> Mark | None:
@@ -103,7 +109,10 @@ class Track:
             if self._reached(stop, limit, cut):
                 self._passed(self.marks.popleft())
             elif stop <= limit:
-                if (job := self._live_step(stop)) is not None:
+                attends = self.stepper.attends(stop) if self.stepper.enabled else False
+                if attends is None:
+                    return None
+                if (job := self._live_step(stop, attends)) is not None:
                     return job
             elif cut is not None:
                 self._begin_tail(cut)
@@ -123,24 +132,36 @@ class Track:
         if self._tail is not None:
             self._tail_done(self._tail, job, output)
         else:
-            self.position = job.stop
-            self.stepper.interpret(job.stop - self.stepper.step, job.stop, output)
+            self._heard = job.stop
+            if job.stop > self.position:
+                self.position = job.stop
+                self.stepper.interpret(job.stop - self.stepper.step, job.stop, output)
 
-    def _live_step(self, stop: int) -> Job | None:
+    def _live_step(self, stop: int, attends: bool) -> Job | None:
         start = self.position
         if not self.stepper.enabled:
-            self.position = stop
+            self.position = self._heard = stop
             self._fresh = True
             return None
         answer = self.stepper.answer(lambda: self._ring.read(start, stop))
         if answer is not None:
-            self.position = stop
+            self.position = self._heard = stop
             self.stepper.interpret(start, stop, answer)
+            return None
+        if not attends:
+            self.position = stop
+            self.stepper.interpret(start, stop, None)
             return None
         self._busy = True
         load = -1 if self._fresh else self._slots.live
         self._fresh = False
-        return self._job(start, stop, load, self._slots.live, None)
+        begin = self._replay_from()
+        return self._job(begin, begin + self.stepper.step, load, self._slots.live, None)
+
+    def _replay_from(self) -> int:
+        """Where the model goes on to hear when it is asked about the next step."""
+        farthest = self.position - (self.stepper.replay - 1) * self.stepper.step
+        return max(self._heard, farthest)
 
     def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
         begin = start - self.stepper.context
@@ -168,7 +189,7 @@ class Track:
         pad = np.zeros(context - (self.position - begin), np.int16)
         audio = np.concatenate([pad, mark.read(self._ring, begin, mark.place)])
         steps = -(-(mark.place - self.position) // step)
-        if self.stepper.enabled and self._copies_state:
+        if self.stepper.enabled and self._copies_state and self._heard == self.position:
             steps += self.stepper.tail_steps if mark.place > self._stretch else 0
         else:
             steps = 0
@@ -211,7 +232,7 @@ class Track:
         if mark.resets:
             self.stepper.reset()
             self._fresh = True
-            self.position = self._stretch = mark.place
+            self.position = self._heard = self._stretch = mark.place
 
 
 @dataclass(slots=True)

@@ -517,7 +517,8 @@ def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(ki
     for slow in ("vad", "wake"):
         passes = [FakeVad(), WakeOnAPeak(), FakeVoice()]
         modules = {"vad": {"min_speech_ms": 0}, "wake": {}}
-        player = Player(Stage(passes, seed=2, slow=slow), modules=modules)
+        awake = fake_registry(wake={"gate": False})  # what it hears is no speech before
+        player = Player(Stage(passes, seed=2, slow=slow), awake, modules=modules)
         player.play(items)
         assert player.of("speech_start")[0]["at"] == 3920
         (wake,) = player.of("wake")

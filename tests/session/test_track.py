@@ -24,7 +24,12 @@ class Log:
 
     def __init__(self, tail_steps: int = 0) -> None:
         self.tail_steps = tail_steps
+        self.replay = 1
+        self.reach = 10 * STEP
         self.enabled = True
+        self.awake: Callable[[int], bool | None] = lambda stop: True
+        self.slept: list[int] = []
+        """Where the steps ended that it got no answer for."""
         self.heard: list[tuple[int, int]] = []
         self.known = 0
         """How many steps it remembers to have seen."""
@@ -32,10 +37,16 @@ class Log:
     def answer(self, samples: Callable[[], Samples]) -> Any:
         return None
 
+    def attends(self, stop: int) -> bool | None:
+        return self.awake(stop)
+
     def options(self) -> str:
         return "option"
 
     def interpret(self, start: int, stop: int, output: Any) -> None:
+        if output is None:
+            self.slept.append(stop)
+            return
         self.heard.append((start, stop))
         self.known += 1
 
@@ -70,7 +81,7 @@ class Walk:
         while (job := self.track.advance()) is not None:
             assert self.track.advance() is None  # one job in flight
             self.jobs.append(job)
-            self.track.complete(job, None)
+            self.track.complete(job, "answer")
 
     def samples(self, job: Job) -> list[int]:
         read = self.ring.read(job.start, job.stop) if job.samples is None else job.samples
@@ -231,3 +242,76 @@ def test_the_oldest_sample_asked_for_is_the_context_of_the_next_step() -> None:
     walk.track.complete(job, None)
     walk.run()
     assert walk.track.low == 700 - CONTEXT
+
+
+def sleeper(replay: int, awake: Callable[[int], bool | None]) -> Walk:
+    walk = Walk()
+    walk.stepper.replay = replay
+    walk.stepper.awake = awake
+    return walk
+
+
+def spans(walk: Walk) -> list[tuple[int, int]]:
+    return [(job.start + CONTEXT, job.stop) for job in walk.jobs]
+
+
+def test_after_a_sleep_the_model_hears_what_it_needs_of_it_and_only_the_last_step_counts() -> None:
+    walk = sleeper(3, lambda stop: stop <= 200 or stop >= 1000)
+    walk.write(1100)
+    walk.run()
+    assert walk.stepper.heard == [(0, 100), (100, 200), (900, 1000), (1000, 1100)]
+    assert walk.stepper.slept == [300, 400, 500, 600, 700, 800, 900]
+    assert [stop for _, stop in spans(walk)] == [100, 200, 800, 900, 1000, 1100]
+    assert walk.samples(walk.jobs[2]) == list(range(671, 801))
+    assert {(job.load, job.store) for job in walk.jobs[1:]} == {(4, 4)}
+
+
+def test_a_short_sleep_is_made_up_for_whole() -> None:
+    walk = sleeper(5, lambda stop: stop not in (300, 400))
+    walk.write(600)
+    walk.run()
+    assert [stop for _, stop in spans(walk)] == [100, 200, 300, 400, 500, 600]
+    assert walk.stepper.heard == [(0, 100), (100, 200), (400, 500), (500, 600)]
+
+
+def test_what_slept_from_the_beginning_begins_with_the_initial_state() -> None:
+    walk = sleeper(2, lambda stop: stop > 500)
+    walk.write(700)
+    walk.run()
+    assert [(job.load, job.stop) for job in walk.jobs] == [(-1, 500), (4, 600), (4, 700)]
+
+
+def test_a_step_waits_while_it_is_not_known_whether_anybody_listens() -> None:
+    known = [0]
+    walk = sleeper(2, lambda stop: True if stop <= known[0] else None)
+    walk.write(500)
+    walk.run()
+    assert walk.jobs == []
+    known[0] = 300
+    walk.run()
+    assert walk.track.position == 300
+
+
+def test_the_ring_is_asked_to_keep_what_a_sleeper_may_hear_again() -> None:
+    walk = sleeper(2, lambda stop: stop <= 100)
+    walk.write(500)
+    walk.run()
+    assert walk.track.low == 100 - CONTEXT
+    walk.write(2000)
+    walk.run()
+    assert walk.track.low == 2500 - 10 * STEP - CONTEXT
+
+
+def test_a_cut_while_it_sleeps_wakes_nobody_and_a_gap_ends_the_sleep() -> None:
+    walk = sleeper(3, lambda stop: stop <= 200 or stop > 1000)
+    walk.write(750)
+    walk.cut()
+    walk.run()
+    assert [stop for _, stop in spans(walk)] == [100, 200]
+    assert walk.passed[0][1] == 2
+    walk.cut(gap=True)
+    walk.write(500)
+    walk.run()
+    first = walk.jobs[2]
+    assert (first.load, first.stop) == (-1, 850)
+    assert walk.samples(first)[:CONTEXT] == [0] * CONTEXT
