@@ -10,6 +10,7 @@ import typer
 from streamd import __version__
 from streamd.cli import (
     analyze,
+    bench,
     config,
     doctor,
     enroll,
@@ -42,6 +43,7 @@ app.add_typer(words.app, name="words")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command("eval")(evaluate.evaluate_command)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 
 

@@ -1,0 +1,7 @@
+"""`streamd bench`: how many live streams a server carries, and what each costs.
+
+`running.py` reads top to bottom as one measurement. Three kinds of process take part: this one
+searches (`search.py`) and reports; the server under load (`server.py`), which may be one of its
+own; and the load (`load.py`), `worker.py` in processes of their own, so that the one that measures
+does not slow what it measures.
+"""

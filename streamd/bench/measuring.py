@@ -1,0 +1,162 @@
+"""From what was asked for to figures: a server, the load, the search, and their end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from streamd.bench import machine
+from streamd.bench.live import Screen
+from streamd.bench.load import Loaders
+from streamd.bench.messages import Setup
+from streamd.bench.metrics import Snapshot, look, metrics_url
+from streamd.bench.mixing import Mixer
+from streamd.bench.probe import modules_of, probe
+from streamd.bench.report import Setting, figures
+from streamd.bench.running import Options, ramp
+from streamd.bench.search import Search
+from streamd.bench.server import OwnServer
+from streamd.bench.speech import read_clips
+from streamd.bench.step import Bounds
+from streamd.errors import BadConfig
+from streamd.modules.words import CustomWords
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be measured."""
+
+    url: str | None
+    """Of a server that runs; None for one of the bench's own."""
+    cores: int | None
+    """For a server of the bench's own; None is all."""
+    audio: Path | None
+    """To play; None for the clips of the package."""
+    modules: tuple[str, ...]
+    words: tuple[str, ...]
+    duty: float
+    message_ms: int
+    start: int
+    most: int
+    """Streams to begin with, and at the most."""
+    step_s: float
+    p99_ms: float
+    seed: int
+
+
+def measure(
+    request: Request,
+    config: Path | None,
+    own_words: CustomWords,
+    console: Console,
+) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        request: what.
+        config: file of the configuration of a server of the bench's own.
+        own_words: of the user, for the same.
+        console: to show progress on.
+
+    Returns:
+        Figures, as JSON has them. Ctrl-C ends it early, and they are of what there is.
+
+    Raises:
+        StreamdError: it cannot be measured.
+        KeyboardInterrupt: there was nothing yet.
+    """
+    server_cores, load_cores = share_cores(request.cores)
+    clips = read_clips(request.audio, request.seed)
+    mixer = Mixer(clips, request.message_ms, request.duty, request.seed)
+    asked = modules_of(request.modules, request.words)
+    search = Search(request.start, request.most)
+    is_own = request.url is None
+    with ExitStack() as stack:
+        if request.url is None:
+            with console.status("starting a server"):
+                own = OwnServer(config, request.most, server_cores, own_words)
+                stack.enter_context(own)
+            url, check = own.url, own.check
+        else:
+            url, check = request.url, _nothing
+        with console.status(f"a first stream to {url}"):
+            ready = probe(url, asked, mixer)
+        at = metrics_url(url)
+        idle = look(at)
+        if idle is None:
+            _note(console, f"{at} cannot be read: no figures of CPU, batches and memory")
+        elif idle.sessions:
+            _note(console, f"{idle.sessions} other streams are open there: the figures are of all")
+        setup = Setup(
+            url=url,
+            modules=asked,
+            clips=[clip.tobytes() for clip in clips],
+            message_ms=request.message_ms,
+            duty=request.duty,
+            seed=request.seed,
+            cores=load_cores,
+        )
+        loaders = stack.enter_context(Loaders(setup, len(load_cores or machine.usable_cores())))
+        options = Options(
+            step_s=request.step_s, message_ms=request.message_ms, bounds=Bounds(request.p99_ms)
+        )
+        bound = f"p99 over {request.p99_ms:g} ms"
+        with Screen(console, bound) as screen:
+            try:
+                ramp(options, search, loaders, lambda: _look(at, is_own), check, screen)
+                is_interrupted = False
+            except KeyboardInterrupt:
+                if not screen.steps:
+                    raise
+                is_interrupted = True
+    setting = Setting(
+        url=request.url,
+        cores=len(server_cores or machine.usable_cores()) if is_own else None,
+        version=idle.version if idle else "",
+        options=_told(request),
+        modules=ready["modules"],
+        idle=idle,
+    )
+    return figures(setting, search, screen.steps, is_interrupted=is_interrupted)
+
+
+def share_cores(count: int | None) -> tuple[list[int], list[int]]:
+    """Cores of the server and of the load; empty for all.
+
+    Raises:
+        BadConfig: there are not so many, or cores cannot be chosen here.
+    """
+    if count is None:
+        return [], []
+    usable = machine.usable_cores()
+    if not hasattr(os, "sched_setaffinity"):
+        raise BadConfig("--cores needs Linux; leave it out to measure the whole machine")
+    if count > len(usable):
+        raise BadConfig(f"--cores {count}: this process may use {len(usable)}")
+    return usable[:count], usable[count:]
+
+
+def _look(url: str, is_own: bool) -> Snapshot | None:
+    found = look(url)
+    if found is None or not is_own:
+        return found
+    return msgspec.structs.replace(found, busy_s=machine.busy_s())
+
+
+def _told(request: Request) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(request), enc_hook=str)
+    del told["url"], told["cores"]
+    told["max"] = told.pop("most")
+    return told
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False)
+
+
+def _nothing() -> None:
+    """A server that is not ours cannot be asked whether it still runs."""

@@ -1,0 +1,85 @@
+"""What the bench and the processes of its load say to each other, over pipes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO
+
+import msgspec
+
+from streamd.bench.tally import Played
+
+_HEAD = struct.Struct("<I")
+HEAD_BYTES = _HEAD.size
+READY = _HEAD.pack(0)
+"""Said by a process of the load when it is set up."""
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Said once, first."""
+
+    url: str
+    modules: dict[str, Any]
+    """`hello.modules`."""
+    clips: list[bytes]
+    """int16 of this machine, 16 kHz."""
+    message_ms: int
+    duty: float
+    seed: int
+    cores: list[int]
+    """To run on; empty for all."""
+
+
+class Play(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One step; all times are monotonic, of the machine and not of the process."""
+
+    streams: list[int]
+    """Numbers of the streams to play."""
+    open_s: float
+    spread_s: float
+    """Streams open evenly over so long."""
+    from_s: float
+    until_s: float
+    """What is measured."""
+    give_up_s: float
+    """Lag of the acks at which the step has failed and ends."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End the step now, as it failed elsewhere."""
+
+
+Order = Setup | Play | Stop
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a step."""
+
+    played: Played
+    is_cut: bool
+    """Whether it ended early."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+read_order = msgspec.msgpack.Decoder(Order).decode
+_read_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def framed(message: Order | Answer) -> bytes:
+    """A message behind its length."""
+    body = _encode(message)
+    return _HEAD.pack(len(body)) + body
+
+
+def length(head: bytes) -> int:
+    """Of the body behind `HEAD_BYTES`."""
+    size: int = _HEAD.unpack(head)[0]
+    return size
+
+
+def receive_answer(pipe: BinaryIO) -> Answer | None:
+    """The next answer; None when the other end is closed."""
+    head = pipe.read(HEAD_BYTES)
+    if len(head) < HEAD_BYTES:
+        return None
+    return _read_answer(pipe.read(length(head)))

@@ -1,0 +1,66 @@
+"""One stream before all others: whether the server is there, and serves what is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from streamd.bench.mixing import Mixer
+from streamd.client import RefusedByServer, connect
+from streamd.errors import BadConfig, CannotConnect
+from streamd.types import RATE_HZ
+
+WARM_S = 3
+"""Audio that is played as fast as it goes: whatever a server does once, it has then done."""
+TIMEOUT_S = 60
+MODULES = ("vad", "wake", "speaker", "emotion")
+_UNSERVED = ("unknown_module", "unknown_word", "module_unavailable", "unknown_option")
+
+
+def modules_of(modules: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """`hello.modules` for names of modules; those that are not named are off."""
+    chosen: dict[str, Any] = dict.fromkeys(MODULES, False) | {name: {} for name in modules}
+    if "wake" in modules:
+        chosen["wake"] = {"words": list(words)}
+    return chosen
+
+
+def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
+    """Open a stream, play a moment and end it.
+
+    Returns:
+        The server's `ready`.
+
+    Raises:
+        CannotConnect: nobody answers, or not in time.
+        RefusedByServer: the server takes no stream.
+        BadConfig: it does not serve what is asked for.
+    """
+    try:
+        return asyncio.run(asyncio.wait_for(_probe(url, modules, mixer), TIMEOUT_S))
+    except TimeoutError:
+        raise CannotConnect(f"{url} opened a stream and did not end it in {TIMEOUT_S} s") from None
+    except RefusedByServer as refused:
+        if refused.code == "bad_config":
+            raise BadConfig(refused.message) from None
+        if refused.status == 503:
+            raise RefusedByServer(
+                "the server takes no stream: it is full (its limits.max_streams), or it drains; "
+                "see its /health, and try again when others have ended",
+                code=refused.code,
+            ) from None
+        raise
+
+
+async def _probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
+    audio = mixer.stream(0)
+    count = WARM_S * RATE_HZ // mixer.message_samples
+    async with connect(url, modules=modules, client="streamd-bench") as stream:
+        for _ in range(count):
+            await stream.send(next(audio).pcm)
+        await stream.end()
+        async for event in stream:
+            if event["type"] == "warning" and event["code"] in _UNSERVED:
+                raise BadConfig(f"the server does not serve this: {event['message']}")
+        return stream.ready

@@ -1,0 +1,147 @@
+"""A `streamd serve` of the bench's own: the current configuration, a store that is thrown away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streamd.bench.metrics import STREAM_PATH
+from streamd.errors import StreamdError
+from streamd.modules.words import CustomWords
+from streamd.store.sqlite import open_store
+
+STOP_S = 5.0
+_LISTENING = "listening on "
+
+
+class ServerFailed(StreamdError):
+    """The server did not start, or is gone; leaves with the server's own exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # of this one, not of the class
+
+
+class OwnServer:
+    """A server from `listening on …` to its end. It never outlives this process.
+
+    Args:
+        config: file of the configuration; None for the one that would be found anyway.
+        max_streams: that it takes.
+        cores: to run on; empty for all.
+        words: wake words of the user's own, which its store shall know.
+    """
+
+    def __init__(
+        self,
+        config: Path | None,
+        max_streams: int,
+        cores: Sequence[int] = (),
+        words: CustomWords | None = None,
+    ) -> None:
+        self.url = ""
+        """Of the stream."""
+        self._config = config
+        self._max_streams = max_streams
+        self._cores = cores
+        self._words = words or {}
+
+    def __enter__(self) -> Self:
+        self._home = Path(tempfile.mkdtemp(prefix="streamd-bench-"))
+        self._log = self._home / "stderr.log"
+        try:
+            environ = self._environ(os.environ)
+            if self._words:
+                with_words = open_store(self._home / "streamd.db", self._home / "key")
+                for word in self._words.values():
+                    with_words.add_word(word)
+                with_words.close()
+            self._start(environ)
+        except BaseException:
+            self._throw_away()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._throw_away()
+
+    def check(self) -> None:
+        """See that it still runs.
+
+        Raises:
+            ServerFailed: it does not.
+        """
+        code = self._process.poll()
+        if code is not None:
+            raise ServerFailed(f"the server is gone: {self._last_words()}", max(code, 1))
+
+    def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+        chosen = {
+            "STREAMD_DATA": str(self._home),
+            "STREAMD_STORE__PATH": str(self._home / "streamd.db"),
+            "STREAMD_LIMITS__MAX_STREAMS": str(self._max_streams),
+            "STREAMD_LIMITS__MAX_SESSION_S": "86400",
+            "STREAMD_LOG__LEVEL": "warning",
+            "STREAMD_LOG__FORMAT": "json",
+            "STREAMD_SERVER__DRAIN_S": "1",
+        }
+        # The configuration may say how many threads; where it does not, a thread for each core
+        # that the server has, not for each that the machine has.
+        if self._cores and "STREAMD_ENGINE__THREADS" not in environ:
+            chosen["STREAMD_ENGINE__THREADS"] = str(len(self._cores))
+        unwatched = {
+            k: v for k, v in environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+        }
+        return unwatched | chosen
+
+    def _start(self, environ: dict[str, str]) -> None:
+        named = [] if self._config is None else ["--config", str(self._config)]
+        cores = ",".join(map(str, self._cores)) or "-"
+        leash = [sys.executable, "-m", "streamd.bench.leash", str(os.getpid()), cores]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*leash, "serve", "--host", "127.0.0.1", "--port", "0", *named],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the bench, which ends it in its time
+            )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            text = line.decode(errors="replace").strip()
+            if text.startswith(_LISTENING):
+                url = text.removeprefix(_LISTENING)
+                self.url = url.replace("http", "ws", 1) + STREAM_PATH
+                return
+        code = self._process.wait()
+        raise ServerFailed(f"the server did not start: {self._last_words()}", max(code, 1))
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        said = next((n for n, line in enumerate(lines) if line.startswith("error: ")), -1)
+        return "\n".join(lines[said:]).removeprefix("error: ") or "it said nothing"
+
+    def _throw_away(self) -> None:
+        process = getattr(self, "_process", None)
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        shutil.rmtree(self._home, ignore_errors=True)

@@ -1,0 +1,185 @@
+"""`streamd bench`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from streamd.bench import plots
+from streamd.bench.files import most_streams
+from streamd.bench.measuring import Request, measure
+from streamd.bench.probe import MODULES
+from streamd.bench.step import Step
+from streamd.bench.summary import show
+from streamd.bench.table import steps_table
+from streamd.cli.common import (
+    ConfigOption,
+    note,
+    open_voices,
+    read_listening_config,
+    ready_library,
+    stderr,
+)
+from streamd.config import Config, store_path
+from streamd.errors import BadConfig, Unavailable
+from streamd.modules.words import CustomWords
+
+MOST_STREAMS = 4096
+"""Where nobody says more: the server reserves state for as many, and uses none before they come."""
+INTERRUPTED = 130
+_PIPED_WIDTH = 100
+
+_LOAD, _OUTPUT = "The load", "Output"
+
+
+def bench(
+    url: Annotated[
+        str | None,
+        typer.Option(help="Stream of a server that runs; default: one of the bench's own."),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(help="Pin the bench's own server to so many cores.", min=1)
+    ] = None,
+    start: Annotated[int, typer.Option(help="Streams to begin with.", min=1)] = 8,
+    most: Annotated[
+        int | None,
+        typer.Option("--max", help="Streams at the most.", min=1, max=100_000),
+    ] = None,
+    step_s: Annotated[
+        float, typer.Option(help="Seconds measured with each number of streams.", min=1, max=3600)
+    ] = 20,
+    p99_ms: Annotated[
+        float, typer.Option(help="Latency of events that the server must hold, ms.", min=1)
+    ] = 250,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recording, or folder of them; default: clips of the package.",
+            rich_help_panel=_LOAD,
+        ),
+    ] = None,
+    modules: Annotated[
+        str, typer.Option(help="Of every stream.", rich_help_panel=_LOAD)
+    ] = ",".join(MODULES),
+    words: Annotated[
+        str, typer.Option(help="Wake words of every stream.", rich_help_panel=_LOAD)
+    ] = "alexa,hey_jarvis,hey_mycroft,hey_marvin",
+    duty: Annotated[
+        float,
+        typer.Option(
+            help="Share of the time in which somebody speaks.",
+            min=0.01,
+            max=1,
+            rich_help_panel=_LOAD,
+        ),
+    ] = 0.4,
+    message_ms: Annotated[
+        int, typer.Option(help="Audio in a message, ms.", min=5, max=1000, rich_help_panel=_LOAD)
+    ] = 20,
+    seed: Annotated[
+        int, typer.Option(help="Decides who plays what when.", min=0, rich_help_panel=_LOAD)
+    ] = 1,
+    json: Annotated[
+        Path | None, typer.Option(help="Write all figures here.", rich_help_panel=_OUTPUT)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw to this file; needs streamd\\[plot].", rich_help_panel=_OUTPUT),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Find out how many live streams a machine carries, and what each costs.
+
+    More and more streams play speech in real time, until events come too late. Takes some
+    minutes; Ctrl-C ends it with what there is.
+    """
+    if url is not None and cores is not None:
+        raise BadConfig("--cores is for a server of the bench's own: leave out --url")
+    if most is not None and start > most:
+        raise BadConfig(f"--start {start} is above --max {most}")
+    if plot is not None:
+        plots.check(plot)
+    _check_writable(json)
+    limit = _limit(most)
+    request = Request(
+        url=url,
+        cores=cores,
+        audio=audio,
+        modules=_names("--modules", modules, MODULES),
+        words=_names("--words", words),
+        duty=duty,
+        message_ms=message_ms,
+        start=min(start, limit),
+        most=limit,
+        step_s=step_s,
+        p99_ms=p99_ms,
+        seed=seed,
+    )
+    own_words: CustomWords = {}
+    if url is None:
+        settings = read_listening_config(config)
+        ready_library(settings)  # with progress bars; the server would pull them in silence
+        own_words = _own_words(settings)
+    found = measure(request, config, own_words, stderr)
+    _deliver(found, json, plot)
+    if found["ended"] == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _names(option: str, text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+    if not names:
+        raise BadConfig(f"{option}: name one at least, with commas between them")
+    for name in names:
+        if known and name not in known:
+            raise BadConfig(f"{option} {name!r}: there are {', '.join(known)}")
+    return names
+
+
+def _limit(most: int | None) -> int:
+    """Streams at the most: what was asked for, or what the system allows."""
+    wanted, allowed = most or MOST_STREAMS, most_streams()
+    if allowed is None or wanted <= allowed:
+        return wanted
+    note(f"{allowed} streams at the most: a process may open no more files (ulimit -Hn)")
+    return allowed
+
+
+def _own_words(settings: Config) -> CustomWords:
+    """Words of the user's own; the store is not made for the sake of asking."""
+    if not store_path(settings.store.path, os.environ).exists():
+        return {}
+    with closing(open_voices(settings)) as store:
+        return store.load_words()
+
+
+def _check_writable(file: Path | None) -> None:
+    """Now, and not after minutes of measuring."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise Unavailable(f"{file}: is a folder; name a file in it")
+    if not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+        raise Unavailable(f"{file}: cannot be written: no such folder, or no permission")
+
+
+def _deliver(found: dict[str, Any], json: Path | None, plot: Path | None) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    steps = sorted(msgspec.convert(found["steps"], list[Step]), key=lambda step: step.streams)
+    console.print(steps_table(steps, console.width))
+    show(console, found)
+    if json is not None:
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2)
+        try:
+            json.write_bytes(text + b"\n")
+        except OSError as error:
+            raise Unavailable(f"{json}: cannot be written: {error.strerror or error}") from error
+    if plot is not None:
+        note(f"drawn: {plots.draw(found, plot)}")
