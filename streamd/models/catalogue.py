@@ -191,6 +191,17 @@ MODELS: tuple[Model, ...] = (
         files=("ge2e.onnx",),
     ),
     Model(
+        id="ge2e-resemblyzer-0.1.4-int8",
+        title="GE2E speaker encoder, 256-d, its upper two layers in int8",
+        module="speaker",
+        licence="Apache-2.0",
+        source="https://github.com/resemble-ai/Resemblyzer",
+        training_data="LibriSpeech-other, VoxCeleb1 and VoxCeleb2: mostly English.",
+        wheel=_RESEMBLYZER,
+        members=("resemblyzer/pretrained.pt",),
+        files=("ge2e_int8.onnx",),
+    ),
+    Model(
         id="emotion-0.1",
         title="emotion of speech, 7 classes and arousal, read from GE2E's layers and prosody",
         module="emotion",
