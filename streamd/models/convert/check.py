@@ -55,13 +55,13 @@ def silero(original: Path, converted: Path, load: Loader) -> None:
         ModelMissing: they differ by more than 1e-4.
     """
     theirs, ours = load(original), load(converted)
-    audio = clip().astype(np.float32) / 32768
+    audio = clip().astype(np.float32)
     state = np.zeros((2, 1, 128), np.float32)
     h = c = np.zeros((1, 128), np.float32)
     differences = []
     for end in range(576, len(audio) + 1, 512):
         frame = audio[None, end - 576 : end]
-        want, state = theirs({"input": frame, "state": state, "sr": np.array(16_000)})
+        want, state = theirs({"input": frame / 32768, "state": state, "sr": np.array(16_000)})
         got, h, c = ours({"audio": frame, "h": h, "c": c})
         differences.append(abs(want - got).max())
     _refuse_over(converted, np.max(differences), TOLERANCE)

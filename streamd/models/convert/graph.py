@@ -95,8 +95,10 @@ class Builder:
             inputs: name to (dtype, shape); a string in a shape is a dynamic axis.
             outputs: name to (name of the result that it shows, dtype, shape).
         """
-        for name, (source, _, _) in outputs.items():
-            self._nodes.append(helper.make_node("Identity", [source], [name], name=f"out_{name}"))
+        names = {source: name for name, (source, _, _) in outputs.items()}
+        for node in self._nodes:  # a node of its own for each name would copy the result
+            for results in (node.input, node.output):
+                results[:] = [names.get(result, result) for result in results]
         graph = helper.make_graph(
             self._nodes,
             path.stem,
