@@ -2,7 +2,7 @@
 
 CPU time of one thread, which does all the work: what else runs on the machine costs it caches, but
 not its turn. The stages of a pass take turns, so that their ratios are of one time; the figure is
-the median of the rounds. With the published mel no batch can be made (its floor spans the batch)
+the least of the rounds. With the published mel no batch can be made (its floor spans the batch)
 and the published heads take one item, so there the batch is a loop, as its users have it.
 Resemblyzer's network is torch and has no graph to time.
 """
@@ -41,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(prog="benchmarks/kernels.py", description=__doc__)
     parser.add_argument("--batch", type=int, action="append", help=f"default: {BATCHES}")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each pass and batch size")
-    parser.add_argument("--json", action="store_true", help="also the least and the rounds")
+    parser.add_argument("--json", action="store_true", help="with medians and numbers of rounds")
     args = parser.parse_args()
     batches = args.batch or BATCHES
     with tempfile.TemporaryDirectory() as scratch:
@@ -59,7 +59,7 @@ def main():
     for batch in batches:
         table.add_column(str(batch), justify="right")
     for name, by_batch in figures.items():
-        table.add_row(name, *(f"{by_batch[batch]['median']:.0f}" for batch in batches))
+        table.add_row(name, *(f"{by_batch[batch]['least']:.0f}" for batch in batches))
     Console().print(table)
 
 
@@ -92,11 +92,10 @@ def measure(stages, batch, seconds):
     """Median and least CPU microseconds an item of each stage, which take turns."""
     runs = {name: prepare(batch) for name, prepare in stages.items()}
     times = {name: [] for name in runs}
-    for run in runs.values():
-        run()
     until, rounds = time.perf_counter() + seconds, 0
     while rounds < MIN_ROUNDS or time.perf_counter() < until:
         for name, run in runs.items():
+            run()  # not counted: the stage before has left its weights in the caches
             began = time.thread_time()
             run()
             times[name].append((time.thread_time() - began) * 1e6 / batch)
