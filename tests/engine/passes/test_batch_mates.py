@@ -117,6 +117,22 @@ def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, b
 
 
 @pytest.mark.models
+def test_a_words_score_does_not_hang_on_which_other_words_are_asked_for(backend, library, minutes):
+    model = OpenWakeWord(backend, library)
+    state = initial_rows(model, 3)
+    streams = [items(model, minutes[20_000 * n :][:32_000]) for n in range(3)]
+    for step in zip(*streams, strict=True):
+        everything, new = model.run(step, [model.words] * 3, state)
+        for word in model.words:
+            # By all, by one, and by one that names it twice.
+            for options in ([(word,)] * 3, [(), (word,), ()], [(word, word), (), (word,)]):
+                got, _ = model.run(step, options, state)
+                for row, words in enumerate(options):
+                    assert got[row] == {w: everything[row][w] for w in words}
+        state = new
+
+
+@pytest.mark.models
 def test_words_of_ones_own_share_a_batch_and_score_as_alone(backend, library, minutes):
     rng = np.random.default_rng(6)
     heads = [
