@@ -1,17 +1,25 @@
-"""Microseconds per item of each pass, beside the published graphs: `python benchmarks/kernels.py`.
+"""Microseconds an item of each model pass and each graph as shipped: `benchmarks/kernels.py`.
 
-One thread, best of several rounds. The published mel cannot be batched (its floor spans the
-batch) and the published heads take one item, so there the batch is a loop, as its users have it.
+CPU time of one thread, which does all the work: what else runs on the machine costs it caches, but
+not its turn. The stages of a pass take turns, so that their ratios are of one time; the figure is
+the least of the rounds. With the published mel no batch can be made (its floor spans the batch)
+and the published heads take one item, so there the batch is a loop, as its users have it.
 Resemblyzer's network is torch and has no graph to time.
 """
 
+import argparse
+import json
 import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.ge2e import Ge2eVoice
@@ -23,28 +31,79 @@ from streamd.models.convert.graph import input_name
 from streamd.models.fetch import fetch
 from streamd.models.library import Library, default_directory
 
-BATCHES = (1, 8, 32)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
 WORDS = ("alexa", "hey_jarvis", "weather", "timer")
-SECONDS = 0.5
+MIN_ROUNDS = 5
 RNG = np.random.default_rng(1)
 
 
 def main():
-    load, library = OnnxRuntime().load, Library()
+    parser = argparse.ArgumentParser(prog="benchmarks/kernels.py", description=__doc__)
+    parser.add_argument("--batch", type=int, action="append", help=f"default: {BATCHES}")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each pass and batch size")
+    parser.add_argument("--json", action="store_true", help="with medians and numbers of rounds")
+    args = parser.parse_args()
+    batches = args.batch or BATCHES
     with tempfile.TemporaryDirectory() as scratch:
-        originals = unpack(Path(scratch))
-        rows = {
-            "silero, frame of 32 ms": ours(SileroVad(OnnxRuntime(), library), 576),
-            "  as shipped": shipped_silero(load(originals["silero_vad.onnx"])),
-            "wake, step of 80 ms, no word": ours(OpenWakeWord(OnnxRuntime(), library), 1760, ()),
-            "wake, 4 words": ours(OpenWakeWord(OnnxRuntime(), library), 1760, WORDS),
-            "  as shipped, 4 words": shipped_wake(load, originals),
-            "ge2e, window of 1.6 s": ours(Ge2eVoice(OnnxRuntime(), library), 25_600),
-            "ge2e, window of 0.8 s": ours(Ge2eVoice(OnnxRuntime(), library), 12_800),
-        }
-        print(f"{'µs per item at batch':32}" + "".join(f"{batch:>9}" for batch in BATCHES))
-        for name, prepare in rows.items():
-            print(f"{name:32}" + "".join(f"{timed(prepare(b)) / b:9.0f}" for b in BATCHES))
+        passes = make_stages(unpack(Path(scratch)))
+        figures = {}
+        for batch in track(batches, "batch sizes", console=Console(stderr=True), transient=True):
+            for stages in passes:
+                for name, figure in measure(stages, batch, args.seconds).items():
+                    figures.setdefault(name, {})[batch] = figure
+    if args.json:
+        print(json.dumps({"unit": "CPU microseconds an item", "stages": figures}, indent=2))
+        return
+    table = Table(box=None, header_style="dim")
+    table.add_column("CPU µs an item, at batch")
+    for batch in batches:
+        table.add_column(str(batch), justify="right")
+    for name, by_batch in figures.items():
+        table.add_row(name, *(f"{by_batch[batch]['least']:.0f}" for batch in batches))
+    Console().print(table)
+
+
+def make_stages(originals):
+    """For each pass: name of each stage to what makes its run of a batch."""
+    backend, library = OnnxRuntime(), Library()
+    wake = OpenWakeWord(backend, library)
+    fp32, int8 = (Ge2eVoice(backend, library, f) for f in ("ge2e.onnx", "ge2e_int8.onnx"))
+    return (
+        {
+            "silero, a frame of 32 ms": ours(SileroVad(backend, library), 576),
+            "  as shipped": shipped_silero(backend.load(originals["silero_vad.onnx"])),
+        },
+        {
+            "wake word, a step of 80 ms, no head": ours(wake, 1760, ()),
+            "  with 1 word": ours(wake, 1760, WORDS[:1]),
+            "  with 4 words": ours(wake, 1760, WORDS),
+            "  as shipped, 4 words": shipped_wake(backend.load, originals),
+        },
+        {
+            "GE2E, a window of 1.6 s": ours(fp32, 25_600),
+            "GE2E int8, a window of 1.6 s": ours(int8, 25_600),
+            "GE2E, a window of 0.8 s": ours(fp32, 12_800),
+            "GE2E int8, a window of 0.8 s": ours(int8, 12_800),
+        },
+    )
+
+
+def measure(stages, batch, seconds):
+    """Median and least CPU microseconds an item of each stage, which take turns."""
+    runs = {name: prepare(batch) for name, prepare in stages.items()}
+    times = {name: [] for name in runs}
+    until, rounds = time.perf_counter() + seconds, 0
+    while rounds < MIN_ROUNDS or time.perf_counter() < until:
+        for name, run in runs.items():
+            run()  # not counted: the stage before has left its weights in the caches
+            began = time.thread_time()
+            run()
+            times[name].append((time.thread_time() - began) * 1e6 / batch)
+        rounds += 1
+    return {
+        name: {"median": round(median(taken), 1), "least": round(min(taken), 1), "rounds": rounds}
+        for name, taken in times.items()
+    }
 
 
 def unpack(directory):
@@ -55,17 +114,6 @@ def unpack(directory):
     silero = directory / "silero_vad" / "data" / "silero_vad.onnx"
     wake = directory / "openwakeword" / "resources" / "models"
     return {path.name: path for path in wake.glob("*.onnx")} | {silero.name: silero}
-
-
-def timed(run):
-    """Best time of one run, in microseconds."""
-    run()
-    times, until = [], time.perf_counter() + SECONDS
-    while len(times) < 3 or time.perf_counter() < until:
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return min(times) * 1e6
 
 
 def ours(model, samples, option=None):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 from aiohttp import web
 
-from streamd.compose import SPEAKER_MODEL, Parts
+from streamd.compose import Parts, speaker_model
 from streamd.config import Config
 from streamd.errors import ConfigError, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
@@ -23,7 +23,7 @@ from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.services import Limits, Services
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
-from streamd.store.base import Store
+from streamd.store.base import Store, strangers
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.server import listen, make_app
 from streamd.transport.http.websocket import Streams
@@ -56,11 +56,19 @@ class GalleryWatcher:
     """The enrolled voices and the user's own wake words, at most `poll_s` old.
 
     Another process may change them.
+
+    Args:
+        store: where they lie.
+        poll_s: seconds between looks.
+        model: id of the model that the voices are wanted of.
     """
 
-    def __init__(self, store: Store, poll_s: float) -> None:
+    def __init__(self, store: Store, poll_s: float, model: str) -> None:
         self._store = store
         self._poll_s = poll_s
+        self._model = model
+        self._strangers: list[str] = []
+        """Voices that the log says are not known to the model."""
         self._gallery = Gallery.empty(-1)
         self._words = NO_WORDS
         self._thread = ThreadPoolExecutor(1, "store")
@@ -123,7 +131,19 @@ class GalleryWatcher:
             name: old if (old := self._words.get(name)) and old.info == word.info else word
             for name, word in words.items()
         }
-        return self._store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL)
+        self._warn_of_strangers()
+        return self._store.load_gallery(self._model, BASELINE_MODEL)
+
+    def _warn_of_strangers(self) -> None:
+        names = strangers(self._store.speakers(), self._model)
+        if names and names != self._strangers:
+            log.warning(
+                "voices were enrolled with another model and are not recognised: "
+                "`streamd speakers` lists them, `streamd enroll` enrols them anew",
+                voices=len(names),
+                model=self._model,
+            )
+        self._strangers = names
 
 
 class Daemon:
@@ -147,7 +167,7 @@ class Daemon:
             Unavailable: the address or the store cannot be used.
         """
         config = self._config
-        gallery = GalleryWatcher(self._store, config.store.poll_s)
+        gallery = GalleryWatcher(self._store, config.store.poll_s, speaker_model(config).id)
         sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()

@@ -29,9 +29,12 @@ from streamd.modules.wake import WakeModule, WakeSettings, WordModel
 from streamd.observability.metrics import Metrics
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
+SPEAKER_MODELS = {
+    "ge2e": "ge2e-resemblyzer-0.1.4",
+    "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
+}
 BACKENDS = {"onnxruntime": "OnnxRuntime"}
 """Backends by the name of their file, and the class in it."""
-SPEAKER_MODEL = "ge2e-resemblyzer-0.1.4"
 EMOTION_MODEL = "emotion-0.1"
 
 
@@ -49,7 +52,12 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no more
-    return [VAD_MODELS[config.vad.engine], *words, SPEAKER_MODEL]
+    return [VAD_MODELS[config.vad.engine], *words, speaker_model(config).id]
+
+
+def speaker_model(config: Config) -> Model:
+    """The model of voices; whoever was enrolled with another one is a stranger to it."""
+    return catalogue.model(SPEAKER_MODELS[config.speaker.model])
 
 
 def load_backend(name: str) -> Backend:
@@ -79,7 +87,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     vad: SileroVad | WebrtcVad
     vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
     wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
-    voice = Ge2eVoice(backend, library)
+    voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
     vad.max_batch = config.engine.live_batch
     voice.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
@@ -154,7 +162,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
             change=s.change,
             bands=bands,
         ),
-        _card(catalogue.model(SPEAKER_MODEL)),
+        _card(speaker_model(config)),
     )
     e = config.emotion
     emotion = EmotionModule(

@@ -16,12 +16,13 @@ from streamd.cli.common import (
     JsonOption,
     WordsOption,
     modules_request,
+    note_strangers,
     open_voices,
     read_listening_config,
     ready_library,
     seconds_bar,
 )
-from streamd.compose import SPEAKER_MODEL, make_parts
+from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.offline import Analysis
@@ -39,7 +40,8 @@ def analyze(
     audio = read(file)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
-        gallery = store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL)
+        gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
+        note_strangers(store, settings)
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)
     analysis = Analysis(

@@ -19,11 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from streamd.compose import load_backend, wanted_models
+from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, check_own_words, key_path, load, own_words, store_path
 from streamd.models import fetch
 from streamd.models.library import Library
-from streamd.store.base import Store
+from streamd.store.base import Store, strangers
 from streamd.store.sqlite import open_store
 
 stderr = Console(stderr=True, highlight=False)
@@ -74,6 +74,17 @@ def read_listening_config(path: Path | None) -> Config:
 def open_voices(config: Config) -> Store:
     """The store of enrolled voices and words of the user's own."""
     return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
+
+
+def note_strangers(store: Store, config: Config) -> None:
+    """Say who is enrolled and will not be recognised, as it was with another model."""
+    model = speaker_model(config).id
+    if names := strangers(store.speakers(), model):
+        note(
+            f"Not enrolled with {model}, so not recognised: {', '.join(names)}. "
+            "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration "
+            "names (speaker.model)."
+        )
 
 
 def ready_library(config: Config) -> Library:

@@ -16,12 +16,13 @@ from rich.console import Console
 
 from streamd import __version__
 from streamd.cli.common import ConfigOption, open_voices, read_listening_config
-from streamd.compose import make_parts
+from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.offline import Analysis
+from streamd.store.base import strangers
 from streamd.transport.http.server import listen
 from streamd.types import RATE_HZ, AudioFormat
 
@@ -86,7 +87,10 @@ def _models() -> str:
 
 def _store(config: Config) -> str:
     with closing(open_voices(config)) as store:
-        return f"{len(store.speakers())} voices"
+        found = store.speakers()
+    unknown = len(strangers(found, speaker_model(config).id))
+    note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
+    return f"{len(found)} voices{note}"
 
 
 def _port(config: Config) -> str:

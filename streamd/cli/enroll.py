@@ -17,7 +17,7 @@ from streamd.cli.common import (
     ready_library,
     seconds_bar,
 )
-from streamd.compose import SPEAKER_MODEL, Parts, make_parts
+from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.errors import NotAudio
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
@@ -51,13 +51,14 @@ def enroll(
     settings = read_config(config)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
-        known = store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL).baselines.get(name)
+        model = speaker_model(settings).id
+        known = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
         baseline = known and Baseline.from_bytes(known)
         # All files are heard before the first is stored: a voice is enrolled whole or not.
         heard = [(file, *_listen(file, parts, settings)) for file in files]
         for file, reader, channel in heard:
             speech_ms = reader.speech * 1000 // RATE_HZ
-            store.add_enrolment(name, reader.mean, SPEAKER_MODEL, channel, speech_ms, file.name)
+            store.add_enrolment(name, reader.mean, model, channel, speech_ms, file.name)
             baseline = _usual(reader, parts, baseline or None)
             note(f"{name}: {speech_ms / 1000:.1f} s of speech from {file} ({channel} band)")
             if speech_ms < ENOUGH_S * 1000:

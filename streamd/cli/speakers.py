@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamd.cli.common import ConfigOption, note, open_voices, read_config
+from streamd.cli.common import ConfigOption, note, note_strangers, open_voices, read_config
 from streamd.errors import NoSuchSpeaker
 
 app = typer.Typer(help="The enrolled voices: list, rename, delete.", invoke_without_command=True)
@@ -32,8 +32,10 @@ def list_(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Who is enrolled. Never the voice itself."""
-    with closing(open_voices(read_config(context.obj))) as store:
+    config = read_config(context.obj)
+    with closing(open_voices(config)) as store:
         found = store.speakers()
+        note_strangers(store, config)
     if json:
         import msgspec
 

@@ -148,6 +148,8 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
 class SpeakerConfig(Struct, frozen=True, kw_only=True):
     """Who speaks. Every score is a cosine between voice embeddings."""
 
+    model: Literal["ge2e", "ge2e-int8"] = "ge2e"
+    """`ge2e-int8` is faster and another model: voices have to be enrolled with it."""
     hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
     """Milliseconds between windows."""
     window_ms: Annotated[int, Meta(ge=400, le=1600)] = 1600

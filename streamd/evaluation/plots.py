@@ -19,7 +19,7 @@ INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, TEAL, RED = "#2f6fb2", "#d9822b", "#2a9d8f", "#c4453c"
 SERIES = (BLUE, ORANGE, TEAL, RED, "#7d5ba6", "#5c6b73")
 MAX_FILES = 10
-_STYLE = {
+STYLE = {
     "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.size": 9,
@@ -74,7 +74,7 @@ def draw(figures: Figures, place: Path) -> Path:
 
     module = figures["module"]
     file = place if place.suffix else place / f"{module}.png"
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(layout="constrained")
         _DRAWN[module](figure, figures)
         conditions = ", ".join(figures["conditions"]) or "recordings as they are"

@@ -13,7 +13,7 @@ import msgspec
 
 from streamd.errors import ModelMissing
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Goes up whenever a converter would write other files than before: old ones are stale then."""
 
 
@@ -189,6 +189,17 @@ MODELS: tuple[Model, ...] = (
         wheel=_RESEMBLYZER,
         members=("resemblyzer/pretrained.pt",),
         files=("ge2e.onnx",),
+    ),
+    Model(
+        id="ge2e-resemblyzer-0.1.4-int8",
+        title="GE2E speaker encoder, 256-d, its upper two layers in int8",
+        module="speaker",
+        licence="Apache-2.0",
+        source="https://github.com/resemble-ai/Resemblyzer",
+        training_data="LibriSpeech-other, VoxCeleb1 and VoxCeleb2: mostly English.",
+        wheel=_RESEMBLYZER,
+        members=("resemblyzer/pretrained.pt",),
+        files=("ge2e_int8.onnx",),
     ),
     Model(
         id="emotion-0.1",

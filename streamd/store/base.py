@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -127,6 +127,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Give the store back. Nothing else may be called afterwards."""
         ...
+
+
+def strangers(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
+    """Names of the voices that were enrolled, but not with this model: it does not know them."""
+    return [speaker.name for speaker in speakers if model not in speaker.models]
 
 
 def check_name(name: str) -> str:

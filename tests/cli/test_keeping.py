@@ -47,6 +47,29 @@ def test_a_voice_is_enrolled_listed_renamed_and_deleted(cli):
     assert "streamd speakers" in gone.err
 
 
+INT8 = {"speaker__model": "ge2e-int8"}
+
+
+def test_a_voice_that_another_model_enrolled_is_not_known_and_that_is_said(cli):
+    def accepted(**settings):
+        done = cli("analyze", SLT, "--json", **settings)
+        names = {e["speaker"] for e in done.events if e.get("decision") == "accept"}
+        return names & {"anna"}, "anna" in done.err
+
+    cli("enroll", "anna", SLT)
+    assert accepted() == ({"anna"}, False)
+    assert accepted(**INT8) == (set(), True)
+    listed = cli("speakers", **INT8)
+    assert "anna" in listed.out
+    assert "ge2e-resemblyzer-0.1.4-int8, so not recognised: anna" in listed.err
+    assert "1 of them" in cli("doctor", **INT8).out.replace("\n", " ")
+
+    cli("enroll", "anna", SLT, **INT8)
+    assert accepted(**INT8) == ({"anna"}, False)
+    assert accepted() == ({"anna"}, False)
+    assert cli("speakers", **INT8).err == ""
+
+
 def test_nobody_enrolled_says_how(cli):
     done = cli("speakers")
     assert done.code == 0
@@ -77,6 +100,25 @@ def test_too_little_speech_enrols_nobody(cli, tmp_path):
 async def decided(running: Daemon) -> set[tuple[str, str | None]]:
     heard = await converse(running.url, speech("slt", 5), END)
     return {(e["decision"], e["speaker"]) for e in heard.of("speaker") if e["final"]}
+
+
+def warned_of_voices(running: Daemon) -> list[int]:
+    lines = [json.loads(x) for x in running.log.read_text().splitlines() if x.startswith("{")]
+    return [x["voices"] for x in lines if x["level"] == "warning" and "another model" in str(x)]
+
+
+async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not_know(serve):
+    running = serve(**INT8)
+    cli = Cli(running._home)
+    for count, name in enumerate(("anna", "bert"), 1):
+        assert (await asyncio.to_thread(cli.process, "enroll", name, SLT)).code == 0
+        deadline = time.monotonic() + 3
+        while len(warned_of_voices(running)) < count:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1.2)  # it looks once a second
+    assert warned_of_voices(running) == [1, 2]
+    assert ("accept", "anna") not in await decided(running)
 
 
 async def test_a_running_server_hears_of_it_within_two_seconds(serve):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from daemons import DATA, STREAMD, Daemon, converse, cut, environment, speech
 
-from streamd.compose import SPEAKER_MODEL
+from streamd.compose import SPEAKER_MODELS
 from streamd.config import key_path
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.emotion_model import Baseline
@@ -23,7 +23,7 @@ SLT = str(DATA / "speech_slt.flac")
 
 def baseline(home: Path, name: str = "ada") -> Baseline:
     with closing(open_store(home / "streamd.db", key_path({"STREAMD_DATA": str(home)}))) as store:
-        kept = store.load_gallery(SPEAKER_MODEL, BASELINE_MODEL).baselines[name]
+        kept = store.load_gallery(SPEAKER_MODELS["ge2e"], BASELINE_MODEL).baselines[name]
     known = Baseline.from_bytes(kept)
     assert known is not None
     return known

@@ -9,6 +9,7 @@ import pytest
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
+from streamd.models.catalogue import CONVERTER_VERSION
 from streamd.models.library import Library, default_directory
 
 SILERO = "silero-vad-6.2.3"
@@ -88,7 +89,7 @@ def test_a_flipped_byte_is_found_and_the_next_pull_repairs_it(pulled):
 
 @pytest.mark.models
 def test_a_file_of_another_converter_is_stale_and_counts_as_missing(pulled, monkeypatch):
-    monkeypatch.setattr("streamd.models.library.CONVERTER_VERSION", 2)
+    monkeypatch.setattr("streamd.models.library.CONVERTER_VERSION", CONVERTER_VERSION + 1)
     assert status(pulled, "silero.onnx") == "stale"
     assert SILERO in [model.id for model in pulled.missing()]
     with pytest.raises(ModelMissing):

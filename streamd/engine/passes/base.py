@@ -59,4 +59,4 @@ class Pass(Protocol):
 
 def stack(items: Sequence[Samples]) -> npt.NDArray[np.float32]:
     """Items of equal length as one float32 array `[batch, samples]`, still at int16 scale."""
-    return np.stack(items).astype(np.float32)
+    return np.array(items, np.float32)

@@ -37,6 +37,12 @@ class Ge2eVoice:
 
     Items are windows of 6400 to 25600 samples (0.4 to 1.6 s), of any mix of lengths; the network
     was trained on 1.6 s and shorter ones are less sure. No state.
+
+    Args:
+        backend: runs the graph.
+        library: where it lies.
+        file: which graph: `ge2e.onnx`, or `ge2e_int8.onnx`, whose embeddings are near the other's
+            but another model's.
     """
 
     name = "voice"
@@ -45,13 +51,13 @@ class Ge2eVoice:
     max_batch = 8
     copies_state = True
 
-    def __init__(self, backend: Backend, library: Library) -> None:
+    def __init__(self, backend: Backend, library: Library, file: str = "ge2e.onnx") -> None:
         """Load the graph.
 
         Raises:
             ModelMissing: the model is not pulled.
         """
-        self._run = backend.load(library.path("ge2e.onnx"))
+        self._run = backend.load(library.path(file))
         self.state: Mapping[str, StateSpec] = {}
 
     def warm(self) -> None:

@@ -93,9 +93,8 @@ class OpenWakeWord:
         ]
         for word, rows in _rows_by_word(options).items():
             if isinstance(word, WordHead):
-                for row, score in zip(
-                    rows, word.scores(history[rows, -word.window :]), strict=True
-                ):
+                scores = word.scores(_latest(history, rows, word.window))
+                for row, score in zip(rows, scores, strict=True):
                     outputs[row][word.name] = (score, None)
             else:
                 self._score(word, rows, history, outputs)
@@ -106,8 +105,7 @@ class OpenWakeWord:
         self, word: str, rows: list[int], history: npt.NDArray[Any], outputs: list[WordScores]
     ) -> None:
         about = self._words[word]
-        features = history[rows, -about.window :]
-        (scores,) = self._heads[word]({"features": features})
+        (scores,) = self._heads[word]({"features": _latest(history, rows, about.window)})
         if not about.classes:
             for row, score in zip(rows, scores[:, 0].tolist(), strict=True):
                 outputs[row][word] = (score, None)
@@ -115,6 +113,13 @@ class OpenWakeWord:
         best = scores[:, 1:].argmax(axis=1)  # class 0 is the background
         for row, place, line in zip(rows, best.tolist(), scores, strict=True):
             outputs[row][word] = (float(line[place + 1]), about.classes[place])
+
+
+def _latest(history: npt.NDArray[Any], rows: list[int], window: int) -> npt.NDArray[Any]:
+    """The last embeddings [len(rows), window, 96] of some rows; not copied if it is all rows."""
+    if rows == list(range(len(history))):
+        return history[:, -window:]
+    return history[rows, -window:]
 
 
 def _name(word: str | WordHead) -> str:

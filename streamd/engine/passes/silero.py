@@ -13,8 +13,6 @@ from streamd.engine.passes.warm import warm_up
 from streamd.models.library import Library
 from streamd.types import Samples
 
-INT16_SCALE = np.float32(32768.0)
-
 
 class SileroVad:
     """Silero VAD 6.2.3, 16 kHz.
@@ -47,6 +45,5 @@ class SileroVad:
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[float], State]:
         """Run one batch; `options` are not looked at."""
-        audio = stack(items) / INT16_SCALE
-        prob, h, c = self._run({"audio": audio, "h": state["h"], "c": state["c"]})
+        prob, h, c = self._run({"audio": stack(items), "h": state["h"], "c": state["c"]})
         return prob.tolist(), {"h": h, "c": c}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamd.models.catalogue import Model
-from streamd.models.convert import check, ge2e, heads, openwakeword, silero
+from streamd.models.convert import check, ge2e, ge2e_int8, heads, openwakeword, silero
 from streamd.models.convert.graph import Loader
 
 
@@ -37,7 +37,10 @@ def convert(model: Model, sources: Sequence[Path], directory: Path, load: Loader
         openwakeword.convert(sources[0], sources[1], made[0])
         openwakeword.convert_prime(sources[1], made[1], load)
         check.wake_embed(sources[0], sources[1], made[0], made[1], load)
+    elif made[0].name == "ge2e_int8.onnx":
+        ge2e_int8.convert(sources[0], made[0])
+        check.ge2e(sources[0], made[0], load, check.INT8)
     else:
         ge2e.convert(sources[0], made[0])
-        check.ge2e(sources[0], made[0], load)
+        check.ge2e(sources[0], made[0], load, check.EXACT)
     return made

@@ -7,6 +7,7 @@ no logarithm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +53,37 @@ def convert(source: Path, target: Path) -> None:
     """
     w = read_weights(source)
     b = Builder()
-    layer = b.op("Transpose", _mel(b), perm=[1, 0, 2])  # [T, N, 40]
+    layer = lowest_layer(b, w)
     statistics = []
     final = ""
-    for number in range(LAYERS):
-        parts = (_reorder(w[f"lstm.{name}_l{number}"]) for name in ("weight_ih", "weight_hh"))
-        bias = [_reorder(w[f"lstm.bias_{side}_l{number}"]) for side in ("ih", "hh")]
-        inputs = [layer, *(b.const(p[None]) for p in parts), b.const(np.concatenate(bias)[None])]
-        steps, final, _ = b.ops("LSTM", *inputs, "frames", results=3, hidden_size=WIDTH)
-        layer = b.squeeze(steps, 1)  # [T, N, 256], zero beyond an item's frames
-        if number > 0:
-            statistics += _statistics(b, layer)
-    raw = b.op("Relu", b.linear(b.squeeze(final, 0), w["linear.weight"].T, w["linear.bias"]))
+    for number in range(1, LAYERS):
+        steps, final = _layer(b, w, number, layer)
+        layer = b.squeeze(steps, 1)
+        statistics += layer_statistics(b, layer)
+    save(b, w, b.squeeze(final, 0), statistics, target)
+
+
+def lowest_layer(b: Builder, w: Weights) -> str:
+    """From `audio` and `frames` to the steps of LSTM layer 1: [T, N, 256], T = S // 160 - 1.
+
+    Like those of all layers they are zero beyond an item's frames.
+    """
+    steps, _ = _layer(b, w, 0, b.op("Transpose", _mel(b), perm=[1, 0, 2]))
+    return b.squeeze(steps, 1)
+
+
+def layer_statistics(b: Builder, layer: str) -> list[str]:
+    """Mean and standard deviation [N, 256] of steps [T, N, 256] over each item's frames."""
+    count = b.unsqueeze(b.op("Cast", "frames", to=1), 1)
+    mean = b.op("Div", b.op("ReduceSum", layer, b.const([0], "int64"), keepdims=0), count)
+    squares = b.op("ReduceSum", b.op("Mul", layer, layer), b.const([0], "int64"), keepdims=0)
+    variance = b.op("Sub", b.op("Div", squares, count), b.op("Mul", mean, mean))
+    return [mean, b.op("Sqrt", b.op("Max", variance, b.const(0.0)))]
+
+
+def save(b: Builder, w: Weights, final: str, statistics: Sequence[str], target: Path) -> None:
+    """Project the last state of layer 3 [N, 256] to the embedding, and write the graph."""
+    raw = b.op("Relu", b.linear(final, w["linear.weight"].T, w["linear.bias"]))
     norm = b.op("ReduceL2", raw, axes=[1], keepdims=1)
     embedding = b.op("Div", raw, b.op("Max", norm, b.const(1e-12)))
     b.save(
@@ -74,6 +94,12 @@ def convert(source: Path, target: Path) -> None:
             "states": (b.op("Concat", *statistics, axis=1), "float32", ["N", 4 * WIDTH]),
         },
     )
+
+
+def reorder(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gate order from torch's (input, forget, cell, output) to ONNX's (i, o, f, c)."""
+    i, f, c, o = np.split(gates, 4)
+    return np.concatenate((i, o, f, c))
 
 
 def read_weights(source: Path) -> Weights:
@@ -140,16 +166,9 @@ def _halves(b: Builder, audio: str) -> str:
     return b.op("Concat", body, rest, axis=2)
 
 
-def _statistics(b: Builder, layer: str) -> list[str]:
-    """Mean and standard deviation over each item's frames; what lies beyond is zero."""
-    count = b.unsqueeze(b.op("Cast", "frames", to=1), 1)
-    mean = b.op("Div", b.op("ReduceSum", layer, b.const([0], "int64"), keepdims=0), count)
-    squares = b.op("ReduceSum", b.op("Mul", layer, layer), b.const([0], "int64"), keepdims=0)
-    variance = b.op("Sub", b.op("Div", squares, count), b.op("Mul", mean, mean))
-    return [mean, b.op("Sqrt", b.op("Max", variance, b.const(0.0)))]
-
-
-def _reorder(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Gate order from torch's (input, forget, cell, output) to ONNX's (i, o, f, c)."""
-    i, f, c, o = np.split(gates, 4)
-    return np.concatenate((i, o, f, c))
+def _layer(b: Builder, w: Weights, number: int, x: str) -> list[str]:
+    """One LSTM layer: all steps [T, 1, N, 256] and the last state [1, N, 256]."""
+    parts = (reorder(w[f"lstm.{name}_l{number}"]) for name in ("weight_ih", "weight_hh"))
+    bias = [reorder(w[f"lstm.bias_{side}_l{number}"]) for side in ("ih", "hh")]
+    inputs = [x, *(b.const(p[None]) for p in parts), b.const(np.concatenate(bias)[None])]
+    return b.ops("LSTM", *inputs, "frames", results=3, hidden_size=WIDTH)[:2]

@@ -16,6 +16,9 @@ from streamd.errors import ModelMissing
 OPSET = 17
 """The oldest operator set that has all that we use; onnxruntime has run it since 1.13."""
 
+CONTRIB = "com.microsoft"
+"""Domain of the operators that onnxruntime adds of its own."""
+
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[Any]]
@@ -52,7 +55,7 @@ class Builder:
         return self.ops(kind, *inputs, results=1, **attributes)[0]
 
     def ops(self, kind: str, *inputs: str, results: int, **attributes: Any) -> list[str]:
-        """Add a node with several results."""
+        """Add a node with several results; an input that is left out is an empty name."""
         stem = f"{kind.lower()}{len(self._nodes)}"
         names = [f"{stem}_{i}" for i in range(results)]
         self._nodes.append(helper.make_node(kind, list(inputs), names, name=stem, **attributes))
@@ -92,8 +95,10 @@ class Builder:
             inputs: name to (dtype, shape); a string in a shape is a dynamic axis.
             outputs: name to (name of the result that it shows, dtype, shape).
         """
-        for name, (source, _, _) in outputs.items():
-            self._nodes.append(helper.make_node("Identity", [source], [name], name=f"out_{name}"))
+        names = {source: name for name, (source, _, _) in outputs.items()}
+        for node in self._nodes:  # a node of its own for each name would copy the result
+            for results in (node.input, node.output):
+                results[:] = [names.get(result, result) for result in results]
         graph = helper.make_graph(
             self._nodes,
             path.stem,
@@ -101,9 +106,9 @@ class Builder:
             [helper.make_tensor_value_info(n, _TYPES[t], s) for n, (_, t, s) in outputs.items()],
             self._initializers,
         )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="streamd"
-        )
+        domains = {node.domain for node in self._nodes} - {""}
+        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, 1) for d in domains)]
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="streamd")
         model.ir_version = 8
         onnx.checker.check_model(model, full_check=True)
         path.write_bytes(model.SerializeToString())

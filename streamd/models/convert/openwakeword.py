@@ -35,6 +35,10 @@ _BINS = slice(2, 122)
 """DFT bins that any of the 32 mels takes in."""
 _FRAMES = 8
 """Mel frames of a step."""
+_SPAN = 160 * (_FRAMES - 1) + _HALF
+"""Samples from the first half frame's begin to the last one's end."""
+_BLOCK = 40
+"""Divides both the hop and a half frame."""
 _LATE_FRAMES = 3
 """Frames that a stream's first step cannot fill, as there is nothing before it."""
 
@@ -112,11 +116,11 @@ def _mel(b: Builder, w: Weights) -> str:
     The window is symmetric about sample 256 of each DFT, cosines are even there and sines odd:
     adding and subtracting the two halves first leaves half of the products.
     """
-    right = _frames(b, "audio", first=_CENTRE)
-    # Read backwards, the left halves are frames at the same hop, the last frame first.
-    reverse = b.slice("audio", 1, -1, -(2**31), -1)
-    last_left = CONTEXT_SAMPLES + HOP_SAMPLES - 1 - _CENTRE - 160 * (_FRAMES - 1)
-    left = b.slice(_frames(b, reverse, first=last_left), 1, -1, -(2**31), -1)
+    forwards = np.arange(_FRAMES)
+    right = _frames(b, b.slice("audio", 1, _CENTRE, _CENTRE + _SPAN), forwards)
+    # Read backwards from the last centre, the left halves are frames too, the last one first.
+    last = _CENTRE + _SPAN - _HALF
+    left = _frames(b, b.slice("audio", 1, last, last - _SPAN, -1), forwards[::-1])
 
     real, imag = (w[f"0.stft.conv_{part}.weight"][_BINS, 0] for part in ("real", "imag"))
     cosine = real[:, _CENTRE : _CENTRE + _HALF].T.copy()
@@ -139,20 +143,18 @@ def _mel(b: Builder, w: Weights) -> str:
     return b.unsqueeze(b.op("Where", unfilled, b.const(1.0), scaled), 1)
 
 
-def _frames(b: Builder, x: str, first: int) -> str:
-    """The 8 half frames [N, 8, 200] that begin at `first`, 160 samples apart."""
-    padded = b.slice(x, 1, first, first + 160 * _FRAMES)
-    body = b.reshape(padded, -1, _FRAMES, 160)
-    shifted = b.slice(x, 1, first + 160, first + 160 * (_FRAMES - 1) + _HALF)
-    head = b.op("Pad", shifted, b.const([0, 0, 0, 160 - (_HALF - 160)], "int64"))
-    tail = b.slice(b.reshape(head, -1, _FRAMES, 160), 2, 0, _HALF - 160)
-    return b.op("Concat", body, tail, axis=2)
+def _frames(b: Builder, x: str, order: npt.NDArray[np.intp]) -> str:
+    """Half frames [N, 8, 200], 160 samples apart, of x [N, 1320]: 5 of its 33 blocks each."""
+    blocks = b.reshape(x, 0, -1, _BLOCK)
+    taken = order[:, None] * (160 // _BLOCK) + np.arange(_HALF // _BLOCK)
+    frames = b.op("Gather", blocks, b.const(taken, "int64"), axis=1)
+    return b.reshape(frames, 0, _FRAMES, _HALF)
 
 
 def _embedding(b: Builder, w: Weights, x: str) -> tuple[str, str]:
     """Embedding [N, 1, 96] of the step, and the new state [N, 9472]."""
     kept: list[str] = []
-    offset, bands = 0, 32
+    offset, bands, times = 0, 32, _FRAMES
     for layer in range(20):
         over_time = layer % 2 == 0 or layer == 19
         if over_time:
@@ -160,13 +162,17 @@ def _embedding(b: Builder, w: Weights, x: str) -> tuple[str, str]:
             before = b.reshape(
                 b.slice("cnn", 1, offset, offset + size), -1, _CHANNELS[layer], 2, bands
             )
-            x = b.op("Concat", before, x, axis=2)
-            kept.append(b.reshape(b.slice(x, 2, -2, 2**31), -1, size))
+            joined = b.op("Concat", before, x, axis=2)
+            # The last two frames; where the step has two or more, they are all its own.
+            latest = x if times == 2 else b.slice(x if times > 2 else joined, 2, -2, 2**31)
+            kept.append(b.reshape(latest, -1, size))
             offset += size
+            x = joined
         x = _convolution(b, w, layer, x)
         if layer in _POOLS:
             time, frequency = _POOLS[layer]
             bands //= frequency
+            times //= time
             x = b.op("MaxPool", x, kernel_shape=[time, frequency], strides=[time, frequency])
     assert offset == STATE
     return b.reshape(x, -1, 1, WIDTH), b.op("Concat", *kept, axis=1)
@@ -189,8 +195,8 @@ def _convolution(b: Builder, w: Weights, layer: int, x: str) -> str:
             kernel_shape=[1, 3] if across else [3, 1],
             pads=[0, 1, 0, 1] if across else [0, 0, 0, 0],
         )
-    leaky = b.op("LeakyRelu", x, alpha=0.2)
-    return b.op("Max", leaky, b.const(-0.4))
+    # The published graph's Max of -0.4; Clip does not look for shapes to broadcast.
+    return b.op("Clip", b.op("LeakyRelu", x, alpha=0.2), b.const(-0.4))
 
 
 def _first_norm(b: Builder, w: Weights, x: str) -> str:

@@ -20,6 +20,9 @@ FAKE = [FakeVad, FakeWake]
 WORDS = [("alexa",), (), ("timer", "alexa"), ("hey_jarvis", "timer"), ("alexa", "hey_jarvis")]
 
 
+GE2E_FILES = ["ge2e.onnx", "ge2e_int8.onnx"]
+
+
 @pytest.fixture
 def make(request):
     """A pass from its class."""
@@ -93,6 +96,40 @@ def test_a_window_among_longer_and_shorter_ones_is_bit_equal_to_the_window_alone
         assert same(voice, want)
     short, _ = model.run(batch[1:2] + batch[3:4], [None] * 2, {})
     assert same(short[0], got[1])
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("file", GE2E_FILES)
+@pytest.mark.parametrize("batch", [2, 5, 8, 32])
+def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, batch, minutes):
+    model = Ge2eVoice(backend, library, file)
+    rng = np.random.default_rng(batch)
+    window = minutes[40_000:][:17_000]
+    (alone,), _ = model.run([window], [None], {})
+    silence, square = np.zeros(25_600, np.int16), np.tile([32_767, -32_768], 12_800)
+    for place in (0, batch // 2, batch - 1):
+        spans = rng.integers((0, 6_400), (len(minutes) - 25_600, 25_601), (batch, 2))
+        mates = [minutes[begin:][:length] for begin, length in spans]
+        mates[place - 1] = square.astype(np.int16) if place else silence
+        mates[place] = window
+        got, _ = model.run(mates, [None] * batch, {})
+        assert same(got[place], alone)
+
+
+@pytest.mark.models
+def test_a_words_score_does_not_hang_on_which_other_words_are_asked_for(backend, library, minutes):
+    model = OpenWakeWord(backend, library)
+    state = initial_rows(model, 3)
+    streams = [items(model, minutes[20_000 * n :][:32_000]) for n in range(3)]
+    for step in zip(*streams, strict=True):
+        everything, new = model.run(step, [model.words] * 3, state)
+        for word in model.words:
+            # By all, by one, and by one that names it twice.
+            for options in ([(word,)] * 3, [(), (word,), ()], [(word, word), (), (word,)]):
+                got, _ = model.run(step, options, state)
+                for row, words in enumerate(options):
+                    assert got[row] == {w: everything[row][w] for w in words}
+        state = new
 
 
 @pytest.mark.models

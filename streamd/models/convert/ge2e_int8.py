@@ -1,0 +1,101 @@
+"""The same encoder with LSTM layers 2 and 3 in int8.
+
+Layer 1 reads power mel without a logarithm, which eight bits cannot hold. What the other layers
+read lies in (-1, 1): it is the output of an LSTM. So one fixed scale would do for it; but
+onnxruntime's operator takes the scale from the smallest and the largest value of the whole batch,
+and with that an item's answer would depend on its batch mates. So every item carries two units
+more, whose output is 1 and -1 at every step: the scale is 2/255 then, whoever is in the batch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.models.convert import ge2e
+from streamd.models.convert.graph import CONTRIB, Builder, Weights
+
+_ANCHORS = (1.0, -1.0, 0.0, 0.0)
+"""Output of the units beside the network's 256; two fill up, as kernels like multiples of 4."""
+_WIDTH = ge2e.WIDTH + len(_ANCHORS)
+_HELD = 30.0
+"""A gate is open from this on, and a cell's tanh is 1: float32 has no number in between."""
+_PAIR = 128
+"""What two weights may add up to. AVX2 multiplies by activations up to 255 and adds two products
+in int16, saturating at 32767: 255 times 128 is just below."""
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write `ge2e_int8.onnx`, with the inputs and outputs of `ge2e.onnx`.
+
+    Args:
+        source: `resemblyzer/pretrained.pt` of the wheel.
+        target: the file to write.
+
+    Raises:
+        ModelMissing: `source` is not the checkpoint that this was written for.
+    """
+    w = ge2e.read_weights(source)
+    b = Builder()
+    lowest = ge2e.lowest_layer(b, w)
+    shape = b.op("Shape", lowest)
+    times, items = (b.slice(shape, 0, axis, axis + 1) for axis in (0, 1))
+    one = b.const([1], "int64")
+    beside = _repeated(b, np.array(_ANCHORS), times, items)
+    layer = b.op("Concat", lowest, beside, axis=2)
+    start = np.concatenate((np.zeros(ge2e.WIDTH), _ANCHORS))
+    state = [_repeated(b, value, one, items) for value in (start, _HELD * start)]
+    statistics = []
+    final = ""
+    for number in range(1, ge2e.LAYERS):
+        steps, final = _layer(b, w, number, layer, state)
+        layer = b.squeeze(steps, 1)
+        statistics += ge2e.layer_statistics(b, b.slice(layer, 2, 0, ge2e.WIDTH))
+    last = b.slice(b.squeeze(final, 0), 1, 0, ge2e.WIDTH)
+    ge2e.save(b, w, last, statistics, target)
+
+
+def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Weights [in, out] as int8 and a scale for each output.
+
+    No sum of products saturates: of inputs 2k and 2k + 1, whose products onnxruntime's AVX2
+    kernel adds first, no two weights of one sign come to more than 128.
+    """
+    pairs = [np.maximum(sign * weight, 0.0).reshape(-1, 2, weight.shape[1]) for sign in (1, -1)]
+    heaviest = np.max([pair.sum(axis=1).max(axis=0) for pair in pairs], axis=0)
+    # One less than allowed, as both of a pair may be rounded up by a half.
+    scale = np.maximum(np.abs(weight).max(axis=0) / 127, heaviest / (_PAIR - 1))
+    scale[scale == 0.0] = 1.0  # a unit without inputs
+    return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _layer(b: Builder, w: Weights, number: int, x: str, state: list[str]) -> list[str]:
+    """One layer in int8: all steps [T, 1, N, 260] and the last state [1, N, 260]."""
+    weights, scales = [], []
+    for name in ("weight_ih", "weight_hh"):
+        rows = np.pad(_widened(ge2e.reorder(w[f"lstm.{name}_l{number}"])), ((0, 0), (0, 4)))
+        values, scale = quantize(rows.T)
+        weights.append(b.const(values[None], "int8"))
+        scales += [b.const(scale[None]), b.const(np.zeros((1, 4 * _WIDTH)), "int8")]
+    bias = _widened(ge2e.reorder(w[f"lstm.bias_ih_l{number}"] + w[f"lstm.bias_hh_l{number}"]))
+    # The units beside take nothing in, give everything out and forget nothing (i, o, f, c).
+    bias.reshape(4, _WIDTH)[:, ge2e.WIDTH :] = np.array([[-_HELD], [_HELD], [_HELD], [0.0]])
+    bias = np.concatenate((bias, np.zeros_like(bias)))
+    inputs = [x, *weights, b.const(bias[None]), "frames", *state, "", *scales]
+    return b.ops("DynamicQuantizeLSTM", *inputs, results=3, hidden_size=_WIDTH, domain=CONTRIB)[:2]
+
+
+def _widened(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gates [4 x 256, ...] with zeros for the units beside: [4 x 260, ...]."""
+    parts = gates.reshape(4, ge2e.WIDTH, -1)
+    wide = np.pad(parts, ((0, 0), (0, len(_ANCHORS)), (0, 0)))
+    return wide.reshape(4 * _WIDTH, *gates.shape[1:])
+
+
+def _repeated(b: Builder, value: npt.NDArray[Any], times: str, items: str) -> str:
+    """A vector [width] as [times, items, width]; both are int64 of one element."""
+    shape = b.op("Concat", times, items, b.const([len(value)], "int64"), axis=0)
+    return b.op("Expand", b.const(value), shape)
