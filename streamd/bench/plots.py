@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.errors import StreamdError, Unavailable
-from streamd.evaluation.plots import STYLE
-from streamd.evaluation.plots import BLUE, GRID, INK, ORANGE, QUIET, RED, SERIES, need
+from streamd.evaluation.plots import BLUE, GRID, INK, ORANGE, QUIET, RED, SERIES, STYLE, need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
