@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -64,13 +65,15 @@ class Feed:
 def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
     """Blocks of a pipe or file, as they come.
 
-    Read by a daemon thread: a read that blocks for ever must not keep the program alive.
+    Read by a daemon thread: a read that blocks for ever must not keep the program alive. And read
+    past Python's buffer, whose lock the thread would hold when the interpreter wants to close it.
     """
     feed = Feed()
+    number = pipe.fileno()
 
     def run() -> None:
         try:
-            while block := pipe.read1(block_bytes):  # type: ignore[attr-defined]
+            while block := os.read(number, block_bytes):
                 feed.put(block)
             feed.put(None)
         except RuntimeError:
