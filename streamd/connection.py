@@ -31,6 +31,9 @@ log = structlog.get_logger("streamd.connection")
 
 ACK_MS = 240
 """Audio between two acks, or a message more; the protocol promises 500 at the most."""
+BURST, BURST_S = 64, 0.01
+"""Messages that one client is heard out in so many seconds. A message costs about the same however
+small it is: who sends a byte in each waits for the others, not they for him."""
 ARRIVALS = 256
 """Messages whose arrival is remembered, to measure how late events are."""
 CLOSE_S = 5.0
@@ -77,6 +80,7 @@ class Connection:
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
         self._heard_at = time.monotonic()
+        self._burst_began, self._burst = 0.0, 0
 
     async def run(self) -> int:
         """Serve until the end.
@@ -170,6 +174,7 @@ class Connection:
                     self._uncounted[1] += len(message)
                     if self._protocol.is_audio(message):
                         await self._feed(message)
+                        await self._give_way()
                         self._is_busy = False
                         continue
                 else:
@@ -177,8 +182,9 @@ class Connection:
                     self._services.metrics.received_bytes.inc(len(message))
                 for item in self._items(message):
                     await self._handle(item)
-                self._is_busy = False
                 self._heard_at = time.monotonic()
+                await self._give_way()
+                self._is_busy = False
                 if self._protocol.phase is Phase.ENDING:
                     self._end(_Close(1000, "done"))
                     return
@@ -189,6 +195,14 @@ class Connection:
         else:
             # The socket dropped without an `end`: nobody is left to tell.
             self._end(_DROPPED)
+
+    async def _give_way(self) -> None:
+        """Wait, if the client has had its share of the loop."""
+        if self._heard_at - self._burst_began > BURST_S:
+            self._burst_began, self._burst = self._heard_at, 0
+        self._burst += 1
+        if self._burst > BURST:
+            await asyncio.sleep(BURST_S)
 
     async def _write(self) -> None:
         try:
