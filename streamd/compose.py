@@ -10,6 +10,7 @@ from pathlib import Path
 from streamd.config import Config
 from streamd.engine.backends.base import Backend
 from streamd.engine.engine import Engine
+from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -99,7 +100,7 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or os.cpu_count() or 1
-    engine = Engine(passes, config.limits.max_streams, threads, metrics)
+    engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace())
     return Parts(make_registry(config, vad), engine, metrics)
 
 

@@ -137,7 +137,10 @@ class Connection:
 
     def settled(self) -> None:
         """All answers of a batch are in."""
-        self._pump()
+        if self._session is None or self._session.has_news:
+            self._pump()
+        else:
+            self._advanced.set()
 
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run ends the session."""

@@ -57,11 +57,14 @@ class Ring:
             samples: int16, shape `[n]`, any n.
         """
         capacity = len(self._buffer)
-        kept = samples[-capacity:]
+        kept = samples if len(samples) <= capacity else samples[-capacity:]
         at = (self._head + len(samples) - len(kept)) % capacity
-        before_wrap = min(len(kept), capacity - at)
-        self._buffer[at : at + before_wrap] = kept[:before_wrap]
-        self._buffer[: len(kept) - before_wrap] = kept[before_wrap:]
+        before_wrap = capacity - at
+        if len(kept) <= before_wrap:
+            self._buffer[at : at + len(kept)] = kept
+        else:
+            self._buffer[at:] = kept[:before_wrap]
+            self._buffer[: len(kept) - before_wrap] = kept[before_wrap:]
         self._head += len(samples)
 
     def read(self, start: int, stop: int) -> Samples:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamd.engine.batcher import Batcher
+from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
@@ -25,12 +26,10 @@ from streamd.types import Job, Lane, Samples, Slots
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
 STUCK_S = 30.0
-WAIT_PER_STREAM_S = 0.00025
-MAX_WAIT_S = 0.008
-"""How long a live item may wait for batch mates: the more streams there are, the sooner some come.
-A batch of eight costs a third of eight batches of one, and a stream alone waits for nobody."""
-INTERIM_WAITS = 5
-"""An interim window may wait this many times longer."""
+WAIT_PER_STREAM_S = 0.00125
+MAX_WAIT_S = 0.04
+"""How long an interim window may wait for batch mates: the more streams there are, the sooner some
+come. A batch of eight costs half of eight batches of one, and a stream alone waits for nobody."""
 
 
 class Sink(Protocol):
@@ -67,10 +66,16 @@ class Engine:
         max_streams: leases at a time.
         threads: compute threads in all; at least one for the live lane and one for the rest.
         metrics: where to count.
+        pace: of the loop that it is started on; None leaves the loop alone.
     """
 
     def __init__(
-        self, passes: Sequence[Pass], max_streams: int, threads: int, metrics: Metrics
+        self,
+        passes: Sequence[Pass],
+        max_streams: int,
+        threads: int,
+        metrics: Metrics,
+        pace: Pace | None = None,
     ) -> None:
         self._passes = {p.name: p for p in passes}
         self._states = {
@@ -78,6 +83,7 @@ class Engine:
         }
         self._batcher: Batcher[tuple[Job, Lease]] = Batcher({p.name: p.max_batch for p in passes})
         self._metrics = metrics
+        self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -89,9 +95,10 @@ class Engine:
         rest = [name for name in self._passes if name not in LIVE_PASSES]
         live_threads = max(threads // 2, 1)
         rest_threads = max(threads - live_threads, 1) if rest else 0
+        self._rest = [Worker(f"batch-{i}", rest, self._finished) for i in range(rest_threads)]
         self._workers = [
             *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
-            *(Worker(f"batch-{i}", rest, self._finished) for i in range(rest_threads)),
+            *self._rest,
         ]
         # Looked up once: a job is counted in less time than a label is found.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
@@ -106,6 +113,8 @@ class Engine:
     def start(self) -> None:
         """Start the threads; on the event loop that will use them."""
         self._loop = asyncio.get_running_loop()
+        if self._pace is not None:
+            self._pace.start()
         for worker in self._workers:
             worker.start()
 
@@ -137,6 +146,7 @@ class Engine:
         for name, states in self._states.items():
             slots[name] = Slots(states.acquire(), states.acquire())
         self.leases += 1
+        self._tell_pace()
         return Lease(slots)
 
     def close(self, lease: Lease) -> None:
@@ -150,14 +160,13 @@ class Engine:
         if lease.closed:
             return
         now = time.monotonic()
-        wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
         due = math.inf
         for job in jobs:
             lease.in_flight += 1
-            patience = 0 if job.is_behind else INTERIM_WAITS if job.lane is Lane.INTERIM else 1
-            item_due = self._batcher.add(
-                job.pass_name, job.lane, (job, lease), now, patience * wait_s
-            )
+            wait_s = 0.0
+            if job.lane is Lane.INTERIM:
+                wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
+            item_due = self._batcher.add(job.pass_name, job.lane, (job, lease), now, wait_s)
             due = min(due, item_due)
         self._dispatch_at(due, now)
 
@@ -197,16 +206,33 @@ class Engine:
     def _dispatch(self) -> None:
         self._scheduled = False
         now = time.monotonic()
+        given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
+        more = True
+        while more:  # in turns, so that no pass takes all the workers
+            more = sum(self._give(name, given, now) for name in self._passes) > 0
         due = math.inf
-        for worker in self._workers:
-            if not worker.is_idle:
-                continue
-            if (batch := self._next_batch(worker.passes, now)) is not None:
-                batch.context = (worker, batch.context)
-                worker.submit(batch)
+        for worker, batches in given.items():
+            if batches:
+                worker.submit(batches)
             else:
                 due = min(due, self._batcher.due(worker.passes))
         self._dispatch_at(due, now)
+
+    def _give(self, name: str, given: Mapping[Worker, list[Batch]], now: float) -> bool:
+        """Give a pass's next batch to the idle worker that has least; False if that cannot be.
+
+        A worker gets one batch of each of its passes at the most: to wake a thread and to be woken
+        by it costs as much as a small batch, and what comes meanwhile may still overtake.
+        """
+        free = [
+            worker
+            for worker, batches in given.items()
+            if name in worker.passes and all(batch.model.name != name for batch in batches)
+        ]
+        if not free or (batch := self._next_batch([name], now)) is None:
+            return False
+        given[min(free, key=lambda worker: len(given[worker]))].append(batch)
+        return True
 
     def _next_batch(self, passes: Sequence[str], due: float = math.inf) -> Batch | None:
         taken = self._batcher.take(passes, self._keep, due)
@@ -249,20 +275,27 @@ class Engine:
             return False
         return True
 
-    def _finished(self, batch: Batch) -> None:
+    def _finished(self, worker: Worker, batches: list[Batch]) -> None:
         """On the worker's thread."""
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(self._returned, batch)
+            self._loop.call_soon_threadsafe(self._returned, worker, batches)
         except RuntimeError:
             return  # the loop is closed: the daemon is gone, and the answer with it
+        # The live threads run once a breath; the others may have more to do at once.
+        if self._pace is not None and worker in self._rest:
+            self._pace.answered()
 
-    def _returned(self, batch: Batch) -> None:
-        worker, batch.context = batch.context
+    def _returned(self, worker: Worker, batches: list[Batch]) -> None:
         worker.is_idle = True
         # The thread first: it works on while the answers are handed out.
         self._dispatch()
-        self._deliver(batch)
+        for batch in batches:
+            self._deliver(batch)
+
+    def _tell_pace(self) -> None:
+        if self._pace is not None:
+            self._pace.streams(self.leases)
 
     def _deliver(self, batch: Batch) -> None:
         self._sizes[batch.model.name].observe(len(batch.jobs))
@@ -282,6 +315,7 @@ class Engine:
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:
             self.leases -= 1
+            self._tell_pace()
             for name, slots in lease.slots.items():
                 for slot in slots:
                     self._states[name].release(slot)

@@ -1,4 +1,4 @@
-"""One thread that runs batches, one after the other."""
+"""One thread that runs batches, a few at a time."""
 
 from __future__ import annotations
 
@@ -62,47 +62,50 @@ def _run_single(batch: Batch, job: Job, samples: Samples) -> Any:
 
 
 class Worker:
-    """A daemon thread with a queue of at most one batch.
+    """A daemon thread that is given work when it has none.
 
     Args:
         name: of the thread.
         passes: names of the passes it serves.
-        done: called on the worker's thread with each finished batch.
+        done: called on the worker's thread with the worker and its batches when all have run.
     """
 
-    def __init__(self, name: str, passes: Sequence[str], done: Callable[[Batch], None]) -> None:
+    def __init__(
+        self, name: str, passes: Sequence[str], done: Callable[[Worker, list[Batch]], None]
+    ) -> None:
         self.name = name
         self.passes = passes
         self.is_idle = True
         self.last_seen = time.monotonic()
         """When it last came back from work (monotonic seconds)."""
         self._done = done
-        self._queue: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Batch] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def submit(self, batch: Batch) -> None:
-        """Give it a batch; only while it is idle."""
+    def submit(self, batches: list[Batch]) -> None:
+        """Give it batches to run one after the other; only while it is idle."""
         assert self.is_idle
         self.is_idle = False
         self.last_seen = time.monotonic()  # the thread may need a moment to wake up
-        self._queue.put(batch)
+        self._queue.put(batches)
 
     def is_stuck(self, limit_s: float) -> bool:
-        """Whether it has been at one batch for longer than `limit_s`."""
+        """Whether it has been at what it was given for longer than `limit_s`."""
         return not self.is_idle and time.monotonic() - self.last_seen > limit_s
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread after the batch in hand; False if it did not come back in time."""
+        """End the thread after the work in hand; False if it did not come back in time."""
         self._queue.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while (batch := self._queue.get()) is not None:
-            run(batch)
+        while (batches := self._queue.get()) is not None:
+            for batch in batches:
+                run(batch)
             self.last_seen = time.monotonic()
-            self._done(batch)
+            self._done(self, batches)

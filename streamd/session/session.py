@@ -193,6 +193,13 @@ class Session:
     # What goes out.
 
     @property
+    def has_news(self) -> bool:
+        """Whether there may be events, or jobs: most answers lead to neither."""
+        if self._events or self._ended or self._planner.depth or self._wakes.depth:
+            return True
+        return self.is_due
+
+    @property
     def is_due(self) -> bool:
         """Whether audio that came has brought work for the engine: `jobs` says which."""
         for track in self._tracks:  # noqa: SIM110 (asked at every message)
@@ -217,7 +224,10 @@ class Session:
 
     def jobs(self) -> list[Job]:
         """Work for the engine since the last call."""
-        jobs = [job for track in self._tracks if (job := track.advance()) is not None]
+        # In this order: a wake word may step when the VAD has.
+        jobs = [
+            job for track in self._tracks if track.is_due and (job := track.advance()) is not None
+        ]
         self._progress()
         jobs.extend(self._planner.jobs())
         return jobs
@@ -381,6 +391,8 @@ class Session:
         """Let everything through that waits for nothing any more."""
         self._planner.deliver()
         self._wakes.report()
+        if self._vad.position < self._forgotten + RATE_HZ:
+            return
         oldest = min(track.position for track in self._tracks)
         if oldest >= self._forgotten + RATE_HZ:
             self._forgotten = oldest

@@ -93,8 +93,12 @@ class Track:
         """Whether `advance` would do anything now."""
         if self._busy:
             return False
-        is_step_there = self._ring.head >= self.position + self.stepper.step
-        return is_step_there or bool(self.marks)
+        if self.marks:
+            return True
+        stop = self.position + self.stepper.step
+        if self._ring.head < stop:
+            return False
+        return not self.stepper.enabled or self.stepper.attends(stop) is not None
 
     def advance(self) -> Job | None:
         """Walk as far as possible without the model."""
@@ -103,7 +107,7 @@ class Track:
                 if (job := self._tail_step(self._tail)) is not None:
                     return job
                 continue
-            cut = next((m for m in self.marks if m.cuts), None)
+            cut = next((m for m in self.marks if m.cuts), None) if self.marks else None
             limit = self._ring.head if cut is None else cut.head
             stop = self.position + self.stepper.step
             if self._reached(stop, limit, cut):

@@ -78,6 +78,11 @@ class WakeReporter:
         detection = self._queue[0][0] if self._queue else None
         return None if detection is None else detection.stop
 
+    @property
+    def depth(self) -> int:
+        """Detections and cuts that wait."""
+        return len(self._queue)
+
     def report(self) -> None:
         """Send what waits for nothing any more, in order."""
         while self._queue:

@@ -96,30 +96,31 @@ class Held(Summing):
 
 
 def test_a_worker_runs_batches_and_stops() -> None:
-    done: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-    worker = Worker("w", ["sum"], done.put)
+    done: queue.SimpleQueue[tuple[Worker, list[Batch]]] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], lambda *what: done.put(what))
     worker.start()
     bench = Bench()
     for _ in range(3):
-        worker.submit(bench.batch(of(1), BAD))
-        batch = done.get(timeout=10)
+        worker.submit([bench.batch(of(1), BAD), bench.batch(of(1))])
+        whose, (first, second) = done.get(timeout=10)
+        assert whose is worker
         worker.is_idle = True  # as the engine does
-    assert batch.outputs[0] == 3
+    assert (first.outputs[0], second.outputs) == (5, [6])
     assert worker.stop(10)
 
 
 def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
-    done: queue.SimpleQueue[Batch] = queue.SimpleQueue()
-    worker = Worker("w", ["sum"], done.put)
+    done: queue.SimpleQueue[list[Batch]] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], lambda _, batches: done.put(batches))
     worker.start()
     worker.last_seen -= 3600  # nothing to do for an hour
     assert not worker.is_stuck(30)
     bench = Bench()
     bench.model = held = Held()
-    worker.submit(bench.batch(of(1), load=False))
+    worker.submit([bench.batch(of(1), load=False)])
     assert not worker.is_stuck(30)  # a worker that is just given something is not
     assert worker.is_stuck(0)
     assert not worker.stop(0.01)
     held.go.set()
-    assert done.get(timeout=10).outputs == [1]
+    assert done.get(timeout=10)[0].outputs == [1]
     assert worker.stop(10)

@@ -1,0 +1,76 @@
+"""The loop's breath, on a real loop. No assertion hangs on how long anything took."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from streamd.engine import pace as pace_module
+from streamd.engine.pace import FEW, Pace
+
+
+def breaths(monkeypatch, streams: int, during: Callable[[Pace], None]) -> list[float]:
+    """The timeouts of the breaths that a loop takes in fifty turns; `during` is in each."""
+    taken: list[float] = []
+
+    class Lock:
+        def locked(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+        def acquire(self, timeout: float = 0.0) -> bool:
+            if timeout > 0:
+                taken.append(timeout)
+                during(pace)
+            return False
+
+    monkeypatch.setattr(pace_module.threading, "Lock", Lock)
+    pace = Pace()
+
+    async def main() -> None:
+        pace.start()
+        pace.streams(streams)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    return taken
+
+
+def test_with_few_streams_the_loop_is_left_alone(monkeypatch):
+    assert breaths(monkeypatch, FEW, lambda pace: None) == []
+
+
+def test_the_breath_grows_with_the_streams_to_its_bound(monkeypatch):
+    some, many = (breaths(monkeypatch, n, lambda pace: None) for n in (16, 10_000))
+    assert max(some) < 17 * pace_module.PER_STREAM_S
+    assert 0.5 < max(many) / pace_module.LONGEST_S < 1.01
+
+
+def test_when_the_streams_are_gone_it_ends(monkeypatch):
+    assert len(breaths(monkeypatch, 100, lambda pace: pace.streams(0))) == 1
+
+
+async def test_an_answer_ends_a_breath(monkeypatch):
+    monkeypatch.setattr(pace_module, "PER_STREAM_S", 60.0)
+    monkeypatch.setattr(pace_module, "LONGEST_S", 60.0)
+    pace, turns = Pace(), 0
+    pace.start()
+    stop = threading.Event()
+
+    def answer() -> None:
+        while not stop.wait(0.001):
+            pace.answered()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    pace.streams(FEW + 1)
+    while turns < 30:  # would take minutes
+        await asyncio.sleep(0)
+        turns += 1
+    pace.streams(0)
+    stop.set()
+    thread.join()
