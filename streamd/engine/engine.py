@@ -26,6 +26,9 @@ from streamd.types import Job, Lane, Samples, Slots
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
 STUCK_S = 30.0
+STAND_BACK = 10
+"""Nice value of the threads that are not live. Where cores are short they would take their equal
+share for small batches; standing back they find larger ones, which cost less."""
 WAIT_PER_STREAM_S = 0.00125
 MAX_WAIT_S = 0.04
 """How long an interim window may wait for batch mates: the more streams there are, the sooner some
@@ -95,7 +98,9 @@ class Engine:
         rest = [name for name in self._passes if name not in LIVE_PASSES]
         live_threads = max(threads // 2, 1)
         rest_threads = max(threads - live_threads, 1) if rest else 0
-        self._rest = [Worker(f"batch-{i}", rest, self._finished) for i in range(rest_threads)]
+        self._rest = [
+            Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)
+        ]
         self._workers = [
             *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
             *self._rest,

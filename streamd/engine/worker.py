@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,10 +71,15 @@ class Worker:
         name: of the thread.
         passes: names of the passes it serves.
         done: called on the worker's thread with the worker and its batches when all have run.
+        nice: how far the thread stands back for others where cores are short, as in nice(1).
     """
 
     def __init__(
-        self, name: str, passes: Sequence[str], done: Callable[[Worker, list[Batch]], None]
+        self,
+        name: str,
+        passes: Sequence[str],
+        done: Callable[[Worker, list[Batch]], None],
+        nice: int = 0,
     ) -> None:
         self.name = name
         self.passes = passes
@@ -79,6 +87,7 @@ class Worker:
         self.last_seen = time.monotonic()
         """When it last came back from work (monotonic seconds)."""
         self._done = done
+        self._nice = nice
         self._queue: queue.SimpleQueue[list[Batch] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
@@ -104,8 +113,16 @@ class Worker:
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
+        _stand_back(self._nice)
         while (batches := self._queue.get()) is not None:
             for batch in batches:
                 run(batch)
             self.last_seen = time.monotonic()
             self._done(self, batches)
+
+
+def _stand_back(nice: int) -> None:
+    """Lower the calling thread's priority, where threads have one of their own."""
+    if nice and sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
