@@ -23,7 +23,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 
 bench: $(VENV)/.run  ## what a core carries, and what each model pass costs
 	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/streams.py
+	$(BIN)/streamd bench
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,107 @@
+"""What the wake word's sleep saves and changes: `python benchmarks/sleep.py FOLDER...`.
+
+Each folder's clips, each followed by 1.5 times its length of noise at -72 dBFS, go through the
+serving session twice, with `wake.gate` on and off. Prints how many wake events there are, which
+differ, how many steps the model was asked for, and CPU seconds.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `streamd serve` sets it, before numpy
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from streamd.compose import make_parts
+from streamd.config import Config
+from streamd.config.sections import EngineConfig, WakeConfig
+from streamd.models.library import Library
+from streamd.modules.gallery import Gallery
+from streamd.offline import Analysis
+from streamd.types import RATE_HZ, AudioFormat
+
+WORDS = ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin", "weather", "timer"]
+MODULES = {"vad": {}, "wake": {"words": WORDS}}
+BLOCK = RATE_HZ // 2
+
+
+class Counted(Analysis):
+    """An analysis that counts the wake word's steps."""
+
+    steps = 0
+
+    def complete(self, job, output):
+        self.steps += job.pass_name == "wake"
+        super().complete(job, output)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of 16 kHz FLAC")
+    args = parser.parse_args()
+    parts = {
+        gate: make_parts(
+            Config(engine=EngineConfig(threads=1), wake=WakeConfig(gate=gate)), Library()
+        )
+        for gate in (True, False)
+    }
+    console = Console()
+    table = Table(title="a wake word that sleeps, beside one that does not")
+    for column in ("folder", "minutes", "events", "that differ", "steps", "CPU"):
+        table.add_column(column, justify="left" if column == "folder" else "right")
+    differ = 0
+    for folder in track(args.folders, "folders", console=console):
+        audio = mix(folder)
+        (events, steps, cpu_s), (awake, all_steps, all_cpu_s) = (
+            listen(parts[gate], audio) for gate in (True, False)
+        )
+        differ += len(events ^ awake)
+        table.add_row(
+            folder.name,
+            f"{len(audio) / RATE_HZ / 60:.1f}",
+            str(len(awake)),
+            str(len(events ^ awake)),
+            f"{steps / all_steps:.0%}",
+            f"{cpu_s / all_cpu_s:.0%}",
+        )
+    console.print(table)
+    sys.exit(1 if differ else 0)
+
+
+def mix(folder):
+    """The clips of a folder in order, near silence behind each."""
+    rng, pieces = np.random.default_rng(0), []
+    for path in sorted(folder.rglob("*.flac")):
+        clip, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
+        if rate_hz == RATE_HZ:
+            quiet = rng.normal(0, 32768 * 10 ** (-72 / 20), len(clip) * 3 // 2)
+            pieces += [clip[:, 0], np.rint(quiet).astype(np.int16)]
+    if not pieces:
+        sys.exit(f"no 16 kHz .flac files in {folder}")
+    return np.concatenate(pieces)
+
+
+def listen(parts, audio):
+    """Wake events as (word, t0, t1, at, score), steps, and CPU seconds."""
+    chosen, _ = parts.registry.resolve(MODULES)
+    analysis = Counted(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())
+    blocks = (audio[i : i + BLOCK].tobytes() for i in range(0, len(audio), BLOCK))
+    began = time.process_time()
+    heard = {
+        (e.word, e.t0, e.t1, e.at, round(e.score, 3))
+        for e in analysis.events(blocks)
+        if e.__struct_config__.tag == "wake"
+    }
+    analysis.close()
+    return heard, analysis.steps, time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
