@@ -323,6 +323,7 @@ class Connection:
         """Give the session as much as it has room for; the bytes that it took."""
         session = self._session
         assert session is not None
+        self._services.engine.heard()
         taken = session.receive_audio(data)
         if session.is_due:
             self._pump()

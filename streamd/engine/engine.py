@@ -154,6 +154,11 @@ class Engine:
         self._tell_pace()
         return Lease(slots)
 
+    def heard(self) -> None:
+        """A client sent something."""
+        if self._pace is not None:
+            self._pace.heard()
+
     def close(self, lease: Lease) -> None:
         """The stream is over: what still waits is dropped."""
         if not lease.closed:

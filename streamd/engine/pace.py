@@ -9,7 +9,9 @@ import time
 FEW = 4
 """Streams up to which the loop is left alone."""
 PER_STREAM_S = 0.000125
-LONGEST_S = 0.008
+SHORTEST_S, LONGEST_S = 0.002, 0.008
+PATIENCE = 32
+"""Breaths without a message after which there are none: idle sockets cost nothing."""
 PASSES = 4
 """Turns of the loop between two breaths. What a message sets off takes as many: read, hand to the
 session, form the batch, send the event."""
@@ -30,6 +32,8 @@ class Pace:
         self._streams = 0
         self._is_running = False
         self._passes = 0
+        self._idle = 0
+        """Breaths since a message came."""
         self._until = 0.0
         self._breath = threading.Lock()
         """Held by the loop, but for a moment after an answer."""
@@ -42,7 +46,11 @@ class Pace:
     def streams(self, count: int) -> None:
         """So many streams are open now; on the loop."""
         self._streams = count
-        if count > FEW and not self._is_running and self._loop is not None:
+
+    def heard(self) -> None:
+        """A message came; on the loop."""
+        self._idle = 0
+        if not self._is_running and self._streams > FEW and self._loop is not None:
             self._is_running = True
             self._loop.call_soon(self._turn)
 
@@ -56,7 +64,7 @@ class Pace:
 
     def _turn(self) -> None:
         assert self._loop is not None
-        if self._streams <= FEW:
+        if self._streams <= FEW or self._idle > PATIENCE:
             self._is_running = False
             return
         self._passes += 1
@@ -64,6 +72,8 @@ class Pace:
             self._passes = 0
             now = time.monotonic()
             if now >= self._until:
-                self._until = now + min(self._streams * PER_STREAM_S, LONGEST_S)
+                breath_s = max(self._streams * PER_STREAM_S, SHORTEST_S)
+                self._until = now + min(breath_s, LONGEST_S)
+                self._idle += 1
             self._breath.acquire(timeout=self._until - now)
         self._loop.call_soon(self._turn)

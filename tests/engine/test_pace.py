@@ -10,8 +10,10 @@ from streamd.engine import pace as pace_module
 from streamd.engine.pace import FEW, Pace
 
 
-def breaths(monkeypatch, streams: int, during: Callable[[Pace], None]) -> list[float]:
-    """The timeouts of the breaths that a loop takes in fifty turns; `during` is in each."""
+def breaths(
+    monkeypatch, streams: int, during: Callable[[Pace], None] = Pace.heard, turns: int = 50
+) -> list[float]:
+    """The timeouts of the breaths that a loop takes in some turns; `during` is in each."""
     taken: list[float] = []
 
     class Lock:
@@ -33,7 +35,8 @@ def breaths(monkeypatch, streams: int, during: Callable[[Pace], None]) -> list[f
     async def main() -> None:
         pace.start()
         pace.streams(streams)
-        for _ in range(50):
+        pace.heard()
+        for _ in range(turns):
             await asyncio.sleep(0)
 
     asyncio.run(main())
@@ -41,17 +44,25 @@ def breaths(monkeypatch, streams: int, during: Callable[[Pace], None]) -> list[f
 
 
 def test_with_few_streams_the_loop_is_left_alone(monkeypatch):
-    assert breaths(monkeypatch, FEW, lambda pace: None) == []
+    assert breaths(monkeypatch, FEW) == []
 
 
 def test_the_breath_grows_with_the_streams_to_its_bound(monkeypatch):
-    some, many = (breaths(monkeypatch, n, lambda pace: None) for n in (16, 10_000))
-    assert max(some) < 17 * pace_module.PER_STREAM_S
+    few, some, many = (breaths(monkeypatch, n) for n in (FEW + 1, 40, 10_000))
+    assert max(few) < 1.01 * pace_module.SHORTEST_S
+    assert max(some) < 41 * pace_module.PER_STREAM_S
     assert 0.5 < max(many) / pace_module.LONGEST_S < 1.01
 
 
 def test_when_the_streams_are_gone_it_ends(monkeypatch):
     assert len(breaths(monkeypatch, 100, lambda pace: pace.streams(0))) == 1
+
+
+def test_when_nothing_comes_any_more_it_ends_and_begins_with_the_next_message(monkeypatch):
+    monkeypatch.setattr(pace_module, "SHORTEST_S", 1e-9)
+    monkeypatch.setattr(pace_module, "LONGEST_S", 1e-9)  # every look at the clock ends a breath
+    assert len(breaths(monkeypatch, 100, lambda pace: None, 1000)) == pace_module.PATIENCE + 1
+    assert len(breaths(monkeypatch, 100, Pace.heard, 1000)) > 200
 
 
 async def test_an_answer_ends_a_breath(monkeypatch):
@@ -68,6 +79,7 @@ async def test_an_answer_ends_a_breath(monkeypatch):
     thread = threading.Thread(target=answer)
     thread.start()
     pace.streams(FEW + 1)
+    pace.heard()
     while turns < 30:  # would take minutes
         await asyncio.sleep(0)
         turns += 1
