@@ -1,0 +1,140 @@
+"""The reference mix, what is said where in it, and what streamd itself makes of it offline."""
+
+import random
+import re
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from streams import CLIPS, RATE_HZ, make_streams
+
+from streamd.compose import make_parts
+from streamd.config import Config
+from streamd.config.sections import EngineConfig
+from streamd.models.library import Library
+from streamd.modules.gallery import Gallery
+from streamd.offline import Analysis
+from streamd.types import AudioFormat
+
+FRAME, STEP, WINDOW = 512, 1280, 25_600
+GRACE_MS = 1000
+"""A detection counts for a clip until this long after it."""
+SETTLING_MS = 3000
+"""What begins before is not counted: peers have no score yet (wyoming-openwakeword for 2 s)."""
+
+
+class Clip(NamedTuple):
+    """A clip in a stream."""
+
+    stream: int
+    start_ms: int
+    stop_ms: int
+    said: str | None
+    """Normalised text; None if the stream's end cuts the clip."""
+
+
+class Mix:
+    """N streams of a folder's clips, and which clip is where."""
+
+    def __init__(self, folder, count, seconds, seed):
+        self.streams = make_streams(folder, count, seconds, seed)
+        self.clips = list(_clips(folder, count, int(seconds * RATE_HZ), seed))
+
+    def tally(self, found, words):
+        """Detections (stream, word, ms) against what is said.
+
+        Returns:
+            Times that a word was said and found, times that it was said, detections elsewhere.
+        """
+        cut = [c for c in self.clips if c.said is None or c.start_ms < SETTLING_MS]
+        whole = [c for c in self.clips if c not in cut]
+        said = [(clip, word) for clip in whole for word in words if word in clip.said]
+        left = [tuple(one) for one in found if not any(_is_in(one, clip) for clip in cut)]
+        heard = 0
+        for clip, word in said:
+            hits = [one for one in left if one[1] == word and _is_in(one, clip)]
+            if hits:
+                heard += 1
+                left.remove(hits[0])
+        return heard, len(said), len(left)
+
+
+def _is_in(one, clip):
+    stream, _, at_ms = one
+    return stream == clip.stream and clip.start_ms <= at_ms <= clip.stop_ms + GRACE_MS
+
+
+def _clips(folder, count, samples, seed):
+    """`make_streams`' own draws once more."""
+    paths, rng = sorted(folder.rglob("*.flac")), random.Random(seed)
+    for stream in range(count):
+        at = 0
+        while at < samples:
+            path = rng.choice(paths)
+            info = soundfile.info(path)
+            if info.samplerate != RATE_HZ:
+                continue
+            start_ms, stop_ms = (1000 * n // RATE_HZ for n in (at, at + info.frames))
+            is_whole = at + info.frames <= samples
+            yield Clip(stream, start_ms, stop_ms, said(path) if is_whole else None)
+            at += info.frames + info.frames * 3 // 2
+
+
+def said(path):
+    """The text of a bundled clip; of others, the name is all that is known of it."""
+    script = (CLIPS / "make_speech.sh").read_text()
+    lines = re.findall(r'^say \w+ "(.+)" (\S+)$', script, re.M)
+    text = {name: text for text, name in lines}.get(path.name, path.stem)
+    return re.sub(r"[^a-z0-9]+", "_", text.lower())
+
+
+class Truth(NamedTuple):
+    """What streamd hears in the mix, in one thread and without a socket."""
+
+    speech: np.ndarray
+    """float32 [streams, frames]: probability, 0 where the level gate skipped the frame."""
+    stops: list[list[int]]
+    """By stream, the ends of its speaker windows, samples."""
+    is_full: np.ndarray
+    """bool [windows]: the window is 1.6 s long."""
+    embeddings: np.ndarray
+    """float32 [windows, 256]."""
+    wakes: list[tuple[int, str, int]]
+    """(stream, word, `at`)."""
+
+
+class _Tapped(Analysis):
+    """An analysis that keeps the engine's answers."""
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self.answers = []
+
+    def complete(self, job, output):
+        if job.samples is None:  # not what is left at the end, walked on a padded copy
+            self.answers.append((job.pass_name, job.start, job.stop, output))
+        super().complete(job, output)
+
+
+def listen(streams, modules):
+    """The streams through streamd's session, one after the other."""
+    parts = make_parts(Config(engine=EngineConfig(threads=1)), Library())
+    chosen, _ = parts.registry.resolve(modules)
+    speech = np.zeros((len(streams), len(streams[0]) // FRAME), np.float32)
+    last = len(streams[0]) // STEP * STEP  # peers hear no further
+    stops, windows, wakes = [], [], []
+    for i, audio in enumerate(streams):
+        tapped = _Tapped(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())
+        events = list(tapped.events([audio.tobytes()]))
+        wakes += [(i, e.word, e.at) for e in events if type(e).__name__ == "Wake"]
+        tapped.close()
+        for name, _, stop, output in tapped.answers:
+            if name == "vad":
+                speech[i, stop // FRAME - 1] = output
+        voice = [rest for name, *rest in tapped.answers if name == "voice" and rest[1] <= last]
+        voice.sort(key=lambda rest: rest[1])
+        stops.append([stop for _, stop, _ in voice])
+        windows += [(stop - start == WINDOW, output.embedding) for start, stop, output in voice]
+    is_full = np.array([full for full, _ in windows], bool)
+    embeddings = np.array([e for _, e in windows], np.float32).reshape(-1, 256)
+    return Truth(speech, stops, is_full, embeddings, wakes)
