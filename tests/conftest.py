@@ -1,10 +1,14 @@
 """What every suite may use that talks to a real daemon."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daemons import Daemon
+
+# Who starts the tests in the background has Ctrl-C ignored, and so would every process of theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
