@@ -29,7 +29,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int = 0
     """Open streams."""
     pass_s: dict[str, float] = {}
-    """Wall time of all batches, by pass."""
+    """CPU time of all batches, by pass."""
     items: dict[str, float] = {}
     """In all batches, by pass."""
     batches: dict[str, float] = {}
@@ -43,7 +43,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms: float | None
     """CPU milliseconds per stream-second."""
     stages_ms: dict[str, float]
-    """The same by pass, wall time of the batches; `rest` is what is left of the CPU."""
+    """The same by pass, CPU of its batches; `rest` is what is left of the CPU."""
     mean_batch: dict[str, float]
     """Items, by pass."""
 
@@ -91,7 +91,7 @@ def read(text: str, at_s: float) -> Snapshot:
         cpu_s=plain.get("process_cpu_seconds_total"),
         resident_bytes=plain.get("process_resident_memory_bytes"),
         sessions=int(plain.get("streamd_sessions_open", 0)),
-        pass_s=by_pass.get("streamd_pass_seconds_sum", {}),
+        pass_s=by_pass.get("streamd_pass_cpu_seconds_total", {}),
         items=by_pass.get("streamd_batch_size_sum", {}),
         batches=by_pass.get("streamd_batch_size_count", {}),
     )
@@ -119,8 +119,6 @@ def spent(before: Snapshot, after: Snapshot, streams: int) -> Spent:
     if before.cpu_s is not None and after.cpu_s is not None:
         cpu_s = after.cpu_s - before.cpu_s
         cores, cpu_ms = round(cpu_s / wall_s, 3), per_stream(cpu_s)
-        # Threads that wait for a core count as kernel time and as no CPU: the rest is a lower
-        # bound on a full machine.
         stages["rest"] = max(round(cpu_ms - sum(stages.values()), 3), 0.0)
     batches = grown(after.batches, before.batches)
     return Spent(

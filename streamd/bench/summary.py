@@ -119,14 +119,10 @@ def _cpu(server: Figures) -> Table:
     total = "" if server["cpu_ms"] is None else f"{server['cpu_ms']:.1f}"
     table = _table("CPU, ms per stream-second", total, "")
     stages = server["stages_ms"]
-    kernels = sum(value for name, value in stages.items() if name != "rest")
-    is_crowded = server["cpu_ms"] is not None and kernels > server["cpu_ms"]
     most = max(stages.values(), default=0.0) or 1.0
     for name, value in stages.items():
         batch = server["mean_batch"].get(name)
         said = _STAGES.get(name, "" if batch is None else f"batches of {batch:.1f}")
-        if name == "rest" and is_crowded:
-            said = "unknown: the models waited for cores"
         drawn = Text.assemble((bar(value / most, BAR // 2), "cyan"), ("  " + said, "dim"))
         table.add_row(name, f"{value:.1f}", drawn)
     table.columns[2].justify = "left"

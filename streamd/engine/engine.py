@@ -114,6 +114,7 @@ class Engine:
         }
         self._sizes = {name: metrics.batch_size.labels(name) for name in self._passes}
         self._seconds = {name: metrics.pass_seconds.labels(name) for name in self._passes}
+        self._cpu = {name: metrics.pass_cpu.labels(name) for name in self._passes}
 
     def start(self) -> None:
         """Start the threads; on the event loop that will use them."""
@@ -310,6 +311,7 @@ class Engine:
     def _deliver(self, batch: Batch) -> None:
         self._sizes[batch.model.name].observe(len(batch.jobs))
         self._seconds[batch.model.name].observe(batch.seconds)
+        self._cpu[batch.model.name].inc(batch.cpu_seconds)
         for job, lease, output in zip(batch.jobs, batch.context, batch.outputs, strict=True):
             lease.in_flight -= 1
             if lease.closed:

@@ -30,11 +30,14 @@ class Batch:
     outputs: list[Any] = field(default_factory=list)
     """One per job; an exception where a job failed."""
     seconds: float = 0.0
+    """Wall time of the run."""
+    cpu_seconds: float = 0.0
+    """CPU time of the run, of the thread that it was on: the models use no other."""
 
 
 def run(batch: Batch) -> None:
     """Run a batch. If it fails, run its items once singly: one bad input fails one session."""
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.thread_time()
     try:
         batch.outputs = _run(batch, batch.jobs, batch.samples)
     except Exception as error:
@@ -46,6 +49,7 @@ def run(batch: Batch) -> None:
                 for job, samples in zip(batch.jobs, batch.samples, strict=True)
             ]
     batch.seconds = time.perf_counter() - began
+    batch.cpu_seconds = time.thread_time() - cpu_began
 
 
 def _run(batch: Batch, jobs: Sequence[Job], samples: Sequence[Samples]) -> list[Any]:

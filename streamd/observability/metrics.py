@@ -62,6 +62,9 @@ class Metrics:
         self.queue_limit = gauge("queue_limit", "Most items that a queue takes.", "queue")
         self.batch_size = histogram("batch_size", "Items of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
+        self.pass_cpu = counter(
+            "pass_cpu_seconds", "CPU time of the batches, that of their thread.", "pass"
+        )
         self.job_wait = histogram(
             "job_wait_seconds",
             "From the arrival of a batch's oldest item to the batch's start.",

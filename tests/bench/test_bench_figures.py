@@ -89,7 +89,7 @@ def test_what_falls_outside_of_the_time_measured_is_not_counted() -> None:
 def test_metrics_are_those_that_the_server_gives() -> None:
     metrics = Metrics()
     for seconds, items in ((0.002, 1), (0.004, 3)):
-        metrics.pass_seconds.labels("vad").observe(seconds)
+        metrics.pass_cpu.labels("vad").inc(seconds)
         metrics.batch_size.labels("vad").observe(items)
     metrics.sessions_open.set(2)
     found = read(metrics.render()[0].decode(), 1.0)
