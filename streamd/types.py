@@ -69,6 +69,9 @@ class Lane(enum.IntEnum):
 class Job:
     """One item for a batched model pass. Made by a session, run by the engine.
 
+    An item is a window, or some steps of a stream in a row: one job for all of them is one way to
+    the engine and back.
+
     The session names the audio as a span of its timeline; the samples are cut when the item
     is put into a batch, so that a waiting job holds no copy of the audio.
     """
@@ -88,8 +91,12 @@ class Job:
     """State slot to write, -1 to keep nothing."""
     options: Any = None
     """What the pass wants besides the audio, as the words of a wake step."""
-    is_behind: bool = False
-    """More audio waits behind this: the stream must not wait for others."""
+    step: int = 0
+    """Samples from one step to the next; 0 for a window."""
+    steps: int = 1
+    """How many steps the samples hold."""
+    asked: int = 1
+    """How many of them, the last ones, are to be answered; the model only hears the others."""
 
 
 class WindowRequest(NamedTuple):

@@ -27,6 +27,7 @@ class Batcher(Generic[ItemT]):
     An idle worker gets the best batch that is due: an item may wait a little for batch mates,
     as long as its caller says, or until the batch is full. Among passes the better lane goes
     first, then the older item; within a batch likewise, so that a final overtakes interims.
+    Items have sizes, and those of a batch add up to what its pass takes, or it is one alone.
 
     The queues need no bound of their own: a session has one job a stepper and a handful of
     windows out at a time, and the number of sessions is bounded.
@@ -34,22 +35,28 @@ class Batcher(Generic[ItemT]):
 
     def __init__(self, max_batch: Mapping[str, int]) -> None:
         self._max_batch = max_batch
-        self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT]]]] = {
+        self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]] = {
             name: {lane: deque() for lane in Lane} for name in max_batch
         }
         self._waiting = dict.fromkeys(max_batch, 0)
         self._due = dict.fromkeys(max_batch, math.inf)
 
     def add(
-        self, pass_name: str, lane: Lane, item: ItemT, now: float, wait_s: float = 0.0
+        self,
+        pass_name: str,
+        lane: Lane,
+        item: ItemT,
+        now: float,
+        wait_s: float = 0.0,
+        size: int = 1,
     ) -> float:
         """Queue an item that may wait so long for others.
 
         Returns:
             When the pass's next batch is due.
         """
-        self._queues[pass_name][lane].append((now, item))
-        self._waiting[pass_name] += 1
+        self._queues[pass_name][lane].append((now, item, size))
+        self._waiting[pass_name] += size
         due = now + wait_s if self._waiting[pass_name] < self._max_batch[pass_name] else now
         due = self._due[pass_name] = min(self._due[pass_name], due)
         return due
@@ -80,12 +87,14 @@ class Batcher(Generic[ItemT]):
                 return None
             name = min(heads)[2]
             batch: list[tuple[float, ItemT]] = []
+            room = self._max_batch[name]
             for queue in self._queues[name].values():
-                while queue and len(batch) < self._max_batch[name]:
-                    entry = queue.popleft()
-                    self._waiting[name] -= 1
-                    if keep(entry[1]):
-                        batch.append(entry)
+                while queue and (not batch or queue[0][2] <= room):
+                    queued_at, item, size = queue.popleft()
+                    self._waiting[name] -= size
+                    if keep(item):
+                        batch.append((queued_at, item))
+                        room -= size
             # Who is left over was due with the others.
             self._due[name] = -math.inf if self._waiting[name] else math.inf
             if batch:

@@ -177,7 +177,9 @@ class Engine:
             wait_s = 0.0
             if job.lane is Lane.INTERIM:
                 wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
-            item_due = self._batcher.add(job.pass_name, job.lane, (job, lease), now, wait_s)
+            item_due = self._batcher.add(
+                job.pass_name, job.lane, (job, lease), now, wait_s, job.steps
+            )
             due = min(due, item_due)
         self._dispatch_at(due, now)
 
@@ -309,7 +311,7 @@ class Engine:
             self._pace.streams(self.leases)
 
     def _deliver(self, batch: Batch) -> None:
-        self._sizes[batch.model.name].observe(len(batch.jobs))
+        self._sizes[batch.model.name].observe(sum(job.steps for job in batch.jobs))
         self._seconds[batch.model.name].observe(batch.seconds)
         self._cpu[batch.model.name].inc(batch.cpu_seconds)
         for job, lease, output in zip(batch.jobs, batch.context, batch.outputs, strict=True):

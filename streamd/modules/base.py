@@ -122,6 +122,8 @@ class Stepper(Protocol):
     """Samples from one step to the next."""
     context: int
     """Samples before a step that the pass wants in front of it."""
+    at_once: int
+    """Steps that one job may have, of those that can be taken when it is made."""
     tail_steps: int
     """Steps of silence to add where the stream ends or is flushed."""
     replay: int

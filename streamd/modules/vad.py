@@ -74,6 +74,7 @@ class VadStepper:
     """The frames of one stream, gate first."""
 
     pass_name = "vad"
+    at_once = 8
 
     def __init__(self, settings: VadSettings, decided: Callable[[int, int, float], None]) -> None:
         self.step = settings.frame

@@ -133,6 +133,7 @@ class WakeStepper:
     pass_name = "wake"
     step = STEP
     context = CONTEXT
+    at_once = 4
     tail_steps = TAIL_STEPS
     reach = (MAX_REPLAY - 1) * STEP
 

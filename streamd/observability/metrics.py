@@ -60,7 +60,7 @@ class Metrics:
         self.jobs = counter("jobs", "Items given to the engine.", "pass", "lane")
         self.queue_depth = gauge("queue_depth", "Items that wait.", "pass", "lane")
         self.queue_limit = gauge("queue_limit", "Most items that a queue takes.", "queue")
-        self.batch_size = histogram("batch_size", "Items of one batch.", _BATCH, "pass")
+        self.batch_size = histogram("batch_size", "Steps or windows of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
         self.pass_cpu = counter(
             "pass_cpu_seconds", "CPU time of the batches, that of their thread.", "pass"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ class Mark:
 
 
 class Track:
-    """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answer.
+    """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answers.
 
     Steps that the stepper does not attend to are walked over, and the model is left where it was.
     When it is needed again, it first hears what it slept through, no more of it than it must.
@@ -75,6 +75,8 @@ class Track:
         self._stretch = 0
         self._fresh = True
         self._busy = False
+        self._known: Any = None
+        """The stepper's own answer for the next step, where it was asked ahead."""
         self._tail: _Tail | None = None
 
     @property
@@ -116,7 +118,7 @@ class Track:
                 attends = self.stepper.attends(stop) if self.stepper.enabled else False
                 if attends is None:
                     return None
-                if (job := self._live_step(stop, attends)) is not None:
+                if (job := self._live_step(stop, attends, limit, cut)) is not None:
                     return job
             elif cut is not None:
                 self._begin_tail(cut)
@@ -130,24 +132,27 @@ class Track:
             return False
         return stop > self.marks[0].place or (cut is not None and stop > limit)
 
-    def complete(self, job: Job, output: Any) -> None:
-        """Take the answer of the job in flight."""
+    def complete(self, job: Job, output: Sequence[Any]) -> None:
+        """Take the answers of the job in flight, one a step asked."""
         self._busy = False
         if self._tail is not None:
-            self._tail_done(self._tail, job, output)
-        else:
-            self._heard = job.stop
-            if job.stop > self.position:
-                self.position = job.stop
-                self.stepper.interpret(job.stop - self.stepper.step, job.stop, output)
+            self._tail_done(self._tail, job, output[-1])
+            return
+        self._heard = job.stop
+        for one in output:
+            start = self.position
+            self.position += self.stepper.step
+            self.stepper.interpret(start, self.position, one)
 
-    def _live_step(self, stop: int, attends: bool) -> Job | None:
+    def _live_step(self, stop: int, attends: bool, limit: int, cut: Mark | None) -> Job | None:
         start = self.position
         if not self.stepper.enabled:
             self.position = self._heard = stop
             self._fresh = True
             return None
-        answer = self.stepper.answer(lambda: self._ring.read(start, stop))
+        answer, self._known = self._known, None
+        if answer is None:
+            answer = self.stepper.answer(lambda: self._ring.read(start, stop))
         if answer is not None:
             self.position = self._heard = stop
             self.stepper.interpret(start, stop, answer)
@@ -159,8 +164,22 @@ class Track:
         self._busy = True
         load = -1 if self._fresh else self._slots.live
         self._fresh = False
-        begin = self._replay_from()
-        return self._job(begin, begin + self.stepper.step, load, self._slots.live, None)
+        stop = self._last(stop, limit, cut)
+        return self._job(self._replay_from(), stop, load, self._slots.live, None)
+
+    def _last(self, stop: int, limit: int, cut: Mark | None) -> int:
+        """Where the last step ends that can go with the one that ends at `stop`."""
+        step = self.stepper.step
+        farthest = min(stop + (self.stepper.at_once - 1) * step, limit)
+        while (following := stop + step) <= farthest:
+            start = stop
+            if self._reached(following, limit, cut) or not self.stepper.attends(following):
+                break
+            self._known = self.stepper.answer(lambda: self._ring.read(start, start + step))
+            if self._known is not None:
+                break
+            stop = following
+        return stop
 
     def _replay_from(self) -> int:
         """Where the model goes on to hear when it is asked about the next step."""
@@ -168,6 +187,9 @@ class Track:
         return max(self._heard, farthest)
 
     def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
+        step = self.stepper.step
+        steps = (stop - start) // step
+        asked = 1 if self._tail is not None else (stop - self.position) // step
         begin = start - self.stepper.context
         if samples is None and begin < self._stretch:
             pad = np.zeros(self._stretch - begin, np.int16)
@@ -182,7 +204,9 @@ class Track:
             load,
             store,
             self.stepper.options(),
-            is_behind=self._tail is not None or self._ring.head >= stop + self.stepper.step,
+            step,
+            steps,
+            asked,
         )
 
     # The excursion onto a copy.

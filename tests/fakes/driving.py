@@ -19,6 +19,7 @@ from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.slots import SlotStates
+from streamd.engine.worker import walk
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -110,7 +111,7 @@ class Stage:
         jobs = [job for _, job in chosen]
         states = self.states.get(name)
         rows = states.gather([job.load for job in jobs]) if states else {}
-        outputs, rows = self.passes[name].run(samples, [job.options for job in jobs], rows)
+        outputs, rows = walk(self.passes[name], jobs, samples, rows)
         if states:
             states.scatter([job.store for job in jobs], rows)
         self.answered += [(p, j, o) for (p, j), o in zip(chosen, outputs, strict=True)]

@@ -22,8 +22,13 @@ class Log:
     step = STEP
     context = CONTEXT
 
-    def __init__(self, tail_steps: int = 0) -> None:
+    def __init__(self, tail_steps: int = 0, at_once: int = 1) -> None:
         self.tail_steps = tail_steps
+        self.at_once = at_once
+        self.own: set[int] = set()
+        """Where the steps end that it needs no model for."""
+        self.asked: list[int] = []
+        """Where the steps ended that it was asked about."""
         self.replay = 1
         self.reach = 10 * STEP
         self.enabled = True
@@ -35,7 +40,8 @@ class Log:
         """How many steps it remembers to have seen."""
 
     def answer(self, samples: Callable[[], Samples]) -> Any:
-        return None
+        self.asked.append(int(samples()[-1]))  # the samples say where they are
+        return "own" if self.asked[-1] in self.own else None
 
     def attends(self, stop: int) -> bool | None:
         return self.awake(stop)
@@ -81,11 +87,11 @@ class Walk:
         while (job := self.track.advance()) is not None:
             assert self.track.advance() is None  # one job in flight
             self.jobs.append(job)
-            self.track.complete(job, "answer")
+            self.track.complete(job, ["answer"] * job.asked)
 
     def samples(self, job: Job) -> list[int]:
         read = self.ring.read(job.start, job.stop) if job.samples is None else job.samples
-        assert len(read) == STEP + CONTEXT
+        assert len(read) == job.steps * STEP + CONTEXT
         return read.tolist()
 
     def cut(self, resampled: int = 0, *, gap: bool = False) -> Mark:
@@ -239,7 +245,7 @@ def test_the_oldest_sample_asked_for_is_the_context_of_the_next_step() -> None:
     walk.write(700)
     job = walk.track.advance()
     assert walk.track.low == 0  # in flight: it may not have been cut yet
-    walk.track.complete(job, None)
+    walk.track.complete(job, ["answer"])
     walk.run()
     assert walk.track.low == 700 - CONTEXT
 
@@ -261,8 +267,9 @@ def test_after_a_sleep_the_model_hears_what_it_needs_of_it_and_only_the_last_ste
     walk.run()
     assert walk.stepper.heard == [(0, 100), (100, 200), (900, 1000), (1000, 1100)]
     assert walk.stepper.slept == [300, 400, 500, 600, 700, 800, 900]
-    assert [stop for _, stop in spans(walk)] == [100, 200, 800, 900, 1000, 1100]
-    assert walk.samples(walk.jobs[2]) == list(range(671, 801))
+    assert spans(walk) == [(0, 100), (100, 200), (700, 1000), (1000, 1100)]
+    assert [(job.steps, job.asked) for job in walk.jobs] == [(1, 1), (1, 1), (3, 1), (1, 1)]
+    assert walk.samples(walk.jobs[2]) == list(range(671, 1001))
     assert {(job.load, job.store) for job in walk.jobs[1:]} == {(4, 4)}
 
 
@@ -270,7 +277,7 @@ def test_a_short_sleep_is_made_up_for_whole() -> None:
     walk = sleeper(5, lambda stop: stop not in (300, 400))
     walk.write(600)
     walk.run()
-    assert [stop for _, stop in spans(walk)] == [100, 200, 300, 400, 500, 600]
+    assert spans(walk) == [(0, 100), (100, 200), (200, 500), (500, 600)]
     assert walk.stepper.heard == [(0, 100), (100, 200), (400, 500), (500, 600)]
 
 
@@ -278,7 +285,51 @@ def test_what_slept_from_the_beginning_begins_with_the_initial_state() -> None:
     walk = sleeper(2, lambda stop: stop > 500)
     walk.write(700)
     walk.run()
-    assert [(job.load, job.stop) for job in walk.jobs] == [(-1, 500), (4, 600), (4, 700)]
+    assert [(job.load, job.stop, job.steps) for job in walk.jobs] == [(-1, 600, 2), (4, 700, 1)]
+
+
+def test_steps_that_can_be_taken_go_together_as_many_as_may() -> None:
+    walk = Walk(Log(at_once=3))
+    walk.write(850)
+    walk.run()
+    assert spans(walk) == [(0, 300), (300, 600), (600, 800)]
+    assert [(job.steps, job.asked, job.step) for job in walk.jobs] == [
+        (3, 3, STEP),
+        (3, 3, STEP),
+        (2, 2, STEP),
+    ]
+    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(8)]
+
+
+def test_a_step_that_needs_no_model_ends_a_job_and_is_asked_about_once() -> None:
+    walk = Walk(Log(at_once=4))
+    walk.stepper.own = {300, 400}
+    walk.write(600)
+    walk.run()
+    assert spans(walk) == [(0, 200), (400, 600)]
+    assert walk.stepper.asked == [100, 200, 300, 400, 500, 600]
+    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(6)]
+
+
+def test_a_change_of_configuration_ends_a_job() -> None:
+    walk = Walk(Log(at_once=4))
+    walk.write(250)
+    walk.track.marks.append(Mark(250, 250, payload="words"))
+    walk.write(250)
+    walk.run()
+    assert spans(walk) == [(0, 200), (200, 500)]
+    assert [heard for _, heard in walk.passed] == [2]
+
+
+def test_a_sleeper_that_is_behind_hears_and_is_asked_in_one_job() -> None:
+    walk = Walk(Log(at_once=3))
+    walk.stepper.replay = 3
+    walk.stepper.awake = lambda stop: stop >= 600
+    walk.write(900)
+    walk.run()
+    assert spans(walk) == [(300, 800), (800, 900)]
+    assert [(job.steps, job.asked) for job in walk.jobs] == [(5, 3), (1, 1)]
+    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(5, 9)]
 
 
 def test_a_step_waits_while_it_is_not_known_whether_anybody_listens() -> None:
@@ -313,5 +364,5 @@ def test_a_cut_while_it_sleeps_wakes_nobody_and_a_gap_ends_the_sleep() -> None:
     walk.write(500)
     walk.run()
     first = walk.jobs[2]
-    assert (first.load, first.stop) == (-1, 850)
+    assert (first.load, first.stop, first.steps) == (-1, 1050, 3)
     assert walk.samples(first)[:CONTEXT] == [0] * CONTEXT

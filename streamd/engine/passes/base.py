@@ -48,7 +48,8 @@ class Pass(Protocol):
 
         Args:
             items: one int16 array of samples at 16 kHz per item.
-            options: one entry per item; what it means is the pass's own.
+            options: one entry per item; what it means is the pass's own. None where nobody looks
+                at the output: only the state is to go on.
             state: rows `[batch, *shape]` by name, in the order of the items.
 
         Returns:

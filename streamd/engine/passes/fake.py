@@ -82,7 +82,7 @@ class FakeWake:
             heard = _is_wake_tone(item[self.context_samples :])
             score = 0.9 if tones[row] >= 2 and not heard else 0.01
             tones[row] = tones[row] + 1 if heard else 0
-            outputs.append({w: (score, "5_minute_timer" if w == "timer" else None) for w in words})
+            outputs.append({w: (score, "5_minute_timer" if w == "timer" else None) for w in words or ()})
         return outputs, {"tones": tones}
 
 

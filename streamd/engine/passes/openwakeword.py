@@ -80,7 +80,7 @@ class OpenWakeWord:
 
         Args:
             items: int16 arrays of 1760 samples.
-            options: the words that each item wants, each of `words` or a `WordHead`.
+            options: the words that each item wants, each of `words` or a `WordHead`; None is none.
             state: rows of `fresh`, `cnn` and `history`.
 
         Returns:
@@ -89,7 +89,7 @@ class OpenWakeWord:
         cnn, history = self._embed({"audio": stack(items), **state})
         # Filled in beforehand, so that the order of the words does not hang on batch mates either.
         outputs: list[WordScores] = [
-            dict.fromkeys(map(_name, words), (0.0, None)) for words in options
+            dict.fromkeys(map(_name, words or ()), (0.0, None)) for words in options
         ]
         for word, rows in _rows_by_word(options).items():
             if isinstance(word, WordHead):
@@ -129,6 +129,6 @@ def _name(word: str | WordHead) -> str:
 def _rows_by_word(options: Sequence[Any]) -> dict[str | WordHead, list[int]]:
     rows: dict[str | WordHead, list[int]] = {}
     for row, words in enumerate(options):
-        for word in words:
+        for word in words or ():
             rows.setdefault(word, []).append(row)
     return rows
