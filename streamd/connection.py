@@ -135,8 +135,8 @@ class Connection:
         except Exception as error:
             self.fail(job, error)
 
-    def settled(self) -> None:
-        """All answers of a batch are in."""
+    def advance(self) -> None:
+        """The answers of a batch are in, or audio came that brings work."""
         if self._session is None or self._session.has_news:
             self._pump()
         else:
@@ -326,7 +326,7 @@ class Connection:
         self._services.engine.heard()
         taken = session.receive_audio(data)
         if session.is_due:
-            self._pump()
+            self._services.engine.due(self._lease)
         self._ack()
         return taken
 
@@ -408,6 +408,7 @@ class Connection:
             if heard is not None:
                 tag = event.__struct_config__.tag
                 metrics.event_lag.labels(tag).observe(time.monotonic() - heard)
+        self._services.engine.spoken()
         self._to_write.set()
 
     def _heard(self, at_ms: int) -> float | None:

@@ -92,7 +92,7 @@ class Analysis:
         """An answer."""
         self.session.complete(job, output)
 
-    def settled(self) -> None:
+    def advance(self) -> None:
         """Nothing to do: `_settle` asks again."""
 
     def fail(self, job: Job, error: Exception) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,8 +49,8 @@ class Sink(Protocol):
     def fail(self, job: Job, error: Exception) -> None:
         """The job could not be run, not even alone."""
 
-    def settled(self) -> None:
-        """All answers of a batch have been handed out: what they lead to may go on."""
+    def advance(self) -> None:
+        """The answers of a batch are in, or the stream is due: go on."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,8 @@ class Lease:
     sink: Sink | None = None
     in_flight: int = 0
     closed: bool = False
+    is_due: bool = False
+    """Its sink will be advanced with all others that are due."""
 
 
 class Engine:
@@ -88,6 +92,10 @@ class Engine:
         self._metrics = metrics
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._due: list[Lease] = []
+        self._inbox: deque[tuple[Worker, list[Batch]]] = deque()
+        """What the threads have run and the loop has not yet taken in. A thread is idle until then,
+        so it holds one entry for each."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         """Wakes the dispatch when an item has waited long enough for batch mates."""
@@ -98,12 +106,9 @@ class Engine:
         rest = [name for name in self._passes if name not in LIVE_PASSES]
         live_threads = max(threads // 2, 1)
         rest_threads = max(threads - live_threads, 1) if rest else 0
-        self._rest = [
-            Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)
-        ]
         self._workers = [
             *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
-            *self._rest,
+            *(Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)),
         ]
         # Looked up once: a job is counted in less time than a label is found.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
@@ -120,6 +125,7 @@ class Engine:
         """Start the threads; on the event loop that will use them."""
         self._loop = asyncio.get_running_loop()
         if self._pace is not None:
+            self._pace.collect = self._collect
             self._pace.start()
         for worker in self._workers:
             worker.start()
@@ -159,6 +165,20 @@ class Engine:
         """A client sent something."""
         if self._pace is not None:
             self._pace.heard()
+
+    def spoken(self) -> None:
+        """There is an event to send."""
+        if self._pace is not None:
+            self._pace.spoken()
+
+    def due(self, lease: Lease) -> None:
+        """Audio came that brings work: its sink is advanced soon, together with all others."""
+        if lease.is_due:
+            return
+        lease.is_due = True
+        self._due.append(lease)
+        if len(self._due) == 1 and self._loop is not None:
+            self._loop.call_soon(self._advance)
 
     def close(self, lease: Lease) -> None:
         """The stream is over: what still waits is dropped."""
@@ -214,6 +234,17 @@ class Engine:
 
     def _timed(self) -> None:
         self._timer, self._timer_due = None, math.inf
+        self._dispatch()
+
+    def _advance(self) -> None:
+        """One pass over all streams that are due, and one dispatch of what they bring."""
+        due, self._due = self._due, []
+        self._scheduled = True
+        for lease in due:
+            lease.is_due = False
+            if not lease.closed:
+                assert lease.sink is not None
+                lease.sink.advance()
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -291,20 +322,22 @@ class Engine:
     def _finished(self, worker: Worker, batches: list[Batch]) -> None:
         """On the worker's thread."""
         assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(self._returned, worker, batches)
-        except RuntimeError:
-            return  # the loop is closed: the daemon is gone, and the answer with it
-        # The live threads run once a breath; the others may have more to do at once.
-        if self._pace is not None and worker in self._rest:
-            self._pace.answered()
+        self._inbox.append((worker, batches))
+        # A loop that is closed takes no answer: the daemon is gone.
+        with suppress(RuntimeError):
+            if self._pace is not None:
+                self._pace.answered()
+            else:
+                self._loop.call_soon_threadsafe(self._collect)
 
-    def _returned(self, worker: Worker, batches: list[Batch]) -> None:
-        worker.is_idle = True
-        # The thread first: it works on while the answers are handed out.
-        self._dispatch()
-        for batch in batches:
-            self._deliver(batch)
+    def _collect(self) -> None:
+        while self._inbox:
+            worker, batches = self._inbox.popleft()
+            worker.is_idle = True
+            # The thread first: it works on while the answers are handed out.
+            self._dispatch()
+            for batch in batches:
+                self._deliver(batch)
 
     def _tell_pace(self) -> None:
         if self._pace is not None:
@@ -324,7 +357,7 @@ class Engine:
                 lease.sink.complete(job, output)
         for lease in dict.fromkeys(batch.context):
             if not lease.closed:
-                lease.sink.settled()
+                lease.sink.advance()
 
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 FEW = 4
 """Streams up to which the loop is left alone."""
-PER_STREAM_S = 0.000125
-SHORTEST_S, LONGEST_S = 0.002, 0.008
+PER_STREAM_S = 0.0006
+SHORTEST_S, LONGEST_S = 0.002, 0.040
+"""Of a breath. Two messages of the usual 20 ms are read in one go, and frames and steps come in
+batches; what is decided may be as much later."""
 PATIENCE = 32
 """Breaths without a message after which there are none: idle sockets cost nothing."""
-PASSES = 4
+PASSES = 5
 """Turns of the loop between two breaths. What a message sets off takes as many: read, hand to the
-session, form the batch, send the event."""
+session, take its jobs, form the batch, send the event."""
 
 
 class Pace:
@@ -22,15 +25,21 @@ class Pace:
 
     Every stream sends fifty messages a second, each at its own moment, and to wake for one costs
     more than to take it. So the loop holds its breath for a few milliseconds, the more streams the
-    longer; what comes meanwhile is read at one go, and makes one batch. A thread that is out of
-    work may end the breath. A loop that has work for longer than that takes none: at capacity
-    nothing is lost.
+    longer; what comes meanwhile is read at one go, and makes one batch. Answers of the threads are
+    taken in while it holds its breath, and lead on to their next work; only an event that is to be
+    sent ends it. A loop that has work for longer than that takes none: at capacity nothing is
+    lost.
+
+    Args:
+        collect: takes in what the threads have answered; called on the loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, collect: Callable[[], None] = lambda: None) -> None:
+        self.collect = collect
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams = 0
         self._is_running = False
+        self._has_spoken = False
         self._passes = 0
         self._idle = 0
         """Breaths since a message came."""
@@ -54,9 +63,22 @@ class Pace:
             self._is_running = True
             self._loop.call_soon(self._turn)
 
+    def spoken(self) -> None:
+        """There is something to send; on the loop."""
+        self._has_spoken = True
+
     def answered(self) -> None:
-        """A thread has an answer for the loop and may have more to do; from that thread."""
-        if self._breath.locked():
+        """A thread has something to collect; from that thread, once it is there.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        # It is asked for after the answer was put down, and the loop collects once more after it
+        # has stopped: one of the two sees it.
+        if not self._is_running:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self.collect)
+        elif self._breath.locked():
             try:
                 self._breath.release()
             except RuntimeError:
@@ -66,14 +88,24 @@ class Pace:
         assert self._loop is not None
         if self._streams <= FEW or self._idle > PATIENCE:
             self._is_running = False
+            self.collect()
             return
+        self.collect()
         self._passes += 1
         if self._passes >= PASSES:
             self._passes = 0
-            now = time.monotonic()
-            if now >= self._until:
-                breath_s = max(self._streams * PER_STREAM_S, SHORTEST_S)
-                self._until = now + min(breath_s, LONGEST_S)
-                self._idle += 1
-            self._breath.acquire(timeout=self._until - now)
+            self._hold()
         self._loop.call_soon(self._turn)
+
+    def _hold(self) -> None:
+        now = time.monotonic()
+        if now >= self._until:
+            breath_s = max(self._streams * PER_STREAM_S, SHORTEST_S)
+            self._until = now + min(breath_s, LONGEST_S)
+            self._idle += 1
+        self._has_spoken = False
+        while self._until > now and self._breath.acquire(timeout=self._until - now):
+            self.collect()
+            if self._has_spoken:
+                return
+            now = time.monotonic()

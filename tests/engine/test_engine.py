@@ -67,7 +67,7 @@ class Client:
     def complete(self, job: Job, output: Any) -> None:
         self.session.complete(job, output)
 
-    def settled(self) -> None:
+    def advance(self) -> None:
         self.pump()
 
     def fail(self, job: Job, error: Exception) -> None:
@@ -207,7 +207,7 @@ class Sink:
     def complete(self, job: Job, output: Any) -> None:
         self.outputs.append(output)
 
-    def settled(self) -> None:
+    def advance(self) -> None:
         self.settlings += 1
 
     def fail(self, job: Job, error: Exception) -> None:
