@@ -23,6 +23,7 @@ from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.modules.words import NO_WORDS
 from streamd.offline import Analysis
 from streamd.types import AudioFormat
 
@@ -68,12 +69,12 @@ def main():
     console.print(table)
 
 
-def run(parts, modules, streams):
-    """CPU seconds for all streams, all modules of a set."""
-    chosen, _ = parts.registry.resolve(modules)
+def run(parts, modules, streams, gallery=None, words=NO_WORDS):
+    """CPU seconds for all streams, with these modules, voices and words of one's own."""
+    gallery = gallery or Gallery.empty()
+    chosen, _ = parts.registry.resolve(modules, words=words)
     sessions = [
-        Analysis(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())
-        for _ in streams
+        Analysis(parts.engine, parts.registry, chosen, AudioFormat(), gallery) for _ in streams
     ]
     step = RATE_HZ * MESSAGE_MS // 1000
     began = time.process_time()

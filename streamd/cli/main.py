@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import NoReturn
 
 import typer
 
 from streamd import __version__
-from streamd.cli import (
-    analyze,
-    bench,
-    config,
-    doctor,
-    enroll,
-    evaluate,
-    mic,
-    models,
-    serve,
-    speakers,
-    stream,
-    words,
-)
 from streamd.cli.common import complain
 from streamd.errors import StreamdError, Unavailable
 
-app = typer.Typer(
-    name="streamd",
-    help="One self-hosted daemon and one socket: send PCM, get speech edges, wake words and "
-    "speakers as JSON events.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-app.command()(serve.serve)
-app.command()(stream.stream)
-app.command()(mic.mic)
-app.command()(analyze.analyze)
-app.command()(enroll.enroll)
-app.add_typer(speakers.app, name="speakers")
-app.add_typer(words.app, name="words")
-app.add_typer(models.app, name="models")
-app.add_typer(config.app, name="config")
-app.command("eval")(evaluate.evaluate_command)
-app.command()(bench.bench)
-app.command()(doctor.doctor)
+COMMANDS = {
+    "serve": "serve",
+    "stream": "stream",
+    "mic": "mic",
+    "analyze": "analyze",
+    "enroll": "enroll",
+    "speakers": "app",
+    "words": "app",
+    "models": "app",
+    "config": "app",
+    "eval": "evaluate_command",
+    "bench": "bench",
+    "doctor": "doctor",
+}
+"""Each command's function, or its commands, in the file that is called as it is."""
+_FILES = {"eval": "evaluate"}
+
+
+def make_app(wanted: str | None = None) -> typer.Typer:
+    """The command line.
+
+    Args:
+        wanted: the one command that is wanted: the others' files need not be imported, which takes
+            a third of a second. All commands, if it is none of them.
+    """
+    app = typer.Typer(
+        name="streamd",
+        help="One self-hosted daemon and one socket: send PCM, get speech edges, wake words and "
+        "speakers as JSON events.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(root)
+    for name in [wanted] if wanted in COMMANDS else COMMANDS:
+        file = importlib.import_module(f"streamd.cli.{_FILES.get(name, name)}")
+        command = getattr(file, COMMANDS[name])
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def _version(value: bool) -> None:
@@ -53,7 +62,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
@@ -65,7 +73,9 @@ def root(
 def main() -> NoReturn:
     """Run the command line; never returns."""
     try:
-        app()  # ends by itself where all is well, and says what is wrong with the usage
+        make_app(
+            *sys.argv[1:2]
+        )()  # ends by itself where all is well, and says what is wrong with the usage
     except KeyboardInterrupt:
         sys.exit(130)
     except StreamdError as error:

@@ -278,11 +278,19 @@ class SpeakerReader:
         return Verdict("reject", label.name, own, own - others[0] if others else None, kin)
 
     def _search(self, mean: Floats) -> list[tuple[str, float]]:
-        """Enrolled voices, best first; one that was deleted meanwhile is gone at once."""
+        """Enrolled voices, best first; one that was deleted meanwhile is gone at once.
+
+        The two nearest at least, where there are two. Only where these were deleted are more
+        looked at: the gallery changes with every session that ends, and may be large.
+        """
         now: Gallery = self._services.gallery()
-        gone = 0 if now is self._gallery else sum(n not in now for n in self._gallery.names)
-        found = self._gallery.search(mean, self._services.channel, limit=2 + gone)
-        return [(match.name, match.score) for match in found if match.name in now]
+        limit = 2
+        while True:
+            found = self._gallery.search(mean, self._services.channel, limit)
+            known = [(match.name, match.score) for match in found if match.name in now]
+            if len(known) >= 2 or limit >= len(self._gallery):
+                return known
+            limit *= 8
 
 
 class SpeakerModule:

@@ -211,6 +211,45 @@ def test_a_deletion_from_the_gallery_counts_at_once() -> None:
     assert talk.end(utterance).speaker == "S1"
 
 
+def test_however_many_of_the_nearest_were_deleted_the_next_counts() -> None:
+    near = {f"v{degrees}": voice(degrees) for degrees in range(1, 31)}
+    talk = Talk(gallery(far=voice(40), **near, farther=voice(60)))
+    utterance = talk.begin()
+    talk.gallery = gallery(far=voice(40), farther=voice(60))
+
+    (event,) = talk.say(utterance, voice(0), 0)
+
+    assert event.speaker == "far"
+    assert event.score == pytest.approx(np.cos(np.radians(40)), abs=1e-3)
+    assert event.margin == pytest.approx(event.score - 0.5, abs=1e-3)
+
+
+class CountingGallery(Gallery):
+    """Counts how often it is asked for a name."""
+
+    asked = 0
+
+    def __contains__(self, name: object) -> bool:
+        type(self).asked += 1
+        return super().__contains__(name)
+
+
+def test_a_change_of_the_gallery_does_not_have_all_voices_looked_through() -> None:
+    voices = {f"v{i}": voice(i / 100) for i in range(2000)}
+    talk = Talk(gallery(**voices))
+    utterance = talk.begin()
+    names = tuple(voices)
+    owners = np.arange(len(names))
+    embeddings = np.array(list(voices.values()))
+    # As at the end of any session that learned something of a voice.
+    talk.gallery = CountingGallery.build(names, embeddings, owners, np.zeros_like(owners), 2)
+
+    (event,) = talk.say(utterance, voice(0), 0)
+
+    assert event.speaker == "v0"
+    assert CountingGallery.asked <= 10
+
+
 def test_a_change_takes_two_windows_in_a_row_and_names_both() -> None:
     talk = Talk(gallery(anna=voice(0), bert=voice(0, 1)))
     assert changes(talk.utter(*[voice(0)] * 3, voice(0, 1), *[voice(0)] * 3)) == []
