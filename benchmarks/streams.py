@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import soundfile
+from peers_runners.pace import Pace, late_ms
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -65,10 +66,17 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
     return streams
 
 
-async def play(url: str, audio: np.ndarray, offset_s: float) -> tuple[list[dict[str, Any]], float]:
-    """One live stream; events get `latency_ms`. Also gives the worst lag of an ack, seconds."""
+async def play(
+    url: str, audio: np.ndarray, offset_s: float
+) -> tuple[list[dict[str, Any]], float, Pace]:
+    """One live stream.
+
+    Events get `latency_ms`, acks `lag_ms`, and `bye` how long it came `after_s`, the end.
+    Also gives the worst lag of an ack, seconds, and how late its own messages were.
+    """
     await asyncio.sleep(offset_s)
     events: list[dict[str, Any]] = []
+    pace = Pace()
     worst_lag_s = 0.0
     async with connect(url, compression=None, ping_timeout=None, max_size=None) as socket:
         await socket.send(json.dumps({"type": "hello", "modules": MODULES}))
@@ -80,7 +88,8 @@ async def play(url: str, audio: np.ndarray, offset_s: float) -> tuple[list[dict[
                 event = json.loads(text)
                 now = time.monotonic() - began
                 if event["type"] == "ack":
-                    worst_lag_s = max(worst_lag_s, now - event["samples"] / RATE_HZ)
+                    event["lag_ms"] = 1000 * (now - event["samples"] / RATE_HZ)
+                    worst_lag_s = max(worst_lag_s, event["lag_ms"] / 1000)
                 elif "at" in event:
                     event["latency_ms"] = now * 1000 - event["at"]
                 events.append(event)
@@ -89,12 +98,14 @@ async def play(url: str, audio: np.ndarray, offset_s: float) -> tuple[list[dict[
         step = RATE_HZ * MESSAGE_MS // 1000
         for start in range(0, len(audio), step):
             due = began + min(start + step, len(audio)) / RATE_HZ
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await socket.send(audio[start : start + step].tobytes())
-        sent_s = time.monotonic() - began
+            await pace.until(due)
+            await pace.write(socket.send(audio[start : start + step].tobytes()))
+        ended = time.monotonic()
         await socket.send('{"type":"end"}')
         await reader
-    return [e | {"sent_s": sent_s} if e["type"] == "bye" else e for e in events], worst_lag_s
+        after_s = time.monotonic() - ended
+    events = [e | {"after_s": after_s} if e["type"] == "bye" else e for e in events]
+    return events, worst_lag_s, pace
 
 
 def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
@@ -200,7 +211,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait(30)
-    latencies = [e["latency_ms"] for events, _ in played for e in events if "latency_ms" in e]
+    latencies = [e["latency_ms"] for events, *_ in played for e in events if "latency_ms" in e]
     different = [
         i
         for i, audio in enumerate(
@@ -218,8 +229,9 @@ def main() -> None:
         "streams_per_core": round(1000 / cost_ms),
         "latency_ms_p50": round(float(np.percentile(latencies, 50)), 1),
         "latency_ms_p99": round(float(np.percentile(latencies, 99)), 1),
-        "worst_ack_lag_ms": round(1000 * max(lag for _, lag in played)),
-        "events": sum(len(v) for events, _ in played for v in by_type(events).values()),
+        "worst_ack_lag_ms": round(1000 * max(lag for _, lag, _ in played)),
+        "load_late_ms_p99": late_ms([pace for *_, pace in played])["p99"],
+        "events": sum(len(v) for events, *_ in played for v in by_type(events).values()),
         "streams_that_differ_from_alone": len(different),
         "mean_batch": batches,
     }

@@ -40,14 +40,15 @@ class Mix:
         self.streams = make_streams(folder, count, seconds, seed)
         self.clips = list(_clips(folder, count, int(seconds * RATE_HZ), seed))
 
-    def tally(self, found, words):
-        """Detections (stream, word, ms) against what is said.
+    def tally(self, found, words, count):
+        """Detections (stream, word, ms) in the first `count` streams against what is said there.
 
         Returns:
             Times that a word was said and found, times that it was said, detections elsewhere.
         """
-        cut = [c for c in self.clips if c.said is None or c.start_ms < SETTLING_MS]
-        whole = [c for c in self.clips if c not in cut]
+        clips = [c for c in self.clips if c.stream < count]
+        cut = [c for c in clips if c.said is None or c.start_ms < SETTLING_MS]
+        whole = [c for c in clips if c not in cut]
         said = [(clip, word) for clip in whole for word in words if word in clip.said]
         left = [tuple(one) for one in found if not any(_is_in(one, clip) for clip in cut)]
         heard = 0
