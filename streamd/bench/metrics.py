@@ -46,6 +46,8 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """The same by pass, CPU of its batches; `rest` is what is left of the CPU."""
     mean_batch: dict[str, float]
     """Items, by pass."""
+    items_per_s: dict[str, float] = {}
+    """Frames, steps or windows that the models were given, for each stream, by pass."""
 
 
 def metrics_url(stream_url: str) -> str:
@@ -121,13 +123,15 @@ def spent(before: Snapshot, after: Snapshot, streams: int) -> Spent:
         cores, cpu_ms = round(cpu_s / wall_s, 3), per_stream(cpu_s)
         stages["rest"] = max(round(cpu_ms - sum(stages.values()), 3), 0.0)
     batches = grown(after.batches, before.batches)
+    given = {name: n for name, n in sorted(grown(after.items, before.items).items()) if n}
     return Spent(
         cores=cores,
         cpu_ms=cpu_ms,
         stages_ms=stages,
         mean_batch={
             name: round(items / batches[name], 2)
-            for name, items in sorted(grown(after.items, before.items).items())
+            for name, items in given.items()
             if batches.get(name)
         },
+        items_per_s={name: round(n / (wall_s * streams), 3) for name, n in given.items()},
     )

@@ -122,11 +122,16 @@ def _cpu(server: Figures) -> Table:
     most = max(stages.values(), default=0.0) or 1.0
     for name, value in stages.items():
         batch = server["mean_batch"].get(name)
-        said = _STAGES.get(name, "" if batch is None else f"batches of {batch:.1f}")
+        said = _STAGES.get(name, "" if batch is None else _fed(server, name))
         drawn = Text.assemble((bar(value / most, BAR // 2), "cyan"), ("  " + said, "dim"))
         table.add_row(name, f"{value:.1f}", drawn)
     table.columns[2].justify = "left"
     return table
+
+
+def _fed(server: Figures, name: str) -> str:
+    batch, each = server["mean_batch"][name], server["items_per_s"][name]
+    return f"{each:.1f} a second, in batches of {batch:.1f}"
 
 
 def _rest(found: Figures, step: Figures) -> Table:

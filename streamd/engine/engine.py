@@ -71,7 +71,8 @@ class Engine:
     Args:
         passes: the model passes to serve.
         max_streams: leases at a time.
-        threads: compute threads in all; at least one for the live lane and one for the rest.
+        threads: compute threads: half of them, and one at least, for the live lane, and as many for
+            the rest, which stand back for it but have all cores while nobody speaks.
         metrics: where to count.
         pace: of the loop that it is started on; None leaves the loop alone.
     """
@@ -105,7 +106,7 @@ class Engine:
         live = [name for name in self._passes if name in LIVE_PASSES]
         rest = [name for name in self._passes if name not in LIVE_PASSES]
         live_threads = max(threads // 2, 1)
-        rest_threads = max(threads - live_threads, 1) if rest else 0
+        rest_threads = threads if rest else 0
         self._workers = [
             *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
             *(Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)),
@@ -125,8 +126,7 @@ class Engine:
         """Start the threads; on the event loop that will use them."""
         self._loop = asyncio.get_running_loop()
         if self._pace is not None:
-            self._pace.collect = self._collect
-            self._pace.start()
+            self._pace.start(self._collect, self._advance)
         for worker in self._workers:
             worker.start()
 
@@ -177,6 +177,8 @@ class Engine:
             return
         lease.is_due = True
         self._due.append(lease)
+        if self._pace is not None and self._pace.is_running:
+            return
         if len(self._due) == 1 and self._loop is not None:
             self._loop.call_soon(self._advance)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 FEW = 4
 """Streams up to which the loop is left alone."""
 PER_STREAM_S = 0.0006
-SHORTEST_S, LONGEST_S = 0.002, 0.040
+LONGEST_S = 0.040
 """Of a breath. Two messages of the usual 20 ms are read in one go, and frames and steps come in
 batches; what is decided may be as much later."""
 PATIENCE = 32
@@ -25,20 +25,18 @@ class Pace:
 
     Every stream sends fifty messages a second, each at its own moment, and to wake for one costs
     more than to take it. So the loop holds its breath for a few milliseconds, the more streams the
-    longer; what comes meanwhile is read at one go, and makes one batch. Answers of the threads are
-    taken in while it holds its breath, and lead on to their next work; only an event that is to be
-    sent ends it. A loop that has work for longer than that takes none: at capacity nothing is
-    lost.
-
-    Args:
-        collect: takes in what the threads have answered; called on the loop.
+    longer; what comes meanwhile is read at one go, and at the end of each breath all streams are
+    advanced together, which makes one batch. Answers of the threads are taken in while it holds its
+    breath, and lead on to their next work; only an event that is to be sent interrupts it. A loop
+    that has work for longer than that takes none: at capacity nothing is lost.
     """
 
-    def __init__(self, collect: Callable[[], None] = lambda: None) -> None:
-        self.collect = collect
+    def __init__(self) -> None:
+        self._collect = self._advance = _nothing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams = 0
-        self._is_running = False
+        self.is_running = False
+        """Whether streams are advanced breath by breath."""
         self._has_spoken = False
         self._passes = 0
         self._idle = 0
@@ -48,8 +46,14 @@ class Pace:
         """Held by the loop, but for a moment after an answer."""
         self._breath.acquire()
 
-    def start(self) -> None:
-        """Begin, on the loop."""
+    def start(self, collect: Callable[[], None], advance: Callable[[], None]) -> None:
+        """Begin, on the loop.
+
+        Args:
+            collect: takes in what the threads have answered.
+            advance: advances the streams that are due.
+        """
+        self._collect, self._advance = collect, advance
         self._loop = asyncio.get_running_loop()
 
     def streams(self, count: int) -> None:
@@ -59,8 +63,8 @@ class Pace:
     def heard(self) -> None:
         """A message came; on the loop."""
         self._idle = 0
-        if not self._is_running and self._streams > FEW and self._loop is not None:
-            self._is_running = True
+        if not self.is_running and self._streams > FEW and self._loop is not None:
+            self.is_running = True
             self._loop.call_soon(self._turn)
 
     def spoken(self) -> None:
@@ -75,9 +79,9 @@ class Pace:
         """
         # It is asked for after the answer was put down, and the loop collects once more after it
         # has stopped: one of the two sees it.
-        if not self._is_running:
+        if not self.is_running:
             assert self._loop is not None
-            self._loop.call_soon_threadsafe(self.collect)
+            self._loop.call_soon_threadsafe(self._collect)
         elif self._breath.locked():
             try:
                 self._breath.release()
@@ -87,10 +91,11 @@ class Pace:
     def _turn(self) -> None:
         assert self._loop is not None
         if self._streams <= FEW or self._idle > PATIENCE:
-            self._is_running = False
-            self.collect()
+            self.is_running = False
+            self._collect()
+            self._advance()
             return
-        self.collect()
+        self._collect()
         self._passes += 1
         if self._passes >= PASSES:
             self._passes = 0
@@ -99,13 +104,19 @@ class Pace:
 
     def _hold(self) -> None:
         now = time.monotonic()
-        if now >= self._until:
-            breath_s = max(self._streams * PER_STREAM_S, SHORTEST_S)
-            self._until = now + min(breath_s, LONGEST_S)
-            self._idle += 1
         self._has_spoken = False
+        if now >= self._until:
+            self._until = now + min(self._streams * PER_STREAM_S, LONGEST_S)
+            self._idle += 1
+            self._advance()
+            if self._has_spoken:
+                return
         while self._until > now and self._breath.acquire(timeout=self._until - now):
-            self.collect()
+            self._collect()
             if self._has_spoken:
                 return
             now = time.monotonic()
+
+
+def _nothing() -> None:
+    """Before it is started."""

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamd.engine.passes.base import Pass, State
+from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
+from streamd.engine.walk import walk
 from streamd.types import Job, Samples
 
 
@@ -60,42 +61,6 @@ def _run(batch: Batch, jobs: Sequence[Job], samples: Sequence[Samples]) -> list[
     if states:
         states.scatter([job.store for job in jobs], rows)
     return outputs
-
-
-def walk(
-    model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
-) -> tuple[list[Any], State]:
-    """Run a pass over all steps of all jobs, those side by side that are as far.
-
-    Returns:
-        The outputs as in `Batch.outputs`, and the state behind the last step of each.
-    """
-    most = max(job.steps for job in jobs)
-    if most == 1:
-        found, rows = model.run(samples, [job.options for job in jobs], rows)
-        return [[one] if job.step else one for job, one in zip(jobs, found, strict=True)], rows
-    outputs: list[Any] = [[] for _ in jobs]
-    for number in range(most):
-        active = [place for place, job in enumerate(jobs) if number < job.steps]
-        items, options = [], []
-        for place in active:
-            job, audio = jobs[place], samples[place]
-            begin = number * job.step
-            items.append(audio[begin : begin + len(audio) - (job.steps - 1) * job.step])
-            options.append(job.options if job.steps - number <= job.asked else None)
-        if len(active) == len(jobs):
-            found, rows = model.run(items, options, rows)
-        else:
-            found, new = model.run(items, options, {name: r[active] for name, r in rows.items()})
-            for name, kept in rows.items():
-                kept[active] = new[name]
-        for place, one in zip(active, found, strict=True):
-            job = jobs[place]
-            if not job.step:
-                outputs[place] = one
-            elif job.steps - number <= job.asked:
-                outputs[place].append(one)
-    return outputs, rows
 
 
 def _run_single(batch: Batch, job: Job, samples: Samples) -> Any:

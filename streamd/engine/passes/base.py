@@ -48,12 +48,28 @@ class Pass(Protocol):
 
         Args:
             items: one int16 array of samples at 16 kHz per item.
-            options: one entry per item; what it means is the pass's own. None where nobody looks
-                at the output: only the state is to go on.
+            options: one entry per item; what it means is the pass's own.
             state: rows `[batch, *shape]` by name, in the order of the items.
 
         Returns:
             One output per item, and the new state rows.
+        """
+        ...
+
+
+class Rehearing(Pass, Protocol):
+    """A pass that a stepper may let sleep: it can be brought up to date in one call."""
+
+    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+        """Go on over some steps of each item that nobody wants answers of.
+
+        Args:
+            spans: one int16 array per item: what comes before the first step, and the steps.
+            steps: how many of them, the same for all.
+            state: rows `[batch, *shape]` by name, in the order of the items.
+
+        Returns:
+            The state that as many calls of `run` would have led to.
         """
         ...
 

@@ -19,6 +19,8 @@ from streamd.types import Samples
 WordScores: TypeAlias = dict[str, tuple[float, str | None]]
 """Word to its score, 0 to 1, and the class that won where the word has classes."""
 
+_STEP = 1280
+
 
 class OpenWakeWord:
     """Mel, incremental speech embedding and word heads of openWakeWord 0.4.0.
@@ -80,7 +82,7 @@ class OpenWakeWord:
 
         Args:
             items: int16 arrays of 1760 samples.
-            options: the words that each item wants, each of `words` or a `WordHead`; None is none.
+            options: the words that each item wants, each of `words` or a `WordHead`.
             state: rows of `fresh`, `cnn` and `history`.
 
         Returns:
@@ -89,7 +91,7 @@ class OpenWakeWord:
         cnn, history = self._embed({"audio": stack(items), **state})
         # Filled in beforehand, so that the order of the words does not hang on batch mates either.
         outputs: list[WordScores] = [
-            dict.fromkeys(map(_name, words or ()), (0.0, None)) for words in options
+            dict.fromkeys(map(_name, words), (0.0, None)) for words in options
         ]
         for word, rows in _rows_by_word(options).items():
             if isinstance(word, WordHead):
@@ -98,8 +100,22 @@ class OpenWakeWord:
                     outputs[row][word.name] = (score, None)
             else:
                 self._score(word, rows, history, outputs)
-        fresh = np.zeros(len(items), np.float32)
-        return outputs, {"fresh": fresh, "cnn": cnn, "history": history}
+        return outputs, _state(cnn, history)
+
+    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+        """Go on over some steps of each stream; the same as `run` on each, at two thirds the cost.
+
+        Args:
+            spans: int16 arrays of 480 + 1280 `steps` samples.
+            steps: as many of each.
+            state: rows of `fresh`, `cnn` and `history`.
+        """
+        starts = range(0, steps * _STEP, _STEP)
+        items = [span[start : start + self.item_samples] for span in spans for start in starts]
+        fresh = np.zeros((len(spans), steps), np.float32)
+        fresh[:, 0] = state["fresh"]
+        streams = {"cnn": state["cnn"], "history": state["history"]}
+        return _state(*self._embed({"audio": stack(items), "fresh": fresh.ravel(), **streams}))
 
     def _score(
         self, word: str, rows: list[int], history: npt.NDArray[Any], outputs: list[WordScores]
@@ -113,6 +129,10 @@ class OpenWakeWord:
         best = scores[:, 1:].argmax(axis=1)  # class 0 is the background
         for row, place, line in zip(rows, best.tolist(), scores, strict=True):
             outputs[row][word] = (float(line[place + 1]), about.classes[place])
+
+
+def _state(cnn: npt.NDArray[Any], history: npt.NDArray[Any]) -> State:
+    return {"fresh": np.zeros(len(cnn), np.float32), "cnn": cnn, "history": history}
 
 
 def _latest(history: npt.NDArray[Any], rows: list[int], window: int) -> npt.NDArray[Any]:
@@ -129,6 +149,6 @@ def _name(word: str | WordHead) -> str:
 def _rows_by_word(options: Sequence[Any]) -> dict[str | WordHead, list[int]]:
     rows: dict[str | WordHead, list[int]] = {}
     for row, words in enumerate(options):
-        for word in words or ():
+        for word in words:
             rows.setdefault(word, []).append(row)
     return rows

@@ -77,9 +77,10 @@ _EMBEDDING_SHAPES = {
 def convert(mel_source: Path, embedding_source: Path, target: Path) -> None:
     """Write `wake_embed.onnx`.
 
-    Inputs: `audio` float32 [N, 1760] at int16 scale (480 samples of context, 1280 new ones),
-    `fresh` float32 [N] (1 on a stream's first step), `cnn` float32 [N, 9472], `history`
-    float32 [N, 34, 96] with the newest last. Outputs: `new_cnn` and `new_history`.
+    N streams, of each K steps in a row, M = N K. Inputs: `audio` float32 [M, 1760] at int16 scale
+    (480 samples of context, 1280 new ones), stream by stream; `fresh` float32 [M] (1 on a stream's
+    first step); `cnn` float32 [N, 9472], `history` float32 [N, 34, 96] with the newest last.
+    Outputs: `new_cnn` and `new_history`, behind the last of the steps.
 
     Args:
         mel_source: `melspectrogram.onnx` of the wheel.
@@ -93,13 +94,16 @@ def convert(mel_source: Path, embedding_source: Path, target: Path) -> None:
     embedding_weights = read_weights(embedding_source, _EMBEDDING_SHAPES)
     b = Builder()
     mel = _mel(b, mel_weights)
-    embedding, cnn = _embedding(b, embedding_weights, mel)
-    history = b.op("Concat", b.slice("history", 1, 1, HISTORY), embedding, axis=1)
+    streams = b.slice(b.op("Shape", "cnn"), 0, 0, 1)
+    shape = b.op("Concat", streams, b.const([1, -1, 32], "int64"), axis=0)
+    embedding, cnn = _embedding(b, embedding_weights, b.op("Reshape", mel, shape))
+    joined = b.op("Concat", "history", embedding, axis=1)
+    history = b.slice(joined, 1, -HISTORY, 2**31)
     b.save(
         target,
         {
-            "audio": ("float32", ["N", CONTEXT_SAMPLES + HOP_SAMPLES]),
-            "fresh": ("float32", ["N"]),
+            "audio": ("float32", ["M", CONTEXT_SAMPLES + HOP_SAMPLES]),
+            "fresh": ("float32", ["M"]),
             "cnn": ("float32", ["N", STATE]),
             "history": ("float32", ["N", HISTORY, WIDTH]),
         },
@@ -111,7 +115,7 @@ def convert(mel_source: Path, embedding_source: Path, target: Path) -> None:
 
 
 def _mel(b: Builder, w: Weights) -> str:
-    """Mel frames [N, 1, 8, 32] in openWakeWord's scale.
+    """Mel frames [M, 8, 32] in openWakeWord's scale.
 
     The window is symmetric about sample 256 of each DFT, cosines are even there and sines odd:
     adding and subtracting the two halves first leaves half of the products.
@@ -140,11 +144,11 @@ def _mel(b: Builder, w: Weights) -> str:
     peak = b.op("ReduceMax", heard, axes=[1, 2], keepdims=1)
     floored = b.op("Max", db, b.op("Sub", peak, b.const(80.0)))
     scaled = b.op("Add", b.op("Div", floored, b.const(10.0)), b.const(2.0))
-    return b.unsqueeze(b.op("Where", unfilled, b.const(1.0), scaled), 1)
+    return b.op("Where", unfilled, b.const(1.0), scaled)
 
 
 def _frames(b: Builder, x: str, order: npt.NDArray[np.intp]) -> str:
-    """Half frames [N, 8, 200], 160 samples apart, of x [N, 1320]: 5 of its 33 blocks each."""
+    """Half frames [M, 8, 200], 160 samples apart, of x [M, 1320]: 5 of its 33 blocks each."""
     blocks = b.reshape(x, 0, -1, _BLOCK)
     taken = order[:, None] * (160 // _BLOCK) + np.arange(_HALF // _BLOCK)
     frames = b.op("Gather", blocks, b.const(taken, "int64"), axis=1)
@@ -152,9 +156,9 @@ def _frames(b: Builder, x: str, order: npt.NDArray[np.intp]) -> str:
 
 
 def _embedding(b: Builder, w: Weights, x: str) -> tuple[str, str]:
-    """Embedding [N, 1, 96] of the step, and the new state [N, 9472]."""
+    """Embeddings [N, K, 96] of x [N, 1, 8 K, 32], and the new state [N, 9472]."""
     kept: list[str] = []
-    offset, bands, times = 0, 32, _FRAMES
+    offset, bands, times = 0, 32, _FRAMES  # times is that of one step
     for layer in range(20):
         over_time = layer % 2 == 0 or layer == 19
         if over_time:
@@ -164,7 +168,7 @@ def _embedding(b: Builder, w: Weights, x: str) -> tuple[str, str]:
             )
             joined = b.op("Concat", before, x, axis=2)
             # The last two frames; where the step has two or more, they are all its own.
-            latest = x if times == 2 else b.slice(x if times > 2 else joined, 2, -2, 2**31)
+            latest = b.slice(x if times > 1 else joined, 2, -2, 2**31)
             kept.append(b.reshape(latest, -1, size))
             offset += size
             x = joined
@@ -175,7 +179,8 @@ def _embedding(b: Builder, w: Weights, x: str) -> tuple[str, str]:
             times //= time
             x = b.op("MaxPool", x, kernel_shape=[time, frequency], strides=[time, frequency])
     assert offset == STATE
-    return b.reshape(x, -1, 1, WIDTH), b.op("Concat", *kept, axis=1)
+    embeddings = b.op("Transpose", b.squeeze(x, 3), perm=[0, 2, 1])
+    return embeddings, b.op("Concat", *kept, axis=1)
 
 
 def _convolution(b: Builder, w: Weights, layer: int, x: str) -> str:
@@ -228,7 +233,7 @@ def convert_prime(embedding_source: Path, target: Path, load: Loader) -> None:
             "cnn": ("float32", ["N", STATE]),
         },
         {
-            "embedding": (embedding, "float32", ["N", 1, WIDTH]),
+            "embedding": (embedding, "float32", ["N", "K", WIDTH]),
             "new_cnn": (state, "float32", ["N", STATE]),
         },
     )

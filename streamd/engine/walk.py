@@ -1,0 +1,70 @@
+"""A pass over a batch whose items may be several steps of a stream in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from streamd.engine.passes.base import Pass, Rehearing, State
+from streamd.types import Job, Samples
+
+
+def walk(
+    model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
+) -> tuple[list[Any], State]:
+    """Run all steps of all jobs: first what is only heard, then those side by side that are asked.
+
+    Returns:
+        Of each window its output, of steps a list with the output of each that was asked; and the
+        state behind the last step of each.
+    """
+    if all(job.steps == 1 for job in jobs):
+        found, rows = model.run(samples, [job.options for job in jobs], rows)
+        return [[one] if job.step else one for job, one in zip(jobs, found, strict=True)], rows
+    rows = _rehear(model, jobs, samples, rows)
+    outputs: list[Any] = [[] for _ in jobs]
+    for number in range(max(job.asked for job in jobs)):
+        active = [place for place, job in enumerate(jobs) if number < job.asked]
+        items = [_asked(jobs[place], samples[place], number) for place in active]
+        options = [jobs[place].options for place in active]
+        found, new = model.run(items, options, _of(rows, active, len(jobs)))
+        rows = _with(rows, active, new, len(jobs))
+        for place, one in zip(active, found, strict=True):
+            if jobs[place].step:
+                outputs[place].append(one)
+            else:
+                outputs[place] = one
+    return outputs, rows
+
+
+def _rehear(
+    model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
+) -> State:
+    """What is only heard: in one call those that have as much of it."""
+    places: dict[int, list[int]] = {}
+    for place, job in enumerate(jobs):
+        if job.steps > job.asked:
+            places.setdefault(job.steps - job.asked, []).append(place)
+    for steps, alike in places.items():
+        spans = [samples[p][: len(samples[p]) - jobs[p].asked * jobs[p].step] for p in alike]
+        new = cast(Rehearing, model).hear(spans, steps, _of(rows, alike, len(jobs)))
+        rows = _with(rows, alike, new, len(jobs))
+    return rows
+
+
+def _asked(job: Job, audio: Samples, number: int) -> Samples:
+    """What one of the steps that are asked needs of a job's samples."""
+    begin = (job.steps - job.asked + number) * job.step
+    return audio[begin : begin + len(audio) - (job.steps - 1) * job.step]
+
+
+def _of(rows: State, places: list[int], count: int) -> State:
+    return rows if len(places) == count else {name: all_[places] for name, all_ in rows.items()}
+
+
+def _with(rows: State, places: list[int], new: State, count: int) -> State:
+    if len(places) == count:
+        return new
+    for name, all_ in rows.items():
+        all_[places] = new[name]
+    return rows
