@@ -8,7 +8,6 @@ their own, so that no speaker window ever makes them wait.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -31,10 +30,6 @@ STUCK_S = 30.0
 STAND_BACK = 10
 """Nice value of the threads that are not live. Where cores are short they would take their equal
 share for small batches; standing back they find larger ones, which cost less."""
-WAIT_PER_STREAM_S = 0.00125
-MAX_WAIT_S = 0.04
-"""How long an interim window may wait for batch mates: the more streams there are, the sooner some
-come. A batch of eight costs half of eight batches of one, and a stream alone waits for nobody."""
 
 
 class Sink(Protocol):
@@ -98,9 +93,6 @@ class Engine:
         """What the threads have run and the loop has not yet taken in. A thread is idle until then,
         so it holds one entry for each."""
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
-        """Wakes the dispatch when an item has waited long enough for batch mates."""
-        self._timer_due = math.inf
         self.max_streams = max_streams
         self.leases = 0
         live = [name for name in self._passes if name in LIVE_PASSES]
@@ -193,17 +185,13 @@ class Engine:
         if lease.closed:
             return
         now = time.monotonic()
-        due = math.inf
         for job in jobs:
             lease.in_flight += 1
-            wait_s = 0.0
-            if job.lane is Lane.INTERIM:
-                wait_s = min((self.leases - 1) * WAIT_PER_STREAM_S, MAX_WAIT_S)
-            item_due = self._batcher.add(
-                job.pass_name, job.lane, (job, lease), now, wait_s, job.steps
-            )
-            due = min(due, item_due)
-        self._dispatch_at(due, now)
+            self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps)
+        # One dispatch for all that this turn of the loop brings: that is what makes batches.
+        if jobs and not self._scheduled and self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._dispatch)
 
     def run_waiting(self) -> bool:
         """Run one batch here and now, without threads; False if none waits (offline use)."""
@@ -219,25 +207,6 @@ class Engine:
         for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
             self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
 
-    def _dispatch_at(self, due: float, now: float) -> None:
-        """Dispatch when an item is due."""
-        if due == math.inf or self._loop is None:
-            return
-        if due <= now:
-            # One dispatch for all that this turn of the loop brings: that is what makes batches.
-            if not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._dispatch)
-        elif due < self._timer_due:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(due - now, self._timed)
-            self._timer_due = due
-
-    def _timed(self) -> None:
-        self._timer, self._timer_due = None, math.inf
-        self._dispatch()
-
     def _advance(self) -> None:
         """One pass over all streams that are due, and one dispatch of what they bring."""
         due, self._due = self._due, []
@@ -251,20 +220,15 @@ class Engine:
 
     def _dispatch(self) -> None:
         self._scheduled = False
-        now = time.monotonic()
         given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
         more = True
         while more:  # in turns, so that no pass takes all the workers
-            more = sum(self._give(name, given, now) for name in self._passes) > 0
-        due = math.inf
+            more = sum(self._give(name, given) for name in self._passes) > 0
         for worker, batches in given.items():
             if batches:
                 worker.submit(batches)
-            else:
-                due = min(due, self._batcher.due(worker.passes))
-        self._dispatch_at(due, now)
 
-    def _give(self, name: str, given: Mapping[Worker, list[Batch]], now: float) -> bool:
+    def _give(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
         """Give a pass's next batch to the idle worker that has least; False if that cannot be.
 
         A worker gets one batch of each of its passes at the most: to wake a thread and to be woken
@@ -275,13 +239,13 @@ class Engine:
             for worker, batches in given.items()
             if name in worker.passes and all(batch.model.name != name for batch in batches)
         ]
-        if not free or (batch := self._next_batch([name], now)) is None:
+        if not free or (batch := self._next_batch([name])) is None:
             return False
         given[min(free, key=lambda worker: len(given[worker]))].append(batch)
         return True
 
-    def _next_batch(self, passes: Sequence[str], due: float = math.inf) -> Batch | None:
-        taken = self._batcher.take(passes, self._keep, due)
+    def _next_batch(self, passes: Sequence[str]) -> Batch | None:
+        taken = self._batcher.take(passes, self._keep)
         if taken is None:
             return None
         name, entries = taken
@@ -299,7 +263,7 @@ class Engine:
             batch.jobs.append(job)
             batch.samples.append(samples)
             batch.context.append(lease)
-        return batch if batch.jobs else self._next_batch(passes, due)
+        return batch if batch.jobs else self._next_batch(passes)
 
     def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
         """A batch in the metrics: a call for each lane, not for each item."""
@@ -338,8 +302,10 @@ class Engine:
             worker.is_idle = True
             # The thread first: it works on while the answers are handed out.
             self._dispatch()
+            self._scheduled = True
             for batch in batches:
                 self._deliver(batch)
+            self._dispatch()
 
     def _tell_pace(self) -> None:
         if self._pace is not None:

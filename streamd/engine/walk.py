@@ -37,9 +37,7 @@ def walk(
     return outputs, rows
 
 
-def _rehear(
-    model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
-) -> State:
+def _rehear(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State) -> State:
     """What is only heard: in one call those that have as much of it."""
     places: dict[int, list[int]] = {}
     for place, job in enumerate(jobs):

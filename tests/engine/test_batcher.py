@@ -1,7 +1,5 @@
 """Which jobs run together, and which wait: policy without clocks or threads."""
 
-import math
-
 from streamd.engine.batcher import Batcher, QueueStatistics
 from streamd.types import Lane
 
@@ -96,23 +94,13 @@ def test_it_says_how_much_waits_and_for_how_long() -> None:
     assert statistics["vad", Lane.LIVE] == QueueStatistics(0, 0.0)
 
 
-def test_an_item_that_may_wait_is_not_due_before_its_time_or_a_full_batch():
-    batcher: Queue = Batcher({"vad": 3})
-    batcher.add("vad", Lane.LIVE, "a", 1.0, wait_s=0.5)
-    assert batcher.due(["vad"]) == 1.5
-    assert batcher.take(["vad"], everybody, now=1.4) is None
-    assert batcher.take(["vad"], everybody, now=1.5) == ("vad", [(1.0, "a")])
-    assert batcher.due(["vad"]) == math.inf
-    for item in "bcd":
-        batcher.add("vad", Lane.LIVE, item, 2.0, wait_s=0.5)
-    assert batcher.due(["vad"]) == 2.0
-
-
-def test_an_item_in_a_hurry_takes_along_those_that_could_wait():
-    batcher: Queue = Batcher({"vad": 3})
-    batcher.add("vad", Lane.LIVE, "patient", 1.0, wait_s=0.5)
-    batcher.add("vad", Lane.LIVE, "hurried", 1.1)
-    assert batcher.take(["vad"], everybody, now=1.1) == (
-        "vad",
-        [(1.0, "patient"), (1.1, "hurried")],
-    )
+def test_sizes_add_up_to_what_a_pass_takes_or_an_item_goes_alone():
+    batcher: Queue = Batcher({"wake": 8})
+    for item, size in (("replay", 26), ("a", 1), ("b", 6), ("c", 2)):
+        batcher.add("wake", Lane.LIVE, item, 0.0, size)
+    assert [taken(batcher, "wake") for _ in range(4)] == [
+        ("wake", ["replay"]),
+        ("wake", ["a", "b"]),
+        ("wake", ["c"]),
+        None,
+    ]
