@@ -68,7 +68,12 @@ class Ring:
         self._head += len(samples)
 
     def read(self, start: int, stop: int) -> Samples:
-        """Copy the span `[start, stop)`.
+        """Copy the span `[start, stop)`; raises as `view` does."""
+        span = self.view(start, stop)
+        return span if span.base is None else span.copy()
+
+    def view(self, start: int, stop: int) -> Samples:
+        """The span `[start, stop)`, good until the next write.
 
         Raises:
             Overwritten: `start` lies before `tail`.
@@ -83,5 +88,5 @@ class Ring:
         at = start % capacity
         length = stop - start
         if at + length <= capacity:
-            return self._buffer[at : at + length].copy()
+            return self._buffer[at : at + length]
         return np.concatenate((self._buffer[at:], self._buffer[: at + length - capacity]))

@@ -136,8 +136,14 @@ class Stepper(Protocol):
     def enabled(self) -> bool:
         """Whether anybody wants its answers; if not, it walks on without the model."""
 
-    def answer(self, samples: Callable[[], Samples]) -> Any | None:
-        """The step's answer without the model, or None to ask the model."""
+    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> Any | None:
+        """The step's answer without the model, or None to ask the model.
+
+        Args:
+            read: gives the samples of a span, to be looked at and not kept.
+            start: of the step.
+            stop: of the step.
+        """
 
     def attends(self, stop: int) -> bool | None:
         """Whether the model must hear the step that ends at `stop`; None if that is not known yet.

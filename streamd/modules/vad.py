@@ -94,9 +94,9 @@ class VadStepper:
     def _new_gate(self) -> LevelGate:
         return LevelGate(self._settings.gate_dbfs, self._settings.gate_hold_ms * RATE_HZ // 1000)
 
-    def answer(self, samples: Callable[[], Samples]) -> float | None:
+    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> float | None:
         """0 while the gate is closed."""
-        if self._settings.gate and self._gate.closed(samples()):
+        if self._settings.gate and self._gate.closed(read(start, stop)):
             return 0.0
         return None
 

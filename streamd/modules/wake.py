@@ -171,7 +171,7 @@ class WakeStepper:
         self.replay = SETTLE_STEPS + max(windows, default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
-    def answer(self, samples: Callable[[], Samples]) -> None:
+    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> None:
         """Every step is the model's."""
 
     def options(self) -> tuple[str | WordHead, ...]:

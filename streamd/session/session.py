@@ -224,12 +224,13 @@ class Session:
 
     def jobs(self) -> list[Job]:
         """Work for the engine since the last call."""
-        # In this order: a wake word may step when the VAD has.
-        jobs = [
-            job for track in self._tracks if track.is_due and (job := track.advance()) is not None
-        ]
+        jobs = []
+        for track in self._tracks:  # in this order: a wake word may step when the VAD has
+            if (job := track.advance()) is not None:
+                jobs.append(job)
         self._progress()
-        jobs.extend(self._planner.jobs())
+        if self._planner.depth:
+            jobs.extend(self._planner.jobs())
         return jobs
 
     def cut(self, job: Job) -> Samples:
@@ -389,8 +390,10 @@ class Session:
 
     def _progress(self) -> None:
         """Let everything through that waits for nothing any more."""
-        self._planner.deliver()
-        self._wakes.report()
+        if self._planner.depth:
+            self._planner.deliver()
+        if self._wakes.depth:
+            self._wakes.report()
         if self._vad.position < self._forgotten + RATE_HZ:
             return
         oldest = min(track.position for track in self._tracks)

@@ -103,7 +103,7 @@ class Track:
         return not self.stepper.enabled or self.stepper.attends(stop) is not None
 
     def advance(self) -> Job | None:
-        """Walk as far as possible without the model."""
+        """Walk as far as possible without the model; gives the next job, if there is one."""
         while not self._busy:
             if self._tail is not None:
                 if (job := self._tail_step(self._tail)) is not None:
@@ -152,7 +152,7 @@ class Track:
             return None
         answer, self._known = self._known, None
         if answer is None:
-            answer = self.stepper.answer(lambda: self._ring.read(start, stop))
+            answer = self.stepper.answer(self._ring.view, start, stop)
         if answer is not None:
             self.position = self._heard = stop
             self.stepper.interpret(start, stop, answer)
@@ -172,10 +172,9 @@ class Track:
         step = self.stepper.step
         farthest = min(stop + (self.stepper.at_once - 1) * step, limit)
         while (following := stop + step) <= farthest:
-            start = stop
             if self._reached(following, limit, cut) or not self.stepper.attends(following):
                 break
-            self._known = self.stepper.answer(lambda: self._ring.read(start, start + step))
+            self._known = self.stepper.answer(self._ring.view, stop, following)
             if self._known is not None:
                 break
             stop = following
@@ -235,7 +234,8 @@ class Track:
         offset = tail.done * step
         samples = tail.audio[offset : offset + self.stepper.context + step]
         start = self.position + offset
-        answer = self.stepper.answer(lambda: samples[self.stepper.context :])
+        heard = samples[self.stepper.context :]
+        answer = self.stepper.answer(lambda begin, end: heard, start, start + step)
         if answer is not None:
             self._interpret_tail(tail, start, answer)
             return None

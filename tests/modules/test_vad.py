@@ -41,7 +41,9 @@ def test_full_scale_does_not_overflow() -> None:
 def test_while_the_gate_is_closed_it_is_no_speech_without_the_model() -> None:
     decided: list[tuple[int, int, float]] = []
     stepper = VadStepper(settings(gate_hold_ms=32), lambda *d: decided.append(d))
-    answers = [stepper.answer(lambda f=f: f) for f in frames(hum(32), silence(96), hum(32))]
+    answers = [
+        stepper.answer(lambda *_, f=f: f, 0, 512) for f in frames(hum(32), silence(96), hum(32))
+    ]
     assert answers == [None, None, 0.0, 0.0, None]
     stepper.interpret(0, FRAME, 0.0)
     assert decided == [(0, FRAME, 0.0)]
@@ -49,19 +51,19 @@ def test_while_the_gate_is_closed_it_is_no_speech_without_the_model() -> None:
 
 def test_without_the_gate_the_model_is_asked_about_everything() -> None:
     stepper = VadStepper(settings(gate=False), lambda *d: None)
-    assert all(stepper.answer(lambda f=f: f) is None for f in frames(silence(3000)))
+    assert all(stepper.answer(lambda *_, f=f: f, 0, 512) is None for f in frames(silence(3000)))
 
 
 def test_the_gate_comes_back_from_a_copy_as_it_was_and_is_open_after_a_gap() -> None:
     stepper = VadStepper(settings(gate_hold_ms=64), lambda *d: None)
     quiet = silence(32)
-    stepper.answer(lambda: quiet)
+    stepper.answer(lambda *_: quiet, 0, 512)
     saved = stepper.save()
-    assert [stepper.answer(lambda: quiet) for _ in range(2)] == [None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(2)] == [None, 0.0]
     stepper.restore(saved)
-    assert [stepper.answer(lambda: quiet) for _ in range(2)] == [None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(2)] == [None, 0.0]
     stepper.reset()
-    assert [stepper.answer(lambda: quiet) for _ in range(3)] == [None, None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(3)] == [None, None, 0.0]
 
 
 def test_a_session_sets_what_it_names_and_the_rest_is_the_servers() -> None:
