@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from streamd.audio.source import AudioIn
 from streamd.engine.engine import Lease
 from streamd.errors import Idle, Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
-from streamd.events import Ack, Draining, Event, Gap, Pong, Ready, TimedEvent, encode
+from streamd.events import Ack, Draining, Event, Pong, Ready, encode
+from streamd.ledger import Ledger
 from streamd.outbox import Outbox
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
@@ -29,13 +30,11 @@ from streamd.types import Job, Samples
 
 log = structlog.get_logger("streamd.connection")
 
-ACK_MS = 240
-"""Audio between two acks, or a message more; the protocol promises 500 at the most."""
+ACK_MS = 500
+"""Audio between two acks at the most, as the protocol promises."""
 BURST, BURST_S = 64, 0.01
 """Messages that one client is heard out in so many seconds. A message costs about the same however
 small it is: who sends a byte in each waits for the others, not they for him."""
-ARRIVALS = 256
-"""Messages whose arrival is remembered, to measure how late events are."""
 CLOSE_S = 5.0
 """How long the last events may take to a client that does not read."""
 
@@ -57,6 +56,7 @@ class Connection:
         self._socket = socket
         self._services = services
         self._protocol = ServerProtocol()
+        self._ledger = Ledger(services.metrics)
         self._outbox = Outbox(services.limits.max_events_queued)
         self._lease = lease
         lease.sink = self
@@ -69,13 +69,10 @@ class Connection:
         self._to_write = asyncio.Event()
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        self._acked = 0
-        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
-        """(sample frames, monotonic seconds) at the end of a message of audio."""
+        self._acked = self._known = 0
+        """Sample frames that an ack has named, and that were there when one was last thought of."""
         self._left = 0
         """Bytes that may surely come before the session is too long; 0 to look it up again."""
-        self._uncounted = [0, 0, 0]
-        """Binary messages, bytes and sample frames that the metrics have not been told of."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
@@ -102,7 +99,7 @@ class Connection:
                 if not writer.done():
                     self._socket.abort()
         finally:
-            self._count()
+            self._ledger.tell(self._audio)
             self._services.engine.close(self._lease)
             if self._session is not None:
                 self._services.keep(self._session.learned)
@@ -173,16 +170,14 @@ class Connection:
             async for message in self._socket:
                 self._is_busy = True
                 if isinstance(message, bytes):
-                    self._uncounted[0] += 1
-                    self._uncounted[1] += len(message)
+                    self._ledger.binary(len(message))
                     if self._protocol.is_audio(message):
                         await self._feed(message)
                         await self._give_way()
                         self._is_busy = False
                         continue
                 else:
-                    self._services.metrics.messages.labels("text").inc()
-                    self._services.metrics.received_bytes.inc(len(message))
+                    self._ledger.text(len(message))
                 for item in self._items(message):
                     await self._handle(item)
                 self._heard_at = time.monotonic()
@@ -314,7 +309,7 @@ class Connection:
                 await self._until_advanced()
             taken += self._take(memoryview(data)[taken:allowed])
         self._heard_at = time.monotonic()
-        self._arrivals.append((session.audio.frames, self._heard_at))
+        self._ledger.heard(session.audio.frames, self._heard_at)
         if len(data) > allowed:
             await self._finals()
             raise MaxDuration(f"a session may last {max_s} s of audio")
@@ -382,11 +377,13 @@ class Connection:
         assert self._session is not None
         audio = self._session.audio
         frames = audio.frames
-        new = frames - self._acked
-        if new * 1000 >= audio.fmt.rate * ACK_MS or (is_last and new):
+        new, latest = frames - self._acked, frames - self._known
+        self._known = frames
+        # Another message as long would be one too late.
+        if (new + latest) * 1000 > audio.fmt.rate * ACK_MS or (is_last and new):
             self._acked = frames
             self._send(Ack(samples=frames))
-            self._count()
+            self._ledger.tell(audio)
 
     def _send(self, event: Event) -> None:
         if self._close is not None:  # the last event is on its way
@@ -399,41 +396,13 @@ class Connection:
         self._sent(event)
 
     def _sent(self, event: Event) -> None:
-        metrics = self._services.metrics
-        metrics.events.labels(event.__struct_config__.tag).inc()
-        if isinstance(event, Gap):
-            metrics.gaps.labels(event.cause).inc()
-        elif isinstance(event, TimedEvent):
-            heard = self._heard(event.at)
-            if heard is not None:
-                tag = event.__struct_config__.tag
-                metrics.event_lag.labels(tag).observe(time.monotonic() - heard)
+        self._ledger.sent(event, self._audio)
         self._services.engine.spoken()
         self._to_write.set()
 
-    def _heard(self, at_ms: int) -> float | None:
-        """When the message came that brought the stream to a time; None if that is forgotten."""
-        assert self._session is not None
-        clock = self._session.audio.clock
-        heard = None
-        # From the newest on: an event is about what came a moment ago.
-        for frames, arrived in reversed(self._arrivals):
-            if clock.ms_of_frames(frames) < at_ms:
-                return heard
-            heard = arrived
-        return None
-
-    def _count(self) -> None:
-        """Tell the metrics of what came. Not at every message: it costs as much as taking it."""
-        metrics = self._services.metrics
-        count, size, frames = self._uncounted
-        metrics.messages.labels("binary").inc(count)
-        metrics.received_bytes.inc(size)
-        if self._session is not None:
-            audio = self._session.audio
-            metrics.audio_seconds.inc((audio.frames - frames) / audio.fmt.rate)
-            frames = audio.frames
-        self._uncounted = [0, 0, frames]
+    @property
+    def _audio(self) -> AudioIn | None:
+        return None if self._session is None else self._session.audio
 
     def _abort(self, error: WireError) -> None:
         """End with a fault, from wherever it was noticed."""

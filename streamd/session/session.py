@@ -224,10 +224,8 @@ class Session:
 
     def jobs(self) -> list[Job]:
         """Work for the engine since the last call."""
-        jobs = []
-        for track in self._tracks:  # in this order: a wake word may step when the VAD has
-            if (job := track.advance()) is not None:
-                jobs.append(job)
+        # In this order: a wake word may step when the VAD has.
+        jobs = [job for track in self._tracks if (job := track.advance()) is not None]
         self._progress()
         if self._planner.depth:
             jobs.extend(self._planner.jobs())

@@ -1,0 +1,74 @@
+"""What the metrics are told of one connection."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from streamd.audio.source import AudioIn
+from streamd.events import Event, Gap, TimedEvent
+from streamd.observability.metrics import Metrics
+
+ARRIVALS = 256
+"""Messages whose arrival is remembered, to measure how late events are."""
+
+
+class Ledger:
+    """Counts what comes, and how late is what goes.
+
+    What comes is told to the metrics now and then: to tell it at every message costs as much as
+    taking it.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._messages = self._bytes = self._frames = 0
+        """Binary messages and bytes that have not been told; sample frames that have."""
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
+        """(sample frames, monotonic seconds) at the end of a message of audio."""
+
+    def binary(self, size: int) -> None:
+        """A binary message came."""
+        self._messages += 1
+        self._bytes += size
+
+    def text(self, size: int) -> None:
+        """A text message came."""
+        self._metrics.messages.labels("text").inc()
+        self._metrics.received_bytes.inc(size)
+
+    def heard(self, frames: int, now_s: float) -> None:
+        """The stream has come to so many sample frames."""
+        self._arrivals.append((frames, now_s))
+
+    def tell(self, audio: AudioIn | None) -> None:
+        """Tell the metrics of what came; `audio` is the stream's, once there is one."""
+        metrics = self._metrics
+        metrics.messages.labels("binary").inc(self._messages)
+        metrics.received_bytes.inc(self._bytes)
+        self._messages = self._bytes = 0
+        if audio is not None:
+            metrics.audio_seconds.inc((audio.frames - self._frames) / audio.fmt.rate)
+            self._frames = audio.frames
+
+    def sent(self, event: Event, audio: AudioIn | None) -> None:
+        """An event is on its way."""
+        tag = event.__struct_config__.tag
+        self._metrics.events.labels(tag).inc()
+        if isinstance(event, Gap):
+            self._metrics.gaps.labels(event.cause).inc()
+        elif isinstance(event, TimedEvent):
+            assert audio is not None
+            arrived = self._arrival(event.at, audio)
+            if arrived is not None:
+                self._metrics.event_lag.labels(tag).observe(time.monotonic() - arrived)
+
+    def _arrival(self, at_ms: int, audio: AudioIn) -> float | None:
+        """When the message came that brought the stream to a time; None if that is forgotten."""
+        found = None
+        # From the newest on: an event is about what came a moment ago.
+        for frames, arrived in reversed(self._arrivals):
+            if audio.clock.ms_of_frames(frames) < at_ms:
+                return found
+            found = arrived
+        return None
