@@ -385,3 +385,27 @@ def test_the_gauges_say_what_waits() -> None:
     engine.submit(lease, [frame(lease)] * 3)
     engine.observe()
     assert metrics.queue_depth.labels("vad", "live")._value.get() == 3
+
+
+async def test_streams_that_are_due_are_advanced_together_and_once(engine: Engine) -> None:
+    leases = [lease_of(engine) for _ in range(3)]
+    for lease, _ in [*leases, *leases]:
+        engine.due(lease)
+    engine.close(leases[2][0])
+    assert [sink.settlings for _, sink in leases] == [0, 0, 0]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [sink.settlings for _, sink in leases] == [1, 1, 0]
+    engine.due(leases[0][0])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [sink.settlings for _, sink in leases] == [2, 1, 0]
+
+
+async def test_a_job_of_several_steps_is_answered_with_one_list(engine: Engine) -> None:
+    lease, sink = lease_of(engine)
+    job = frame(lease, np.zeros(64 + 3 * 512, np.int16))
+    job.step, job.steps, job.asked = 512, 3, 3
+    engine.submit(lease, [job])
+    await until(lambda: sink.outputs)
+    assert [len(output) for output in sink.outputs] == [3]

@@ -63,24 +63,53 @@ def test_when_nothing_comes_any_more_it_ends_and_begins_with_the_next_message(mo
     assert len(breaths(monkeypatch, 100, Pace.heard, 1000)) > 200
 
 
-async def test_an_answer_ends_a_breath(monkeypatch):
+def test_streams_are_advanced_once_a_breath(monkeypatch):
+    log: list[str] = []
+    monkeypatch.setattr(pace_module, "LONGEST_S", 0.002)
+
+    async def main() -> None:
+        pace = Pace()
+        pace.start(lambda: None, lambda: log.append("advance"))
+        pace.streams(1000)
+        hold = pace._hold
+        monkeypatch.setattr(pace, "_hold", lambda: (log.append("breath"), hold()))
+        pace.heard()
+        for _ in range(20 * pace_module.PASSES):
+            await asyncio.sleep(0)
+        pace.streams(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert 5 <= log.count("advance") <= log.count("breath") + 1 <= 22
+    assert "advance advance" not in " ".join(log[:-1])
+    assert log[-1] == "advance"  # who is due when it ends is not forgotten
+
+
+async def test_an_answer_is_taken_in_without_ending_the_breath_but_an_event_ends_it(monkeypatch):
     monkeypatch.setattr(pace_module, "PER_STREAM_S", 60.0)
     monkeypatch.setattr(pace_module, "LONGEST_S", 60.0)
-    pace, turns = Pace(), 0
-    pace.start(lambda: None, lambda: None)
+    pace, collected = Pace(), 0
     stop = threading.Event()
+
+    def collect() -> None:
+        nonlocal collected
+        collected += 1
+        if collected % 25 == 0:
+            pace.spoken()
 
     def answer() -> None:
         while not stop.wait(0.001):
             pace.answered()
 
+    pace.start(collect, lambda: None)
     thread = threading.Thread(target=answer)
     thread.start()
     pace.streams(FEW + 1)
     pace.heard()
-    while turns < 30:  # would take minutes
+    for _ in range(4 * pace_module.PASSES):  # would take minutes
         await asyncio.sleep(0)
-        turns += 1
+    assert collected >= 60
     pace.streams(0)
     stop.set()
     thread.join()

@@ -149,3 +149,18 @@ def test_words_of_ones_own_share_a_batch_and_score_as_alone(backend, library, mi
             (want,), alone[n] = model.run([step[n]], [option], alone[n])
             assert got[n] == want
             assert list(want) == [getattr(word, "name", word) for word in option]
+
+
+@pytest.mark.parametrize("kind", [REAL[1], FakeWake])
+@pytest.mark.parametrize("streams", [1, 3])
+def test_what_is_heard_in_one_call_is_bit_equal_to_step_by_step(kind, streams, make, minutes):
+    model, steps = make(kind), 7
+    length = model.context_samples + steps * 1280
+    spans = [minutes[16_000 * n :][:length] for n in range(streams)]
+    at_once = model.hear(spans, steps, initial_rows(model, streams))
+    state = initial_rows(model, streams)
+    for start in range(0, steps * 1280, 1280):
+        step = [span[start : start + model.item_samples] for span in spans]
+        _, state = model.run(step, [()] * streams, state)
+    for name, array in state.items():
+        np.testing.assert_array_equal(at_once[name], array)
