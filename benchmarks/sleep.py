@@ -38,7 +38,7 @@ class Counted(Analysis):
     steps = 0
 
     def complete(self, job, output):
-        self.steps += job.pass_name == "wake"
+        self.steps += job.steps if job.pass_name == "wake" else 0
         super().complete(job, output)
 
 

@@ -218,7 +218,7 @@ class Whole(Request):
         self.planner.advance(stop, stop, None)
         utterance.end = utterance.closed_at = stop
         self.planner.closed(utterance, None)
-        self.settled()
+        self.advance()
 
     def cut(self, job):
         return self.audio[job.start : job.stop]
@@ -226,7 +226,7 @@ class Whole(Request):
     def complete(self, job, output):
         self.planner.complete(job.tag, output)
 
-    def settled(self):
+    def advance(self):
         self.planner.deliver()
         self.engine.submit(self.lease, self.planner.jobs())
 
@@ -251,7 +251,7 @@ class Heard(Request):
     def begin(self):
         assert self.session.receive_audio(self.audio.tobytes()) == self.audio.nbytes
         self.session.receive_end()
-        self.settled()
+        self.advance()
 
     def cut(self, job):
         return self.session.cut(job)
@@ -259,7 +259,7 @@ class Heard(Request):
     def complete(self, job, output):
         self.session.complete(job, output)
 
-    def settled(self):
+    def advance(self):
         self.engine.submit(self.lease, self.session.jobs())
         if self.session.ended and not self.done.done():
             self.done.set_result(None)

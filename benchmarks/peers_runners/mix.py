@@ -131,7 +131,7 @@ def listen(streams, modules):
         tapped.close()
         for name, _, stop, output in tapped.answers:
             if name == "vad":
-                speech[i, stop // FRAME - 1] = output
+                speech[i, stop // FRAME - len(output) : stop // FRAME] = output
         voice = [rest for name, *rest in tapped.answers if name == "voice" and rest[1] <= last]
         voice.sort(key=lambda rest: rest[1])
         stops.append([stop for _, stop, _ in voice])

@@ -201,7 +201,8 @@ class Scored(Analysis):
     def complete(self, job: Job, output: Any) -> None:
         """Take an answer, and keep it if it is the wake word's."""
         if job.pass_name == WakeStepper.pass_name:
-            self._steps.append((job.stop, output))
+            first = job.stop - (job.asked - 1) * STEP
+            self._steps += zip(range(first, job.stop + 1, STEP), output, strict=True)
         super().complete(job, output)
 
     def wakes_at(
