@@ -6,10 +6,9 @@ started on an event loop as `streamd serve` starts it, one at a time and 16 in f
 batches form across them; then the same through whole sessions, whose voice activity says which
 windows there are. Decoding is not counted.
 
-`--threads` is what `engine.threads` is. The engine keeps half of them for live streams, which
-leaves one of two for voices; so each measurement is there twice, the second time with as many more
-threads as it takes for every core to run voices. "Cores" is the CPU that was had: where others use
-the machine it is less than there are.
+`--threads` is what `engine.threads` is. `--hop-ms 700` takes three windows of 3 s, evenly, where the
+live hop of 500 takes four. "Cores" is the CPU that was had: where others use the machine it is less
+than there are.
 """
 
 import argparse
@@ -62,22 +61,21 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--hop-ms", type=int, help="between windows; default: as configured")
-    parser.add_argument("--voice-batch", type=int, default=8, help="windows a batch at the most")
+    parser.add_argument(
+        "--voice-batch",
+        type=int,
+        default=EngineConfig().voice_batch,
+        help="windows a batch at the most",
+    )
     parser.add_argument("--seconds", type=float, default=2.5, help="for each measurement")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     recordings = [middle(clip) for clip in read_clips(args.audio)]
-    # Half of them, rounded down, are for live streams: the others are as many as `--threads`.
-    settings = [
-        (model, threads)
-        for model in MODELS
-        for threads in dict.fromkeys((args.threads, 2 * args.threads - 1))
-    ]
     rows = []
     console = Console()
-    for model, threads in track(settings, "models and threads", console=console):
+    for model in track(MODELS, "models", console=console):
         with asyncio.Runner(loop_factory=Loop) as runner:
-            rows += runner.run(measure(model, threads, recordings, args))
+            rows += runner.run(measure(model, args.threads, recordings, args))
     print_table(console, rows, len(recordings))
     if args.json:
         args.json.write_text(json.dumps({"goal_per_s": GOAL, "rows": rows}, indent=2) + "\n")
@@ -117,7 +115,6 @@ async def measure(model, threads, recordings, args):
                     {
                         "model": model,
                         "threads": threads,
-                        "voice_threads": threads - max(threads // 2, 1) or 1,
                         "windows": way.windows,
                         **row,
                         "mean_batch": round(sum(batches) / max(len(batches), 1), 2),
@@ -281,14 +278,14 @@ def count_batches(engine):
 def print_table(console, rows, count):
     table = Table(title=f"verifications of {SECONDS} s, {count} recordings; goal {GOAL}/s")
     for column in (
-        "model", "windows", "threads", "for voices", "in flight", "a second", "p50, ms", "p99, ms",
+        "model", "windows", "threads", "in flight", "a second", "p50, ms", "p99, ms",
         "CPU, ms", "cores", "windows each", "mean batch", "accept / unsure / reject",
     ):  # fmt: skip
         table.add_column(column, justify="left" if column in ("model", "windows") else "right")
     for row in rows:
         decisions = row["decisions"]
         table.add_row(
-            *(str(row[name]) for name in ("model", "windows", "threads", "voice_threads")),
+            *(str(row[name]) for name in ("model", "windows", "threads")),
             *(
                 str(row[name])
                 for name in ("in_flight", "per_s", "p50_ms", "p99_ms", "cpu_ms", "cores")
