@@ -6,9 +6,9 @@ started on an event loop as `streamd serve` starts it, one at a time and 16 in f
 batches form across them; then the same through whole sessions, whose voice activity says which
 windows there are. Decoding is not counted.
 
-`--threads` is what `engine.threads` is. `--hop-ms 700` takes three windows of 3 s, evenly, where the
-live hop of 500 takes four. "Cores" is the CPU that was had: where others use the machine it is less
-than there are.
+`--threads` is what `engine.threads` is. `--hop-ms 700` takes three windows of 3 s, evenly, where
+the live hop of 500 takes four. "Cores" is the CPU that was had: where others use the machine it is
+less than there are.
 """
 
 import argparse

@@ -131,7 +131,7 @@ def _cpu(server: Figures) -> Table:
 
 def _fed(server: Figures, name: str) -> str:
     batch, each = server["mean_batch"][name], server["items_per_s"][name]
-    return f"{each:.1f} a second, in batches of {batch:.1f}"
+    return f"{each:.{1 if each >= 1 else 2}f} a second, in batches of {batch:.1f}"
 
 
 def _rest(found: Figures, step: Figures) -> Table:

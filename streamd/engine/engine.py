@@ -90,8 +90,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due: list[Lease] = []
         self._inbox: deque[tuple[Worker, list[Batch]]] = deque()
-        """What the threads have run and the loop has not yet taken in. A thread is idle until then,
-        so it holds one entry for each."""
+        """What the threads have run and the loop has not yet taken in: one entry for each thread at the
+        most, as none is given more before."""
         self._scheduled = False
         self.max_streams = max_streams
         self.leases = 0
@@ -211,12 +211,14 @@ class Engine:
         """One pass over all streams that are due, and one dispatch of what they bring."""
         due, self._due = self._due, []
         self._scheduled = True
-        for lease in due:
-            lease.is_due = False
-            if not lease.closed:
-                assert lease.sink is not None
-                lease.sink.advance()
-        self._dispatch()
+        try:
+            for lease in due:
+                lease.is_due = False
+                if not lease.closed:
+                    assert lease.sink is not None
+                    lease.sink.advance()
+        finally:
+            self._dispatch()
 
     def _dispatch(self) -> None:
         self._scheduled = False

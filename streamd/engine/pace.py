@@ -95,12 +95,12 @@ class Pace:
             self._collect()
             self._advance()
             return
+        self._loop.call_soon(self._turn)  # first: an error below must not be the end of it
         self._collect()
         self._passes += 1
         if self._passes >= PASSES:
             self._passes = 0
             self._hold()
-        self._loop.call_soon(self._turn)
 
     def _hold(self) -> None:
         now = time.monotonic()
