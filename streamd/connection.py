@@ -320,7 +320,7 @@ class Connection:
         assert session is not None
         self._services.engine.heard()
         taken = session.receive_audio(data)
-        if session.is_due:
+        if not self._lease.is_due and session.is_due:
             self._services.engine.due(self._lease)
         self._ack()
         return taken

@@ -22,6 +22,7 @@ class Ledger:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._binary = metrics.messages.labels("binary")
         self._messages = self._bytes = self._frames = 0
         """Binary messages and bytes that have not been told; sample frames that have."""
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
@@ -44,7 +45,7 @@ class Ledger:
     def tell(self, audio: AudioIn | None) -> None:
         """Tell the metrics of what came; `audio` is the stream's, once there is one."""
         metrics = self._metrics
-        metrics.messages.labels("binary").inc(self._messages)
+        self._binary.inc(self._messages)
         metrics.received_bytes.inc(self._bytes)
         self._messages = self._bytes = 0
         if audio is not None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from streamd.bench.step import Step
 
-WIDE = 100
+WIDE = 106
 """Characters from which on there is room for every column."""
 NONE = "–"
 

@@ -34,7 +34,7 @@ from streamd.modules.words import CustomWords
 MOST_STREAMS = 4096
 """Where nobody says more: the server reserves state for as many, and uses none before they come."""
 INTERRUPTED = 130
-_PIPED_WIDTH = 100
+_PIPED_WIDTH = 106
 
 _LOAD, _OUTPUT = "The load", "Output"
 
