@@ -90,8 +90,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due: list[Lease] = []
         self._inbox: deque[tuple[Worker, list[Batch]]] = deque()
-        """What the threads have run and the loop has not yet taken in: one entry for each thread at the
-        most, as none is given more before."""
+        """What the threads have run and the loop has not yet taken in: one entry for each thread at
+        the most, as none is given more before."""
         self._scheduled = False
         self.max_streams = max_streams
         self.leases = 0
