@@ -73,9 +73,8 @@ def root(
 def main() -> NoReturn:
     """Run the command line; never returns."""
     try:
-        make_app(
-            *sys.argv[1:2]
-        )()  # ends by itself where all is well, and says what is wrong with the usage
+        run = make_app(*sys.argv[1:2])
+        run()  # ends by itself where all is well, and says what is wrong with the usage
     except KeyboardInterrupt:
         sys.exit(130)
     except StreamdError as error:
