@@ -71,6 +71,8 @@ class Connection:
         """The session has moved on: there may be room, or it may have ended."""
         self._acked = self._known = 0
         """Sample frames that an ack has named, and that were there when one was last thought of."""
+        self._longest = 0
+        """Sample frames of the longest message so far."""
         self._left = 0
         """Bytes that may surely come before the session is too long; 0 to look it up again."""
         self._is_all_heard = False
@@ -377,10 +379,11 @@ class Connection:
         assert self._session is not None
         audio = self._session.audio
         frames = audio.frames
-        new, latest = frames - self._acked, frames - self._known
+        new = frames - self._acked
+        self._longest = max(self._longest, frames - self._known)
         self._known = frames
-        # Another message as long would be one too late.
-        if (new + latest) * 1000 > audio.fmt.rate * ACK_MS or (is_last and new):
+        # After another message it might be too late.
+        if (new + self._longest) * 1000 > audio.fmt.rate * ACK_MS or (is_last and new):
             self._acked = frames
             self._send(Ack(samples=frames))
             self._ledger.tell(audio)

@@ -162,6 +162,19 @@ async def test_acks_come_every_500_ms_of_audio_and_are_exact_at_the_end(daemon: 
     assert heard.types.index("bye") > max(i for i, t in enumerate(heard.types) if t == "ack")
 
 
+async def test_acks_keep_their_distance_where_messages_are_now_short_and_now_long(daemon: Daemon):
+    pcm = silence(12)
+    sizes = [640, 7680] * len(pcm)  # 20 and 240 ms
+    messages, at = [], 0
+    while at < len(pcm):
+        messages.append(pcm[at : at + sizes[len(messages)]])
+        at += len(messages[-1])
+    heard = await converse(daemon.url, *messages, END)
+    acks = [event["samples"] for event in heard.of("ack")]
+    assert acks[-1] == len(pcm) // 2
+    assert all(b - a <= 8000 for a, b in zip([0, *acks], acks, strict=False))
+
+
 @pytest.mark.parametrize("stop", [FLUSH, {"type": "ping"}])
 async def test_acks_do_not_wait_for_the_end(daemon: Daemon, stop):
     async with dial(daemon.url) as socket:
