@@ -75,7 +75,7 @@ def main():
     console = Console()
     for model in track(MODELS, "models", console=console):
         with asyncio.Runner(loop_factory=Loop) as runner:
-            rows += runner.run(measure(model, args.threads, recordings, args))
+            rows += runner.run(measure(model, recordings, args))
     print_table(console, rows, len(recordings))
     if args.json:
         args.json.write_text(json.dumps({"goal_per_s": GOAL, "rows": rows}, indent=2) + "\n")
@@ -87,13 +87,13 @@ def middle(clip):
     return np.resize(clip[max(len(clip) - size, 0) // 2 :], size)
 
 
-async def measure(model, threads, recordings, args):
+async def measure(model, recordings, args):
     """Every way of asking, one after the other, of one engine."""
     speaker = SpeakerConfig(model=model)
     if args.hop_ms:
         speaker = msgspec.structs.replace(speaker, hop_ms=args.hop_ms)
     config = Config(
-        engine=EngineConfig(threads=threads, voice_batch=args.voice_batch), speaker=speaker
+        engine=EngineConfig(threads=args.threads, voice_batch=args.voice_batch), speaker=speaker
     )
     parts = make_parts(config, Library())
     parts.engine.start()
@@ -114,7 +114,7 @@ async def measure(model, threads, recordings, args):
                 rows.append(
                     {
                         "model": model,
-                        "threads": threads,
+                        "threads": args.threads,
                         "windows": way.windows,
                         **row,
                         "mean_batch": round(sum(batches) / max(len(batches), 1), 2),
