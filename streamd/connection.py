@@ -20,6 +20,7 @@ from streamd.audio.source import AudioIn
 from streamd.engine.engine import Lease
 from streamd.errors import Idle, Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
 from streamd.events import Ack, Draining, Event, Pong, Ready, encode
+from streamd.intake import Intake
 from streamd.ledger import Ledger
 from streamd.outbox import Outbox
 from streamd.protocol import messages
@@ -61,6 +62,7 @@ class Connection:
         self._lease = lease
         lease.sink = self
         self._session: Session | None = None
+        self._intake: Intake | None = None
         self._close: _Close | None = None
         """Set once, when it is decided how this ends."""
         self._over = asyncio.Event()
@@ -73,8 +75,6 @@ class Connection:
         """Sample frames that an ack has named, and that were there when one was last thought of."""
         self._longest = 0
         """Sample frames of the longest message so far."""
-        self._left = 0
-        """Bytes that may surely come before the session is too long; 0 to look it up again."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
@@ -135,7 +135,12 @@ class Connection:
             self.fail(job, error)
 
     def advance(self) -> None:
-        """The answers of a batch are in, or audio came that brings work."""
+        """The answers of a batch are in, or audio came."""
+        if self._intake is not None and not self._lease.is_due:
+            try:
+                self._intake.take()
+            except Exception as error:
+                self._break(error)
         if self._session is None or self._session.has_news:
             self._pump()
         else:
@@ -170,20 +175,22 @@ class Connection:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
-                self._is_busy = True
+                self._heard_at = time.monotonic()
                 if isinstance(message, bytes):
                     self._ledger.binary(len(message))
                     if self._protocol.is_audio(message):
-                        await self._feed(message)
-                        await self._give_way()
-                        self._is_busy = False
+                        await self._hear(message)
+                        if self._is_hasty():
+                            await asyncio.sleep(BURST_S)
                         continue
                 else:
                     self._ledger.text(len(message))
+                self._is_busy = True
                 for item in self._items(message):
                     await self._handle(item)
+                if self._is_hasty():
+                    await asyncio.sleep(BURST_S)
                 self._heard_at = time.monotonic()
-                await self._give_way()
                 self._is_busy = False
                 if self._protocol.phase is Phase.ENDING:
                     self._end(_Close(1000, "done"))
@@ -196,13 +203,12 @@ class Connection:
             # The socket dropped without an `end`: nobody is left to tell.
             self._end(_DROPPED)
 
-    async def _give_way(self) -> None:
-        """Wait, if the client has had its share of the loop."""
+    def _is_hasty(self) -> bool:
+        """Whether the client has had its share of the loop."""
         if self._heard_at - self._burst_began > BURST_S:
             self._burst_began, self._burst = self._heard_at, 0
         self._burst += 1
-        if self._burst > BURST:
-            await asyncio.sleep(BURST_S)
+        return self._burst > BURST
 
     async def _write(self) -> None:
         try:
@@ -249,7 +255,7 @@ class Connection:
             case messages.Hello():
                 self._open(item)
             case messages.Audio(data=data):
-                await self._feed(data)
+                await self._hear(data)
             case messages.Ping(t=t):
                 self._send(Pong(t=t, server_ms=_now_ms()))
             case messages.End():
@@ -275,6 +281,8 @@ class Connection:
             services.words,
         )
         self._session = session
+        max_ms = services.limits.max_session_s * 1000
+        self._intake = Intake(session, max_ms, self._ledger, self._ack)
         self._send(
             Ready(
                 session=self.id,
@@ -297,42 +305,29 @@ class Connection:
             channels=hello.audio.channels,
         )
 
-    async def _feed(self, data: bytes) -> None:
-        session = self._session
-        assert session is not None
-        max_s = self._services.limits.max_session_s
-        if len(data) > self._left:
-            self._left = session.audio.bytes_until(max_s * 1000)
-        allowed = min(len(data), self._left)
-        self._left -= allowed
-        taken = self._take(data if allowed == len(data) else data[:allowed])
-        while taken < allowed:
-            while not session.room:
-                await self._until_advanced()
-            taken += self._take(memoryview(data)[taken:allowed])
-        self._heard_at = time.monotonic()
-        self._ledger.heard(session.audio.frames, self._heard_at)
-        if len(data) > allowed:
-            await self._finals()
-            raise MaxDuration(f"a session may last {max_s} s of audio")
-
-    def _take(self, data: bytes | memoryview) -> int:
-        """Give the session as much as it has room for; the bytes that it took."""
-        session = self._session
-        assert session is not None
-        self._services.engine.heard()
-        taken = session.receive_audio(data)
-        if not self._lease.is_due and session.is_due:
+    async def _hear(self, data: bytes) -> None:
+        """Take audio, or put it off until the stream is advanced."""
+        assert self._intake is not None
+        if self._intake.hold(data, self._heard_at):
             self._services.engine.due(self._lease)
-        self._ack()
-        return taken
+            return
+        self._is_busy = True
+        is_all = await self._intake.feed(data, self._heard_at, self._until_heard)
+        self._services.engine.due(self._lease)
+        self._heard_at = time.monotonic()
+        self._is_busy = False
+        if not is_all:
+            await self._finals()
+            max_s = self._services.limits.max_session_s
+            raise MaxDuration(f"a session may last {max_s} s of audio")
 
     async def _control(self, item: messages.Message) -> None:
         session = self._session
         assert session is not None
+        assert self._intake is not None
         while not session.can_mark:
             await self._until_advanced()
-        self._left = 0
+        self._intake.interrupt()
         match item:
             case messages.Gap(ms=ms):
                 session.receive_gap(ms)
@@ -349,6 +344,8 @@ class Connection:
             return
         if not self._is_all_heard:  # a drain may come while an end is on its way
             self._is_all_heard = True
+            assert self._intake is not None
+            self._intake.take()
             self._ack(is_last=True)
             session.receive_end()
             self._pump()
@@ -369,7 +366,12 @@ class Connection:
             return
         for event in session.events():
             self._send(event)
+        self._lease.is_calm = session.is_calm
         self._advanced.set()
+
+    async def _until_heard(self) -> None:
+        self._services.engine.due(self._lease)
+        await self._until_advanced()
 
     async def _until_advanced(self) -> None:
         self._advanced.clear()

@@ -25,8 +25,10 @@ class Ledger:
         self._binary = metrics.messages.labels("binary")
         self._messages = self._bytes = self._frames = 0
         """Binary messages and bytes that have not been told; sample frames that have."""
+        self._arrived = self._taken = 0
+        """Bytes of audio that came, and that the session took."""
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
-        """(sample frames, monotonic seconds) at the end of a message of audio."""
+        """(`_arrived`, monotonic seconds) at the end of a message of audio."""
 
     def binary(self, size: int) -> None:
         """A binary message came."""
@@ -38,9 +40,14 @@ class Ledger:
         self._metrics.messages.labels("text").inc()
         self._metrics.received_bytes.inc(size)
 
-    def heard(self, frames: int, now_s: float) -> None:
-        """The stream has come to so many sample frames."""
-        self._arrivals.append((frames, now_s))
+    def arrived(self, size: int, now_s: float) -> None:
+        """So many bytes of audio came in one message."""
+        self._arrived += size
+        self._arrivals.append((self._arrived, now_s))
+
+    def taken(self, size: int) -> None:
+        """The session took so many of them."""
+        self._taken += size
 
     def tell(self, audio: AudioIn | None) -> None:
         """Tell the metrics of what came; `audio` is the stream's, once there is one."""
@@ -68,7 +75,8 @@ class Ledger:
         """When the message came that brought the stream to a time; None if that is forgotten."""
         found = None
         # From the newest on: an event is about what came a moment ago.
-        for frames, arrived in reversed(self._arrivals):
+        for size, arrived in reversed(self._arrivals):
+            frames = audio.frames - (self._taken - size) // audio.fmt.frame_bytes
             if audio.clock.ms_of_frames(frames) < at_ms:
                 return found
             found = arrived

@@ -26,6 +26,8 @@ from streamd.types import Job, Lane, Samples, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
+CALM_BREATHS = 3
+"""Breaths in which a stream that is calm is advanced once."""
 STUCK_S = 30.0
 STAND_BACK = 10
 """Nice value of the threads that are not live. Where cores are short they would take their equal
@@ -58,6 +60,8 @@ class Lease:
     closed: bool = False
     is_due: bool = False
     """Its sink will be advanced with all others that are due."""
+    is_calm: bool = False
+    """Nothing is expected of it: it may be advanced some breaths later."""
 
 
 class Engine:
@@ -88,7 +92,8 @@ class Engine:
         self._metrics = metrics
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._due: list[Lease] = []
+        self._due: deque[list[Lease]] = deque([] for _ in range(CALM_BREATHS))
+        """Who is advanced at the end of this breath, of the next, and so on."""
         self._inbox: deque[tuple[Worker, list[Batch]]] = deque()
         """What the threads have run and the loop has not yet taken in: one entry for each thread at
         the most, as none is given more before."""
@@ -153,25 +158,23 @@ class Engine:
         self._tell_pace()
         return Lease(slots)
 
-    def heard(self) -> None:
-        """A client sent something."""
-        if self._pace is not None:
-            self._pace.heard()
-
     def spoken(self) -> None:
         """There is an event to send."""
         if self._pace is not None:
             self._pace.spoken()
 
     def due(self, lease: Lease) -> None:
-        """Audio came that brings work: its sink is advanced soon, together with all others."""
+        """Audio came: its sink is advanced soon, together with all others."""
         if lease.is_due:
             return
         lease.is_due = True
-        self._due.append(lease)
-        if self._pace is not None and self._pace.is_running:
-            return
-        if len(self._due) == 1 and self._loop is not None:
+        if self._pace is not None:
+            self._pace.heard()
+            if self._pace.is_running:
+                self._due[-1 if lease.is_calm else 0].append(lease)
+                return
+        self._due[0].append(lease)
+        if len(self._due[0]) == 1 and self._loop is not None:
             self._loop.call_soon(self._advance)
 
     def close(self, lease: Lease) -> None:
@@ -209,7 +212,12 @@ class Engine:
 
     def _advance(self) -> None:
         """One pass over all streams that are due, and one dispatch of what they bring."""
-        due, self._due = self._due, []
+        due = self._due.popleft()
+        self._due.append([])
+        if self._pace is None or not self._pace.is_running:  # no breath comes after this
+            for later in self._due:
+                due += later
+                later.clear()
         self._scheduled = True
         try:
             for lease in due:

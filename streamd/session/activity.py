@@ -1,4 +1,4 @@
-"""Where somebody may have been speaking lately: what lets the wake word sleep in a quiet room."""
+"""Where somebody may have been speaking lately: what lets a quiet room cost little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Activity:
         hold: samples at 16 kHz after it in which more may come.
     """
 
-    def __init__(self, threshold: float, hold: int) -> None:
+    def __init__(self, threshold: float = 0.1, hold: int = 7680) -> None:
         self._threshold = threshold
         self._hold = hold
         self._runs: deque[tuple[int, int]] = deque()
@@ -36,6 +36,14 @@ class Activity:
 
         Samples are asked about in order; the VAD has decided every frame that ends by then.
         """
+        self.forget_before(sample)
+        return bool(self._runs) and self._runs[0][0] <= sample
+
+    def is_over(self, position: int) -> bool:
+        """Whether there is no trace of speech now that the VAD has come to `position`."""
+        return not self._runs or self._runs[-1][1] <= position - self._hold
+
+    def forget_before(self, sample: int) -> None:
+        """Drop what no question about this sample or a later one reaches."""
         while self._runs and self._runs[0][1] <= sample - self._hold:
             self._runs.popleft()
-        return bool(self._runs) and self._runs[0][0] <= sample

@@ -80,8 +80,8 @@ class Session:
         self._cuts = 0
         self._speech = 0
         self._spare = 0
-        """Bytes that can be taken for sure: `room` when it was last asked, less what came since.
-        Old audio is let go again and again, so there is never less."""
+        """`room` when it was last asked, less what came since. Old audio is let go again and again,
+        so there is never less."""
         self._forgotten = 0
         """Where the tracks were when what lies behind them was last forgotten."""
         self._ended = False
@@ -94,12 +94,12 @@ class Session:
         vad = VadStepper(settings, self._decided)
         self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
         self._tracks = [self._vad]
-        self._activity: Activity | None = None
+        self._activity = Activity()
+        self._is_gated = True
         if registry.wake is not None:
             wake = registry.wake.settings
-            if wake.gate:
-                hold = wake.gate_hold_ms * RATE_HZ // 1000
-                self._activity = Activity(wake.gate_threshold, hold)
+            self._is_gated = wake.gate
+            self._activity = Activity(wake.gate_threshold, wake.gate_hold_ms * RATE_HZ // 1000)
             self._listener = WakeStepper(
                 modules.wake, self._services.ms, self._detected, self._may_speak
             )
@@ -128,6 +128,11 @@ class Session:
         low = min(low, self._planner.low(self._segmenter.watermark))
         free = self._ring.capacity - _RESERVE - (self._ring.head - low)
         return self.audio.bytes_for(max(free, 0))
+
+    @property
+    def spare(self) -> int:
+        """Bytes that can be taken for sure; less than `room`, and known without looking."""
+        return self._spare
 
     @property
     def can_mark(self) -> bool:
@@ -208,6 +213,15 @@ class Session:
         return False
 
     @property
+    def is_calm(self) -> bool:
+        """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
+        if self._segmenter.open is not None or self._planner.depth or self._wakes.depth:
+            return False
+        return (self._is_gated or self.modules.wake is None) and self._activity.is_over(
+            self._vad.position
+        )
+
+    @property
     def ended(self) -> bool:
         """Whether everything that the end caused is in `events`."""
         return self._ended
@@ -269,14 +283,14 @@ class Session:
 
     def _may_speak(self, stop: int) -> bool | None:
         """Whether somebody may have been speaking at a sample; None while the VAD is not as far."""
-        if self._activity is None:
+        if not self._is_gated:
             return True
         if self._vad.position + self._vad.stepper.step <= stop:
             return None
         return self._activity.at(stop)
 
     def _decided(self, start: int, stop: int, probability: float) -> None:
-        if self._activity is not None and self._vad.cutting is None:
+        if self._vad.cutting is None:
             self._activity.frame(start, stop, probability)
         self._history.frame(start, stop, probability >= self._segmenter.config.off)
         for change in self._segmenter.frame(start, stop, probability):
@@ -403,6 +417,7 @@ class Session:
         """Drop what no wake event to come can ask for."""
         if (waiting := self._wakes.oldest) is not None:
             oldest = min(oldest, waiting)
+        self._activity.forget_before(oldest)
         oldest = max(oldest - EVIDENCE_AGE - _LEEWAY, 0)
         self._history.forget_before(oldest, self._services.ms(oldest))
 

@@ -1,0 +1,101 @@
+"""From messages of audio to the session: put off until the stream is advanced, taken as one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from streamd.ledger import Ledger
+from streamd.session.session import Session
+
+HELD_MS = 160
+"""Audio that is put off at the most: acks go by what is taken, and must not be far apart."""
+
+
+class Intake:
+    """Takes the audio of one stream, as fast as its session has room.
+
+    To take a message costs about the same however long it is, so that what comes between two
+    turns of the stream is taken together. What is put off surely fits: it is never refused later.
+
+    Args:
+        session: whose audio it is.
+        max_ms: how long the session may get.
+        ledger: told of what was taken, and when it came.
+        taken: called whenever audio was taken, by whatever cause.
+    """
+
+    def __init__(
+        self, session: Session, max_ms: int, ledger: Ledger, taken: Callable[[], None]
+    ) -> None:
+        self._session = session
+        self._max_ms = max_ms
+        self._ledger = ledger
+        self._taken = taken
+        fmt = session.audio.fmt
+        self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
+        self._held: list[bytes] = []
+        self._free = 0
+        """Bytes that may still be put off."""
+        self._left = 0
+        """Bytes that may surely come before the session is too long; 0 to look it up again."""
+
+    def hold(self, data: bytes, now_s: float) -> bool:
+        """Put a message off until `take`; False if it must be fed instead.
+
+        Args:
+            data: Its bytes.
+            now_s: The monotonic clock.
+        """
+        size = len(data)
+        if size > self._free:
+            return False
+        self._free -= size
+        self._held.append(data)
+        self._ledger.arrived(size, now_s)
+        return True
+
+    def take(self) -> None:
+        """Take what was put off."""
+        held = self._held
+        if not held:
+            return
+        data = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self._give(data)
+
+    async def feed(
+        self, data: bytes, now_s: float, until_heard: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Take a message, waiting for room.
+
+        Args:
+            data: Its bytes.
+            now_s: The monotonic clock.
+            until_heard: waits until the session has heard more of what it took.
+
+        Returns:
+            Whether there was time enough in the session for all of it.
+        """
+        self.take()
+        if len(data) > self._left:
+            self._left = self._session.audio.bytes_until(self._max_ms)
+        allowed = min(len(data), self._left)
+        self._ledger.arrived(allowed, now_s)
+        rest = memoryview(data)[:allowed]
+        while rest := rest[self._give(rest) :]:
+            while not self._session.room:
+                await until_heard()
+        return allowed == len(data)
+
+    def interrupt(self) -> None:
+        """Take what was put off, and look up anew how much may come: the clock may have moved."""
+        self.take()
+        self._free = self._left = 0
+
+    def _give(self, data: bytes | memoryview) -> int:
+        taken = self._session.receive_audio(data)
+        self._left -= taken
+        self._free = min(self._longest, self._left, self._session.spare)
+        self._ledger.taken(taken)
+        self._taken()
+        return taken
