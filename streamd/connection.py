@@ -121,6 +121,11 @@ class Connection:
 
     # The engine's side. An error here is this session's alone.
 
+    def wants(self, job: Job) -> bool:
+        """Whether the answer is still of use."""
+        assert self._session is not None
+        return self._session.wants(job)
+
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""
         assert self._session is not None

@@ -84,6 +84,10 @@ class Analysis:
 
     # The engine's side.
 
+    def wants(self, job: Job) -> bool:
+        """Whether the answer is still of use."""
+        return self.session.wants(job)
+
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""
         return self.session.cut(job)

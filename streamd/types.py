@@ -63,6 +63,8 @@ class Lane(enum.IntEnum):
     LIVE = 0
     FINAL = 1
     INTERIM = 2
+    AHEAD = 3
+    """Not asked for yet. Has threads of its own, and time for full batches."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +108,8 @@ class WindowRequest(NamedTuple):
     """Names of further outputs, each of which costs something."""
     new: int
     """Samples at the end of the window that no window before it had."""
+    begun: Any = None
+    """What a pass that heard the beginning ahead left of it."""
 
 
 class Slots(NamedTuple):

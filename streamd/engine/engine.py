@@ -26,16 +26,22 @@ from streamd.types import Job, Lane, Samples, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
-CALM_BREATHS = 3
+CALM_BREATHS = 2
 """Breaths in which a stream that is calm is advanced once."""
+AHEAD_S = 0.08
+"""How long what is done ahead waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
-STAND_BACK = 10
-"""Nice value of the threads that are not live. Where cores are short they would take their equal
-share for small batches; standing back they find larger ones, which cost less."""
+STAND_BACK, STAND_FAR_BACK = 5, 10
+"""Nice values of the threads that are not live, and of those whose work is done ahead. Where cores
+are short they would take their equal share for small batches; standing back they find larger ones,
+which cost less."""
 
 
 class Sink(Protocol):
     """Where the answers of a stream's jobs go. Called on the event loop."""
+
+    def wants(self, job: Job) -> bool:
+        """Whether the answer of a job that waits is still of use."""
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, now that it is put into a batch."""
@@ -74,6 +80,8 @@ class Engine:
             the rest, which stand back for it but have all cores while nobody speaks.
         metrics: where to count.
         pace: of the loop that it is started on; None leaves the loop alone.
+        ahead: passes whose work is done before it is asked for: in full batches, on threads of
+            their own, so that nothing that is asked for waits behind them.
     """
 
     def __init__(
@@ -83,30 +91,40 @@ class Engine:
         threads: int,
         metrics: Metrics,
         pace: Pace | None = None,
+        ahead: Sequence[Pass] = (),
     ) -> None:
-        self._passes = {p.name: p for p in passes}
+        self._passes = {p.name: p for p in (*passes, *ahead)}
+        self._ahead = [p.name for p in ahead]
         self._states = {
             p.name: SlotStates(p.state, max_streams * SLOTS_PER_STREAM) for p in passes if p.state
         }
-        self._batcher: Batcher[tuple[Job, Lease]] = Batcher({p.name: p.max_batch for p in passes})
+        self._batcher: Batcher[tuple[Job, Lease]] = Batcher(
+            {name: p.max_batch for name, p in self._passes.items()},
+            dict.fromkeys(self._ahead, AHEAD_S),
+        )
         self._metrics = metrics
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due: deque[list[Lease]] = deque([] for _ in range(CALM_BREATHS))
         """Who is advanced at the end of this breath, of the next, and so on."""
-        self._inbox: deque[tuple[Worker, list[Batch]]] = deque()
-        """What the threads have run and the loop has not yet taken in: one entry for each thread at
-        the most, as none is given more before."""
+        self._inbox: deque[tuple[Worker, Batch, bool]] = deque()
+        """What the threads have run and the loop has not yet taken in, and whether it was a
+        thread's last: what one was given at most, as none is given more before."""
         self._scheduled = False
         self.max_streams = max_streams
         self.leases = 0
-        live = [name for name in self._passes if name in LIVE_PASSES]
-        rest = [name for name in self._passes if name not in LIVE_PASSES]
+        live = [p.name for p in passes if p.name in LIVE_PASSES]
+        rest = [p.name for p in passes if p.name not in LIVE_PASSES]
         live_threads = max(threads // 2, 1)
         rest_threads = threads if rest else 0
+        ahead_threads = threads if ahead else 0
         self._workers = [
             *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
             *(Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)),
+            *(
+                Worker(f"ahead-{i}", self._ahead, self._finished, STAND_FAR_BACK)
+                for i in range(ahead_threads)
+            ),
         ]
         # Looked up once: a job is counted in less time than a label is found.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
@@ -181,6 +199,8 @@ class Engine:
         """The stream is over: what still waits is dropped."""
         if not lease.closed:
             lease.closed = True
+            for name in self._ahead:  # these might wait for batch mates that never come
+                self._batcher.drop(name, self._is_off)
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
@@ -198,7 +218,7 @@ class Engine:
 
     def run_waiting(self) -> bool:
         """Run one batch here and now, without threads; False if none waits (offline use)."""
-        batch = self._next_batch(list(self._passes))
+        batch = self._next_batch([name for name in self._passes if name not in self._ahead])
         if batch is None:
             return False
         run(batch)
@@ -255,7 +275,7 @@ class Engine:
         return True
 
     def _next_batch(self, passes: Sequence[str]) -> Batch | None:
-        taken = self._batcher.take(passes, self._keep)
+        taken = self._batcher.take(passes, self._keep, time.monotonic())
         if taken is None:
             return None
         name, entries = taken
@@ -288,17 +308,27 @@ class Engine:
             self._waits[lane].observe(now - oldest[lane])
 
     def _keep(self, item: tuple[Job, Lease]) -> bool:
-        _, lease = item
+        job, lease = item
         if lease.closed:
             lease.in_flight -= 1
             self._release_if_done(lease)
             return False
+        assert lease.sink is not None
+        if not lease.sink.wants(job):
+            lease.in_flight -= 1
+            return False
         return True
 
-    def _finished(self, worker: Worker, batches: list[Batch]) -> None:
+    def _is_off(self, item: tuple[Job, Lease]) -> bool:
+        _, lease = item
+        if lease.closed:
+            lease.in_flight -= 1
+        return lease.closed
+
+    def _finished(self, worker: Worker, batch: Batch, is_last: bool) -> None:
         """On the worker's thread."""
         assert self._loop is not None
-        self._inbox.append((worker, batches))
+        self._inbox.append((worker, batch, is_last))
         # A loop that is closed takes no answer: the daemon is gone.
         with suppress(RuntimeError):
             if self._pace is not None:
@@ -308,13 +338,12 @@ class Engine:
 
     def _collect(self) -> None:
         while self._inbox:
-            worker, batches = self._inbox.popleft()
-            worker.is_idle = True
-            # The thread first: it works on while the answers are handed out.
-            self._dispatch()
+            worker, batch, is_last = self._inbox.popleft()
+            if is_last:
+                worker.is_idle = True
+                self._dispatch()  # first: it works on while the answers are handed out
             self._scheduled = True
-            for batch in batches:
-                self._deliver(batch)
+            self._deliver(batch)
             self._dispatch()
 
     def _tell_pace(self) -> None:

@@ -76,7 +76,8 @@ class Worker:
     Args:
         name: of the thread.
         passes: names of the passes it serves.
-        done: called on the worker's thread with the worker and its batches when all have run.
+        done: called on the worker's thread when a batch has run, with the worker, the batch and
+            whether it was the last that it was given.
         nice: how far the thread stands back for others where cores are short, as in nice(1).
     """
 
@@ -84,7 +85,7 @@ class Worker:
         self,
         name: str,
         passes: Sequence[str],
-        done: Callable[[Worker, list[Batch]], None],
+        done: Callable[[Worker, Batch, bool], None],
         nice: int = 0,
     ) -> None:
         self.name = name
@@ -121,10 +122,10 @@ class Worker:
     def _loop(self) -> None:
         _stand_back(self._nice)
         while (batches := self._queue.get()) is not None:
-            for batch in batches:
+            for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
                 run(batch)
-            self.last_seen = time.monotonic()
-            self._done(self, batches)
+                self.last_seen = time.monotonic()
+                self._done(self, batch, left == 0)
 
 
 def _stand_back(nice: int) -> None:

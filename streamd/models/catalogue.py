@@ -13,7 +13,7 @@ import msgspec
 
 from streamd.errors import ModelMissing
 
-CONVERTER_VERSION = 3
+CONVERTER_VERSION = 4
 """Goes up whenever a converter would write other files than before: old ones are stale then."""
 
 

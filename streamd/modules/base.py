@@ -114,6 +114,15 @@ class WindowSpec:
     min_voiced: float = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A pass that can hear the beginning of another's windows before their end is there."""
+
+    pass_name: str
+    samples: int
+    """From the beginning of a window. Shorter windows it does not hear."""
+
+
 class Stepper(Protocol):
     """Private state of a module that walks over the whole stream."""
 

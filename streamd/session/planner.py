@@ -3,24 +3,42 @@
 Windows advance only to the watermark, so which windows there are depends on the audio alone.
 One window serves every reader that asked for the same one. Answers may come in any order;
 readers see them, and the beginnings and ends of utterances, strictly in order.
+
+Most of a window can be heard before its end is spoken, and the last window of an utterance while
+the silence behind it is not yet long enough: that is work ahead, which changes no answer.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streamd.events import TimedEvent
-from streamd.modules.base import Reader, Utterance, Window, WindowSpec
+from streamd.modules.base import Beginning, Reader, Utterance, Window, WindowSpec
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
 MAX_IN_FLIGHT = 4
 """Windows of one session that wait for the engine at a time; the rest wait uncut."""
 
+BREATH, PAUSE = 1024, 3072
+"""Silence after which it is not sure that speech goes on, and after which it is likely over: half
+of the usual hangover. In samples."""
+
 _MISSING = object()
+
+
+@dataclass(slots=True, eq=False)
+class Ahead:
+    """The beginning of a window that is likely to come."""
+
+    start: int
+    is_running: bool = False
+    is_off: bool = False
+    """Nobody waits for it: the window is heard as a whole, or did not come."""
+    answer: Any = _MISSING
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +54,7 @@ class Entry:
     """What to do when a barrier is reached."""
     spec: WindowSpec | None = None
     request: WindowRequest | None = None
+    ahead: Ahead | None = None
     cut: Mark | None = None
     """The cut that was being walked on a copy: the window may reach into its tail."""
     sent: bool = False
@@ -51,6 +70,8 @@ class _Plan:
     next_start: dict[WindowSpec, int] = field(default_factory=dict)
     last_stop: dict[WindowSpec, int] = field(default_factory=dict)
     extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
+    ahead: dict[tuple[WindowSpec, int], Ahead] = field(default_factory=dict)
+    """By the window's beginning."""
     told: bool = False
     """Whether the readers know of the utterance."""
 
@@ -62,9 +83,12 @@ class Planner:
         self,
         emit: Callable[[Iterable[TimedEvent]], None],
         finished: Callable[[Utterance], None],
+        beginnings: Mapping[str, Beginning] | None = None,
     ) -> None:
         self._emit = emit
         self._finished = finished
+        self._beginnings = beginnings or {}
+        self._to_begin: list[Job] = []
         self._open: _Plan | None = None
         self._queue: deque[Entry] = deque()
         self._in_flight = 0
@@ -91,6 +115,31 @@ class Planner:
         ripe.sort(key=lambda w: w[:2])
         for stop, start, spec in ripe:
             self._plan_window(plan, spec, Window(start, stop, at), cut)
+        if cut is None:
+            for spec, start in plan.next_start.items():
+                self._look_ahead(plan, spec, start, watermark, at)
+
+    def _look_ahead(
+        self, plan: _Plan, spec: WindowSpec, start: int, watermark: int, at: int
+    ) -> None:
+        """Begin the next window of a kind, and in a pause the one that would be the last."""
+        beginning = self._beginnings.get(spec.pass_name)
+        if beginning is None or spec.length <= beginning.samples:
+            return
+        silence = at - watermark
+        likely = () if silence >= BREATH else (start,)
+        if silence >= PAUSE:
+            likely = (_last_start(plan.utterance, spec, watermark),)
+        for key, ahead in list(plan.ahead.items()):
+            if key[0] == spec and key[1] not in likely and not ahead.is_running:
+                ahead.is_off = True
+                del plan.ahead[key]
+        for begin in likely:
+            if begin + beginning.samples > watermark or (spec, begin) in plan.ahead:
+                continue
+            ahead = plan.ahead[spec, begin] = Ahead(begin)
+            stop = begin + beginning.samples
+            self._to_begin.append(Job(beginning.pass_name, Lane.AHEAD, ahead, begin, stop))
 
     def closed(self, utterance: Utterance, cut: Mark | None) -> None:
         """The utterance is over: plan what its end still asks for."""
@@ -100,13 +149,15 @@ class Planner:
         assert utterance.end is not None
         assert utterance.closed_at is not None
         for spec in plan.next_start:
-            start = max(utterance.onset, utterance.end - spec.length)
+            start = _last_start(utterance, spec, utterance.end)
             last = plan.last_stop.get(spec)
             # A last window that adds less than half a hop would say what the one before said.
             is_new = last is None or utterance.end - last >= spec.hop // 2
             if is_new and utterance.end - start >= spec.minimum:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, cut)
+        for ahead in plan.ahead.values():
+            ahead.is_off = True
         self._queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
@@ -115,46 +166,62 @@ class Planner:
 
     def _plan_window(self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None) -> None:
         length = window.stop - window.start
+        ahead = plan.ahead.pop((spec, window.start), None)
         if plan.utterance.voiced(window.start, window.stop) < spec.min_voiced * length:
+            if ahead is not None:
+                ahead.is_off = True
             return
         new = min(window.stop - plan.last_stop.get(spec, window.start), length)
         plan.last_stop[spec] = window.stop
         request = WindowRequest(plan.extras[spec], new)
-        self._queue.append(Entry(plan, window.at, window, spec=spec, request=request, cut=cut))
+        entry = Entry(plan, window.at, window, spec=spec, request=request, ahead=ahead, cut=cut)
+        self._queue.append(entry)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything to send to the engine, to wait for or to deliver."""
+        return bool(self._queue or self._to_begin)
 
     def jobs(self) -> list[Job]:
-        """The next windows for the engine."""
+        """The next windows for the engine, and the beginnings of those to come."""
         jobs: list[Job] = []
-        if self._in_flight >= MAX_IN_FLIGHT:
-            return jobs
         for entry in self._queue:
             if self._in_flight == MAX_IN_FLIGHT:
                 break
-            if entry.window is None or entry.sent or entry.answer is not _MISSING:
+            if entry.window is None or entry.sent:
+                continue
+            request = self._request(entry)
+            if request is None:
                 continue
             assert entry.spec is not None
             assert entry.plan is not None
             entry.sent = True
             self._in_flight += 1
-            final = entry.plan.utterance.end is not None
-            lane = Lane.FINAL if final else Lane.INTERIM
-            window = entry.window
-            jobs.append(
-                Job(
-                    entry.spec.pass_name,
-                    lane,
-                    entry,
-                    window.start,
-                    window.stop,
-                    options=entry.request,
-                )
-            )
+            lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
+            start, stop = entry.window.start, entry.window.stop
+            jobs.append(Job(entry.spec.pass_name, lane, entry, start, stop, options=request))
+        jobs += [job for job in self._to_begin if not job.tag.is_off]
+        self._to_begin.clear()
         return jobs
 
-    def complete(self, entry: Entry, answer: Any) -> None:
-        """Take the answer to a window."""
-        self._in_flight -= 1
-        entry.answer = answer
+    def _request(self, entry: Entry) -> WindowRequest | None:
+        """What to ask for a window; None while a thread is at its beginning."""
+        request, ahead = entry.request, entry.ahead
+        assert request is not None
+        if ahead is None:
+            return request
+        if ahead.answer is not _MISSING:
+            return request._replace(begun=ahead.answer)
+        if ahead.is_running:
+            return None
+        ahead.is_off = True  # the window is whole before a thread has come to it
+        return request
+
+    def complete(self, tag: Entry | Ahead, answer: Any) -> None:
+        """Take the answer to a window or to the beginning of one."""
+        tag.answer = answer
+        if isinstance(tag, Entry):
+            self._in_flight -= 1
 
     def deliver(self) -> None:
         """Tell the readers all that is complete, in order."""
@@ -199,3 +266,8 @@ class Planner:
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
         waiting = (e.window.start for e in self._queue if e.window and e.answer is _MISSING)
         return min(low, min(waiting, default=low))
+
+
+def _last_start(utterance: Utterance, spec: WindowSpec, end: int) -> int:
+    """Where the last window of an utterance begins whose speech ends at `end`."""
+    return max(utterance.onset, end - spec.length)

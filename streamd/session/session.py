@@ -35,7 +35,7 @@ from streamd.modules.wake import Detection, WakeStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.history import History
-from streamd.session.planner import Entry, Planner
+from streamd.session.planner import Ahead, Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
 from streamd.session.wakes import EVIDENCE_AGE, Cut, WakeReporter
@@ -90,7 +90,7 @@ class Session:
         settings = registry.vad.effective(modules.vad)
         self._segmenter = Segmenter(_segmenter_config(settings))
         self._history = History(settings.frame)
-        self._planner = Planner(self._emit_all, self._utterance_done)
+        self._planner = Planner(self._emit_all, self._utterance_done, registry.beginnings)
         vad = VadStepper(settings, self._decided)
         self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
         self._tracks = [self._vad]
@@ -200,7 +200,7 @@ class Session:
     @property
     def has_news(self) -> bool:
         """Whether there may be events, or jobs: most answers lead to neither."""
-        if self._events or self._ended or self._planner.depth or self._wakes.depth:
+        if self._events or self._ended or self._planner.is_waiting or self._wakes.depth:
             return True
         return self.is_due
 
@@ -241,15 +241,21 @@ class Session:
         # In this order: a wake word may step when the VAD has.
         jobs = [job for track in self._tracks if (job := track.advance()) is not None]
         self._progress()
-        if self._planner.depth:
+        if self._planner.is_waiting:
             jobs.extend(self._planner.jobs())
         return jobs
+
+    def wants(self, job: Job) -> bool:
+        """Whether the answer of a job that waits is still of use."""
+        return not (isinstance(job.tag, Ahead) and job.tag.is_off)
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, when it is put into a batch."""
         if job.samples is not None:
             return job.samples
-        if isinstance(job.tag, Entry) and job.tag.cut is not None:
+        if isinstance(job.tag, Ahead):
+            job.tag.is_running = True
+        elif isinstance(job.tag, Entry) and job.tag.cut is not None:
             return job.tag.cut.read(self._ring, job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from fakes.driving import (
 from streamd.engine import engine as engine_module
 from streamd.engine.engine import Engine, Lease
 from streamd.engine.passes.base import Pass, State
-from streamd.engine.passes.fake import FakeVad, FakeVoice
+from streamd.engine.passes.fake import FakeBeginning, FakeVad, FakeVoice
 from streamd.errors import Overloaded
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
@@ -60,6 +60,9 @@ class Client:
         self.events: list[Event] = []
         self.failures: list[Exception] = []
         self.answered = asyncio.Event()
+
+    def wants(self, job: Job) -> bool:
+        return self.session.wants(job)
 
     def cut(self, job: Job) -> Samples:
         return self.session.cut(job)
@@ -198,6 +201,10 @@ class Sink:
         self.outputs: list[Any] = []
         self.settlings = 0
         self.errors: list[Exception] = []
+        self.is_wanting = True
+
+    def wants(self, job: Job) -> bool:
+        return self.is_wanting
 
     def cut(self, job: Job) -> Samples:
         if job.samples is None:
@@ -323,6 +330,53 @@ async def test_voices_never_make_the_vad_wait() -> None:
     await until(lambda: len(sink.outputs) == 1)
     voice.go.set()
     await until(lambda: len(sink.outputs) == 4)
+    assert await stopped(engine)
+
+
+async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it() -> None:
+    class SlowBeginning(FakeBeginning):
+        go = threading.Event()
+        sizes: ClassVar[list[int]] = []
+
+        def run(self, items: Sequence[Samples], *args: Any) -> Any:
+            self.sizes.append(len(items))
+            assert self.go.wait(20)
+            return super().run(items, *args)
+
+    beginning = SlowBeginning()
+    beginning.max_batch = 2
+    passes: list[Pass] = [FakeVad(), FakeVoice()]
+    engine = Engine(passes, max_streams=2, threads=1, metrics=Metrics(), ahead=[beginning])
+    engine.start()
+    lease, sink = lease_of(engine)
+    window = np.ones(beginning.samples, np.int16)
+    ahead = Job(beginning.name, Lane.AHEAD, None, samples=window)
+    engine.submit(lease, [ahead])
+    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window), frame(lease)])
+    await until(lambda: len(sink.outputs) == 2)
+    assert not beginning.sizes
+    engine.submit(lease, [ahead])
+    await until(lambda: beginning.sizes == [2])
+    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)])
+    await until(lambda: len(sink.outputs) == 3)  # though a thread is at the other
+    beginning.go.set()
+    await until(lambda: len(sink.outputs) == 5)
+    engine.submit(lease, [ahead])
+    engine.close(lease)
+    assert engine.leases == 0  # it has waited for mates, and is dropped
+    assert await stopped(engine)
+
+
+async def test_what_is_not_wanted_any_more_is_not_run() -> None:
+    engine = Engine([FakeVad(), FakeVoice()], max_streams=1, threads=1, metrics=Metrics())
+    engine.start()
+    lease, sink = lease_of(engine)
+    sink.is_wanting = False
+    engine.submit(lease, [frame(lease)])
+    await asyncio.sleep(0.05)
+    assert not sink.outputs
+    engine.close(lease)
+    assert engine.leases == 0
     assert await stopped(engine)
 
 

@@ -96,22 +96,24 @@ class Held(Summing):
 
 
 def test_a_worker_runs_batches_and_stops() -> None:
-    done: queue.SimpleQueue[tuple[Worker, list[Batch]]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Worker, Batch, bool]] = queue.SimpleQueue()
     worker = Worker("w", ["sum"], lambda *what: done.put(what))
     worker.start()
     bench = Bench()
     for _ in range(3):
         worker.submit([bench.batch(of(1), BAD), bench.batch(of(1))])
-        whose, (first, second) = done.get(timeout=10)
-        assert whose is worker
+        whose, first, is_last = done.get(timeout=10)
+        assert (whose, is_last) == (worker, False)
+        whose, second, is_last = done.get(timeout=10)
+        assert (whose, is_last) == (worker, True)
         worker.is_idle = True  # as the engine does
     assert (first.outputs[0], second.outputs) == (5, [6])
     assert worker.stop(10)
 
 
 def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
-    done: queue.SimpleQueue[list[Batch]] = queue.SimpleQueue()
-    worker = Worker("w", ["sum"], lambda _, batches: done.put(batches))
+    done: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], lambda _, batch, is_last: done.put(batch))
     worker.start()
     worker.last_seen -= 3600  # nothing to do for an hour
     assert not worker.is_stuck(30)
@@ -122,5 +124,5 @@ def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
     assert worker.is_stuck(0)
     assert not worker.stop(0.01)
     held.go.set()
-    assert done.get(timeout=10)[0].outputs == [1]
+    assert done.get(timeout=10).outputs == [1]
     assert worker.stop(10)

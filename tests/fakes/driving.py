@@ -17,7 +17,7 @@ import pytest
 from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake, wake_tone
+from streamd.engine.passes.fake import FakeBeginning, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.slots import SlotStates
 from streamd.engine.walk import walk
 from streamd.events import Event
@@ -41,7 +41,7 @@ Item = bytes | tuple[str, Any]
 
 
 def fake_passes() -> list[Pass]:
-    return [FakeVad(), FakeWake(WORDS), FakeVoice()]
+    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeBeginning()]
 
 
 def fake_registry(**sections: dict[str, Any]) -> Registry:
@@ -107,6 +107,9 @@ class Stage:
     def _run(self, chosen: list[tuple[Player, Job]]) -> None:
         name = chosen[0][1].pass_name
         self.waiting = [w for w in self.waiting if w not in chosen]
+        chosen = [(player, job) for player, job in chosen if player.session.wants(job)]
+        if not chosen:
+            return
         samples = [player.session.cut(job) for player, job in chosen]
         jobs = [job for _, job in chosen]
         states = self.states.get(name)

@@ -1,14 +1,14 @@
 """Windows by the watermark, answers in any order, readers in the order of the stream."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from streamd.events import SpeechStart, TimedEvent
-from streamd.modules.base import Utterance, Window, WindowSpec
-from streamd.session.planner import MAX_IN_FLIGHT, Planner
+from streamd.modules.base import Beginning, Utterance, Window, WindowSpec
+from streamd.session.planner import BREATH, MAX_IN_FLIGHT, PAUSE, Planner
 from streamd.types import Job, Lane
 
 SPEC = WindowSpec("voice", length=1600, hop=500, minimum=400)
@@ -39,10 +39,10 @@ class Log:
 class Bench:
     """A planner, and what came out of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, beginnings: Mapping[str, Beginning] | None = None) -> None:
         self.events: list[TimedEvent] = []
         self.finished: list[str] = []
-        self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id))
+        self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id), beginnings)
         self.out: list[Job] = []
 
     def pump(self) -> list[Job]:
@@ -257,3 +257,117 @@ def test_what_may_still_be_asked_for_is_kept() -> None:
     assert planner.low(9300) <= 9300
     bench.answer_all()
     assert planner.low(9300) == 9300
+
+
+LONG = WindowSpec("voice", length=16_000, hop=5_000, minimum=4_000)
+BEGINNINGS = {"voice": Beginning("begin", 14_000)}
+
+
+class Speech:
+    """An utterance that began at 0, window by window, with beginnings ahead."""
+
+    def __init__(self) -> None:
+        self.bench, self.log = Bench(BEGINNINGS), Log(LONG)
+        self.utterance = Utterance("u1", 0, 0, 0, runs=[(0, 1 << 30)])
+        self.bench.planner.opened(self.utterance, [self.log])
+
+    def hear(self, watermark: int, silence: int = 0) -> list[tuple[str, int, int]]:
+        self.bench.planner.advance(watermark, watermark + silence, None)
+        return self.asked()
+
+    def asked(self) -> list[tuple[str, int, int]]:
+        return [(job.pass_name, job.start, job.stop) for job in self.bench.pump()]
+
+    def close(self, end: int) -> list[tuple[str, int, int]]:
+        self.utterance.runs[:] = [(0, end)]
+        self.utterance.end, self.utterance.closed_at = end, end + 6000
+        self.utterance.cause = "silence"
+        self.bench.planner.closed(self.utterance, None)
+        return self.asked()
+
+    def begun(self, job: Job, answer: Any = "begun") -> None:
+        job.tag.is_running = True
+        self.bench.out.remove(job)
+        self.bench.planner.complete(job.tag, answer)
+
+
+def test_a_window_is_begun_once_before_its_end_and_then_asked_for_with_what_that_left() -> None:
+    speech = Speech()
+    assert speech.hear(13_999) == []
+    assert speech.hear(14_000) == [("begin", 0, 14_000)]
+    assert speech.hear(15_000) == []
+    speech.begun(speech.bench.out[0])
+    assert speech.hear(16_000) == [("voice", 0, 16_000)]
+    assert speech.bench.out[0].options.begun == "begun"
+    assert speech.hear(19_000) == [("begin", 5_000, 19_000)]
+
+
+def test_a_window_that_could_not_be_begun_is_asked_for_whole() -> None:
+    speech = Speech()
+    speech.hear(14_000)
+    speech.begun(speech.bench.out[0], answer=None)
+    assert speech.hear(16_000) == [("voice", 0, 16_000)]
+    assert speech.bench.out[0].options.begun is None
+
+
+def test_a_window_waits_for_a_thread_that_is_at_its_beginning() -> None:
+    speech = Speech()
+    speech.hear(14_000)
+    (begin,) = speech.bench.out
+    begin.tag.is_running = True
+    assert speech.hear(16_000) == []
+    assert not begin.tag.is_off
+    speech.begun(begin)
+    assert speech.asked() == [("voice", 0, 16_000)]
+    assert speech.bench.out[0].options.begun == "begun"
+
+
+def test_a_window_does_not_wait_for_a_beginning_that_waits_itself() -> None:
+    speech = Speech()
+    speech.hear(14_000)
+    (begin,) = speech.bench.out
+    assert speech.hear(16_000) == [("voice", 0, 16_000)]
+    assert begin.tag.is_off
+    assert speech.bench.out[1].options.begun is None
+
+
+def test_all_at_once_is_not_begun_at_all() -> None:
+    speech = Speech()
+    assert speech.hear(18_000) == [("voice", 0, 16_000)]
+
+
+def test_the_last_window_is_begun_in_the_pause_that_is_likely_the_end() -> None:
+    speech = Speech()
+    speech.hear(18_000)
+    assert speech.hear(18_500, BREATH) == []
+    assert speech.hear(18_500, PAUSE) == [("begin", 2_500, 16_500)]
+    begin = speech.bench.out[-1]
+    speech.begun(begin)
+    assert speech.close(18_500) == [("voice", 2_500, 18_500)]
+    assert speech.bench.out[-1].options.begun == "begun"
+
+
+def test_speech_that_goes_on_after_all_takes_back_what_waits() -> None:
+    speech = Speech()
+    speech.hear(18_000)
+    speech.hear(18_500, PAUSE)
+    begin = speech.bench.out[-1]
+    assert speech.hear(19_000) == [("begin", 5_000, 19_000)]
+    assert begin.tag.is_off
+
+
+def test_nobody_begins_what_a_breath_may_end() -> None:
+    speech = Speech()
+    speech.hear(14_000)
+    (begin,) = speech.bench.out
+    assert speech.hear(14_500, BREATH) == []
+    assert begin.tag.is_off
+    assert speech.hear(15_000) == [("begin", 0, 14_000)]
+    speech.close(15_500)
+    assert all(job.tag.is_off for job in speech.bench.out if job.pass_name == "begin")
+
+
+def test_windows_that_are_short_are_not_begun() -> None:
+    bench, log = Bench({"voice": Beginning("begin", 1600)}), Log()
+    bench.speak([log], 0, 6123)
+    assert {job.pass_name for job in bench.pump()} == {"voice"}

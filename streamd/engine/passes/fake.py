@@ -1,4 +1,4 @@
-"""The three passes without models: deterministic, stateful, made of the sound itself.
+"""The passes without models: deterministic, stateful, made of the sound itself.
 
 They have the names, shapes and state discipline of the real ones, so that a session or an engine
 under test cannot tell them apart, and simple enough answers that a test can say beforehand what
@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.passes.ge2e import Voice, prosody
+from streamd.engine.passes.ge2e import Ge2eBeginning, Voice, prosody
 from streamd.engine.passes.openwakeword import WordScores
-from streamd.types import RATE_HZ, Samples
+from streamd.types import RATE_HZ, Samples, WindowRequest
 
 THRESHOLD_DBFS = -40.0
 """The fake VAD's probability is 0.5 where the smoothed level is this."""
@@ -113,12 +113,29 @@ class FakeVoice:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[Voice], State]:
-        """Give a `Voice` per item."""
-        voices = map(_spectral_voice, items)
+        """Give a `Voice` per item, of the beginning that it is given where there is one."""
         return [
-            voice._replace(prosody=prosody(item, request))
-            for voice, item, request in zip(voices, items, options, strict=True)
+            _spectral_voice(_heard(item, request))._replace(prosody=prosody(item, request))
+            for item, request in zip(items, options, strict=True)
         ], {}
+
+
+class FakeBeginning:
+    """Remembers the beginning of a window, if it is loud: of the real one the same is true."""
+
+    name = Ge2eBeginning.name
+    samples = Ge2eBeginning.samples
+    max_batch = 6
+    copies_state = True
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, StateSpec] = {}
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Samples | None], State]:
+        """Give what `FakeVoice` takes as `WindowRequest.begun`."""
+        return [item.copy() if _dbfs(item) > -30.0 else None for item in items], {}
 
 
 def wake_tone(steps: int = 2) -> Samples:
@@ -138,6 +155,12 @@ def _is_wake_tone(step: Samples) -> bool:
     power = _power(step)
     tone = round(WAKE_TONE_HZ * len(step) / RATE_HZ)
     return bool(power[tone - 1 : tone + 2].sum() > 0.8 * power.sum())
+
+
+def _heard(item: Samples, request: WindowRequest | None) -> Samples:
+    if request is None or request.begun is None:
+        return item
+    return np.concatenate([request.begun, item[len(request.begun) :]])
 
 
 def _spectral_voice(item: Samples) -> Voice:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from streamd.engine.backends.base import Backend
+from streamd.engine.backends.base import Backend, Graph
 from streamd.engine.passes.base import State, StateSpec
 from streamd.engine.passes.prosody import Moments, moments
 from streamd.engine.passes.warm import warm_up
@@ -18,6 +19,13 @@ from streamd.types import Floats, Samples, WindowRequest
 HOP_SAMPLES = 160
 TARGET_DBFS = -30.0
 """Resemblyzer raises what it hears to this level, and never lowers it."""
+BEGINNING_FRAMES = 140
+"""Of a window are heard in one go, and the others in another."""
+BEGUN = 2561
+"""Numbers that carry a window from one to the other."""
+_SKIP = {frames: np.array([frames], np.int64) for frames in (0, 2)}
+_FLOOR = 10.0 ** (TARGET_DBFS / 10.0) * (1.0 + 1e-6)
+"""Power over which nothing is raised, however it is summed up."""
 
 
 class Voice(NamedTuple):
@@ -38,6 +46,9 @@ class Ge2eVoice:
     Items are windows of 6400 to 25600 samples (0.4 to 1.6 s), of any mix of lengths; the network
     was trained on 1.6 s and shorter ones are less sure. No state.
 
+    A window is heard in two calls of the graph, its first 140 frames and what is left, so that it
+    makes no difference whether `Ge2eBeginning` has heard the first already.
+
     Args:
         backend: runs the graph.
         library: where it lies.
@@ -57,7 +68,7 @@ class Ge2eVoice:
         Raises:
             ModelMissing: the model is not pulled.
         """
-        self._run = backend.load(library.path(file))
+        self.graph = backend.load(library.path(file))
         self.state: Mapping[str, StateSpec] = {}
 
     def warm(self) -> None:
@@ -77,13 +88,100 @@ class Ge2eVoice:
         Raises:
             ValueError: an item is shorter or longer than the network takes.
         """
-        frames = np.array([_frames(len(item)) for item in items], np.int32)
-        audio = np.zeros((len(items), int(frames.max() + 1) * HOP_SAMPLES), np.float32)
-        for row, item in zip(audio, items, strict=True):
-            row[: len(item)] = raise_level(item)
-        embeddings, states = self._run({"audio": audio, "frames": frames})
-        rows = zip(embeddings, states, map(prosody, items, options), strict=True)
-        return [Voice(*row) for row in rows], {}
+        frames = [_frames(len(item)) for item in items]
+        begun = [
+            None if request is None or count <= BEGINNING_FRAMES else request.begun
+            for request, count in zip(options, frames, strict=True)
+        ]
+        waves = [
+            raise_level(item) if before is None else scaled(item)
+            for item, before in zip(items, begun, strict=True)
+        ]
+        voices: dict[int, tuple[Floats, Floats]] = {}
+        if fresh := [place for place, before in enumerate(begun) if before is None]:
+            counts = [min(frames[place], BEGINNING_FRAMES) for place in fresh]
+            embeddings, states, going = begin(self.graph, [waves[place] for place in fresh], counts)
+            voices.update(zip(fresh, zip(embeddings, states, strict=True), strict=True))
+            for place, row in zip(fresh, going, strict=True):
+                begun[place] = row
+        if longer := [place for place, count in enumerate(frames) if count > BEGINNING_FRAMES]:
+            counts = [frames[place] - BEGINNING_FRAMES for place in longer]
+            found = _end(self.graph, [waves[p] for p in longer], counts, [begun[p] for p in longer])
+            voices.update(zip(longer, zip(*found, strict=True), strict=True))
+        rows = zip(range(len(items)), items, options, strict=True)
+        return [Voice(*voices[place], prosody(item, option)) for place, item, option in rows], {}
+
+
+class Ge2eBeginning:
+    """Hears the first 140 frames of windows of 1.6 s before the last is spoken.
+
+    Items are 22528 samples from the beginning of a window. The output is what `Ge2eVoice` takes
+    as `WindowRequest.begun`; None where the window may have to be raised, by how much nobody
+    knows before its end.
+
+    Args:
+        voice: whose graph it runs.
+    """
+
+    name = "voice_beginning"
+    samples = 22528
+    """In whole frames of voice activity, as windows begin and end with one."""
+    max_batch = 6
+    copies_state = True
+
+    def __init__(self, voice: Ge2eVoice) -> None:
+        self._graph = voice.graph
+        self._most = voice.max_samples
+        self.state: Mapping[str, StateSpec] = {}
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Floats | None], State]:
+        """Run one batch; no options, no state."""
+        waves = [scaled(item) for item in items]
+        loud = [place for place, wave in enumerate(waves) if self._is_loud(wave)]
+        outputs: list[Floats | None] = [None] * len(items)
+        if loud:
+            counts = [BEGINNING_FRAMES] * len(loud)
+            _, _, going = begin(self._graph, [waves[place] for place in loud], counts)
+            for place, row in zip(loud, going, strict=True):
+                outputs[place] = row
+        return outputs, {}
+
+    def _is_loud(self, wave: Floats) -> bool:
+        """Whether the whole window lies over the level, whatever comes."""
+        return bool(_energy(wave) >= _FLOOR * self._most)
+
+
+def begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequence[Floats]:
+    """Run the first call over the first frames of windows; at most 140 frames of each."""
+    audio = np.zeros((len(waves), (max(frames) + 1) * HOP_SAMPLES), np.float32)
+    for row, wave in zip(audio, waves, strict=True):
+        row[: len(wave)] = wave[: len(row)]
+    fresh = np.zeros((len(waves), BEGUN), np.float32)
+    return graph({"audio": audio, "skip": _SKIP[0], "frames": _counts(frames), "begun": fresh})
+
+
+def _end(
+    graph: Graph, waves: Sequence[Floats], frames: Sequence[int], begun: Sequence[Any]
+) -> Sequence[Floats]:
+    """Run the second call; embeddings and layer statistics."""
+    # Two frames more, as the first that counts reaches back over more than one.
+    audio = np.zeros((len(waves), (max(frames) + 3) * HOP_SAMPLES), np.float32)
+    for row, wave in zip(audio, waves, strict=True):
+        rest = wave[(BEGINNING_FRAMES - 2) * HOP_SAMPLES :]
+        row[: len(rest)] = rest
+    rows = np.stack(begun)
+    return graph({"audio": audio, "skip": _SKIP[2], "frames": _counts(frames), "begun": rows})[:2]
+
+
+def _counts(frames: Sequence[int]) -> npt.NDArray[np.int32]:
+    return np.array(frames, np.int32)
+
+
+def scaled(item: Samples) -> Floats:
+    """Samples as float32 ±1."""
+    return item.astype(np.float32) / np.float32(32768.0)
 
 
 def raise_level(item: Samples) -> Floats:
@@ -91,12 +189,16 @@ def raise_level(item: Samples) -> Floats:
 
     As `resemblyzer.audio.normalize_volume(increase_only=True)`; digital silence stays silence.
     """
-    wav = item.astype(np.float32) / np.float32(32768.0)
-    power = float(np.mean(np.square(wav, dtype=np.float64)))
+    wav = scaled(item)
+    power = _energy(wav) / len(wav)
     if power == 0.0:
         return wav
     gain_db = TARGET_DBFS - 10.0 * math.log10(power)
     return wav if gain_db <= 0.0 else wav * np.float32(10.0 ** (gain_db / 20.0))
+
+
+def _energy(wave: Floats) -> float:
+    return float(np.sum(np.square(wave, dtype=np.float64)))
 
 
 def prosody(item: Samples, request: WindowRequest | None) -> Moments | None:

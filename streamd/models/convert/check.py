@@ -129,7 +129,9 @@ def ge2e(checkpoint: Path, converted: Path, load: Loader, tolerance: VoiceTolera
     batch = np.zeros((len(lengths), 25600 + ge2e_converter.HOP), np.float32)
     for row, length in zip(batch, lengths, strict=True):
         row[:length] = audio[:length]
-    embeddings, states = run({"audio": batch, "frames": frames})
+    begun = np.zeros((len(lengths), ge2e_converter.BEGUN), np.float32)
+    whole = {"audio": batch, "skip": np.array([0]), "frames": frames, "begun": begun}
+    embeddings, states, _ = run(whole)
     for row, count, embedding, state in zip(batch, frames, embeddings, states, strict=True):
         want, want_states = plain_ge2e(weights, row, int(count))
         _refuse_over(converted, 1.0 - float(embedding @ want), 1.0 - tolerance.cosine)

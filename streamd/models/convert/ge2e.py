@@ -8,6 +8,7 @@ no logarithm.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ HOP = 160
 MELS = 40
 WIDTH = 256
 LAYERS = 3
+BEGUN = (2 * LAYERS + 2 * (LAYERS - 1)) * WIDTH + 1
+"""Numbers that carry a window from one call to the next."""
 _HALF = WINDOW // 2
 _BINS = slice(1, 200)
 """DFT bins that any mel takes in: not 0 Hz, not 8000 Hz."""
@@ -36,13 +39,42 @@ _SHAPES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The input `begun`, in its parts: names of results, each [N, 256] but for `count` [N, 1]."""
+
+    last: list[tuple[str, str]]
+    """Of each layer the last output and the last cell state."""
+    sums: list[tuple[str, str]]
+    """Of layers 2 and 3 the sum of the outputs so far and that of their squares."""
+    count: str
+    """Frames so far."""
+
+    @classmethod
+    def read(cls, b: Builder) -> Begun:
+        """Take the input apart."""
+        ends = [WIDTH] * (2 * LAYERS + 2 * (LAYERS - 1)) + [1]
+        parts = b.ops("Split", "begun", b.const(ends, "int64"), results=len(ends), axis=1)
+        pairs = list(zip(parts[0:-1:2], parts[1:-1:2], strict=True))
+        return cls(pairs[:LAYERS], pairs[LAYERS:], parts[-1])
+
+    def write(self, b: Builder) -> str:
+        """The output that a later call takes as its input."""
+        parts = [part for pair in (*self.last, *self.sums) for part in pair]
+        return b.op("Concat", *parts, self.count, axis=1)
+
+
 def convert(source: Path, target: Path) -> None:
     """Write `ge2e.onnx`.
 
-    Inputs: `audio` float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and
-    at least 160 more than the longest item's whole frames; `frames` int32 [N], the mel frames
-    that count (samples // 160). Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]:
-    mean and standard deviation over the frames of LSTM layer 2, then of layer 3.
+    A window may be heard in several calls: each takes what the one before left. Inputs: `audio`
+    float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and at least 160
+    more than the longest item's whole frames; `skip` int64 [1], the mel frames at the beginning
+    of the audio that an earlier call has heard, there for the frame behind them; `frames` int32
+    [N], the mel frames after those that count; `begun` float32 [N, 2561], zeros in the first
+    call. Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]: mean and standard
+    deviation over all frames so far of LSTM layer 2, then of layer 3; `begun` for the next call
+    as `going`.
 
     Args:
         source: `resemblyzer/pretrained.pt` of the wheel.
@@ -53,45 +85,71 @@ def convert(source: Path, target: Path) -> None:
     """
     w = read_weights(source)
     b = Builder()
-    layer = lowest_layer(b, w)
-    statistics = []
-    final = ""
+    begun = Begun.read(b)
+    layer, *last = lowest_layer(b, w, begun)
+    lasts, steps = [tuple(last)], []
     for number in range(1, LAYERS):
-        steps, final = _layer(b, w, number, layer)
-        layer = b.squeeze(steps, 1)
-        statistics += layer_statistics(b, layer)
-    save(b, w, b.squeeze(final, 0), statistics, target)
+        layer, *last = _layer(b, w, number, layer, begun.last[number])
+        steps.append(layer)
+        lasts.append(tuple(last))
+    save(b, w, begun, steps, lasts, target)
 
 
-def lowest_layer(b: Builder, w: Weights) -> str:
-    """From `audio` and `frames` to the steps of LSTM layer 1: [T, N, 256], T = S // 160 - 1.
+def lowest_layer(b: Builder, w: Weights, begun: Begun) -> list[str]:
+    """From the inputs to LSTM layer 1: its steps [T, N, 256], its last output and cell [N, 256].
 
-    Like those of all layers they are zero beyond an item's frames.
+    T is S // 160 - 1 - skip. The steps, as those of all layers, are zero beyond an item's frames.
     """
-    steps, _ = _layer(b, w, 0, b.op("Transpose", _mel(b), perm=[1, 0, 2]))
-    return b.squeeze(steps, 1)
+    heard = b.op("Slice", _mel(b), "skip", b.const([2**31], "int64"), b.const([1], "int64"))
+    return _layer(b, w, 0, b.op("Transpose", heard, perm=[1, 0, 2]), begun.last[0])
 
 
-def layer_statistics(b: Builder, layer: str) -> list[str]:
-    """Mean and standard deviation [N, 256] of steps [T, N, 256] over each item's frames."""
-    count = b.unsqueeze(b.op("Cast", "frames", to=1), 1)
-    mean = b.op("Div", b.op("ReduceSum", layer, b.const([0], "int64"), keepdims=0), count)
-    squares = b.op("ReduceSum", b.op("Mul", layer, layer), b.const([0], "int64"), keepdims=0)
-    variance = b.op("Sub", b.op("Div", squares, count), b.op("Mul", mean, mean))
-    return [mean, b.op("Sqrt", b.op("Max", variance, b.const(0.0)))]
+def save(
+    b: Builder,
+    w: Weights,
+    begun: Begun,
+    steps: Sequence[str],
+    lasts: Sequence[tuple[str, ...]],
+    target: Path,
+) -> None:
+    """Finish the graph and write it.
 
-
-def save(b: Builder, w: Weights, final: str, statistics: Sequence[str], target: Path) -> None:
-    """Project the last state of layer 3 [N, 256] to the embedding, and write the graph."""
-    raw = b.op("Relu", b.linear(final, w["linear.weight"].T, w["linear.bias"]))
+    Args:
+        b: has the layers.
+        w: the network's weights.
+        begun: what came before.
+        steps: of layers 2 and 3, [T, N, 256].
+        lasts: of all layers the last output and cell state, [N, 256] each.
+        target: the file to write.
+    """
+    axis = b.const([0], "int64")
+    frames = b.unsqueeze(b.op("Cast", "frames", to=1), 1)
+    count = b.op("Add", begun.count, frames)
+    sums, statistics = [], []
+    for layer, before in zip(steps, begun.sums, strict=True):
+        total = b.op("Add", before[0], b.op("ReduceSum", layer, axis, keepdims=0))
+        squared = b.op("ReduceSum", b.op("Mul", layer, layer), axis, keepdims=0)
+        squares = b.op("Add", before[1], squared)
+        sums.append((total, squares))
+        mean = b.op("Div", total, count)
+        variance = b.op("Sub", b.op("Div", squares, count), b.op("Mul", mean, mean))
+        statistics += [mean, b.op("Sqrt", b.op("Max", variance, b.const(0.0)))]
+    raw = b.op("Relu", b.linear(lasts[-1][0], w["linear.weight"].T, w["linear.bias"]))
     norm = b.op("ReduceL2", raw, axes=[1], keepdims=1)
     embedding = b.op("Div", raw, b.op("Max", norm, b.const(1e-12)))
+    going = Begun([(h, c) for h, c in lasts], sums, count).write(b)
     b.save(
         target,
-        {"audio": ("float32", ["N", "S"]), "frames": ("int32", ["N"])},
+        {
+            "audio": ("float32", ["N", "S"]),
+            "skip": ("int64", [1]),
+            "frames": ("int32", ["N"]),
+            "begun": ("float32", ["N", BEGUN]),
+        },
         {
             "embedding": (embedding, "float32", ["N", WIDTH]),
             "states": (b.op("Concat", *statistics, axis=1), "float32", ["N", 4 * WIDTH]),
+            "going": (going, "float32", ["N", BEGUN]),
         },
     )
 
@@ -166,9 +224,11 @@ def _halves(b: Builder, audio: str) -> str:
     return b.op("Concat", body, rest, axis=2)
 
 
-def _layer(b: Builder, w: Weights, number: int, x: str) -> list[str]:
-    """One LSTM layer: all steps [T, 1, N, 256] and the last state [1, N, 256]."""
+def _layer(b: Builder, w: Weights, number: int, x: str, last: tuple[str, str]) -> list[str]:
+    """One LSTM layer: all steps [T, N, 256], the last output and the last cell state [N, 256]."""
     parts = (reorder(w[f"lstm.{name}_l{number}"]) for name in ("weight_ih", "weight_hh"))
     bias = [reorder(w[f"lstm.bias_{side}_l{number}"]) for side in ("ih", "hh")]
     inputs = [x, *(b.const(p[None]) for p in parts), b.const(np.concatenate(bias)[None])]
-    return b.ops("LSTM", *inputs, "frames", results=3, hidden_size=WIDTH)[:2]
+    state = [b.unsqueeze(part, 0) for part in last]
+    steps, *ends = b.ops("LSTM", *inputs, "frames", *state, results=3, hidden_size=WIDTH)
+    return [b.squeeze(steps, 1), *(b.squeeze(end, 0) for end in ends)]

@@ -40,22 +40,20 @@ def convert(source: Path, target: Path) -> None:
     """
     w = ge2e.read_weights(source)
     b = Builder()
-    lowest = ge2e.lowest_layer(b, w)
-    shape = b.op("Shape", lowest)
+    begun = ge2e.Begun.read(b)
+    layer, *last = ge2e.lowest_layer(b, w, begun)
+    shape = b.op("Shape", layer)
     times, items = (b.slice(shape, 0, axis, axis + 1) for axis in (0, 1))
+    anchors = np.array(_ANCHORS)
+    layer = b.op("Concat", layer, _repeated(b, anchors, times, items), axis=2)
     one = b.const([1], "int64")
-    beside = _repeated(b, np.array(_ANCHORS), times, items)
-    layer = b.op("Concat", lowest, beside, axis=2)
-    start = np.concatenate((np.zeros(ge2e.WIDTH), _ANCHORS))
-    state = [_repeated(b, value, one, items) for value in (start, _HELD * start)]
-    statistics = []
-    final = ""
+    beside = [_repeated(b, value, one, items) for value in (anchors, _HELD * anchors)]
+    lasts, steps = [tuple(last)], []
     for number in range(1, ge2e.LAYERS):
-        steps, final = _layer(b, w, number, layer, state)
-        layer = b.squeeze(steps, 1)
-        statistics += ge2e.layer_statistics(b, b.slice(layer, 2, 0, ge2e.WIDTH))
-    last = b.slice(b.squeeze(final, 0), 1, 0, ge2e.WIDTH)
-    ge2e.save(b, w, last, statistics, target)
+        layer, *last = _layer(b, w, number, layer, begun.last[number], beside)
+        steps.append(b.slice(layer, 2, 0, ge2e.WIDTH))
+        lasts.append(tuple(b.slice(end, 1, 0, ge2e.WIDTH) for end in last))
+    ge2e.save(b, w, begun, steps, lasts, target)
 
 
 def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
@@ -72,8 +70,19 @@ def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArra
     return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
 
 
-def _layer(b: Builder, w: Weights, number: int, x: str, state: list[str]) -> list[str]:
-    """One layer in int8: all steps [T, 1, N, 260] and the last state [1, N, 260]."""
+def _layer(
+    b: Builder, w: Weights, number: int, x: str, last: tuple[str, str], beside: list[str]
+) -> list[str]:
+    """One layer in int8: all steps [T, N, 260], the last output and the last cell state [N, 260].
+
+    Args:
+        b: gets the nodes.
+        w: the network's weights.
+        number: of the layer.
+        x: its input, [T, N, 260].
+        last: output and cell state before, [N, 256] each.
+        beside: those of the units beside, [1, N, 4] each.
+    """
     weights, scales = [], []
     for name in ("weight_ih", "weight_hh"):
         rows = np.pad(_widened(ge2e.reorder(w[f"lstm.{name}_l{number}"])), ((0, 0), (0, 4)))
@@ -84,8 +93,13 @@ def _layer(b: Builder, w: Weights, number: int, x: str, state: list[str]) -> lis
     # The units beside take nothing in, give everything out and forget nothing (i, o, f, c).
     bias.reshape(4, _WIDTH)[:, ge2e.WIDTH :] = np.array([[-_HELD], [_HELD], [_HELD], [0.0]])
     bias = np.concatenate((bias, np.zeros_like(bias)))
+    pairs = zip((b.unsqueeze(part, 0) for part in last), beside, strict=True)
+    state = [b.op("Concat", *pair, axis=2) for pair in pairs]
     inputs = [x, *weights, b.const(bias[None]), "frames", *state, "", *scales]
-    return b.ops("DynamicQuantizeLSTM", *inputs, results=3, hidden_size=_WIDTH, domain=CONTRIB)[:2]
+    steps, *ends = b.ops(
+        "DynamicQuantizeLSTM", *inputs, results=3, hidden_size=_WIDTH, domain=CONTRIB
+    )
+    return [b.squeeze(steps, 1), *(b.squeeze(end, 0) for end in ends)]
 
 
 def _widened(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:

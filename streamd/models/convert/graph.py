@@ -19,7 +19,11 @@ OPSET = 17
 CONTRIB = "com.microsoft"
 """Domain of the operators that onnxruntime adds of its own."""
 
-_TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+}
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[Any]]
 """Published weights by name."""

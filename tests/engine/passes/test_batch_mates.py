@@ -5,12 +5,13 @@ import pytest
 from pass_driver import items, rows, same
 
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
-from streamd.engine.passes.ge2e import Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eBeginning, Ge2eVoice, raise_level
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.modules.words import WordHead
+from streamd.types import WindowRequest
 
 REAL = [
     pytest.param(SileroVad, marks=pytest.mark.models),
@@ -114,6 +115,49 @@ def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, b
         mates[place] = window
         got, _ = model.run(mates, [None] * batch, {})
         assert same(got[place], alone)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("file", GE2E_FILES)
+def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
+    backend, library, file, minutes
+):
+    model = Ge2eVoice(backend, library, file)
+    beginning = Ge2eBeginning(model)
+    rng = np.random.default_rng(5)
+    begun = 0
+    for batch in (1, 2, 3, 6, 8):
+        starts = rng.integers(0, len(minutes) - 25_600, batch)
+        windows = [
+            minutes[at:][:length]
+            for at, length in zip(starts, rng.choice([22_528, 23_040, 25_599, 25_600], batch))
+        ]
+        heard, _ = beginning.run([w[: beginning.samples] for w in windows], [None] * batch, {})
+        begun += sum(one is not None for one in heard)
+        mates = [minutes[9_000:][:7_000], minutes[90_000:][:25_600]]
+        requests = [WindowRequest(frozenset(), 0, one) for one in heard]
+        got, _ = model.run([*mates, *windows], [None, None, *requests], {})
+        for window, voice in zip(windows, got[2:], strict=True):
+            (want,), _ = model.run([window], [None], {})
+            assert same(voice, want)
+    assert begun > 10
+
+
+@pytest.mark.models
+def test_a_window_that_may_have_to_be_raised_is_not_begun(backend, library, minutes):
+    beginning = Ge2eBeginning(Ge2eVoice(backend, library))
+    windows = [minutes[at:][: beginning.samples] for at in range(0, 400_000, 20_000)]
+    loud = max(windows, key=lambda window: np.abs(window.astype(int)).sum())
+    quiet = loud // 64
+    (one, none, silence), _ = beginning.run([loud, quiet, loud * 0], [None] * 3, {})
+    assert one is not None
+    assert none is silence is None
+    # Over the level by itself, but not if what follows is silence.
+    level = int(32_768 * 10 ** (-29.8 / 20))
+    edge = np.tile([level, -level], beginning.samples // 2).astype(np.int16)
+    assert np.array_equal(raise_level(edge), edge / np.float32(32_768))
+    ((found,), _) = beginning.run([edge], [None], {})
+    assert found is None
 
 
 @pytest.mark.models

@@ -76,8 +76,13 @@ def test_the_int8_graph_is_the_integer_arithmetic_that_it_is_meant_to_be(wheels,
     for begin in (0, 24_000, 60_000):
         window = np.zeros((frames + 1) * 160, np.float32)
         window[:-160] = audio[begin:][: frames * 160]
-        inputs = {"audio": window[None], "frames": np.array([frames], np.int32)}
-        _, (got,) = OnnxRuntime().load(tmp_path / "ge2e_int8.onnx")(inputs)
+        inputs = {
+            "audio": window[None],
+            "skip": np.array([0]),
+            "frames": np.array([frames], np.int32),
+            "begun": np.zeros((1, ge2e.BEGUN), np.float32),
+        }
+        _, (got,), _ = OnnxRuntime().load(tmp_path / "ge2e_int8.onnx")(inputs)
         second = int8_lstm(w, 1, check.plain_ge2e_layers(w, window, frames)[0])
         third = int8_lstm(w, 2, second)
         want = [second.mean(0), second.std(0), third.mean(0), third.std(0)]
