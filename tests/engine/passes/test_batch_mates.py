@@ -128,10 +128,8 @@ def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
     begun = 0
     for batch in (1, 2, 3, 6, 8):
         starts = rng.integers(0, len(minutes) - 25_600, batch)
-        windows = [
-            minutes[at:][:length]
-            for at, length in zip(starts, rng.choice([22_528, 23_040, 25_599, 25_600], batch))
-        ]
+        lengths = rng.choice([22_528, 23_040, 25_599, 25_600], batch)
+        windows = [minutes[at:][:n] for at, n in zip(starts, lengths, strict=True)]
         heard, _ = beginning.run([w[: beginning.samples] for w in windows], [None] * batch, {})
         begun += sum(one is not None for one in heard)
         mates = [minutes[9_000:][:7_000], minutes[90_000:][:25_600]]
