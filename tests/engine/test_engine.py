@@ -28,6 +28,7 @@ from fakes.driving import (
 
 from streamd.engine import engine as engine_module
 from streamd.engine.engine import Engine, Lease
+from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass, State
 from streamd.engine.passes.fake import FakeBeginning, FakeVad, FakeVoice
 from streamd.errors import Overloaded
@@ -463,3 +464,24 @@ async def test_a_job_of_several_steps_is_answered_with_one_list(engine: Engine) 
     engine.submit(lease, [job])
     await until(lambda: sink.outputs)
     assert [len(output) for output in sink.outputs] == [3]
+
+
+async def test_a_calm_stream_is_advanced_every_second_breath_and_never_left_behind() -> None:
+    pace = Pace()
+    pace.is_running = True
+    engine = Engine([FakeVad()], max_streams=2, threads=1, metrics=Metrics(), pace=pace)
+    calm, calm_sink = lease_of(engine)
+    other, other_sink = lease_of(engine)
+    calm.is_calm = True
+    for _ in range(2):
+        engine.due(calm)
+        engine.due(other)
+    engine._advance()
+    assert (calm_sink.settlings, other_sink.settlings) == (0, 1)
+    engine.due(other)
+    engine._advance()
+    assert (calm_sink.settlings, other_sink.settlings) == (1, 2)
+    engine.due(calm)
+    pace.is_running = False
+    engine._advance()
+    assert calm_sink.settlings == 2

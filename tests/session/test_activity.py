@@ -24,3 +24,17 @@ def test_it_is_there_from_the_frame_that_had_it_until_the_hold_is_over(
         known = max(known, until)
         ends = [(n + 1) * FRAME for n, p in enumerate(probabilities) if p >= 0.1]
         assert activity.at(stop) == any(stop - HOLD < end <= stop for end in ends)
+
+
+def test_it_is_over_when_the_hold_has_passed_and_what_lies_behind_is_forgotten() -> None:
+    activity = Activity(0.1, HOLD)
+    assert activity.is_over(0)
+    activity.frame(0, 512, 0.5)
+    activity.frame(512, 1024, 0.5)
+    activity.frame(1024, 1536, 0.05)
+    assert not activity.is_over(1024 + HOLD - 1)
+    assert activity.is_over(1024 + HOLD)
+    activity.forget_before(1024 + HOLD - 1)
+    assert activity.at(1024)
+    activity.forget_before(1024 + HOLD)
+    assert not activity._runs

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fakes.driving import (
     ALL_ON,
+    WORDS,
     Player,
     Stage,
     assert_order,
@@ -561,3 +562,19 @@ def test_a_ring_that_grows_keeps_what_it_held_and_claims_no_more() -> None:
     ring.write(np.arange(25, 50, dtype=np.int16))
     assert ring.read(30, 50).tolist() == list(range(30, 50))
     assert ring.tail == 30
+
+
+def test_a_session_is_calm_where_nobody_has_spoken_for_a_while() -> None:
+    player = Player(Stage())
+    loud = np.tile([9000, -9000], 4000).astype("<i2").tobytes()
+    player.send(bytes(32_000))
+    assert player.session.is_calm
+    player.send(loud)
+    assert not player.session.is_calm
+    player.send(bytes(9_600))
+    assert not player.session.is_calm
+    player.send(bytes(32_000))
+    assert player.session.is_calm
+    awake = Player(Stage(), fake_registry(wake={"load": WORDS, "gate": False}))
+    awake.send(bytes(32_000))
+    assert not awake.session.is_calm

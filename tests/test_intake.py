@@ -1,0 +1,120 @@
+"""Messages are put off and taken together, and what comes out is what went in."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from fakes.driving import Player, Stage, fake_registry
+
+from streamd.intake import HELD_MS, Intake
+from streamd.ledger import Ledger
+from streamd.observability.metrics import Metrics
+from streamd.types import AudioFormat
+
+FRAME = 640
+"""Bytes of 20 ms."""
+
+
+class Desk:
+    """A session with nothing behind it but its ring, and the intake in front of it."""
+
+    def __init__(self, max_ms: int = 60_000) -> None:
+        self.player = Player(Stage(), fake_registry(), audio=AudioFormat())
+        self.session = self.player.session
+        self.metrics = Metrics()
+        self.ledger = Ledger(self.metrics)
+        self.takings: list[int] = []
+        self.intake = Intake(
+            self.session,
+            max_ms,
+            self.ledger,
+            lambda: self.takings.append(self.session.audio.frames),
+        )
+
+    def feed(self, data: bytes) -> bool:
+        async def until_heard() -> None:
+            self.player.pump()
+            self.player.settle()
+
+        return asyncio.run(self.intake.feed(data, 0.0, until_heard))
+
+
+def pcm(size: int, seed: int = 0) -> bytes:
+    return np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
+
+
+def test_what_is_put_off_is_taken_as_one_and_in_order() -> None:
+    desk = Desk()
+    audio = pcm(4 * FRAME + 1)
+    assert desk.feed(audio[:FRAME])
+    for begin in range(FRAME, 4 * FRAME, FRAME):
+        assert desk.intake.hold(audio[begin : begin + FRAME], 0.0)
+    assert desk.takings == [320]
+    desk.intake.take()
+    assert desk.takings == [320, 1280]
+    assert desk.intake.hold(audio[4 * FRAME :], 0.0)  # half a sample
+    desk.intake.take()
+    want = np.frombuffer(audio[: 4 * FRAME], "<i2")
+    np.testing.assert_array_equal(desk.session._ring.read(0, 1280), want)
+    assert desk.session.audio.carried == 1
+
+
+def test_no_more_is_put_off_than_the_bound_and_a_long_message_never() -> None:
+    desk = Desk()
+    assert not desk.intake.hold(pcm(FRAME), 0.0)  # nothing is known yet of the room
+    desk.feed(pcm(FRAME))
+    assert not desk.intake.hold(pcm(HELD_MS * 32 + 2), 0.0)
+    held = 0
+    while desk.intake.hold(pcm(FRAME), 0.0):
+        held += 20
+    assert held == HELD_MS
+    assert desk.session.audio.frames == 320
+    desk.feed(pcm(FRAME))  # first what was put off
+    assert desk.takings[1:] == [320 + 16 * HELD_MS, 640 + 16 * HELD_MS]
+
+
+def test_what_is_put_off_always_fits() -> None:
+    desk = Desk(max_ms=600_000)
+    sent = 0
+    while sent < 2_000_000:  # far more than the ring holds; nobody hears any of it meanwhile
+        message = pcm(3 * FRAME, sent)
+        if not desk.intake.hold(message, 0.0):
+            assert desk.feed(message)
+        sent += len(message)
+        assert desk.session.audio.frames * 2 + len(b"".join(desk.intake._held)) == sent
+    desk.intake.take()
+    assert desk.session.audio.frames * 2 == sent
+
+
+@pytest.mark.parametrize("size", [FRAME, 3 * FRAME, 100_000])
+def test_a_session_is_not_longer_than_it_may_be(size: int) -> None:
+    desk = Desk(max_ms=1000)
+    desk.feed(pcm(FRAME))
+    sent = FRAME
+    while True:
+        if not desk.intake.hold(pcm(size), 0.0) and not desk.feed(pcm(size)):
+            break
+        sent += size
+        assert sent <= 32_000
+    assert desk.session.audio.frames == 16_000
+
+
+def test_after_an_interruption_room_and_time_are_looked_up_again() -> None:
+    desk = Desk(max_ms=1000)
+    desk.feed(pcm(FRAME))
+    assert desk.intake.hold(pcm(FRAME), 0.0)
+    desk.intake.interrupt()
+    assert desk.session.audio.frames == 640
+    desk.session.receive_gap(900)
+    assert not desk.intake.hold(pcm(FRAME), 0.0)
+    assert [desk.feed(pcm(FRAME)) for _ in range(4)] == [True, True, True, False]
+
+
+def test_events_are_late_by_when_their_own_message_came() -> None:
+    desk = Desk()
+    desk.feed(pcm(FRAME))
+    for number in range(4):
+        assert desk.intake.hold(pcm(FRAME), 10.0 + number)
+    audio = desk.session.audio
+    desk.intake.take()
+    assert [desk.ledger._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
