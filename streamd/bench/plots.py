@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 Figures = Mapping[str, Any]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-_STAGE_COLORS = {"vad": SERIES[2], "wake": SERIES[1], "voice": SERIES[0], "rest": "#b8c2cc"}
+_STAGE_COLORS = {
+    "vad": SERIES[2],
+    "wake": SERIES[1],
+    "voice": SERIES[0],
+    "voice_beginning": SERIES[3],
+    "rest": "#b8c2cc",
+}
 
 
 def check(file: Path) -> None:

@@ -44,7 +44,7 @@ def _cores(step: Step) -> str:
 
 def _batch(step: Step) -> str:
     found = step.server.mean_batch if step.server else {}
-    order = ("vad", "wake", "voice")
+    order = ("vad", "wake", "voice", "voice_beginning")
     return " ".join(f"{found[name]:.1f}" for name in order if name in found) or NONE
 
 
