@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
@@ -238,7 +239,7 @@ def parse_options(
     module: str, request: Mapping[str, Any], kind: type[OptionsT]
 ) -> tuple[OptionsT, list[tuple[str, str]]]:
     """Read a client's options into `kind`; what it does not know becomes a warning."""
-    known = {f.encode_name for f in msgspec.structs.fields(kind)}
+    known = _known(kind)
     warnings = [
         ("unknown_option", f"{module} has no option {name!r}; it knows {', '.join(sorted(known))}")
         for name in request
@@ -256,6 +257,12 @@ def parse_options(
         ref = f"modules.{module}" + (f".{where}" if where != str(error) else "")
         raise BadConfig(f"{ref}: {what}", ref=ref) from None
     return options, warnings
+
+
+@lru_cache
+def _known(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Names of a struct's fields; to look them up costs more than to read a client's options."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
 def _whole(value: Any) -> Any:
