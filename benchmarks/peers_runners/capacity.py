@@ -7,7 +7,7 @@ from peers_runners.delays import delays_ms, with_detections
 from peers_runners.mix import SETTLING_MS, Mix, listen, said
 from peers_runners.rule import BEHIND_MS, VALID, judge
 
-BASE = 32
+BASE = 8
 """Different streams; further clients play them again."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import streams as live
 from peers_runners import pace
 from peers_runners.job import Core, rss_bytes
+from peers_runners.mix import SETTLING_MS
 from websockets.exceptions import WebSocketException
 
 
@@ -44,7 +45,9 @@ def run(modules, streams, server_cores, client_cores):
 def _live(played, events):
     """What the rule for live rounds asks for."""
     paces = [one for *_, one in played]
-    late_ms = [event["latency_ms"] for event in events if "latency_ms" in event]
+    timed = [event for event in events if "latency_ms" in event]
+    # As of detections, those of the first seconds do not count, when all streams begin at once.
+    late_ms = [event["latency_ms"] for event in timed if event["at"] > SETTLING_MS]
     lag_ms = [event["lag_ms"] for event in events if event["type"] == "ack"]
     byes = [event for event in events if event["type"] == "bye"]
     behind_ms = {

@@ -76,8 +76,9 @@ class Engine:
     Args:
         passes: the model passes to serve.
         max_streams: leases at a time.
-        threads: compute threads: half of them, and one at least, for the live lane, and as many for
-            the rest, which stand back for it but have all cores while nobody speaks.
+        threads: for each of three kinds of work: the live lane, the rest, which stands back for it,
+            and what is done ahead, which stands back for both. Each has all cores while the others
+            have nothing to do.
         metrics: where to count.
         pace: of the loop that it is started on; None leaves the loop alone.
         ahead: passes whose work is done before it is asked for: in full batches, on threads of
@@ -115,16 +116,16 @@ class Engine:
         self.leases = 0
         live = [p.name for p in passes if p.name in LIVE_PASSES]
         rest = [p.name for p in passes if p.name not in LIVE_PASSES]
-        live_threads = max(threads // 2, 1)
-        rest_threads = threads if rest else 0
-        ahead_threads = threads if ahead else 0
+        lanes = [
+            ("live", live, 0),
+            ("batch", rest, STAND_BACK),
+            ("ahead", self._ahead, STAND_FAR_BACK),
+        ]
         self._workers = [
-            *(Worker(f"live-{i}", live, self._finished) for i in range(live_threads)),
-            *(Worker(f"batch-{i}", rest, self._finished, STAND_BACK) for i in range(rest_threads)),
-            *(
-                Worker(f"ahead-{i}", self._ahead, self._finished, STAND_FAR_BACK)
-                for i in range(ahead_threads)
-            ),
+            Worker(f"{lane}-{number}", served, self._finished, nice)
+            for lane, served, nice in lanes
+            if served
+            for number in range(threads)
         ]
         # Looked up once: a job is counted in less time than a label is found.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
