@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.passes.ge2e import Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eBeginning, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
@@ -30,6 +30,7 @@ from streamd.models import catalogue
 from streamd.models.convert.graph import input_name
 from streamd.models.fetch import fetch
 from streamd.models.library import Library, default_directory
+from streamd.types import WindowRequest
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 WORDS = ("alexa", "hey_jarvis", "weather", "timer")
@@ -81,7 +82,11 @@ def make_stages(originals):
         },
         {
             "GE2E, a window of 1.6 s": ours(fp32, 25_600),
+            "  its beginning": ours(Ge2eBeginning(fp32), Ge2eBeginning.samples),
+            "  and what is left then": left(fp32, 25_600),
             "GE2E int8, a window of 1.6 s": ours(int8, 25_600),
+            "  its beginning ": ours(Ge2eBeginning(int8), Ge2eBeginning.samples),
+            "  and what is left then ": left(int8, 25_600),
             "GE2E, a window of 0.8 s": ours(fp32, 12_800),
             "GE2E int8, a window of 0.8 s": ours(int8, 12_800),
         },
@@ -121,6 +126,19 @@ def ours(model, samples, option=None):
         items = [RNG.integers(-3000, 3000, samples, dtype=np.int16) for _ in range(batch)]
         state = initial_rows(model, batch)
         return lambda: model.run(items, [option] * batch, state)
+
+    return prepare
+
+
+def left(voice, samples):
+    """Windows that were begun ahead."""
+
+    def prepare(batch):
+        beginning = Ge2eBeginning(voice)
+        items = [RNG.integers(-3000, 3000, samples, dtype=np.int16) for _ in range(batch)]
+        begun, _ = beginning.run([i[: beginning.samples] for i in items], [None] * batch, {})
+        requests = [WindowRequest(frozenset(), 0, one) for one in begun]
+        return lambda: voice.run(items, requests, {})
 
     return prepare
 
