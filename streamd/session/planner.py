@@ -23,7 +23,7 @@ from streamd.types import Job, Lane, WindowRequest
 MAX_IN_FLIGHT = 4
 """Windows of one session that wait for the engine at a time; the rest wait uncut."""
 
-BREATH, PAUSE = 1024, 3072
+DOUBT, PAUSE = 1024, 3072
 """Silence after which it is not sure that speech goes on, and after which it is likely over: half
 of the usual hangover. In samples."""
 
@@ -34,7 +34,6 @@ _MISSING = object()
 class Ahead:
     """The beginning of a window that is likely to come."""
 
-    start: int
     is_running: bool = False
     is_off: bool = False
     """Nobody waits for it: the window is heard as a whole, or did not come."""
@@ -74,6 +73,11 @@ class _Plan:
     """By the window's beginning."""
     told: bool = False
     """Whether the readers know of the utterance."""
+
+    def has_news(self, spec: WindowSpec, end: int) -> bool:
+        """Whether a last window that ends at `end` would say more than the one before."""
+        last = self.last_stop.get(spec)
+        return last is None or end - last >= spec.hop // 2  # what it adds
 
 
 class Planner:
@@ -127,8 +131,8 @@ class Planner:
         if beginning is None or spec.length <= beginning.samples:
             return
         silence = at - watermark
-        likely = () if silence >= BREATH else (start,)
-        if silence >= PAUSE:
+        likely = () if silence >= DOUBT else (start,)
+        if silence >= PAUSE and plan.has_news(spec, watermark):
             likely = (_last_start(plan.utterance, spec, watermark),)
         for key, ahead in list(plan.ahead.items()):
             if key[0] == spec and key[1] not in likely and not ahead.is_running:
@@ -137,7 +141,7 @@ class Planner:
         for begin in likely:
             if begin + beginning.samples > watermark or (spec, begin) in plan.ahead:
                 continue
-            ahead = plan.ahead[spec, begin] = Ahead(begin)
+            ahead = plan.ahead[spec, begin] = Ahead()
             stop = begin + beginning.samples
             self._to_begin.append(Job(beginning.pass_name, Lane.AHEAD, ahead, begin, stop))
 
@@ -150,10 +154,7 @@ class Planner:
         assert utterance.closed_at is not None
         for spec in plan.next_start:
             start = _last_start(utterance, spec, utterance.end)
-            last = plan.last_stop.get(spec)
-            # A last window that adds less than half a hop would say what the one before said.
-            is_new = last is None or utterance.end - last >= spec.hop // 2
-            if is_new and utterance.end - start >= spec.minimum:
+            if plan.has_news(spec, utterance.end) and utterance.end - start >= spec.minimum:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, cut)
         for ahead in plan.ahead.values():

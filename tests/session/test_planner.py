@@ -8,7 +8,7 @@ import pytest
 
 from streamd.events import SpeechStart, TimedEvent
 from streamd.modules.base import Beginning, Utterance, Window, WindowSpec
-from streamd.session.planner import BREATH, MAX_IN_FLIGHT, PAUSE, Planner
+from streamd.session.planner import DOUBT, MAX_IN_FLIGHT, PAUSE, Planner
 from streamd.types import Job, Lane
 
 SPEC = WindowSpec("voice", length=1600, hop=500, minimum=400)
@@ -339,12 +339,19 @@ def test_all_at_once_is_not_begun_at_all() -> None:
 def test_the_last_window_is_begun_in_the_pause_that_is_likely_the_end() -> None:
     speech = Speech()
     speech.hear(18_000)
-    assert speech.hear(18_500, BREATH) == []
+    assert speech.hear(18_500, DOUBT) == []
     assert speech.hear(18_500, PAUSE) == [("begin", 2_500, 16_500)]
     begin = speech.bench.out[-1]
     speech.begun(begin)
     assert speech.close(18_500) == [("voice", 2_500, 18_500)]
     assert speech.bench.out[-1].options.begun == "begun"
+
+
+def test_a_last_window_that_will_not_come_is_not_begun() -> None:
+    speech = Speech()
+    speech.hear(18_000)
+    assert speech.hear(18_499, PAUSE) == []  # less than half a hop after the one before
+    assert speech.close(18_499) == []
 
 
 def test_speech_that_goes_on_after_all_takes_back_what_waits() -> None:
@@ -360,7 +367,7 @@ def test_nobody_begins_what_a_breath_may_end() -> None:
     speech = Speech()
     speech.hear(14_000)
     (begin,) = speech.bench.out
-    assert speech.hear(14_500, BREATH) == []
+    assert speech.hear(14_500, DOUBT) == []
     assert begin.tag.is_off
     assert speech.hear(15_000) == [("begin", 0, 14_000)]
     speech.close(15_500)
