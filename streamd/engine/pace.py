@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 FEW = 4
 """Streams up to which the loop is left alone."""
-PER_STREAM_S = 0.0006
+PER_STREAM_S = 0.00045
 LONGEST_S = 0.040
 """Of a breath. Two messages of the usual 20 ms are read in one go, and frames and steps come in
 batches; what is decided may be as much later."""
