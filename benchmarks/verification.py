@@ -197,6 +197,9 @@ class Request:
     def close(self):
         self.engine.close(self.lease)
 
+    def wants(self, job):
+        return True
+
     def fail(self, job, error):
         if not self.done.done():
             self.done.set_exception(error)
