@@ -74,7 +74,7 @@ def steps_table(steps: Sequence[Step], width: int) -> Table:
         box=box.SIMPLE_HEAD,
         header_style="dim",
         pad_edge=False,
-        caption=UNITS + (", batch of vad, wake and voice" if width >= WIDE else ""),
+        caption=UNITS + (", batch of vad, wake, voice, voice_beginning" if width >= WIDE else ""),
         caption_justify="left",
         caption_style="dim",
     )
