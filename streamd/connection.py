@@ -69,6 +69,8 @@ class Connection:
         self._drain = asyncio.Event()
         self._drain_s = 0.0
         self._to_write = asyncio.Event()
+        self._is_sending = False
+        """The writer waits for the client to read."""
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
         self._acked = self._known = 0
@@ -219,7 +221,9 @@ class Connection:
         try:
             while True:
                 while self._outbox:
+                    self._is_sending = True
                     await self._socket.send(encode(self._outbox.take()))
+                    self._is_sending = False
                 if self._over.is_set():
                     return
                 self._to_write.clear()
@@ -399,7 +403,9 @@ class Connection:
         if self._close is not None:  # the last event is on its way
             return
         try:
-            self._outbox.put(event)
+            # What comes in one turn of the loop, before the writer has its own, is no client's fault
+            # and is bounded by what a session may have in flight.
+            self._outbox.put(event, always=not self._is_sending)
         except WireError as error:
             self._abort(error)
             return
@@ -420,7 +426,7 @@ class Connection:
             if isinstance(error, SlowConsumer):
                 self._services.metrics.slow_consumers.inc()
             event = as_event(error)
-            self._outbox.put(event, is_last=True)
+            self._outbox.put(event, always=True)
             self._sent(event)
             self._end(_Close(error.close_code, error.code))
 

@@ -32,8 +32,13 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, event: Event, *, is_last: bool = False) -> None:
-        """Queue an event; the last one, that says why it is, fits in always.
+    def put(self, event: Event, *, always: bool = False) -> None:
+        """Queue an event.
+
+        Args:
+            event: what is to be sent.
+            always: whatever the bound is: the last one, that says why it is, and any while nobody
+                waits for the client.
 
         Raises:
             SlowConsumer: the bound is reached.
@@ -44,7 +49,7 @@ class Outbox:
                 return
             if _is_interim(event):
                 self._drop_superseded(event)
-        if len(self._queue) >= self._bound and not is_last:
+        if len(self._queue) >= self._bound and not always:
             raise SlowConsumer(f"{self._bound} events wait to be read")
         self._queue.append(event)
 

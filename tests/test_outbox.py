@@ -74,7 +74,7 @@ def test_the_last_event_says_why_even_where_nothing_fits() -> None:
     outbox = Outbox(1)
     outbox.put(Flushed(id="1"))
     last = WarningEvent(code="why", message="m")
-    outbox.put(last, is_last=True)
+    outbox.put(last, always=True)
     assert drain(outbox)[-1] is last
 
 
