@@ -403,8 +403,8 @@ class Connection:
         if self._close is not None:  # the last event is on its way
             return
         try:
-            # What comes in one turn of the loop, before the writer has its own, is no client's fault
-            # and is bounded by what a session may have in flight.
+            # What comes before the writer has its turn is not the client's fault, and no more than
+            # a session may have in flight.
             self._outbox.put(event, always=not self._is_sending)
         except WireError as error:
             self._abort(error)
