@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamd.config import Config
+from streamd.cores import usable_cores
 from streamd.engine.backends.base import Backend
 from streamd.engine.engine import Engine
 from streamd.engine.pace import Pace
@@ -61,13 +61,6 @@ def speaker_model(config: Config) -> Model:
     return catalogue.model(SPEAKER_MODELS[config.speaker.model])
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def load_backend(name: str) -> Backend:
     """A backend by its name; its framework is imported here, and only now.
 
@@ -107,7 +100,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
-    threads = config.engine.threads or cores()
+    threads = config.engine.threads or len(usable_cores())
     engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace(), [beginning])
     return Parts(make_registry(config, vad), engine, metrics)
 

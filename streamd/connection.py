@@ -76,7 +76,7 @@ class Connection:
         self._acked = self._known = 0
         """Sample frames that an ack has named, and that were there when one was last thought of."""
         self._longest = 0
-        """Sample frames of the longest message so far."""
+        """Sample frames of the most that was taken at once so far."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
@@ -291,7 +291,7 @@ class Connection:
         )
         self._session = session
         max_ms = services.limits.max_session_s * 1000
-        self._intake = Intake(session, max_ms, self._ledger, self._ack)
+        self._intake = Intake(session, max_ms, self._ledger, self._ack, self._until_heard)
         self._send(
             Ready(
                 session=self.id,
@@ -321,7 +321,7 @@ class Connection:
             self._services.engine.due(self._lease)
             return
         self._is_busy = True
-        is_all = await self._intake.feed(data, self._heard_at, self._until_heard)
+        is_all = await self._intake.feed(data, self._heard_at)
         self._services.engine.due(self._lease)
         self._heard_at = time.monotonic()
         self._is_busy = False
@@ -393,7 +393,7 @@ class Connection:
         new = frames - self._acked
         self._longest = max(self._longest, frames - self._known)
         self._known = frames
-        # After another message it might be too late.
+        # After as much again it might be too late.
         if (new + self._longest) * 1000 > audio.fmt.rate * ACK_MS or (is_last and new):
             self._acked = frames
             self._send(Ack(samples=frames))

@@ -22,15 +22,22 @@ class Intake:
         max_ms: how long the session may get.
         ledger: told of what was taken, and when it came.
         taken: called whenever audio was taken, by whatever cause.
+        until_heard: waits until the session has heard more of what it took.
     """
 
     def __init__(
-        self, session: Session, max_ms: int, ledger: Ledger, taken: Callable[[], None]
+        self,
+        session: Session,
+        max_ms: int,
+        ledger: Ledger,
+        taken: Callable[[], None],
+        until_heard: Callable[[], Awaitable[None]],
     ) -> None:
         self._session = session
         self._max_ms = max_ms
         self._ledger = ledger
         self._taken = taken
+        self._until_heard = until_heard
         fmt = session.audio.fmt
         self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
         self._held: list[bytes] = []
@@ -63,15 +70,12 @@ class Intake:
         held.clear()
         self._give(data)
 
-    async def feed(
-        self, data: bytes, now_s: float, until_heard: Callable[[], Awaitable[None]]
-    ) -> bool:
+    async def feed(self, data: bytes, now_s: float) -> bool:
         """Take a message, waiting for room.
 
         Args:
             data: Its bytes.
             now_s: The monotonic clock.
-            until_heard: waits until the session has heard more of what it took.
 
         Returns:
             Whether there was time enough in the session for all of it.
@@ -84,7 +88,7 @@ class Intake:
         rest = memoryview(data)[:allowed]
         while rest := rest[self._give(rest) :]:
             while not self._session.room:
-                await until_heard()
+                await self._until_heard()
         return allowed == len(data)
 
     def interrupt(self) -> None:

@@ -29,14 +29,15 @@ class Desk:
             max_ms,
             self.ledger,
             lambda: self.takings.append(self.session.audio.frames),
+            self.until_heard,
         )
 
-    def feed(self, data: bytes) -> bool:
-        async def until_heard() -> None:
-            self.player.pump()
-            self.player.settle()
+    async def until_heard(self) -> None:
+        self.player.pump()
+        self.player.settle()
 
-        return asyncio.run(self.intake.feed(data, 0.0, until_heard))
+    def feed(self, data: bytes) -> bool:
+        return asyncio.run(self.intake.feed(data, 0.0))
 
 
 def pcm(size: int, seed: int = 0) -> bytes:

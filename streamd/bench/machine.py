@@ -12,15 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from streamd import __version__
+from streamd.cores import usable_cores
 
 _PACKAGES = ("aiohttp", "numpy", "onnxruntime", "uvloop", "websockets")
-
-
-def usable_cores() -> list[int]:
-    """Numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def described() -> dict[str, Any]:

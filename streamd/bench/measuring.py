@@ -23,6 +23,7 @@ from streamd.bench.search import Search
 from streamd.bench.server import OwnServer
 from streamd.bench.speech import read_clips
 from streamd.bench.step import Bounds
+from streamd.cores import usable_cores
 from streamd.errors import BadConfig
 from streamd.modules.words import CustomWords
 
@@ -100,7 +101,7 @@ def measure(
             seed=request.seed,
             cores=load_cores,
         )
-        loaders = stack.enter_context(Loaders(setup, len(load_cores or machine.usable_cores())))
+        loaders = stack.enter_context(Loaders(setup, len(load_cores or usable_cores())))
         options = Options(
             step_s=request.step_s, message_ms=request.message_ms, bounds=Bounds(request.p99_ms)
         )
@@ -115,7 +116,7 @@ def measure(
                 is_interrupted = True
     setting = Setting(
         url=request.url,
-        cores=len(server_cores or machine.usable_cores()) if is_own else None,
+        cores=len(server_cores or usable_cores()) if is_own else None,
         version=idle.version if idle else "",
         options=_told(request),
         modules=ready["modules"],
@@ -132,7 +133,7 @@ def share_cores(count: int | None) -> tuple[list[int], list[int]]:
     """
     if count is None:
         return [], []
-    usable = machine.usable_cores()
+    usable = usable_cores()
     if not hasattr(os, "sched_setaffinity"):
         raise BadConfig("--cores needs Linux; leave it out to measure the whole machine")
     if count > len(usable):

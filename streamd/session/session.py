@@ -202,12 +202,7 @@ class Session:
         """Whether there may be events, or jobs: most answers lead to neither."""
         if self._events or self._ended or self._planner.is_waiting or self._wakes.depth:
             return True
-        return self.is_due
-
-    @property
-    def is_due(self) -> bool:
-        """Whether audio that came has brought work for the engine: `jobs` says which."""
-        for track in self._tracks:  # noqa: SIM110 (asked at every message)
+        for track in self._tracks:  # noqa: SIM110 (asked at every breath)
             if track.is_due:
                 return True
         return False

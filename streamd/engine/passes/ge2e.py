@@ -100,7 +100,9 @@ class Ge2eVoice:
         voices: dict[int, tuple[Floats, Floats]] = {}
         if fresh := [place for place, before in enumerate(begun) if before is None]:
             counts = [min(frames[place], BEGINNING_FRAMES) for place in fresh]
-            embeddings, states, going = begin(self.graph, [waves[place] for place in fresh], counts)
+            embeddings, states, going = _begin(
+                self.graph, [waves[place] for place in fresh], counts
+            )
             voices.update(zip(fresh, zip(embeddings, states, strict=True), strict=True))
             for place, row in zip(fresh, going, strict=True):
                 begun[place] = row
@@ -143,7 +145,7 @@ class Ge2eBeginning:
         outputs: list[Floats | None] = [None] * len(items)
         if loud:
             counts = [BEGINNING_FRAMES] * len(loud)
-            _, _, going = begin(self._graph, [waves[place] for place in loud], counts)
+            _, _, going = _begin(self._graph, [waves[place] for place in loud], counts)
             for place, row in zip(loud, going, strict=True):
                 outputs[place] = row
         return outputs, {}
@@ -153,7 +155,7 @@ class Ge2eBeginning:
         return bool(_energy(wave) >= _FLOOR * self._most)
 
 
-def begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequence[Floats]:
+def _begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequence[Floats]:
     """Run the first call over the first frames of windows; at most 140 frames of each."""
     audio = np.zeros((len(waves), (max(frames) + 1) * HOP_SAMPLES), np.float32)
     for row, wave in zip(audio, waves, strict=True):

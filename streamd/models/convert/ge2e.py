@@ -24,7 +24,8 @@ HOP = 160
 MELS = 40
 WIDTH = 256
 LAYERS = 3
-BEGUN = (2 * LAYERS + 2 * (LAYERS - 1)) * WIDTH + 1
+_VECTORS = 2 * LAYERS + 2 * (LAYERS - 1)
+BEGUN = _VECTORS * WIDTH + 1
 """Numbers that carry a window from one call to the next."""
 _HALF = WINDOW // 2
 _BINS = slice(1, 200)
@@ -53,8 +54,8 @@ class Begun:
     @classmethod
     def read(cls, b: Builder) -> Begun:
         """Take the input apart."""
-        ends = [WIDTH] * (2 * LAYERS + 2 * (LAYERS - 1)) + [1]
-        parts = b.ops("Split", "begun", b.const(ends, "int64"), results=len(ends), axis=1)
+        sizes = [WIDTH] * _VECTORS + [1]
+        parts = b.ops("Split", "begun", b.const(sizes, "int64"), results=len(sizes), axis=1)
         pairs = list(zip(parts[0:-1:2], parts[1:-1:2], strict=True))
         return cls(pairs[:LAYERS], pairs[LAYERS:], parts[-1])
 
@@ -86,16 +87,16 @@ def convert(source: Path, target: Path) -> None:
     w = read_weights(source)
     b = Builder()
     begun = Begun.read(b)
-    layer, *last = lowest_layer(b, w, begun)
-    lasts, steps = [tuple(last)], []
+    layer, last = lowest_layer(b, w, begun)
+    lasts, steps = [last], []
     for number in range(1, LAYERS):
-        layer, *last = _layer(b, w, number, layer, begun.last[number])
+        layer, last = _layer(b, w, number, layer, begun.last[number])
         steps.append(layer)
-        lasts.append(tuple(last))
+        lasts.append(last)
     save(b, w, begun, steps, lasts, target)
 
 
-def lowest_layer(b: Builder, w: Weights, begun: Begun) -> list[str]:
+def lowest_layer(b: Builder, w: Weights, begun: Begun) -> tuple[str, tuple[str, str]]:
     """From the inputs to LSTM layer 1: its steps [T, N, 256], its last output and cell [N, 256].
 
     T is S // 160 - 1 - skip. The steps, as those of all layers, are zero beyond an item's frames.
@@ -109,7 +110,7 @@ def save(
     w: Weights,
     begun: Begun,
     steps: Sequence[str],
-    lasts: Sequence[tuple[str, ...]],
+    lasts: list[tuple[str, str]],
     target: Path,
 ) -> None:
     """Finish the graph and write it.
@@ -137,7 +138,7 @@ def save(
     raw = b.op("Relu", b.linear(lasts[-1][0], w["linear.weight"].T, w["linear.bias"]))
     norm = b.op("ReduceL2", raw, axes=[1], keepdims=1)
     embedding = b.op("Div", raw, b.op("Max", norm, b.const(1e-12)))
-    going = Begun([(h, c) for h, c in lasts], sums, count).write(b)
+    going = Begun(lasts, sums, count).write(b)
     b.save(
         target,
         {
@@ -224,11 +225,13 @@ def _halves(b: Builder, audio: str) -> str:
     return b.op("Concat", body, rest, axis=2)
 
 
-def _layer(b: Builder, w: Weights, number: int, x: str, last: tuple[str, str]) -> list[str]:
+def _layer(
+    b: Builder, w: Weights, number: int, x: str, last: tuple[str, str]
+) -> tuple[str, tuple[str, str]]:
     """One LSTM layer: all steps [T, N, 256], the last output and the last cell state [N, 256]."""
     parts = (reorder(w[f"lstm.{name}_l{number}"]) for name in ("weight_ih", "weight_hh"))
     bias = [reorder(w[f"lstm.bias_{side}_l{number}"]) for side in ("ih", "hh")]
     inputs = [x, *(b.const(p[None]) for p in parts), b.const(np.concatenate(bias)[None])]
     state = [b.unsqueeze(part, 0) for part in last]
-    steps, *ends = b.ops("LSTM", *inputs, "frames", *state, results=3, hidden_size=WIDTH)
-    return [b.squeeze(steps, 1), *(b.squeeze(end, 0) for end in ends)]
+    steps, h, c = b.ops("LSTM", *inputs, "frames", *state, results=3, hidden_size=WIDTH)
+    return b.squeeze(steps, 1), (b.squeeze(h, 0), b.squeeze(c, 0))

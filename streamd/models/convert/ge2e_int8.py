@@ -41,18 +41,18 @@ def convert(source: Path, target: Path) -> None:
     w = ge2e.read_weights(source)
     b = Builder()
     begun = ge2e.Begun.read(b)
-    layer, *last = ge2e.lowest_layer(b, w, begun)
+    layer, last = ge2e.lowest_layer(b, w, begun)
     shape = b.op("Shape", layer)
     times, items = (b.slice(shape, 0, axis, axis + 1) for axis in (0, 1))
     anchors = np.array(_ANCHORS)
     layer = b.op("Concat", layer, _repeated(b, anchors, times, items), axis=2)
     one = b.const([1], "int64")
     beside = [_repeated(b, value, one, items) for value in (anchors, _HELD * anchors)]
-    lasts, steps = [tuple(last)], []
+    lasts, steps = [last], []
     for number in range(1, ge2e.LAYERS):
-        layer, *last = _layer(b, w, number, layer, begun.last[number], beside)
+        layer, (h, c) = _layer(b, w, number, layer, begun.last[number], beside)
         steps.append(b.slice(layer, 2, 0, ge2e.WIDTH))
-        lasts.append(tuple(b.slice(end, 1, 0, ge2e.WIDTH) for end in last))
+        lasts.append((b.slice(h, 1, 0, ge2e.WIDTH), b.slice(c, 1, 0, ge2e.WIDTH)))
     ge2e.save(b, w, begun, steps, lasts, target)
 
 
@@ -72,7 +72,7 @@ def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArra
 
 def _layer(
     b: Builder, w: Weights, number: int, x: str, last: tuple[str, str], beside: list[str]
-) -> list[str]:
+) -> tuple[str, tuple[str, str]]:
     """One layer in int8: all steps [T, N, 260], the last output and the last cell state [N, 260].
 
     Args:
@@ -96,10 +96,10 @@ def _layer(
     pairs = zip((b.unsqueeze(part, 0) for part in last), beside, strict=True)
     state = [b.op("Concat", *pair, axis=2) for pair in pairs]
     inputs = [x, *weights, b.const(bias[None]), "frames", *state, "", *scales]
-    steps, *ends = b.ops(
+    steps, h, c = b.ops(
         "DynamicQuantizeLSTM", *inputs, results=3, hidden_size=_WIDTH, domain=CONTRIB
     )
-    return [b.squeeze(steps, 1), *(b.squeeze(end, 0) for end in ends)]
+    return b.squeeze(steps, 1), (b.squeeze(h, 0), b.squeeze(c, 0))
 
 
 def _widened(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
