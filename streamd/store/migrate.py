@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from streamd.errors import ConfigError
-from streamd.store.connect import explained, transaction
+from streamd.store.connect import BUSY_TIMEOUT_MS, explained, transaction
 
 APPLICATION_ID = int.from_bytes(b"STRD", "big")
 """In the header of each of our databases: what says that a file is ours."""
+BUSY_LOOK_S = 0.01
+"""How often a database that another process writes is tried again."""
 
 
 @cache
@@ -34,8 +37,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         with transaction(connection, "DEFERRED"):
             if _version(connection, path) == len(migrations()):
                 return
-        # Outside of a transaction, as SQLite wants it; it stays set in the file.
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         with transaction(connection):
             # Again, now under the lock: another process may have been first.
             for script in migrations()[_version(connection, path) :]:
@@ -43,6 +45,21 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {len(migrations())}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Outside of a transaction, as SQLite wants it; it stays set in the file."""
+    until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # For this alone SQLite waits for nobody: it reads before it writes.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(BUSY_LOOK_S)
+        else:
+            return
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -1,6 +1,7 @@
 """What the store promises about voices, on real files and between real processes."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -232,6 +233,16 @@ def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqliteSto
     assert store.load_gallery(MODEL).names == ("b",)
     enrol(store, "c", 4)
     assert in_another_process(tmp_path, "print(*(s.name for s in store.speakers()))") == "b c\n"
+
+
+def test_a_new_store_waits_for_another_process_that_writes(tmp_path: Path) -> None:
+    writer = sqlite3.connect(tmp_path / "v.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    ending = threading.Timer(0.3, writer.execute, ["ROLLBACK"])
+    ending.start()
+    open_store(tmp_path / "v.db", tmp_path / "key").close()
+    ending.join()
+    writer.close()
 
 
 def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
