@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -31,7 +32,12 @@ from peers_runners.pace import Pace, late_ms
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from websockets.asyncio.client import connect
+from websockets.uri import parse_uri
+
+from streamd.bench.mixing import Message
+from streamd.bench.player import Player
+from streamd.bench.tally import Tally
+from streamd.bench.worker import loop_factory
 
 RATE_HZ = 16_000
 MESSAGE_MS = 20
@@ -42,28 +48,79 @@ MODULES = {
     "speaker": {},
     "emotion": {},
 }
+GOLDEN = 0.618033988749895
+"""Multiples of it, less whole numbers, are spread evenly."""
 TIMED = ("speech_start", "wake", "speaker", "speaker_change", "emotion", "speech_end")
 
 
 def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np.ndarray]:
-    """Clips in random order, each followed by 1.5 times its length of noise at -72 dBFS."""
+    """Clips in random order, each followed by 1.5 times its length of noise at -72 dBFS.
+
+    Each stream begins in a place of its own in its first clip or the noise behind it: two fifths of
+    them have a voice at every moment.
+    """
     paths = sorted(p for p in folder.rglob("*.flac"))
     if not paths:
         sys.exit(f"no .flac files in {folder}")
     rng = random.Random(seed)
     noise = np.random.default_rng(seed)
     streams = []
-    for _ in range(count):
+    for number in range(count):
         parts: list[np.ndarray] = []
-        while sum(map(len, parts)) < seconds * RATE_HZ:
+        held = 0
+        while held < seconds * RATE_HZ:
             clip, rate = soundfile.read(rng.choice(paths), dtype="int16", always_2d=True)
             if rate != RATE_HZ:
                 continue
-            parts.append(clip[:, 0])
             quiet = noise.normal(0, 32768 * 10 ** (-72 / 20), len(clip) * 3 // 2)
-            parts.append(np.rint(quiet).astype(np.int16))
+            both = np.concatenate([clip[:, 0], np.rint(quiet).astype(np.int16)])
+            if not parts:
+                both = both[skipped(number, len(both)) :]
+            parts.append(both)
+            held += len(both)
         streams.append(np.concatenate(parts)[: int(seconds * RATE_HZ)])
     return streams
+
+
+def skipped(number: int, samples: int) -> int:
+    """How much of its first clip and quiet, so many samples long, a stream does not play."""
+    return int(number * GOLDEN % 1 * samples)
+
+
+class Live(Player):
+    """A live stream that keeps what it is told, with when it was.
+
+    Args:
+        url: of the streams.
+        audio: int16 samples.
+    """
+
+    def __init__(self, url: str, audio: np.ndarray) -> None:
+        step = RATE_HZ * MESSAGE_MS // 1000
+        hello = msgspec.json.encode({"type": "hello", "modules": MODULES})
+        pcm = memoryview(audio.tobytes())
+        self.due_s = [
+            min(start + step, len(audio)) / RATE_HZ for start in range(0, len(audio), step)
+        ]
+        """Of each message, from the stream's begin."""
+        self.opened = asyncio.Event()
+        self.said: list[tuple[float, dict[str, Any]]] = []
+        """Seconds from the stream's begin, and the event."""
+        messages = (Message(pcm[at : at + 2 * step], True) for at in range(0, len(pcm), 2 * step))
+        nothing = Tally(math.inf, math.inf)
+        super().__init__(
+            parse_uri(url), hello, messages, step, nothing, lambda _: self.opened.set()
+        )
+
+    def hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+        """An event."""
+        super().hear(text, now_s)
+        self.said.append((now_s - self.began_s, msgspec.json.decode(text)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        super().connection_lost(exc)
+        self.opened.set()
 
 
 async def play(
@@ -75,37 +132,30 @@ async def play(
     Also gives the worst lag of an ack, seconds, and how late its own messages were.
     """
     await asyncio.sleep(offset_s)
-    events: list[dict[str, Any]] = []
-    pace = Pace()
+    live, pace = Live(url, audio), Pace()
+    uri = parse_uri(url)
+    await asyncio.get_running_loop().create_connection(lambda: live, uri.host, uri.port)
+    await live.opened.wait()
+    for due_s in live.due_s:
+        await pace.until(live.began_s + due_s)
+        if live.is_over:
+            raise ConnectionError("the server closed the stream")
+        live.send(time.monotonic())
+    ended = time.monotonic()
+    live.end()
+    await live.ended.wait()
+    after_s = time.monotonic() - ended
     worst_lag_s = 0.0
-    async with connect(url, compression=None, ping_timeout=None, max_size=None) as socket:
-        await socket.send(json.dumps({"type": "hello", "modules": MODULES}))
-        began = time.monotonic()
-
-        async def read() -> None:
-            nonlocal worst_lag_s
-            async for text in socket:
-                event = json.loads(text)
-                now = time.monotonic() - began
-                if event["type"] == "ack":
-                    event["lag_ms"] = 1000 * (now - event["samples"] / RATE_HZ)
-                    worst_lag_s = max(worst_lag_s, event["lag_ms"] / 1000)
-                elif "at" in event:
-                    event["latency_ms"] = now * 1000 - event["at"]
-                events.append(event)
-
-        reader = asyncio.create_task(read())
-        step = RATE_HZ * MESSAGE_MS // 1000
-        for start in range(0, len(audio), step):
-            due = began + min(start + step, len(audio)) / RATE_HZ
-            await pace.until(due)
-            await pace.write(socket.send(audio[start : start + step].tobytes()))
-        ended = time.monotonic()
-        await socket.send('{"type":"end"}')
-        await reader
-        after_s = time.monotonic() - ended
-    events = [e | {"after_s": after_s} if e["type"] == "bye" else e for e in events]
-    return events, worst_lag_s, pace
+    for now_s, event in live.said:
+        if event["type"] == "ack":
+            lag_s = now_s - event["samples"] / RATE_HZ
+            event["lag_ms"] = 1000 * lag_s
+            worst_lag_s = max(worst_lag_s, lag_s)
+        elif event["type"] == "bye":
+            event["after_s"] = after_s
+        elif "at" in event:
+            event["latency_ms"] = now_s * 1000 - event["at"]
+    return [event for _, event in live.said], worst_lag_s, pace
 
 
 def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
@@ -118,7 +168,8 @@ def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
             *(play(url, audio, o) for audio, o in zip(streams, offsets, strict=True))
         )
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(run())
 
 
 def alone(audio: np.ndarray) -> list[dict[str, Any]]:
@@ -167,7 +218,10 @@ def same(a: Any, b: Any) -> bool:
 
 def serve(cores: set[int]) -> tuple[subprocess.Popen[str], str]:
     """A server on these cores."""
-    environ = os.environ | {"STREAMD_LOG__LEVEL": "warning", "STREAMD_ENGINE__THREADS": "1"}
+    environ = os.environ | {
+        "STREAMD_LOG__LEVEL": "warning",
+        "STREAMD_ENGINE__THREADS": str(len(cores)),
+    }
     server = subprocess.Popen(
         [sys.executable, "-m", "streamd", "serve", "--port", "0"],
         stdout=subprocess.PIPE,

@@ -2,8 +2,9 @@
 
 Three tasks in one group: the *reader* feeds messages to the session and stops reading while
 the session has no room, so that TCP slows the sender; the *writer* sends what is in the
-outbox; the *timer* watches for silence. The engine's answers come back by callback. Leaving
-the group ends all of it.
+outbox; the *timer* watches for silence. The engine's answers come back by callback, and so does
+audio for which there is room. Leaving the group ends all of it. `intake.py` and `outbox.py` are
+its two ends.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class Connection:
         self._services.metrics.sessions_open.inc()
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._socket.listen(self._take)
                 reader = tasks.create_task(self._read())
                 writer = tasks.create_task(self._write())
                 timer = tasks.create_task(self._watch())
@@ -210,11 +212,27 @@ class Connection:
             # The socket dropped without an `end`: nobody is left to tell.
             self._end(_DROPPED)
 
-    def _is_hasty(self) -> bool:
+    def _take(self, data: bytes, messages: int) -> bool:
+        """Put audio off until the stream is advanced; False if the reader must see to it."""
+        self._heard_at = time.monotonic()
+        if (
+            self._intake is None
+            or self._close is not None
+            or self._is_all_heard
+            or self._is_hasty(messages)
+            or not self._protocol.is_audio(data)
+            or not self._intake.hold(data, self._heard_at)
+        ):
+            return False
+        self._ledger.binary(len(data), messages)
+        self._services.engine.due(self._lease)
+        return True
+
+    def _is_hasty(self, messages: int = 1) -> bool:
         """Whether the client has had its share of the loop."""
         if self._heard_at - self._burst_began > BURST_S:
             self._burst_began, self._burst = self._heard_at, 0
-        self._burst += 1
+        self._burst += messages
         return self._burst > BURST
 
     async def _write(self) -> None:

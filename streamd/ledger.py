@@ -30,9 +30,9 @@ class Ledger:
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
         """(`_arrived`, monotonic seconds) at the end of a message of audio."""
 
-    def binary(self, size: int) -> None:
-        """A binary message came."""
-        self._messages += 1
+    def binary(self, size: int, messages: int = 1) -> None:
+        """Binary messages came."""
+        self._messages += messages
         self._bytes += size
 
     def text(self, size: int) -> None:

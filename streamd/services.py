@@ -19,6 +19,14 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer closes or drops."""
 
+    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+        """Offer audio as it comes, while no message waits to be iterated over.
+
+        Args:
+            take: is given binary messages, joined, and their number. What it does not take, all of
+                it, comes by iteration.
+        """
+
     async def send(self, text: str) -> None:
         """Send, waiting while the peer's buffers are full."""
 

@@ -7,7 +7,7 @@ from peers_runners.delays import delays_ms, with_detections
 from peers_runners.mix import SETTLING_MS, Mix, listen, said
 from peers_runners.rule import BEHIND_MS, VALID, judge
 
-BASE = 8
+BASE = 32
 """Different streams; further clients play them again."""
 
 
@@ -35,8 +35,13 @@ def ramp(run, mix, truth, steps, say):
             answer = run([mix.streams[i % BASE] for i in range(clients)])
             arrived = answer.get("arrived", answer["found"])
             late_ms = delays_ms(arrived, truth.wakes, clients, BASE)
-            due = sum(at > SETTLING_MS for _, _, at in truth.wakes) * clients / BASE
-            came, live = len(late_ms) / due, answer["live"]
+            due = sum(
+                at > SETTLING_MS
+                for client in range(clients)
+                for stream, _, at in truth.wakes
+                if stream == client % BASE
+            )
+            came, live = len(late_ms) / max(due, 1), answer["live"]
             live["behind_ms"] = with_detections(live["behind_ms"], late_ms)
             verdict, why = judge(live, None, BEHIND_MS)
             tried.append({"clients": clients, "came": came, "verdict": verdict, "why": why} | live)

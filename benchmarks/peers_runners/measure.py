@@ -17,6 +17,9 @@ from peers_runners.rounds import until_valid
 from peers_runners.rule import VALID, Verdict, judge
 from peers_runners.venvs import Failed, call, install
 
+MOST = 512
+"""Live clients that are tried."""
+
 
 class Bench:
     """What was measured so far, and how.
@@ -75,7 +78,7 @@ class Bench:
                     lambda streams, s=system: self._run("1 wake word", s, streams, places),
                     mix,
                     truth,
-                    range(step, 257, step),
+                    range(step, MOST + 1, step),
                     lambda text, s=system: self._say(f"{s}: {text}"),
                 )
             except Failed as why:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from streams import CLIPS, RATE_HZ, make_streams
+from streams import CLIPS, RATE_HZ, make_streams, skipped
 
 from streamd.compose import make_parts
 from streamd.config import Config
@@ -30,7 +30,7 @@ class Clip(NamedTuple):
     start_ms: int
     stop_ms: int
     said: str | None
-    """Normalised text; None if the stream's end cuts the clip."""
+    """Normalised text; None if the stream's begin or end cuts the clip."""
 
 
 class Mix:
@@ -69,16 +69,18 @@ def _clips(folder, count, samples, seed):
     """`make_streams`' own draws once more."""
     paths, rng = sorted(folder.rglob("*.flac")), random.Random(seed)
     for stream in range(count):
-        at = 0
-        while at < samples:
+        at = None
+        while at is None or at < samples:
             path = rng.choice(paths)
             info = soundfile.info(path)
             if info.samplerate != RATE_HZ:
                 continue
-            start_ms, stop_ms = (1000 * n // RATE_HZ for n in (at, at + info.frames))
-            is_whole = at + info.frames <= samples
+            length = info.frames + info.frames * 3 // 2
+            at = -skipped(stream, length) if at is None else at
+            start_ms, stop_ms = (1000 * max(n, 0) // RATE_HZ for n in (at, at + info.frames))
+            is_whole = at >= 0 and at + info.frames <= samples
             yield Clip(stream, start_ms, stop_ms, said(path) if is_whole else None)
-            at += info.frames + info.frames * 3 // 2
+            at += length
 
 
 def said(path):

@@ -136,7 +136,7 @@ class Player(asyncio.Protocol):
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 if event.opcode is Opcode.TEXT:
-                    self._hear(event.data, now_s)
+                    self.hear(event.data, now_s)
             elif isinstance(event, Response):
                 self._shaken()
         self._write()
@@ -152,20 +152,8 @@ class Player(asyncio.Protocol):
             self._fault = self._protocol.close_reason or ("dropped" if exc else f"close_{code}")
         self._over()
 
-    # Inside.
-
-    def _shaken(self) -> None:
-        failure = self._protocol.handshake_exc
-        if failure is None:
-            self._protocol.send_text(self._hello)
-        elif isinstance(failure, InvalidStatus):
-            self._tally.refused(f"HTTP {failure.response.status_code}")
-            self.abort()
-        else:
-            self._tally.refused("no WebSocket")
-            self.abort()
-
-    def _hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+    def hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+        """An event, encoded; monotonic seconds."""
         try:
             event = _decode(text)
         except msgspec.DecodeError:
@@ -185,6 +173,19 @@ class Player(asyncio.Protocol):
             self._ready(self)
         elif kind == "error":
             self._fault = event.code
+
+    # Inside.
+
+    def _shaken(self) -> None:
+        failure = self._protocol.handshake_exc
+        if failure is None:
+            self._protocol.send_text(self._hello)
+        elif isinstance(failure, InvalidStatus):
+            self._tally.refused(f"HTTP {failure.response.status_code}")
+            self.abort()
+        else:
+            self._tally.refused("no WebSocket")
+            self.abort()
 
     def _sent_at(self, samples: int) -> float:
         """When the last of the first `samples` was sent."""

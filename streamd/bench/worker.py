@@ -174,11 +174,12 @@ async def serve() -> None:
 def main() -> None:
     """Run it."""
     raise_open_files()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """The cheapest event loop that there is; None for asyncio's own."""
     try:
         import uvloop
     except ImportError:  # there is none for this platform

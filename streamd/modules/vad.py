@@ -62,8 +62,8 @@ class LevelGate:
 
     def closed(self, samples: Samples) -> bool:
         """Take one frame; True if the model need not hear it."""
-        wide = samples.astype(np.int64)
-        if int(np.dot(wide, wide)) >= self._floor * len(samples):
+        wide = samples.astype(np.float64)  # exact: sums of squares stay below 2^53
+        if wide.dot(wide) >= self._floor * len(samples):
             self.quiet = 0
             return False
         self.quiet += len(samples)

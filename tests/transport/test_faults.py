@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket as sockets
 from collections.abc import AsyncIterator
@@ -9,7 +10,21 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from daemons import converse, dial, environment, hear, say, silence, speech
+from daemons import (
+    Heard,
+    assert_same_log,
+    converse,
+    cut,
+    dial,
+    environment,
+    hear,
+    listen,
+    say,
+    silence,
+    speech,
+)
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
 
 from streamd.app import Daemon
 from streamd.compose import Parts, make_parts
@@ -20,6 +35,10 @@ from streamd.store.sqlite import open_store
 from streamd.transport.http import websocket
 
 END = {"type": "end"}
+UPGRADE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -112,10 +131,7 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(inside, mo
 async def test_a_socket_that_half_closes_is_let_go(inside):
     parts = urlsplit(inside.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(
-        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
+    writer.write(UPGRADE)
     await reader.readuntil(b"\r\n\r\n")
     assert inside.parts.engine.leases == 1
     writer.write_eof()
@@ -125,6 +141,68 @@ async def test_a_socket_that_half_closes_is_let_go(inside):
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("with_request", [0, 5, 20_000])
+async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
+    inside, monkeypatch, with_request
+):
+    """Frames that come right behind the request, or with it, and are cut anywhere."""
+    tapped: list[bytes] = []
+
+    class Counted(websocket.Tap):
+        def data_received(self, data: bytes) -> None:
+            tapped.append(data)
+            super().data_received(data)
+
+    expected = await converse(inside.url, {"type": "hello"}, cut(speech(), 640), END)
+    line = Frame(Opcode.TEXT, b'{"type":"hello"}').serialize(mask=True)
+    line += b"".join(Frame(Opcode.BINARY, a).serialize(mask=True) for a in cut(speech(), 640))
+    line += Frame(Opcode.TEXT, b'{"type":"end"}').serialize(mask=True)
+    parts = urlsplit(inside.url)
+    monkeypatch.setattr(websocket, "Tap", Counted)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(UPGRADE + line[:with_request])
+    for at in range(with_request, len(line), 7001):
+        writer.write(line[at : at + 7001])
+        await asyncio.sleep(0.001)
+    await reader.readuntil(b"\r\n\r\n")
+    protocol = Protocol(Side.CLIENT)
+    protocol.receive_data(await reader.read())
+    writer.close()
+    frames = [frame for frame in protocol.events_received() if isinstance(frame, Frame)]
+    texts = [frame.data for frame in frames if frame.opcode is Opcode.TEXT]
+    assert_same_log(expected.events, map(json.loads, texts))
+    assert protocol.close_rcvd is not None
+    assert protocol.close_rcvd.code == 1000
+    if with_request:
+        assert not tapped  # it would not know where frames begin
+
+
+async def test_audio_goes_past_the_queue_while_nothing_is_in_it(inside, monkeypatch):
+    read: list[object] = []
+    iterate = websocket.AiohttpSocket.__aiter__
+
+    async def counted(self):
+        async for message in iterate(self):
+            read.append(message)
+            yield message
+
+    monkeypatch.setattr(websocket.AiohttpSocket, "__aiter__", counted)
+    async with dial(inside.url) as socket:
+        await say(socket, {"type": "hello"})
+        heard = Heard([await hear(socket, "ready")])
+        for message in cut(speech(), 640):
+            await say(socket, message)
+            await asyncio.sleep(0.005)
+        await say(socket, END)
+        await listen(socket, heard)
+    assert heard.last["samples"] == len(speech()) // 2
+    assert [message for message in read if isinstance(message, str)] == [
+        '{"type": "hello"}',
+        '{"type": "end"}',
+    ]
+    assert len(read) < len(speech()) // 640 / 2
 
 
 async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monkeypatch):

@@ -9,34 +9,33 @@ from __future__ import annotations
 import asyncio
 import time
 
+from streamd.transport.http.relay import Relay
+
 QUIET_S = 0.25
 LIMIT_S = 10.0
 
 
-class _Discard(asyncio.Protocol):
-    """Drops what comes in; everything else still goes to the protocol that it stands for."""
+class _Discard(Relay):
+    """Drops what comes in."""
 
     def __init__(self, original: asyncio.Protocol) -> None:
-        self._original = original
+        super().__init__(original)
         self.heard_at = time.monotonic()
         self.is_lost = False
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         self.heard_at = time.monotonic()
 
     def eof_received(self) -> bool | None:
+        """The peer sends nothing more."""
         self.is_lost = True
-        return self._original.eof_received()
+        return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self.is_lost = True
-        self._original.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._original.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._original.resume_writing()
+        super().connection_lost(exc)
 
 
 async def discard_incoming(transport: asyncio.Transport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import structlog
@@ -15,6 +15,7 @@ from streamd.errors import BadMessage, Overloaded, TooLarge
 from streamd.services import Services
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin
+from streamd.transport.http.tap import Tap
 
 log = structlog.get_logger("streamd.transport")
 
@@ -50,10 +51,15 @@ class AiohttpSocket:
     """What `connection.Socket` asks for, over aiohttp."""
 
     def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport, max_message_bytes: int
+        self,
+        response: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        tap: Tap,
+        max_message_bytes: int,
     ) -> None:
         self._response = response
         self._transport = transport
+        self._tap = tap
         self._max_message_bytes = max_message_bytes
         self._is_poisoned = False
 
@@ -73,12 +79,17 @@ class AiohttpSocket:
                 # one of them, as happens to whoever iterates here, and all others are as well.
                 await asyncio.shield(self._response.pong(message.data))
             elif message.type is WSMsgType.PONG:
-                continue
+                pass
             elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
                 self._is_poisoned = True
                 raise self._fault(message.data)
             else:
                 return
+            self._tap.handled()
+
+    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+        """Offer audio as it comes, while no message waits to be iterated over."""
+        self._tap.listen(take)
 
     async def send(self, text: str) -> None:
         """Send, waiting while the peer's buffers are full."""
@@ -108,6 +119,11 @@ class AiohttpSocket:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
             return TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
         return BrokenFrames(f"no WebSocket message: {error}")
+
+
+def _has_begun(request: web.Request) -> bool:
+    """Whether frames came with the request already: a tap would not know where the next begins."""
+    return bool(getattr(request.protocol, "_message_tail", True))
 
 
 class Streams:
@@ -141,13 +157,17 @@ class Streams:
             autoping=False,
             timeout=CLOSE_LIMIT_S,
         )
+        transport = request.transport
+        assert transport is not None
+        tap = Tap(request.protocol, limit)
+        if not _has_begun(request):
+            transport.set_protocol(tap)
         try:
             await response.prepare(request)
         except BaseException:
             self._services.engine.close(lease)
             raise
-        assert request.transport is not None
-        socket = AiohttpSocket(response, request.transport, limit)
+        socket = AiohttpSocket(response, transport, tap, limit)
         connection = Connection(socket, self._services, lease)
         self._open[connection] = socket
         self._empty.clear()

@@ -1,0 +1,36 @@
+"""A protocol that stands in front of the one that a transport had."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Relay(asyncio.Protocol):
+    """Passes everything on.
+
+    Args:
+        original: what it stands for.
+    """
+
+    def __init__(self, original: asyncio.Protocol) -> None:
+        self.original = original
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.original.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """The peer sends nothing more."""
+        return self.original.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.original.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not read."""
+        self.original.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self.original.resume_writing()

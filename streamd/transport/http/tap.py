@@ -1,0 +1,136 @@
+"""Audio, taken off the wire before aiohttp sees it.
+
+Nearly all that comes is short binary messages, fifty a second on each of many sockets. On the way
+through a queue and the task that reads it, each would cost several times what is done with it then.
+So whole, plain messages are taken as they come, all of one read together, while nothing that came
+before them still waits. Everything else is aiohttp's as ever: text, pings, closes, fragments,
+frames cut between two reads, faults, and audio that there is no room for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from streamd.transport.http.relay import Relay
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # there is no wheel for this platform
+    from websockets.utils import apply_mask
+
+MOST = 64
+"""Messages that are taken from one read: who sends a byte in each does not hold up the others."""
+_FINAL, _OPCODE, _CONTROL = 0x80, 0x0F, 0x08
+_FINAL_BINARY = 0x82
+_MASKED = 0x80
+_LONG, _LONGER = 126, 127
+"""In place of a length: it follows in two bytes, or in eight."""
+_KEY = 4
+
+
+class Tap(Relay):
+    """Stands between the transport and aiohttp, from the upgrade on.
+
+    Frames are those of RFC 6455, section 5.2.
+
+    Args:
+        original: aiohttp's protocol.
+        max_message_bytes: longer ones are left to it.
+    """
+
+    def __init__(self, original: asyncio.Protocol, max_message_bytes: int) -> None:
+        super().__init__(original)
+        self._max_message_bytes = max_message_bytes
+        self._take: Callable[[bytes, int], bool] | None = None
+        self._owed = 0
+        """Messages that were passed on and are not dealt with yet."""
+        self._is_fragmented = False
+        """The message passed on last has more fragments."""
+        self._left = 0
+        """Bytes that the frame passed on last still misses."""
+        self._head = b""
+        """What came of a frame whose length is not known yet."""
+
+    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+        """Have audio taken.
+
+        Args:
+            take: is given binary messages, joined, and their number; says whether it took them,
+                all or none.
+        """
+        self._take = take
+
+    def handled(self) -> None:
+        """A message that was passed on has been dealt with."""
+        self._owed -= 1
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        start = 0 if self._owed or self._left else self._taken(data)
+        if start < len(data):
+            self._pass(data, start)
+
+    def eof_received(self) -> bool | None:
+        """The peer sends nothing more: not the rest of a frame either."""
+        if self._head:
+            self.original.data_received(self._head)
+        return super().eof_received()
+
+    def _taken(self, data: bytes) -> int:
+        """Take what is plain audio; gives how many bytes that was."""
+        messages: list[bytes] = []
+        at, end = 0, len(data)
+        while at + 2 + _KEY <= end and data[at] == _FINAL_BINARY and len(messages) < MOST:
+            size, body = data[at + 1] - _MASKED, at + 2 + _KEY
+            if size == _LONG:
+                size, body = data[at + 2] << 8 | data[at + 3], body + 2
+            elif not 0 < size < _LONG:
+                break
+            if body + size > end or size > self._max_message_bytes:
+                break
+            at = body + size
+            messages.append(apply_mask(data[body:at], data[body - _KEY : body]))
+        if not messages or self._take is None:
+            return 0
+        return at if self._take(b"".join(messages), len(messages)) else 0
+
+    def _pass(self, data: bytes, start: int) -> None:
+        end = len(data)
+        at = start + self._left
+        while at < end:
+            size = _frame_bytes(data, at)
+            if not size:
+                self._head = data[at:]
+                break
+            self._count(data[at])
+            at += size
+        self._left = max(at - end, 0)
+        if start < (stop := min(at, end)):
+            self.original.data_received(data[start:stop])
+
+    def _count(self, first: int) -> None:
+        """A frame that begins so is passed on."""
+        opcode, is_final = first & _OPCODE, bool(first & _FINAL)
+        if opcode == 0 and self._is_fragmented:
+            self._is_fragmented = not is_final
+            return
+        self._owed += 1
+        if opcode < _CONTROL:
+            self._is_fragmented = not is_final
+
+
+def _frame_bytes(data: bytes, at: int) -> int:
+    """Length of the frame that begins there, 0 while that cannot be told."""
+    here = len(data) - at
+    if here < 2:
+        return 0
+    size, head = data[at + 1] & ~_MASKED, 2
+    if size >= _LONG:
+        head = 4 if size == _LONG else 10
+        if here < head:
+            return 0
+        size = int.from_bytes(data[at + 2 : at + head], "big")
+    return head + (_KEY if data[at + 1] & _MASKED else 0) + size
