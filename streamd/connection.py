@@ -17,10 +17,12 @@ from typing import Any
 
 import structlog
 
+from streamd.acks import Acks
 from streamd.audio.source import AudioIn
+from streamd.burst import BURST_S, Burst
 from streamd.engine.engine import Lease
 from streamd.errors import Idle, Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
-from streamd.events import Ack, Draining, Event, Pong, Ready, encode
+from streamd.events import Draining, Event, Pong, Ready, encode
 from streamd.intake import Intake
 from streamd.ledger import Ledger
 from streamd.outbox import Outbox
@@ -32,11 +34,6 @@ from streamd.types import Job, Samples
 
 log = structlog.get_logger("streamd.connection")
 
-ACK_MS = 500
-"""Audio between two acks at the most, as the protocol promises."""
-BURST, BURST_S = 64, 0.01
-"""Messages that one client is heard out in so many seconds. A message costs about the same however
-small it is: who sends a byte in each waits for the others, not they for him."""
 CLOSE_S = 5.0
 """How long the last events may take to a client that does not read."""
 
@@ -64,6 +61,7 @@ class Connection:
         lease.sink = self
         self._session: Session | None = None
         self._intake: Intake | None = None
+        self._acks: Acks | None = None
         self._close: _Close | None = None
         """Set once, when it is decided how this ends."""
         self._over = asyncio.Event()
@@ -74,15 +72,11 @@ class Connection:
         """The writer waits for the client to read."""
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        self._acked = self._known = 0
-        """Sample frames that an ack has named, and that were there when one was last thought of."""
-        self._longest = 0
-        """Sample frames of the most that was taken at once so far."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
         self._heard_at = time.monotonic()
-        self._burst_began, self._burst = 0.0, 0
+        self._burst = Burst()
 
     async def run(self) -> int:
         """Serve until the end.
@@ -185,19 +179,10 @@ class Connection:
         try:
             async for message in self._socket:
                 self._heard_at = time.monotonic()
-                if isinstance(message, bytes):
-                    self._ledger.binary(len(message))
-                    if self._protocol.is_audio(message):
-                        await self._hear(message)
-                        if self._is_hasty():
-                            await asyncio.sleep(BURST_S)
-                        continue
-                else:
-                    self._ledger.text(len(message))
                 self._is_busy = True
                 for item in self._items(message):
                     await self._handle(item)
-                if self._is_hasty():
+                if self._burst.is_over(self._heard_at):
                     await asyncio.sleep(BURST_S)
                 self._heard_at = time.monotonic()
                 self._is_busy = False
@@ -213,13 +198,13 @@ class Connection:
             self._end(_DROPPED)
 
     def _take(self, data: bytes, messages: int) -> bool:
-        """Put audio off until the stream is advanced; False if the reader must see to it."""
+        """Put audio off until the stream is advanced; False if the reader has to see to it."""
         self._heard_at = time.monotonic()
         if (
             self._intake is None
             or self._close is not None
             or self._is_all_heard
-            or self._is_hasty(messages)
+            or self._burst.is_over(self._heard_at, messages)
             or not self._protocol.is_audio(data)
             or not self._intake.hold(data, self._heard_at)
         ):
@@ -227,13 +212,6 @@ class Connection:
         self._ledger.binary(len(data), messages)
         self._services.engine.due(self._lease)
         return True
-
-    def _is_hasty(self, messages: int = 1) -> bool:
-        """Whether the client has had its share of the loop."""
-        if self._heard_at - self._burst_began > BURST_S:
-            self._burst_began, self._burst = self._heard_at, 0
-        self._burst += messages
-        return self._burst > BURST
 
     async def _write(self) -> None:
         try:
@@ -268,7 +246,9 @@ class Connection:
 
     def _items(self, message: str | bytes) -> list[Item]:
         if isinstance(message, str):
+            self._ledger.text(len(message))
             return self._protocol.receive_text(message)
+        self._ledger.binary(len(message))
         return self._protocol.receive_binary(message)
 
     async def _handle(self, item: Item) -> None:
@@ -308,6 +288,7 @@ class Connection:
             services.words,
         )
         self._session = session
+        self._acks = Acks(session.audio)
         max_ms = services.limits.max_session_s * 1000
         self._intake = Intake(session, max_ms, self._ledger, self._ack, self._until_heard)
         self._send(
@@ -333,16 +314,10 @@ class Connection:
         )
 
     async def _hear(self, data: bytes) -> None:
-        """Take audio, or put it off until the stream is advanced."""
+        """Take audio, waiting for room."""
         assert self._intake is not None
-        if self._intake.hold(data, self._heard_at):
-            self._services.engine.due(self._lease)
-            return
-        self._is_busy = True
         is_all = await self._intake.feed(data, self._heard_at)
         self._services.engine.due(self._lease)
-        self._heard_at = time.monotonic()
-        self._is_busy = False
         if not is_all:
             await self._finals()
             max_s = self._services.limits.max_session_s
@@ -406,16 +381,10 @@ class Connection:
 
     def _ack(self, *, is_last: bool = False) -> None:
         assert self._session is not None
-        audio = self._session.audio
-        frames = audio.frames
-        new = frames - self._acked
-        self._longest = max(self._longest, frames - self._known)
-        self._known = frames
-        # After as much again it might be too late.
-        if (new + self._longest) * 1000 > audio.fmt.rate * ACK_MS or (is_last and new):
-            self._acked = frames
-            self._send(Ack(samples=frames))
-            self._ledger.tell(audio)
+        assert self._acks is not None
+        if (ack := self._acks.due(is_last=is_last)) is not None:
+            self._send(ack)
+            self._ledger.tell(self._session.audio)
 
     def _send(self, event: Event) -> None:
         if self._close is not None:  # the last event is on its way

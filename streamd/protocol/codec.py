@@ -108,9 +108,9 @@ class ServerProtocol:
         return [*opening, message]
 
     def is_audio(self, data: bytes) -> bool:
-        """Whether a binary message is audio and yields nothing else, as nearly all do.
+        """Whether binary messages are audio and yield nothing else, as nearly all do.
 
-        If it is, the message is taken; otherwise it is for `receive_binary`.
+        If they are, they are taken; otherwise each is for `receive_binary`.
         """
         if self._phase is Phase.STREAMING and data:
             self._bad_in_row = 0
