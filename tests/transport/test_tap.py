@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from streamd.transport.http.tap import MOST, Tap
+from streamd.transport.http.tap import MANY, MOST, Tap
 
 LIMIT = 60_000
 
@@ -170,6 +170,22 @@ def test_who_sends_a_byte_in_each_message_is_heard_a_few_at_a_time():
     wire = Wire()
     wire.tap.data_received(encoded(Opcode.BINARY, b"a") * (MOST + 10))
     assert (wire.taken, len(wire.reader.waiting)) == (MOST, 10)
+
+
+def test_a_flood_is_no_longer_followed_and_comes_through_all_the_same():
+    wire = Wire()
+    line = encoded(Opcode.TEXT, b"{}") + encoded(Opcode.BINARY, b"a") * (MANY + 10)
+    wire.tap.data_received(line[:5000])
+    wire.tap.data_received(line[5000:])
+    while wire.reader.waiting:
+        wire.read()
+    wire.tap.data_received(encoded(Opcode.BINARY, b"b"))
+    wire.read()
+    assert told_apart(wire.log) == [
+        (Opcode.TEXT, b"{}"),
+        (Opcode.BINARY, b"a" * (MANY + 10) + b"b"),
+    ]
+    assert wire.offered == 0
 
 
 @example(b"\x82")

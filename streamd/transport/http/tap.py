@@ -21,11 +21,14 @@ except ImportError:  # there is no wheel for this platform
 
 MOST = 64
 """Messages that are taken from one read: who sends a byte in each does not hold up the others."""
+MANY = 1000
+"""Messages that wait, twenty seconds of audio in the usual ones: whoever sends more is no longer
+followed, as to find the frames of a flood takes longer than the library does to read them."""
 _FINAL, _OPCODE, _CONTROL = 0x80, 0x0F, 0x08
 _FINAL_BINARY = 0x82
 _MASKED = 0x80
-_LONG, _LONGER = 126, 127
-"""In place of a length: it follows in two bytes, or in eight."""
+_LONG = 126
+"""In place of a length: it follows in two bytes. In eight, if it is 127."""
 _KEY = 4
 
 
@@ -51,6 +54,8 @@ class Tap(Relay):
         """Bytes that the frame passed on last still misses."""
         self._head = b""
         """What came of a frame whose length is not known yet."""
+        self._is_lost = False
+        """It is not known any more where frames begin."""
 
     def listen(self, take: Callable[[bytes, int], bool]) -> None:
         """Have audio taken.
@@ -67,6 +72,9 @@ class Tap(Relay):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._is_lost:
+            self.original.data_received(data)
+            return
         if self._head:
             data, self._head = self._head + data, b""
         start = 0 if self._owed or self._left else self._taken(data)
@@ -107,6 +115,10 @@ class Tap(Relay):
                 break
             self._count(data[at])
             at += size
+            if self._owed > MANY:
+                self._is_lost = True
+                self.original.data_received(data[start:])
+                return
         self._left = max(at - end, 0)
         if start < (stop := min(at, end)):
             self.original.data_received(data[start:stop])
