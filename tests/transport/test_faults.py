@@ -148,6 +148,7 @@ async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
     inside, monkeypatch, with_request
 ):
     """Frames that come right behind the request, or with it, and are cut anywhere."""
+    spoken = speech(seconds=3)
     tapped: list[bytes] = []
 
     class Counted(websocket.Tap):
@@ -155,9 +156,9 @@ async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
             tapped.append(data)
             super().data_received(data)
 
-    expected = await converse(inside.url, {"type": "hello"}, cut(speech(), 640), END)
+    expected = await converse(inside.url, {"type": "hello"}, cut(spoken, 640), END)
     line = Frame(Opcode.TEXT, b'{"type":"hello"}').serialize(mask=True)
-    line += b"".join(Frame(Opcode.BINARY, a).serialize(mask=True) for a in cut(speech(), 640))
+    line += b"".join(Frame(Opcode.BINARY, a).serialize(mask=True) for a in cut(spoken, 640))
     line += Frame(Opcode.TEXT, b'{"type":"end"}').serialize(mask=True)
     parts = urlsplit(inside.url)
     monkeypatch.setattr(websocket, "Tap", Counted)
@@ -168,7 +169,9 @@ async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
         await asyncio.sleep(0.001)
     await reader.readuntil(b"\r\n\r\n")
     protocol = Protocol(Side.CLIENT)
-    protocol.receive_data(await reader.read())
+    while protocol.close_rcvd is None and (data := await reader.read(65_536)):
+        protocol.receive_data(data)
+    writer.write(b"".join(protocol.data_to_send()))
     writer.close()
     frames = [frame for frame in protocol.events_received() if isinstance(frame, Frame)]
     texts = [frame.data for frame in frames if frame.opcode is Opcode.TEXT]
@@ -180,7 +183,7 @@ async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
 
 
 async def test_audio_goes_past_the_queue_while_nothing_is_in_it(inside, monkeypatch):
-    read: list[object] = []
+    spoken, read = speech(seconds=3), []
     iterate = websocket.AiohttpSocket.__aiter__
 
     async def counted(self):
@@ -192,17 +195,17 @@ async def test_audio_goes_past_the_queue_while_nothing_is_in_it(inside, monkeypa
     async with dial(inside.url) as socket:
         await say(socket, {"type": "hello"})
         heard = Heard([await hear(socket, "ready")])
-        for message in cut(speech(), 640):
+        for message in cut(spoken, 640):
             await say(socket, message)
             await asyncio.sleep(0.005)
         await say(socket, END)
         await listen(socket, heard)
-    assert heard.last["samples"] == len(speech()) // 2
+    assert heard.last["samples"] == len(spoken) // 2
     assert [message for message in read if isinstance(message, str)] == [
         '{"type": "hello"}',
         '{"type": "end"}',
     ]
-    assert len(read) < len(speech()) // 640 / 2
+    assert len(read) < len(spoken) // 640 / 2
 
 
 async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monkeypatch):
