@@ -34,7 +34,7 @@ from rich.progress import track
 from rich.table import Table
 from websockets.uri import parse_uri
 
-from streamd.bench.mixing import Message
+from streamd.bench.mixing import Message, place
 from streamd.bench.player import Player
 from streamd.bench.tally import Tally
 from streamd.bench.worker import loop_factory
@@ -48,8 +48,6 @@ MODULES = {
     "speaker": {},
     "emotion": {},
 }
-GOLDEN = 0.618033988749895
-"""Multiples of it, less whole numbers, are spread evenly."""
 TIMED = ("speech_start", "wake", "speaker", "speaker_change", "emotion", "speech_end")
 
 
@@ -84,7 +82,7 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
 
 def skipped(number: int, samples: int) -> int:
     """How much of its first clip and quiet, so many samples long, a stream does not play."""
-    return int(number * GOLDEN % 1 * samples)
+    return int(place(number) * samples)
 
 
 class Live(Player):

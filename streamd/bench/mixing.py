@@ -29,6 +29,11 @@ class Message(NamedTuple):
     """Whether it is of a clip; a clip counts whole, with its own pauses."""
 
 
+def place(index: int) -> float:
+    """A number from 0 up to 1; those of however many indices are spread evenly."""
+    return index * _GOLDEN % 1
+
+
 class Mixer:
     """Cuts clips, once, and makes the streams that play them.
 
@@ -57,7 +62,7 @@ class Mixer:
         rng = random.Random(f"{self._seed}/{index}")
         messages = self._play(rng)
         clip_length = sum(map(len, self._clips)) / len(self._clips)
-        skipped = (index * _GOLDEN % 1) * clip_length / self._duty
+        skipped = place(index) * clip_length / self._duty
         for _ in range(int(skipped)):
             next(messages)
         return messages
