@@ -12,7 +12,7 @@ from streamd.engine.backends.base import Backend
 from streamd.engine.engine import Engine
 from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.ge2e import Ge2eBeginning, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -20,7 +20,7 @@ from streamd.errors import ConfigError
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
-from streamd.modules.base import Beginning, ModelCard
+from streamd.modules.base import AheadPass, ModelCard
 from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
@@ -89,9 +89,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
     wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
     voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
-    beginning = Ge2eBeginning(voice)
+    ahead = Ge2eAhead(voice)
     vad.max_batch = config.engine.live_batch
-    voice.max_batch = beginning.max_batch = config.engine.voice_batch
+    voice.max_batch = ahead.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
     if wake is not None:
         wake.max_batch = config.engine.live_batch
@@ -101,7 +101,7 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
-    engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace(), [beginning])
+    engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace(), [ahead])
     return Parts(make_registry(config, vad), engine, metrics)
 
 
@@ -177,7 +177,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
         wake_module,
         [speaker, emotion],
         config.session.modules,
-        {Ge2eVoice.name: Beginning(Ge2eBeginning.name, Ge2eBeginning.samples)},
+        {Ge2eVoice.name: AheadPass(Ge2eAhead.name, Ge2eAhead.samples)},
     )
 
 

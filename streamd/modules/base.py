@@ -116,12 +116,17 @@ class WindowSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """A pass that can hear the beginning of another's windows before their end is there."""
+class AheadPass:
+    """A pass that can hear another's windows before they are asked for.
+
+    Its items come without options where they are the beginning of a window, and its answer is
+    what the window is then asked for with (`WindowRequest.begun`). With a `WindowRequest` they are
+    all of a window, and its answer is the other's.
+    """
 
     pass_name: str
     samples: int
-    """From the beginning of a window. Shorter windows it does not hear."""
+    """Of a beginning."""
 
 
 class Stepper(Protocol):

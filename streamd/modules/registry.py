@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamd.modules.base import Beginning, ReaderModule
+from streamd.modules.base import AheadPass, ReaderModule
 from streamd.modules.vad import VadModule, VadOptions
 from streamd.modules.wake import Listening, WakeModule
 from streamd.modules.words import NO_WORDS, CustomWords
@@ -35,13 +35,13 @@ class Registry:
         wake: WakeModule | None,
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
-        beginnings: Mapping[str, Beginning] | None = None,
+        ahead: Mapping[str, AheadPass] | None = None,
     ) -> None:
         self.vad = vad
         self.wake = wake
         self.readers = {module.name: module for module in readers}
         self._defaults = defaults
-        self.beginnings = beginnings or {}
+        self.ahead = ahead or {}
         """By the name of the pass whose windows are begun."""
 
     @property

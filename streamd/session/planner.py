@@ -4,8 +4,8 @@ Windows advance only to the watermark, so which windows there are depends on the
 One window serves every reader that asked for the same one. Answers may come in any order;
 readers see them, and the beginnings and ends of utterances, strictly in order.
 
-Most of a window can be heard before its end is spoken, and the last window of an utterance while
-the silence behind it is not yet long enough: that is work ahead, which changes no answer.
+Most of a window can be heard before its end is spoken, and all of the last window of an utterance
+while the silence behind it is not yet long enough: that is work ahead, which changes no answer.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamd.events import TimedEvent
-from streamd.modules.base import Beginning, Reader, Utterance, Window, WindowSpec
+from streamd.modules.base import AheadPass, Reader, Utterance, Window, WindowSpec
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
@@ -32,12 +32,15 @@ _MISSING = object()
 
 @dataclass(slots=True, eq=False)
 class Ahead:
-    """The beginning of a window that is likely to come."""
+    """A window that is likely to come, or the beginning of one."""
 
     is_running: bool = False
+    """A thread has it, or had."""
     is_off: bool = False
-    """Nobody waits for it: the window is heard as a whole, or did not come."""
+    """Nobody waits for it: the window is heard when it is asked for, or did not come."""
     answer: Any = _MISSING
+    entry: Entry | None = None
+    """Whose answer this is, where it is all of a window."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,7 @@ class Entry:
     spec: WindowSpec | None = None
     request: WindowRequest | None = None
     ahead: Ahead | None = None
+    """Its beginning."""
     cut: Mark | None = None
     """The cut that was being walked on a copy: the window may reach into its tail."""
     sent: bool = False
@@ -69,15 +73,35 @@ class _Plan:
     next_start: dict[WindowSpec, int] = field(default_factory=dict)
     last_stop: dict[WindowSpec, int] = field(default_factory=dict)
     extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
-    ahead: dict[tuple[WindowSpec, int], Ahead] = field(default_factory=dict)
-    """By the window's beginning."""
+    ahead: dict[_Likely, Ahead] = field(default_factory=dict)
     told: bool = False
     """Whether the readers know of the utterance."""
 
-    def has_news(self, spec: WindowSpec, end: int) -> bool:
-        """Whether a last window that ends at `end` would say more than the one before."""
+    def last_start(self, spec: WindowSpec, end: int) -> int | None:
+        """Where the last window begins if the speech ends at `end`; None if there is none."""
         last = self.last_stop.get(spec)
-        return last is None or end - last >= spec.hop // 2  # what it adds
+        if last is not None and end - last < spec.hop // 2:  # what it would add
+            return None
+        start = max(self.utterance.onset, end - spec.length)
+        return start if end - start >= spec.minimum else None
+
+    def is_voiced(self, spec: WindowSpec, start: int, stop: int) -> bool:
+        """Whether there is speech enough in a window."""
+        return self.utterance.voiced(start, stop) >= spec.min_voiced * (stop - start)
+
+    def request(self, spec: WindowSpec, start: int, stop: int) -> WindowRequest:
+        """What is asked of a window if it is the next."""
+        new = min(stop - self.last_stop.get(spec, start), stop - start)
+        return WindowRequest(self.extras[spec], new)
+
+
+class _Likely(NamedTuple):
+    """What may be heard ahead."""
+
+    spec: WindowSpec
+    start: int
+    stop: int | None
+    """None for the beginning of a window that ends where it ends."""
 
 
 class Planner:
@@ -87,12 +111,14 @@ class Planner:
         self,
         emit: Callable[[Iterable[TimedEvent]], None],
         finished: Callable[[Utterance], None],
-        beginnings: Mapping[str, Beginning] | None = None,
+        ahead: Mapping[str, AheadPass] | None = None,
     ) -> None:
         self._emit = emit
         self._finished = finished
-        self._beginnings = beginnings or {}
-        self._to_begin: list[Job] = []
+        self._ahead = ahead or {}
+        """By the pass that would be asked."""
+        self._to_hear: list[Job] = []
+        """Work ahead that the engine has not been given yet."""
         self._open: _Plan | None = None
         self._queue: deque[Entry] = deque()
         self._in_flight = 0
@@ -126,24 +152,40 @@ class Planner:
     def _look_ahead(
         self, plan: _Plan, spec: WindowSpec, start: int, watermark: int, at: int
     ) -> None:
-        """Begin the next window of a kind, and in a pause the one that would be the last."""
-        beginning = self._beginnings.get(spec.pass_name)
-        if beginning is None or spec.length <= beginning.samples:
+        """Begin the next window of a kind; in a pause, hear the one that would be the last."""
+        ahead_pass = self._ahead.get(spec.pass_name)
+        if ahead_pass is None:
             return
-        silence = at - watermark
-        likely = () if silence >= DOUBT else (start,)
-        if silence >= PAUSE and plan.has_news(spec, watermark):
-            likely = (_last_start(plan.utterance, spec, watermark),)
+        silence, likely = at - watermark, None
+        if silence < DOUBT:
+            if ahead_pass.samples < spec.length:
+                likely = _Likely(spec, start, None)
+        elif silence >= PAUSE and (last := plan.last_start(spec, watermark)) is not None:
+            likely = _Likely(spec, last, watermark)
         for key, ahead in list(plan.ahead.items()):
-            if key[0] == spec and key[1] not in likely and not ahead.is_running:
+            if key.spec == spec and key != likely and not ahead.is_running:
                 ahead.is_off = True
                 del plan.ahead[key]
-        for begin in likely:
-            if begin + beginning.samples > watermark or (spec, begin) in plan.ahead:
-                continue
-            ahead = plan.ahead[spec, begin] = Ahead()
-            stop = begin + beginning.samples
-            self._to_begin.append(Job(beginning.pass_name, Lane.AHEAD, ahead, begin, stop))
+        if likely is None or likely in plan.ahead:
+            return
+        request = None
+        stop = likely.stop
+        if stop is None:
+            stop = likely.start + ahead_pass.samples
+            if stop > watermark:
+                return
+        else:
+            if not plan.is_voiced(spec, likely.start, stop):
+                return
+            request = plan.request(spec, likely.start, stop)
+            begun = plan.ahead.get(likely._replace(stop=None))
+            if begun is not None:
+                if begun.answer is _MISSING:
+                    return  # a thread is at it
+                request = request._replace(begun=begun.answer)
+        ahead = plan.ahead[likely] = Ahead()
+        job = Job(ahead_pass.pass_name, Lane.AHEAD, ahead, likely.start, stop, options=request)
+        self._to_hear.append(job)
 
     def closed(self, utterance: Utterance, cut: Mark | None) -> None:
         """The utterance is over: plan what its end still asks for."""
@@ -153,8 +195,8 @@ class Planner:
         assert utterance.end is not None
         assert utterance.closed_at is not None
         for spec in plan.next_start:
-            start = _last_start(utterance, spec, utterance.end)
-            if plan.has_news(spec, utterance.end) and utterance.end - start >= spec.minimum:
+            start = plan.last_start(spec, utterance.end)
+            if start is not None:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, cut)
         for ahead in plan.ahead.values():
@@ -166,25 +208,30 @@ class Planner:
         self._queue.append(Entry(None, at, passed=passed))
 
     def _plan_window(self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None) -> None:
-        length = window.stop - window.start
-        ahead = plan.ahead.pop((spec, window.start), None)
-        if plan.utterance.voiced(window.start, window.stop) < spec.min_voiced * length:
-            if ahead is not None:
-                ahead.is_off = True
+        likely = _Likely(spec, window.start, window.stop)
+        whole = plan.ahead.pop(likely, None)
+        begun = plan.ahead.pop(likely._replace(stop=None), None)
+        if not plan.is_voiced(spec, window.start, window.stop):
+            for ahead in (whole, begun):
+                if ahead is not None:
+                    ahead.is_off = True
             return
-        new = min(window.stop - plan.last_stop.get(spec, window.start), length)
+        request = plan.request(spec, window.start, window.stop)
         plan.last_stop[spec] = window.stop
-        request = WindowRequest(plan.extras[spec], new)
-        entry = Entry(plan, window.at, window, spec=spec, request=request, ahead=ahead, cut=cut)
+        entry = Entry(plan, window.at, window, spec=spec, request=request, ahead=begun, cut=cut)
+        if whole is not None:
+            # A thread that has not come to it by now would only keep it waiting.
+            entry.sent, whole.is_off = whole.is_running, not whole.is_running
+            entry.answer, whole.entry = whole.answer, entry
         self._queue.append(entry)
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to send to the engine, to wait for or to deliver."""
-        return bool(self._queue or self._to_begin)
+        return bool(self._queue or self._to_hear)
 
     def jobs(self) -> list[Job]:
-        """The next windows for the engine, and the beginnings of those to come."""
+        """The next windows for the engine, and what can be heard of those to come."""
         jobs: list[Job] = []
         for entry in self._queue:
             if self._in_flight == MAX_IN_FLIGHT:
@@ -201,8 +248,8 @@ class Planner:
             lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
             start, stop = entry.window.start, entry.window.stop
             jobs.append(Job(entry.spec.pass_name, lane, entry, start, stop, options=request))
-        jobs += [job for job in self._to_begin if not job.tag.is_off]
-        self._to_begin.clear()
+        jobs += [job for job in self._to_hear if not job.tag.is_off]
+        self._to_hear.clear()
         return jobs
 
     def _request(self, entry: Entry) -> WindowRequest | None:
@@ -219,10 +266,12 @@ class Planner:
         return request
 
     def complete(self, tag: Entry | Ahead, answer: Any) -> None:
-        """Take the answer to a window or to the beginning of one."""
+        """Take the answer to a window or to what was heard ahead."""
         tag.answer = answer
         if isinstance(tag, Entry):
             self._in_flight -= 1
+        elif tag.entry is not None:
+            tag.entry.answer = answer
 
     def deliver(self) -> None:
         """Tell the readers all that is complete, in order."""
@@ -267,8 +316,3 @@ class Planner:
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
         waiting = (e.window.start for e in self._queue if e.window and e.answer is _MISSING)
         return min(low, min(waiting, default=low))
-
-
-def _last_start(utterance: Utterance, spec: WindowSpec, end: int) -> int:
-    """Where the last window of an utterance begins whose speech ends at `end`."""
-    return max(utterance.onset, end - spec.length)

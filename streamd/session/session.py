@@ -90,7 +90,7 @@ class Session:
         settings = registry.vad.effective(modules.vad)
         self._segmenter = Segmenter(_segmenter_config(settings))
         self._history = History(settings.frame)
-        self._planner = Planner(self._emit_all, self._utterance_done, registry.beginnings)
+        self._planner = Planner(self._emit_all, self._utterance_done, registry.ahead)
         vad = VadStepper(settings, self._decided)
         self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
         self._tracks = [self._vad]

@@ -30,7 +30,7 @@ from streamd.engine import engine as engine_module
 from streamd.engine.engine import Engine, Lease
 from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass, State
-from streamd.engine.passes.fake import FakeBeginning, FakeVad, FakeVoice
+from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice
 from streamd.errors import Overloaded
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
@@ -335,7 +335,7 @@ async def test_voices_never_make_the_vad_wait() -> None:
 
 
 async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it() -> None:
-    class SlowBeginning(FakeBeginning):
+    class SlowBeginning(FakeAhead):
         go = threading.Event()
         sizes: ClassVar[list[int]] = []
 

@@ -17,7 +17,7 @@ import pytest
 from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.fake import FakeBeginning, FakeVad, FakeVoice, FakeWake, wake_tone
+from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.slots import SlotStates
 from streamd.engine.walk import walk
 from streamd.events import Event
@@ -41,7 +41,7 @@ Item = bytes | tuple[str, Any]
 
 
 def fake_passes() -> list[Pass]:
-    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeBeginning()]
+    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeAhead()]
 
 
 def fake_registry(**sections: dict[str, Any]) -> Registry:

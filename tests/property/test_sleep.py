@@ -26,7 +26,7 @@ from streamd.config import Config
 from streamd.config.sections import WakeConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.ge2e import Ge2eBeginning, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.models.library import Library
@@ -86,7 +86,7 @@ def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact() -> None
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
         voice := Ge2eVoice(backend, library),
-        Ge2eBeginning(voice),
+        Ge2eAhead(voice),
     ]
     parts = []
     for seed, name in enumerate(("slt", "espeak", "kal16")):

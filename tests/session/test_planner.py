@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamd.events import SpeechStart, TimedEvent
-from streamd.modules.base import Beginning, Utterance, Window, WindowSpec
+from streamd.modules.base import AheadPass, Utterance, Window, WindowSpec
 from streamd.session.planner import DOUBT, MAX_IN_FLIGHT, PAUSE, Planner
 from streamd.types import Job, Lane
 
@@ -39,10 +39,10 @@ class Log:
 class Bench:
     """A planner, and what came out of it."""
 
-    def __init__(self, beginnings: Mapping[str, Beginning] | None = None) -> None:
+    def __init__(self, ahead: Mapping[str, AheadPass] | None = None) -> None:
         self.events: list[TimedEvent] = []
         self.finished: list[str] = []
-        self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id), beginnings)
+        self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id), ahead)
         self.out: list[Job] = []
 
     def pump(self) -> list[Job]:
@@ -260,14 +260,14 @@ def test_what_may_still_be_asked_for_is_kept() -> None:
 
 
 LONG = WindowSpec("voice", length=16_000, hop=5_000, minimum=4_000)
-BEGINNINGS = {"voice": Beginning("begin", 14_000)}
+AHEAD = {"voice": AheadPass("ahead", 14_000)}
 
 
 class Speech:
-    """An utterance that began at 0, window by window, with beginnings ahead."""
+    """An utterance that began at 0, window by window, with work ahead."""
 
     def __init__(self) -> None:
-        self.bench, self.log = Bench(BEGINNINGS), Log(LONG)
+        self.bench, self.log = Bench(AHEAD), Log(LONG)
         self.utterance = Utterance("u1", 0, 0, 0, runs=[(0, 1 << 30)])
         self.bench.planner.opened(self.utterance, [self.log])
 
@@ -285,6 +285,10 @@ class Speech:
         self.bench.planner.closed(self.utterance, None)
         return self.asked()
 
+    def answer_others(self) -> None:
+        for job in [job for job in self.bench.out if job.pass_name == "voice"]:
+            self.bench.answer(job)
+
     def begun(self, job: Job, answer: Any = "begun") -> None:
         job.tag.is_running = True
         self.bench.out.remove(job)
@@ -294,12 +298,12 @@ class Speech:
 def test_a_window_is_begun_once_before_its_end_and_then_asked_for_with_what_that_left() -> None:
     speech = Speech()
     assert speech.hear(13_999) == []
-    assert speech.hear(14_000) == [("begin", 0, 14_000)]
+    assert speech.hear(14_000) == [("ahead", 0, 14_000)]
     assert speech.hear(15_000) == []
     speech.begun(speech.bench.out[0])
     assert speech.hear(16_000) == [("voice", 0, 16_000)]
     assert speech.bench.out[0].options.begun == "begun"
-    assert speech.hear(19_000) == [("begin", 5_000, 19_000)]
+    assert speech.hear(19_000) == [("ahead", 5_000, 19_000)]
 
 
 def test_a_window_that_could_not_be_begun_is_asked_for_whole() -> None:
@@ -336,15 +340,75 @@ def test_all_at_once_is_not_begun_at_all() -> None:
     assert speech.hear(18_000) == [("voice", 0, 16_000)]
 
 
-def test_the_last_window_is_begun_in_the_pause_that_is_likely_the_end() -> None:
+def test_the_last_window_is_heard_in_the_pause_that_is_likely_the_end() -> None:
     speech = Speech()
     speech.hear(18_000)
     assert speech.hear(18_500, DOUBT) == []
-    assert speech.hear(18_500, PAUSE) == [("begin", 2_500, 16_500)]
-    begin = speech.bench.out[-1]
+    assert speech.hear(18_500, PAUSE) == [("ahead", 2_500, 18_500)]
+    assert speech.hear(18_500, PAUSE + 512) == []
+    last = speech.bench.out[-1]
+    assert last.options.new == 2_500
+    speech.begun(last, answer=(2_500, 18_500))
+    speech.answer_others()
+    assert speech.close(18_500) == []
+    assert speech.log.told[-2:] == [(2_500, 18_500), "u1 closed"]
+
+
+def test_a_short_utterance_is_heard_in_the_pause_too() -> None:
+    speech = Speech()
+    speech.hear(4_000)
+    assert speech.hear(4_000, PAUSE) == [("ahead", 0, 4_000)]
+    speech.begun(speech.bench.out[-1], answer=(0, 4_000))
+    assert speech.close(4_000) == []
+    assert speech.log.told == ["u1 opened", (0, 4_000), "u1 closed"]
+
+
+def test_the_end_waits_for_a_thread_that_is_at_the_last_window() -> None:
+    speech = Speech()
+    speech.hear(4_000, PAUSE)
+    (last,) = speech.bench.out
+    last.tag.is_running = True
+    assert speech.close(4_000) == []
+    assert speech.log.told == []
+    speech.begun(last, answer=(0, 4_000))
+    assert speech.asked() == []
+    assert speech.log.told == ["u1 opened", (0, 4_000), "u1 closed"]
+
+
+def test_the_end_does_not_wait_for_a_last_window_that_waits_itself() -> None:
+    speech = Speech()
+    speech.hear(4_000, PAUSE)
+    (last,) = speech.bench.out
+    assert speech.close(4_000) == [("voice", 0, 4_000)]
+    assert last.tag.is_off
+
+
+def test_what_was_heard_in_a_pause_is_of_no_use_once_there_was_more_speech() -> None:
+    speech = Speech()
+    speech.hear(4_000, PAUSE)
+    speech.begun(speech.bench.out[-1], answer="stale")
+    assert speech.hear(9_000) == []
+    assert speech.hear(9_000, PAUSE) == [("ahead", 0, 9_000)]
+    assert speech.hear(14_000) == [("ahead", 0, 14_000)]
+    assert speech.close(15_000) == [("voice", 0, 15_000)]
+
+
+def test_what_was_begun_goes_on_in_the_pause() -> None:
+    speech = Speech()
+    speech.hear(14_000)
+    (begin,) = speech.bench.out
+    begin.tag.is_running = True
+    assert speech.hear(15_000, PAUSE) == []  # a thread is at it
     speech.begun(begin)
-    assert speech.close(18_500) == [("voice", 2_500, 18_500)]
+    assert speech.hear(15_000, PAUSE + 512) == [("ahead", 0, 15_000)]
     assert speech.bench.out[-1].options.begun == "begun"
+
+
+def test_a_last_window_that_is_mostly_silence_is_not_heard_ahead() -> None:
+    speech = Speech()
+    speech.utterance.runs[:] = [(0, 1_000), (4_500, 5_000)]
+    assert speech.hear(5_000, PAUSE) == []
+    assert speech.hear(3_999, PAUSE) == []  # too short
 
 
 def test_a_last_window_that_will_not_come_is_not_begun() -> None:
@@ -359,7 +423,7 @@ def test_speech_that_goes_on_after_all_takes_back_what_waits() -> None:
     speech.hear(18_000)
     speech.hear(18_500, PAUSE)
     begin = speech.bench.out[-1]
-    assert speech.hear(19_000) == [("begin", 5_000, 19_000)]
+    assert speech.hear(19_000) == [("ahead", 5_000, 19_000)]
     assert begin.tag.is_off
 
 
@@ -369,12 +433,12 @@ def test_nobody_begins_what_a_breath_may_end() -> None:
     (begin,) = speech.bench.out
     assert speech.hear(14_500, DOUBT) == []
     assert begin.tag.is_off
-    assert speech.hear(15_000) == [("begin", 0, 14_000)]
+    assert speech.hear(15_000) == [("ahead", 0, 14_000)]
     speech.close(15_500)
-    assert all(job.tag.is_off for job in speech.bench.out if job.pass_name == "begin")
+    assert all(job.tag.is_off for job in speech.bench.out if job.pass_name == "ahead")
 
 
 def test_windows_that_are_short_are_not_begun() -> None:
-    bench, log = Bench({"voice": Beginning("begin", 1600)}), Log()
+    bench, log = Bench({"voice": AheadPass("ahead", 1600)}), Log()
     bench.speak([log], 0, 6123)
     assert {job.pass_name for job in bench.pump()} == {"voice"}

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.passes.ge2e import Ge2eBeginning, Voice, prosody
+from streamd.engine.passes.ge2e import Ge2eAhead, Voice, prosody
 from streamd.engine.passes.openwakeword import WordScores
 from streamd.types import RATE_HZ, Samples, WindowRequest
 
@@ -114,17 +114,14 @@ class FakeVoice:
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[Voice], State]:
         """Give a `Voice` per item, of the beginning that it is given where there is one."""
-        return [
-            _spectral_voice(_heard(item, request))._replace(prosody=prosody(item, request))
-            for item, request in zip(items, options, strict=True)
-        ], {}
+        return [_voice(item, request) for item, request in zip(items, options, strict=True)], {}
 
 
-class FakeBeginning:
-    """Remembers the beginning of a window, if it is loud: of the real one the same is true."""
+class FakeAhead:
+    """Remembers the beginning of a window, if it is loud, and hears whole ones, as the real one."""
 
-    name = Ge2eBeginning.name
-    samples = Ge2eBeginning.samples
+    name = Ge2eAhead.name
+    samples = Ge2eAhead.samples
     max_batch = 6
     copies_state = True
 
@@ -133,9 +130,12 @@ class FakeBeginning:
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Samples | None], State]:
-        """Give what `FakeVoice` takes as `WindowRequest.begun`."""
-        return [item.copy() if _dbfs(item) > -30.0 else None for item in items], {}
+    ) -> tuple[Sequence[Samples | Voice | None], State]:
+        """Give what `FakeVoice` goes on from, and of whole windows what it gives."""
+        return [
+            _voice(item, request) if request is not None else _beginning(item)
+            for item, request in zip(items, options, strict=True)
+        ], {}
 
 
 def wake_tone(steps: int = 2) -> Samples:
@@ -155,6 +155,14 @@ def _is_wake_tone(step: Samples) -> bool:
     power = _power(step)
     tone = round(WAKE_TONE_HZ * len(step) / RATE_HZ)
     return bool(power[tone - 1 : tone + 2].sum() > 0.8 * power.sum())
+
+
+def _voice(item: Samples, request: WindowRequest | None) -> Voice:
+    return _spectral_voice(_heard(item, request))._replace(prosody=prosody(item, request))
+
+
+def _beginning(item: Samples) -> Samples | None:
+    return item.copy() if _dbfs(item) > -30.0 else None
 
 
 def _heard(item: Samples, request: WindowRequest | None) -> Samples:

@@ -47,7 +47,7 @@ class Ge2eVoice:
     was trained on 1.6 s and shorter ones are less sure. No state.
 
     A window is heard in two calls of the graph, its first 140 frames and what is left, so that it
-    makes no difference whether `Ge2eBeginning` has heard the first already.
+    makes no difference whether `Ge2eAhead` has heard the first already, or all.
 
     Args:
         backend: runs the graph.
@@ -88,14 +88,30 @@ class Ge2eVoice:
         Raises:
             ValueError: an item is shorter or longer than the network takes.
         """
+        return self.hear(items, options, [False] * len(items)), {}
+
+    def hear(
+        self, items: Sequence[Samples], requests: Sequence[Any], begins: Sequence[bool]
+    ) -> list[Any]:
+        """Hear windows and beginnings of windows.
+
+        Args:
+            items: of 1.4 s, which are not raised, where they are beginnings.
+            requests: a `WindowRequest` each, or None.
+            begins: which of them are beginnings.
+
+        Returns:
+            A `Voice` for each window, and for a beginning the numbers that carry it on, float32
+            [2561].
+        """
         frames = [_frames(len(item)) for item in items]
         begun = [
             None if request is None or count <= BEGINNING_FRAMES else request.begun
-            for request, count in zip(options, frames, strict=True)
+            for request, count in zip(requests, frames, strict=True)
         ]
         waves = [
-            raise_level(item) if before is None else scaled(item)
-            for item, before in zip(items, begun, strict=True)
+            scaled(item) if begins[place] or begun[place] is not None else raise_level(item)
+            for place, item in enumerate(items)
         ]
         voices: dict[int, tuple[Floats, Floats]] = {}
         if fresh := [place for place, before in enumerate(begun) if before is None]:
@@ -106,53 +122,62 @@ class Ge2eVoice:
             voices.update(zip(fresh, zip(embeddings, states, strict=True), strict=True))
             for place, row in zip(fresh, going, strict=True):
                 begun[place] = row
-        if longer := [place for place, count in enumerate(frames) if count > BEGINNING_FRAMES]:
+        if longer := [
+            place
+            for place, count in enumerate(frames)
+            if count > BEGINNING_FRAMES and not begins[place]
+        ]:
             counts = [frames[place] - BEGINNING_FRAMES for place in longer]
             found = _end(self.graph, [waves[p] for p in longer], counts, [begun[p] for p in longer])
             voices.update(zip(longer, zip(*found, strict=True), strict=True))
-        rows = zip(range(len(items)), items, options, strict=True)
-        return [Voice(*voices[place], prosody(item, option)) for place, item, option in rows], {}
+        return [
+            begun[place] if begins[place] else Voice(*voices[place], prosody(item, requests[place]))
+            for place, item in enumerate(items)
+        ]
 
 
-class Ge2eBeginning:
-    """Hears the first 140 frames of windows of 1.6 s before the last is spoken.
+class Ge2eAhead:
+    """Hears windows before they are asked for: the first 140 frames of 1.6 s, or all there is.
 
-    Items are 22528 samples from the beginning of a window. The output is what `Ge2eVoice` takes
-    as `WindowRequest.begun`; None where the window may have to be raised, by how much nobody
-    knows before its end.
+    Items without options are 22528 samples from the beginning of a window. The output is what
+    `Ge2eVoice` takes as `WindowRequest.begun`; None where the window may have to be raised, by how
+    much nobody knows before its end. Items with a `WindowRequest` are all of a window, and the
+    output is what `Ge2eVoice` would give.
 
     Args:
-        voice: whose graph it runs.
+        voice: whose windows they are.
     """
 
-    name = "voice_beginning"
+    name = "voice_ahead"
     samples = 22528
     """In whole frames of voice activity, as windows begin and end with one."""
     max_batch = 6
     copies_state = True
 
     def __init__(self, voice: Ge2eVoice) -> None:
-        self._graph = voice.graph
-        self._most = voice.max_samples
+        self._voice = voice
         self.state: Mapping[str, StateSpec] = {}
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Floats | None], State]:
-        """Run one batch; no options, no state."""
-        waves = [scaled(item) for item in items]
-        loud = [place for place, wave in enumerate(waves) if self._is_loud(wave)]
-        outputs: list[Floats | None] = [None] * len(items)
-        if loud:
-            counts = [BEGINNING_FRAMES] * len(loud)
-            _, _, going = _begin(self._graph, [waves[place] for place in loud], counts)
-            for place, row in zip(loud, going, strict=True):
-                outputs[place] = row
+    ) -> tuple[Sequence[Floats | Voice | None], State]:
+        """Run one batch; no state."""
+        outputs: list[Floats | Voice | None] = [None] * len(items)
+        told = [
+            place
+            for place, item in enumerate(items)
+            if options[place] is not None or self._is_loud(item)
+        ]
+        requests = [options[place] for place in told]
+        begins = [request is None for request in requests]
+        heard = self._voice.hear([items[place] for place in told], requests, begins)
+        for place, answer in zip(told, heard, strict=True):
+            outputs[place] = answer
         return outputs, {}
 
-    def _is_loud(self, wave: Floats) -> bool:
+    def _is_loud(self, item: Samples) -> bool:
         """Whether the whole window lies over the level, whatever comes."""
-        return bool(_energy(wave) >= _FLOOR * self._most)
+        return bool(_energy(scaled(item)) >= _FLOOR * self._voice.max_samples)
 
 
 def _begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequence[Floats]:

@@ -5,7 +5,7 @@ import pytest
 from pass_driver import items, rows, same
 
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
-from streamd.engine.passes.ge2e import Ge2eBeginning, Ge2eVoice, raise_level
+from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice, raise_level
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
@@ -123,7 +123,7 @@ def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
     backend, library, file, minutes
 ):
     model = Ge2eVoice(backend, library, file)
-    beginning = Ge2eBeginning(model)
+    beginning = Ge2eAhead(model)
     rng = np.random.default_rng(5)
     begun = 0
     for batch in (1, 2, 3, 6, 8):
@@ -142,8 +142,38 @@ def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
 
 
 @pytest.mark.models
+@pytest.mark.parametrize("file", GE2E_FILES)
+def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
+    backend, library, file, minutes
+):
+    model = Ge2eVoice(backend, library, file)
+    ahead = Ge2eAhead(model)
+    begin = minutes[70_000:][: ahead.samples]
+    loud = [minutes[40_000:][:length] for length in (6_400, 17_000, 22_528, 22_529, 25_600)]
+    windows = [*loud, *(window // 64 for window in loud)]  # these have to be raised
+    rng = np.random.default_rng(6)
+    for order in (rng.permutation(len(windows)) for _ in range(3)):
+        shuffled = [windows[place] for place in order]
+        request = WindowRequest(frozenset({"prosody"}), 4_000)
+        items, options = [begin, *shuffled, begin // 64], [None, *[request] * len(windows), None]
+        (row, *got, none), _ = ahead.run(items, options, {})
+        assert none is None
+        ((alone,), _) = ahead.run([begin], [None], {})
+        assert np.array_equal(row, alone)
+        for window, voice in zip(shuffled, got, strict=True):
+            (want,), _ = model.run([window], [request], {})
+            assert same(voice, want)
+            assert np.array_equal(voice.prosody, want.prosody)
+    # Where the beginning has been heard, what is left is heard alone.
+    window = minutes[70_000:][:25_600]
+    ((want,), _) = model.run([window], [None], {})
+    ((got,), _) = ahead.run([window], [WindowRequest(frozenset(), 0, row)], {})
+    assert same(got, want)
+
+
+@pytest.mark.models
 def test_a_window_that_may_have_to_be_raised_is_not_begun(backend, library, minutes):
-    beginning = Ge2eBeginning(Ge2eVoice(backend, library))
+    beginning = Ge2eAhead(Ge2eVoice(backend, library))
     windows = [minutes[at:][: beginning.samples] for at in range(0, 400_000, 20_000)]
     loud = max(windows, key=lambda window: np.abs(window.astype(int)).sum())
     quiet = loud // 64
