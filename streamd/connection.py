@@ -206,9 +206,13 @@ class Connection:
             or self._is_all_heard
             or self._burst.is_over(self._heard_at, messages)
             or not self._protocol.is_audio(data)
-            or not self._intake.hold(data, self._heard_at)
         ):
             return False
+        try:
+            if not self._intake.hold(data, self._heard_at):
+                return False
+        except Exception as error:
+            self._break(error)
         self._ledger.binary(len(data), messages)
         self._services.engine.due(self._lease)
         return True

@@ -47,18 +47,27 @@ class Intake:
         """Bytes that may surely come before the session is too long; 0 to look it up again."""
 
     def hold(self, data: bytes, now_s: float) -> bool:
-        """Put a message off until `take`; False if it must be fed instead.
+        """Put audio off until `take`, or as much of it as may be; False if it must be fed instead.
 
         Args:
-            data: Its bytes.
+            data: The bytes of messages that came together.
             now_s: The monotonic clock.
         """
         size = len(data)
         if size > self._free:
-            return False
-        self._free -= size
-        self._held.append(data)
+            self.take()
+            if size > min(self._left, self._session.spare(size)):
+                return False
         self._ledger.arrived(size, now_s)
+        if size <= self._free:
+            self._free -= size
+            self._held.append(data)
+            return True
+        for begin in range(0, size, self._longest):  # the loop was held up, and much has come
+            piece = data[begin : begin + self._longest]
+            self.take()
+            self._free -= len(piece)
+            self._held.append(piece)
         return True
 
     def take(self) -> None:
@@ -99,7 +108,7 @@ class Intake:
     def _give(self, data: bytes | memoryview) -> int:
         taken = self._session.receive_audio(data)
         self._left -= taken
-        self._free = min(self._longest, self._left, self._session.spare)
+        self._free = min(self._longest, self._left, self._session.spare(self._longest))
         self._ledger.taken(taken)
         self._taken()
         return taken

@@ -84,6 +84,10 @@ class Batcher(Generic[ItemT]):
             if batch:
                 return name, batch
 
+    def is_waiting(self, pass_name: str) -> bool:
+        """Whether any item of a pass waits, ripe or not."""
+        return any(self._queues[pass_name].values())
+
     def drop(self, pass_name: str, is_off: Callable[[ItemT], bool]) -> None:
         """Take out the items of a pass that nobody waits for any more."""
         for queue in self._queues[pass_name].values():

@@ -252,9 +252,9 @@ class Engine:
     def _dispatch(self) -> None:
         self._scheduled = False
         given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
-        more = True
-        while more:  # in turns, so that no pass takes all the workers
-            more = sum(self._give(name, given) for name in self._passes) > 0
+        waiting = [name for name in self._passes if given and self._batcher.is_waiting(name)]
+        while waiting:  # in turns, so that no pass takes all the workers
+            waiting = [name for name in waiting if self._give(name, given)]
         for worker, batches in given.items():
             if batches:
                 worker.submit(batches)

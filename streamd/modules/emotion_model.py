@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
@@ -64,7 +65,7 @@ class Verdict(NamedTuple):
     """Do not act on the label."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Baseline:
     """A voice's usual features. Immutable; `add` gives the next one."""
 
@@ -113,7 +114,7 @@ class Baseline:
 
 
 class EmotionModel:
-    """Weights and their meaning. Shared and read-only; see `load`."""
+    """Weights and their meaning. Shared by all sessions, on the loop; see `load`."""
 
     window_ms = 2500
     """Evidence of an interim: the last windows that lie in it."""
@@ -143,6 +144,8 @@ class EmotionModel:
         self._plain_from = float(meta["plain_from"])
         self._temperature: tuple[float, float] = tuple(meta["temperature"])
         self._threshold: tuple[float, float] = tuple(meta["threshold"])
+        self._usual: WeakKeyDictionary[Baseline, Floats] = WeakKeyDictionary()
+        """Baselines projected: one serves many windows, and the projection is a megabyte."""
         size, reduced, width = self.size, self._project.shape[1], self._hidden.shape[1]
         for name, shape in {
             "center": (size,),
@@ -208,8 +211,10 @@ class EmotionModel:
         plain = _sigmoid(odds) if novelty <= self._farthest else 0.0
         seen = x
         if baseline is not None and known:
-            # Two products of a vector: one of two rows takes twice as long as both.
-            seen = x - np.float32(known) * (baseline.mean @ self._project - self._offset)
+            usual = self._usual.get(baseline)
+            if usual is None:
+                usual = self._usual[baseline] = baseline.mean @ self._project - self._offset
+            seen = x - np.float32(known) * usual
         bias = self._hidden_bias + np.float32(known) * self._hidden[-1]
         out = np.maximum(seen @ self._hidden[:-1] + bias, 0) @ self._out + self._out_bias
         temperature = (1.0 - known) * self._temperature[0] + known * self._temperature[1]

@@ -129,9 +129,10 @@ class Session:
         free = self._ring.capacity - _RESERVE - (self._ring.head - low)
         return self.audio.bytes_for(max(free, 0))
 
-    @property
-    def spare(self) -> int:
-        """Bytes that can be taken for sure; less than `room`, and known without looking."""
+    def spare(self, wanted: int) -> int:
+        """Bytes that can be taken for sure; `room` is only asked where less than that is known."""
+        if self._spare < wanted:
+            self._spare = self.room
         return self._spare
 
     @property
@@ -147,11 +148,9 @@ class Session:
             Bytes taken.
         """
         size = len(data)
-        if size > self._spare:
-            self._spare = self.room
-            if size > self._spare:
-                size = self._spare
-                data = data[:size]
+        if size > self.spare(size):
+            size = self._spare
+            data = data[:size]
         self._spare -= size
         self._ring.write(self.audio.push(data))
         if self.audio.is_suspect:
