@@ -94,6 +94,13 @@ class _Plan:
         new = min(stop - self.last_stop.get(spec, start), stop - start)
         return WindowRequest(self.extras[spec], new)
 
+    def drop_but(self, spec: WindowSpec, likely: _Likely | None) -> None:
+        """Give up what is not likely any more; a beginning that a thread has may still serve."""
+        for key, ahead in list(self.ahead.items()):
+            if key.spec == spec and key != likely and (key.stop or not ahead.is_running):
+                ahead.is_off = True
+                del self.ahead[key]
+
 
 class _Likely(NamedTuple):
     """What may be heard ahead."""
@@ -157,31 +164,28 @@ class Planner:
         if ahead_pass is None:
             return
         silence, likely = at - watermark, None
-        if silence < DOUBT:
-            if ahead_pass.samples < spec.length:
-                likely = _Likely(spec, start, None)
-        elif silence >= PAUSE and (last := plan.last_start(spec, watermark)) is not None:
-            likely = _Likely(spec, last, watermark)
-        for key, ahead in list(plan.ahead.items()):
-            if key.spec == spec and key != likely and not ahead.is_running:
-                ahead.is_off = True
-                del plan.ahead[key]
+        if silence >= PAUSE:
+            if (last := plan.last_start(spec, watermark)) is not None:
+                likely = _Likely(spec, last, watermark)
+        elif (
+            silence < DOUBT
+            and ahead_pass.samples < spec.length
+            and start + ahead_pass.samples <= watermark
+        ):
+            likely = _Likely(spec, start, None)
+        plan.drop_but(spec, likely)
         if likely is None or likely in plan.ahead:
             return
-        request = None
-        stop = likely.stop
+        request, stop = None, likely.stop
         if stop is None:
             stop = likely.start + ahead_pass.samples
-            if stop > watermark:
-                return
         else:
-            if not plan.is_voiced(spec, likely.start, stop):
+            begun = plan.ahead.get(likely._replace(stop=None))
+            is_at_it = begun is not None and begun.answer is _MISSING
+            if is_at_it or not plan.is_voiced(spec, likely.start, stop):
                 return
             request = plan.request(spec, likely.start, stop)
-            begun = plan.ahead.get(likely._replace(stop=None))
             if begun is not None:
-                if begun.answer is _MISSING:
-                    return  # a thread is at it
                 request = request._replace(begun=begun.answer)
         ahead = plan.ahead[likely] = Ahead()
         job = Job(ahead_pass.pass_name, Lane.AHEAD, ahead, likely.start, stop, options=request)

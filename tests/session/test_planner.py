@@ -390,6 +390,7 @@ def test_what_was_heard_in_a_pause_is_of_no_use_once_there_was_more_speech() -> 
     assert speech.hear(9_000) == []
     assert speech.hear(9_000, PAUSE) == [("ahead", 0, 9_000)]
     assert speech.hear(14_000) == [("ahead", 0, 14_000)]
+    assert len(speech.bench.planner._open.ahead) == 1  # the others are not kept
     assert speech.close(15_000) == [("voice", 0, 15_000)]
 
 
