@@ -144,4 +144,5 @@ def _unit(rows: Floats) -> Floats:
     """Rows of length 1 `[n, dim]`; a row of zeros stays, and is like nothing."""
     rows = rows.astype(np.float32, copy=False)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32, copy=False)
+    unit: Floats = (rows / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    return unit
