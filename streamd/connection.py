@@ -1,8 +1,8 @@
 """One client: the pump between a socket, its session and the engine. Start reading here.
 
 Three tasks in one group: the *reader* feeds messages to the session and stops reading while
-the session has no room, so that TCP slows the sender; the *writer* sends what is in the
-outbox; the *timer* watches for silence. The engine's answers come back by callback, and so does
+the session has no room, so that TCP slows the sender; the *writer* sends what the client
+was too slow to be sent at once; the *timer* watches for silence. The engine's answers come back by callback, and so does
 audio for which there is room. Leaving the group ends all of it. `intake.py` and `outbox.py` are
 its two ends.
 """
@@ -371,7 +371,8 @@ class Connection:
             self._break(error)
             return
         for event in session.events():
-            self._send(event)
+            self._put(event)
+        self._flush()
         self._lease.is_calm = session.is_calm
         self._advanced.set()
 
@@ -391,6 +392,10 @@ class Connection:
             self._ledger.tell(self._session.audio)
 
     def _send(self, event: Event) -> None:
+        self._put(event)
+        self._flush()
+
+    def _put(self, event: Event) -> None:
         if self._close is not None:  # the last event is on its way
             return
         try:
@@ -400,12 +405,17 @@ class Connection:
         except WireError as error:
             self._abort(error)
             return
-        self._sent(event)
-
-    def _sent(self, event: Event) -> None:
         self._ledger.sent(event, self._audio)
-        self._services.engine.spoken()
-        self._to_write.set()
+
+    def _flush(self) -> None:
+        """Send what waits, or have the writer do it where the client does not read."""
+        if not self._outbox:
+            return
+        if self._is_sending or not self._socket.is_clear:
+            self._services.engine.spoken()
+            self._to_write.set()
+            return
+        self._socket.send_now([encode(event) for event in self._outbox.take_all()])
 
     @property
     def _audio(self) -> AudioIn | None:
@@ -418,7 +428,8 @@ class Connection:
                 self._services.metrics.slow_consumers.inc()
             event = as_event(error)
             self._outbox.put(event, always=True)
-            self._sent(event)
+            self._ledger.sent(event, self._audio)
+            self._flush()
             self._end(_Close(error.close_code, error.code))
 
     def _break(self, error: Exception) -> None:

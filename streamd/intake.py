@@ -8,7 +8,8 @@ from streamd.ledger import Ledger
 from streamd.session.session import Session
 
 HELD_MS = 160
-"""Audio that is put off at the most: acks go by what is taken, and must not be far apart."""
+"""Audio that is put off, or taken at once, at the most: acks go by what is taken, and must not be
+far apart."""
 
 
 class Intake:
@@ -95,7 +96,7 @@ class Intake:
         allowed = min(len(data), self._left)
         self._ledger.arrived(allowed, now_s)
         rest = memoryview(data)[:allowed]
-        while rest := rest[self._give(rest) :]:
+        while rest := rest[self._give(rest[: self._longest]) :]:
             while not self._session.room:
                 await self._until_heard()
         return allowed == len(data)

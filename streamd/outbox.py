@@ -61,6 +61,10 @@ class Outbox:
             event.seq = self._seq
         return event
 
+    def take_all(self) -> list[Event]:
+        """All that wait, the oldest first."""
+        return [self.take() for _ in range(len(self._queue))]
+
     def _drop_superseded(self, event: Event) -> None:
         for i, waiting in enumerate(self._queue):
             if (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,13 @@ class Socket(Protocol):
             take: is given binary messages, joined, and their number. What it does not take, all of
                 it, comes by iteration.
         """
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether all that was sent is on its way, so that more can be sent now."""
+
+    def send_now(self, texts: Sequence[str]) -> None:
+        """Send without waiting, and without a turn of the loop; only while `is_clear`."""
 
     async def send(self, text: str) -> None:
         """Send, waiting while the peer's buffers are full."""

@@ -178,7 +178,7 @@ class Engine:
         return Lease(slots)
 
     def spoken(self) -> None:
-        """There is an event to send."""
+        """There is an event for the loop to send."""
         if self._pace is not None:
             self._pace.spoken()
 

@@ -27,7 +27,8 @@ class Pace:
     more than to take it. So the loop holds its breath for a few milliseconds, the more streams the
     longer; what comes meanwhile is read at one go, and at the end of each breath all streams are
     advanced together, which makes one batch. Answers of the threads are taken in while it holds its
-    breath, and lead on to their next work; only an event that is to be sent interrupts it. A loop
+    breath, lead on to their next work, and events are sent; only one that its client is too slow for
+    interrupts it, as that is for the loop to send. A loop
     that has work for longer than that takes none: at capacity nothing is lost.
     """
 
@@ -68,7 +69,7 @@ class Pace:
             self._loop.call_soon(self._turn)
 
     def spoken(self) -> None:
-        """There is something to send; on the loop."""
+        """There is something for the loop to send; on the loop."""
         self._has_spoken = True
 
     def answered(self) -> None:
