@@ -1,10 +1,10 @@
 """One client: the pump between a socket, its session and the engine. Start reading here.
 
 Three tasks in one group: the *reader* feeds messages to the session and stops reading while
-the session has no room, so that TCP slows the sender; the *writer* sends what the client
-was too slow to be sent at once; the *timer* watches for silence. The engine's answers come back by callback, and so does
-audio for which there is room. Leaving the group ends all of it. `intake.py` and `outbox.py` are
-its two ends.
+the session has no room, so that TCP slows the sender; the *writer* sends what the client was
+too slow to be sent at once; the *timer* watches for silence. The engine's answers come back by
+callback, and so does audio for which there is room. Leaving the group ends all of it.
+`intake.py` and `outbox.py` are its two ends.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ class Pace:
     more than to take it. So the loop holds its breath for a few milliseconds, the more streams the
     longer; what comes meanwhile is read at one go, and at the end of each breath all streams are
     advanced together, which makes one batch. Answers of the threads are taken in while it holds its
-    breath, lead on to their next work, and events are sent; only one that its client is too slow for
-    interrupts it, as that is for the loop to send. A loop
-    that has work for longer than that takes none: at capacity nothing is lost.
+    breath, lead on to their next work, and events are sent; only one that its client is too slow
+    for interrupts it, as that is for the loop to send. A loop that has work for longer than that
+    takes none: at capacity nothing is lost.
     """
 
     def __init__(self) -> None:
