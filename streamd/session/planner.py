@@ -97,7 +97,8 @@ class _Plan:
     def drop_but(self, spec: WindowSpec, likely: _Likely | None) -> None:
         """Give up what is not likely any more; a beginning that a thread has may still serve."""
         for key, ahead in list(self.ahead.items()):
-            if key.spec == spec and key != likely and (key.stop or not ahead.is_running):
+            may_serve = key.stop is None and ahead.is_running
+            if key.spec == spec and key != likely and not may_serve:
                 ahead.is_off = True
                 del self.ahead[key]
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
+from websockets.frames import Frame, Opcode
 
 from streamd.connection import Connection
 from streamd.errors import BadMessage, Overloaded, TooLarge
@@ -25,7 +26,6 @@ PING_EVERY_S = 20.0
 CLOSE_LIMIT_S = 5.0
 SPREAD_S = 0.005
 RETRY_AFTER_S = 5
-_FINAL_TEXT = 0x81
 
 
 class BrokenFrames(BadMessage):
@@ -108,7 +108,9 @@ class AiohttpSocket:
         A transport writes at the end of the loop's turn. For that the loop would have to look at
         all sockets, and to read of each the one message that has come (`engine/pace.py`).
         """
-        frames = b"".join([_text_frame(text.encode()) for text in texts])
+        frames = b"".join(
+            [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
+        )
         try:
             sent = os.write(self._descriptor, frames)
         except OSError:
@@ -137,23 +139,13 @@ class AiohttpSocket:
 
     async def ping(self) -> None:
         """Send a ping, if the peer has read what was sent before; the pong is not waited for."""
-        if not self._transport.get_write_buffer_size():
+        if self.is_clear:
             await self._response.ping()
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
             return TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
         return BrokenFrames(f"no WebSocket message: {error}")
-
-
-def _text_frame(payload: bytes) -> bytes:
-    """A whole text message of a server (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return bytes((_FINAL_TEXT, size)) + payload
-    if size < 1 << 16:
-        return bytes((_FINAL_TEXT, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big") + payload
 
 
 def _has_begun(request: web.Request) -> bool:
