@@ -18,23 +18,30 @@ class Acks:
 
     def __init__(self, audio: AudioIn) -> None:
         self._audio = audio
-        self._named = self._known = 0
-        """Sample frames that an ack has named, and that were there when one was last thought of."""
-        self._longest = 0
-        """Sample frames of the most that was taken at once so far."""
+        self._named = 0
+        """Sample frames that an ack has named."""
+        self._between = audio.fmt.rate * ACK_MS // 1000 * audio.fmt.frame_bytes
+        self._left = self._between
+        """Bytes that may still be taken before the next one."""
 
-    def due(self, *, is_last: bool = False) -> Ack | None:
-        """The ack that is to be sent now, if any; after audio was taken.
+    def before(self, size: int) -> Ack | None:
+        """The ack that must be sent before so many bytes are taken, if any.
 
         Args:
-            is_last: nothing more will be taken.
+            size: no more than may lie between two acks.
         """
-        frames = self._audio.frames
-        new = frames - self._named
-        self._longest = max(self._longest, frames - self._known)
-        self._known = frames
-        # After as much again it might be too late.
-        if (new + self._longest) * 1000 <= self._audio.fmt.rate * ACK_MS and not (is_last and new):
-            return None
-        self._named = frames
-        return Ack(samples=frames)
+        return None if size <= self._left else self._name()
+
+    def after(self, size: int) -> Ack | None:
+        """The ack to send now that so many bytes were taken: before as much again it is due."""
+        self._left -= size
+        return self._name() if self._left < size else None
+
+    def last(self) -> Ack | None:
+        """The ack of all there is, as nothing more will be taken."""
+        return self._name() if self._audio.frames > self._named else None
+
+    def _name(self) -> Ack:
+        self._left = self._between
+        self._named = self._audio.frames
+        return Ack(samples=self._named)

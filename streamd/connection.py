@@ -17,12 +17,11 @@ from typing import Any
 
 import structlog
 
-from streamd.acks import Acks
 from streamd.audio.source import AudioIn
 from streamd.burst import BURST_S, Burst
 from streamd.engine.engine import Lease
 from streamd.errors import Idle, Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
-from streamd.events import Draining, Event, Pong, Ready, encode
+from streamd.events import Ack, Draining, Event, Pong, Ready, encode
 from streamd.intake import Intake
 from streamd.ledger import Ledger
 from streamd.outbox import Outbox
@@ -61,7 +60,6 @@ class Connection:
         lease.sink = self
         self._session: Session | None = None
         self._intake: Intake | None = None
-        self._acks: Acks | None = None
         self._close: _Close | None = None
         """Set once, when it is decided how this ends."""
         self._over = asyncio.Event()
@@ -292,9 +290,8 @@ class Connection:
             services.words,
         )
         self._session = session
-        self._acks = Acks(session.audio)
         max_ms = services.limits.max_session_s * 1000
-        self._intake = Intake(session, max_ms, self._ledger, self._ack, self._until_heard)
+        self._intake = Intake(session, max_ms, self._ledger, self._acked, self._until_heard)
         self._send(
             Ready(
                 session=self.id,
@@ -351,8 +348,7 @@ class Connection:
         if not self._is_all_heard:  # a drain may come while an end is on its way
             self._is_all_heard = True
             assert self._intake is not None
-            self._intake.take()
-            self._ack(is_last=True)
+            self._intake.finish()
             session.receive_end()
             self._pump()
         while not session.ended and self._close is None:
@@ -384,12 +380,9 @@ class Connection:
         self._advanced.clear()
         await self._advanced.wait()
 
-    def _ack(self, *, is_last: bool = False) -> None:
-        assert self._session is not None
-        assert self._acks is not None
-        if (ack := self._acks.due(is_last=is_last)) is not None:
-            self._send(ack)
-            self._ledger.tell(self._session.audio)
+    def _acked(self, ack: Ack) -> None:
+        self._send(ack)
+        self._ledger.tell(self._audio)
 
     def _send(self, event: Event) -> None:
         self._put(event)

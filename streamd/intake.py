@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from streamd.acks import Acks
+from streamd.events import Ack
 from streamd.ledger import Ledger
 from streamd.session.session import Session
 
 HELD_MS = 160
-"""Audio that is put off, or taken at once, at the most: acks go by what is taken, and must not be
-far apart."""
+"""Audio that is put off, or taken at once, at the most: acks are told between two takings, and must
+not be far apart."""
 
 
 class Intake:
@@ -22,7 +24,7 @@ class Intake:
         session: whose audio it is.
         max_ms: how long the session may get.
         ledger: told of what was taken, and when it came.
-        taken: called whenever audio was taken, by whatever cause.
+        acked: called with each ack, before more is taken.
         until_heard: waits until the session has heard more of what it took.
     """
 
@@ -31,14 +33,15 @@ class Intake:
         session: Session,
         max_ms: int,
         ledger: Ledger,
-        taken: Callable[[], None],
+        acked: Callable[[Ack], None],
         until_heard: Callable[[], Awaitable[None]],
     ) -> None:
         self._session = session
         self._max_ms = max_ms
         self._ledger = ledger
-        self._taken = taken
+        self._acked = acked
         self._until_heard = until_heard
+        self._acks = Acks(session.audio)
         fmt = session.audio.fmt
         self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
         self._held: list[bytes] = []
@@ -106,10 +109,19 @@ class Intake:
         self.take()
         self._free = self._left = 0
 
+    def finish(self) -> None:
+        """Nothing more comes: take what was put off, and tell that all is safe."""
+        self.take()
+        if (ack := self._acks.last()) is not None:
+            self._acked(ack)
+
     def _give(self, data: bytes | memoryview) -> int:
+        if (ack := self._acks.before(len(data))) is not None:
+            self._acked(ack)
         taken = self._session.receive_audio(data)
         self._left -= taken
         self._free = min(self._longest, self._left, self._session.spare(self._longest))
         self._ledger.taken(taken)
-        self._taken()
+        if (ack := self._acks.after(taken)) is not None:
+            self._acked(ack)
         return taken

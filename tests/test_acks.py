@@ -2,33 +2,65 @@
 
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.acks import ACK_MS, Acks
+from streamd.intake import HELD_MS
 from streamd.types import AudioFormat
 
-
-@given(st.lists(st.integers(0, 4000), max_size=200), st.sampled_from([8000, 16_000, 44_100]))
-def test_no_two_are_further_apart_than_promised_and_the_last_names_all(taken, rate):
-    fmt = AudioFormat(rate=rate)
-    audio = SimpleNamespace(frames=0, fmt=fmt)
-    acks, named = Acks(audio), [0]
-    for frames in taken:
-        audio.frames += frames
-        if (ack := acks.due()) is not None:
-            assert ack.samples == audio.frames
-            named.append(ack.samples)
-        assert (audio.frames - named[-1]) * 1000 <= rate * ACK_MS
-    last = acks.due(is_last=True)
-    assert (named[-1] if last is None else last.samples) == audio.frames
-    assert acks.due(is_last=True) is None
+STEREO = 4
+"""Bytes of a sample frame."""
 
 
-def test_audio_in_small_messages_is_not_acked_at_each():
-    audio = SimpleNamespace(frames=0, fmt=AudioFormat())
-    acks, sent = Acks(audio), 0
-    for _ in range(1000):
-        audio.frames += 320
-        sent += acks.due() is not None
-    assert sent == 40
+class Taker:
+    """Takes bytes as the intake does, and keeps the acks."""
+
+    def __init__(self, rate: int = 16_000) -> None:
+        fmt = AudioFormat(rate=rate, channels=2)
+        self.audio = SimpleNamespace(frames=0, fmt=fmt)
+        self.acks = Acks(self.audio)
+        self.size = 0
+        self.named = [0]
+
+    def take(self, size: int) -> None:
+        self._told(self.acks.before(size))
+        self.size += size
+        self.audio.frames = self.size // STEREO
+        self._told(self.acks.after(size))
+
+    def _told(self, ack) -> None:
+        if ack is not None:
+            assert ack.samples == self.audio.frames
+            self.named.append(ack.samples)
+
+
+@given(st.lists(st.floats(0, 1), max_size=200), st.sampled_from([8000, 11_025, 44_100]))
+def test_no_two_are_further_apart_than_promised_and_the_last_names_all(shares, rate):
+    taker = Taker(rate)
+    for share in shares:
+        taker.take(int(share * HELD_MS * rate / 1000) * STEREO + int(share * STEREO))
+        assert (taker.audio.frames - taker.named[-1]) * 1000 <= rate * ACK_MS
+    distances = [b - a for a, b in zip(taker.named, taker.named[1:], strict=False)]
+    assert all(0 < distance * 1000 <= rate * ACK_MS for distance in distances)
+    last = taker.acks.last()
+    assert (taker.named[-1] if last is None else last.samples) == taker.audio.frames
+    assert taker.acks.last() is None
+
+
+@pytest.mark.parametrize(("size_ms", "distance_ms"), [(20, 500), (40, 480), (160, 480)])
+def test_it_comes_with_the_last_message_that_surely_fits(size_ms, distance_ms):
+    taker = Taker()
+    for _ in range(100):
+        taker.take(size_ms * 16 * STEREO)
+    assert taker.named[1:4] == [number * distance_ms * 16 for number in (1, 2, 3)]
+
+
+def test_a_long_message_behind_short_ones_is_told_of_before_it_is_taken():
+    taker = Taker()
+    for _ in range(24):
+        taker.take(20 * 16 * STEREO)
+    assert taker.named == [0]
+    taker.take(160 * 16 * STEREO)
+    assert taker.named == [0, 480 * 16]

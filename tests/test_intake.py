@@ -15,6 +15,18 @@ FRAME = 640
 """Bytes of 20 ms."""
 
 
+class Watched(Ledger):
+    """Remembers how far each taking went, in sample frames."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(metrics)
+        self.takings: list[int] = []
+
+    def taken(self, size: int) -> None:
+        super().taken(size)
+        self.takings.append(self._taken // 2)
+
+
 class Desk:
     """A session with nothing behind it but its ring, and the intake in front of it."""
 
@@ -22,13 +34,13 @@ class Desk:
         self.player = Player(Stage(), fake_registry(), audio=AudioFormat())
         self.session = self.player.session
         self.metrics = Metrics()
-        self.ledger = Ledger(self.metrics)
-        self.takings: list[int] = []
+        self.ledger = Watched(self.metrics)
+        self.acked: list[int] = []
         self.intake = Intake(
             self.session,
             max_ms,
             self.ledger,
-            lambda: self.takings.append(self.session.audio.frames),
+            lambda ack: self.acked.append(ack.samples),
             self.until_heard,
         )
 
@@ -50,9 +62,9 @@ def test_what_is_put_off_is_taken_as_one_and_in_order() -> None:
     assert desk.feed(audio[:FRAME])
     for begin in range(FRAME, 4 * FRAME, FRAME):
         assert desk.intake.hold(audio[begin : begin + FRAME], 0.0)
-    assert desk.takings == [320]
+    assert desk.ledger.takings == [320]
     desk.intake.take()
-    assert desk.takings == [320, 1280]
+    assert desk.ledger.takings == [320, 1280]
     assert desk.intake.hold(audio[4 * FRAME :], 0.0)  # half a sample
     desk.intake.take()
     want = np.frombuffer(audio[: 4 * FRAME], "<i2")
@@ -65,13 +77,13 @@ def test_no_more_is_put_off_than_the_bound() -> None:
     assert not desk.intake.hold(pcm(FRAME), 0.0)  # nothing is known yet of the room
     desk.feed(pcm(FRAME))
     held = 0
-    while len(desk.takings) == 1:
+    while len(desk.ledger.takings) == 1:
         assert desk.intake.hold(pcm(FRAME), 0.0)
         held += 20
     assert held == HELD_MS + 20
     assert desk.session.audio.frames == 320 + 16 * HELD_MS
     desk.feed(pcm(FRAME))  # first what was put off
-    assert desk.takings[2:] == [640 + 16 * HELD_MS, 960 + 16 * HELD_MS]
+    assert desk.ledger.takings[2:] == [640 + 16 * HELD_MS, 960 + 16 * HELD_MS]
 
 
 def test_much_at_once_is_taken_in_pieces_so_that_acks_come_in_time() -> None:
@@ -82,7 +94,10 @@ def test_much_at_once_is_taken_in_pieces_so_that_acks_come_in_time() -> None:
     assert desk.intake.hold(audio, 0.0)
     desk.intake.take()
     want = [320, 640, *range(640 + 16 * HELD_MS, 640 + 16_000, 16 * HELD_MS), 640 + 16_000]
-    assert desk.takings == want
+    assert desk.ledger.takings == want
+    assert desk.acked == [640 + 16 * 2 * HELD_MS, 640 + 16 * 5 * HELD_MS]
+    desk.intake.finish()
+    assert desk.acked[-1] == 640 + 16_000
     np.testing.assert_array_equal(desk.session._ring.read(640, 16_640), np.frombuffer(audio, "<i2"))
 
 
