@@ -102,7 +102,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
     engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace(), [ahead])
-    return Parts(make_registry(config, vad), engine, metrics)
+    return Parts(make_registry(config, vad, metrics), engine, metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
@@ -128,8 +128,16 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
-def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
-    """The modules, with the configuration's defaults."""
+def make_registry(
+    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics | None = None
+) -> Registry:
+    """The modules, with the configuration's defaults.
+
+    Args:
+        config: of the daemon.
+        vad: the pass that hears voice activity.
+        metrics: where to count what a module computes by itself.
+    """
     w = config.wake
     wake_module = None
     if w.words:
@@ -170,6 +178,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad) -> Registry:
     emotion = EmotionModule(
         EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
         EmotionModel.load(Path(e.model) if e.model else catalogue.bundled(EMOTION_MODEL)),
+        (metrics or Metrics()).pass_cpu.labels("emotion").inc,
     )
     # In this order: emotion wants to know who speaks.
     return Registry(

@@ -142,10 +142,7 @@ class Connection:
                 self._intake.take()
             except Exception as error:
                 self._break(error)
-        if self._session is None or self._session.has_news:
-            self._pump()
-        else:
-            self._advanced.set()
+        self._pump()
 
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run ends the session."""
@@ -362,13 +359,15 @@ class Connection:
         if session is None or self._close is not None:
             return
         try:
-            self._services.engine.submit(self._lease, session.jobs())
+            if jobs := session.jobs():
+                self._services.engine.submit(self._lease, jobs)
         except Exception as error:
             self._break(error)
             return
-        for event in session.events():
-            self._put(event)
-        self._flush()
+        if events := session.events():
+            for event in events:
+                self._put(event)
+            self._flush()
         self._lease.is_calm = session.is_calm
         self._advanced.set()
 

@@ -22,32 +22,25 @@ class Ring:
         if capacity < 1:
             raise ValueError(f"a ring holds at least one sample, not {capacity}")
         self._buffer: Samples = np.zeros(capacity, np.int16)
-        self._head = 0
+        self.capacity = capacity
+        """Samples held at most; to be read only, as is `head`."""
+        self.head = 0
+        """Position after the newest sample: how many samples were ever written."""
         self._first = 0
         """Position of the first sample written to this buffer."""
 
     @property
-    def capacity(self) -> int:
-        """Samples held at most."""
-        return len(self._buffer)
-
-    @property
-    def head(self) -> int:
-        """Position after the newest sample: how many samples were ever written."""
-        return self._head
-
-    @property
     def tail(self) -> int:
         """Position of the oldest sample still held; equals `head` while the ring is empty."""
-        return max(self._first, self._head - len(self._buffer))
+        return max(self._first, self.head - self.capacity)
 
     def grow(self, capacity: int) -> None:
         """Hold so many samples from now on, if that is more; what is held stays held."""
-        if capacity <= len(self._buffer):
+        if capacity <= self.capacity:
             return
-        held = self.read(self.tail, self._head)
-        self._first = self._head = self.tail
-        self._buffer = np.zeros(capacity, np.int16)
+        held = self.read(self.tail, self.head)
+        self._first = self.head = self.tail
+        self._buffer, self.capacity = np.zeros(capacity, np.int16), capacity
         self.write(held)
 
     def write(self, samples: Samples) -> None:
@@ -56,16 +49,17 @@ class Ring:
         Args:
             samples: int16, shape `[n]`, any n.
         """
-        capacity = len(self._buffer)
-        kept = samples if len(samples) <= capacity else samples[-capacity:]
-        at = (self._head + len(samples) - len(kept)) % capacity
-        before_wrap = capacity - at
-        if len(kept) <= before_wrap:
-            self._buffer[at : at + len(kept)] = kept
+        self.head += len(samples)
+        if len(samples) > self.capacity:
+            samples = samples[-self.capacity :]
+        size = len(samples)
+        at = (self.head - size) % self.capacity
+        if at + size <= self.capacity:
+            self._buffer[at : at + size] = samples
         else:
-            self._buffer[at:] = kept[:before_wrap]
-            self._buffer[: len(kept) - before_wrap] = kept[before_wrap:]
-        self._head += len(samples)
+            before_wrap = self.capacity - at
+            self._buffer[at:] = samples[:before_wrap]
+            self._buffer[: size - before_wrap] = samples[before_wrap:]
 
     def read(self, start: int, stop: int) -> Samples:
         """Copy the span `[start, stop)`; raises as `view` does."""
@@ -80,13 +74,13 @@ class Ring:
             ValueError: The span is no span of what was written: it begins below 0, ends
                 before it begins, or ends after `head`.
         """
-        if not 0 <= start <= stop <= self._head:
-            raise ValueError(f"no span [{start}, {stop}) in a stream of {self._head} samples")
-        if start < self.tail:
+        if not 0 <= start <= stop <= self.head:
+            raise ValueError(f"no span [{start}, {stop}) in a stream of {self.head} samples")
+        capacity = self.capacity
+        if start < self._first or start < self.head - capacity:
             raise Overwritten(f"sample {start} is gone, the oldest held is {self.tail}")
-        capacity = len(self._buffer)
         at = start % capacity
-        length = stop - start
-        if at + length <= capacity:
-            return self._buffer[at : at + length]
-        return np.concatenate((self._buffer[at:], self._buffer[: at + length - capacity]))
+        end = at + stop - start
+        if end <= capacity:
+            return self._buffer[at:end]
+        return np.concatenate((self._buffer[at:], self._buffer[: end - capacity]))

@@ -9,6 +9,8 @@ from streamd.audio.decode import Decoder
 from streamd.audio.resample import Resampler
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
+_PCM = np.dtype("<i2")
+
 
 class AudioIn:
     """The input side of one session.
@@ -75,7 +77,7 @@ class AudioIn:
         whole = self._decoder.whole_frames(data)
         self._frames += len(whole) // self._frame_bytes
         if self._as_is:
-            return self._give(np.frombuffer(whole, "<i2"))
+            return self._give(np.frombuffer(whole, _PCM))
         return self._give(self._resampler.push(self._decoder.mix(whole)))
 
     def tail(self) -> Samples:

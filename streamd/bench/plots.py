@@ -20,6 +20,7 @@ _STAGE_COLORS = {
     "wake": SERIES[1],
     "voice": SERIES[0],
     "voice_ahead": SERIES[3],
+    "emotion": SERIES[4],
     "rest": "#b8c2cc",
 }
 

@@ -18,7 +18,10 @@ Figures = Mapping[str, Any]
 BAR = 36
 CROWD = 0.25
 """Cores that others may use before it is worth a word."""
-_STAGES = {"rest": "transport, sessions, dispatch"}
+_STAGES = {
+    "emotion": "its network, on the event loop",
+    "rest": "transport, sessions, dispatch",
+}
 _LOWER_BOUND = {
     "max": "no more were tried (--max)",
     "load": "above that it was the load that was late, not the server: play it from another "

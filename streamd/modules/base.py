@@ -151,13 +151,19 @@ class Stepper(Protocol):
     def enabled(self) -> bool:
         """Whether anybody wants its answers; if not, it walks on without the model."""
 
-    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> Any | None:
+    def answer(
+        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
+    ) -> tuple[Any, int] | None:
         """The step's answer without the model, or None to ask the model.
 
         Args:
             read: gives the samples of a span, to be looked at and not kept.
             start: of the step.
             stop: of the step.
+            limit: how far the steps behind it may have the same answer, `stop` at least.
+
+        Returns:
+            The answer, and where the last step ends that has it too.
         """
 
     def attends(self, stop: int) -> bool | None:
@@ -170,7 +176,7 @@ class Stepper(Protocol):
         """What the pass wants besides the audio."""
 
     def interpret(self, start: int, stop: int, output: Any) -> None:
-        """Take one step's answer; None if the model slept. Steps come in order."""
+        """Take the answer of a step, or of some in a row, in order; None if the model slept."""
 
     def save(self) -> Any:
         """What must survive an excursion onto a copy."""

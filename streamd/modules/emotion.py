@@ -7,8 +7,9 @@ module says it is; where that is off, all of a session counts as one voice.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -97,7 +98,16 @@ class _Turn:
 
 
 class EmotionReader:
-    """The moods of one session."""
+    """The moods of one session.
+
+    Args:
+        options: what the session set.
+        settings: the server's defaults.
+        model: judges.
+        services: of the session.
+        previous: the reader before a change of options.
+        spent: told of the CPU seconds of each run of the network, which is on the calling thread.
+    """
 
     extras = frozenset({"prosody"})
 
@@ -108,6 +118,7 @@ class EmotionReader:
         model: EmotionModel,
         services: Services,
         previous: EmotionReader | None,
+        spent: Callable[[float], None],
     ) -> None:
         hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
         self.spec = WindowSpec(
@@ -119,6 +130,7 @@ class EmotionReader:
         self._model = model
         self._threshold = settings.threshold if options.threshold is None else options.threshold
         self._services = services
+        self._spent = spent
         self._reach = max(model.window_ms * RATE_HZ // 1000, self.spec.length)
         self._blocks = model.window_ms // BLOCK_MS
         # The very dictionary: utterances that still run under the old options learn too.
@@ -148,9 +160,8 @@ class EmotionReader:
         states = np.mean([h.states for h in turn.recent], axis=0)
         blocks = np.concatenate([h.moments for h in turn.recent])
         moments = blocks[-self._blocks :].sum(axis=0)
-        judged = self._model.judge(
-            self._model.features(states, moments), self._baseline(self._voice())
-        )
+        features = self._model.features(states, moments)
+        judged = self._judge(features, self._baseline(self._voice()))
         turn.smoothed = smooth(turn.smoothed, judged)
         yield self._event(
             utterance, turn.smoothed, turn.recent[0].start, window.stop, window.at, final=False
@@ -164,7 +175,7 @@ class EmotionReader:
         judged = NOTHING
         if turn.windows:
             features = self._features(turn)
-            judged = self._model.judge(features, self._baseline(self._voice()))
+            judged = self._judge(features, self._baseline(self._voice()))
             voices = self._services.voices
             sure = voices.speaking if voices.is_sure else None
             self._learn(sure if voices.is_told else EVERYONE, features)
@@ -183,6 +194,12 @@ class EmotionReader:
         if old.windows:
             self._learn(self._services.voices.left, self._features(old))
         return self._turn
+
+    def _judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
+        began = time.thread_time()
+        judged = self._model.judge(features, baseline)
+        self._spent(time.thread_time() - began)
+        return judged
 
     def _features(self, turn: _Turn) -> Floats:
         return self._model.features(
@@ -256,20 +273,32 @@ class EmotionReader:
         if voice in gallery and voice != speaker:
             return  # like an enrolled voice, and rejected as that: perhaps a stranger
         known = self._baseline(voice) or Baseline.empty(self._model.size)
-        calm = calmness(self._model.judge(features, None).log_probs)
+        calm = calmness(self._judge(features, None).log_probs)
         self._baselines[voice] = known.add(features, float(calm))
         if voice in gallery:
             self._services.voices.learned[voice] = self._baselines[voice].to_bytes()
 
 
 class EmotionModule:
-    """Emotion."""
+    """Emotion.
+
+    Args:
+        settings: the server's defaults.
+        model: judges.
+        spent: told of the CPU seconds of each run of the network.
+    """
 
     name: ClassVar[str] = "emotion"
 
-    def __init__(self, settings: EmotionSettings, model: EmotionModel) -> None:
+    def __init__(
+        self,
+        settings: EmotionSettings,
+        model: EmotionModel,
+        spent: Callable[[float], None] = lambda cpu_s: None,
+    ) -> None:
         self.settings = settings
         self.model = model
+        self._spent = spent
 
     def parse(self, request: Mapping[str, Any]) -> tuple[EmotionOptions, list[tuple[str, str]]]:
         """Read a client's options."""
@@ -292,4 +321,4 @@ class EmotionModule:
         self, options: EmotionOptions, services: Services, previous: EmotionReader | None
     ) -> EmotionReader:
         """The moods of one session."""
-        return EmotionReader(options, self.settings, self.model, services, previous)
+        return EmotionReader(options, self.settings, self.model, services, previous, self._spent)

@@ -60,14 +60,32 @@ class LevelGate:
         self.quiet = 0
         """Samples since the last frame above the level."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the model need not hear a frame that is quiet."""
+        return self.quiet > self._hold
+
     def closed(self, samples: Samples) -> bool:
         """Take one frame; True if the model need not hear it."""
-        wide = samples.astype(np.float64)  # exact: sums of squares stay below 2^53
-        if wide.dot(wide) >= self._floor * len(samples):
+        if not self._is_quiet(samples, len(samples)):
             self.quiet = 0
             return False
         self.quiet += len(samples)
-        return self.quiet > self._hold
+        return self.is_closed
+
+    def stays_closed(self, samples: Samples, frame: int) -> bool:
+        """Take several frames if it is closed, and the power of all would be little for one.
+
+        That they are quiet each is known then without a look at each.
+        """
+        if not self.is_closed or not self._is_quiet(samples, frame):
+            return False
+        self.quiet += len(samples)
+        return True
+
+    def _is_quiet(self, samples: Samples, frame: int) -> bool:
+        wide = samples.astype(np.float64)  # exact: sums of squares stay below 2^53
+        return bool(wide.dot(wide) < self._floor * frame)
 
 
 class VadStepper:
@@ -94,11 +112,17 @@ class VadStepper:
     def _new_gate(self) -> LevelGate:
         return LevelGate(self._settings.gate_dbfs, self._settings.gate_hold_ms * RATE_HZ // 1000)
 
-    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> float | None:
+    def answer(
+        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
+    ) -> tuple[float, int] | None:
         """0 while the gate is closed."""
-        if self._settings.gate and self._gate.closed(read(start, stop)):
-            return 0.0
-        return None
+        if not self._settings.gate:
+            return None
+        if limit - stop >= self.step:
+            end = limit - (limit - start) % self.step
+            if self._gate.stays_closed(read(start, end), self.step):
+                return 0.0, end
+        return (0.0, stop) if self._gate.closed(read(start, stop)) else None
 
     def attends(self, stop: int) -> bool:
         """The gate has been asked already."""

@@ -167,17 +167,19 @@ class WakeStepper:
             self.reset()
         self._listening = listening
         names = listening.names if listening else ()
-        windows = [word.model.window for word in listening.words] if listening else []
-        self.replay = SETTLE_STEPS + max(windows, default=0)
+        models = [word.model for word in listening.words] if listening else []
+        self._heads = tuple(model.head or name for model, name in zip(models, names, strict=True))
+        self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
-    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> None:
+    def answer(
+        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
+    ) -> None:
         """Every step is the model's."""
 
     def options(self) -> tuple[str | WordHead, ...]:
         """The heads to run: the pass knows them by name, or gets them."""
-        words = self._listening.words if self._listening else ()
-        return tuple(word.model.head or word.name for word in words)
+        return self._heads
 
     def interpret(
         self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]] | None

@@ -63,7 +63,7 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Steps or windows of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
         self.pass_cpu = counter(
-            "pass_cpu_seconds", "CPU time of the batches, that of their thread.", "pass"
+            "pass_cpu_seconds", "CPU time of the models, that of their thread.", "pass"
         )
         self.job_wait = histogram(
             "job_wait_seconds",

@@ -197,16 +197,6 @@ class Session:
     # What goes out.
 
     @property
-    def has_news(self) -> bool:
-        """Whether there may be events, or jobs: most answers lead to neither."""
-        if self._events or self._ended or self._planner.is_waiting or self._wakes.depth:
-            return True
-        for track in self._tracks:  # noqa: SIM110 (asked at every breath)
-            if track.is_due:
-                return True
-        return False
-
-    @property
     def is_calm(self) -> bool:
         """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
         if self._segmenter.open is not None or self._planner.depth or self._wakes.depth:
@@ -233,7 +223,10 @@ class Session:
     def jobs(self) -> list[Job]:
         """Work for the engine since the last call."""
         # In this order: a wake word may step when the VAD has.
-        jobs = [job for track in self._tracks if (job := track.advance()) is not None]
+        jobs = []
+        for track in self._tracks:
+            if (job := track.advance()) is not None:
+                jobs.append(job)  # noqa: PERF401 (at every breath, the frame of one would count)
         self._progress()
         if self._planner.is_waiting:
             jobs.extend(self._planner.jobs())
@@ -290,6 +283,16 @@ class Session:
         return self._activity.at(stop)
 
     def _decided(self, start: int, stop: int, probability: float) -> None:
+        """Take one decision, or several that are the same.
+
+        While nobody speaks, several frames are one to all that is told of them; in speech each
+        counts by itself, as any may end it.
+        """
+        frame = self._vad.stepper.step
+        if stop - start > frame and self._segmenter.open is not None:
+            for begin in range(start, stop, frame):
+                self._decided(begin, begin + frame, probability)
+            return
         if self._vad.cutting is None:
             self._activity.frame(start, stop, probability)
         self._history.frame(start, stop, probability >= self._segmenter.config.off)

@@ -90,31 +90,22 @@ class Track:
         """The cut whose tail is being walked on a copy, until it has been passed."""
         return None if self._tail is None else self._tail.mark
 
-    @property
-    def is_due(self) -> bool:
-        """Whether `advance` would do anything now."""
-        if self._busy:
-            return False
-        if self.marks:
-            return True
-        stop = self.position + self.stepper.step
-        if self._ring.head < stop:
-            return False
-        return not self.stepper.enabled or self.stepper.attends(stop) is not None
-
     def advance(self) -> Job | None:
         """Walk as far as possible without the model; gives the next job, if there is one."""
         while not self._busy:
-            if self._tail is not None:
-                if (job := self._tail_step(self._tail)) is not None:
-                    return job
-                continue
-            cut = next((m for m in self.marks if m.cuts), None) if self.marks else None
-            limit = self._ring.head if cut is None else cut.head
+            cut, limit = None, self._ring.head
             stop = self.position + self.stepper.step
-            if self._reached(stop, limit, cut):
-                self._passed(self.marks.popleft())
-            elif stop <= limit:
+            if self.marks:
+                if self._tail is not None:
+                    if (job := self._tail_step(self._tail)) is not None:
+                        return job
+                    continue
+                if (cut := next((m for m in self.marks if m.cuts), None)) is not None:
+                    limit = cut.head
+                if self._reached(stop, limit, cut):
+                    self._passed(self.marks.popleft())
+                    continue
+            if stop <= limit:
                 attends = self.stepper.attends(stop) if self.stepper.enabled else False
                 if attends is None:
                     return None
@@ -150,10 +141,11 @@ class Track:
             self.position = self._heard = stop
             self._fresh = True
             return None
-        answer, self._known = self._known, None
-        if answer is None:
-            answer = self.stepper.answer(self._ring.view, start, stop)
-        if answer is not None:
+        known, self._known = self._known, None
+        if known is None:
+            known = self.stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
+        if known is not None:
+            answer, stop = known
             self.position = self._heard = stop
             self.stepper.interpret(start, stop, answer)
             return None
@@ -174,7 +166,7 @@ class Track:
         while (following := stop + step) <= farthest:
             if self._reached(following, limit, cut) or not self.stepper.attends(following):
                 break
-            self._known = self.stepper.answer(self._ring.view, stop, following)
+            self._known = self.stepper.answer(self._ring.view, stop, following, following)
             if self._known is not None:
                 break
             stop = following
@@ -235,9 +227,9 @@ class Track:
         samples = tail.audio[offset : offset + self.stepper.context + step]
         start = self.position + offset
         heard = samples[self.stepper.context :]
-        answer = self.stepper.answer(lambda begin, end: heard, start, start + step)
-        if answer is not None:
-            self._interpret_tail(tail, start, answer)
+        known = self.stepper.answer(lambda begin, end: heard, start, start + step, start + step)
+        if known is not None:
+            self._interpret_tail(tail, start, known[0])
             return None
         self._busy = True
         return self._job(start, start + step, tail.load, self._slots.copy, samples)

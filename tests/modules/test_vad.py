@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes.driving import fake_registry, hum, silence, tone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd.modules.vad import LevelGate, VadStepper
 
@@ -42,28 +44,52 @@ def test_while_the_gate_is_closed_it_is_no_speech_without_the_model() -> None:
     decided: list[tuple[int, int, float]] = []
     stepper = VadStepper(settings(gate_hold_ms=32), lambda *d: decided.append(d))
     answers = [
-        stepper.answer(lambda *_, f=f: f, 0, 512) for f in frames(hum(32), silence(96), hum(32))
+        stepper.answer(lambda *_, f=f: f, 0, 512, 512)
+        for f in frames(hum(32), silence(96), hum(32))
     ]
-    assert answers == [None, None, 0.0, 0.0, None]
+    assert answers == [None, None, (0.0, 512), (0.0, 512), None]
     stepper.interpret(0, FRAME, 0.0)
     assert decided == [(0, FRAME, 0.0)]
 
 
+@given(st.lists(st.sampled_from([0, 8, 32, 33, 40, 3000]), min_size=1, max_size=40), st.data())
+def test_frames_looked_at_together_are_answered_as_one_by_one(levels, data) -> None:
+    audio = np.concatenate([np.full(FRAME, level, np.int16) for level in levels])
+
+    def run(together: bool) -> list[float | None]:
+        stepper = VadStepper(settings(gate_dbfs=-60.0, gate_hold_ms=64), lambda *d: None)
+        answers: list[float | None] = []
+        while (start := len(answers) * FRAME) < len(audio):
+            stop = start + FRAME
+            limit = data.draw(st.integers(stop, len(audio))) if together else stop
+            known = stepper.answer(lambda a, b: audio[a:b], start, stop, limit)
+            answers += [None] if known is None else [known[0]] * ((known[1] - start) // FRAME)
+        return answers
+
+    assert run(together=True) == run(together=False)
+
+
 def test_without_the_gate_the_model_is_asked_about_everything() -> None:
     stepper = VadStepper(settings(gate=False), lambda *d: None)
-    assert all(stepper.answer(lambda *_, f=f: f, 0, 512) is None for f in frames(silence(3000)))
+    assert all(
+        stepper.answer(lambda *_, f=f: f, 0, 512, 512) is None for f in frames(silence(3000))
+    )
 
 
 def test_the_gate_comes_back_from_a_copy_as_it_was_and_is_open_after_a_gap() -> None:
     stepper = VadStepper(settings(gate_hold_ms=64), lambda *d: None)
     quiet = silence(32)
-    stepper.answer(lambda *_: quiet, 0, 512)
+    stepper.answer(lambda *_: quiet, 0, 512, 512)
     saved = stepper.save()
-    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(2)] == [None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512, 512) for _ in range(2)] == [None, (0.0, 512)]
     stepper.restore(saved)
-    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(2)] == [None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512, 512) for _ in range(2)] == [None, (0.0, 512)]
     stepper.reset()
-    assert [stepper.answer(lambda *_: quiet, 0, 512) for _ in range(3)] == [None, None, 0.0]
+    assert [stepper.answer(lambda *_: quiet, 0, 512, 512) for _ in range(3)] == [
+        None,
+        None,
+        (0.0, 512),
+    ]
 
 
 def test_a_session_sets_what_it_names_and_the_rest_is_the_servers() -> None:

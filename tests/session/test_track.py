@@ -39,10 +39,12 @@ class Log:
         self.known = 0
         """How many steps it remembers to have seen."""
 
-    def answer(self, read: Callable[[int, int], Samples], start: int, stop: int) -> Any:
+    def answer(
+        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
+    ) -> tuple[Any, int] | None:
         if stop <= start + len(read(start, stop)):
             self.asked.append(stop)
-        return "own" if stop in self.own else None
+        return ("own", stop) if stop in self.own else None
 
     def attends(self, stop: int) -> bool | None:
         return self.awake(stop)
