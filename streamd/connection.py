@@ -70,6 +70,8 @@ class Connection:
         """The writer waits for the client to read."""
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
+        self._is_resting = False
+        """The socket is not read before the next breath is over."""
         self._is_all_heard = False
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not listened to."""
@@ -368,8 +370,19 @@ class Connection:
             for event in events:
                 self._put(event)
             self._flush()
-        self._lease.is_calm = session.is_calm
         self._advanced.set()
+        if session.is_calm and not self._is_resting:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Leave what comes to the kernel for a breath: it is not urgent."""
+        if self._services.engine.after_breath(self._wake):
+            self._is_resting = True
+            self._socket.pause_reading()
+
+    def _wake(self) -> None:
+        self._is_resting = False
+        self._socket.resume_reading()
 
     async def _until_heard(self) -> None:
         self._services.engine.due(self._lease)

@@ -27,6 +27,12 @@ class Socket(Protocol):
                 it, comes by iteration.
         """
 
+    def pause_reading(self) -> None:
+        """Leave what comes to the kernel, where it waits until `resume_reading`; a hint."""
+
+    def resume_reading(self) -> None:
+        """Read again. A close does too."""
+
     @property
     def is_clear(self) -> bool:
         """Whether all that was sent is on its way, so that more can be sent now."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,8 +26,6 @@ from streamd.types import Job, Lane, Samples, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
-CALM_BREATHS = 2
-"""Breaths in which a stream that is calm is advanced once."""
 AHEAD_S = 0.08
 """How long what is done ahead waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
@@ -66,8 +64,6 @@ class Lease:
     closed: bool = False
     is_due: bool = False
     """Its sink will be advanced with all others that are due."""
-    is_calm: bool = False
-    """Nothing is expected of it: it may be advanced some breaths later."""
 
 
 class Engine:
@@ -106,8 +102,10 @@ class Engine:
         self._metrics = metrics
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._due: deque[list[Lease]] = deque([] for _ in range(CALM_BREATHS))
-        """Who is advanced at the end of this breath, of the next, and so on."""
+        self._due: list[Lease] = []
+        """Who is advanced at the end of this breath."""
+        self._after: list[Callable[[], None]] = []
+        """What is called then too."""
         self._inbox: deque[tuple[Worker, Batch, bool]] = deque()
         """What the threads have run and the loop has not yet taken in, and whether it was a
         thread's last: what one was given at most, as none is given more before."""
@@ -187,14 +185,20 @@ class Engine:
         if lease.is_due:
             return
         lease.is_due = True
+        self._due.append(lease)
         if self._pace is not None:
             self._pace.heard()
             if self._pace.is_running:
-                self._due[-1 if lease.is_calm else 0].append(lease)
                 return
-        self._due[0].append(lease)
-        if len(self._due[0]) == 1 and self._loop is not None:
+        if len(self._due) == 1 and self._loop is not None:
             self._loop.call_soon(self._advance)
+
+    def after_breath(self, call: Callable[[], None]) -> bool:
+        """Call back after the next breath; False if the loop takes none, as with few streams."""
+        if self._pace is None or not self._pace.is_running:
+            return False
+        self._after.append(call)
+        return True
 
     def close(self, lease: Lease) -> None:
         """The stream is over: what still waits is dropped."""
@@ -233,12 +237,10 @@ class Engine:
 
     def _advance(self) -> None:
         """One pass over all streams that are due, and one dispatch of what they bring."""
-        due = self._due.popleft()
-        self._due.append([])
-        if self._pace is None or not self._pace.is_running:  # no breath comes after this
-            for later in self._due:
-                due += later
-                later.clear()
+        due, self._due = self._due, []
+        after, self._after = self._after, []
+        for call in after:
+            call()
         self._scheduled = True
         try:
             for lease in due:

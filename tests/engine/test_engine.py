@@ -466,22 +466,16 @@ async def test_a_job_of_several_steps_is_answered_with_one_list(engine: Engine) 
     assert [len(output) for output in sink.outputs] == [3]
 
 
-async def test_a_calm_stream_is_advanced_every_second_breath_and_never_left_behind() -> None:
+async def test_what_waits_for_the_next_breath_is_called_after_it_and_once() -> None:
     pace = Pace()
-    pace.is_running = True
     engine = Engine([FakeVad()], max_streams=2, threads=1, metrics=Metrics(), pace=pace)
-    calm, calm_sink = lease_of(engine)
-    other, other_sink = lease_of(engine)
-    calm.is_calm = True
+    called: list[str] = []
+    assert not engine.after_breath(lambda: called.append("no breath comes"))
+    pace.is_running = True
+    assert engine.after_breath(lambda: called.append("first"))
+    assert engine.after_breath(lambda: called.append("second"))
+    assert called == []
+    pace.is_running = False  # the one that begins now is the last
     for _ in range(2):
-        engine.due(calm)
-        engine.due(other)
-    engine._advance()
-    assert (calm_sink.settlings, other_sink.settlings) == (0, 1)
-    engine.due(other)
-    engine._advance()
-    assert (calm_sink.settlings, other_sink.settlings) == (1, 2)
-    engine.due(calm)
-    pace.is_running = False
-    engine._advance()
-    assert calm_sink.settlings == 2
+        engine._advance()
+        assert called == ["first", "second"]

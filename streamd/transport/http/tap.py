@@ -56,6 +56,17 @@ class Tap(Relay):
         """What came of a frame whose length is not known yet."""
         self._is_lost = False
         """It is not known any more where frames begin."""
+        self._is_between = False
+
+    def stand_between(self, transport: asyncio.Transport) -> None:
+        """Be given what comes, from its next byte on, which begins a frame."""
+        self._is_between = True
+        transport.set_protocol(self)
+
+    @property
+    def is_all_taken(self) -> bool:
+        """Whether it is known that aiohttp has nothing of what came, no message nor a part."""
+        return self._is_between and not (self._owed or self._left or self._head or self._is_lost)
 
     def listen(self, take: Callable[[bytes, int], bool]) -> None:
         """Have audio taken.

@@ -65,6 +65,8 @@ class AiohttpSocket:
         self._max_message_bytes = max_message_bytes
         self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._is_poisoned = False
+        self._is_paused = False
+        """By us, and not by aiohttp, which stops reading by itself when much waits."""
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer is gone.
@@ -93,6 +95,19 @@ class AiohttpSocket:
     def listen(self, take: Callable[[bytes, int], bool]) -> None:
         """Offer audio as it comes, while no message waits to be iterated over."""
         self._tap.listen(take)
+
+    def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`, unless aiohttp has a say in it."""
+        if self._tap.is_all_taken and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._is_paused:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     @property
     def is_clear(self) -> bool:
@@ -124,6 +139,7 @@ class AiohttpSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close, reading what is left of a message that was refused."""
+        self.resume_reading()  # the answer
         if self._is_poisoned:
             await discard_incoming(self._transport)
         with suppress(TimeoutError):
@@ -188,7 +204,7 @@ class Streams:
         assert transport is not None
         tap = Tap(request.protocol, limit)
         if not _has_begun(request):
-            transport.set_protocol(tap)
+            tap.stand_between(transport)
         try:
             await response.prepare(request)
         except BaseException:
