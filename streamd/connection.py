@@ -105,6 +105,7 @@ class Connection:
                 self._services.keep(self._session.learned)
             self._services.metrics.sessions_open.dec()
             self._services.metrics.coalesced.inc(self._outbox.coalesced)
+            self._let_go()
         close = self._close or _DROPPED
         self._services.metrics.sessions.labels(str(close.code)).inc()
         log.info("session closed", session=self.id, code=close.code, reason=close.reason)
@@ -395,6 +396,13 @@ class Connection:
     def _acked(self, ack: Ack) -> None:
         self._send(ack)
         self._ledger.tell(self._audio)
+
+    def _let_go(self) -> None:
+        """Leave nothing that only the garbage collector would find: it seldom comes."""
+        self._socket.listen(None)
+        if self._session is not None:
+            self._session.close()
+        self._session = self._intake = None
 
     def _send(self, event: Event) -> None:
         self._put(event)

@@ -19,12 +19,12 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer closes or drops."""
 
-    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over.
 
         Args:
             take: is given binary messages, joined, and their number. What it does not take, all of
-                it, comes by iteration.
+                it, comes by iteration. None is offered nothing.
         """
 
     def pause_reading(self) -> None:

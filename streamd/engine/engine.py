@@ -203,7 +203,7 @@ class Engine:
     def close(self, lease: Lease) -> None:
         """The stream is over: what still waits is dropped."""
         if not lease.closed:
-            lease.closed = True
+            lease.closed, lease.sink = True, None
             for name in self._ahead:  # these might wait for batch mates that never come
                 self._batcher.drop(name, self._is_off)
             self._release_if_done(lease)

@@ -121,11 +121,18 @@ class Worker:
 
     def _loop(self) -> None:
         _stand_back(self._nice)
-        while (batches := self._queue.get()) is not None:
-            for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
-                run(batch)
-                self.last_seen = time.monotonic()
-                self._done(self, batch, left == 0)
+        # It waits without a hold on what it ran last, whose stream may be over.
+        while self._run(self._queue.get()):
+            pass
+
+    def _run(self, batches: list[Batch] | None) -> bool:
+        if batches is None:
+            return False
+        for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
+            run(batch)
+            self.last_seen = time.monotonic()
+            self._done(self, batch, left == 0)
+        return True
 
 
 def _stand_back(nice: int) -> None:

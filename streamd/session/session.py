@@ -272,6 +272,14 @@ class Session:
         """Put an event behind all others."""
         self._emit(event)
 
+    def close(self) -> None:
+        """Let go of everything; it is not to be used any more.
+
+        The parts call the session back: who holds it lets go of nothing without this until the
+        garbage collector comes, which in a server it seldom does.
+        """
+        vars(self).clear()
+
     # Inside: speech.
 
     def _may_speak(self, stop: int) -> bool | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket as sockets
@@ -27,8 +28,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from streamd.app import Daemon
+from streamd.audio.ring import Ring
 from streamd.compose import Parts, make_parts
 from streamd.config import key_path, load
+from streamd.connection import Connection
 from streamd.models.library import Library
 from streamd.session.session import Session
 from streamd.store.sqlite import open_store
@@ -233,3 +236,33 @@ async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monke
         assert socket.close_code == 1012
         with pytest.raises(RuntimeError, match="a bug"):
             await asyncio.wait_for(running, 10)
+
+
+@pytest.mark.parametrize("how", ["end", "drop", "fault"])
+async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_collector(inside, how):
+    async def talk():
+        if how == "drop":
+            async with dial(inside.url) as socket:
+                await say(socket, {"type": "hello"})
+                for part in cut(speech("slt", 1)):
+                    await say(socket, part)
+                socket.transport.abort()
+        else:
+            last = END if how == "end" else bytes(2_000_000)
+            await converse(inside.url, {"type": "hello"}, cut(speech()), last)
+
+    await talk()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await talk()
+        async with asyncio.timeout(5):
+            while inside.parts.engine.leases:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        large = (Connection, Session, Ring)
+        left = [type(one).__name__ for one in gc.get_objects() if type(one) in large]
+    finally:
+        gc.enable()
+    assert left == []

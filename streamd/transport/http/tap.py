@@ -68,12 +68,12 @@ class Tap(Relay):
         """Whether it is known that aiohttp has nothing of what came, no message nor a part."""
         return self._is_between and not (self._owed or self._left or self._head or self._is_lost)
 
-    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Have audio taken.
 
         Args:
             take: is given binary messages, joined, and their number; says whether it took them,
-                all or none.
+                all or none. None takes nothing.
         """
         self._take = take
 

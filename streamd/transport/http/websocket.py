@@ -92,7 +92,7 @@ class AiohttpSocket:
                 return
             self._tap.handled()
 
-    def listen(self, take: Callable[[bytes, int], bool]) -> None:
+    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over."""
         self._tap.listen(take)
 
