@@ -7,6 +7,8 @@ from streamd.events import Ack
 
 ACK_MS = 500
 """Audio between two acks at the most, as the protocol promises."""
+MEMORY = 8
+"""Takings in which a long one is forgotten, roughly."""
 
 
 class Acks:
@@ -23,6 +25,8 @@ class Acks:
         self._between = audio.fmt.rate * ACK_MS // 1000 * audio.fmt.frame_bytes
         self._left = self._between
         """Bytes that may still be taken before the next one."""
+        self._expected = 0
+        """Bytes that the next taking is likely to have at the most."""
 
     def before(self, size: int) -> Ack | None:
         """The ack that must be sent before so many bytes are taken, if any.
@@ -33,9 +37,13 @@ class Acks:
         return None if size <= self._left else self._name()
 
     def after(self, size: int) -> Ack | None:
-        """The ack to send now that so many bytes were taken: before as much again it is due."""
+        """The ack to send now that so many bytes were taken, if one is likely due at the next.
+
+        It could wait until then; but the client would know later, by as long as that takes.
+        """
         self._left -= size
-        return self._name() if self._left < size else None
+        self._expected = max(size, self._expected - self._expected // MEMORY)
+        return self._name() if self._left < self._expected else None
 
     def last(self) -> Ack | None:
         """The ack of all there is, as nothing more will be taken."""

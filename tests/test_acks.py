@@ -23,9 +23,13 @@ class Taker:
         self.acks = Acks(self.audio)
         self.size = 0
         self.named = [0]
+        self.late = 0
+        """Acks that the next taking had to wait for."""
 
     def take(self, size: int) -> None:
-        self._told(self.acks.before(size))
+        ack = self.acks.before(size)
+        self.late += ack is not None
+        self._told(ack)
         self.size += size
         self.audio.frames = self.size // STEREO
         self._told(self.acks.after(size))
@@ -57,6 +61,14 @@ def test_it_comes_with_the_last_message_that_surely_fits(size_ms, distance_ms):
     assert taker.named[1:4] == [number * distance_ms * 16 for number in (1, 2, 3)]
 
 
+def test_where_takings_differ_somewhat_it_does_not_wait_for_the_next():
+    taker = Taker()
+    for size_ms in [100, 60, 80, 60] * 25:
+        taker.take(size_ms * 16 * STEREO)
+    assert len(taker.named) > 15
+    assert taker.late == 0
+
+
 def test_a_long_message_behind_short_ones_is_told_of_before_it_is_taken():
     taker = Taker()
     for _ in range(24):
@@ -64,3 +76,4 @@ def test_a_long_message_behind_short_ones_is_told_of_before_it_is_taken():
     assert taker.named == [0]
     taker.take(160 * 16 * STEREO)
     assert taker.named == [0, 480 * 16]
+    assert taker.late == 1
