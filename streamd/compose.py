@@ -128,9 +128,7 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
-def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics | None = None
-) -> Registry:
+def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) -> Registry:
     """The modules, with the configuration's defaults.
 
     Args:
@@ -178,7 +176,7 @@ def make_registry(
     emotion = EmotionModule(
         EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
         EmotionModel.load(Path(e.model) if e.model else catalogue.bundled(EMOTION_MODEL)),
-        (metrics or Metrics()).pass_cpu.labels("emotion").inc,
+        metrics.pass_cpu.labels("emotion").inc,
     )
     # In this order: emotion wants to know who speaks.
     return Registry(

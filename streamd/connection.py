@@ -70,7 +70,7 @@ class Connection:
         """The writer waits for the client to read."""
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        self._is_resting = False
+        self._is_paused = False
         """The socket is not read before the next breath is over."""
         self._is_all_heard = False
         self._is_busy = False
@@ -372,17 +372,17 @@ class Connection:
                 self._put(event)
             self._flush()
         self._advanced.set()
-        if session.is_calm and not self._is_resting:
-            self._rest()
+        if session.is_calm and not self._is_paused:
+            self._pause_reading()
 
-    def _rest(self) -> None:
+    def _pause_reading(self) -> None:
         """Leave what comes to the kernel for a breath: it is not urgent."""
-        if self._services.engine.after_breath(self._wake):
-            self._is_resting = True
+        if self._services.engine.after_breath(self._resume_reading):
+            self._is_paused = True
             self._socket.pause_reading()
 
-    def _wake(self) -> None:
-        self._is_resting = False
+    def _resume_reading(self) -> None:
+        self._is_paused = False
         self._socket.resume_reading()
 
     async def _until_heard(self) -> None:

@@ -294,7 +294,7 @@ class EmotionModule:
         self,
         settings: EmotionSettings,
         model: EmotionModel,
-        spent: Callable[[float], None] = lambda cpu_s: None,
+        spent: Callable[[float], None],
     ) -> None:
         self.settings = settings
         self.model = model

@@ -24,6 +24,7 @@ from streamd.events import Event
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.observability.metrics import Metrics
 from streamd.session.session import Session
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
@@ -47,7 +48,7 @@ def fake_passes() -> list[Pass]:
 def fake_registry(**sections: dict[str, Any]) -> Registry:
     """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
     config = msgspec.convert({"wake": {"load": WORDS}} | sections, Config)
-    return make_registry(config, FakeVad())
+    return make_registry(config, FakeVad(), Metrics())
 
 
 class Stage:

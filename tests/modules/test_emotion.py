@@ -85,7 +85,10 @@ class Talk:
     def __init__(self, model: EmotionModel, gallery: Gallery | None = None, **options: Any) -> None:
         self.gallery = gallery or Gallery.empty()
         self.services = Services(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
-        self.module = EmotionModule(EmotionSettings(hop_ms=500, threshold=None), model)
+        self.spent: list[float] = []
+        self.module = EmotionModule(
+            EmotionSettings(hop_ms=500, threshold=None), model, self.spent.append
+        )
         self.reader = self.module.open(self.module.parse(options)[0], self.services, None)
 
     @property
@@ -324,3 +327,14 @@ def test_a_session_tells_what_it_learned_of_who_is_enrolled() -> None:
     player.play([pcm(silence(500), tone(300, 4000), silence(800), tone(800, 4000), silence(800))])
     assert {e["speaker"] for e in player.of("speaker") if e["final"]} == {"anna", "S1"}
     assert set(player.session.learned) == {"anna"}
+
+
+def test_each_run_of_the_network_tells_what_it_took(model):
+    talk = Talk(model)
+    utterance = talk.begin()
+    for index in range(2):
+        talk.say(utterance, mood("sad"), index)
+    assert len(talk.spent) == 2
+    talk.end(utterance)
+    assert len(talk.spent) > 2
+    assert all(0 <= cpu_s < 1 for cpu_s in talk.spent)

@@ -31,6 +31,7 @@ from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.models.library import Library
 from streamd.modules.wake import STEP
+from streamd.observability.metrics import Metrics
 from streamd.types import Job, Samples
 
 DATA = Path(__file__).parents[1] / "data"
@@ -95,7 +96,7 @@ def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact() -> None
     sound = pcm(*parts, room(3, 9))
     players = []
     for gate in (True, False):
-        registry = make_registry(Config(wake=WakeConfig(gate=gate)), passes[0])
+        registry = make_registry(Config(wake=WakeConfig(gate=gate)), passes[0], Metrics())
         players.append(Counting(Stage(passes), registry, MODULES))
     asleep, awake = players
     assert_same_events(asleep.play([sound]), awake.play([sound]))

@@ -1,68 +1,15 @@
 """A socket that is not read keeps what comes, loses nothing, and is read again in the end."""
 
 import asyncio
-import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from websockets.frames import Frame, Opcode
+from fakes.line import LIMIT, Line
+from websockets.frames import Opcode
 
 from streamd.transport.http.tap import Tap
 from streamd.transport.http.websocket import AiohttpSocket
-
-LIMIT = 10_000
-
-
-class Behind(asyncio.Protocol):
-    """Stands for aiohttp."""
-
-    def __init__(self) -> None:
-        self.received = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-
-
-class Line:
-    """A socket over one end of a pair, with a tap on it that takes audio."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = socket.socketpair()
-        self.behind = Behind()
-        self.audio = b""
-
-    async def __aenter__(self) -> "Line":
-        loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_connection(lambda: self.behind, sock=self.ours)
-        self.tap = Tap(self.behind, LIMIT)
-        self.tap.stand_between(self.transport)
-        self.tap.listen(self._take)
-        response = SimpleNamespace(closed=False, close=self._closed)
-        self.socket = AiohttpSocket(cast(Any, response), self.transport, self.tap, LIMIT)
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.transport.abort()
-        self.theirs.close()
-        await asyncio.sleep(0)
-
-    def _take(self, data: bytes, messages: int) -> bool:
-        self.audio += data
-        return True
-
-    async def _closed(self, **said: Any) -> None:
-        """aiohttp waits for the peer to close too."""
-        while not self.behind.received:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-    async def send(self, opcode: Opcode, data: bytes) -> None:
-        self.theirs.send(Frame(opcode, data).serialize(mask=True))
-        await self.settle()
-
-    async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0.001)
 
 
 async def test_what_comes_while_it_is_not_read_is_there_when_it_is():
