@@ -15,7 +15,7 @@ import pytest
 
 import streamd
 from streamd.errors import BadName, NameTaken
-from streamd.store import SqliteStore, open_store
+from streamd.store import Enrolment, SqliteStore, open_store
 from streamd.types import Floats
 
 MODEL = "ge2e-1"
@@ -28,14 +28,14 @@ def voice(seed: int) -> Floats:
 def enrol(
     store: SqliteStore, name: str, seed: int = 0, channel: str = "wide", model: str = MODEL
 ) -> None:
-    store.add_enrolment(name, voice(seed), model, channel, 2500, f"{name}.wav")  # type: ignore[arg-type]
+    store.enrol(name, [Enrolment(voice(seed), model, channel, 2500, f"{name}.wav")])  # type: ignore[arg-type]
 
 
 def in_another_process(folder: Path, code: str) -> str:
     """Run statements about `store` in a fresh interpreter; its stdout."""
     opening = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from streamd.store import open_store\n"
+        "from streamd.store import Enrolment, open_store\n"
         "folder = Path(sys.argv[1])\n"
         "store = open_store(folder / 'v.db', folder / 'key')\n"
     )
@@ -48,6 +48,14 @@ def in_another_process(folder: Path, code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def last_sealed(folder: Path) -> bytes:
+    """The newest enrolment as it is in the database."""
+    with closing(sqlite3.connect(folder / "v.db")) as db:
+        query = "SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1"
+        (sealed,) = db.execute(query).fetchone()
+    return bytes(sealed)
 
 
 @pytest.fixture
@@ -104,8 +112,7 @@ def test_delete_takes_the_enrolments_along(store: SqliteStore) -> None:
 def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqliteStore) -> None:
     enrol(store, "keep", 1)
     enrol(store, "Wilhelmina", 2)
-    db = store._connection
-    (sealed,) = db.execute("SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1").fetchone()
+    sealed = last_sealed(tmp_path)
 
     def holding(what: bytes) -> list[str]:
         return [file.name for file in tmp_path.iterdir() if what in file.read_bytes()]
@@ -175,14 +182,14 @@ BAD_EMBEDDINGS = [np.zeros(256), np.full(256, np.nan), np.full(256, np.inf), np.
 @pytest.mark.parametrize("embedding", BAD_EMBEDDINGS, ids=["zero", "nan", "inf", "2-d"])
 def test_what_is_no_embedding_is_refused(store: SqliteStore, embedding: Floats) -> None:
     with pytest.raises(ValueError, match="not an embedding"):
-        store.add_enrolment("a", embedding, MODEL, "wide", 1, "a.wav")
+        store.enrol("a", [Enrolment(embedding, MODEL, "wide", 1, "a.wav")])
     assert store.speakers() == []
 
 
 def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
     enrol(store, "a")
     with pytest.raises(ValueError, match="another size"):
-        store.add_enrolment("b", np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")
+        store.enrol("b", [Enrolment(np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")])
     with pytest.raises(ValueError, match="channel"):
         enrol(store, "b", channel="dvd")
     assert [info.name for info in store.speakers()] == ["a"]
@@ -219,8 +226,8 @@ def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqliteSto
     before = store.version()
     in_another_process(
         tmp_path,
-        f"store.add_enrolment('a', np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')\n"
-        f"store.add_enrolment('b', -np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')",
+        f"store.enrol('a', [Enrolment(np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')])\n"
+        f"store.enrol('b', [Enrolment(-np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')])",
     )
     enrolled = store.version()
     assert enrolled > before
