@@ -47,15 +47,20 @@ def store_path(configured: str, environ: Environ) -> Path:
 
 
 def absolute(path: str | os.PathLike[str], base: Path, environ: Environ) -> Path:
-    """A path as a user gives it, with `~` expanded, and relative to `base` if it is relative.
+    """A path as a user gives it, made absolute: `~` is expanded, else `base` goes before it.
 
     Raises:
         ConfigError: it begins with `~` and there is no such user, or no home directory.
     """
+    return (base / expanded(path, environ)).absolute()
+
+
+def expanded(path: str | os.PathLike[str], environ: Environ) -> Path:
+    """A path as a user gives it, with `~` expanded; it raises as `absolute` does."""
     first, *rest = Path(path).parts or (".",)
     if first.startswith("~"):
         return _home_of(first[1:], environ, str(path)).joinpath(*rest)
-    return (base / path).absolute()
+    return Path(path)
 
 
 def _named(variable: str, environ: Environ) -> Path | None:

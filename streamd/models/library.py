@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
 from streamd.models.catalogue import CONVERTER_VERSION, MODELS, Model, model_of
 from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256
+from streamd.places import models_dir
 
 if TYPE_CHECKING:
     from streamd.models.convert.graph import Loader
@@ -47,12 +47,7 @@ class Finding(NamedTuple):
 
 def default_directory() -> Path:
     """`$STREAMD_MODELS`, else `streamd/models` in the user's cache directory."""
-    if chosen := os.environ.get("STREAMD_MODELS"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "streamd" / "models"
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "streamd" / "models"
+    return models_dir(os.environ)
 
 
 class Library:

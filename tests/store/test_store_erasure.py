@@ -87,7 +87,7 @@ def test_a_deletion_beside_a_reader_says_what_stays_and_is_erased_later(
     with closing(opened(folder)) as store, closing(opened(folder)) as server:
         records = sealed(folder)[which]
         with backup(folder):
-            with pytest.raises(NotErased, match="is deleted, but remains stay in .*v.db"):
+            with pytest.raises(NotErased, match=r"is deleted, but remains stay in .*v\.db"):
                 delete(store)
             assert remains(folder, records), "the reader needs them"
             assert not store.erase()

@@ -147,7 +147,37 @@ def test_rename_keeps_the_voice(tmp_path: Path, store: SqliteStore) -> None:
     assert gallery.search(voice(2), "narrow")[0] == ("Ann", pytest.approx(1, abs=1e-6))
 
 
-BAD_NAMES = ["", "x" * 65, "S1", "S007", " a", "a ", "a\nb", "a\0", "\u200b", "\udc80", "\x1b[1m"]
+BAD_NAMES = [
+    "",
+    "x" * 65,
+    "S1",
+    "S007",
+    " a",
+    "a ",
+    "\u2003a",
+    "a\nb",
+    "a\0",
+    "\udc80",
+    "\x1b[1m",
+    # Invisible: zero width space, word joiner, byte order mark, soft hyphen.
+    "\u200b",
+    "ای\u2060لی",
+    "\ufeffa",
+    "a\u00adb",
+    # Overrides and isolates of the direction of writing.
+    "ann\u202eeve",
+    "علی\u2067رضا",
+    "\u200fعلی",
+    # Joiners that join nothing: alone, at an end, beside a space, twice, between Latin letters.
+    "\u200d",
+    "\u200c\u200d",
+    "\u200cعلی",
+    "علی\u200c",
+    "علی\u200c رضا",
+    "علی\u200c\u200cرضا",
+    "An\u200dn",
+    "S1\u200d",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
@@ -160,7 +190,22 @@ def test_a_bad_name_is_refused_and_never_found(store: SqliteStore, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 64, "S", "S1a", "s1", "Anna-Lena O'Hara", "王小云", "a/b", "%"]
+    "name",
+    [
+        "x" * 64,
+        "S",
+        "S1a",
+        "s1",
+        "Anna-Lena O'Hara",
+        "王小云",
+        "a/b",
+        "%",
+        "علی\u200cرضا",
+        "ශ්\u200dරීමා",
+        "👩\u200d🚀",
+        "🏳️\u200d🌈 Kim",
+        "❤️\u200d🔥",
+    ],
 )
 def test_other_names_are_fine(store: SqliteStore, name: str) -> None:
     enrol(store, name)

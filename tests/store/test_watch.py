@@ -45,7 +45,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 async def eventually(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(GUARD_S):
-        while not await asyncio.to_thread(holds):
+        while True:
+            if await asyncio.to_thread(holds):
+                return
             await asyncio.sleep(0.01)
 
 
