@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import io
 import os
-from typing import IO
+from typing import IO, Any
+
+import msgspec
 
 _ERRORS = "streamd.escape"
 
@@ -22,6 +24,20 @@ def display_name(path: str | os.PathLike[str]) -> str:
     )
 
 
+def encodable(text: str) -> str:
+    r"""The text with `\xe9` for what UTF-8 cannot encode: a byte of a file name that is no text."""
+    return text if text.isascii() else text.encode(errors=_ERRORS).decode()
+
+
+def to_json(value: Any) -> bytes:
+    """JSON, indented, of anything that msgspec encodes; its strings are made `encodable`."""
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    return msgspec.json.format(text, indent=2)
+
+
 def escape_undecodable(*streams: IO[str]) -> None:
     r"""Let streams write `\xe9` for what they cannot encode, instead of raising.
 
@@ -30,6 +46,17 @@ def escape_undecodable(*streams: IO[str]) -> None:
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
+
+
+def _encodable(value: Any) -> Any:
+    match value:
+        case str():
+            return encodable(value)
+        case dict():
+            return {_encodable(key): _encodable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_encodable(item) for item in value]
+    return value
 
 
 def _escaped(char: str) -> str:

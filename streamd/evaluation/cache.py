@@ -63,7 +63,8 @@ def task_key(task: Task, manifest: Manifest) -> str:
     digest = hashlib.sha256(msgspec.json.encode(_without_lines(task)))
     for file in sorted({manifest.file(row) for row in task.stream.rows}):
         status = file.stat()
-        digest.update(f"{file.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file.absolute()))
+        digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -127,6 +127,10 @@ class SqliteStore:
 
     def remove_word(self, name: str) -> bool:
         """Delete a wake word, past recovery; False if there is none of that name."""
+        try:
+            check_word(name)
+        except BadName:
+            return False  # nobody can have made it
         with self._database.writing() as db:
             found = words.remove(db, self._tenant, name)
             if found:
