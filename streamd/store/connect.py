@@ -53,6 +53,8 @@ def connect(path: Path) -> sqlite3.Connection:
         with explained(path):
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
+            # No page of a statement that is rolled back goes into a temporary file.
+            connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA schema_version").fetchone()  # first look at the file
     except StreamdError:
         connection.close()
