@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -32,6 +31,7 @@ from streamd.cli.common import (
     stderr,
 )
 from streamd.config import Config, store_path
+from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
@@ -201,7 +201,7 @@ def _channels(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) -> None:
-    text = msgspec.json.format(msgspec.json.encode(report.figures), indent=2).decode()
+    text = to_json(report.figures).decode()
     if out is not None:
         try:
             out.write_text(text + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ import typer
 
 from streamd import __version__
 from streamd.cli.common import complain
+from streamd.display import escape_undecodable
 from streamd.errors import StreamdError, Unavailable
 
 COMMANDS = {
@@ -72,6 +73,7 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; never returns."""
+    escape_undecodable(sys.stdout, sys.stderr)  # names of files that are not text
     try:
         run = make_app(*sys.argv[1:2])
         run()  # ends by itself where all is well, and says what is wrong with the usage
