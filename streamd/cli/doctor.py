@@ -111,7 +111,7 @@ def _disk() -> Check:
 
 def _microphone() -> Check:
     if importlib.util.find_spec("sounddevice") is None:
-        return Check("microphone", "`streamd mic` wants pip install 'streamd[mic]'", False)
+        return Check("microphone", "`streamd mic` wants pip install 'streamd-voice[mic]'", False)
     return Check("microphone", "sounddevice is there; `streamd mic --list` shows the devices")
 
 
