@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 OURS = {"streamd", "streamd-voice"}
 INSTALLS_A_STRANGER = re.compile(r"\bstreamd\[|pip install (?:\S+ )*'?streamd\b(?!-voice)")
 
@@ -41,3 +42,18 @@ def test_no_message_and_no_page_says_to_install_a_stranger() -> None:
         if file.suffix in (".py", ".md", ".toml", ".html", ".js", ".txt", ".sh", ""):
             found = INSTALLS_A_STRANGER.search(file.read_text())
             assert found is None, f"{file}: {found}"
+
+
+def test_every_direct_requirement_is_pinned_within_its_bounds() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", CONSTRAINTS, re.MULTILINE))
+    by_name = {canonicalize_name(name): version for name, version in pinned.items()}
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    wanted = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+    for requirement in map(Requirement, [*wanted, *build]):
+        name = canonicalize_name(requirement.name)
+        assert name == "pip" or by_name[name] in requirement.specifier, requirement
+
+
+def test_constraints_are_exact_pins() -> None:
+    lines = [line for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
