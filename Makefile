@@ -61,10 +61,10 @@ INSTALL = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) \
 
 $(VENV)/.run: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing streamd and its packages in $(VENV), once."
-	$(INSTALL) .
+	@$(INSTALL) .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing streamd, its packages and what its tests need in $(VENV), once."
-	$(INSTALL) '.[dev]'
+	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.run
