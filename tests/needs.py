@@ -10,8 +10,8 @@ import pytest
 def needs(*programs: str) -> None:
     """Skip, and name what is missing, unless all programs are on the PATH; under CI=true fail.
 
-    Call it first in a test or fixture, or at the head of a test file for the whole file. The
-    Debian packages that bring the programs are listed in `.ci/packages`.
+    Call it first in a test or a fixture. The Debian packages that bring the programs are listed in
+    `.ci/packages`.
     """
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
@@ -21,5 +21,5 @@ def needs(*programs: str) -> None:
 def lacking(reason: str) -> NoReturn:
     """Skip for a reason; under CI=true fail with it."""
     if os.environ.get("CI") == "true":
-        raise RuntimeError(f"{reason}, and CI must not skip a test")
-    pytest.skip(reason, allow_module_level=True)
+        pytest.fail(f"{reason}, and CI must not skip a test", pytrace=False)
+    pytest.skip(reason)
