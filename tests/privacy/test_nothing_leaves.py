@@ -23,6 +23,7 @@ NOT_RUN = {"serve", "mic"}
 """The server is up all the while; what `mic` adds to `stream` is the system's sound driver."""
 SPEECH = DATA / "speech_slt.flac"
 PHRASES = [str(DATA / f"phrase_{voice}.flac") for voice in ("slt", "rms", "kal16")]
+BENCH = "bench --start 1 --max 1 --step-s 1 --p99-ms 30000 --plot {out}/bench.svg"
 RUNS = [
     ["--version"],
     ["--help"],
@@ -36,19 +37,7 @@ RUNS = [
     ["stream", str(SPEECH), "--fast", "--url", "{url}"],
     ["words", "add", "hey_lantern", *PHRASES],
     ["eval", "vad", "{manifest}", "-j", "2", "--plot", "{out}"],
-    [
-        "bench",
-        "--start",
-        "1",
-        "--max",
-        "1",
-        "--step-s",
-        "1",
-        "--p99-ms",
-        "30000",
-        "--plot",
-        "{out}/bench.svg",
-    ],
+    BENCH.split(),
     ["doctor"],
 ]
 
