@@ -42,7 +42,7 @@ def _sounddevice() -> Any:
         import sounddevice
     except ImportError:
         raise ConfigError(
-            "the microphone needs one more package: pip install 'streamd[mic]'"
+            "the microphone needs one more package: pip install 'streamd-voice[mic]'"
         ) from None
     except OSError as error:
         raise Unavailable(

@@ -469,7 +469,7 @@ def test_mic_without_its_package_says_what_to_install(cli, tmp_path):
     (tmp_path / "none" / "sounddevice.py").write_text("raise ImportError('none')")
     done = cli.process("mic", PYTHONPATH=tmp_path / "none")
     assert done.code == 3
-    assert "streamd[mic]" in done.err
+    assert "streamd-voice[mic]" in done.err
 
 
 def test_mic_without_portaudio_says_what_to_install(cli, tmp_path):
