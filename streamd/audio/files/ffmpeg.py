@@ -128,7 +128,7 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
     is_timed = container.format.name in _TIMED
     position_s = frame_s = 0.0
     is_damaged = False
-    bad_starts = 0
+    bad_starts = packets = sizes = 0
     for packet in _packets(container, stream, name):
         try:
             frames = packet.decode()
@@ -138,8 +138,10 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
             if not frame_s and (bad_starts := bad_starts + 1) >= _MAX_BAD_STARTS:
                 raise NotAudio(f"{name}: is damaged from its start") from error
             is_damaged = True
-            position_s += frame_s
+            # Where a header is damaged, a packet is as long as several.
+            position_s += frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
             continue
+        packets, sizes = packets + 1, sizes + packet.size
         for frame in frames:
             start_s = frame.time if is_timed else position_s
             yield _Timed(start_s, frame, is_damaged)
