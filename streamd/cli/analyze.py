@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from streamd.audio.files import as_pcm16, read
+from streamd.audio.files import Gap, as_pcm16
 from streamd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -22,6 +22,7 @@ from streamd.cli.common import (
     ready_library,
     seconds_bar,
 )
+from streamd.cli.recording import TrackOption, open_recording, view_of
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
 from streamd.modules.emotion import BASELINE_MODEL
@@ -33,11 +34,12 @@ def analyze(
     file: Annotated[Path, typer.Argument(help="Any audio file.", readable=False)],
     word: WordsOption = None,
     json: JsonOption = False,
+    track: TrackOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Hear a file without a server: the same events as a stream of it, as fast as it goes."""
     settings = read_listening_config(config)
-    audio = read(file)
+    audio = open_recording(file, track)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
         gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
@@ -51,14 +53,17 @@ def analyze(
         analysis.session.warn(code, message)
     is_lines = json or not sys.stdout.isatty()
     with make_view(sys.stdout.isatty(), json) as view, seconds_bar("analyzing", is_lines) as done:
-        for block in audio.blocks:
-            for event in analysis.feed(as_pcm16(block)):
-                view.event(_wire(event))
-            done(len(block) / audio.rate_hz)
+        shown = view_of(audio, view)
+        for part in audio.parts:
+            is_gap = isinstance(part, Gap)
+            events = analysis.gap(part.ms) if is_gap else analysis.feed(as_pcm16(part))
+            for event in events:
+                shown.event(_wire(event))
+            done(part.ms / 1000 if is_gap else len(part) / audio.rate_hz)
             if not view.alive:
                 return
         for event in analysis.end():
-            view.event(_wire(event))
+            shown.event(_wire(event))
         if not is_lines:
             view.event(_wire(analysis.bye()))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamd.audio.files import as_pcm16, read
+from streamd.audio.files import Gap, as_pcm16
 from streamd.cli.common import (
     ConfigOption,
     note,
@@ -17,6 +17,7 @@ from streamd.cli.common import (
     ready_library,
     seconds_bar,
 )
+from streamd.cli.recording import open_recording
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.errors import NotAudio
@@ -81,7 +82,7 @@ def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> 
 
 
 def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
-    audio = read(file)
+    audio = open_recording(file)
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)
@@ -92,9 +93,12 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
     )
     try:
         with seconds_bar(f"listening to {file.name}") as done:
-            for block in audio.blocks:
-                list(analysis.feed(as_pcm16(block)))
-                done(len(block) / audio.rate_hz)
+            for part in audio.parts:
+                if isinstance(part, Gap):
+                    list(analysis.gap(part.ms))
+                else:
+                    list(analysis.feed(as_pcm16(part)))
+                    done(len(part) / audio.rate_hz)
             list(analysis.end())
     finally:
         analysis.close()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from streamd.audio.files import AudioFile, as_pcm16, read
+from streamd.audio.files import AudioFile, Gap, as_pcm16
 from streamd.cli.blocks import read_pipe
 from streamd.cli.common import JsonOption, UrlOption, WordsOption, modules_request
+from streamd.cli.recording import TrackOption, open_recording, view_of
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
 from streamd.types import Codec
@@ -30,6 +32,7 @@ def stream(
     ] = False,
     word: WordsOption = None,
     json: JsonOption = False,
+    track: TrackOption = None,
     rate: Annotated[int, typer.Option(help="Hz, of raw samples.")] = 16_000,
     channels: Annotated[int, typer.Option(help="Interleaved, of raw samples.")] = 1,
     codec: Annotated[
@@ -37,8 +40,10 @@ def stream(
     ] = "pcm_s16le",
 ) -> None:
     """Send a file, or what comes in on stdin, to a server and show what it hears."""
+    if track is not None and file == "-":
+        raise typer.BadParameter("--track is for files; raw samples have no tracks")
     modules = modules_request(word)
-    source = None if file == "-" else read(Path(file))
+    source = None if file == "-" else open_recording(Path(file), track)
     with make_view(sys.stdout.isatty(), json) as view:
         if source is None:
             audio = {"codec": codec, "rate": rate, "channels": channels}
@@ -64,8 +69,13 @@ async def _file(
     realtime: bool,
 ) -> None:
     audio = {"rate": source.rate_hz, "channels": source.channels}
+    await talk(url, audio, _messages(source), view_of(source, view), modules, realtime=realtime)
+
+
+def _messages(source: AudioFile) -> Iterator[bytes | Gap]:
     step = max(source.rate_hz // 2 // SUB_BLOCKS, 1)
-    blocks = (
-        as_pcm16(block[i : i + step]) for block in source.blocks for i in range(0, len(block), step)
-    )
-    await talk(url, audio, blocks, view, modules, realtime=realtime)
+    for part in source.parts:
+        if isinstance(part, Gap):
+            yield part
+        else:
+            yield from (as_pcm16(part[i : i + step]) for i in range(0, len(part), step))
