@@ -55,11 +55,13 @@ def analyze(
     with make_view(sys.stdout.isatty(), json) as view, seconds_bar("analyzing", is_lines) as done:
         shown = view_of(audio, view)
         for part in audio.parts:
-            is_gap = isinstance(part, Gap)
-            events = analysis.gap(part.ms) if is_gap else analysis.feed(as_pcm16(part))
+            if isinstance(part, Gap):
+                events, seconds = analysis.gap(part.ms), 0.0
+            else:
+                events, seconds = analysis.feed(as_pcm16(part)), len(part) / audio.rate_hz
             for event in events:
                 shown.event(_wire(event))
-            done(part.ms / 1000 if is_gap else len(part) / audio.rate_hz)
+            done(seconds)
             if not view.alive:
                 return
         for event in analysis.end():
