@@ -16,12 +16,10 @@ from streamd.cli.common import (
     JsonOption,
     WordsOption,
     modules_request,
-    note_strangers,
-    open_voices,
     read_listening_config,
-    ready_library,
     seconds_bar,
 )
+from streamd.cli.runtime import note_strangers, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
 from streamd.modules.emotion import BASELINE_MODEL

@@ -19,14 +19,8 @@ from streamd.bench.probe import MODULES
 from streamd.bench.step import Step
 from streamd.bench.summary import show
 from streamd.bench.table import steps_table
-from streamd.cli.common import (
-    ConfigOption,
-    note,
-    open_voices,
-    read_listening_config,
-    ready_library,
-    stderr,
-)
+from streamd.cli.common import ConfigOption, note, read_listening_config, stderr
+from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from streamd import __version__
-from streamd.cli.common import ConfigOption, open_voices, read_listening_config
+from streamd.cli.common import ConfigOption, read_listening_config
+from streamd.cli.runtime import open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError

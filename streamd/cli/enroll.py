@@ -9,14 +9,8 @@ from typing import Annotated
 import typer
 
 from streamd.audio.files import as_pcm16, read
-from streamd.cli.common import (
-    ConfigOption,
-    note,
-    open_voices,
-    read_config,
-    ready_library,
-    seconds_bar,
-)
+from streamd.cli.common import ConfigOption, note, read_config, seconds_bar
+from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.errors import NotAudio

@@ -23,14 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from streamd.cli.common import (
-    ConfigOption,
-    note,
-    open_voices,
-    read_listening_config,
-    ready_library,
-    stderr,
-)
+from streamd.cli.common import ConfigOption, note, read_listening_config, stderr
+from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamd.cli.common import note, pull
+from streamd.cli.common import note
+from streamd.cli.runtime import pull
 from streamd.errors import ModelMissing
 from streamd.models.catalogue import MODELS, Model, bundled
 from streamd.models.fetch import sha256

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamd.cli.common import ConfigOption, note, note_strangers, open_voices, read_config
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.runtime import note_strangers, open_voices
 from streamd.errors import NoSuchSpeaker
 
 app = typer.Typer(help="The enrolled voices: list, rename, delete.", invoke_without_command=True)

@@ -15,14 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streamd.cli.common import (
-    ConfigOption,
-    load_library,
-    note,
-    open_voices,
-    read_config,
-    stderr,
-)
+from streamd.cli.common import ConfigOption, note, read_config, stderr
+from streamd.cli.runtime import load_library, open_voices
 from streamd.compose import load_backend
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
