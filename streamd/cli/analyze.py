@@ -17,8 +17,8 @@ from streamd.cli.common import (
     WordsOption,
     modules_request,
     read_listening_config,
-    seconds_bar,
 )
+from streamd.cli.progress import seconds_bar
 from streamd.cli.runtime import note_strangers, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
@@ -48,7 +48,10 @@ def analyze(
     for code, message in warnings:
         analysis.session.warn(code, message)
     is_lines = json or not sys.stdout.isatty()
-    with make_view(sys.stdout.isatty(), json) as view, seconds_bar("analyzing", is_lines) as done:
+    with (
+        make_view(sys.stdout.isatty(), json) as view,
+        seconds_bar("analyzing", is_shown=is_lines) as done,
+    ):
         for block in audio.blocks:
             for event in analysis.feed(as_pcm16(block)):
                 view.event(_wire(event))

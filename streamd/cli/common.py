@@ -6,18 +6,18 @@ Imports neither numpy nor the engine: `--version`, `--help` and `config check` n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from streamd.config import Config, check_own_words, load, own_words
+from streamd.view.console import stderr
 
-stderr = Console(stderr=True, highlight=False)
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -39,13 +39,12 @@ UrlOption = Annotated[str, typer.Option("--url", help="The server's stream.")]
 
 def complain(message: str) -> None:
     """Tell a person of an error."""
-    stderr.print("[bold red]error:[/bold red] ", end="")
-    note(message)
+    stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Tell a person something."""
-    stderr.print(message, soft_wrap=True, markup=False)
+    stderr.print(message, soft_wrap=True)
 
 
 def read_config(path: Path | None) -> Config:
@@ -62,24 +61,6 @@ def read_listening_config(path: Path | None) -> Config:
         with closing(open_voices(config)) as store:
             check_own_words(config, store.load_words())
     return config
-
-
-@contextmanager
-def seconds_bar(label: str, is_shown: bool = True) -> Iterator[Callable[[float], None]]:
-    """A count of seconds of audio done, on stderr, gone at the end.
-
-    Gives the function to call with the seconds of each block.
-    """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:.0f} s of audio"),
-        TimeElapsedColumn(),
-    )
-    visible = is_shown and stderr.is_terminal
-    with Progress(*columns, console=stderr, transient=True, disable=not visible) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda seconds: bar.advance(task, seconds)
 
 
 def modules_request(words: list[str] | None) -> dict[str, Any] | None:

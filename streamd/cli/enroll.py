@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,8 @@ from typing import Annotated
 import typer
 
 from streamd.audio.files import as_pcm16, read
-from streamd.cli.common import ConfigOption, note, read_config, seconds_bar
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.progress import seconds_bar
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
@@ -42,6 +44,7 @@ def enroll(
     A running server knows the voice within two seconds.
     """
     name = check_name(name)
+    files = _distinct(files)
     settings = read_config(config)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
@@ -60,6 +63,30 @@ def enroll(
             if reader.consistency < ALIKE:
                 note("  the recording does not sound like one voice throughout: check it")
         store.keep_baselines(BASELINE_MODEL, {name: baseline.to_bytes()} if baseline else {})
+
+
+def _distinct(files: list[Path]) -> list[Path]:
+    """The files without those that are named twice or equal another one, and a note of each.
+
+    An enrolment that counts twice would weigh twice, and make the voice no surer.
+    """
+    kept: dict[object, Path] = {}
+    for file in files:
+        twin = kept.setdefault(_identity(file), file)
+        if twin is not file:
+            note(f"{file} is the same recording as {twin}; it counts once")
+    return list(kept.values())
+
+
+def _identity(file: Path) -> object:
+    """Equal for equal contents; a pipe can be read only once, and counts by its path."""
+    if not file.is_file():
+        return str(file)
+    try:
+        with file.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").digest()
+    except OSError:
+        return str(file)  # whoever decodes it says why it cannot be read
 
 
 def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> Baseline:

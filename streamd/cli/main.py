@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any, NamedTuple, NoReturn
@@ -10,8 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from streamd import __version__
-from streamd.cli.common import complain
+from streamd.cli.common import INTERRUPTED, complain
+from streamd.cli.output import Output, guard
 from streamd.errors import StreamdError, Unavailable
+from streamd.view.console import stdout
 
 
 class Command(NamedTuple):
@@ -40,7 +43,7 @@ COMMANDS = {
     "speakers": Command("The enrolled voices: list, rename, delete."),
     "words": Command("Wake words of your own: list, add, remove."),
     "models": Command("The models: list, pull, verify."),
-    "config": Command("The configuration."),
+    "config": Command("The configuration: check, init."),
     "eval": Command(
         "Measure on labelled recordings how right the events are, through the session that serves.",
         "evaluate_command",
@@ -98,7 +101,12 @@ def make_app() -> typer.Typer:
 
 
 def _typer(**settings: Any) -> typer.Typer:
-    return typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich", **settings)
+    return typer.Typer(
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
 
 
 def _entry() -> None:
@@ -107,28 +115,52 @@ def _entry() -> None:
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"streamd {__version__}")
+        stdout().print(f"streamd {__version__}")
         raise typer.Exit
 
 
 def root(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        False,
+        "--version",
+        "-V",
+        callback=_version,
+        is_eager=True,
+        help="Print the version and exit.",
     ),
 ) -> None:
     """One self-hosted daemon and one socket for voice events."""
 
 
 def main() -> NoReturn:
-    """Run the command line; never returns."""
+    """Run the command line; never returns.
+
+    A reader that leaves early, as in `| head`, is no error.
+    """
+    streams = guard()
+    code: Any = 0
     try:
-        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+        _run(streams)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = INTERRUPTED
     except StreamdError as error:
         complain(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        is_left = ended.code == 1 and any(stream.is_broken for stream in streams)
+        code = 0 if is_left else ended.code
     except OSError as error:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
-        sys.exit(Unavailable.exit_code)
+        code = Unavailable.exit_code
+    sys.exit(code)
+
+
+def _run(streams: tuple[Output, Output]) -> NoReturn:
+    """Run the command, and write out all that it printed."""
+    try:
+        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+    finally:
+        for stream in streams:
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
     sys.exit(0)

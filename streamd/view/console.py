@@ -7,10 +7,12 @@ for plain text: no markup, no emoji codes, no highlighting. Streamd's own stylin
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import TextColumn
 from rich.segment import Segment
@@ -28,6 +30,8 @@ _SYMBOLS: dict[int, int] = {
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
 """C0 and C1 controls, changes of the writing direction, and bytes that are not text."""
+_ESCAPES = {code: f"\\u{code:04x}" for code in _SYMBOLS if code > 0x20}
+"""For JSON, whose own escapes cover the first 32."""
 
 
 class PlainConsole(Console):
@@ -53,6 +57,16 @@ class PlainConsole(Console):
 def visible(text: str) -> str:
     """Return the text with a symbol in place of each control character, of the same length."""
     return text.translate(_SYMBOLS)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON, readable, with escapes for all that a terminal would obey."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPES)
+
+
+def print_json(value: object, indent: int | None = None) -> None:
+    """Print a value, a struct too, as JSON to stdout."""
+    sys.stdout.write(json_text(msgspec.to_builtins(value), indent) + "\n")
 
 
 def stdout() -> PlainConsole:

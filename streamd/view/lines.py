@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+from streamd.view.console import json_text
 
 
 class JsonLines:
@@ -32,7 +33,7 @@ class JsonLines:
         if not self.alive:
             return
         try:
-            self._out.write(json.dumps(event, ensure_ascii=False) + "\n")
+            self._out.write(json_text(event) + "\n")
             self._out.flush()
         except BrokenPipeError:
             self.alive = False

@@ -23,9 +23,7 @@ class Column(NamedTuple):
     is_minor: bool = False
 
 
-def listing(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
-) -> RenderableType:
+def listing(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> RenderableType:
     """Rows as a table where it fits, else each as a block of lines.
 
     Minor columns are left out of the table, the last first, until it fits. A block has everything:

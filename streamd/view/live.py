@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamd.view.base import FLOOR_DBFS
+from streamd.view.console import stdout
 from streamd.view.words import ACCENT, Words, clock, mood_now, number
 
 FLASH_S = 2.0
@@ -37,7 +38,7 @@ class LiveView:
         self, console: Console | None = None, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
         self.alive = True
-        self._console = console or Console(highlight=False)
+        self._console = console or stdout()
         self._clock_s = clock_s
         self._words = Words()
         self._speaking: set[str] = set()

@@ -102,6 +102,18 @@ def clock(ms: int) -> str:
     return f"{ms // 60_000:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
+def position(done_s: float, total_s: float | None) -> str:
+    """A place in audio as `0:12 of 1:30`; without a total that is unknown or was too small."""
+    done = _minutes(done_s)
+    return done if total_s is None or done_s > total_s + 1 else f"{done} of {_minutes(total_s)}"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def number(event: dict[str, Any], key: str) -> str:
     """A field of 0 to 1 in two decimals, empty where the event has none."""
     value = event.get(key)
