@@ -1,0 +1,44 @@
+"""Decoding with libsndfile: uncompressed formats, whose stated length can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import soundfile
+
+from streamd.audio.files.parts import Head, Part, block_frames
+from streamd.audio.files.wav import is_cut_short
+from streamd.errors import NotAudio
+
+_ESTIMATED = {"FLAC", "OGG", "MP3"}
+"""Formats in which libsndfile stops at a length that is stated, estimated, or of the first part."""
+
+
+def opened(file: BinaryIO) -> soundfile.SoundFile | None:
+    """Open a file, or return None (and the file at its start) where libsndfile does not know it."""
+    try:
+        return soundfile.SoundFile(file)
+    except (soundfile.SoundFileError, TypeError):  # a TypeError for a file called `.raw`
+        file.seek(0)
+        return None
+
+
+def reads_all(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
+    """Whether libsndfile reads an opened file to its end. The place in the file changes."""
+    return sound.format not in _ESTIMATED and sound.frames > 0 and not is_cut_short(file)
+
+
+def decode(sound: soundfile.SoundFile, name: str) -> Iterator[Head | Part]:
+    """Decode to the end; the head first.
+
+    Raises:
+        NotAudio: The file is damaged.
+    """
+    yield Head(int(sound.samplerate), sound.channels)
+    size = block_frames(sound.samplerate, sound.channels)
+    try:
+        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+            yield block
+    except soundfile.SoundFileError as error:
+        raise NotAudio(f"{name}: is damaged: {error}") from error
