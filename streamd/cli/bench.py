@@ -18,7 +18,13 @@ from streamd.bench.probe import MODULES
 from streamd.bench.step import Step
 from streamd.bench.summary import show
 from streamd.bench.table import steps_table
-from streamd.cli.common import INTERRUPTED, ConfigOption, note, read_listening_config
+from streamd.cli.common import (
+    INTERRUPTED,
+    ConfigOption,
+    OwnOrUrlOption,
+    note,
+    read_listening_config,
+)
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
 from streamd.errors import BadConfig, Unavailable
@@ -33,10 +39,7 @@ _LOAD, _OUTPUT = "The load", "Output"
 
 
 def bench(
-    url: Annotated[
-        str | None,
-        typer.Option(help="Stream of a server that runs; default: one of the bench's own."),
-    ] = None,
+    url: OwnOrUrlOption = None,
     cores: Annotated[
         int | None, typer.Option(help="Pin the bench's own server to so many cores.", min=1)
     ] = None,

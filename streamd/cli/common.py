@@ -9,13 +9,16 @@ import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
 from streamd.config import Config, check_own_words, load, own_words
+from streamd.errors import WrongUsage
 from streamd.view.console import stderr
 
+EXAMPLE_URL = "ws://127.0.0.1:8765/v1/stream"
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
 
@@ -34,7 +37,38 @@ WordsOption = Annotated[
     typer.Option("--word", "-w", help="Wake word to listen for; repeat for more."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One event a line, on a terminal too.")]
-UrlOption = Annotated[str, typer.Option("--url", help="The server's stream.")]
+EventsOption = Annotated[
+    str | None,
+    typer.Option("--events", help="Show only these types of events, as wake,speaker."),
+]
+NoAcksOption = Annotated[bool, typer.Option("--no-acks", help="Leave out the ack events.")]
+
+
+def _checked_url(url: str | None) -> str | None:
+    """Refuse what is no WebSocket URL before anything else is done."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or brackets that do not match
+        is_usable = False
+    if not is_usable:
+        raise WrongUsage(f"--url {url}: not a WebSocket URL; one looks like {EXAMPLE_URL}")
+    return url
+
+
+UrlOption = Annotated[
+    str, typer.Option("--url", help="URL of the server's stream.", callback=_checked_url)
+]
+OwnOrUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Stream of a server that is running; default: start one.",
+        callback=_checked_url,
+    ),
+]
 
 
 def complain(message: str) -> None:

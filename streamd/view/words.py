@@ -69,11 +69,17 @@ class Words:
 
     def who(self, event: dict[str, Any]) -> Text:
         """A speaker decision."""
+        return Text.assemble(self.name(event), f"  {self.verdict(event)}")
+
+    def name(self, event: dict[str, Any]) -> Text:
+        """Whom a speaker decision names."""
+        return self._name(event.get("speaker"))
+
+    def verdict(self, event: dict[str, Any]) -> str:
+        """A speaker decision without the name."""
         decision = str(event.get("decision"))
         score = "" if decision == "too_short" else f"  {number(event, 'score')}"
-        return Text.assemble(
-            self._name(event.get("speaker")), f"  {_DECISIONS.get(decision, decision)}{score}"
-        )
+        return f"{_DECISIONS.get(decision, decision)}{score}"
 
     def _name(self, name: str | None) -> Text:
         if name is None:
