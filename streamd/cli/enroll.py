@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from streamd.audio.files import as_pcm16, read
+from streamd.audio.files import Gap
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import seconds_bar
+from streamd.cli.recording import open_recording
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
@@ -102,7 +103,7 @@ def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> 
 
 
 def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
-    audio = read(file)
+    audio = open_recording(file)
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)
@@ -112,10 +113,10 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
         parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
     )
     try:
-        with seconds_bar(f"listening to {file.name}") as done:
-            for block in audio.blocks:
-                list(analysis.feed(as_pcm16(block)))
-                done(len(block) / audio.rate_hz)
+        with seconds_bar(f"analyzing {audio.name}", audio.stated_s) as done:
+            for part in audio.parts:
+                list(analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part))
+                done(audio.seconds(part))
             list(analysis.end())
     finally:
         analysis.close()

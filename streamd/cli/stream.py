@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamd.audio.files import AudioFile, Gap, as_pcm16, read
-from streamd.audio.files.length import stated_s
+from streamd.audio.files import Gap
 from streamd.cli.blocks import read_pipe
 from streamd.cli.common import (
     INTERRUPTED,
@@ -24,8 +23,10 @@ from streamd.cli.common import (
 )
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
+from streamd.cli.recording import Recording, TrackOption, open_recording, view_of
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
+from streamd.errors import WrongUsage
 from streamd.view import View, make_view, only
 
 BLOCK_BYTES = 4096
@@ -43,6 +44,7 @@ def stream(
     json: JsonOption = False,
     events: EventsOption = None,
     no_acks: NoAcksOption = False,
+    track: TrackOption = None,
     rate: RateOption = None,
     channels: ChannelsOption = None,
     codec: CodecOption = None,
@@ -54,18 +56,20 @@ def stream(
     shows = only(events, no_acks=no_acks)
     modules = modules_request(word)
     raw = raw_format(file, rate, channels, codec)
-    source = None if file == "-" else read(Path(file))
+    if track is not None and file == "-":
+        raise WrongUsage("--track is for files; raw samples have no tracks")
+    recording = None if file == "-" else open_recording(Path(file), track)
     is_lines = json or not sys.stdout.isatty()
     with make_view(sys.stdout.isatty(), json, shows) as view:
-        if source is None:
+        if recording is None:
             interrupted = asyncio.run(_pipe(url, raw, view, modules))
         else:
-            total_s = stated_s(Path(file))
-            with seconds_bar(Path(file).name, total_s, is_shown=is_lines) as done:
-                blocks = _blocks(source, view, total_s, done)
-                audio = {"rate": source.rate_hz, "channels": source.channels}
+            with seconds_bar(recording.name, recording.stated_s, is_shown=is_lines) as done:
+                audio = {"rate": recording.format.rate, "channels": recording.format.channels}
+                blocks = _blocks(recording, view, done)
+                shown = view_of(recording, view)
                 interrupted = asyncio.run(
-                    talk(url, audio, blocks, view, modules, realtime=not fast)
+                    talk(url, audio, blocks, shown, modules, realtime=not fast)
                 )
     if interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -80,19 +84,17 @@ async def _pipe(
 
 
 def _blocks(
-    source: AudioFile, view: View, total_s: float | None, done: Callable[[float], None]
+    recording: Recording, view: View, done: Callable[[float], None]
 ) -> Iterator[bytes | Gap]:
     """The parts of a file in small blocks, the position shown in passing."""
-    step = max(source.rate_hz // 2 // SUB_BLOCKS, 1)
+    step = max(recording.format.rate // 2 // SUB_BLOCKS, 1) * recording.format.frame_bytes
     at_s = 0.0
-    for part in source.parts:
+    for part in recording.parts:
         if isinstance(part, Gap):
             yield part
-            seconds = part.ms / 1000
         else:
-            for start in range(0, len(part), step):
-                yield as_pcm16(part[start : start + step])
-            seconds = len(part) / source.rate_hz
+            yield from (part[start : start + step] for start in range(0, len(part), step))
+        seconds = recording.seconds(part)
         at_s += seconds
-        view.position(at_s, total_s)
+        view.position(at_s, recording.stated_s)
         done(seconds)

@@ -16,7 +16,7 @@ from av.container import InputContainer
 
 from streamd.audio.files.convert import Converter
 from streamd.audio.files.ogg import Window, is_ogg, links
-from streamd.audio.files.parts import HINT, Gap, Head, Note, Part, block_frames
+from streamd.audio.files.parts import HINT, PLAUSIBLE_RATES_HZ, Gap, Head, Note, Part, block_frames
 from streamd.audio.files.timeline import JITTER_S, Timeline
 from streamd.errors import NotAudio, Unavailable
 from streamd.types import Floats
@@ -46,6 +46,7 @@ _MAX_UNTIMED = 64
 
 class _Timed(NamedTuple):
     start_s: float | None
+    length_s: float
     frame: av.AudioFrame
     is_damaged: bool
     """Whether a packet before it could not be decoded."""
@@ -128,7 +129,7 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
     is_timed = container.format.name in _TIMED
     position_s = frame_s = 0.0
     is_damaged = False
-    bad_starts = 0
+    bad_starts = packets = sizes = 0
     for packet in _packets(container, stream, name):
         try:
             frames = packet.decode()
@@ -138,12 +139,17 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
             if not frame_s and (bad_starts := bad_starts + 1) >= _MAX_BAD_STARTS:
                 raise NotAudio(f"{name}: is damaged from its start") from error
             is_damaged = True
-            position_s += frame_s
+            # Where a header is damaged, a packet is as long as several.
+            position_s += frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
             continue
+        packets, sizes = packets + 1, sizes + packet.size
         for frame in frames:
+            if frame_s and frame.sample_rate not in PLAUSIBLE_RATES_HZ:
+                is_damaged = True
+                continue
             start_s = frame.time if is_timed else position_s
-            yield _Timed(start_s, frame, is_damaged)
-            frame_s = frame.samples / frame.sample_rate
+            frame_s = frame.samples / max(frame.sample_rate, 1)
+            yield _Timed(start_s, frame_s, frame, is_damaged)
             position_s += frame_s
             is_damaged = False
 
@@ -221,12 +227,12 @@ def _placed(frames: Iterator[_Timed], timeline: Timeline) -> Iterator[tuple[int,
 def _with_gap(waiting: list[_Timed], timeline: Timeline) -> Iterator[tuple[int, av.AudioFrame]]:
     if not waiting:
         return
-    lengths = [timed.frame.samples / timed.frame.sample_rate for timed in waiting]
+    length_s = sum(timed.length_s for timed in waiting)
     start_s = waiting[-1].start_s
     if start_s is not None:
-        start_s -= sum(lengths[:-1])
+        start_s -= length_s - waiting[-1].length_s
     is_damaged = len(waiting) > 1 or any(timed.is_damaged for timed in waiting)
-    gap_ms = timeline.advance(start_s, sum(lengths), is_damaged=is_damaged)
+    gap_ms = timeline.advance(start_s, length_s, is_damaged=is_damaged)
     for timed in waiting:
         yield gap_ms, timed.frame
         gap_ms = 0

@@ -11,8 +11,8 @@ from streamd.audio.files.parts import Head, Part, block_frames
 from streamd.audio.files.wav import is_cut_short
 from streamd.errors import NotAudio
 
-_ESTIMATED = {"FLAC", "OGG", "MP3"}
-"""Formats in which libsndfile stops at a length that is stated, estimated, or of the first part."""
+_COMPRESSED = (b"OggS", b"fLaC", b"ID3")
+_MP3_SYNC = 0xFFE0
 
 
 def opened(file: BinaryIO) -> soundfile.SoundFile | None:
@@ -24,9 +24,21 @@ def opened(file: BinaryIO) -> soundfile.SoundFile | None:
         return None
 
 
+def reads_part_of(file: BinaryIO) -> bool:
+    """Whether a file is FLAC, Ogg or MP3. The file is left at its start.
+
+    In these, libsndfile stops at a length that is stated, estimated, or that of the first part.
+    """
+    start = file.read(4)
+    file.seek(0)
+    return start.startswith(_COMPRESSED) or (
+        int.from_bytes(start[:2], "big") & _MP3_SYNC == _MP3_SYNC
+    )
+
+
 def reads_all(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
     """Whether libsndfile reads an opened file to its end. The place in the file changes."""
-    return sound.format not in _ESTIMATED and sound.frames > 0 and not is_cut_short(file)
+    return sound.format != "MP3" and sound.frames > 0 and not is_cut_short(file)
 
 
 def decode(sound: soundfile.SoundFile, name: str) -> Iterator[Head | Part]:

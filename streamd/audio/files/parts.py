@@ -9,6 +9,8 @@ from streamd.errors import NotAudio
 from streamd.types import Floats
 
 BLOCKS_PER_S = 2
+PLAUSIBLE_RATES_HZ = range(1_000, 768_001)
+"""A header may say anything; outside of this a few bytes could become hours of audio."""
 _MAX_BLOCK_VALUES = 1 << 20
 HINT = (
     "streamd reads WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 and WebM; raw samples have no header: "

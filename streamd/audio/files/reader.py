@@ -15,7 +15,16 @@ import soxr
 
 from streamd.audio.files import ffmpeg, libsndfile
 from streamd.audio.files.channels import without_cancelling
-from streamd.audio.files.parts import BLOCKS_PER_S, HINT, Gap, Head, Note, Part, TooLong
+from streamd.audio.files.parts import (
+    BLOCKS_PER_S,
+    HINT,
+    PLAUSIBLE_RATES_HZ,
+    Gap,
+    Head,
+    Note,
+    Part,
+    TooLong,
+)
 from streamd.audio.pcm import to_int16
 from streamd.audio.source import AudioIn
 from streamd.errors import NotAudio, Unavailable
@@ -25,8 +34,6 @@ Source = str | PathLike[str] | BinaryIO
 
 _MIN_RATE_HZ, _MAX_RATE_HZ = 8_000, 48_000
 _MAX_CHANNELS = 8
-_PLAUSIBLE_RATES_HZ = range(1_000, 768_001)
-"""A header may say anything; outside of this a few bytes could become hours of audio."""
 _MAX_SILENCE_MS = 3_600_000
 """Silence that may stand for the gaps of one file."""
 
@@ -101,7 +108,7 @@ def read(
     first = next(decoded, None)
     if not isinstance(head, Head) or first is None:
         raise NotAudio(f"{name}: holds no audio")
-    if head.rate_hz not in _PLAUSIBLE_RATES_HZ:
+    if head.rate_hz not in PLAUSIBLE_RATES_HZ:
         raise NotAudio(f"{name}: a rate of {head.rate_hz} Hz is not plausible; {HINT}")
     parts: Iterator[Part] = (
         part if isinstance(part, Gap) else _sane(part)
@@ -170,7 +177,7 @@ def _with_a_decoder(
     file: BinaryIO, name: str, track: int | None, note: Note
 ) -> Iterator[Head | Part]:
     """Decode with the library that reads more of the file, and with the other if it cannot."""
-    sound = libsndfile.opened(file)
+    sound = None if libsndfile.reads_part_of(file) else libsndfile.opened(file)
     if sound is not None:
         with sound:
             if libsndfile.reads_all(file, sound):
