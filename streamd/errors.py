@@ -20,6 +20,7 @@
     ├── NotAudio                exit 6
     ├── ModelMissing            exit 7
     ├── Unavailable             exit 8  address in use, permission, disk
+    ├── WrongUsage              exit 2  of the command line
     ├── BadManifest             exit 2  each fault of an evaluation's manifest with its line
     └── BadName, NameTaken, NoSuchSpeaker, NoSuchWord    exit 2
 """
@@ -164,6 +165,12 @@ class Unavailable(StreamdError):
     """An address in use, a missing permission, a full disk."""
 
     exit_code = 8
+
+
+class WrongUsage(StreamdError):
+    """Arguments of a command that do not go together, or that nothing can be done with."""
+
+    exit_code = 2
 
 
 class BadManifest(StreamdError):

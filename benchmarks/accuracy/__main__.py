@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from streamd.cli.common import ready_library
+from streamd.cli.runtime import ready_library
 
 from . import edges, turns, voices
 from .sessions import CONFIG, read_manifest

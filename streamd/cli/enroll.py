@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streamd.audio.files import Gap, as_pcm16
-from streamd.cli.common import (
-    ConfigOption,
-    note,
-    open_voices,
-    read_config,
-    ready_library,
-    seconds_bar,
-)
+from streamd.audio.files import Gap
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.progress import seconds_bar
 from streamd.cli.recording import open_recording
+from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.errors import NotAudio
@@ -49,6 +45,7 @@ def enroll(
     A running server knows the voice within two seconds.
     """
     name = check_name(name)
+    files = _distinct(files)
     settings = read_config(config)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
@@ -67,6 +64,30 @@ def enroll(
             if reader.consistency < ALIKE:
                 note("  the recording does not sound like one voice throughout: check it")
         store.keep_baselines(BASELINE_MODEL, {name: baseline.to_bytes()} if baseline else {})
+
+
+def _distinct(files: list[Path]) -> list[Path]:
+    """The files without those that are named twice or equal another one, and a note of each.
+
+    An enrolment that counts twice would weigh twice, and make the voice no surer.
+    """
+    kept: dict[object, Path] = {}
+    for file in files:
+        twin = kept.setdefault(_identity(file), file)
+        if twin is not file:
+            note(f"{file} is the same recording as {twin}; it counts once")
+    return list(kept.values())
+
+
+def _identity(file: Path) -> object:
+    """Equal for equal contents; a pipe can be read only once, and counts by its path."""
+    if not file.is_file():
+        return str(file)
+    try:
+        with file.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").digest()
+    except OSError:
+        return str(file)  # whoever decodes it says why it cannot be read
 
 
 def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> Baseline:
@@ -92,13 +113,10 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
         parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
     )
     try:
-        with seconds_bar(f"listening to {file.name}") as done:
+        with seconds_bar(f"analyzing {audio.name}", audio.stated_s) as done:
             for part in audio.parts:
-                if isinstance(part, Gap):
-                    list(analysis.gap(part.ms))
-                else:
-                    list(analysis.feed(as_pcm16(part)))
-                    done(len(part) / audio.rate_hz)
+                list(analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part))
+                done(audio.seconds(part))
             list(analysis.end())
     finally:
         analysis.close()

@@ -2,85 +2,165 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from streamd import __version__
-from streamd.cli.common import complain
+from streamd.cli.common import INTERRUPTED, complain
+from streamd.cli.output import Output, guard
 from streamd.errors import StreamdError, Unavailable
+from streamd.view.console import stdout
+
+
+class Command(NamedTuple):
+    """Where a command is, and what the list of commands says of it."""
+
+    summary: str
+    name: str = "app"
+    """The function, or the Typer of its own commands, in the command's file."""
+    file: str = ""
+    """The file in `streamd.cli`; empty where it is called as the command is."""
+
 
 COMMANDS = {
-    "serve": "serve",
-    "stream": "stream",
-    "mic": "mic",
-    "analyze": "analyze",
-    "enroll": "enroll",
-    "speakers": "app",
-    "words": "app",
-    "models": "app",
-    "config": "app",
-    "eval": "evaluate_command",
-    "bench": "bench",
-    "doctor": "doctor",
+    "serve": Command("Run the daemon: page, WebSocket and health on one port.", "serve"),
+    "stream": Command(
+        "Send a file, or what comes in on stdin, to a server and show what it hears.", "stream"
+    ),
+    "mic": Command("Send the microphone to a server and show what it hears. Ctrl-C ends.", "mic"),
+    "analyze": Command(
+        "Hear a file without a server: the same events as a stream of it, as fast as it goes.",
+        "analyze",
+    ),
+    "enroll": Command(
+        "Enrol a voice; each file is one enrolment, and several make it surer.", "enroll"
+    ),
+    "speakers": Command("The enrolled voices: list, rename, delete."),
+    "words": Command("Wake words of your own: list, add, remove."),
+    "models": Command("The models: list, pull, verify."),
+    "config": Command("The configuration: check, init."),
+    "eval": Command(
+        "Measure on labelled recordings how right the events are, through the session that serves.",
+        "evaluate_command",
+        "evaluate",
+    ),
+    "bench": Command(
+        "Find out how many live streams a machine carries, and what each costs.", "bench"
+    ),
+    "doctor": Command(
+        "Check configuration, models, store, port, microphone and speed, and say what to do.",
+        "doctor",
+    ),
 }
-"""Each command's function, or its commands, in the file that is called as it is."""
-_FILES = {"eval": "evaluate"}
 
 
-def make_app(wanted: str | None = None) -> typer.Typer:
-    """The command line.
+class Commands(TyperGroup):
+    """Lists the commands without importing their files; imports the file of the one that runs.
 
-    Args:
-        wanted: the one command that is wanted: the others' files need not be imported, which takes
-            a third of a second. All commands, if it is none of them.
+    The files import numpy, the engine and the server: more than a second that `--help` and
+    `--version` would wait for.
     """
-    app = typer.Typer(
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Replace the entry of the list by the command itself."""
+        name, entry, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else entry, rest
+
+
+def load(name: str) -> Any:
+    """Import a command's file and return the command."""
+    command = COMMANDS[name]
+    found = getattr(importlib.import_module(f"streamd.cli.{command.file or name}"), command.name)
+    app = _typer()
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name)
+    else:
+        app.command(name)(found)
+    app.callback()(root)
+    return typer.main.get_group(app).commands[name]
+
+
+def make_app() -> typer.Typer:
+    """The command line."""
+    app = _typer(
+        cls=Commands,
         name="streamd",
         help="One self-hosted daemon and one socket: send PCM, get speech edges, wake words and "
         "speakers as JSON events.",
         no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
     )
     app.callback()(root)
-    for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        file = importlib.import_module(f"streamd.cli.{_FILES.get(name, name)}")
-        command = getattr(file, COMMANDS[name])
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
+    for name, command in COMMANDS.items():
+        app.command(name, help=command.summary)(_entry)
     return app
+
+
+def _typer(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
+
+
+def _entry() -> None:
+    """An entry of the list; `Commands` runs the command itself."""
 
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"streamd {__version__}")
+        stdout().print(f"streamd {__version__}")
         raise typer.Exit
 
 
 def root(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        False,
+        "--version",
+        "-V",
+        callback=_version,
+        is_eager=True,
+        help="Print the version and exit.",
     ),
 ) -> None:
     """One self-hosted daemon and one socket for voice events."""
 
 
 def main() -> NoReturn:
-    """Run the command line; never returns."""
+    """Run the command line; never returns.
+
+    A reader that leaves early, as in `| head`, is no error.
+    """
+    streams = guard()
+    code: Any = 0
     try:
-        run = make_app(*sys.argv[1:2])
-        run()  # ends by itself where all is well, and says what is wrong with the usage
+        _run(streams)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = INTERRUPTED
     except StreamdError as error:
         complain(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        is_left = ended.code == 1 and any(stream.is_broken for stream in streams)
+        code = 0 if is_left else ended.code
     except OSError as error:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
-        sys.exit(Unavailable.exit_code)
+        code = Unavailable.exit_code
+    sys.exit(code)
+
+
+def _run(streams: tuple[Output, Output]) -> NoReturn:
+    """Run the command, and write out all that it printed."""
+    try:
+        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+    finally:
+        for stream in streams:
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
     sys.exit(0)

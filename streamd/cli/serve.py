@@ -11,7 +11,8 @@ import msgspec
 import typer
 
 from streamd.app import Daemon, announce, check_host
-from streamd.cli.common import ConfigOption, open_voices, read_listening_config, ready_library
+from streamd.cli.common import ConfigOption, read_listening_config
+from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import make_parts
 from streamd.observability import logging
 

@@ -44,3 +44,7 @@ class LateView:
     def level(self, dbfs: float) -> None:
         """Show how loud the audio is."""
         self._view.level(dbfs)
+
+    def position(self, done_s: float, total_s: float | None) -> None:
+        """Show how many seconds of the file are sent."""
+        self._view.position(done_s, total_s)

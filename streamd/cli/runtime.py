@@ -1,0 +1,92 @@
+"""The models and the store, for the commands that need them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, TaskID
+
+from streamd.cli.common import note
+from streamd.cli.progress import bars
+from streamd.compose import load_backend, speaker_model, wanted_models
+from streamd.config import Config, key_path, store_path
+from streamd.models import fetch
+from streamd.models.library import Library
+from streamd.store.base import Store, strangers
+from streamd.store.sqlite import open_store
+from streamd.view.console import column
+
+
+def open_voices(config: Config) -> Store:
+    """The store of enrolled voices and words of the user's own."""
+    return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
+
+
+def note_strangers(store: Store, config: Config) -> None:
+    """Say who is enrolled and will not be recognised, as it was with another model."""
+    model = speaker_model(config).id
+    if names := strangers(store.speakers(), model):
+        note(
+            f"Not enrolled with {model}, so not recognised: {', '.join(names)}. "
+            "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration "
+            "names (speaker.model)."
+        )
+
+
+def ready_library(config: Config) -> Library:
+    """The models that a configuration needs; what is missing is pulled."""
+    return load_library(wanted_models(config))
+
+
+def load_library(wanted: Collection[str]) -> Library:
+    """Models by their ids; what is missing is pulled."""
+    library = Library()
+    if any(model.id in wanted for model in library.missing()):
+        note(f"The models are not in {library.directory} yet: fetching and converting them, once.")
+        pull(library, list(wanted))
+    return library
+
+
+def pull(library: Library, ids: list[str] | None) -> list[str]:
+    """Fetch and convert what is missing or damaged, with progress bars.
+
+    Returns:
+        Ids of the models that were pulled.
+    """
+    with _bars() as report:
+        pulled = library.pull(load_backend("onnxruntime").load, report, ids)
+    return [model.id for model in pulled]
+
+
+@contextmanager
+def _bars() -> Iterator[fetch.Report]:
+    """A bar for each file that is fetched and one for all conversions; in a pipe a line each."""
+    with bars(BarColumn(), column("amount"), stays=True) as progress:
+        tasks: dict[str, TaskID] = {}
+        said: set[str] = set()
+
+        def report(step: fetch.Progress) -> None:
+            if step.stage == "fetch":
+                what = f"fetching {step.name}"
+                amount = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
+                key = what
+            else:
+                what = f"converting and checking {step.name}"
+                amount = f"{step.done} of {step.total}"
+                key = "convert"
+            if key not in tasks:
+                tasks[key] = progress.add_task("", total=step.total, amount="")
+            if progress.disable and what not in said:
+                said.add(what)
+                note(what)
+            progress.update(
+                tasks[key],
+                description=what,
+                completed=step.done,
+                total=step.total,
+                amount=amount,
+            )
+
+        yield report
