@@ -24,7 +24,7 @@ from streamd.evaluation.conditions import Conditions, parse_noise
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
-from streamd.view.console import PlainConsole, column, print_json, stdout
+from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
 _CONDITIONS, _WORK, _OUTPUT = "Conditions", "How it is done", "Output"
@@ -205,7 +205,7 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
 @contextmanager
 def _bars() -> Iterator[work.Report]:
     """One bar for each kind of work, on stderr."""
-    columns = (BarColumn(), MofNCompleteColumn(), column("kept", "dim"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), PlainColumn("kept", "dim"), TimeRemainingColumn())
     with bars(*columns) as progress:
         tasks: dict[str, TaskID] = {}
 
