@@ -1,4 +1,4 @@
-"""Channels that cancel each other: a mix that is silent while they are not."""
+"""Files whose channels cancel each other."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from streamd.audio.cancel import do_cancel
 from streamd.audio.files.parts import Note, Part
 from streamd.types import Floats
 
-_ACTIVE_POWER = 1e-6
-"""-60 dBFS: a fainter block says nothing about its channels."""
-_CANCELLED = 10 ** (-25 / 10)
-"""Power of the mix against the loudest channel. One channel in use of eight gives -18 dB."""
 
-
-def do_cancel(block: Floats) -> bool | None:
-    """Whether the channels of a block, shape `[n, channels]`, cancel; None if it is quiet."""
+def _cancels(block: Floats) -> bool | None:
     loudest = float(np.square(block).mean(axis=0).max())
-    if loudest < _ACTIVE_POWER:
-        return None
-    return float(np.square(block.mean(axis=1)).mean()) < _CANCELLED * loudest
+    return do_cancel(loudest, float(np.square(block.mean(axis=1)).mean()))
 
 
 def without_cancelling(parts: Iterator[Part], name: str, note: Note) -> Iterator[Part]:
@@ -31,7 +24,7 @@ def without_cancelling(parts: Iterator[Part], name: str, note: Note) -> Iterator
     channel: int | None = None
     noted = False
     for part in parts:
-        if isinstance(part, np.ndarray) and (cancels := do_cancel(part)) is not None:
+        if isinstance(part, np.ndarray) and (cancels := _cancels(part)) is not None:
             if cancels and channel is None:
                 channel = int(np.square(part).sum(axis=0).argmax())
                 if not noted:

@@ -25,7 +25,7 @@ _OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,mp3,aac,flac,wav,"
     "amr,asf,avi,caf,aiff,ac3,mpegts,flv",
     "protocol_whitelist": "none",
-    "ignore_length": "1",  # of WAV alone: FFmpeg gets one only where its header is wrong
+    "ignore_length": "1",  # of WAV, which FFmpeg gets only where the header is wrong
 }
 _CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
 """FLAC has a checksum for each frame; without these, a damaged one comes out as noise."""
@@ -40,12 +40,11 @@ _MAX_BAD_STARTS = 8
 """Packets that may be damaged before the first good one."""
 _MAX_BAD_READS = 16
 """Errors of the demuxer in a row; FFmpeg itself resumes behind damage."""
-_MAX_UNTIMED = 64
-"""Frames without a time that wait for one with a time."""
 
 
 class _Timed(NamedTuple):
     start_s: float | None
+    """None if it follows the one before; so do frames of FLAC between damage and the next time."""
     length_s: float
     frame: av.AudioFrame
     is_damaged: bool
@@ -75,8 +74,8 @@ def decode(
         return
     head: Head | None = None
     refused: NotAudio | None = None
-    for start, end in links(file):
-        link = cast(BinaryIO, Window(file, start, end))
+    for spans in links(file):
+        link = cast(BinaryIO, Window(file, spans))
         try:
             for part in _decode(link, name, track, note, head):
                 if isinstance(part, Head):
@@ -84,6 +83,7 @@ def decode(
                 yield part
         except NotAudio as error:
             refused = error
+            note(f"{name}: a link of the chain cannot be decoded and is left out")
     if head is None and refused is not None:
         raise refused
 
@@ -129,12 +129,14 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
     is_timed = container.format.name in _TIMED
     position_s = frame_s = 0.0
     is_damaged = False
-    bad_starts = packets = sizes = 0
+    bad_starts = packets = sizes = tag_stop = 0
     for packet in _packets(container, stream, name):
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
             if bytes(packet).startswith(_TAGS):
+                tag_stop = (packet.pos or 0) + _tag_bytes(bytes(packet))
+            if (packet.pos or 0) < tag_stop:
                 continue
             if not frame_s and (bad_starts := bad_starts + 1) >= _MAX_BAD_STARTS:
                 raise NotAudio(f"{name}: is damaged from its start") from error
@@ -152,6 +154,16 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
             yield _Timed(start_s, frame_s, frame, is_damaged)
             position_s += frame_s
             is_damaged = False
+
+
+def _tag_bytes(tag: bytes) -> int:
+    """The length of a tag by its first bytes; a picture in it may look like many packets."""
+    if not tag.startswith(b"ID3") or len(tag) < 10:
+        return len(tag)
+    size = 0
+    for byte in tag[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
 
 
 def _packets(
@@ -182,7 +194,8 @@ def _parts(
     converter: Converter | None = None
     held: list[Floats] = []
     count = size = 0
-    for gap_ms, frame in _placed(frames, timeline):
+    for start_s, length_s, frame, is_damaged in frames:
+        gap_ms = timeline.advance(start_s, length_s, is_damaged=is_damaged)
         if converter is None:
             if head is None:
                 rate_hz = _stated_rate(stream) or frame.sample_rate
@@ -206,36 +219,6 @@ def _parts(
         held.append(converter.flush())
         if sum(map(len, held)):
             yield np.concatenate(held)
-
-
-def _placed(frames: Iterator[_Timed], timeline: Timeline) -> Iterator[tuple[int, av.AudioFrame]]:
-    """Frames, each with the milliseconds of the gap before it.
-
-    After damage in FLAC some frames come without a time. The loss lies before them, so they wait
-    for the next time.
-    """
-    waiting: list[_Timed] = []
-    for timed in frames:
-        waiting.append(timed)
-        if timed.start_s is None and len(waiting) < _MAX_UNTIMED:
-            continue
-        yield from _with_gap(waiting, timeline)
-        waiting = []
-    yield from _with_gap(waiting, timeline)
-
-
-def _with_gap(waiting: list[_Timed], timeline: Timeline) -> Iterator[tuple[int, av.AudioFrame]]:
-    if not waiting:
-        return
-    length_s = sum(timed.length_s for timed in waiting)
-    start_s = waiting[-1].start_s
-    if start_s is not None:
-        start_s -= length_s - waiting[-1].length_s
-    is_damaged = len(waiting) > 1 or any(timed.is_damaged for timed in waiting)
-    gap_ms = timeline.advance(start_s, length_s, is_damaged=is_damaged)
-    for timed in waiting:
-        yield gap_ms, timed.frame
-        gap_ms = 0
 
 
 def _stated_rate(stream: AudioStream) -> int | None:

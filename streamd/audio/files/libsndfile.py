@@ -38,7 +38,9 @@ def reads_part_of(file: BinaryIO) -> bool:
 
 def reads_all(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
     """Whether libsndfile reads an opened file to its end. The place in the file changes."""
-    return sound.format != "MP3" and sound.frames > 0 and not is_cut_short(file)
+    if sound.format in ("WAV", "WAVEX"):
+        return not is_cut_short(file)
+    return sound.format != "MP3" and int(sound.frames) > 0
 
 
 def decode(sound: soundfile.SoundFile, name: str) -> Iterator[Head | Part]:
