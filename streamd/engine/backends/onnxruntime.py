@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+# The Linux wheels from 1.32 on report to their vendor: they write a device id and an event database
+# to the user's cache folder and upload events. Only this variable, set before the import, stops it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy.typing as npt
 import onnxruntime as ort
