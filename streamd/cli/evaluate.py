@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
@@ -17,6 +16,7 @@ from streamd.cli.common import ConfigOption, note, read_listening_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
+from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
@@ -188,7 +188,7 @@ def _channels(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) -> None:
-    text = msgspec.json.format(msgspec.json.encode(report.figures), indent=2).decode()
+    text = to_json(report.figures).decode()
     if out is not None:
         try:
             out.write_text(text + "\n", encoding="utf-8")

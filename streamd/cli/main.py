@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from streamd import __version__
 from streamd.cli.common import INTERRUPTED, complain
 from streamd.cli.output import Output, guard
+from streamd.display import escape_undecodable
 from streamd.errors import StreamdError, Unavailable
 from streamd.view.console import stdout
 
@@ -137,6 +138,7 @@ def main() -> NoReturn:
 
     A reader that leaves early, as in `| head`, is no error.
     """
+    escape_undecodable(sys.stdout, sys.stderr)  # names of files that are not text
     streams = guard()
     code: Any = 0
     try:

@@ -27,11 +27,14 @@ _SYMBOLS: dict[int, int] = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
     **dict.fromkeys((0x200E, 0x200F, 0x2028, 0x2029), 0xFFFD),
     **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
-    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
-"""C0 and C1 controls, changes of the writing direction, and bytes that are not text."""
-_ESCAPES = {code: f"\\u{code:04x}" for code in _SYMBOLS if code > 0x20}
-"""For JSON, whose own escapes cover the first 32."""
+"""C0 and C1 controls and changes of the writing direction."""
+_ESCAPES = {
+    code: f"\\u{code:04x}"
+    for code in (*_SYMBOLS, *range(0xD800, 0xE000))
+    if code > 0x20  # JSON itself escapes the others
+}
+"""Escapes for JSON of the same, and of bytes of a file name that are not text."""
 
 
 class PlainConsole(Console):
