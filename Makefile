@@ -1,11 +1,16 @@
 # Each target does all of its own set-up in .venv; it needs Python 3.11 or later and a network once.
+# Packages have the versions of constraints.txt, with which CI passed; `make test-latest` takes the
+# newest.
 # The first that really runs and is new enough: a name on the PATH may be a shim for nothing.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
+# What `make ci` runs, one after the other.
+CI_TARGETS := test
 
-.PHONY: run test check bench clean
+.PHONY: run test check ci test-latest test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -21,6 +26,22 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
+ci:  ## all that CI runs
+	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done
+
+test-latest:  ## the same as `test` with the newest packages, in .venv-latest
+	rm -rf .venv-latest
+	$(MAKE) --no-print-directory test VENV=.venv-latest CONSTRAINTS=
+
+test-install: $(VENV)/.dev  ## ask the package index whether constraints.txt holds everywhere
+	$(BIN)/pytest -m index --timeout 1800
+
+constraints:  ## write constraints.txt anew: what `make test-latest` has passed with
+	.venv-latest/bin/python -m pip install --editable '.[mic]' 'hatchling<2' 'editables<1'
+	{ sed -n '/^#/p' constraints.txt; \
+	  .venv-latest/bin/python -m pip freeze --exclude-editable --exclude setuptools; } > constraints.new
+	mv constraints.new constraints.txt
+
 bench: $(VENV)/.run  ## what a core carries, and what each model pass costs
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/streamd bench
@@ -33,10 +54,17 @@ $(BIN)/python:
 	  || { echo "streamd needs Python 3.11 or later: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+# pip's own lines and bars are the progress. It applies PIP_CONSTRAINT to the build of streamd too;
+# newer versions of it read PIP_BUILD_CONSTRAINT for that.
+INSTALL = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) \
+  $(BIN)/python -m pip install --disable-pip-version-check --editable
+
+$(VENV)/.run: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing streamd and its packages in $(VENV), once."
+	@$(INSTALL) .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing streamd, its packages and what its tests need in $(VENV), once."
+	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.run

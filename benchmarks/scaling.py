@@ -229,10 +229,11 @@ def print_table(console, kind, found):
 
 
 def draw(figures, file):
+    from streamd.evaluation.plots import SERIES, STYLE, need
+
+    need()
     import matplotlib as mpl
     from matplotlib.figure import Figure
-
-    from streamd.evaluation.plots import SERIES, STYLE
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4 * len(figures), 3.4), layout="constrained")

@@ -7,23 +7,20 @@ import ipaddress
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
 
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config
-from streamd.errors import ConfigError, StreamdError
-from streamd.modules.emotion import BASELINE_MODEL
-from streamd.modules.gallery import Gallery
-from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.errors import ConfigError
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.services import Limits, Services
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
-from streamd.store.base import Store, strangers
+from streamd.store.base import Store
+from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.server import listen, make_app
 from streamd.transport.http.websocket import Streams
@@ -52,100 +49,6 @@ def check_host(host: str) -> None:
         )
 
 
-class GalleryWatcher:
-    """The enrolled voices and the user's own wake words, at most `poll_s` old.
-
-    Another process may change them.
-
-    Args:
-        store: where they lie.
-        poll_s: seconds between looks.
-        model: id of the model that the voices are wanted of.
-    """
-
-    def __init__(self, store: Store, poll_s: float, model: str) -> None:
-        self._store = store
-        self._poll_s = poll_s
-        self._model = model
-        self._strangers: list[str] = []
-        """Voices that the log says are not known to the model."""
-        self._gallery = Gallery.empty(-1)
-        self._words = NO_WORDS
-        self._thread = ThreadPoolExecutor(1, "store")
-        self._unwritten: dict[str, bytes] = {}
-        """Baselines on their way to the store: what is read meanwhile does not know them."""
-
-    def current(self) -> Gallery:
-        """The voices as they are now."""
-        return self._gallery
-
-    def words(self) -> CustomWords:
-        """The wake words of the user's own as they are now."""
-        return self._words
-
-    async def load(self) -> None:
-        """Look once."""
-        loop = asyncio.get_running_loop()
-        gallery = await loop.run_in_executor(self._thread, self._changed)
-        if gallery is not self._gallery:
-            self._gallery = gallery.remembering(self._unwritten)
-
-    async def watch(self) -> None:
-        """Look again and again."""
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.load()
-            except StreamdError as error:
-                # The voices of a moment ago are better than none; the operator is told.
-                log.error("the store cannot be read", error=str(error))
-
-    def keep(self, baselines: Mapping[str, bytes]) -> None:
-        """A session is over: keep what it learned of voices."""
-        if not baselines:
-            return
-        self._gallery = self._gallery.remembering(baselines)
-        self._unwritten.update(baselines)
-        write = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._store.keep_baselines, BASELINE_MODEL, baselines
-        )
-        write.add_done_callback(lambda done: self._written(done, baselines))
-
-    def close(self) -> None:
-        """Write what is to be written and end the thread."""
-        self._thread.shutdown()
-
-    def _written(self, done: asyncio.Future[None], baselines: Mapping[str, bytes]) -> None:
-        for name, baseline in baselines.items():
-            if self._unwritten.get(name) is baseline:
-                del self._unwritten[name]
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.error("what was learned of voices cannot be kept", error=str(error))
-
-    def _changed(self) -> Gallery:
-        if self._store.version() == self._gallery.revision:
-            return self._gallery
-        words = self._store.load_words()
-        # Heads that did not change stay the same objects: a batch groups by them.
-        self._words = {
-            name: old if (old := self._words.get(name)) and old.info == word.info else word
-            for name, word in words.items()
-        }
-        self._warn_of_strangers()
-        return self._store.load_gallery(self._model, BASELINE_MODEL)
-
-    def _warn_of_strangers(self) -> None:
-        names = strangers(self._store.speakers(), self._model)
-        if names and names != self._strangers:
-            log.warning(
-                "voices were enrolled with another model and are not recognised: "
-                "`streamd speakers` lists them, `streamd enroll` enrols them anew",
-                voices=len(names),
-                model=self._model,
-            )
-        self._strangers = names
-
-
 class Daemon:
     """One streamd on one port."""
 
@@ -167,7 +70,9 @@ class Daemon:
             Unavailable: the address or the store cannot be used.
         """
         config = self._config
-        gallery = GalleryWatcher(self._store, config.store.poll_s, speaker_model(config).id)
+        gallery = GalleryWatcher(
+            self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
+        )
         sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()

@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.cores import usable_cores
 from streamd.engine.backends.base import Backend
@@ -175,7 +176,9 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
     e = config.emotion
     emotion = EmotionModule(
         EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
-        EmotionModel.load(Path(e.model) if e.model else catalogue.bundled(EMOTION_MODEL)),
+        EmotionModel.load(Path(e.model))
+        if e.model
+        else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),
         metrics.pass_cpu.labels("emotion").inc,
     )
     # In this order: emotion wants to know who speaks.

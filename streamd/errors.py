@@ -20,6 +20,8 @@
     ├── NotAudio                exit 6
     ├── ModelMissing            exit 7
     ├── Unavailable             exit 8  address in use, permission, disk
+    │   ├── StoreGone                   the database was deleted while it was in use
+    │   └── NotErased                   deleted, but not yet past recovery
     ├── WrongUsage              exit 2  of the command line
     ├── BadManifest             exit 2  each fault of an evaluation's manifest with its line
     └── BadName, NameTaken, NoSuchSpeaker, NoSuchWord    exit 2
@@ -165,6 +167,14 @@ class Unavailable(StreamdError):
     """An address in use, a missing permission, a full disk."""
 
     exit_code = 8
+
+
+class StoreGone(Unavailable):
+    """The database of the store was deleted while a process had it open."""
+
+
+class NotErased(Unavailable):
+    """Something is deleted, but another process keeps its remains from being overwritten."""
 
 
 class WrongUsage(StreamdError):

@@ -73,13 +73,19 @@ def versions(python):
 def call(name, python, job_json):
     """The answer of `run_NAME.py`, JSON; one thread to each library that asks the environment.
 
+    onnxruntime, which several of them import, sends no telemetry.
+
     Raises:
         Failed: with the last line of its error.
     """
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     threads = {f"{name}_NUM_THREADS": "1" for name in names}
     runner = RUNNERS / f"run_{name.replace('-', '_')}.py"
-    return _said([str(python), str(runner)], job_json, os.environ | threads)
+    return _said(
+        [str(python), str(runner)],
+        job_json,
+        os.environ | threads | {"ORT_DISABLE_TELEMETRY": "1"},
+    )
 
 
 def _said(command, stdin=None, environ=None):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streamd.bench import table
 from streamd.bench.step import Step
-from streamd.view.console import column
+from streamd.view.console import PlainColumn
 
 
 class Screen:
@@ -27,7 +27,7 @@ class Screen:
         self.steps: list[Step] = []
         self._console = console
         self._bounds = bounds
-        columns = (column(), BarColumn(), column("left"))
+        columns = (PlainColumn(), BarColumn(), PlainColumn("left"))
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("", total=1.0, left="")
         self._streams = 0

@@ -27,6 +27,7 @@ from streamd.cli.common import (
 )
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
+from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
 from streamd.view.console import PlainConsole, stderr, stdout
@@ -172,9 +173,8 @@ def _deliver(found: dict[str, Any], json: Path | None, plot: Path | None) -> Non
     console.print(steps_table(steps, console.width))
     show(console, found)
     if json is not None:
-        text = msgspec.json.format(msgspec.json.encode(found), indent=2)
         try:
-            json.write_bytes(text + b"\n")
+            json.write_bytes(to_json(found) + b"\n")
         except OSError as error:
             raise Unavailable(f"{json}: cannot be written: {error.strerror or error}") from error
     if plot is not None:

@@ -16,6 +16,7 @@ from streamd.cli.recording import open_recording
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
+from streamd.display import display_name
 from streamd.errors import NotAudio
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
@@ -24,7 +25,7 @@ from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.offline import Analysis
-from streamd.store.base import check_name
+from streamd.store import Enrolment, check_name
 from streamd.types import RATE_HZ
 
 ENOUGH_S = 5.0
@@ -50,20 +51,28 @@ def enroll(
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
         model = speaker_model(settings).id
-        known = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
-        baseline = known and Baseline.from_bytes(known)
-        # All files are heard before the first is stored: a voice is enrolled whole or not.
+        # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
         heard = [(file, *_listen(file, parts, settings)) for file in files]
-        for file, reader, channel in heard:
-            speech_ms = reader.speech * 1000 // RATE_HZ
-            store.add_enrolment(name, reader.mean, model, channel, speech_ms, file.name)
-            baseline = _usual(reader, parts, baseline or None)
-            note(f"{name}: {speech_ms / 1000:.1f} s of speech from {file} ({channel} band)")
-            if speech_ms < ENOUGH_S * 1000:
-                note(f"  less than {ENOUGH_S:.0f} s: more speech would make decisions surer")
-            if reader.consistency < ALIKE:
-                note("  the recording does not sound like one voice throughout: check it")
-        store.keep_baselines(BASELINE_MODEL, {name: baseline.to_bytes()} if baseline else {})
+        known = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
+        baseline = Baseline.from_bytes(known) if known else None
+        for _, reader, _ in heard:
+            baseline = _usual(reader, parts, baseline)
+        enrolments = [
+            Enrolment(reader.mean, model, channel, _speech_ms(reader), display_name(file.name))
+            for file, reader, channel in heard
+        ]
+        store.enrol(name, enrolments, {BASELINE_MODEL: baseline.to_bytes()} if baseline else {})
+    for file, reader, channel in heard:
+        speech_s = _speech_ms(reader) / 1000
+        note(f"{name}: {speech_s:.1f} s of speech from {display_name(file)} ({channel} band)")
+        if speech_s < ENOUGH_S:
+            note(f"  less than {ENOUGH_S:.0f} s: more speech would make decisions surer")
+        if reader.consistency < ALIKE:
+            note("  the recording does not sound like one voice throughout: check it")
+
+
+def _speech_ms(reader: EnrolmentReader) -> int:
+    return reader.speech * 1000 // RATE_HZ
 
 
 def _distinct(files: list[Path]) -> list[Path]:
@@ -113,7 +122,7 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
         parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
     )
     try:
-        with seconds_bar(f"analyzing {audio.name}", audio.stated_s) as done:
+        with seconds_bar(f"analyzing {display_name(audio.name)}", audio.stated_s) as done:
             for part in audio.parts:
                 list(analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part))
                 done(audio.seconds(part))
@@ -121,9 +130,9 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
     finally:
         analysis.close()
     minimum_ms = speaker.settings.window_ms
-    if not module.reader.embeddings or module.reader.speech * 1000 // RATE_HZ < minimum_ms:
+    if not module.reader.embeddings or _speech_ms(module.reader) < minimum_ms:
         raise NotAudio(
-            f"{file}: {module.reader.speech / RATE_HZ:.1f} s of speech; an enrolment takes "
-            f"{minimum_ms / 1000} s at least. Nothing was stored."
+            f"{display_name(file)}: {module.reader.speech / RATE_HZ:.1f} s of speech; an enrolment "
+            f"takes {minimum_ms / 1000} s at least. Nothing was stored."
         )
     return module.reader, audio.format.channel_kind

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
@@ -17,6 +16,7 @@ from streamd.cli.common import ConfigOption, note, read_listening_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
+from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
@@ -24,7 +24,7 @@ from streamd.evaluation.conditions import Conditions, parse_noise
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
-from streamd.view.console import PlainConsole, column, print_json, stdout
+from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
 _CONDITIONS, _WORK, _OUTPUT = "Conditions", "How it is done", "Output"
@@ -188,7 +188,7 @@ def _channels(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) -> None:
-    text = msgspec.json.format(msgspec.json.encode(report.figures), indent=2).decode()
+    text = to_json(report.figures).decode()
     if out is not None:
         try:
             out.write_text(text + "\n", encoding="utf-8")
@@ -205,7 +205,7 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
 @contextmanager
 def _bars() -> Iterator[work.Report]:
     """One bar for each kind of work, on stderr."""
-    columns = (BarColumn(), MofNCompleteColumn(), column("kept", "dim"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), PlainColumn("kept", "dim"), TimeRemainingColumn())
     with bars(*columns) as progress:
         tasks: dict[str, TaskID] = {}
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from streamd import __version__
 from streamd.cli.common import INTERRUPTED, complain
 from streamd.cli.output import Output, guard
+from streamd.display import escape_undecodable
 from streamd.errors import StreamdError, Unavailable
 from streamd.view.console import stdout
 
@@ -30,11 +31,11 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("Run the daemon: page, WebSocket and health on one port.", "serve"),
     "stream": Command(
-        "Send a file, or what comes in on stdin, to a server and show what it hears.", "stream"
+        "Stream a file, or raw audio from stdin, to a server and show the events.", "stream"
     ),
-    "mic": Command("Send the microphone to a server and show what it hears. Ctrl-C ends.", "mic"),
+    "mic": Command("Stream the microphone to a server and show the events.", "mic"),
     "analyze": Command(
-        "Hear a file without a server: the same events as a stream of it, as fast as it goes.",
+        "Analyze a file locally, without a server, as fast as the machine can.",
         "analyze",
     ),
     "enroll": Command(
@@ -137,6 +138,7 @@ def main() -> NoReturn:
 
     A reader that leaves early, as in `| head`, is no error.
     """
+    escape_undecodable(sys.stdout, sys.stderr)  # names of files that are not text
     streams = guard()
     code: Any = 0
     try:

@@ -44,9 +44,9 @@ def mic(
     chosen = only(events, no_acks=no_acks)
     driver = load_driver()
     if list_:
-        listed = str(driver.query_devices())
-        if listed:
-            stdout().print(listed, soft_wrap=True)
+        devices = driver.query_devices()
+        if devices:
+            stdout().print(str(devices), soft_wrap=True)
         else:
             note("The system lists no audio device; connect a microphone.")
         return

@@ -42,6 +42,31 @@ def load_driver() -> Any:
     return sounddevice
 
 
+def find_device(driver: Any, device: str | None) -> Any:
+    """Ask the driver for an input device by number or name; None asks for the default one.
+
+    Raises:
+        Unavailable: There is no such device.
+    """
+    try:
+        return driver.query_devices(_identity(device), "input")
+    except (driver.PortAudioError, ValueError) as error:
+        if not driver.query_devices():
+            raise Unavailable(
+                "no microphone found: the system lists no audio device; connect one and check "
+                "with `streamd mic --list`"
+            ) from None
+        raise Unavailable(f"{_name(device)} cannot be used: {error}; {_CHOOSE}") from None
+
+
+def _identity(device: str | None) -> int | str | None:
+    return int(device) if device is not None and device.isdigit() else device
+
+
+def _name(device: str | None) -> str:
+    return "the default microphone" if device is None else f"microphone {device!r}"
+
+
 class Microphone(Feed):
     """Blocks of a microphone, s16le mono, from the first iteration on.
 
@@ -61,7 +86,7 @@ class Microphone(Feed):
 
     def __init__(self, driver: Any, device: str | None, silent_s: float = SILENT_S) -> None:
         self._driver = driver
-        self._name = "the default microphone" if device is None else f"microphone {device!r}"
+        self._name = _name(device)
         self._silent_s = silent_s
         self._blocks = 0
         self._captured_to_s: float | None = None
@@ -101,17 +126,7 @@ class Microphone(Feed):
         self.end()
 
     def _open(self, device: str | None) -> tuple[int, Any]:
-        chosen = int(device) if device is not None and device.isdigit() else device
-        try:
-            found = self._driver.query_devices(chosen, "input")
-        except (self._driver.PortAudioError, ValueError) as error:
-            if not self._driver.query_devices():
-                raise Unavailable(
-                    "there is no microphone: the system lists no audio device. Connect one and "
-                    "see `streamd mic --list`."
-                ) from None
-            raise Unavailable(f"{self._name} cannot be used: {error}; {_CHOOSE}") from None
-        own_hz = int(found["default_samplerate"])
+        own_hz = int(find_device(self._driver, device)["default_samplerate"])
         wanted = min(max(own_hz, _RATES_HZ[-1]), _RATES_HZ[0])
         refused: Exception | None = None
         for rate_hz in dict.fromkeys((wanted, *_RATES_HZ)):
@@ -120,7 +135,7 @@ class Microphone(Feed):
                     samplerate=rate_hz,
                     channels=1,
                     dtype="int16",
-                    device=chosen,
+                    device=_identity(device),
                     blocksize=rate_hz * BLOCK_MS // 1000,
                     callback=self._take,
                 )

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from streamd.view.console import column, stderr
+from streamd.view.console import PlainColumn, stderr
 from streamd.view.words import position
 
 
@@ -23,7 +23,7 @@ def bars(*columns: ProgressColumn, is_shown: bool = True, stays: bool = False) -
     """A progress display of a description, the given columns and the time that has passed."""
     return Progress(
         SpinnerColumn(),
-        column(),
+        PlainColumn(),
         *columns,
         TimeElapsedColumn(),
         console=stderr,

@@ -16,7 +16,7 @@ from streamd.models import fetch
 from streamd.models.library import Library
 from streamd.store.base import Store, strangers
 from streamd.store.sqlite import open_store
-from streamd.view.console import column
+from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
@@ -63,7 +63,7 @@ def pull(library: Library, ids: list[str] | None) -> list[str]:
 @contextmanager
 def _bars() -> Iterator[fetch.Report]:
     """A bar for each file that is fetched and one for all conversions; in a pipe a line each."""
-    with bars(BarColumn(), column("amount"), stays=True) as progress:
+    with bars(BarColumn(), PlainColumn("amount"), stays=True) as progress:
         tasks: dict[str, TaskID] = {}
         said: set[str] = set()
 

@@ -3,7 +3,6 @@
 from streamd.config.checks import check_own_words, own_words
 from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
-from streamd.config.paths import data_dir, key_path, store_path
 from streamd.config.sections import (
     AcceptReject,
     ChannelThresholds,
@@ -18,6 +17,7 @@ from streamd.config.sections import (
     VadConfig,
     WakeConfig,
 )
+from streamd.places import data_dir, key_path, store_path
 
 __all__ = [
     "SYSTEM_FILE",

@@ -11,10 +11,11 @@ import msgspec
 
 from streamd.config import toml
 from streamd.config.checks import contradictions
-from streamd.config.schema import RefusedError, convert, is_table, kind_of
+from streamd.config.schema import RefusedError, convert, is_path, is_table, kind_of
 from streamd.config.sections import Config, Sections
 from streamd.config.toml import KeyPath
 from streamd.errors import ConfigError
+from streamd.places import absolute, expanded
 
 SYSTEM_FILE = Path("/etc/streamd/streamd.toml")
 _PREFIX = "STREAMD_"
@@ -35,17 +36,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
     The file is `path`, else `$STREAMD_CONFIG`, else `/etc/streamd/streamd.toml` where it
     exists, else none. `STREAMD_SECTION__KEY` overrides a key of it: more `__` reach into
-    tables, names are lowered, and a value that is not TOML is taken as a string.
+    tables, names are lowered, and a value that is not TOML is taken as a string. A relative path
+    is relative to the folder of the file that sets it, or to the current directory if the
+    environment sets it.
 
     Raises:
         ConfigError: one line for each fault: file and line or environment variable, key,
             and what was expected.
     """
     file = _find(path, environ)
-    loading = _Loading()
+    loading = _Loading(environ)
     if file is not None:
         loading.read_file(file)
-    loading.read_environ(environ)
+    loading.read_environ()
     return loading.finish("built-in defaults" if file is None else str(file))
 
 
@@ -72,18 +75,20 @@ def _leaves(struct: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     if path is not None:
-        return path
+        return expanded(path, environ)  # `~` of the variable, or one that no shell expanded
     if named := environ.get("STREAMD_CONFIG"):
-        if not Path(named).is_file():
-            raise ConfigError(f"STREAMD_CONFIG: no such file: {named}")
-        return Path(named)
+        file = expanded(named, environ)
+        if not file.is_file():
+            raise ConfigError(f"STREAMD_CONFIG: no such file: {file}")
+        return file
     return SYSTEM_FILE if SYSTEM_FILE.is_file() else None
 
 
 class _Loading:
     """Collects settings, later ones over earlier ones, and every fault on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
         self._tree: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
         self._faults: dict[str, None] = {}
@@ -99,16 +104,17 @@ class _Loading:
         document = toml.parse(text, str(file))
         where = partial(_place, str(file), toml.lines(text))
         for path, value in _flatten(document):
-            self._set(path, (value,), where)
+            self._set(path, (value,), where, file.parent)
 
-    def read_environ(self, environ: Mapping[str, str]) -> None:
-        for name in sorted(environ):
+    def read_environ(self) -> None:
+        for name in sorted(self._environ):
             if not name.startswith(_PREFIX) or "__" not in name:
                 continue
-            text = environ[name]
+            text = self._environ[name]
             path = tuple(name.removeprefix(_PREFIX).lower().split("__"))
             for key, value in _flatten(toml.value(text), path):
-                self._set(key, (value, text) if key == path else (value,), partial(_same, name))
+                candidates = (value, text) if key == path else (value,)
+                self._set(key, candidates, partial(_same, name), Path())
 
     def finish(self, source: str) -> Config:
         self._raise_faults()
@@ -121,14 +127,23 @@ class _Loading:
         return config
 
     def _set(
-        self, path: KeyPath, candidates: Sequence[Any], where: Callable[[KeyPath], str]
+        self,
+        path: KeyPath,
+        candidates: Sequence[Any],
+        where: Callable[[KeyPath], str],
+        folder: Path,
     ) -> None:
-        """Set a key to the first candidate that it takes, or note why it takes none."""
+        """Set a key to the first candidate that it takes, or note why it takes none.
+
+        A path is relative to `folder`.
+        """
         try:
             kind = kind_of(path)
             if is_table(kind) and candidates[0] == {}:
                 return
             value = convert(candidates, kind, path)
+            if value and is_path(kind):
+                value = self._absolute(value, folder, path)
         except RefusedError as refused:
             fault = f"{where(refused.path)}: {'.'.join(refused.path)}: {refused}"
             self._faults[fault] = None
@@ -138,6 +153,12 @@ class _Loading:
             node = node.setdefault(part, {})
         node[path[-1]] = value
         self._origins[".".join(path)] = where(path)
+
+    def _absolute(self, value: str, folder: Path, path: KeyPath) -> str:
+        try:
+            return str(absolute(value, folder, self._environ))
+        except ConfigError as error:
+            raise RefusedError(path, str(error)) from error
 
     def _raise_faults(self) -> None:
         if self._faults:

@@ -64,10 +64,20 @@ def expected(kind: Any) -> str:
     return _in_words(inspect.type_info(kind))
 
 
+def is_path(kind: Any) -> bool:
+    """Whether a key takes the path of a file."""
+    match inspect.type_info(kind):
+        case inspect.Metadata(extra={"is_path": True}):
+            return True
+    return False
+
+
 def _in_words(kind: inspect.Type) -> str:
     match kind:
         case inspect.Metadata(extra_json_schema={"description": str(text)}):
             return text
+        case inspect.Metadata(type=inner):
+            return _in_words(inner)
         case inspect.IntType():
             return "a whole number" + _range(kind.ge, kind.le)
         case inspect.FloatType():

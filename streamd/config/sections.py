@@ -19,6 +19,9 @@ Origin = Annotated[
     str,
     Meta(pattern=r"^https?://[^/\s]+$", description='an origin, as "https://example.org:8443"'),
 ]
+File = Annotated[str, Meta(extra={"is_path": True})]
+"""A path. From a file it is relative to the folder of that file, from the environment to the
+current directory; `~` is the home. Once loaded it is absolute."""
 Module = Literal["vad", "wake", "speaker", "emotion"]
 
 
@@ -175,7 +178,7 @@ class EmotionConfig(Struct, frozen=True, kw_only=True):
     hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
     """Milliseconds between points of the track; where it is the speaker module's, both read the
     same pass of the model."""
-    model: str = ""
+    model: File = ""
     """Model file made by `python -m training.emotion retrain`; empty is the one that is shipped."""
     threshold: Probability = 0.0
     """Probability of the likeliest label below which the module abstains; 0 takes the model's."""
@@ -198,8 +201,9 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 class StoreConfig(Struct, frozen=True, kw_only=True):
     """Where enrolled voices are kept."""
 
-    path: str = ""
-    """SQLite file; empty is `streamd.db` in the data directory."""
+    path: File = ""
+    """SQLite file, relative to the file that names it; empty is `streamd.db` in the data
+    directory."""
     poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     """Seconds between looks for changes by other processes."""
 

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ import streamd
 from streamd.errors import Unavailable
 from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Manifest
+from streamd.places import eval_dir
 from streamd.store.cipher import Cipher, Damaged, load_or_make_key
 
 KEPT_DAYS = 30
@@ -37,10 +37,7 @@ _HEARD = tuple(
 
 def default_directory(environ: Mapping[str, str]) -> Path:
     """`streamd/eval` in the user's cache directory."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "streamd" / "eval"
-    cache = Path(environ.get("XDG_CACHE_HOME", ""))
-    return (cache if cache.is_absolute() else Path.home() / ".cache") / "streamd" / "eval"
+    return eval_dir(environ)
 
 
 def fingerprint(*of: Any) -> str:
@@ -66,7 +63,8 @@ def task_key(task: Task, manifest: Manifest) -> str:
     digest = hashlib.sha256(msgspec.json.encode(_without_lines(task)))
     for file in sorted({manifest.file(row) for row in task.stream.rows}):
         status = file.stat()
-        digest.update(f"{file.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file.absolute()))
+        digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.errors import StreamdError, Unavailable
+from streamd.evaluation.cache import default_directory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +49,15 @@ STYLE = {
 def need() -> None:
     """See that plots can be drawn, before anything is heard.
 
+    matplotlib keeps its settings and list of fonts in streamd's cache folder, unless
+    MPLCONFIGDIR says where.
+
     Raises:
         StreamdError: matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise StreamdError("plots need matplotlib: pip install 'streamd[plot]'")
+        raise StreamdError("plots need matplotlib: pip install 'streamd-voice[plot]'")
+    os.environ.setdefault("MPLCONFIGDIR", str(default_directory(os.environ).parent / "matplotlib"))
 
 
 def draw(figures: Figures, place: Path) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from streamd.arrays import PULL_AGAIN
 from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
 from streamd.models.catalogue import CONVERTER_VERSION, MODELS, Model, model_of
 from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256
+from streamd.models.integrity import Integrity
+from streamd.places import models_dir
 
 if TYPE_CHECKING:
     from streamd.models.convert.graph import Loader
@@ -47,12 +49,7 @@ class Finding(NamedTuple):
 
 def default_directory() -> Path:
     """`$STREAMD_MODELS`, else `streamd/models` in the user's cache directory."""
-    if chosen := os.environ.get("STREAMD_MODELS"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "streamd" / "models"
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "streamd" / "models"
+    return models_dir(os.environ)
 
 
 class Library:
@@ -64,20 +61,31 @@ class Library:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = default_directory() if directory is None else directory
+        self._integrity = Integrity(self.directory)
 
     def path(self, file: str) -> Path:
-        """Path of a converted file, as `silero.onnx`.
+        """Path of a converted file, as `silero.onnx`, after a check of its SHA-256.
 
         Raises:
-            ModelMissing: it is not there; the message says how to get it.
+            ModelMissing: it is not there, or not as it was pulled; the message says what to do.
         """
-        model = model_of(file)
-        if not self._has(file, model, self._manifest()):
+        model, manifest = model_of(file), self._manifest()
+        if not self._has(file, model, manifest):
             raise ModelMissing(
                 f"the model {model.id} ({model.title}) is not in {self.directory}. "
                 "Run `streamd models pull`, or set STREAMD_MODELS to where it is."
             )
-        return self.directory / file
+        path = self.directory / file
+        try:
+            is_intact = self._integrity.is_intact(file, manifest[file].sha256)
+        except OSError as error:
+            raise Unavailable(f"{path}: cannot be read: {error.strerror or error}") from error
+        if not is_intact:
+            raise ModelMissing(
+                f"cannot load the model {path} (its SHA-256 is not that of the file that was "
+                f"pulled). {PULL_AGAIN}"
+            )
+        return path
 
     def has(self, model: Model) -> bool:
         """Whether every file of a model is there; true for a model without files."""

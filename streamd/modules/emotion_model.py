@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from streamd.errors import ConfigError
+from streamd.arrays import load_arrays
+from streamd.errors import ModelMissing
 from streamd.modules.base import ModelCard
 from streamd.types import Floats
 
@@ -33,6 +33,8 @@ MIN_FRAMES = 5
 """Frames from which a descriptor's mean and deviation are believed."""
 FLOOR = 0.3
 """What an utterance counts for a baseline that sounds as far from calm as can be."""
+RETRAIN = "Make one with `python -m training.emotion retrain`, or leave emotion.model out."
+"""What to do about a model of one's own that cannot be used."""
 MEMORY = 60.0
 """Calm utterances over which a baseline forgets."""
 SHRINK = 4.0
@@ -164,28 +166,28 @@ class EmotionModel:
                 raise ValueError(f"{name} is {a[name].shape} instead of {shape}")
 
     @classmethod
-    def load(cls, path: Path) -> EmotionModel:
+    def load(cls, path: Path, hint: str = RETRAIN) -> EmotionModel:
         """Read a model that `python -m training.emotion retrain` made.
 
+        Args:
+            path: the file.
+            hint: what to do if it cannot be used; ends the message.
+
         Raises:
-            ConfigError: there is none, or it is of another kind or version.
+            ModelMissing: there is none, it is damaged, or it is of another kind or version.
         """
-        hint = "make one with `python -m training.emotion retrain`, or leave emotion.model out"
+        arrays = load_arrays(path, hint)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
             meta = json.loads(bytes(arrays["meta"]))
             versions = (meta["format"], meta["features"])
             if versions != (FORMAT, FEATURES):
-                raise ConfigError(
+                raise ModelMissing(
                     f"{path} is an emotion model of format and features {versions}, "
                     f"not {(FORMAT, FEATURES)} as this streamd reads: train it again"
                 )
             return cls(meta, arrays)
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror or error}; {hint}") from error
-        except (BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
-            raise ConfigError(f"{path} is no emotion model ({error}); {hint}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelMissing(f"{path} is no emotion model ({error}). {hint}") from error
 
     def features(self, states: Floats, moments: npt.NDArray[np.floating[Any]]) -> Floats:
         """Features of a stretch of speech.

@@ -14,6 +14,8 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from streamd.display import encodable
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
 
@@ -101,6 +103,8 @@ def _safe(key: object, value: Any) -> Any:
     if isinstance(key, str) and key.lower() in _CREDENTIALS and value is not None:
         return "<withheld>"
     match value:
+        case str():
+            return encodable(value)
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} bytes>"
         case Mapping():

@@ -76,6 +76,10 @@ class Metrics:
             "coalesced_events", "Interim events replaced before a slow client read them."
         )
         self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
+        self.baselines_dropped = counter(
+            "baselines_dropped", "Baselines of voices that could not be written.", "cause"
+        )
+        """cause: `full` or `stopped`."""
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

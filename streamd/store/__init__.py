@@ -2,14 +2,16 @@
 
 from streamd.store.base import (
     DEFAULT_TENANT,
+    Enrolment,
     SpeakerInfo,
     Store,
-    check_name,
 )
+from streamd.store.names import check_name
 from streamd.store.sqlite import SqliteStore, open_store
 
 __all__ = [
     "DEFAULT_TENANT",
+    "Enrolment",
     "SpeakerInfo",
     "SqliteStore",
     "Store",

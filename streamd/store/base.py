@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
-from streamd.errors import BadName
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.types import Floats
 
 DEFAULT_TENANT = "default"
-MAX_NAME_CHARS = 64
-
-_SESSION_LABEL = re.compile(r"S[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +29,46 @@ class SpeakerInfo:
     """Unix time of the first enrolment, milliseconds."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """One recording of a voice, as its embedding."""
+
+    embedding: Floats
+    """`[dim]`, finite and not all zero; kept at length 1."""
+    model: str
+    """Catalogue id of the model that made it."""
+    channel: Channel
+    """Kind of channel that it was recorded on."""
+    speech_ms: int
+    """Speech in it, milliseconds."""
+    source: str
+    """What it was made from, as a file name."""
+
+
 class Store(Protocol):
     """Voices of one tenant. Calls are synchronous and may come from any thread.
 
-    Every call may raise `Unavailable` (permission, disk, a lock that is not given up).
+    Each call that changes something does all of it or, if it raises or the process dies, nothing.
+    Every call may raise `Unavailable` (permission, disk, a lock that is not given up), and
+    `StoreGone` after the database was deleted; the first call after a new one was made opens it.
     """
 
-    def add_enrolment(
+    def enrol(
         self,
         name: str,
-        embedding: Floats,
-        model: str,
-        channel: Channel,
-        speech_ms: int,
-        source: str,
+        enrolments: Sequence[Enrolment],
+        baselines: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        """Add one enrolment to a voice, which it founds if need be.
+        """Add enrolments to a voice, which they found if need be.
 
         Args:
             name: as `check_name` wants it.
-            embedding: `[dim]`, finite and not all zero; kept at length 1.
-            model: catalogue id of the model that made it.
-            channel: kind of channel that it was recorded on.
-            speech_ms: milliseconds of speech in it.
-            source: what it was made from, as a file name.
+            enrolments: one at least.
+            baselines: by model, what was learned of the voice; takes the place of earlier ones.
 
         Raises:
             BadName: the name may not be used.
-            ValueError: the embedding is none.
+            ValueError: an embedding is none, or of another size than those of its model.
         """
         ...
 
@@ -79,7 +86,20 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> bool:
-        """Delete a voice with its enrolments, past recovery; False if there is none."""
+        """Delete a voice with its enrolments, past recovery; False if there is none.
+
+        Raises:
+            NotErased: it is deleted, but remains of it stay in the files until another process
+                ends what it reads; `erase` has to be called again.
+        """
+        ...
+
+    def erase(self) -> bool:
+        """Erase remains of what any process deleted, without waiting for others. Cheap to poll.
+
+        Returns:
+            Whether none are left; False while another process reads the database.
+        """
         ...
 
     def version(self) -> int:
@@ -117,7 +137,11 @@ class Store(Protocol):
         ...
 
     def remove_word(self, name: str) -> bool:
-        """Delete a wake word, past recovery; False if there is none of that name."""
+        """Delete a wake word, past recovery; False if there is none of that name.
+
+        Raises:
+            NotErased: as `delete`.
+        """
         ...
 
     def load_words(self) -> CustomWords:
@@ -132,22 +156,3 @@ class Store(Protocol):
 def strangers(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
     """Names of the voices that were enrolled, but not with this model: it does not know them."""
     return [speaker.name for speaker in speakers if model not in speaker.models]
-
-
-def check_name(name: str) -> str:
-    """The name in Unicode NFC, so that one spelling is one voice.
-
-    Raises:
-        BadName: it is empty, too long, not printable, or reads like a session label.
-    """
-    name = unicodedata.normalize("NFC", name)
-    if not 1 <= len(name) <= MAX_NAME_CHARS:
-        raise BadName(f"a speaker's name has 1 to {MAX_NAME_CHARS} characters, not {len(name)}")
-    if not name.isprintable() or name != name.strip():
-        raise BadName(f"speaker name {name!r}: printable characters only, no space at either end")
-    if _SESSION_LABEL.fullmatch(name):
-        raise BadName(
-            f"speaker name {name!r}: S with a number is what a session calls a voice that "
-            "nobody enrolled; choose another name"
-        )
-    return name

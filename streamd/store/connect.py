@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from streamd.errors import ConfigError, StreamdError, Unavailable
 
 BUSY_TIMEOUT_MS = 5000
 """How long a call waits for another process that writes; writes take a few milliseconds."""
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode of a file."""
 
 _OWNER = "check owner and mode of the file and its directory"
 _LOCKED = "another process holds it locked: end that process or try again"
@@ -38,9 +42,7 @@ def connect(path: Path) -> sqlite3.Connection:
         ConfigError: the path is not an SQLite database.
     """
     with explained(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        make_file(path)
         connection = sqlite3.connect(
             path,
             timeout=BUSY_TIMEOUT_MS / 1000,
@@ -56,6 +58,47 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Which file lies there now; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def make_file(path: Path) -> Identity:
+    """Make the file of the database, for its owner only, where there is none.
+
+    Raises:
+        OSError: no permission, no disk.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(path.parent):
+        if not path.exists():
+            # The log of a database that was deleted must not become that of the new one.
+            for kind in ("-wal", "-shm"):
+                path.with_name(path.name + kind).unlink(missing_ok=True)
+        # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            status = os.fstat(file)
+        finally:
+            os.close(file)
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the lock that processes take while they make a file in the directory."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 @contextlib.contextmanager

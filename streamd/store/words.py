@@ -14,14 +14,18 @@ from streamd.store.cipher import Cipher, Damaged
 
 def add(
     db: sqlite3.Connection, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool
-) -> None:
+) -> bool:
     """Insert a word, in a transaction.
+
+    Returns:
+        Whether it took the place of another one.
 
     Raises:
         NameTaken: there is one of that name, and it is not to be replaced.
     """
     name = word.info.name
-    if remove(db, tenant, name) and not replace:
+    replaced = remove(db, tenant, name)
+    if replaced and not replace:
         raise NameTaken(f"there is a wake word {name!r} already: add --replace, or remove it first")
     info = msgspec.structs.replace(word.info, created_ms=time.time_ns() // 1_000_000)
     db.execute(
@@ -33,6 +37,7 @@ def add(
             cipher.seal(word.head.pack(), tenant, "word", name),
         ),
     )
+    return replaced
 
 
 def remove(db: sqlite3.Connection, tenant: str, name: str) -> bool:

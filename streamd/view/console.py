@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import TextColumn
+from rich.progress import Task, TextColumn
 from rich.segment import Segment
 from rich.text import Text
 
@@ -27,11 +27,14 @@ _SYMBOLS: dict[int, int] = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
     **dict.fromkeys((0x200E, 0x200F, 0x2028, 0x2029), 0xFFFD),
     **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
-    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
-"""C0 and C1 controls, changes of the writing direction, and bytes that are not text."""
-_ESCAPES = {code: f"\\u{code:04x}" for code in _SYMBOLS if code > 0x20}
-"""For JSON, whose own escapes cover the first 32."""
+"""C0 and C1 controls and changes of the writing direction."""
+_ESCAPES = {
+    code: f"\\u{code:04x}"
+    for code in (*_SYMBOLS, *range(0xD800, 0xE000))
+    if code > 0x20  # JSON itself escapes the others
+}
+"""Escapes for JSON of the same, and of bytes of a file name that are not text."""
 
 
 class PlainConsole(Console):
@@ -40,13 +43,15 @@ class PlainConsole(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Take a string as it is, with symbols for the control characters."""
+        return super().render_str(visible(text), **options)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         """Render as every console does, with symbols for the control characters."""
-        if isinstance(renderable, str):
-            renderable = Text(visible(renderable))
-        elif isinstance(renderable, Text):
+        if isinstance(renderable, Text):
             shown = visible(renderable.plain)
             if shown != renderable.plain:
                 renderable = renderable.copy()
@@ -78,7 +83,15 @@ stderr = PlainConsole(stderr=True)
 """The console for progress, notes and errors."""
 
 
-def column(field: str = "description", style: str = "none") -> TextColumn:
+class PlainColumn(TextColumn):
     """A column of a progress display: `description` of the task, or one of its fields."""
-    text = "{task.description}" if field == "description" else f"{{task.fields[{field}]}}"
-    return TextColumn(text, style=style, markup=False)
+
+    def __init__(self, field: str = "description", style: str = "none") -> None:
+        text = "{task.description}" if field == "description" else f"{{task.fields[{field}]}}"
+        super().__init__(text, style=style, markup=False)
+
+    def render(self, task: Task) -> Text:
+        """Render with symbols for the control characters, so that the width is right."""
+        text = super().render(task)
+        text.plain = visible(text.plain)
+        return text

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamd.arrays import INSTALL_AGAIN, load_arrays
 from streamd.modules.words import EMBEDDING_DIM
 from streamd.types import Floats
 
@@ -74,12 +75,17 @@ class Negatives:
 
     @classmethod
     def load(cls, path: Path) -> Negatives:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            every = file["embeddings"].T.astype(np.float32) * file["scale"] + file["mean"]
-            assert every.shape[1] == EMBEDDING_DIM
-            streams = np.split(every, np.cumsum(file["lengths"])[:-1])
-            return cls(tuple(streams), tuple(map(str, file["sources"])))
+        """Read what `save` wrote.
+
+        Raises:
+            ModelMissing: it is not there, or damaged.
+        """
+        names = ("embeddings", "scale", "mean", "lengths", "sources")
+        file = load_arrays(path, INSTALL_AGAIN, names)
+        every = file["embeddings"].T.astype(np.float32) * file["scale"] + file["mean"]
+        assert every.shape[1] == EMBEDDING_DIM
+        streams = np.split(every, np.cumsum(file["lengths"])[:-1])
+        return cls(tuple(streams), tuple(map(str, file["sources"])))
 
 
 @cache

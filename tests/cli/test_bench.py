@@ -179,7 +179,7 @@ def test_without_matplotlib_it_says_what_to_install(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = bench("--plot", "x.png")
     assert done.code == 1
-    assert "pip install 'streamd[plot]'" in done.err
+    assert "pip install 'streamd-voice[plot]'" in done.err
 
 
 def test_a_process_of_the_load_ends_with_its_pipe():

@@ -274,7 +274,7 @@ def test_without_matplotlib_it_says_what_to_install(evaluate, monkeypatch, tmp_p
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = evaluate("vad", ["slt0.flac,speech,slt,,,,"], "--plot", tmp_path / "x.png")
     assert done.code == 1
-    assert "pip install 'streamd[plot]'" in done.err
+    assert "pip install 'streamd-voice[plot]'" in done.err
 
 
 def test_nothing_is_written_to_the_data_directory(evaluate, cli: Cli):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import streamd.config.loading as loading
-from streamd.config import Config, data_dir, describe, key_path, load, store_path
+from streamd.config import Config, describe, load
 from streamd.config.loading import leaves
 from streamd.errors import ConfigError
 
@@ -83,15 +83,20 @@ ENVIRONMENT = {
     "bool": ("STREAMD_VAD__GATE", "false", "vad.gate", False),
     "plain string": ("STREAMD_SERVER__HOST", "0.0.0.0", "server.host", "0.0.0.0"),
     "quoted string": ("STREAMD_SERVER__HOST", '"::1"', "server.host", "::1"),
-    "string that reads as a number": ("STREAMD_STORE__PATH", "2024", "store.path", "2024"),
+    "string that reads as a number": (
+        "STREAMD_STORE__PATH",
+        "2024",
+        "store.path",
+        f"{Path.cwd()}/2024",
+    ),
     "string that reads as a date": (
         "STREAMD_STORE__PATH",
         "2024-01-01",
         "store.path",
-        "2024-01-01",
+        f"{Path.cwd()}/2024-01-01",
     ),
     "empty": ("STREAMD_STORE__PATH", "", "store.path", ""),
-    "no second line": ("STREAMD_STORE__PATH", "'a'\nb = 1", "store.path", "'a'\nb = 1"),
+    "no second line": ("STREAMD_SERVER__HOST", "'a'\nb = 1", "server.host", "'a'\nb = 1"),
     "list": ("STREAMD_WAKE__WORDS", '["timer", "alexa"]', "wake.words", ("timer", "alexa")),
     "nested": (
         "STREAMD_SPEAKER__THRESHOLDS__NARROW__ACCEPT",
@@ -133,24 +138,28 @@ def test_describe_says_where_each_value_was_set(tmp_path: Path) -> None:
     assert list(rows) == [key for key, _ in leaves(Config())]
 
 
-def test_data_goes_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    home = {"HOME": "/home/u"}
-    monkeypatch.setattr("sys.platform", "linux")
-    assert data_dir(home) == Path("/home/u/.local/share/streamd")
-    assert data_dir({**home, "XDG_DATA_HOME": "/x"}) == Path("/x/streamd")
-    assert data_dir({**home, "XDG_DATA_HOME": "relative"}) == Path("/home/u/.local/share/streamd")
-    assert data_dir({"STREAMD_DATA": "/d", "XDG_DATA_HOME": "/x"}) == Path("/d")
-    assert store_path("", {"STREAMD_DATA": "/d"}) == Path("/d/streamd.db")
-    assert store_path("/v/voices.db", {"STREAMD_DATA": "/d"}) == Path("/v/voices.db")
-    assert key_path({"STREAMD_DATA": "/d"}) == Path("/d/key")
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert data_dir(home) == Path("/home/u/Library/Application Support/streamd")
+def test_a_relative_path_of_a_file_is_relative_to_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "etc", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "f.toml").write_text("[store]\npath = 'v.db'\n[emotion]\nmodel = '../e.npz'\n")
+    for current, file in ((elsewhere, folder / "f.toml"), (tmp_path, Path("etc/f.toml"))):
+        monkeypatch.chdir(current)
+        config = load(file, {})
+        assert config.store.path == str(folder / "v.db")
+        assert Path(config.emotion.model).resolve() == tmp_path / "e.npz"
+    config = load(folder / "f.toml", {"STREAMD_STORE__PATH": "v.db"})
+    assert config.store.path == str(tmp_path / "v.db"), "of the environment: the current directory"
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(ConfigError, match="STREAMD_DATA"):
-        data_dir({})
+def test_a_path_may_begin_with_the_home(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text("[store]\npath = '~/v.db'\n")
+    home = {"HOME": str(tmp_path)}
+    assert load(Path("~/f.toml"), home).store.path == str(tmp_path / "v.db")
+    assert load(None, {**home, "STREAMD_CONFIG": "~/f.toml"}).source == str(file)
+    file.write_text("[store]\npath = '~nobody-at-all/v.db'\n")
+    with pytest.raises(ConfigError, match=r"f.toml:2: store.path: .*no user 'nobody-at-all'"):
+        load(file, home)

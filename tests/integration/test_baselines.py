@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -75,3 +76,35 @@ async def test_analyze_writes_nothing_and_says_what_a_stream_says(tmp_path):
     assert [e["scores"] for e in said] == [
         pytest.approx(e["scores"], abs=1e-3) for e in live.of("emotion")
     ]
+
+
+async def test_what_was_learned_during_a_lock_is_written_after_it(tmp_path):
+    await asyncio.to_thread(run, tmp_path, "enroll", "ada", SLT)
+    enrolled = baseline(tmp_path).count
+    with Daemon(tmp_path, store__poll_s=0.05) as daemon:
+        with closing(sqlite3.connect(tmp_path / "streamd.db", isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            heard = await converse(daemon.url, cut(speech("slt")), END)
+            assert [e for e in heard.of("speaker") if e["speaker"] == "ada"]
+            # The lock outlasts the patience of the write.
+            await daemon.eventually(lambda: "cannot be written yet" in daemon.log.read_text(), 60)
+        await daemon.eventually(lambda: baseline(tmp_path).count > enrolled, 60)
+        assert daemon.metric("streamd_queue_limit", queue="baselines") == 1000
+
+
+async def test_a_running_server_finds_the_database_that_took_the_place_of_a_deleted_one(tmp_path):
+    await asyncio.to_thread(run, tmp_path, "enroll", "ada", SLT)
+    with Daemon(tmp_path, store__poll_s=0.05) as daemon:
+
+        async def name() -> set[str | None]:
+            heard = await converse(daemon.url, cut(speech("slt")), END)
+            return {e["speaker"] for e in heard.of("speaker") if e["final"]}
+
+        assert await name() == {"ada"}
+        for file in tmp_path.glob("streamd.db*"):
+            file.unlink()
+        await daemon.eventually(lambda: "the store is gone" in daemon.log.read_text(), 60)
+        assert "ada" not in await name()
+        await asyncio.to_thread(run, tmp_path, "enroll", "eve", SLT)
+        await daemon.eventually(lambda: "the store can be read again" in daemon.log.read_text(), 60)
+        assert await name() == {"eve"}

@@ -10,7 +10,7 @@ from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
 from streamd.models.catalogue import CONVERTER_VERSION
-from streamd.models.library import Library, default_directory
+from streamd.models.library import Library
 
 SILERO = "silero-vad-6.2.3"
 PULL = (
@@ -31,16 +31,6 @@ def pulled(index, wheels, tmp_path):
 
 def status(library, file):
     return {finding.file: finding.status for finding in library.verify()}[file]
-
-
-def test_models_lie_where_the_environment_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("STREAMD_MODELS", str(tmp_path))
-    assert default_directory() == tmp_path
-    monkeypatch.delenv("STREAMD_MODELS")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    expected = "Library/Caches" if sys.platform == "darwin" else str(tmp_path)
-    assert str(default_directory()).endswith("streamd/models")
-    assert expected in str(default_directory())
 
 
 def test_an_empty_library_lacks_every_model_with_a_file(tmp_path):
@@ -67,7 +57,8 @@ def test_a_pulled_model_is_there_and_verifies(pulled):
     assert OnnxRuntime().load(pulled.path("silero.onnx"))
     assert status(pulled, "silero.onnx") == "ok"
     assert SILERO not in [model.id for model in pulled.missing()]
-    assert sorted(os.listdir(pulled.directory)) == [".lock", "manifest.json", "silero.onnx"]
+    files = {"manifest.json", "silero.onnx"}
+    assert {file for file in os.listdir(pulled.directory) if file[0] != "."} == files
 
 
 @pytest.mark.models

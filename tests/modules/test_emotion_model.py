@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamd.engine.passes.prosody import DESCRIPTORS
-from streamd.errors import ConfigError
+from streamd.errors import ModelMissing
 from streamd.models.catalogue import bundled
 from streamd.modules.emotion_model import (
     LABELS,
@@ -71,7 +71,7 @@ def test_the_shipped_model_is_small_and_reads_these_descriptors(model: EmotionMo
 
 
 def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.npz: No such file.*retrain"):
+    with pytest.raises(ModelMissing, match=r"none\.npz \(No such file.*retrain"):
         EmotionModel.load(tmp_path / "none.npz")
 
 
@@ -79,23 +79,23 @@ def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.npz"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="is no emotion model"):
+    with pytest.raises(ModelMissing, match=r"cannot load the model .*model\.npz .*retrain"):
         EmotionModel.load(path)
 
 
 @pytest.mark.parametrize("drop", ["meta", "out", "center", "plain"])
 def test_a_model_with_a_part_missing_is_refused(changed: Callable[..., Path], drop: str) -> None:
-    with pytest.raises(ConfigError, match="is no emotion model"):
+    with pytest.raises(ModelMissing, match="is no emotion model"):
         EmotionModel.load(changed(drop))
 
 
 def test_a_model_of_other_features_is_refused(changed: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match="train it again"):
+    with pytest.raises(ModelMissing, match="train it again"):
         EmotionModel.load(changed(features=99))
 
 
 def test_a_model_of_fewer_descriptors_is_refused(changed: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match="center is"):
+    with pytest.raises(ModelMissing, match="center is"):
         EmotionModel.load(changed(descriptors=DESCRIPTORS[1:]))
 
 

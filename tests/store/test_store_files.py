@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamd.errors import ConfigError, Unavailable
-from streamd.store import open_store
+from streamd.store import Enrolment, open_store
 from streamd.store.cipher import Cipher, Damaged, load_or_make_key
 from streamd.store.connect import connect, explained, transaction
 from streamd.store.migrate import APPLICATION_ID, migrate, migrations, statements
@@ -19,8 +19,8 @@ from streamd.store.migrate import APPLICATION_ID, migrate, migrations, statement
 
 def make(folder: Path) -> None:
     store = open_store(folder / "v.db", folder / "key")
-    store.add_enrolment("a", np.ones(256, np.float32), "m", "wide", 1000, "a.wav")
-    store.add_enrolment("b", -np.ones(256, np.float32), "m", "wide", 1000, "b.wav")
+    store.enrol("a", [Enrolment(np.ones(256, np.float32), "m", "wide", 1000, "a.wav")])
+    store.enrol("b", [Enrolment(-np.ones(256, np.float32), "m", "wide", 1000, "b.wav")])
     store.close()
 
 

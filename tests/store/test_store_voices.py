@@ -15,7 +15,7 @@ import pytest
 
 import streamd
 from streamd.errors import BadName, NameTaken
-from streamd.store import SqliteStore, open_store
+from streamd.store import Enrolment, SqliteStore, open_store
 from streamd.types import Floats
 
 MODEL = "ge2e-1"
@@ -28,14 +28,14 @@ def voice(seed: int) -> Floats:
 def enrol(
     store: SqliteStore, name: str, seed: int = 0, channel: str = "wide", model: str = MODEL
 ) -> None:
-    store.add_enrolment(name, voice(seed), model, channel, 2500, f"{name}.wav")  # type: ignore[arg-type]
+    store.enrol(name, [Enrolment(voice(seed), model, channel, 2500, f"{name}.wav")])  # type: ignore[arg-type]
 
 
 def in_another_process(folder: Path, code: str) -> str:
     """Run statements about `store` in a fresh interpreter; its stdout."""
     opening = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from streamd.store import open_store\n"
+        "from streamd.store import Enrolment, open_store\n"
         "folder = Path(sys.argv[1])\n"
         "store = open_store(folder / 'v.db', folder / 'key')\n"
     )
@@ -48,6 +48,14 @@ def in_another_process(folder: Path, code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def last_sealed(folder: Path) -> bytes:
+    """The newest enrolment as it is in the database."""
+    with closing(sqlite3.connect(folder / "v.db")) as db:
+        query = "SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1"
+        (sealed,) = db.execute(query).fetchone()
+    return bytes(sealed)
 
 
 @pytest.fixture
@@ -104,8 +112,7 @@ def test_delete_takes_the_enrolments_along(store: SqliteStore) -> None:
 def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqliteStore) -> None:
     enrol(store, "keep", 1)
     enrol(store, "Wilhelmina", 2)
-    db = store._connection
-    (sealed,) = db.execute("SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1").fetchone()
+    sealed = last_sealed(tmp_path)
 
     def holding(what: bytes) -> list[str]:
         return [file.name for file in tmp_path.iterdir() if what in file.read_bytes()]
@@ -140,7 +147,37 @@ def test_rename_keeps_the_voice(tmp_path: Path, store: SqliteStore) -> None:
     assert gallery.search(voice(2), "narrow")[0] == ("Ann", pytest.approx(1, abs=1e-6))
 
 
-BAD_NAMES = ["", "x" * 65, "S1", "S007", " a", "a ", "a\nb", "a\0", "\u200b", "\udc80", "\x1b[1m"]
+BAD_NAMES = [
+    "",
+    "x" * 65,
+    "S1",
+    "S007",
+    " a",
+    "a ",
+    "\u2003a",
+    "a\nb",
+    "a\0",
+    "\udc80",
+    "\x1b[1m",
+    # Invisible: zero width space, word joiner, byte order mark, soft hyphen.
+    "\u200b",
+    "ای\u2060لی",
+    "\ufeffa",
+    "a\u00adb",
+    # Overrides and isolates of the direction of writing.
+    "ann\u202eeve",
+    "علی\u2067رضا",
+    "\u200fعلی",
+    # Joiners that join nothing: alone, at an end, beside a space, twice, between Latin letters.
+    "\u200d",
+    "\u200c\u200d",
+    "\u200cعلی",
+    "علی\u200c",
+    "علی\u200c رضا",
+    "علی\u200c\u200cرضا",
+    "An\u200dn",
+    "S1\u200d",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
@@ -153,7 +190,22 @@ def test_a_bad_name_is_refused_and_never_found(store: SqliteStore, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 64, "S", "S1a", "s1", "Anna-Lena O'Hara", "王小云", "a/b", "%"]
+    "name",
+    [
+        "x" * 64,
+        "S",
+        "S1a",
+        "s1",
+        "Anna-Lena O'Hara",
+        "王小云",
+        "a/b",
+        "%",
+        "علی\u200cرضا",
+        "ශ්\u200dරීමා",
+        "👩\u200d🚀",
+        "🏳️\u200d🌈 Kim",
+        "❤️\u200d🔥",
+    ],
 )
 def test_other_names_are_fine(store: SqliteStore, name: str) -> None:
     enrol(store, name)
@@ -175,14 +227,14 @@ BAD_EMBEDDINGS = [np.zeros(256), np.full(256, np.nan), np.full(256, np.inf), np.
 @pytest.mark.parametrize("embedding", BAD_EMBEDDINGS, ids=["zero", "nan", "inf", "2-d"])
 def test_what_is_no_embedding_is_refused(store: SqliteStore, embedding: Floats) -> None:
     with pytest.raises(ValueError, match="not an embedding"):
-        store.add_enrolment("a", embedding, MODEL, "wide", 1, "a.wav")
+        store.enrol("a", [Enrolment(embedding, MODEL, "wide", 1, "a.wav")])
     assert store.speakers() == []
 
 
 def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
     enrol(store, "a")
     with pytest.raises(ValueError, match="another size"):
-        store.add_enrolment("b", np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")
+        store.enrol("b", [Enrolment(np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")])
     with pytest.raises(ValueError, match="channel"):
         enrol(store, "b", channel="dvd")
     assert [info.name for info in store.speakers()] == ["a"]
@@ -219,8 +271,8 @@ def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqliteSto
     before = store.version()
     in_another_process(
         tmp_path,
-        f"store.add_enrolment('a', np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')\n"
-        f"store.add_enrolment('b', -np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')",
+        f"store.enrol('a', [Enrolment(np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')])\n"
+        f"store.enrol('b', [Enrolment(-np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')])",
     )
     enrolled = store.version()
     assert enrolled > before

@@ -1,5 +1,8 @@
 """Wake words in the store: one of a name, sealed, of one tenant, and seen by other processes."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -96,8 +99,10 @@ def test_a_head_is_sealed_and_cannot_be_given_to_another_name(opened, tmp_path):
     plain = word("own").head.pack()
     for file in tmp_path.iterdir():
         assert plain[40:80] not in file.read_bytes()
-    store._connection.execute(
-        "UPDATE words SET head = (SELECT head FROM words WHERE name = 'own') WHERE name = 'other'"
-    )
+    with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as db:
+        db.execute(
+            "UPDATE words SET head = (SELECT head FROM words WHERE name = 'own')"
+            " WHERE name = 'other'"
+        )
     with pytest.raises(Unavailable, match="streamd words remove other"):
         store.load_words()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# The Linux wheels from 1.32 on report to their vendor: they write a device id and an event database
+# to the user's cache folder and upload events. Only this variable, set before the import, stops it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import numpy.typing as npt
 import onnxruntime as ort
 
+from streamd.display import encodable
 from streamd.engine.backends.base import Graph
 from streamd.errors import ModelMissing
 
@@ -33,7 +39,9 @@ class OnnxRuntime:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
         try:
-            session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            # The framework opens no path that is not text.
+            model = path if encodable(str(path)) == str(path) else path.read_bytes()
+            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no public base
             raise ModelMissing(
                 f"cannot load the model {path} ({error}). "

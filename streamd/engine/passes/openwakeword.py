@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from streamd.arrays import PULL_AGAIN, load_arrays
 from streamd.engine.backends.base import Backend, Graph
 from streamd.engine.passes.base import State, StateSpec, stack
 from streamd.engine.passes.warm import warm_up
@@ -59,12 +60,12 @@ class OpenWakeWord:
         self._heads: dict[str, Graph] = {
             word: backend.load(library.path(f"wake_{word}.onnx")) for word in wanted
         }
-        with np.load(library.path("wake_prime.npz")) as prime:
-            self.state: Mapping[str, StateSpec] = {
-                "fresh": StateSpec(np.ones((), np.float32)),
-                "cnn": StateSpec(prime["cnn"]),
-                "history": StateSpec(prime["history"]),
-            }
+        prime = load_arrays(library.path("wake_prime.npz"), PULL_AGAIN, ("cnn", "history"))
+        self.state: Mapping[str, StateSpec] = {
+            "fresh": StateSpec(np.ones((), np.float32)),
+            "cnn": StateSpec(prime["cnn"]),
+            "history": StateSpec(prime["history"]),
+        }
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from streamd.arrays import PULL_AGAIN, load_arrays
 from streamd.errors import ModelMissing
 from streamd.models.convert import ge2e as ge2e_converter
 from streamd.models.convert import openwakeword as wake
@@ -74,8 +75,8 @@ def wake_embed(mel: Path, embedding: Path, converted: Path, prime: Path, load: L
         ModelMissing: they differ by more than their tolerance.
     """
     step = load(converted)
-    with np.load(prime) as start:
-        state = {"cnn": start["cnn"][None], "history": start["history"][None]}
+    start = load_arrays(prime, PULL_AGAIN, ("cnn", "history"))
+    state = {"cnn": start["cnn"][None], "history": start["history"][None]}
     fresh = np.ones(1, np.float32)
     padded = np.concatenate((np.zeros(wake.CONTEXT_SAMPLES, np.int16), clip()))
     differences = []

@@ -1,0 +1,39 @@
+"""Files of arrays (`.npz`), read so that damage has one kind of error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.errors import ModelMissing
+
+PULL_AGAIN = "Run `streamd models verify`, then `streamd models pull`."
+"""What to do about a model that was pulled."""
+INSTALL_AGAIN = "It comes with streamd: install streamd again."
+"""What to do about a file of the package."""
+
+
+def load_arrays(path: Path, hint: str, names: Sequence[str] = ()) -> dict[str, npt.NDArray[Any]]:
+    """Read every array of a file.
+
+    Args:
+        path: the file.
+        hint: what to do if it cannot be read; ends the message.
+        names: arrays that it must hold.
+
+    Raises:
+        ModelMissing: the file is not there, is damaged, or is no such file.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in {*stored.files, *names}}
+    except OSError as error:
+        raise ModelMissing(
+            f"cannot load the model {path} ({error.strerror or error}). {hint}"
+        ) from error
+    except Exception as error:  # damage shows in zipfile, zlib and numpy, by many kinds of errors
+        raise ModelMissing(f"cannot load the model {path} ({error}). {hint}") from error

@@ -1,0 +1,115 @@
+"""Where streamd finds and keeps its files: every folder, by one rule.
+
+The variable of streamd's own wins, then the folder of the XDG specification, then what is usual on
+the platform, below the user's home. `~` stands for the home in every path that a user gives.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from streamd.errors import ConfigError
+
+Environ = Mapping[str, str]
+
+
+def data_dir(environ: Environ) -> Path:
+    """The data directory: store and key. It need not exist yet.
+
+    Raises:
+        ConfigError: no variable names it, and the user has no home directory.
+    """
+    return _named("STREAMD_DATA", environ) or _data(environ)
+
+
+def models_dir(environ: Environ) -> Path:
+    """The folder of the converted models; it raises as `data_dir` does."""
+    return _named("STREAMD_MODELS", environ) or _cache(environ, "STREAMD_MODELS") / "models"
+
+
+def eval_dir(environ: Environ) -> Path:
+    """The folder of what `streamd eval` computed before; it raises as `data_dir` does."""
+    return _cache(environ) / "eval"
+
+
+def key_path(environ: Environ) -> Path:
+    """File of the key that encrypts voices; beside the store only where that is the default."""
+    return data_dir(environ) / "key"
+
+
+def store_path(configured: str, environ: Environ) -> Path:
+    """File of the store: `store.path` of the configuration, else one in the data directory."""
+    return Path(configured) if configured else data_dir(environ) / "streamd.db"
+
+
+def absolute(path: str | os.PathLike[str], base: Path, environ: Environ) -> Path:
+    """A path as a user gives it, made absolute: `~` is expanded, else `base` goes before it.
+
+    Raises:
+        ConfigError: it begins with `~` and there is no such user, or no home directory.
+    """
+    return (base / expanded(path, environ)).absolute()
+
+
+def expanded(path: str | os.PathLike[str], environ: Environ) -> Path:
+    """A path as a user gives it, with `~` expanded; it raises as `absolute` does."""
+    first, *rest = Path(path).parts or (".",)
+    if first.startswith("~"):
+        return _home_of(first[1:], environ, str(path)).joinpath(*rest)
+    return Path(path)
+
+
+def _named(variable: str, environ: Environ) -> Path | None:
+    path = environ.get(variable)
+    return absolute(path, Path(), environ) if path else None
+
+
+def _data(environ: Environ) -> Path:
+    if sys.platform == "darwin":
+        usual = "Library/Application Support"
+    else:
+        usual = ".local/share"
+    return _xdg("XDG_DATA_HOME", usual, environ, ("STREAMD_DATA", "XDG_DATA_HOME"))
+
+
+def _cache(environ: Environ, *variables: str) -> Path:
+    usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    return _xdg("XDG_CACHE_HOME", usual, environ, (*variables, "XDG_CACHE_HOME"))
+
+
+def _xdg(variable: str, usual: str, environ: Environ, named: tuple[str, ...]) -> Path:
+    folder = Path(environ.get(variable, ""))
+    if folder.is_absolute():  # the XDG specification has relative ones ignored
+        return folder / "streamd"
+    home = _home(environ)
+    if home is None:
+        raise ConfigError(
+            f"no home directory: set {' or '.join(named)} to the path of a folder, or set HOME"
+        )
+    return home / usual / "streamd"
+
+
+def _home(environ: Environ) -> Path | None:
+    home = Path(environ.get("HOME", ""))
+    if home.is_absolute():
+        return home
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+
+
+def _home_of(user: str, environ: Environ, path: str) -> Path:
+    if not user:
+        home = _home(environ)
+        if home is None:
+            raise ConfigError(f"{path}: there is no home directory: set HOME, or give a full path")
+        return home
+    try:
+        return Path(pwd.getpwnam(user).pw_dir)
+    except KeyError:
+        raise ConfigError(f"{path}: there is no user {user!r}: give a full path") from None

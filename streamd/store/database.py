@@ -1,0 +1,151 @@
+"""The database as a file: one connection, one lock, and what happens when the file is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamd.errors import ConfigError, StoreGone, StreamdError
+from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
+from streamd.store.connect import (
+    Identity,
+    connect,
+    explained,
+    identity_of,
+    make_file,
+    transaction,
+)
+from streamd.store.migrate import migrate
+
+_PROOF = b"streamd"
+
+
+class Database:
+    """An open database with the cipher of its records. Any thread may use it.
+
+    A database that was deleted is let go, and a new one in its place is opened, at the next use.
+
+    Args:
+        path: the database file, which is made where there is none.
+        key_path: the key file, which is made for a database that has no key yet.
+
+    Raises:
+        ConfigError: the database is not ours, of a newer streamd, or of another key.
+        Unavailable: no permission, no disk.
+    """
+
+    cipher: Cipher
+    """Seals and opens the records; only while `reading` or `writing`."""
+
+    def __init__(self, path: Path, key_path: Path) -> None:
+        self.path = path
+        self._key_path = key_path
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        """Which file the connection has open."""
+        self._lock = threading.Lock()
+        """A connection has one transaction at a time, whoever's thread began it."""
+        self._quiet_changes = 0
+        """Rows that were changed without the records being others than before."""
+        self._past_versions = 0
+        """Above every `version` of the databases that were here before this one."""
+        with explained(path):
+            self._open()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, alone, without a transaction.
+
+        Raises:
+            StoreGone: the file was deleted.
+            Unavailable: it cannot be read.
+            ConfigError: another file lies there now, which cannot be used.
+        """
+        with self._lock, explained(self.path):
+            yield self._current()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection, alone, in a transaction; raises as `reading` does."""
+        with self.reading() as db, transaction(db):
+            yield db
+
+    @contextlib.contextmanager
+    def quietly(self, db: sqlite3.Connection) -> Iterator[None]:
+        """Changes within do not count in this process's own `version`."""
+        before = db.total_changes
+        yield
+        self._quiet_changes += db.total_changes - before
+
+    def version(self, db: sqlite3.Connection) -> int:
+        """A number that grows with every change, also by other processes."""
+        # data_version grows with other connections' commits only, total_changes with our own.
+        (others,) = db.execute("PRAGMA data_version").fetchone()
+        return self._past_versions + int(others) + db.total_changes - self._quiet_changes
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._let_go()
+
+    def _current(self) -> sqlite3.Connection:
+        identity = identity_of(self.path)
+        if identity is None:
+            self._let_go()
+            # Not made anew here: who deleted it may be about to put a backup in its place.
+            raise StoreGone(f"store {self.path}: it was deleted while it was in use")
+        if self._connection is None or identity != self._identity:
+            self._let_go()
+            self._open()
+        assert self._connection is not None
+        return self._connection
+
+    def _open(self) -> None:
+        # Before `connect`: if the file is replaced in between, the next use sees that.
+        identity = make_file(self.path)
+        connection = connect(self.path)
+        try:
+            migrate(connection, self.path)
+            self.cipher = _cipher(connection, self.path, self._key_path)
+        except (StreamdError, sqlite3.Error, OSError):
+            connection.close()
+            raise
+        self._connection, self._identity = connection, identity
+
+    def _let_go(self) -> None:
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        with contextlib.suppress(sqlite3.Error):  # of a file that is no more
+            self._past_versions = self.version(connection) + 1
+        self._quiet_changes = 0
+        connection.close()
+
+
+def _cipher(connection: sqlite3.Connection, path: Path, key_path: Path) -> Cipher:
+    proof = connection.execute("SELECT value FROM secrets WHERE name = 'proof'").fetchone()
+    if proof is None:
+        cipher = Cipher(load_or_make_key(key_path))
+        # Of two processes at once the first wins; the key file was made once, so both agree.
+        connection.execute(
+            "INSERT OR IGNORE INTO secrets VALUES ('proof', ?)", (cipher.seal(_PROOF, "proof"),)
+        )
+        return cipher
+    # A new key would not open what is there: never make one for a database that has one.
+    if not key_path.exists():
+        raise ConfigError(
+            f"key {key_path}: missing, and the voices in {path} cannot be read without it: "
+            "restore it, or delete the database to start anew"
+        )
+    cipher = Cipher(load_key(key_path))
+    try:
+        cipher.open(proof[0], "proof")
+    except Damaged as error:
+        raise ConfigError(
+            f"key {key_path}: not the key that {path} was written with: restore that key, "
+            "or delete the database to start anew"
+        ) from error
+    return cipher

@@ -1,0 +1,49 @@
+"""What a voice may be called."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from streamd.errors import BadName
+
+MAX_NAME_CHARS = 64
+JOINERS = "\u200c\u200d"
+"""Zero width non-joiner and joiner: Persian and Sinhala names and emoji need them to look right."""
+
+_SESSION_LABEL = re.compile(r"S[0-9]+")
+
+
+def check_name(name: str) -> str:
+    """Return the name in Unicode NFC, so that one spelling is one voice.
+
+    Raises:
+        BadName: it is empty, too long, not printable, or reads like a session label.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
+        raise BadName(f"a speaker's name has 1 to {MAX_NAME_CHARS} characters, not {len(name)}")
+    if name != name.strip():
+        raise BadName(f"speaker name {name!r}: no space at either end")
+    for place, char in enumerate(name):
+        if not char.isprintable() and not (char in JOINERS and _joins(name, place)):
+            raise BadName(
+                f"speaker name {name!r}: printable characters only, but for joiners (U+200C, "
+                "U+200D) between characters that they join"
+            )
+    if _SESSION_LABEL.fullmatch(name):
+        raise BadName(
+            f"speaker name {name!r}: S with a number is what a session calls a voice that "
+            "nobody enrolled; choose another name"
+        )
+    return name
+
+
+def _joins(name: str, place: int) -> bool:
+    """Whether a joiner may change how the characters beside it look.
+
+    Two names must not differ in a joiner that nobody can see, as between two Latin letters.
+    """
+    before, after = name[:place][-1:], name[place + 1 :][:1]
+    seen = all(char.isprintable() and char != " " for char in (before, after))
+    return bool(before and after) and seen and not (before + after).isascii()

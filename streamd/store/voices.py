@@ -1,0 +1,195 @@
+"""The voices of a tenant as rows of the database. Every function wants a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from streamd.errors import NameTaken
+from streamd.modules.gallery import CHANNELS, Channel, Gallery
+from streamd.store.base import Enrolment, SpeakerInfo
+from streamd.store.cipher import Cipher, Damaged
+from streamd.types import Floats
+
+_FLOAT = np.dtype("<f4")
+_BASELINE = "baseline"
+
+Complain = Callable[[str], Exception]
+"""Makes the error of a voice, by its name, whose records cannot be opened."""
+
+
+class Tenant(NamedTuple):
+    """Whose voices, and what seals them."""
+
+    name: str
+    cipher: Cipher
+    damaged: Complain
+
+    def seal(self, plain: bytes, name: str, model: str, kind: str) -> bytes:
+        """Encrypt a record of a voice; `kind` is its channel, or says that it is a baseline."""
+        return self.cipher.seal(plain, self.name, name, model, kind)
+
+    def open(self, sealed: bytes, name: str, model: str, kind: str) -> bytes:
+        """Decrypt a record of a voice; raises what `damaged` makes."""
+        try:
+            return self.cipher.open(sealed, self.name, name, model, kind)
+        except Damaged as error:
+            raise self.damaged(name) from error
+
+
+def find(db: sqlite3.Connection, tenant: Tenant, name: str) -> int | None:
+    """Row of the voice of that (checked) name."""
+    row = db.execute(
+        "SELECT id FROM speakers WHERE tenant = ? AND name = ?", (tenant.name, name)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def enrol(
+    db: sqlite3.Connection,
+    tenant: Tenant,
+    name: str,
+    enrolments: Iterable[Enrolment],
+    now_ms: int,
+) -> None:
+    """Add enrolments to a voice, which they found if need be.
+
+    Raises:
+        ValueError: an embedding is none, or of another size than those of its model.
+    """
+    db.execute(
+        "INSERT OR IGNORE INTO speakers (tenant, name, created_at) VALUES (?, ?, ?)",
+        (tenant.name, name, now_ms),
+    )
+    for e in enrolments:
+        if e.channel not in CHANNELS:
+            raise ValueError(f"channel {e.channel!r} is none of {CHANNELS}")
+        sealed = tenant.seal(_packed(e.embedding), name, e.model, e.channel)
+        other = db.execute(
+            "SELECT length(embedding) FROM enrolments WHERE model = ? LIMIT 1", (e.model,)
+        ).fetchone()
+        if other and other[0] != len(sealed):
+            raise ValueError(f"embeddings of {e.model} are of another size: {e.embedding.shape}")
+        db.execute(
+            "INSERT INTO enrolments"
+            " (speaker_id, model, channel, embedding, speech_ms, source, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (find(db, tenant, name), e.model, e.channel, sealed, e.speech_ms, e.source, now_ms),
+        )
+
+
+def keep_baseline(
+    db: sqlite3.Connection, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
+) -> None:
+    """Put a baseline in the place of an earlier one; nothing if there is no such voice."""
+    speaker = find(db, tenant, name)
+    if speaker is not None:
+        sealed = tenant.seal(baseline, name, model, _BASELINE)
+        db.execute(
+            "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)",
+            (speaker, model, sealed, now_ms),
+        )
+
+
+def infos(db: sqlite3.Connection, tenant: Tenant) -> list[SpeakerInfo]:
+    """Every voice, by name."""
+    rows = db.execute(
+        "SELECT name, s.created_at, channel, model, count(*), sum(speech_ms)"
+        " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
+        " WHERE tenant = ? GROUP BY s.id, channel, model ORDER BY name, channel, model",
+        (tenant.name,),
+    ).fetchall()
+    found = []
+    for (name, created_ms), group in groupby(rows, key=itemgetter(0, 1)):
+        _, _, channels, models, counts, speech_ms = zip(*group, strict=True)
+        found.append(
+            SpeakerInfo(
+                name=name,
+                enrolments=sum(counts),
+                channels=tuple(c for c in CHANNELS if c in channels),
+                models=tuple(sorted(set(models))),
+                speech_ms=sum(speech_ms),
+                created_ms=created_ms,
+            )
+        )
+    return found
+
+
+def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
+    """Rename a voice; False if there is none of that name.
+
+    Raises:
+        NameTaken: another voice has the new name.
+    """
+    speaker = find(db, tenant, old)
+    if speaker is None:
+        return False
+    if find(db, tenant, new) not in (None, speaker):
+        raise NameTaken(f"there is a speaker named {new!r} already: delete it first")
+    # The name is sealed into each record, so the records change with it.
+    enrolments = db.execute(
+        "SELECT id, model, channel, embedding FROM enrolments WHERE speaker_id = ?", (speaker,)
+    ).fetchall()
+    for row, model, channel, sealed in enrolments:
+        plain = tenant.open(sealed, old, model, channel)
+        db.execute(
+            "UPDATE enrolments SET embedding = ? WHERE id = ?",
+            (tenant.seal(plain, new, model, channel), row),
+        )
+    kept = db.execute(
+        "SELECT model, baseline FROM baselines WHERE speaker_id = ?", (speaker,)
+    ).fetchall()
+    for model, sealed in kept:
+        plain = tenant.open(sealed, old, model, _BASELINE)
+        db.execute(
+            "UPDATE baselines SET baseline = ? WHERE speaker_id = ? AND model = ?",
+            (tenant.seal(plain, new, model, _BASELINE), speaker, model),
+        )
+    db.execute("UPDATE speakers SET name = ? WHERE id = ?", (new, speaker))
+    return True
+
+
+def delete(db: sqlite3.Connection, tenant: Tenant, name: str) -> bool:
+    """Delete a voice with its records; False if there is none of that name."""
+    done = db.execute("DELETE FROM speakers WHERE tenant = ? AND name = ?", (tenant.name, name))
+    return done.rowcount > 0
+
+
+def gallery(
+    db: sqlite3.Connection, tenant: Tenant, model: str, baseline_model: str | None, version: int
+) -> Gallery:
+    """The voices that `model` knows, with their baselines of `baseline_model`."""
+    rows: list[tuple[str, Channel, bytes]] = db.execute(
+        "SELECT name, channel, embedding"
+        " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
+        " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
+        (tenant.name, model),
+    ).fetchall()
+    kept = db.execute(
+        "SELECT name, baseline FROM speakers s JOIN baselines b ON speaker_id = s.id"
+        " WHERE tenant = ? AND model = ?",
+        (tenant.name, baseline_model),
+    ).fetchall()
+    indices: dict[str, int] = {}
+    owners = np.fromiter(
+        (indices.setdefault(name, len(indices)) for name, _, _ in rows), np.intp, len(rows)
+    )
+    channels = np.fromiter((CHANNELS.index(c) for _, c, _ in rows), np.intp, len(rows))
+    plain = b"".join(tenant.open(sealed, name, model, channel) for name, channel, sealed in rows)
+    embeddings = np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1)
+    baselines: Mapping[str, bytes] = {
+        name: tenant.open(sealed, name, str(baseline_model), _BASELINE) for name, sealed in kept
+    }
+    return Gallery.build(tuple(indices), embeddings, owners, channels, version, baselines)
+
+
+def _packed(embedding: Floats) -> bytes:
+    norm = np.linalg.norm(embedding)
+    if embedding.ndim != 1 or not np.isfinite(norm) or norm == 0:
+        raise ValueError(f"not an embedding: shape {embedding.shape}, norm {norm}")
+    return (embedding / norm).astype(_FLOAT).tobytes()

@@ -1,0 +1,167 @@
+"""The server and every command send nothing off the machine and write nothing but their own.
+
+One home directory, empty at first, for all of it: whatever a framework leaves there shows.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemons import DATA, STREAMD
+from needs import needs
+from tracing import traced, violations
+
+from streamd.cli.main import COMMANDS
+from streamd.models.library import default_directory
+
+pytestmark = pytest.mark.timeout(300)
+
+NOT_RUN = {"serve", "mic"}
+"""The server is up all the while; what `mic` adds to `stream` is the system's sound driver."""
+SPEECH = DATA / "speech_slt.flac"
+PHRASES = [str(DATA / f"phrase_{voice}.flac") for voice in ("slt", "rms", "kal16")]
+BENCH = "bench --start 1 --max 1 --step-s 1 --p99-ms 30000 --plot {out}/bench.svg"
+RUNS = [
+    ["--version"],
+    ["--help"],
+    ["config", "check"],
+    ["models", "list"],
+    ["models", "pull"],
+    ["models", "verify"],
+    ["enroll", "Ada", str(SPEECH)],
+    ["speakers"],
+    ["analyze", str(SPEECH), "--json"],
+    ["stream", str(SPEECH), "--fast", "--url", "{url}"],
+    ["words", "add", "hey_lantern", *PHRASES],
+    ["eval", "vad", "{manifest}", "-j", "2", "--plot", "{out}"],
+    BENCH.split(),
+    ["doctor"],
+]
+
+
+class Place:
+    """Where traced programs live: a home, a folder for temporary files and one for output."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home = root, root / "home"
+        self.temporary, self.out = root / "tmp", root / "out"
+        for folder in (self.home, self.temporary, self.out):
+            folder.mkdir()
+        self.models = default_directory()
+        own = [self.home / ".local/share/streamd", self.home / ".cache/streamd"]
+        self.may_write = [*own, self.models, self.temporary, self.out]
+
+    def start(self, trace: Path, command: list[str]) -> subprocess.Popen[str]:
+        """A program under strace; the first line that it prints is its process id."""
+        return subprocess.Popen(
+            traced(["sh", "-c", 'echo $$; exec "$@"', "sh", *command], trace),
+            env={
+                "HOME": str(self.home),
+                "TMPDIR": str(self.temporary),
+                "PATH": os.environ["PATH"],
+                "STREAMD_MODELS": str(self.models),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "UV_USE_IO_URING": "0",  # strace sees calls, not what goes through a ring
+            },
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def violations(self, trace: Path) -> list[str]:
+        """What a program did that none of ours may do."""
+        return violations(trace, self.home, self.may_write)
+
+    def run(self, trace: Path, command: list[str]) -> list[str]:
+        """Run a program to its good end: its violations."""
+        with self.start(trace, command) as process:
+            output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+        return self.violations(trace)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strace() -> None:
+    needs("strace")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("privacy"))
+    (place.root / "clips.csv").write_text(
+        f"path,label,speaker,start_ms,end_ms,session,split\n{SPEECH},speech,,,,,\n"
+    )
+    return place
+
+
+@pytest.fixture(scope="module")
+def server(place: Place) -> Iterator[str]:
+    """The URL of a server that runs, traced, while all commands do."""
+    trace = place.root / "serve.trace"
+    with place.start(trace, [*STREAMD, "serve", "--port", "0"]) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("listening on http"), line + process.stdout.read()
+            yield line.split()[-1].replace("http", "ws", 1) + "/v1/stream"
+        finally:
+            os.kill(pid, 15)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+    assert place.violations(trace) == []
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: " ".join(run[:2]))
+def test_a_command_sends_nothing_and_writes_its_own_folders_only(
+    run: list[str], place: Place, server: str, tmp_path: Path
+) -> None:
+    if "--plot" in run:
+        pytest.importorskip("matplotlib")
+    names = {"url": server, "manifest": place.root / "clips.csv", "out": place.out}
+    command = [*STREAMD, *(word.format(**names) for word in run)]
+    assert place.run(tmp_path / "trace", command) == []
+    assert list(place.temporary.iterdir()) == []
+
+
+def test_every_command_is_looked_at() -> None:
+    assert {run[0] for run in RUNS if run[0] in COMMANDS} == COMMANDS.keys() - NOT_RUN
+
+
+OFFENCES = {
+    "a name lookup": "socket.getaddrinfo('streamd.invalid', 80)",
+    "a datagram": "socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9))",
+    "a connection": "s = socket.socket(); s.setblocking(False); s.connect(('192.0.2.1', 443))",
+    "a file at home": "open('note', 'w')",
+    "a folder at home": "os.makedirs('.cache/Vendor')",
+    "a file renamed": "open('.cache/streamd/x', 'w'); os.rename('.cache/streamd/x', 'x')",
+}
+
+
+@pytest.mark.parametrize("offence", OFFENCES)
+def test_the_trace_shows_what_is_not_allowed(offence: str, tmp_path: Path) -> None:
+    code = f"""
+import contextlib, os, socket
+os.makedirs('.cache/streamd')
+with contextlib.suppress(OSError):
+    {OFFENCES[offence]}
+"""
+    found = Place(tmp_path).run(tmp_path / "trace", [sys.executable, "-c", code])
+    assert found
+    assert not any("streamd" in line and "mkdir" in line for line in found)
+
+
+def test_loopback_and_own_folders_are_allowed(tmp_path: Path) -> None:
+    code = """
+import os, socket
+socket.socket(type=socket.SOCK_DGRAM).connect(('127.0.0.1', 9))
+os.makedirs('.cache/streamd/x')
+open('.cache/streamd/x/y', 'w').close()
+open('/dev/null', 'w').close()
+"""
+    assert Place(tmp_path).run(tmp_path / "trace", [sys.executable, "-c", code]) == []

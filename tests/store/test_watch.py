@@ -1,0 +1,245 @@
+"""A running server's view of the store: what it keeps, tries again, and notices."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from streamd.errors import NotErased, StreamdError
+from streamd.modules.emotion import BASELINE_MODEL
+from streamd.observability.metrics import Metrics
+from streamd.store import Enrolment, SqliteStore, connect, open_store, sqlite, watch
+from streamd.store.watch import GalleryWatcher
+
+GUARD_S = 30
+"""Only so that a test that fails ends."""
+
+
+def opened(folder: Path) -> SqliteStore:
+    return open_store(folder / "v.db", folder / "key")
+
+
+def enrol(folder: Path, *names: str) -> None:
+    with closing(opened(folder)) as store:
+        for seed, name in enumerate(names):
+            store.enrol(name, [Enrolment(np.eye(4)[seed % 4], "m", "wide", 1000, "a.wav")])
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    with closing(opened(folder)) as store:
+        return dict(store.load_gallery("m", BASELINE_MODEL).baselines)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Another process writes, for as long as it likes."""
+    with closing(sqlite3.connect(folder / "v.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(GUARD_S):
+        while True:
+            if await asyncio.to_thread(holds):
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def watching(
+    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Awaitable[GalleryWatcher]]]:
+    """Starts watchers that poll often and wait little; they end with the test."""
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    ends: list[Callable[[], None]] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> GalleryWatcher:
+        store = opened(tmp_path)
+        watcher = GalleryWatcher(store, 0.01, "m", metrics)
+        ends.extend((watcher.close, store.close))
+        await watcher.load()
+        tasks.append(asyncio.create_task(watcher.watch()))
+        return watcher
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    for end in ends:
+        end()
+
+
+def dropped(metrics: Metrics, cause: str) -> float:
+    value = metrics.registry.get_sample_value("streamd_baselines_dropped_total", {"cause": cause})
+    return value or 0.0
+
+
+async def test_changes_of_another_process_are_seen(tmp_path, watching):
+    watcher = await watching()
+    assert watcher.current().names == ()
+    enrol(tmp_path, "ada")
+    await eventually(lambda: watcher.current().names == ("ada",))
+
+
+async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching):
+    enrol(tmp_path, "ada", "bob")
+    watcher = await watching()
+    with capture_logs() as logs:
+        with locked(tmp_path):
+            watcher.keep({"ada": b"first", "bob": b"only"})
+            await eventually(lambda: bool(logs))
+            watcher.keep({"ada": b"latest"})
+            assert watcher.current().baselines == {"ada": b"latest", "bob": b"only"}
+        await eventually(lambda: kept(tmp_path) == {"ada": b"latest", "bob": b"only"})
+        await eventually(lambda: len(logs) >= 2)
+    assert [line["log_level"] for line in logs] == ["warning", "info"], "once, however often tried"
+    assert "another process holds it locked" in logs[0]["error"]
+
+
+async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watching):
+    enrol(tmp_path, "ada")
+    watcher = await watching()
+    revision = watcher.current().revision
+    with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as writer:
+        writer.execute("UPDATE speakers SET created_at = 1")
+        writer.execute("BEGIN IMMEDIATE")
+        watcher.keep({"ada": b"learned"})
+        await eventually(lambda: watcher.current().revision != revision)
+        assert watcher.current().baselines == {"ada": b"learned"}
+
+
+async def test_a_baseline_of_nobody_is_passed_over(tmp_path, watching):
+    enrol(tmp_path, "ada", "bob")
+    watcher = await watching()
+    with locked(tmp_path):
+        watcher.keep({"ada": b"a", "bob": b"b", "nobody": b"n"})
+    with closing(opened(tmp_path)) as store:
+        store.delete("bob")
+    await eventually(lambda: watcher.current().names == ("ada",))
+    await eventually(lambda: kept(tmp_path) == {"ada": b"a"})
+    enrol(tmp_path, "bob")
+    await eventually(lambda: "bob" in watcher.current())
+    assert watcher.current().baselines == {"ada": b"a"}
+
+
+async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
+    tmp_path, watching, metrics, monkeypatch
+):
+    monkeypatch.setattr(watch, "MAX_UNWRITTEN", 2)
+    enrol(tmp_path, "ada", "bob", "eve")
+    watcher = await watching()
+    with capture_logs() as logs, locked(tmp_path):
+        watcher.keep({"ada": b"a", "bob": b"b"})
+        watcher.keep({"ada": b"later"})
+        watcher.keep({"eve": b"e"})
+        assert dropped(metrics, "full") == 1
+    assert any(line["event"] == "what was learned of voices is lost" for line in logs)
+    await eventually(lambda: kept(tmp_path).items() >= {"ada": b"later", "eve": b"e"}.items())
+
+
+async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, metrics, watching):
+    enrol(tmp_path, "ada")
+    await watching()  # for its patience
+    for is_locked in (False, True):
+        with closing(opened(tmp_path)) as store:
+            watcher = GalleryWatcher(store, 60, "m", metrics)
+            await watcher.load()
+            watcher.keep({"ada": b"locked" if is_locked else b"free"})
+            if is_locked:
+                with locked(tmp_path), capture_logs() as logs:
+                    watcher.close()
+            else:
+                watcher.close()
+    assert kept(tmp_path) == {"ada": b"free"}
+    assert dropped(metrics, "stopped") == 1
+    assert logs[-1]["event"] == "what was learned of voices is lost"
+
+
+async def test_remains_of_a_deletion_are_erased_once_the_reader_is_done(tmp_path, watching):
+    enrol(tmp_path, "ada")
+    await watching()
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
+        (record,) = db.execute("SELECT embedding FROM enrolments").fetchone()
+
+    def remains() -> bool:
+        files = [file for file in tmp_path.iterdir() if file.exists()]
+        return any(bytes(record)[20:44] in file.read_bytes() for file in files)
+
+    with closing(opened(tmp_path)) as store, capture_logs() as logs:
+        with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM speakers").fetchone()
+            with pytest.raises(NotErased):
+                store.delete("ada")
+            await eventually(lambda: bool(logs))
+            assert remains()
+        await eventually(lambda: not remains())
+        await eventually(lambda: len(logs) >= 2)
+    assert [line["log_level"] for line in logs] == ["warning", "info"]
+
+
+@pytest.mark.parametrize("files", [("v.db",), ("v.db", "v.db-wal", "v.db-shm")], ids=str)
+@pytest.mark.parametrize("with_key", [False, True])
+async def test_a_database_that_was_deleted_and_made_anew_is_noticed(
+    tmp_path, watching, files, with_key
+):
+    enrol(tmp_path, "ada")
+    watcher = await watching()
+    watcher.keep({"ada": b"learned"})
+    for name in [*files, *(["key"] if with_key else [])]:
+        (tmp_path / name).unlink(missing_ok=True)
+    # Whoever deletes the database wants nobody to be recognised.
+    await eventually(lambda: watcher.current().names == ())
+    assert not (tmp_path / "v.db").exists()
+    enrol(tmp_path, "bob")
+    await eventually(lambda: watcher.current().names == ("bob",))
+    watcher.keep({"bob": b"learned"})
+    await eventually(lambda: kept(tmp_path) == {"bob": b"learned"})
+    enrol(tmp_path, "bob", "eve")
+    await eventually(lambda: watcher.current().names == ("bob", "eve"))
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_a_database_that_was_replaced_at_once_is_noticed(tmp_path, watching):
+    enrol(tmp_path, "ada")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "key").write_bytes((tmp_path / "key").read_bytes())
+    (other / "key").chmod(0o600)
+    enrol(other, "bob")
+    watcher = await watching()
+    (tmp_path / "v.db-wal").unlink(missing_ok=True)
+    (tmp_path / "v.db-shm").unlink(missing_ok=True)
+    (other / "v.db").rename(tmp_path / "v.db")
+    await eventually(lambda: watcher.current().names == ("bob",))
+
+
+async def test_a_database_of_another_key_is_complained_of_once(tmp_path, watching):
+    enrol(tmp_path, "ada")
+    watcher = await watching()
+    other = tmp_path / "other"
+    other.mkdir()
+    enrol(other, "bob")
+    with capture_logs() as logs:
+        (other / "v.db").rename(tmp_path / "v.db")
+        await eventually(lambda: bool(logs))
+        with pytest.raises(StreamdError, match="not the key"):
+            await watcher.load()
+        for _ in range(3):
+            with pytest.raises(StreamdError):
+                await watcher.load()
+    assert len(logs) == 1
+    assert watcher.current().names == ("ada",), "better than none"

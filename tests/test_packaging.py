@@ -1,0 +1,59 @@
+"""The distribution is `streamd-voice`; `streamd` on the package index is a stranger's."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+OURS = {"streamd", "streamd-voice"}
+INSTALLS_A_STRANGER = re.compile(r"\bstreamd\[|pip install (?:\S+ )*'?streamd\b(?!-voice)")
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+@pytest.mark.parametrize("extra", [None, *EXTRAS])
+def test_nothing_that_is_installed_asks_for_streamd_itself(extra: str | None) -> None:
+    assert not names(EXTRAS[extra] if extra else PROJECT["dependencies"]) & OURS
+
+
+def test_dev_has_all_that_the_tests_and_the_plots_need() -> None:
+    assert {*EXTRAS["test"], *EXTRAS["plot"]} <= {*EXTRAS["dev"]}
+
+
+@pytest.mark.parametrize("text", ["pip install 'streamd[mic]'", "pip install -U streamd"])
+def test_a_hint_to_install_a_stranger_is_found(text: str) -> None:
+    assert INSTALLS_A_STRANGER.search(text)
+
+
+def test_no_message_and_no_page_says_to_install_a_stranger() -> None:
+    folders = ("streamd", "docs", "config", "clients", "benchmarks", "training")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
+    pages = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"]
+    for file in [*files, *pages]:
+        if file.suffix in (".py", ".md", ".toml", ".html", ".js", ".txt", ".sh", ""):
+            found = INSTALLS_A_STRANGER.search(file.read_text())
+            assert found is None, f"{file}: {found}"
+
+
+def test_every_direct_requirement_is_pinned_within_its_bounds() -> None:
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", CONSTRAINTS, re.MULTILINE))
+    by_name = {canonicalize_name(name): version for name, version in pinned.items()}
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    wanted = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+    for requirement in map(Requirement, [*wanted, *build]):
+        name = canonicalize_name(requirement.name)
+        assert name == "pip" or by_name[name] in requirement.specifier, requirement
+
+
+def test_constraints_are_exact_pins() -> None:
+    lines = [line for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
