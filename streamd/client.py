@@ -130,6 +130,10 @@ class Stream:
         """Say that no more audio comes. Keep iterating until the `bye`, which is the last."""
         await self.control({"type": "end"})
 
+    def abort(self) -> None:
+        """Drop the socket at once, without a close; what waits for the server fails."""
+        self._socket.transport.abort()
+
     async def control(self, message: Mapping[str, Any]) -> None:
         """Send a control message, of a kind that this SDK may not know yet."""
         await self._send(json.dumps(message))

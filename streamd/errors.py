@@ -22,6 +22,7 @@
     ├── Unavailable             exit 8  address in use, permission, disk
     │   ├── StoreGone                   the database was deleted while it was in use
     │   └── NotErased                   deleted, but not yet past recovery
+    ├── WrongUsage              exit 2  of the command line
     ├── BadManifest             exit 2  each fault of an evaluation's manifest with its line
     └── BadName, NameTaken, NoSuchSpeaker, NoSuchWord    exit 2
 """
@@ -174,6 +175,12 @@ class StoreGone(Unavailable):
 
 class NotErased(Unavailable):
     """Something is deleted, but another process keeps its remains from being overwritten."""
+
+
+class WrongUsage(StreamdError):
+    """Arguments of a command that do not go together, or that nothing can be done with."""
+
+    exit_code = 2
 
 
 class BadManifest(StreamdError):

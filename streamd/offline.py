@@ -54,6 +54,11 @@ class Analysis:
             view = view[self.session.receive_audio(view) :]
             yield from self._settle()
 
+    def gap(self, ms: int) -> Iterator[Event]:
+        """Events that audio which the file does not hold brings."""
+        self.session.receive_gap(ms)
+        yield from self._settle()
+
     def submit(self) -> bool:
         """Queue the session's work with the engine; False if there is none."""
         jobs = self.session.jobs()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
+from streamd.audio.files import Gap
 from streamd.client import ConnectionLost, Event, RefusedByServer, Stream
 
 MESSAGE_MS = 20
@@ -62,19 +63,24 @@ def delay_s(samples: int, rate_hz: int, elapsed_s: float) -> float:
 
 async def stream_pcm(
     stream: Stream,
-    blocks: Iterable[bytes] | AsyncIterable[bytes],
+    blocks: Iterable[bytes | Gap] | AsyncIterable[bytes | Gap],
     *,
     realtime: bool,
+    message_ms: int | None = None,
 ) -> None:
     """Send blocks of PCM in the stream's own format, whole or cut anywhere; does not `end`.
+
+    A gap becomes a `gap` message at its place.
 
     Args:
         stream: Where to. Its `audio` gives the rate and the size of a frame.
         blocks: Audio as it comes.
         realtime: Pace as a microphone would, in 20 ms messages. Otherwise as fast as TCP takes
             it, at most 30 s ahead of the server's `ack`.
+        message_ms: Audio in a message; None takes 20 ms in real time and 200 ms otherwise.
     """
-    cutter = Cutter(stream.rate_hz, stream.frame_bytes, MESSAGE_MS if realtime else FAST_MESSAGE_MS)
+    message_ms = message_ms or (MESSAGE_MS if realtime else FAST_MESSAGE_MS)
+    cutter = Cutter(stream.rate_hz, stream.frame_bytes, message_ms)
     now_s = asyncio.get_running_loop().time
     started_s = now_s()
     sent_before = stream.samples_sent
@@ -87,14 +93,20 @@ async def stream_pcm(
         await stream.room(ahead_samples)
         await stream.send(message)
 
+    async def take(block: bytes | Gap) -> None:
+        if isinstance(block, Gap):
+            await send(cutter.rest())
+            await stream.gap(block.ms)
+            return
+        for message in cutter.push(block):
+            await send(message)
+
     if isinstance(blocks, AsyncIterable):
         async for block in blocks:
-            for message in cutter.push(block):
-                await send(message)
+            await take(block)
     else:
         for block in blocks:
-            for message in cutter.push(block):
-                await send(message)
+            await take(block)
     await send(cutter.rest())
 
 

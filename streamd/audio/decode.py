@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamd.audio.cancel import CancelWatch
 from streamd.audio.pcm import FULL_SCALE
+from streamd.audio.signature import Signature
 from streamd.types import AudioFormat, Floats
-
-_WAV_HEADER_BYTES = 12
-"""`RIFF`, four bytes of length, `WAVE`."""
-
-
-def looks_like_wav(first_bytes: bytes) -> bool:
-    """Whether a stream that begins so is a WAV file, sent with its header."""
-    return first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WAVE"
 
 
 def _mulaw_table() -> Floats:
@@ -63,9 +57,10 @@ class Decoder:
         self._wire = np.dtype(_WIRE[fmt.codec])
         self._frame_bytes = fmt.frame_bytes
         self._carry = b""
-        self._first_bytes = b""
-        self.looks_like_wav: bool | None = None
-        """Whether the stream begins with a WAV header; None while too few bytes came."""
+        self.signature = Signature()
+        """What the stream looks like by its first bytes."""
+        self.watch = CancelWatch(fmt.rate, len(self._use)) if len(self._use) > 1 else None
+        """Whether the channels cancel, where several are mixed."""
         self.non_finite = False
         """Whether a float that is no number or infinite came, on a channel in use. It stays
         set; such a sample counts as 0."""
@@ -92,10 +87,8 @@ class Decoder:
 
     def whole_frames(self, data: bytes | memoryview) -> bytes | memoryview:
         """The frames that `data` makes whole, as bytes; the rest is carried."""
-        if self.looks_like_wav is None:
-            self._first_bytes += data[: _WAV_HEADER_BYTES - len(self._first_bytes)]
-            if len(self._first_bytes) == _WAV_HEADER_BYTES:
-                self.looks_like_wav = looks_like_wav(self._first_bytes)
+        if self.signature.looks_like is None:
+            self.signature.push(data)
         if self._carry:
             data = self._carry + data
             self._carry = b""
@@ -107,12 +100,15 @@ class Decoder:
     def mix(self, data: bytes | memoryview) -> Floats:
         """Whole frames, as bytes, to mono."""
         frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
-        first, *others = self._use
-        total = self._linear(frames[:, first])
-        for channel in others:
-            total += self._linear(frames[:, channel])
-        if others:
-            total /= np.float32(len(self._use))
+        if self.watch is None:
+            return self._linear(frames[:, self._use[0]])
+        channels = [self._linear(frames[:, channel]) for channel in self._use]
+        total = channels[0] + channels[1]
+        for samples in channels[2:]:
+            total += samples
+        total /= np.float32(len(channels))
+        if not self.watch.found:
+            self.watch.push(total, channels)
         return total
 
     def _linear(self, column: npt.NDArray[Any]) -> Floats:

@@ -54,8 +54,9 @@ class AudioIn:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether there is something to warn of: one of the next two."""
-        return self._decoder.non_finite or bool(self._decoder.looks_like_wav)
+        """Whether there is something to warn of: one of the next three."""
+        decoder = self._decoder
+        return decoder.non_finite or bool(decoder.signature.looks_like) or self.channels_cancel
 
     @property
     def non_finite(self) -> bool:
@@ -63,9 +64,14 @@ class AudioIn:
         return self._decoder.non_finite
 
     @property
-    def looks_like_wav(self) -> bool | None:
-        """Whether the stream began with a WAV header; None before its first 12 bytes."""
-        return self._decoder.looks_like_wav
+    def looks_like(self) -> str | None:
+        """The format that the first bytes are of, "" for none; None before they came."""
+        return self._decoder.signature.looks_like
+
+    @property
+    def channels_cancel(self) -> bool:
+        """Whether the channels in use cancel each other in the mix."""
+        return self._decoder.watch is not None and self._decoder.watch.found
 
     def push(self, data: bytes | memoryview) -> Samples:
         """Take audio bytes, any number.

@@ -7,11 +7,12 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress
 from rich.text import Text
 
 from streamd.bench import table
 from streamd.bench.step import Step
+from streamd.view.console import PlainColumn
 
 
 class Screen:
@@ -26,7 +27,7 @@ class Screen:
         self.steps: list[Step] = []
         self._console = console
         self._bounds = bounds
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        columns = (PlainColumn(), BarColumn(), PlainColumn("left"))
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("", total=1.0, left="")
         self._streams = 0
@@ -63,7 +64,7 @@ class Screen:
         """See `Watcher`."""
         self.steps.append(step)
         if not self._console.is_terminal:
-            self._console.print(table.line(step), soft_wrap=True, markup=False)
+            self._console.print(table.line(step), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         head = Text(f"until {self._bounds}; Ctrl-C ends it with what there is", "dim")

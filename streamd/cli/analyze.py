@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,32 +11,53 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from streamd.audio.files import as_pcm16, read
+from streamd.audio.files import Gap
 from streamd.cli.common import (
     ConfigOption,
+    EventsOption,
     JsonOption,
     WordsOption,
     modules_request,
     read_listening_config,
-    seconds_bar,
 )
+from streamd.cli.progress import seconds_bar
+from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
+from streamd.cli.recording import Recording, TrackOption, open_recording, open_stdin, view_of
 from streamd.cli.runtime import note_strangers, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.offline import Analysis
-from streamd.view import make_view
+from streamd.view import View, make_view, only
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="Any audio file.", readable=False)],
+    file: Annotated[
+        str,
+        typer.Argument(help="Audio file; - reads stdin: a file, or raw samples without a header."),
+    ],
     word: WordsOption = None,
     json: JsonOption = False,
+    events: EventsOption = None,
+    track: TrackOption = None,
+    rate: RateOption = None,
+    channels: ChannelsOption = None,
+    codec: CodecOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Hear a file without a server: the same events as a stream of it, as fast as it goes."""
+    """Analyze a file locally, without a server, as fast as the machine can.
+
+    The events are those of a stream of the same audio. With --rate, --channels or --codec, stdin
+    is raw samples; without them it is whatever it looks like.
+    """
+    shows = only(events)
+    audio = raw_format(file, rate, channels, codec)
     settings = read_listening_config(config)
-    audio = read(file)
+    if file == "-":
+        is_raw = any(option is not None for option in (rate, channels, codec))
+        recording = open_stdin(audio, track, is_raw=is_raw)
+    else:
+        recording = open_recording(Path(file), track)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
         gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
@@ -43,22 +65,34 @@ def analyze(
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)
     analysis = Analysis(
-        parts.engine, parts.registry, modules, audio.format, gallery, settings.session.ring_s
+        parts.engine, parts.registry, modules, recording.format, gallery, settings.session.ring_s
     )
     for code, message in warnings:
         analysis.session.warn(code, message)
     is_lines = json or not sys.stdout.isatty()
-    with make_view(sys.stdout.isatty(), json) as view, seconds_bar("analyzing", is_lines) as done:
-        for block in audio.blocks:
-            for event in analysis.feed(as_pcm16(block)):
-                view.event(_wire(event))
-            done(len(block) / audio.rate_hz)
+    with make_view(sys.stdout.isatty(), json, shows) as view:
+        shown = view_of(recording, view)
+        for event in _events(recording, analysis, view, is_bar_shown=is_lines):
+            shown.event(_wire(event))
             if not view.alive:
                 return
-        for event in analysis.end():
-            view.event(_wire(event))
         if not is_lines:
             view.event(_wire(analysis.bye()))
+
+
+def _events(
+    recording: Recording, analysis: Analysis, view: View, *, is_bar_shown: bool
+) -> Iterator[Event]:
+    """All events, the position shown in passing."""
+    at_s = 0.0
+    with seconds_bar(recording.name, recording.stated_s, is_shown=is_bar_shown) as done:
+        for part in recording.parts:
+            yield from analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part)
+            seconds = recording.seconds(part)
+            at_s += seconds
+            view.position(at_s, recording.stated_s)
+            done(seconds)
+        yield from analysis.end()
 
 
 def _wire(event: Event) -> dict[str, Any]:

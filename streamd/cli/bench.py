@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from streamd.bench import plots
 from streamd.bench.files import most_streams
@@ -19,26 +18,29 @@ from streamd.bench.probe import MODULES
 from streamd.bench.step import Step
 from streamd.bench.summary import show
 from streamd.bench.table import steps_table
-from streamd.cli.common import ConfigOption, note, read_listening_config, stderr
+from streamd.cli.common import (
+    INTERRUPTED,
+    ConfigOption,
+    OwnOrUrlOption,
+    note,
+    read_listening_config,
+)
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
+from streamd.view.console import PlainConsole, stderr, stdout
 
 MOST_STREAMS = 4096
 """Where nobody says more: the server reserves state for as many, and uses none before they come."""
-INTERRUPTED = 130
 _PIPED_WIDTH = 106
 
 _LOAD, _OUTPUT = "The load", "Output"
 
 
 def bench(
-    url: Annotated[
-        str | None,
-        typer.Option(help="Stream of a server that runs; default: one of the bench's own."),
-    ] = None,
+    url: OwnOrUrlOption = None,
     cores: Annotated[
         int | None, typer.Option(help="Pin the bench's own server to so many cores.", min=1)
     ] = None,
@@ -166,7 +168,7 @@ def _check_writable(file: Path | None) -> None:
 
 
 def _deliver(found: dict[str, Any], json: Path | None, plot: Path | None) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    console = stdout() if sys.stdout.isatty() else PlainConsole(width=_PIPED_WIDTH)
     steps = sorted(msgspec.convert(found["steps"], list[Step]), key=lambda step: step.streams)
     console.print(steps_table(steps, console.width))
     show(console, found)

@@ -5,30 +5,41 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import BinaryIO
 
+from streamd.audio.files import Gap
+
 BOUND = 64
-"""Blocks that may wait. A pipe is then not read; a microphone loses audio, and it is said."""
+"""Blocks that may wait. A pipe is then not read; a microphone loses audio, and a gap says so."""
 
 
 class Feed:
-    """A bounded queue of blocks from any thread.
+    """A bounded queue of blocks and gaps from any thread.
 
     Args:
-        on_lost: told how many bytes were lost when `offer` found the queue full.
+        bytes_per_s: Of the audio, for the length of what `offer` loses.
     """
 
-    def __init__(self, on_lost: Callable[[int], None] = lambda lost: None) -> None:
+    def __init__(self, bytes_per_s: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(BOUND)
-        self._on_lost = on_lost
+        self._queue: asyncio.Queue[bytes | Gap | None] = asyncio.Queue(BOUND)
+        self._bytes_per_s = bytes_per_s
+        self._lost_bytes = 0
+        self._ended = False
         self._putting: asyncio.Task[None] | None = None
 
-    def offer(self, block: bytes) -> None:
-        """Give a block without waiting; for a source that cannot wait."""
-        self._loop.call_soon_threadsafe(self._offer, block)
+    def offer(self, block: bytes, lost_bytes: int = 0) -> None:
+        """Give a block without waiting; for a source that cannot wait.
+
+        What finds the queue full is lost, and a gap takes its place.
+
+        Args:
+            block: The audio.
+            lost_bytes: Audio that the source itself lost before this block.
+        """
+        self._loop.call_soon_threadsafe(self._offer, block, lost_bytes)
 
     def put(self, block: bytes | None) -> None:
         """Give a block, waiting for room; None ends the feed. Not on the event loop."""
@@ -37,29 +48,46 @@ class Feed:
         self._loop.call_soon_threadsafe(self._begin_put, block, taken)
         taken.result()
 
+    def end(self) -> None:
+        """End the feed behind what waits in it. From the event loop."""
+        self._ended = True
+        if self._queue.empty():
+            self._queue.put_nowait(None)  # wakes who waits for a block
+
+    async def __aiter__(self) -> AsyncIterator[bytes | Gap]:
+        """The blocks and gaps, until the end."""
+        while not (self._ended and self._queue.empty()):
+            block = await self._queue.get()
+            if block is None:
+                break
+            yield block
+        if gap := self._gap():
+            yield gap
+
     def _begin_put(self, block: bytes | None, taken: Future[None]) -> None:
         async def put() -> None:
             await self._queue.put(block)
             taken.set_result(None)
 
-        self._putting = self._loop.create_task(put())
+        if not self._ended:
+            self._putting = self._loop.create_task(put())
 
-    def end(self) -> None:
-        """End the feed, from the event loop."""
-        while self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
+    def _offer(self, block: bytes, lost_bytes: int) -> None:
+        if self._ended:
+            return
+        self._lost_bytes += lost_bytes
+        if self._queue.qsize() > BOUND - 2:
+            self._lost_bytes += len(block)
+            return
+        if gap := self._gap():
+            self._queue.put_nowait(gap)
+        self._queue.put_nowait(block)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The blocks, until the end."""
-        while (block := await self._queue.get()) is not None:
-            yield block
-
-    def _offer(self, block: bytes) -> None:
-        if self._queue.full():
-            self._on_lost(len(block))
-        else:
-            self._queue.put_nowait(block)
+    def _gap(self) -> Gap | None:
+        """The gap of what was lost; less than a millisecond is kept for the next one."""
+        ms = self._lost_bytes * 1000 // self._bytes_per_s
+        self._lost_bytes -= ms * self._bytes_per_s // 1000
+        return Gap(ms) if ms else None
 
 
 def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
@@ -68,7 +96,7 @@ def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
     Read by a daemon thread: a read that blocks for ever must not keep the program alive. And read
     past Python's buffer, whose lock the thread would hold when the interpreter wants to close it.
     """
-    feed = Feed()
+    feed = Feed(bytes_per_s=1)  # nothing is lost: the pipe waits
     number = pipe.fileno()
 
     def run() -> None:

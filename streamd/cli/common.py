@@ -6,18 +6,21 @@ Imports neither numpy nor the engine: `--version`, `--help` and `config check` n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from streamd.config import Config, check_own_words, load, own_words
+from streamd.errors import WrongUsage
+from streamd.view.console import stderr
 
-stderr = Console(stderr=True, highlight=False)
+EXAMPLE_URL = "ws://127.0.0.1:8765/v1/stream"
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -34,18 +37,48 @@ WordsOption = Annotated[
     typer.Option("--word", "-w", help="Wake word to listen for; repeat for more."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One event a line, on a terminal too.")]
-UrlOption = Annotated[str, typer.Option("--url", help="The server's stream.")]
+EventsOption = Annotated[
+    str | None,
+    typer.Option("--events", help="Show only these types of events, as wake,speaker."),
+]
+NoAcksOption = Annotated[bool, typer.Option("--no-acks", help="Leave out the ack events.")]
+
+
+def _checked_url(url: str | None) -> str | None:
+    """Refuse what is no WebSocket URL before anything else is done."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or brackets that do not match
+        is_usable = False
+    if not is_usable:
+        raise WrongUsage(f"--url {url}: not a WebSocket URL; one looks like {EXAMPLE_URL}")
+    return url
+
+
+UrlOption = Annotated[
+    str, typer.Option("--url", help="URL of the server's stream.", callback=_checked_url)
+]
+OwnOrUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Stream of a server that is running; default: start one.",
+        callback=_checked_url,
+    ),
+]
 
 
 def complain(message: str) -> None:
     """Tell a person of an error."""
-    stderr.print("[bold red]error:[/bold red] ", end="")
-    note(message)
+    stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Tell a person something."""
-    stderr.print(message, soft_wrap=True, markup=False)
+    stderr.print(message, soft_wrap=True)
 
 
 def read_config(path: Path | None) -> Config:
@@ -62,24 +95,6 @@ def read_listening_config(path: Path | None) -> Config:
         with closing(open_voices(config)) as store:
             check_own_words(config, store.load_words())
     return config
-
-
-@contextmanager
-def seconds_bar(label: str, is_shown: bool = True) -> Iterator[Callable[[float], None]]:
-    """A count of seconds of audio done, on stderr, gone at the end.
-
-    Gives the function to call with the seconds of each block.
-    """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:.0f} s of audio"),
-        TimeElapsedColumn(),
-    )
-    visible = is_shown and stderr.is_terminal
-    with Progress(*columns, console=stderr, transient=True, disable=not visible) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda seconds: bar.advance(task, seconds)
 
 
 def modules_request(words: list[str] | None) -> dict[str, Any] | None:

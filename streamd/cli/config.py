@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from streamd.cli.common import ConfigOption, read_listening_config
-from streamd.config import describe
+from streamd.cli.common import ConfigOption, note, read_listening_config
+from streamd.config import describe, dump
+from streamd.config.template import template
+from streamd.errors import Unavailable
+from streamd.view.console import stdout
 
-app = typer.Typer(help="The configuration.", no_args_is_help=True)
+app = typer.Typer(help="The configuration: check, init.", invoke_without_command=True)
 
 
 @app.callback()
-def root() -> None:
-    """The configuration."""
+def root(context: typer.Context, config: ConfigOption = None) -> None:
+    """The configuration; without a further word, `check`."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        check(context)
 
 
 @app.command()
-def check(config: ConfigOption = None) -> None:
-    """Read the configuration as `serve` would, and show every key and where it comes from."""
-    settings = read_listening_config(config)
-    console = Console()
-    table = Table(box=None, header_style="dim")
-    for heading in ("key", "value", "default", "from"):
-        table.add_column(heading, overflow="fold")
-    for setting in describe(settings):
-        is_set = setting.value != setting.default
-        style = "bold" if is_set else "dim"
-        table.add_row(
-            setting.key,
-            f"[{style}]{_shown(setting.value)}[/{style}]",
-            _shown(setting.default) if is_set else "",
-            setting.source if is_set else "",
-        )
-    console.print(table)
-    console.print(f"[green]ok[/green] {settings.source}", soft_wrap=True)
+def check(context: typer.Context, config: ConfigOption = None) -> None:
+    """Read the configuration as `serve` does, and print every key and where it was set.
+
+    The output is TOML that streamd reads again: `streamd config check > streamd.toml`.
+    """
+    settings = read_listening_config(config or context.obj)
+    console = stdout()
+    for line in dump(describe(settings)):
+        is_plain = bool(line.comment) or line.text.startswith("[")
+        text = Text.assemble((line.text, "" if is_plain else "dim"), (line.comment, "dim"))
+        console.print(text, soft_wrap=True)
+    console.print(Text.assemble("# ", ("ok", "green"), f": {settings.source}"), soft_wrap=True)
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        text = "[" + ", ".join(map(str, value)) + "]"
-    else:
-        text = str(value)
-    return text.replace("[", r"\[")
+@app.command()
+def init(
+    file: Annotated[
+        Path | None, typer.Argument(help="File to write; without it, stdout.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Write a configuration file that has every key, commented out, with its default and meaning.
+
+    A file that exists is never overwritten.
+    """
+    text = template()
+    if file is None:
+        stdout().print(text.rstrip("\n"), soft_wrap=True)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise typer.BadParameter(
+            f"{file} exists already; delete it first, or name another file"
+        ) from None
+    except OSError as error:
+        raise Unavailable(f"{file}: cannot be written: {error.strerror or error}") from error
+    note(f"Wrote {file}. Use it with --config {file}, or set STREAMD_CONFIG to its path.")

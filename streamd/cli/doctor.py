@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json as json_format
 import os
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
 
-from rich.console import Console
+import typer
+from rich.table import Table
+from rich.text import Text
 
 from streamd import __version__
 from streamd.cli.common import ConfigOption, read_listening_config
+from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
-from streamd.errors import ModelMissing, StreamdError
+from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.offline import Analysis
 from streamd.store.base import strangers
 from streamd.transport.http.server import listen
 from streamd.types import RATE_HZ, AudioFormat
+from streamd.view.console import print_json, stdout
 
 NEEDED_MB = 500
+PROBE_S = 2.0
+"""Seconds that whatever holds the port may take to say that it is streamd."""
+_MOST_INFO_BYTES = 1 << 20
+_STYLES = {"ok": "green", "note": "yellow", "fail": "red"}
 
 
 class Check(NamedTuple):
@@ -38,20 +49,43 @@ class Check(NamedTuple):
     is_fine: bool = True
     error: StreamdError | None = None
 
+    @property
+    def status(self) -> str:
+        """`ok`, `note` for what may be left as it is, or `fail`."""
+        if self.error is not None:
+            return "fail"
+        return "ok" if self.is_fine else "note"
 
-def doctor(config: ConfigOption = None) -> None:
+    def described(self) -> dict[str, str]:
+        """The check as `--json` has it."""
+        return {"check": self.what, "status": self.status, "message": self.result}
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    config: ConfigOption = None,
+) -> None:
     """Check configuration, models, store, port, microphone and speed, and say what to do."""
-    console = Console()
-    failed: StreamdError | None = None
+    console = stdout()
+    done: list[Check] = []
     for check in _checks(config):
-        mark = "[green]ok  [/green]" if check.is_fine else "[yellow]note[/yellow]"
+        done.append(check)
+        if not json:
+            console.print(_row(check))
+    if json:
+        print_json([check.described() for check in done], indent=2)
+    for check in done:
         if check.error is not None:
-            mark = "[red]fail[/red]"
-            failed = failed or check.error
-        console.print(f"{mark} [bold]{check.what:12}[/bold] ", end="")
-        console.print(check.result, markup=False, highlight=False, soft_wrap=True)
-    if failed is not None:
-        raise failed
+            raise check.error
+
+
+def _row(check: Check) -> Table:
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_column(width=4, no_wrap=True)
+    row.add_column(width=10, style="bold", no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(Text(check.status, _STYLES[check.status]), check.what, check.result)
+    return row
 
 
 def _checks(config_path: Path | None) -> Iterator[Check]:
@@ -96,9 +130,28 @@ def _store(config: Config) -> str:
 
 def _port(config: Config) -> str:
     server = config.server
-    for listener in listen(server.host, server.port, server.receive_buffer_bytes):
-        listener.close()
+    try:
+        for listener in listen(server.host, server.port, server.receive_buffer_bytes):
+            listener.close()
+    except Unavailable:
+        if version := _running(server.host, server.port):
+            return f"streamd {version} is running here, at {server.host}:{server.port}"
+        raise
     return f"{server.host}:{server.port} is free"
+
+
+def _running(host: str, port: int) -> str | None:
+    """The version of the streamd that answers there; None where nobody or another one does."""
+    address = f"[{host}]" if ":" in host else host
+    try:
+        with build_opener(ProxyHandler({})).open(
+            f"http://{address}:{port}/v1/info", timeout=PROBE_S
+        ) as answer:
+            info: Any = json_format.loads(answer.read(_MOST_INFO_BYTES))
+    except (URLError, HTTPException, OSError, ValueError):
+        return None
+    is_streamd = isinstance(info, dict) and info.get("name") == "streamd"
+    return str(info.get("version")) if is_streamd else None
 
 
 def _disk() -> Check:
@@ -110,9 +163,13 @@ def _disk() -> Check:
 
 
 def _microphone() -> Check:
-    if importlib.util.find_spec("sounddevice") is None:
-        return Check("microphone", "`streamd mic` wants pip install 'streamd-voice[mic]'", False)
-    return Check("microphone", "sounddevice is there; `streamd mic --list` shows the devices")
+    """The default microphone. Only `streamd mic` needs one, so its lack is no failure."""
+    try:
+        driver = load_driver()
+        found = find_device(driver, None)
+    except StreamdError as error:
+        return Check("microphone", f"`streamd mic` has none: {error}", False)
+    return Check("microphone", f"{found['name']}; `streamd mic --list` shows all devices")
 
 
 def _speed(config: Config) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streamd.audio.files import as_pcm16, read
-from streamd.cli.common import ConfigOption, note, read_config, seconds_bar
+from streamd.audio.files import Gap
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.progress import seconds_bar
+from streamd.cli.recording import open_recording
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
@@ -43,6 +46,7 @@ def enroll(
     A running server knows the voice within two seconds.
     """
     name = check_name(name)
+    files = _distinct(files)
     settings = read_config(config)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
@@ -71,6 +75,30 @@ def _speech_ms(reader: EnrolmentReader) -> int:
     return reader.speech * 1000 // RATE_HZ
 
 
+def _distinct(files: list[Path]) -> list[Path]:
+    """The files without those that are named twice or equal another one, and a note of each.
+
+    An enrolment that counts twice would weigh twice, and make the voice no surer.
+    """
+    kept: dict[object, Path] = {}
+    for file in files:
+        twin = kept.setdefault(_identity(file), file)
+        if twin is not file:
+            note(f"{file} is the same recording as {twin}; it counts once")
+    return list(kept.values())
+
+
+def _identity(file: Path) -> object:
+    """Equal for equal contents; a pipe can be read only once, and counts by its path."""
+    if not file.is_file():
+        return str(file)
+    try:
+        with file.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").digest()
+    except OSError:
+        return str(file)  # whoever decodes it says why it cannot be read
+
+
 def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> Baseline:
     """How the voice sounds when it enrols: mostly in no mood in particular."""
     emotion = parts.registry.readers["emotion"]
@@ -84,7 +112,7 @@ def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> 
 
 
 def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
-    audio = read(file)
+    audio = open_recording(file)
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)
@@ -94,10 +122,10 @@ def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader
         parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
     )
     try:
-        with seconds_bar(f"listening to {display_name(file.name)}") as done:
-            for block in audio.blocks:
-                list(analysis.feed(as_pcm16(block)))
-                done(len(block) / audio.rate_hz)
+        with seconds_bar(f"analyzing {display_name(audio.name)}", audio.stated_s) as done:
+            for part in audio.parts:
+                list(analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part))
+                done(audio.seconds(part))
             list(analysis.end())
     finally:
         analysis.close()

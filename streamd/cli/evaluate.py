@@ -10,19 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
-from streamd.cli.common import ConfigOption, note, read_listening_config, stderr
+from streamd.cli.common import ConfigOption, note, read_listening_config
+from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
 from streamd.display import to_json
@@ -33,7 +24,9 @@ from streamd.evaluation.conditions import Conditions, parse_noise
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
+from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
+_PIPED_WIDTH = 160
 _CONDITIONS, _WORK, _OUTPUT = "Conditions", "How it is done", "Output"
 
 
@@ -204,32 +197,22 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
     if plot is not None:
         note(f"drawn: {plots.draw(report.figures, plot)}")
     if json:
-        typer.echo(text)
+        print_json(report.figures, indent=2)
     else:
-        is_terminal = sys.stdout.isatty()
-        show(Console(highlight=False, width=None if is_terminal else 160), report)
+        show(stdout() if sys.stdout.isatty() else PlainConsole(width=_PIPED_WIDTH), report)
 
 
 @contextmanager
 def _bars() -> Iterator[work.Report]:
     """One bar for each kind of work, on stderr."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[kept]}", style="dim"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    shown = stderr.is_terminal
-    with Progress(*columns, console=stderr, transient=True, disable=not shown) as bars:
+    columns = (BarColumn(), MofNCompleteColumn(), PlainColumn("kept", "dim"), TimeRemainingColumn())
+    with bars(*columns) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int, kept: int) -> None:
             if what not in tasks:
                 said = f"{kept} heard before" if kept else ""
-                tasks[what] = bars.add_task(f"hearing {what}", total=total, kept=said)
-            bars.update(tasks[what], completed=done)
+                tasks[what] = progress.add_task(f"hearing {what}", total=total, kept=said)
+            progress.update(tasks[what], completed=done)
 
         yield report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any, NamedTuple, NoReturn
@@ -10,9 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from streamd import __version__
-from streamd.cli.common import complain
+from streamd.cli.common import INTERRUPTED, complain
+from streamd.cli.output import Output, guard
 from streamd.display import escape_undecodable
 from streamd.errors import StreamdError, Unavailable
+from streamd.view.console import stdout
 
 
 class Command(NamedTuple):
@@ -28,11 +31,11 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("Run the daemon: page, WebSocket and health on one port.", "serve"),
     "stream": Command(
-        "Send a file, or what comes in on stdin, to a server and show what it hears.", "stream"
+        "Stream a file, or raw audio from stdin, to a server and show the events.", "stream"
     ),
-    "mic": Command("Send the microphone to a server and show what it hears. Ctrl-C ends.", "mic"),
+    "mic": Command("Stream the microphone to a server and show the events.", "mic"),
     "analyze": Command(
-        "Hear a file without a server: the same events as a stream of it, as fast as it goes.",
+        "Analyze a file locally, without a server, as fast as the machine can.",
         "analyze",
     ),
     "enroll": Command(
@@ -41,7 +44,7 @@ COMMANDS = {
     "speakers": Command("The enrolled voices: list, rename, delete."),
     "words": Command("Wake words of your own: list, add, remove."),
     "models": Command("The models: list, pull, verify."),
-    "config": Command("The configuration."),
+    "config": Command("The configuration: check, init."),
     "eval": Command(
         "Measure on labelled recordings how right the events are, through the session that serves.",
         "evaluate_command",
@@ -99,7 +102,12 @@ def make_app() -> typer.Typer:
 
 
 def _typer(**settings: Any) -> typer.Typer:
-    return typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich", **settings)
+    return typer.Typer(
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
 
 
 def _entry() -> None:
@@ -108,29 +116,53 @@ def _entry() -> None:
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"streamd {__version__}")
+        stdout().print(f"streamd {__version__}")
         raise typer.Exit
 
 
 def root(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        False,
+        "--version",
+        "-V",
+        callback=_version,
+        is_eager=True,
+        help="Print the version and exit.",
     ),
 ) -> None:
     """One self-hosted daemon and one socket for voice events."""
 
 
 def main() -> NoReturn:
-    """Run the command line; never returns."""
+    """Run the command line; never returns.
+
+    A reader that leaves early, as in `| head`, is no error.
+    """
     escape_undecodable(sys.stdout, sys.stderr)  # names of files that are not text
+    streams = guard()
+    code: Any = 0
     try:
-        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+        _run(streams)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = INTERRUPTED
     except StreamdError as error:
         complain(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        is_left = ended.code == 1 and any(stream.is_broken for stream in streams)
+        code = 0 if is_left else ended.code
     except OSError as error:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
-        sys.exit(Unavailable.exit_code)
+        code = Unavailable.exit_code
+    sys.exit(code)
+
+
+def _run(streams: tuple[Output, Output]) -> NoReturn:
+    """Run the command, and write out all that it printed."""
+    try:
+        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+    finally:
+        for stream in streams:
+            with contextlib.suppress(BrokenPipeError):
+                stream.flush()
     sys.exit(0)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from streamd.cli.blocks import Feed
-from streamd.cli.common import JsonOption, UrlOption, WordsOption, modules_request, note
+from streamd.cli.common import (
+    INTERRUPTED,
+    EventsOption,
+    JsonOption,
+    NoAcksOption,
+    UrlOption,
+    WordsOption,
+    modules_request,
+    note,
+)
+from streamd.cli.microphone import BLOCK_MS, Microphone, load_driver
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
-from streamd.errors import ConfigError, Unavailable
-from streamd.view import View, make_view
-
-BLOCK_MS = 20
+from streamd.errors import Unavailable
+from streamd.view import View, make_view, only
+from streamd.view.console import stdout
 
 
 def mic(
@@ -25,52 +32,38 @@ def mic(
     device: Annotated[
         str | None, typer.Option(help="Name or number of the microphone; --list shows them.")
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show the devices and exit.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the audio devices and exit.")] = False,
     json: JsonOption = False,
+    events: EventsOption = None,
+    no_acks: NoAcksOption = False,
 ) -> None:
-    """Send the microphone to a server and show what it hears. Ctrl-C ends."""
-    sounddevice = _sounddevice()
+    """Stream the microphone to a server and show the events.
+
+    Ctrl-C ends the stream: its last events and a summary still come.
+    """
+    chosen = only(events, no_acks=no_acks)
+    driver = load_driver()
     if list_:
-        typer.echo(sounddevice.query_devices())
+        devices = driver.query_devices()
+        if devices:
+            stdout().print(str(devices), soft_wrap=True)
+        else:
+            note("The system lists no audio device; connect a microphone.")
         return
-    with make_view(sys.stdout.isatty(), json) as view:
-        asyncio.run(_listen(sounddevice, url, device, view, modules_request(word)))
-
-
-def _sounddevice() -> Any:
-    try:
-        import sounddevice
-    except ImportError:
-        raise ConfigError(
-            "the microphone needs one more package: pip install 'streamd-voice[mic]'"
-        ) from None
-    except OSError as error:
-        raise Unavailable(
-            f"{error}: install PortAudio (Debian: apt install libportaudio2)"
-        ) from None
-    return sounddevice
+    with make_view(sys.stdout.isatty(), json, chosen) as view:
+        failure, interrupted = asyncio.run(
+            _listen(driver, url, device, view, modules_request(word))
+        )
+    if failure is not None:
+        raise failure
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 async def _listen(
-    sounddevice: Any, url: str, device: str | None, view: View, modules: dict[str, Any] | None
-) -> None:
-    chosen = int(device) if device is not None and device.isdigit() else device
-    feed = Feed(lambda lost: note(f"the server is too slow: {lost} bytes of audio were lost"))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, feed.end)
-    try:
-        rate = int(sounddevice.query_devices(chosen, "input")["default_samplerate"])
-        rate = min(max(rate, 8000), 48_000)
-        microphone = sounddevice.RawInputStream(
-            samplerate=rate,
-            channels=1,
-            dtype="int16",
-            device=chosen,
-            blocksize=rate * BLOCK_MS // 1000,
-            callback=lambda data, frames, time, status: feed.offer(bytes(data)),
-        )
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise Unavailable(
-            f"no microphone: {error}. `streamd mic --list` shows the devices."
-        ) from None
-    with microphone:
-        await talk(url, {"rate": rate}, feed, view, modules, realtime=False)
+    driver: Any, url: str, device: str | None, view: View, modules: dict[str, Any] | None
+) -> tuple[Unavailable | None, bool]:
+    source = Microphone(driver, device)
+    audio = {"rate": source.rate_hz}
+    interrupted = await talk(url, audio, source, view, modules, realtime=False, message_ms=BLOCK_MS)
+    return source.failure, interrupted

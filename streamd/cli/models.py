@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from streamd.cli.common import note
 from streamd.cli.runtime import pull
@@ -15,20 +15,25 @@ from streamd.errors import ModelMissing
 from streamd.models.catalogue import MODELS, Model, bundled
 from streamd.models.fetch import sha256
 from streamd.models.library import Library
+from streamd.view.console import print_json, stdout
 
-app = typer.Typer(
-    help="The models: list, pull, verify.", no_args_is_help=True, rich_markup_mode="rich"
-)
+app = typer.Typer(help="The models: list, pull, verify.", invoke_without_command=True)
 
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(help="Ids, as `streamd models list` shows them.")
 ]
 
 
+@app.callback()
+def root(context: typer.Context, json: JsonOption = False) -> None:
+    """The models; without a further word, the list."""
+    if context.invoked_subcommand is None:
+        list_(json)
+
+
 @app.command("list")
-def list_(
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
+def list_(json: JsonOption = False) -> None:
     """Every model with source, version, SHA-256, licence and training data."""
     library = Library()
     missing = {model.id for model in library.missing()}
@@ -38,20 +43,20 @@ def list_(
         rows = [
             msgspec.to_builtins(model) | {"present": model.id not in missing} for model in MODELS
         ]
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        print_json(rows, indent=2)
         return
-    console = Console()
+    console = stdout()
     for model in MODELS:
         console.print(_described(model, present=model.id not in missing))
-    console.print(f"[dim]in {library.directory}[/dim]", soft_wrap=True)
+    console.print(f"in {library.directory}", style="dim", soft_wrap=True)
 
 
 def _described(model: Model, *, present: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", min_width=13)
     table.add_column(overflow="fold")
-    state = "[green]here[/green]" if present else "[yellow]not pulled[/yellow]"
-    table.add_row(f"[bold]{model.module}[/bold]", f"[bold]{model.id}[/bold]  {state}")
+    state = Text("here", "green") if present else Text("not pulled", "yellow")
+    table.add_row(Text(model.module, "bold"), Text.assemble((model.id, "bold"), "  ", state))
     table.add_row("", model.title)
     table.add_row("licence", model.licence)
     table.add_row("source", model.source)
@@ -91,12 +96,13 @@ def pull_(
 def verify() -> None:
     """Hash every file again and compare it with what was written."""
     library = Library()
-    console = Console()
+    console = stdout()
     bad = 0
     for finding in library.verify():
         bad += finding.status != "ok"
-        colour = "green" if finding.status == "ok" else "red"
-        console.print(f"[{colour}]{finding.status:8}[/{colour}] {finding.file:24} {finding.model}")
+        style = "green" if finding.status == "ok" else "red"
+        line = Text.assemble((f"{finding.status:8}", style), f" {finding.file:24} {finding.model}")
+        console.print(line, soft_wrap=True)
     if bad:
         raise ModelMissing(
             f"{bad} files in {library.directory} are not as they should be. "

@@ -6,22 +6,17 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, TaskID
 
-from streamd.cli.common import note, stderr
+from streamd.cli.common import note
+from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, key_path, store_path
 from streamd.models import fetch
 from streamd.models.library import Library
 from streamd.store.base import Store, strangers
 from streamd.store.sqlite import open_store
+from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
@@ -67,32 +62,30 @@ def pull(library: Library, ids: list[str] | None) -> list[str]:
 
 @contextmanager
 def _bars() -> Iterator[fetch.Report]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=stderr) as bars:
-        tasks: dict[tuple[str, str], TaskID] = {}
+    """A bar for each file that is fetched and one for all conversions; in a pipe a line each."""
+    with bars(BarColumn(), PlainColumn("amount"), stays=True) as progress:
+        tasks: dict[str, TaskID] = {}
+        said: set[str] = set()
 
-        def report(progress: fetch.Progress) -> None:
-            is_fetch = progress.stage == "fetch"
-            key = (progress.stage, progress.name if is_fetch else "")
-            if key not in tasks:
-                tasks[key] = bars.add_task("", total=progress.total, amount="")
-            if is_fetch:
-                description = f"fetch {progress.name}"
-                amount = f"{progress.done / 1e6:.1f} of {progress.total / 1e6:.1f} MB"
+        def report(step: fetch.Progress) -> None:
+            if step.stage == "fetch":
+                what = f"fetching {step.name}"
+                amount = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
+                key = what
             else:
-                description = f"convert and check {progress.name}"
-                amount = f"{progress.done} of {progress.total}"
-            bars.update(
+                what = f"converting and checking {step.name}"
+                amount = f"{step.done} of {step.total}"
+                key = "convert"
+            if key not in tasks:
+                tasks[key] = progress.add_task("", total=step.total, amount="")
+            if progress.disable and what not in said:
+                said.add(what)
+                note(what)
+            progress.update(
                 tasks[key],
-                description=description,
-                completed=progress.done,
-                total=progress.total,
+                description=what,
+                completed=step.done,
+                total=step.total,
                 amount=amount,
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import make_parts
 from streamd.observability import logging
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 YOUNG = 20_000
 """Objects made, less those gone, between two looks at the youngest."""
 
@@ -25,6 +26,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
     port: Annotated[
         int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="Least severity that is logged.", show_default="info")
     ] = None,
 ) -> None:
     """Run the daemon: page, WebSocket and health on one port.
@@ -40,7 +44,7 @@ def serve(
         server = msgspec.structs.replace(server, port=port)
     settings = msgspec.structs.replace(settings, server=server)
     check_host(settings.server.host)
-    logging.configure(settings.log.level, settings.log.format)
+    logging.configure(log_level or settings.log.level, settings.log.format)
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
         daemon = Daemon(settings, parts, store)

@@ -7,57 +7,61 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.runtime import note_strangers, open_voices
 from streamd.errors import NoSuchSpeaker
+from streamd.view.console import print_json, stdout
+from streamd.view.listing import Column, listing
 
 app = typer.Typer(help="The enrolled voices: list, rename, delete.", invoke_without_command=True)
 
+COLUMNS = (
+    Column("name"),
+    Column("enrolments"),
+    Column("speech"),
+    Column("channels", is_minor=True),
+    Column("since", is_minor=True),
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 NameArgument = Annotated[str, typer.Argument(help="As `streamd speakers` shows it.")]
 
 
 @app.callback()
-def root(context: typer.Context, config: ConfigOption = None) -> None:
+def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
     """The enrolled voices; without a further word, the list."""
     context.obj = config
     if context.invoked_subcommand is None:
-        list_(context)
+        list_(context, json)
 
 
 @app.command("list")
-def list_(
-    context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
+def list_(context: typer.Context, json: JsonOption = False) -> None:
     """Who is enrolled. Never the voice itself."""
     config = read_config(context.obj)
     with closing(open_voices(config)) as store:
         found = store.speakers()
         note_strangers(store, config)
     if json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(found).decode())
+        print_json(found)
         return
     if not found:
         note("Nobody is enrolled. `streamd enroll NAME FILE…` enrols a voice.")
         return
-    table = Table(box=None, header_style="dim")
-    for heading in ("name", "enrolments", "speech", "channels", "since"):
-        table.add_column(heading)
+    rows = []
     for speaker in found:
         since = datetime.fromtimestamp(speaker.created_ms / 1000, UTC).astimezone()
-        table.add_row(
-            f"[bold]{speaker.name}[/bold]",
-            str(speaker.enrolments),
-            f"{speaker.speech_ms / 1000:.1f} s",
-            ", ".join(speaker.channels),
-            f"{since:%Y-%m-%d %H:%M}",
+        rows.append(
+            (
+                speaker.name,
+                str(speaker.enrolments),
+                f"{speaker.speech_ms / 1000:.1f} s",
+                ", ".join(speaker.channels),
+                f"{since:%Y-%m-%d %H:%M}",
+            )
         )
-    Console().print(table)
+    console = stdout()
+    console.print(listing(COLUMNS, rows, console.width))
 
 
 @app.command()

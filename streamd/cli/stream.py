@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any
 
 import typer
 
-from streamd.audio.files import AudioFile, as_pcm16, read
+from streamd.audio.files import Gap
 from streamd.cli.blocks import read_pipe
-from streamd.cli.common import JsonOption, UrlOption, WordsOption, modules_request
+from streamd.cli.common import (
+    INTERRUPTED,
+    EventsOption,
+    JsonOption,
+    NoAcksOption,
+    UrlOption,
+    WordsOption,
+    modules_request,
+)
+from streamd.cli.progress import seconds_bar
+from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
+from streamd.cli.recording import Recording, TrackOption, open_recording, view_of
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
-from streamd.types import Codec
-from streamd.view import View, make_view
+from streamd.errors import WrongUsage
+from streamd.view import View, make_view, only
 
 BLOCK_BYTES = 4096
 SUB_BLOCKS = 10
@@ -30,42 +42,59 @@ def stream(
     ] = False,
     word: WordsOption = None,
     json: JsonOption = False,
-    rate: Annotated[int, typer.Option(help="Hz, of raw samples.")] = 16_000,
-    channels: Annotated[int, typer.Option(help="Interleaved, of raw samples.")] = 1,
-    codec: Annotated[
-        str, typer.Option(help=f"Of raw samples: {', '.join(get_args(Codec))}.")
-    ] = "pcm_s16le",
+    events: EventsOption = None,
+    no_acks: NoAcksOption = False,
+    track: TrackOption = None,
+    rate: RateOption = None,
+    channels: ChannelsOption = None,
+    codec: CodecOption = None,
 ) -> None:
-    """Send a file, or what comes in on stdin, to a server and show what it hears."""
+    """Stream a file, or raw audio from stdin, to a server and show the events.
+
+    Ctrl-C ends the stream: its last events and a summary still come.
+    """
+    shows = only(events, no_acks=no_acks)
     modules = modules_request(word)
-    source = None if file == "-" else read(Path(file))
-    with make_view(sys.stdout.isatty(), json) as view:
-        if source is None:
-            audio = {"codec": codec, "rate": rate, "channels": channels}
-            asyncio.run(_pipe(url, audio, view, modules))
+    raw = raw_format(file, rate, channels, codec)
+    if track is not None and file == "-":
+        raise WrongUsage("--track is for files; raw samples have no tracks")
+    recording = None if file == "-" else open_recording(Path(file), track)
+    is_lines = json or not sys.stdout.isatty()
+    with make_view(sys.stdout.isatty(), json, shows) as view:
+        if recording is None:
+            interrupted = asyncio.run(_pipe(url, raw, view, modules))
         else:
-            asyncio.run(_file(url, source, view, modules, realtime=not fast))
+            with seconds_bar(recording.name, recording.stated_s, is_shown=is_lines) as done:
+                audio = {"rate": recording.format.rate, "channels": recording.format.channels}
+                blocks = _blocks(recording, view, done)
+                shown = view_of(recording, view)
+                interrupted = asyncio.run(
+                    talk(url, audio, blocks, shown, modules, realtime=not fast)
+                )
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 async def _pipe(
-    url: str, audio: dict[str, object], view: View, modules: dict[str, object] | None
-) -> None:
+    url: str, audio: dict[str, Any], view: View, modules: dict[str, Any] | None
+) -> bool:
     # At the pace at which it comes: a pipe from a microphone is live by itself.
     feed = read_pipe(sys.stdin.buffer, BLOCK_BYTES)
-    await talk(url, audio, feed, view, modules, realtime=False)
+    return await talk(url, audio, feed, view, modules, realtime=False)
 
 
-async def _file(
-    url: str,
-    source: AudioFile,
-    view: View,
-    modules: dict[str, object] | None,
-    *,
-    realtime: bool,
-) -> None:
-    audio = {"rate": source.rate_hz, "channels": source.channels}
-    step = max(source.rate_hz // 2 // SUB_BLOCKS, 1)
-    blocks = (
-        as_pcm16(block[i : i + step]) for block in source.blocks for i in range(0, len(block), step)
-    )
-    await talk(url, audio, blocks, view, modules, realtime=realtime)
+def _blocks(
+    recording: Recording, view: View, done: Callable[[float], None]
+) -> Iterator[bytes | Gap]:
+    """The parts of a file in small blocks, the position shown in passing."""
+    step = max(recording.format.rate // 2 // SUB_BLOCKS, 1) * recording.format.frame_bytes
+    at_s = 0.0
+    for part in recording.parts:
+        if isinstance(part, Gap):
+            yield part
+        else:
+            yield from (part[start : start + step] for start in range(0, len(part), step))
+        seconds = recording.seconds(part)
+        at_s += seconds
+        view.position(at_s, recording.stated_s)
+        done(seconds)

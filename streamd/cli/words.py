@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -11,11 +10,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn
 
-from streamd.cli.common import ConfigOption, note, read_config, stderr
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.progress import bars
 from streamd.cli.runtime import load_library, open_voices
 from streamd.compose import load_backend
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -24,6 +22,8 @@ from streamd.errors import NameTaken, NoSuchWord, NotAudio
 from streamd.evaluation.statistics import poisson, wilson
 from streamd.models import catalogue
 from streamd.modules.words import WordEstimate, WordInfo, check_word
+from streamd.view.console import print_json, stdout
+from streamd.view.listing import Column, listing
 from streamd.words import phrases
 from streamd.words.clips import Clip, load_clip
 from streamd.words.making import (
@@ -40,6 +40,16 @@ app = typer.Typer(help="Wake words of your own: list, add, remove.", invoke_with
 
 NEEDED = ("silero-vad-6.2.3", catalogue.EMBEDDING_ID)
 POOR_MISSES = 0.1
+COLUMNS = (
+    Column("name"),
+    Column("clips"),
+    Column("misses"),
+    Column("in noise"),
+    Column("false/h"),
+    Column("threshold"),
+    Column("since", is_minor=True),
+    Column("licence", is_minor=True),
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 NameArgument = Annotated[str, typer.Argument(help="What it is called, as hey_computer.")]
 
@@ -62,29 +72,29 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     with closing(open_voices(read_config(context.obj))) as store:
         words = [word.info for word in store.load_words().values()]
     if json:
-        typer.echo(msgspec.json.encode([_described(info) for info in words]).decode())
+        print_json([_described(info) for info in words])
         return
     if not words:
         note("There are no words of your own. `streamd words add NAME FILE…` makes one.")
         return
-    headings = ("name", "clips", "misses", "in noise", "false/h", "threshold", "licence", "since")
-    table = Table(box=None, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "since"))
+    rows = []
     for info in words:
         guess = info.estimate
         since = datetime.fromtimestamp(info.created_ms / 1000, UTC).astimezone()
-        table.add_row(
-            f"[bold]{info.name}[/bold]",
-            str(info.clips),
-            _share(guess.missed_clean, guess.tries_clean),
-            _share(guess.missed, guess.tries),
-            _per_hour(guess),
-            f"{info.threshold:g}",
-            info.licence,
-            f"{since:%Y-%m-%d}",
+        rows.append(
+            (
+                info.name,
+                str(info.clips),
+                _share(guess.missed_clean, guess.tries_clean),
+                _share(guess.missed, guess.tries),
+                _per_hour(guess),
+                f"{info.threshold:g}",
+                f"{since:%Y-%m-%d}",
+                info.licence,
+            )
         )
-    Console().print(table)
+    console = stdout()
+    console.print(listing(COLUMNS, rows, console.width))
 
 
 @app.command()
@@ -137,7 +147,7 @@ def add(
     info = made.word.info
     remarks = _remarks(made)
     if json:
-        typer.echo(msgspec.json.encode(_described(info) | {"warnings": remarks}).decode())
+        print_json(_described(info) | {"warnings": remarks})
         return
     guess = info.estimate
     note(f"{name}: {info.clips} clips, a phrase of {info.phrase_ms / 1000:.2f} s")
@@ -219,13 +229,6 @@ def _per_hour(guess: WordEstimate) -> str:
 
 @contextmanager
 def _bar(is_shown: bool) -> Iterator[Report]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
-    hidden = not (is_shown and stderr.is_terminal and sys.stderr.isatty())
-    with Progress(*columns, console=stderr, transient=True, disable=hidden) as bars:
-        task = bars.add_task("", total=1.0)
-        yield lambda what, share: bars.update(task, description=what, completed=share)
+    with bars(BarColumn(), is_shown=is_shown) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda what, share: progress.update(task, description=what, completed=share)

@@ -1,6 +1,7 @@
 """The configuration: a TOML file, overridden by the environment, refused where it is wrong."""
 
 from streamd.config.checks import check_own_words, own_words
+from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.sections import (
     AcceptReject,
@@ -36,6 +37,7 @@ __all__ = [
     "check_own_words",
     "data_dir",
     "describe",
+    "dump",
     "key_path",
     "load",
     "own_words",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamd.audio.ring import Ring
+from streamd.audio.signature import DESCRIPTIONS
 from streamd.audio.source import AudioIn
 from streamd.events import (
     Bye,
@@ -446,11 +447,19 @@ class Session:
         self._events.append(event)
 
     def _warn_of_input(self) -> None:
-        if self.audio.looks_like_wav and "wav" not in self._warned:
-            self._warned.add("wav")
+        if (name := self.audio.looks_like) and "looks_like" not in self._warned:
+            self._warned.add("looks_like")
             self.warn(
-                "looks_like_wav",
-                "the audio begins with a RIFF header: send samples only (its bytes count as audio)",
+                f"looks_like_{name}",
+                f"the audio begins with {DESCRIPTIONS[name]}: send samples only "
+                "(its bytes count as audio)",
+            )
+        if self.audio.channels_cancel and "channels_cancel" not in self._warned:
+            self._warned.add("channels_cancel")
+            self.warn(
+                "channels_cancel",
+                "the channels cancel each other when mixed (one has its polarity reversed): "
+                "choose one with audio.use, as [0]",
             )
         if self.audio.non_finite and "non_finite" not in self._warned:
             self._warned.add("non_finite")

@@ -32,6 +32,9 @@ class View(Protocol):
     def level(self, dbfs: float) -> None:
         """Show how loud the audio is that is being sent."""
 
+    def position(self, done_s: float, total_s: float | None) -> None:
+        """Show how many seconds of a file are sent, and of how many, where that is known."""
+
 
 def dbfs(pcm_s16le: bytes) -> float:
     """RMS level of a block of samples, −60 and below for silence."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from streamd.view.choice import Shows, shows_all
+from streamd.view.console import json_text
+
 
 class JsonLines:
     """One wire event per line, flushed, for a pipe or a program."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, shows: Shows = shows_all) -> None:
         self.alive = True
+        self._shows = shows
         self._out = out or sys.stdout
 
     def __enter__(self) -> Self:
@@ -29,10 +32,10 @@ class JsonLines:
 
     def event(self, event: dict[str, Any]) -> None:
         """Write the event; quietly nothing once the reader has gone, as after `| head -1`."""
-        if not self.alive:
+        if not self.alive or not self._shows(str(event.get("type"))):
             return
         try:
-            self._out.write(json.dumps(event, ensure_ascii=False) + "\n")
+            self._out.write(json_text(event) + "\n")
             self._out.flush()
         except BrokenPipeError:
             self.alive = False
@@ -41,3 +44,6 @@ class JsonLines:
 
     def level(self, dbfs: float) -> None:
         """Levels are no wire events."""
+
+    def position(self, done_s: float, total_s: float | None) -> None:
+        """Neither is the position."""

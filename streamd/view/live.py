@@ -14,18 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamd.view.base import FLOOR_DBFS
-from streamd.view.words import ACCENT, Words, clock, mood_now, number
+from streamd.view import strip
+from streamd.view.choice import Shows, shows_all
+from streamd.view.console import stdout
+from streamd.view.words import Words, clock, position
 
 FLASH_S = 2.0
-METER_CELLS = 24
-MOOD_CELLS = 9
-"""As wide as the longest label, so that nothing moves when the label changes."""
-AROUSAL_CELLS = 6
-NARROW = 100
-"""Below this width the bars are short, or the speaker would be cut off."""
-NARROW_METER_CELLS = 9
-NARROW_AROUSAL_CELLS = 4
 REFRESH_HZ = 12.0
 _SILENT = {"ready", "ack", "pong"}
 
@@ -34,11 +28,15 @@ class LiveView:
     """Final events scroll by above; a strip below says what is going on now."""
 
     def __init__(
-        self, console: Console | None = None, clock_s: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+        shows: Shows = shows_all,
     ) -> None:
         self.alive = True
-        self._console = console or Console(highlight=False)
+        self._console = console or stdout()
         self._clock_s = clock_s
+        self._shows = shows
         self._words = Words()
         self._speaking: set[str] = set()
         self._speaker: dict[str, Any] | None = None
@@ -48,6 +46,7 @@ class LiveView:
         self._mood: dict[str, Any] | None = None
         self._dbfs: float | None = None
         self._now_ms = 0
+        self._position: tuple[float, float | None] | None = None
         self._wakes: Counter[str] = Counter()
         self._heard: Counter[str] = Counter()
         self._moods: Counter[str] = Counter()
@@ -74,6 +73,10 @@ class LiveView:
         """Feed the meter."""
         self._dbfs = dbfs
 
+    def position(self, done_s: float, total_s: float | None) -> None:
+        """Show how far a file is."""
+        self._position = done_s, total_s
+
     def event(self, event: dict[str, Any]) -> None:
         """Take an event into the strip, and into the log if it is final."""
         self._now_ms = max(self._now_ms, event.get("at", 0))
@@ -98,7 +101,8 @@ class LiveView:
                 return
         if event.get("type") not in _SILENT and event.get("final") is not False:
             self._count(event)
-            self._console.print(self._words.row(event))
+            if self._shows(str(event.get("type"))):
+                self._console.print(self._words.row(event))
 
     def _count(self, final: dict[str, Any]) -> None:
         match final:
@@ -108,53 +112,29 @@ class LiveView:
                 self._moods[label] += 1
 
     def _strip(self) -> RenderableType:
-        """The cells of now in one line; moods have one where they are listened for."""
-        short = self._has_moods and self._console.width < NARROW
-        cells: list[Text] = []
-        strip = Table.grid(expand=True, padding=(0, 2, 0, 0))
-        strip.add_column(width=8 if short else 10, no_wrap=True)
-        cells.append(Text("speaking", style=f"bold {ACCENT}") if self._speaking else Text("quiet"))
-        meter_cells = NARROW_METER_CELLS if short else METER_CELLS
-        strip.add_column(width=meter_cells + 5, no_wrap=True)
-        cells.append(self._meter(meter_cells))
-        strip.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        cells.append(
-            self._words.who(self._speaker) if self._speaker else Text("nobody yet", style="dim")
+        """A rule with the position, and the cells of now in one line."""
+        width = self._console.width
+        cells = strip.fit(self._now(), width)
+        return Group(self._rule(width), cells)
+
+    def _now(self) -> strip.Now:
+        return strip.Now(
+            is_speaking=bool(self._speaking),
+            dbfs=self._dbfs,
+            at=clock(self._now_ms),
+            name=self._words.name(self._speaker) if self._speaker else None,
+            verdict=self._words.verdict(self._speaker) if self._speaker else "",
+            has_moods=self._has_moods,
+            mood=self._mood,
+            wake=self._wake,
+            is_wake_fresh=self._clock_s() - self._woke_at_s < FLASH_S,
         )
-        if self._has_moods:
-            arousal_cells = NARROW_AROUSAL_CELLS if short else AROUSAL_CELLS
-            strip.add_column(width=MOOD_CELLS + 1 + arousal_cells, no_wrap=True)
-            cells.append(self._last_mood(arousal_cells))
-        strip.add_column(justify="right", no_wrap=True)
-        cells.append(self._last_wake())
-        strip.add_row(*cells)
-        return Group(Text("─" * self._console.width, style="dim"), strip)
 
-    def _meter(self, cells: int) -> Text:
-        if self._dbfs is None:
-            return Text(clock(self._now_ms), style="dim")
-        bar = _bar(1 - self._dbfs / FLOOR_DBFS, cells, ACCENT if self._speaking else "default")
-        return Text.assemble(bar, (f"{self._dbfs:4.0f}", "dim"))
-
-    def _last_mood(self, cells: int) -> Text:
-        if self._mood is None:
-            return Text("no mood yet", style="dim")
-        label = mood_now(self._mood)
-        label.align("left", MOOD_CELLS)
-        arousal = self._mood.get("arousal")
-        if not isinstance(arousal, int | float):
-            return label
-        return Text.assemble(label, " ", _bar(arousal, cells, ACCENT))
-
-    def _last_wake(self) -> Text:
-        if self._wake is None:
-            return Text("no wake word yet", style="dim")
-        fresh = self._clock_s() - self._woke_at_s < FLASH_S
-        word = f" {self._wake.get('word')} "
-        return Text.assemble(
-            (word, f"bold reverse {ACCENT}" if fresh else ACCENT),
-            f" {number(self._wake, 'score')}",
-        )
+    def _rule(self, width: int) -> Text:
+        if self._position is None:
+            return Text("─" * width, style="dim")
+        label = f"── {position(*self._position)} "
+        return Text((label + "─" * width)[:width], style="dim")
 
     def _opening(self, ready: dict[str, Any]) -> Text:
         audio = ready.get("audio") or {}
@@ -176,9 +156,3 @@ class LiveView:
                 listed = ", ".join(f"{name} ({n})" for name, n in counter.most_common())
                 table.add_row(title, listed)
         return Group(Text("─" * self._console.width, style="dim"), table)
-
-
-def _bar(share: float, cells: int, style: str) -> Text:
-    """`cells` wide, filled as far as `share` of 0 to 1."""
-    filled = round(cells * max(0.0, min(1.0, share)))
-    return Text.assemble(("━" * filled, style), ("─" * (cells - filled), "dim"))

@@ -69,11 +69,17 @@ class Words:
 
     def who(self, event: dict[str, Any]) -> Text:
         """A speaker decision."""
+        return Text.assemble(self.name(event), f"  {self.verdict(event)}")
+
+    def name(self, event: dict[str, Any]) -> Text:
+        """Whom a speaker decision names."""
+        return self._name(event.get("speaker"))
+
+    def verdict(self, event: dict[str, Any]) -> str:
+        """A speaker decision without the name."""
         decision = str(event.get("decision"))
         score = "" if decision == "too_short" else f"  {number(event, 'score')}"
-        return Text.assemble(
-            self._name(event.get("speaker")), f"  {_DECISIONS.get(decision, decision)}{score}"
-        )
+        return f"{_DECISIONS.get(decision, decision)}{score}"
 
     def _name(self, name: str | None) -> Text:
         if name is None:
@@ -100,6 +106,18 @@ def _mood(event: dict[str, Any], label: str) -> Text:
 def clock(ms: int) -> str:
     """Stream time as mm:ss.mmm."""
     return f"{ms // 60_000:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def position(done_s: float, total_s: float | None) -> str:
+    """A place in audio as `0:12 of 1:30`; without a total that is unknown or was too small."""
+    done = _minutes(done_s)
+    return done if total_s is None or done_s > total_s + 1 else f"{done} of {_minutes(total_s)}"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def number(event: dict[str, Any], key: str) -> str:

@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.audio.decode import Decoder, looks_like_wav
+from streamd.audio.decode import Decoder
 from streamd.audio.pcm import to_int16
 from streamd.types import AudioFormat
 
@@ -44,7 +44,7 @@ def test_decoding_does_not_depend_on_the_cuts(fmt, data, sizes):
     assert len(got) == len(data) // fmt.frame_bytes
     assert pieces.carried == whole.carried == len(data) % fmt.frame_bytes
     assert pieces.non_finite == whole.non_finite
-    assert pieces.looks_like_wav == whole.looks_like_wav
+    assert pieces.signature.looks_like == whole.signature.looks_like
 
 
 @given(fmt=formats(), data=st.binary(max_size=600))
@@ -96,25 +96,3 @@ def test_a_carried_byte_can_be_dropped():
     assert decoder.carried == 1
     decoder.drop_carry()
     assert to_int16(decoder.push(b"\x05\x00")).tolist() == [5]
-
-
-WAV = b"RIFF\x24\x00\x00\x00WAVEfmt "
-
-
-@pytest.mark.parametrize("sizes", [[1], [3], [5, 7], [12], [16]])
-def test_a_wav_header_is_recognised_however_it_is_cut(sizes):
-    decoder = Decoder(AudioFormat())
-    seen = 0
-    for piece in cut(WAV, sizes):
-        decoder.push(piece)
-        seen += len(piece)
-        assert decoder.looks_like_wav is (None if seen < 12 else True)
-
-
-def test_only_the_first_bytes_make_a_wav():
-    decoder = Decoder(AudioFormat())
-    decoder.push(bytes(12))
-    decoder.push(WAV)
-    assert decoder.looks_like_wav is False
-    assert looks_like_wav(WAV)
-    assert not looks_like_wav(b"RIFF")

@@ -133,8 +133,8 @@ def test_a_single_byte_and_no_byte_are_fine():
 
 def test_warnings_are_there_to_be_asked_for():
     audio = AudioIn(AudioFormat(codec="pcm_f32le"))
-    assert audio.looks_like_wav is None
+    assert audio.looks_like is None
     audio.push(b"RIFF\x24\x00\x00\x00WAVE" + np.float32(np.nan).tobytes())
-    assert audio.looks_like_wav
+    assert audio.looks_like == "wav"
     assert audio.non_finite
     assert audio.frames == 4  # the header's bytes count

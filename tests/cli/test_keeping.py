@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from conftest import NO_NETWORK, Cli
@@ -413,101 +412,3 @@ def test_wrong_usage_is_2(cli, args):
     done = cli(*args)
     assert (done.code, done.out) == (2, "")
     assert "Usage" in done.err or "usage" in done.err
-
-
-FAKE = '''
-"""A sounddevice whose one microphone plays a file at real time. No device can run here."""
-import threading, time
-import numpy as np
-import soundfile
-
-class PortAudioError(Exception): pass
-
-def query_devices(device=None, kind=None):
-    if device == "broken":
-        raise ValueError("No input device matching 'broken'")
-    if kind is None:
-        return "  0 fake, 1 in, 0 out"
-    return {"default_samplerate": 44100.0}
-
-class RawInputStream:
-    def __init__(self, samplerate, channels, dtype, device, blocksize, callback):
-        assert (samplerate, channels, dtype, blocksize) == (44100, 1, "int16", 882)
-        self.arguments = callback, blocksize, samplerate
-    def __enter__(self):
-        self.stop = False
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-    def __exit__(self, *_):
-        self.stop = True
-        self.thread.join()
-    def run(self):
-        import soxr
-        callback, block, rate = self.arguments
-        samples, file_rate = soundfile.read(FILE, dtype="float32")
-        pcm = (soxr.resample(samples, file_rate, rate) * 32767).astype("<i2")
-        pcm = np.concatenate([pcm, np.zeros(rate * 60, "<i2")])
-        began = time.monotonic()
-        for start in range(0, len(pcm) - block, block):
-            if self.stop:
-                return
-            time.sleep(max(0, began + start / rate - time.monotonic()))
-            callback(memoryview(pcm[start:start + block].tobytes()), block, None, None)
-'''
-
-
-@pytest.fixture
-def microphone(tmp_path: Path) -> dict[str, object]:
-    folder = tmp_path / "fake"
-    folder.mkdir()
-    (folder / "sounddevice.py").write_text(FAKE + f"\nFILE = {str(SLT)!r}\n")
-    return {"PYTHONPATH": folder}
-
-
-def test_mic_without_its_package_says_what_to_install(cli, tmp_path):
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "sounddevice.py").write_text("raise ImportError('none')")
-    done = cli.process("mic", PYTHONPATH=tmp_path / "none")
-    assert done.code == 3
-    assert "streamd-voice[mic]" in done.err
-
-
-def test_mic_without_portaudio_says_what_to_install(cli, tmp_path):
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "sounddevice.py").write_text(
-        "raise OSError('PortAudio library not found')"
-    )
-    done = cli.process("mic", PYTHONPATH=tmp_path / "none")
-    assert done.code == 8
-    assert "libportaudio2" in done.err
-
-
-def test_mic_lists_and_names_a_device_that_is_not_there(cli, microphone, daemon: Daemon):
-    assert "fake" in cli.process("mic", "--list", **microphone).out
-    done = cli.process("mic", "--device", "broken", "--url", daemon.url, **microphone)
-    assert done.code == 8
-    assert "--list" in done.err
-
-
-def test_mic_is_heard_until_ctrl_c_and_then_says_bye(cli, microphone, daemon: Daemon):
-    """With a module that plays a file into the callback; a real device cannot run here."""
-    import signal
-
-    process = cli.start("mic", "--url", daemon.url, **microphone)
-    assert process.stdout is not None
-    events = [json.loads(process.stdout.readline())]
-    assert events[0]["audio"]["rate"] == 44100
-    while events[-1]["type"] != "wake":
-        events.append(json.loads(process.stdout.readline()))
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    events += [json.loads(line) for line in out.splitlines()]
-    assert events[-1]["type"] == "bye"
-    assert process.returncode in (0, 130)
-    assert b"Traceback" not in err
-
-
-def test_mic_without_a_server_says_so(cli, microphone):
-    done = cli.process("mic", "--url", f"ws://127.0.0.1:{free_port()}/v1/stream", **microphone)
-    assert done.code == 4
-    assert "streamd serve" in done.err

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from daemons import Daemon, Heard, converse, dial, hear, listen, say, silence, speech
+from daemons import DATA, Daemon, Heard, converse, dial, hear, listen, say, silence, speech
 from websockets.exceptions import ConnectionClosed
 
 END = {"type": "end"}
@@ -164,6 +164,18 @@ async def test_a_wav_header_is_noticed_and_its_bytes_count(daemon: Daemon, cut_a
     heard = await converse(daemon.url, wav[:cut_at], wav[cut_at:] or b"", END)
     assert heard.codes == ["looks_like_wav"]
     assert heard.last["samples"] == len(wav) // 2
+
+
+@pytest.mark.parametrize("name", ["webm", "ogg", "flac", "mp3", "json"])
+async def test_a_file_sent_as_samples_is_warned_of_once(daemon: Daemon, name):
+    files = {"webm": "hole_at_4s.webm", "ogg": "pages_8s.opus", "mp3": "whole_8s.mp3"}
+    files["flac"] = "whole_3s.flac"
+    data = b'{"type":"audio","data":"AAAA"}'
+    if name in files:
+        data = (DATA / "containers" / files[name]).read_bytes()[:6400]
+    heard = await converse(daemon.url, data[:7], data[7:], data, END)
+    assert heard.codes == [f"looks_like_{name}"]
+    assert heard.last["samples"] == len(data)
 
 
 async def test_base64_audio_counts_as_the_same_audio(daemon: Daemon):

@@ -274,6 +274,40 @@ def test_a_wav_header_is_warned_of_once_and_counts_as_audio(size: int) -> None:
     assert player.session.audio.frames == len(data)
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("webm", b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81"),
+        ("ogg", b"OggS\0\2\0\0\0\0\0\0\0\0"),
+        ("flac", b"fLaC\0\0\0\x22\x10\0\x10\0"),
+        ("mp3", b"ID3\4\0\0\0\0\0\x23TSSE"),
+        ("mp4", b"\0\0\0\x1cftypM4A "),
+        ("json", b'{"type":"audio","data":""}'),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5000])
+def test_other_formats_sent_as_samples_are_warned_of_once(
+    name: str, start: bytes, size: int
+) -> None:
+    data = start + pcm(hum(100))
+    player = play(*pieces(data, size), *pieces(data, size))
+    (warning,) = player.of("warning")
+    assert warning["code"] == f"looks_like_{name}"
+    assert "send samples only" in warning["message"]
+    assert player.session.audio.frames == len(data)
+
+
+def test_channels_that_cancel_are_warned_of_once() -> None:
+    left = np.frombuffer(pcm(tone(3000, 8000)), "<i2")
+    frames = np.stack([left, -left], axis=1).astype("<i2").tobytes()
+    for size in (640, 100_000):
+        player = play(*pieces(frames, size), audio=AudioFormat(channels=2))
+        (warning,) = player.of("warning")
+        assert warning["code"] == "channels_cancel"
+        assert "audio.use" in warning["message"]
+    assert play(*pieces(frames, 640), audio=AudioFormat(channels=2, use=(0,))).of("warning") == []
+
+
 def test_floats_that_are_not_finite_are_warned_of_once() -> None:
     data = np.array([0, np.nan, np.inf, 0.5] * 500, "<f4").tobytes()
     player = play(*pieces(data, 100), audio=AudioFormat(codec="pcm_f32le"))

@@ -1,0 +1,243 @@
+"""Decoding with FFmpeg, through PyAV.
+
+A list names the formats: none of those that may name further files or addresses to open
+(playlists, concat).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, cast
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from streamd.audio.files.convert import Converter
+from streamd.audio.files.ogg import Window, is_ogg, links
+from streamd.audio.files.parts import HINT, PLAUSIBLE_RATES_HZ, Gap, Head, Note, Part, block_frames
+from streamd.audio.files.timeline import JITTER_S, Timeline
+from streamd.errors import NotAudio, Unavailable
+from streamd.types import Floats
+
+OPTIONS = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,mp3,aac,flac,wav,"
+    "amr,asf,avi,caf,aiff,ac3,mpegts,flv",
+    "protocol_whitelist": "none",
+    "ignore_length": "1",  # of WAV, which FFmpeg gets only where the header is wrong
+}
+_CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
+"""FLAC has a checksum for each frame; without these, a damaged one comes out as noise."""
+_TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "mpegts", "asf", "flv", "flac"}
+"""Formats that store times. For all others FFmpeg only adds up the lengths of packets."""
+_FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
+"""Formats whose clock starts at 0 where the file states a duration. Without one it is a recording
+of a live stream, whose clock may show anything; so it may in MPEG-TS."""
+_MAX_OFFSET_S = 24 * 3600.0
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+_MAX_BAD_STARTS = 8
+"""Packets that may be damaged before the first good one."""
+_MAX_BAD_READS = 16
+"""Errors of the demuxer in a row; FFmpeg itself resumes behind damage."""
+
+
+class _Timed(NamedTuple):
+    start_s: float | None
+    """None if it follows the one before; so do frames of FLAC between damage and the next time."""
+    length_s: float
+    frame: av.AudioFrame
+    is_damaged: bool
+    """Whether a packet before it could not be decoded."""
+
+
+def decode(
+    file: BinaryIO, name: str, track: int | None = None, note: Note = lambda text: None
+) -> Iterator[Head | Part]:
+    """Decode a track to its end; a chained Ogg link by link.
+
+    Args:
+        file: At its start, seekable.
+        name: What messages call it.
+        track: Number of the audio track, from 1; None takes the first and notes the others.
+        note: Called with what a person should know.
+
+    Returns:
+        The head first. Where a later frame has another rate or other channels, it is converted.
+
+    Raises:
+        NotAudio: FFmpeg cannot decode it, or the file has no such track.
+        Unavailable: The file cannot be read on.
+    """
+    if not is_ogg(file):
+        yield from _decode(file, name, track, note, None)
+        return
+    head: Head | None = None
+    refused: NotAudio | None = None
+    for spans in links(file):
+        link = cast(BinaryIO, Window(file, spans))
+        try:
+            for part in _decode(link, name, track, note, head):
+                if isinstance(part, Head):
+                    head = part
+                yield part
+        except NotAudio as error:
+            refused = error
+            note(f"{name}: a link of the chain cannot be decoded and is left out")
+    if head is None and refused is not None:
+        raise refused
+
+
+def _decode(
+    file: BinaryIO, name: str, track: int | None, note: Note, head: Head | None
+) -> Iterator[Head | Part]:
+    try:
+        # Titles in Latin-1 are common, and no fault of the audio.
+        with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
+            stream = _choose(container, name, track, note)
+            stream.codec_context.options = _CODEC_OPTIONS.get(stream.codec_context.name, {})
+            yield from _parts(_frames(container, stream, name), container, stream, name, note, head)
+    except (av.FFmpegError, ValueError) as error:
+        raise NotAudio(f"{name}: cannot be decoded as audio; {HINT}") from error
+    except OSError as error:
+        raise Unavailable(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def _choose(container: InputContainer, name: str, track: int | None, note: Note) -> AudioStream:
+    tracks = container.streams.audio
+    if not tracks:
+        raise NotAudio(f"{name}: has no audio track")
+    if track is None and len(tracks) > 1:
+        labels = ", ".join(f"{i} ({_label(stream)})" for i, stream in enumerate(tracks, 1))
+        note(f"{name}: has {len(tracks)} audio tracks: {labels}. Track 1 is taken; see --track.")
+    if not 1 <= (track or 1) <= len(tracks):
+        raise NotAudio(f"{name}: has no audio track {track}; it has {len(tracks)}")
+    stream = tracks[(track or 1) - 1]
+    if stream.codec_context is None:
+        raise NotAudio(f"{name}: is coded in a way that is not known here; {HINT}")
+    return stream
+
+
+def _label(stream: AudioStream) -> str:
+    codec = stream.codec_context.name if stream.codec_context is not None else "unknown codec"
+    words = [stream.language, stream.metadata.get("title"), codec]
+    return ", ".join(word for word in words if word and word != "und")
+
+
+def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterator[_Timed]:
+    """Frames with their times in seconds; packets that cannot be decoded are skipped."""
+    is_timed = container.format.name in _TIMED
+    position_s = frame_s = 0.0
+    is_damaged = False
+    bad_starts = packets = sizes = tag_stop = 0
+    for packet in _packets(container, stream, name):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            if bytes(packet).startswith(_TAGS):
+                tag_stop = (packet.pos or 0) + _tag_bytes(bytes(packet))
+            if (packet.pos or 0) < tag_stop:
+                continue
+            if not frame_s and (bad_starts := bad_starts + 1) >= _MAX_BAD_STARTS:
+                raise NotAudio(f"{name}: is damaged from its start") from error
+            is_damaged = True
+            # Where a header is damaged, a packet is as long as several.
+            position_s += frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
+            continue
+        packets, sizes = packets + 1, sizes + packet.size
+        for frame in frames:
+            if frame_s and frame.sample_rate not in PLAUSIBLE_RATES_HZ:
+                is_damaged = True
+                continue
+            start_s = frame.time if is_timed else position_s
+            frame_s = frame.samples / max(frame.sample_rate, 1)
+            yield _Timed(start_s, frame_s, frame, is_damaged)
+            position_s += frame_s
+            is_damaged = False
+
+
+def _tag_bytes(tag: bytes) -> int:
+    """The length of a tag by its first bytes; a picture in it may look like many packets."""
+    if not tag.startswith(b"ID3") or len(tag) < 10:
+        return len(tag)
+    size = 0
+    for byte in tag[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
+
+
+def _packets(
+    container: InputContainer, stream: AudioStream, name: str
+) -> Iterator[av.Packet[AudioStream]]:
+    errors = 0
+    while True:
+        try:
+            for packet in container.demux(stream):
+                errors = 0
+                yield packet
+            return
+        except av.FFmpegError as error:
+            errors += 1
+            if errors >= _MAX_BAD_READS:
+                raise NotAudio(f"{name}: is damaged") from error
+
+
+def _parts(
+    frames: Iterator[_Timed],
+    container: InputContainer,
+    stream: AudioStream,
+    name: str,
+    note: Note,
+    head: Head | None,
+) -> Iterator[Head | Part]:
+    timeline = Timeline(name, note)
+    converter: Converter | None = None
+    held: list[Floats] = []
+    count = size = 0
+    for start_s, length_s, frame, is_damaged in frames:
+        gap_ms = timeline.advance(start_s, length_s, is_damaged=is_damaged)
+        if converter is None:
+            if head is None:
+                rate_hz = _stated_rate(stream) or frame.sample_rate
+                offset_ms = _offset_ms(timeline.start_s or 0.0, container, name, note)
+                head = Head(rate_hz, frame.layout.nb_channels, offset_ms)
+                yield head
+            converter = Converter(head.rate_hz, head.channels)
+            size = block_frames(head.rate_hz, head.channels)
+        if gap_ms:
+            held.append(converter.flush())
+            if count := sum(map(len, held)):
+                yield np.concatenate(held)
+            held, count = [], 0
+            yield Gap(gap_ms)
+        held.append(converter.push(frame))
+        count += len(held[-1])
+        if count >= size:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if converter is not None:
+        held.append(converter.flush())
+        if sum(map(len, held)):
+            yield np.concatenate(held)
+
+
+def _stated_rate(stream: AudioStream) -> int | None:
+    """Return the rate that was encoded, for Opus; its decoder always gives 48 kHz."""
+    extra = stream.codec_context.extradata
+    if stream.codec_context.name not in ("opus", "libopus") or not extra or len(extra) < 16:
+        return None
+    rate_hz = int.from_bytes(extra[12:16], "little")
+    return rate_hz if rate_hz in (8_000, 12_000, 16_000, 24_000) else None
+
+
+def _offset_ms(start_s: float, container: InputContainer, name: str, note: Note) -> int:
+    """How late the audio starts: against 0, or against the earliest track."""
+    is_from_zero = container.format.name in _FROM_ZERO and container.duration
+    origin_s = 0.0 if is_from_zero else (container.start_time or 0) / 1_000_000
+    late_s = start_s - origin_s
+    if container.format.name not in _TIMED or late_s < JITTER_S:
+        return 0
+    if late_s > _MAX_OFFSET_S:
+        note(f"{name}: its audio is said to start at {late_s / 3600:.0f} hours; 0 is taken")
+        return 0
+    return round(late_s * 1000)

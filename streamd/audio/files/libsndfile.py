@@ -1,0 +1,58 @@
+"""Decoding with libsndfile: uncompressed formats, whose stated length can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import soundfile
+
+from streamd.audio.files.parts import Head, Part, block_frames
+from streamd.audio.files.wav import is_cut_short
+from streamd.errors import NotAudio
+
+_COMPRESSED = (b"OggS", b"fLaC", b"ID3")
+_MP3_SYNC = 0xFFE0
+
+
+def opened(file: BinaryIO) -> soundfile.SoundFile | None:
+    """Open a file, or return None (and the file at its start) where libsndfile does not know it."""
+    try:
+        return soundfile.SoundFile(file)
+    except (soundfile.SoundFileError, TypeError):  # a TypeError for a file called `.raw`
+        file.seek(0)
+        return None
+
+
+def reads_part_of(file: BinaryIO) -> bool:
+    """Whether a file is FLAC, Ogg or MP3. The file is left at its start.
+
+    In these, libsndfile stops at a length that is stated, estimated, or that of the first part.
+    """
+    start = file.read(4)
+    file.seek(0)
+    return start.startswith(_COMPRESSED) or (
+        int.from_bytes(start[:2], "big") & _MP3_SYNC == _MP3_SYNC
+    )
+
+
+def reads_all(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
+    """Whether libsndfile reads an opened file to its end. The place in the file changes."""
+    if sound.format in ("WAV", "WAVEX"):
+        return not is_cut_short(file)
+    return sound.format != "MP3" and int(sound.frames) > 0
+
+
+def decode(sound: soundfile.SoundFile, name: str) -> Iterator[Head | Part]:
+    """Decode to the end; the head first.
+
+    Raises:
+        NotAudio: The file is damaged.
+    """
+    yield Head(int(sound.samplerate), sound.channels)
+    size = block_frames(sound.samplerate, sound.channels)
+    try:
+        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+            yield block
+    except soundfile.SoundFileError as error:
+        raise NotAudio(f"{name}: is damaged: {error}") from error

@@ -1,0 +1,119 @@
+"""Recordings that a command reads: which track, and what there is to say about them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamd.audio.files import AudioFile, Gap, as_pcm16, read
+from streamd.audio.files.length import stated_s
+from streamd.cli.common import note
+from streamd.errors import UnsupportedAudio, WrongUsage
+from streamd.protocol.messages import Hello, parse
+from streamd.types import AudioFormat
+from streamd.view import View
+from streamd.view.late import LateView
+
+RAW_BLOCK_BYTES = 16_384
+START_BYTES = 16
+_FILE_STARTS = (
+    *(b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd", b"#!AMR"),
+    b"\x1aE\xdf\xa3",  # Matroska, WebM
+)
+_MPEG_SYNC = (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3, 0xF0, 0xF1, 0xF8, 0xF9)
+"""Second byte of a frame of MP3 (the first six) or AAC."""
+
+TrackOption = Annotated[
+    int | None,
+    typer.Option(
+        "--track",
+        min=1,
+        help="Audio track of a file that has several, from 1.",
+        show_default="the first",
+    ),
+]
+
+
+@dataclass(slots=True)
+class Recording:
+    """Audio that a command reads, in the form in which a stream carries it."""
+
+    name: str
+    format: AudioFormat
+    parts: Iterator[bytes | Gap]
+    """Blocks in that format, and the gaps between them."""
+    offset_ms: int = 0
+    """What is to be added to every time: the audio starts so late in the file."""
+    stated_s: float | None = None
+    """Length that the file states, for a display of progress."""
+
+    def seconds(self, part: bytes | Gap) -> float:
+        """How much time a part takes."""
+        if isinstance(part, Gap):
+            return part.ms / 1000
+        return len(part) / self.format.frame_bytes / self.format.rate
+
+
+def open_recording(file: Path, track: int | None = None) -> Recording:
+    """Open a file; remarks about it go to stderr.
+
+    Raises:
+        NotAudio: It cannot be decoded, or has no such track.
+        Unavailable: It cannot be read.
+    """
+    audio = read(file, track=track, note=note)
+    return Recording(file.name, audio.format, _encoded(audio), audio.offset_ms, stated_s(file))
+
+
+def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Recording:
+    """Open stdin: raw samples, or a file where it begins like one.
+
+    Args:
+        audio: What raw samples are, as `hello.audio`.
+        track: Audio track of a file.
+        is_raw: Whether it is raw samples, whatever it looks like.
+
+    Raises:
+        NotAudio: A file that cannot be decoded.
+        WrongUsage: Raw samples of a kind that streamd does not take.
+    """
+    name, stdin = "stdin", sys.stdin.buffer
+    start = stdin.read(START_BYTES)
+    if not is_raw and looks_like_file(start):
+        file = read(BytesIO(start + stdin.read()), name=name, track=track, note=note)
+        return Recording(name, file.format, _encoded(file), file.offset_ms)
+    if track is not None:
+        raise WrongUsage("--track is for files; raw samples have no tracks")
+    try:
+        hello = parse({"type": "hello", "audio": audio})
+    except UnsupportedAudio as error:
+        raise WrongUsage(str(error)) from None
+    assert isinstance(hello, Hello)
+    rest = iter(partial(stdin.read, RAW_BLOCK_BYTES), b"")
+    return Recording(name, hello.audio, chain([start], rest) if start else rest)
+
+
+def looks_like_file(start: bytes) -> bool:
+    """Whether bytes are the start of an audio file rather than of raw samples."""
+    if start.startswith(_FILE_STARTS) or start[4:8] == b"ftyp":
+        return True
+    # MPEG audio has no magic number, only frames; a raw stream hardly ever starts like one.
+    is_frame = len(start) > 2 and start[0] == 0xFF and start[1] in _MPEG_SYNC
+    return is_frame and start[2] >> 4 not in (0, 15)
+
+
+def view_of(recording: Recording, view: View) -> View:
+    """The view that shows events at their times in the file."""
+    return LateView(view, recording.offset_ms) if recording.offset_ms else view
+
+
+def _encoded(audio: AudioFile) -> Iterator[bytes | Gap]:
+    return (part if isinstance(part, Gap) else as_pcm16(part) for part in audio.parts)
