@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from aiohttp import web
 
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config
@@ -25,7 +24,7 @@ from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import Store, strangers
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.server import listen, make_app
+from streamd.transport.http.server import Server, listen
 from streamd.transport.http.websocket import Streams
 from streamd.types import RATE_HZ
 
@@ -174,10 +173,7 @@ class Daemon:
             services = self._services(gallery)
             streams = Streams(services, config.server.origins)
             operations = Operations(services, streams, self._parts.engine.observe)
-            runner = web.AppRunner(
-                make_app(streams, operations), access_log=None, shutdown_timeout=STOP_S
-            )
-            await runner.setup()
+            server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
             self._parts.engine.start()
             background = [
                 asyncio.create_task(gallery.watch()),
@@ -186,8 +182,7 @@ class Daemon:
             ]
             for task in background:
                 task.add_done_callback(self._ended)
-            for listener in sockets:
-                await web.SockSite(runner, listener, backlog=512).start()
+            await server.start(sockets)
             self._catch_signals()
             listening(_url(config.server.host, sockets[0].getsockname()[1]))
             self._notifier.ready()
@@ -200,7 +195,7 @@ class Daemon:
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
-            await runner.cleanup()
+            await server.stop()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")
             for end in ends:

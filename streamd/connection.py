@@ -242,7 +242,8 @@ class Connection:
         self._abort(Idle(f"nothing came for {idle_s} s"))
 
     def _silent_from(self) -> float:
-        return time.monotonic() if self._is_busy else self._heard_at
+        """Start of the silence: a message or a WebSocket ping ends it, a pong does not."""
+        return time.monotonic() if self._is_busy else max(self._heard_at, self._socket.pinged_at)
 
     # Messages.
 

@@ -76,6 +76,13 @@ class Metrics:
             "coalesced_events", "Interim events replaced before a slow client read them."
         )
         self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
+        self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
+        self.connections_waiting = gauge(
+            "connections_waiting", "Connections without a request in progress."
+        )
+        self.connections_closed = counter(
+            "connections_closed", "Connections closed because no request came.", "reason"
+        )
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

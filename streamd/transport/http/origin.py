@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
+from streamd.errors import HttpError
+
 log = structlog.get_logger("streamd.origin")
 
 
@@ -45,13 +47,9 @@ def _cannot_be_rebound(hostname: str) -> bool:
 
 
 def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:
-    """Raise 403 for a page of another origin."""
+    """Raise `HttpError` for a page of another origin."""
     origin = request.headers.get("Origin")
     if is_allowed(origin, request.host, extra):
         return
     log.warning("foreign origin refused", origin=origin, host=request.host)
-    raise web.HTTPForbidden(
-        text='{"error":{"code":"forbidden","message":'
-        '"this page\'s origin is not in server.origins"}}',
-        content_type="application/json",
-    )
+    raise HttpError("forbidden", "this page's origin is not allowed here; add it to server.origins")
