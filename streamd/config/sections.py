@@ -51,7 +51,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
     """Age at which a window is skipped and named by `gap`."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
-    """Seconds without any message before close 4010."""
+    """Seconds without a message or a WebSocket ping before close 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
     """Seconds of audio in one stream before close 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
