@@ -166,6 +166,7 @@ class Daemon:
             Unavailable: the address or the store cannot be used.
         """
         config = self._config
+        self._catch_hangup()
         gallery = GalleryWatcher(self._store, config.store.poll_s, speaker_model(config).id)
         sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
@@ -266,6 +267,29 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+
+    def _catch_hangup(self) -> None:
+        """Drain when the terminal closes; where there is none, SIGHUP must not end the daemon.
+
+        `nohup` has SIGHUP ignored before the start, and that is left alone.
+        """
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            return
+        hung_up = self.stop if _has_terminal() else _nothing_to_reload
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a controlling terminal, which sends SIGHUP when it closes."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _nothing_to_reload() -> None:
+    log.info("SIGHUP: nothing to reload yet; restart to read the configuration again")
 
 
 def _url(host: str, port: int) -> str:

@@ -68,6 +68,10 @@ def cut(pcm: bytes, size: int = 6400) -> Iterator[bytes]:
 class Daemon:
     """A daemon from `listening on …` to its exit."""
 
+    launcher: tuple[str, ...] = ()
+    """A program that arranges something and then executes its last arguments."""
+    pass_fds: tuple[int, ...] = ()
+
     def __init__(self, home: Path, *args: str, **settings: object) -> None:
         self._home = home
         self._args = args
@@ -77,11 +81,12 @@ class Daemon:
     def __enter__(self) -> Self:
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*STREAMD, "serve", "--port", "0", *self._args],
+                [*self.launcher, *STREAMD, "serve", "--port", "0", *self._args],
                 env=environment(self._home, **self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                pass_fds=self.pass_fds,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
