@@ -6,14 +6,17 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from streamd import __version__
 from streamd.compose import Parts, speaker_model
-from streamd.config import Config
+from streamd.config import Config, describe
+from streamd.cores import usable_cores
 from streamd.errors import ConfigError, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
@@ -172,7 +175,7 @@ class Daemon:
         try:
             await gallery.load()
             services = self._services(gallery)
-            streams = Streams(services, config.server.origins)
+            streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
             server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
             self._parts.engine.start()
@@ -185,6 +188,7 @@ class Daemon:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
             self._catch_signals()
+            self._report_start(sockets, gallery.words())
             listening(_url(config.server.host, sockets[0].getsockname()[1]))
             self._notifier.ready()
 
@@ -263,6 +267,22 @@ class Daemon:
                 self._notifier.watchdog()
             await asyncio.sleep(interval_s)
 
+    def _report_start(self, sockets: Sequence[socket.socket], words: CustomWords) -> None:
+        """Log what runs here, and what of the configuration is not the default."""
+        registry = self._parts.registry
+        known = None if registry.wake is None else list(registry.wake.known(words))
+        modules, _ = registry.resolve({name: {} for name in registry.loaded})
+        log.info(
+            "started",
+            version=__version__,
+            address=", ".join(_address(*listener.getsockname()[:2]) for listener in sockets),
+            models={name: card["model"] for name, card in registry.describe(modules).items()},
+            words=known,
+            threads=self._config.engine.threads or len(usable_cores()),
+            config=self._config.source,
+            changed={s.key: s.value for s in describe(self._config) if s.value != s.default},
+        )
+
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -293,7 +313,11 @@ def _nothing_to_reload() -> None:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_address(host, port)}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def announce(url: str) -> None:

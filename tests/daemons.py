@@ -120,6 +120,11 @@ class Daemon:
         lines = self.log.read_text().splitlines()
         return [x for x in lines if '"level": "error"' in x or "Traceback" in x or "never" in x]
 
+    def records(self, message: str | None = None) -> list[dict[str, Any]]:
+        """What it logged, or those records with a message."""
+        lines = [x for x in self.log.read_text().splitlines() if x.startswith("{")]
+        return [r for r in map(json.loads, lines) if message in (None, r["message"])]
+
     def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         """GET: status, headers, body."""
         request = urllib.request.Request(self.http_url + path, headers=headers)

@@ -17,8 +17,14 @@ Patience = Annotated[int, Meta(ge=1, le=25)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
-    Meta(pattern=r"^https?://[^/\s]+$", description='an origin, as "https://example.org:8443"'),
+    Meta(
+        pattern=r"(?i)^(?:null|(?!(?:about|blob|data|file|javascript|wss?)://)[a-z][a-z0-9+.-]*://"
+        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?/?)\Z",
+        description='an origin without a path, as "https://example.org:8443", "tauri://localhost" '
+        'or "null"',
+    ),
 ]
+"""The schemes left out are those of pages whose origin a browser sends as `null`, or of no page."""
 Module = Literal["vad", "wake", "speaker", "emotion"]
 
 
@@ -30,7 +36,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8765
     """TCP port; 0 takes a free one."""
     origins: tuple[Origin, ...] = ()
-    """Browser origins allowed besides the page's own."""
+    """Origins of pages and apps allowed besides the page's own; `null` only if it is listed."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose `X-Forwarded-For` is believed."""
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536

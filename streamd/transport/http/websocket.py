@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,12 +14,14 @@ from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from aiohttp.http import WebSocketError
 from websockets.frames import Frame, Opcode
 
+from streamd.config import ServerConfig
 from streamd.connection import Connection
 from streamd.engine.engine import Lease
 from streamd.errors import BadMessage, HttpError, Overloaded, TooLarge
 from streamd.services import Services
 from streamd.transport.http.linger import discard_incoming
-from streamd.transport.http.origin import refuse_foreign_origin
+from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
+from streamd.transport.http.peers import Peers
 from streamd.transport.http.tap import Tap
 
 log = structlog.get_logger("streamd.transport")
@@ -30,6 +33,7 @@ SPREAD_S = 0.005
 RETRY_AFTER_MS = 5000
 _VERSIONS = ("13", "8", "7")
 """Versions of the WebSocket handshake that aiohttp takes."""
+_KEY_BYTES = 16
 
 
 class BrokenFrames(BadMessage):
@@ -196,8 +200,15 @@ def _check_upgrade(request: web.Request) -> None:
         raise HttpError(
             "upgrade_required", "this path is a WebSocket: connect with ws:// and version 13"
         )
-    if not web.WebSocketResponse().can_prepare(request):
+    if not _is_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, "")):
         raise HttpError("bad_input", "Sec-WebSocket-Key must be 16 bytes in base64")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _has_begun(request: web.Request) -> bool:
@@ -208,9 +219,11 @@ def _has_begun(request: web.Request) -> bool:
 class Streams:
     """All open streams: takes new ones, pings them, drains them."""
 
-    def __init__(self, services: Services, origins: tuple[str, ...]) -> None:
+    def __init__(self, services: Services, settings: ServerConfig) -> None:
         self._services = services
-        self._origins = origins
+        self._origins = settings.origins
+        warn_of_opaque(settings.origins)
+        self._peers = Peers(settings.trusted_proxies)
         self._open: dict[Connection, AiohttpSocket] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -250,7 +263,7 @@ class Streams:
             self._services.engine.close(lease)
             raise
         socket = AiohttpSocket(response, transport, tap, limit)
-        connection = Connection(socket, self._services, lease)
+        connection = Connection(socket, self._services, lease, self._peers.of(request))
         self._open[connection] = socket
         self._empty.clear()
         try:
