@@ -17,6 +17,7 @@ log = structlog.get_logger("streamd.http")
 
 _HEADERS_TOO_LARGE = 431
 _ERROR = 400
+_TOO_LONG = "the request line or a header is too long; 8190 bytes are the most"
 
 
 class Requests(web.RequestHandler):
@@ -69,15 +70,14 @@ class Requests(web.RequestHandler):
         Raises:
             ConnectionError: the peer is gone, so that aiohttp drops the connection.
         """
-        if isinstance(exc, ConnectionError):
-            raise exc
-        if request.writer.output_size:
-            raise ConnectionResetError("the answer has begun and cannot be replaced")
         match exc:
+            case ConnectionError():
+                raise exc
             case HttpError():
                 return self._counted(faults.response(exc))
             case Overloaded():
-                refusal = HttpError(exc.code, exc.message, retry_after_ms=exc.retry_after_ms)
+                text = f"{exc.message}, as many as this server takes; try again later"
+                refusal = HttpError(exc.code, text, retry_after_ms=exc.retry_after_ms)
                 return self._counted(faults.response(refusal))
             case LineTooLong():
                 refusal, status = HttpError("too_large", _TOO_LONG), _HEADERS_TOO_LARGE
@@ -87,6 +87,8 @@ class Requests(web.RequestHandler):
             case _:
                 log.error("request failed", path=request.path, exc_info=exc)
                 refusal = HttpError("internal", "the request failed; the server's log says why")
+        if request.writer.output_size:
+            raise ConnectionResetError("the answer has begun and cannot be replaced")
         answer = self._counted(faults.response(refusal, status))
         answer.force_close()
         return answer
@@ -94,6 +96,3 @@ class Requests(web.RequestHandler):
     def _counted(self, answer: web.Response) -> web.Response:
         self._metrics.http_errors.labels(str(answer.status)).inc()
         return answer
-
-
-_TOO_LONG = "the request line or a header is too long; 8190 bytes are the most"

@@ -259,10 +259,12 @@ class Streams:
             tap.stand_between(transport)
         try:
             await response.prepare(request)
+            if transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            socket = AiohttpSocket(response, transport, tap, limit)
         except BaseException:
             self._services.engine.close(lease)
             raise
-        socket = AiohttpSocket(response, transport, tap, limit)
         connection = Connection(socket, self._services, lease, self._peers.of(request))
         self._open[connection] = socket
         self._empty.clear()
