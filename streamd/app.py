@@ -6,15 +6,18 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
-from aiohttp import web
 
+from streamd import __version__
 from streamd.compose import Parts, speaker_model
-from streamd.config import Config
+from streamd.config import Config, describe
+from streamd.cores import usable_cores
 from streamd.errors import ConfigError
+from streamd.modules.words import CustomWords
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.services import Limits, Services
 from streamd.session.planner import MAX_IN_FLIGHT
@@ -22,7 +25,7 @@ from streamd.session.session import MAX_MARKS
 from streamd.store.base import Store
 from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.server import listen, make_app
+from streamd.transport.http.server import Server, listen
 from streamd.transport.http.websocket import Streams
 from streamd.types import RATE_HZ
 
@@ -70,6 +73,7 @@ class Daemon:
             Unavailable: the address or the store cannot be used.
         """
         config = self._config
+        self._catch_hangup()
         gallery = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
@@ -77,12 +81,9 @@ class Daemon:
         try:
             await gallery.load()
             services = self._services(gallery)
-            streams = Streams(services, config.server.origins)
+            streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
-            runner = web.AppRunner(
-                make_app(streams, operations), access_log=None, shutdown_timeout=STOP_S
-            )
-            await runner.setup()
+            server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
             self._parts.engine.start()
             background = [
                 asyncio.create_task(gallery.watch()),
@@ -91,9 +92,9 @@ class Daemon:
             ]
             for task in background:
                 task.add_done_callback(self._ended)
-            for listener in sockets:
-                await web.SockSite(runner, listener, backlog=512).start()
+            await server.start(sockets)
             self._catch_signals()
+            self._report_start(sockets, gallery.words())
             listening(_url(config.server.host, sockets[0].getsockname()[1]))
             self._notifier.ready()
 
@@ -105,7 +106,7 @@ class Daemon:
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
-            await runner.cleanup()
+            await server.stop()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")
             for end in ends:
@@ -172,14 +173,57 @@ class Daemon:
                 self._notifier.watchdog()
             await asyncio.sleep(interval_s)
 
+    def _report_start(self, sockets: Sequence[socket.socket], words: CustomWords) -> None:
+        """Log what runs here, and what of the configuration is not the default."""
+        registry = self._parts.registry
+        known = None if registry.wake is None else list(registry.wake.known(words))
+        modules, _ = registry.resolve({name: {} for name in registry.loaded})
+        log.info(
+            "started",
+            version=__version__,
+            address=", ".join(_address(*listener.getsockname()[:2]) for listener in sockets),
+            models={name: card["model"] for name, card in registry.describe(modules).items()},
+            words=known,
+            threads=self._config.engine.threads or len(usable_cores()),
+            config=self._config.source,
+            changed={s.key: s.value for s in describe(self._config) if s.value != s.default},
+        )
+
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
 
+    def _catch_hangup(self) -> None:
+        """Drain when the terminal closes; where there is none, SIGHUP must not end the daemon.
+
+        `nohup` has SIGHUP ignored before the start, and that is left alone.
+        """
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            return
+        hung_up = self.stop if _has_terminal() else _nothing_to_reload
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a controlling terminal, which sends SIGHUP when it closes."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _nothing_to_reload() -> None:
+    log.info("SIGHUP: nothing to reload yet; restart to read the configuration again")
+
 
 def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_address(host, port)}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def announce(url: str) -> None:

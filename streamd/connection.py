@@ -49,8 +49,12 @@ _DROPPED = _Close(1006, "dropped")
 class Connection:
     """Runs one socket from the first message to the close."""
 
-    def __init__(self, socket: Socket, services: Services, lease: Lease) -> None:
+    def __init__(
+        self, socket: Socket, services: Services, lease: Lease, peer: str | None = None
+    ) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
+        self._began_at = time.monotonic()
+        self._peer = peer
         self._socket = socket
         self._services = services
         self._protocol = ServerProtocol()
@@ -100,6 +104,7 @@ class Connection:
                     self._socket.abort()
         finally:
             self._ledger.tell(self._audio)
+            totals = self._totals()
             self._services.engine.close(self._lease)
             if self._session is not None:
                 self._services.keep(self._session.learned)
@@ -108,7 +113,14 @@ class Connection:
             self._let_go()
         close = self._close or _DROPPED
         self._services.metrics.sessions.labels(str(close.code)).inc()
-        log.info("session closed", session=self.id, code=close.code, reason=close.reason)
+        log.info(
+            "stream closed",
+            session=self.id,
+            peer=self._peer,
+            code=close.code,
+            reason=close.reason,
+            **totals,
+        )
         if close is not _DROPPED:
             await self._socket.close(close.code, close.reason)
         return close.code
@@ -242,7 +254,8 @@ class Connection:
         self._abort(Idle(f"nothing came for {idle_s} s"))
 
     def _silent_from(self) -> float:
-        return time.monotonic() if self._is_busy else self._heard_at
+        """Start of the silence: a message or a WebSocket ping ends it, a pong does not."""
+        return time.monotonic() if self._is_busy else max(self._heard_at, self._socket.pinged_at)
 
     # Messages.
 
@@ -305,8 +318,9 @@ class Connection:
             session.warn(code, text)
         self._pump()
         log.info(
-            "session opened",
+            "stream opened",
             session=self.id,
+            peer=self._peer,
             client=hello.client,
             device=hello.device,
             codec=hello.audio.codec,
@@ -429,6 +443,15 @@ class Connection:
             self._to_write.set()
             return
         self._socket.send_now([encode(event) for event in self._outbox.take_all()])
+
+    def _totals(self) -> dict[str, float]:
+        """What the log says of a stream that is over; without a `hello` or audio only how long."""
+        totals: dict[str, float] = {"duration_s": round(time.monotonic() - self._began_at, 3)}
+        if self._session is not None:
+            audio = self._session.audio
+            totals["audio_s"] = round(audio.frames / audio.fmt.rate, 3)
+            totals["utterances"] = self._session.utterances
+        return totals
 
     @property
     def _audio(self) -> AudioIn | None:

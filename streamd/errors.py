@@ -14,6 +14,7 @@
     │   ├── Idle                4010  idle
     │   ├── MaxDuration         4011  max_duration
     │   └── Overloaded          4013  overloaded
+    ├── HttpError               a request is refused with an HTTP status (HTTP_STATUS)
     ├── ConfigError             exit 3  file, line or key, and what was expected
     ├── CannotConnect           exit 4
     ├── RefusedByServer         exit 5
@@ -29,7 +30,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+HTTP_STATUS: Final[Mapping[str, int]] = {
+    "bad_input": 400,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "upgrade_required": 426,
+    "internal": 500,
+    "overloaded": 503,
+    "draining": 503,
+}
+"""HTTP status of each error code that a request, also one for an upgrade, can be refused with."""
 
 
 class StreamdError(Exception):
@@ -131,6 +146,22 @@ class Overloaded(WireError):
     code = "overloaded"
     close_code = 4013
     retryable = True
+
+
+class HttpError(StreamdError):
+    """A request that is refused.
+
+    Args:
+        code: a key of `HTTP_STATUS`.
+        message: what is wrong, and what to do next.
+        retry_after_ms: how long the client should wait first; None where that would not help.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after_ms = retry_after_ms
 
 
 class ConfigError(StreamdError):

@@ -14,7 +14,14 @@ from streamd.observability.metrics import Metrics
 
 
 class Socket(Protocol):
-    """A WebSocket, as the transport gives it."""
+    """A WebSocket, as the transport gives it.
+
+    Once the peer is gone, the iteration ends, `send` raises `ConnectionError`, and everything
+    else does nothing.
+    """
+
+    pinged_at: float
+    """Monotonic seconds of the peer's last WebSocket ping, which the socket has answered."""
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer closes or drops."""

@@ -68,6 +68,10 @@ def cut(pcm: bytes, size: int = 6400) -> Iterator[bytes]:
 class Daemon:
     """A daemon from `listening on …` to its exit."""
 
+    launcher: tuple[str, ...] = ()
+    """A program that arranges something and then executes its last arguments."""
+    pass_fds: tuple[int, ...] = ()
+
     def __init__(self, home: Path, *args: str, **settings: object) -> None:
         self._home = home
         self._args = args
@@ -77,11 +81,12 @@ class Daemon:
     def __enter__(self) -> Self:
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*STREAMD, "serve", "--port", "0", *self._args],
+                [*self.launcher, *STREAMD, "serve", "--port", "0", *self._args],
                 env=environment(self._home, **self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                pass_fds=self.pass_fds,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
@@ -114,6 +119,11 @@ class Daemon:
         """What it logged as an error, or did not catch."""
         lines = self.log.read_text().splitlines()
         return [x for x in lines if '"level": "error"' in x or "Traceback" in x or "never" in x]
+
+    def records(self, message: str | None = None) -> list[dict[str, Any]]:
+        """What it logged, or those records with a message."""
+        lines = [x for x in self.log.read_text().splitlines() if x.startswith("{")]
+        return [r for r in map(json.loads, lines) if message in (None, r["message"])]
 
     def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         """GET: status, headers, body."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterator
 from operator import attrgetter
@@ -26,6 +27,13 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
         low_value, high_value = attrgetter(low)(config), attrgetter(high)(config)
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
+
+    for proxy in config.server.trusted_proxies:
+        if not _is_network(proxy):
+            yield (
+                ("server.trusted_proxies",),
+                f'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", got "{proxy}"',
+            )
 
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):
@@ -59,6 +67,14 @@ def check_own_words(config: Config, known: Collection[str]) -> None:
                 f"{config.where('wake.words')}: wake.words: {word!r} is not in wake.load and no "
                 f"word of your own: `streamd words add {word} FILE…` would make it one"
             )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _may_be_own(word: str) -> bool:

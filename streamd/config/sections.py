@@ -17,8 +17,14 @@ Patience = Annotated[int, Meta(ge=1, le=25)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
-    Meta(pattern=r"^https?://[^/\s]+$", description='an origin, as "https://example.org:8443"'),
+    Meta(
+        pattern=r"(?i)^(?:null|(?!(?:about|blob|data|file|javascript|wss?)://)[a-z][a-z0-9+.-]*://"
+        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?/?)\Z",
+        description='an origin without a path, as "https://example.org:8443", "tauri://localhost" '
+        'or "null"',
+    ),
 ]
+"""The schemes left out are those of pages whose origin a browser sends as `null`, or of no page."""
 File = Annotated[str, Meta(extra={"is_path": True})]
 """A path. From a file it is relative to the folder of that file, from the environment to the
 current directory; `~` is the home. Once loaded it is absolute."""
@@ -33,11 +39,17 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8765
     """TCP port; 0 takes a free one."""
     origins: tuple[Origin, ...] = ()
-    """Browser origins allowed besides the page's own."""
+    """Origins of pages and apps allowed besides the page's own; `null` only if it is listed."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose `X-Forwarded-For` is believed."""
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
     """SO_RCVBUF of the listener."""
+    request_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
+    """Seconds from a connection, or from its last answer, to a whole request."""
+    max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
+    """Connections that wait for a request; the oldest makes room for the next."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
@@ -50,7 +62,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
     """Age at which a window is skipped and named by `gap`."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
-    """Seconds without any message before close 4010."""
+    """Seconds without a message or a WebSocket ping before close 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
     """Seconds of audio in one stream before close 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000

@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from streamd.display import encodable
+from streamd.observability.throttle import Throttle
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
@@ -47,6 +48,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         withhold,
+        leave_out_empty,
     ]
     structlog.configure(
         processors=[
@@ -73,10 +75,21 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
     root.handlers = [h for h in root.handlers if not isinstance(h, _Handler)] + [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("streamd").setLevel(level.upper())
+    # It warns of each client that offers a subprotocol that is not ours.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, so that a second `configure` replaces it and leaves those of others alone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._throttle = Throttle()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless there were too many of its kind."""
+        if self._throttle.admits(record):
+            super().emit(record)
 
 
 def _renderers(format: Format, *, colors: bool) -> list[Processor]:
@@ -99,8 +112,13 @@ def withhold(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     }
 
 
+def leave_out_empty(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor: a field without a value is not written."""
+    return {key: value for key, value in event.items() if value is not None}
+
+
 def _safe(key: object, value: Any) -> Any:
-    if isinstance(key, str) and key.lower() in _CREDENTIALS and value is not None:
+    if isinstance(key, str) and value is not None and _is_credential(key):
         return "<withheld>"
     match value:
         case str():
@@ -117,6 +135,11 @@ def _safe(key: object, value: Any) -> Any:
     if isinstance(shape, tuple):
         return f"<array {'×'.join(map(str, shape))}>" if shape else value.item()
     return value
+
+
+def _is_credential(key: str) -> bool:
+    """Whether a field, or a key of the configuration such as `server.token`, holds one."""
+    return key.lower().rpartition(".")[2] in _CREDENTIALS
 
 
 def _numbers(values: list[Any] | tuple[Any, ...]) -> bool:

@@ -80,6 +80,13 @@ class Metrics:
             "baselines_dropped", "Baselines of voices that could not be written.", "cause"
         )
         """cause: `full` or `stopped`."""
+        self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
+        self.connections_waiting = gauge(
+            "connections_waiting", "Connections without a request in progress."
+        )
+        self.connections_closed = counter(
+            "connections_closed", "Connections closed because no request came.", "reason"
+        )
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -254,12 +254,17 @@ class Session:
         else:
             self._planner.complete(job.tag, output)
 
+    @property
+    def utterances(self) -> int:
+        """Utterances that have begun."""
+        return self._segmenter.count
+
     def bye(self) -> None:
         """Log the last event."""
         bye = Bye(
             samples=self.audio.frames,
             duration_ms=self.audio.clock.ms_of_frames(self.audio.frames),
-            utterances=self._segmenter.count,
+            utterances=self.utterances,
             speech_ms=self._speech * 1000 // RATE_HZ,
             events=self._count,
         )

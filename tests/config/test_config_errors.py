@@ -1,5 +1,6 @@
 """Each mistake in a configuration is answered with its place, its key and what was expected."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,15 @@ FILE_MISTAKES = {
     "wrong item": (
         '[server]\norigins = [\n  "https://a.org",\n  "a.org"\n]',
         2,
-        'server.origins: expected a list, each item an origin, as "https://example.org:8443", '
+        "server.origins: expected a list, each item an origin without a path, as "
+        '"https://example.org:8443", "tauri://localhost" or "null", '
         "got ['https://a.org', 'a.org']",
+    ),
+    "no proxy": (
+        '[server]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/33"]',
+        2,
+        'server.trusted_proxies: expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
+        'got "10.0.0.0/33"',
     ),
     "empty string": (
         '[server]\nhost = ""',
@@ -229,3 +237,55 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     latin.write_bytes(b"# caf\xe9\n")
     with pytest.raises(ConfigError, match=r"latin\.toml: not UTF-8, as TOML must be: byte 5"):
         load(latin, {})
+
+
+ORIGINS = [
+    "null",
+    "https://example.org",
+    "http://example.org:8080",
+    "https://example.org/",
+    "http://[::1]:8765",
+    "http://127.0.0.1:3000",
+    "tauri://localhost",
+    "capacitor://localhost",
+    "ionic://localhost",
+    "app://obsidian.md",
+    "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+    "moz-extension://0a1b2c3d-0000-4000-8000-123456789abc",
+]
+NO_ORIGINS = [
+    "",
+    "*",
+    "https://*.example.org",
+    "example.org",
+    "https://",
+    "https:example.org",
+    "https://example.org/page",
+    "https://example.org?x",
+    "https://example.org#x",
+    "https://user@example.org",
+    "https://example.org:",
+    "https://example.org:port",
+    "https://example.org:0",
+    "https://exa mple.org",
+    "https://example.org\n",
+    "//example.org",
+    "ws://example.org",
+    "wss://example.org",
+    "file://",
+    "file://localhost",
+    "data://x",
+    "null://x y",
+]
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_an_origin_is_taken(origin: str) -> None:
+    config = load(None, {"STREAMD_SERVER__ORIGINS": json.dumps([origin])})
+    assert config.server.origins == (origin,)
+
+
+@pytest.mark.parametrize("origin", NO_ORIGINS)
+def test_what_is_no_origin_is_refused_and_it_says_what_is_one(origin: str) -> None:
+    with pytest.raises(ConfigError, match="expected a list, each item an origin without a path"):
+        load(None, {"STREAMD_SERVER__ORIGINS": json.dumps([origin])})

@@ -171,6 +171,17 @@ class TestOrigin:
         assert await self.refused(running, "https://wall.example")
         assert await self.refused(running, "http://wall.example:8443")
         assert not await self.refused(running, running.http_url)
+        assert "sandboxed" not in running.log.read_text()
+
+    async def test_apps_and_extensions_too_and_null_by_name_with_a_warning(self, serve):
+        allowed = ["tauri://localhost", "capacitor://localhost", "chrome-extension://abcd", "null"]
+        running = serve(server__origins=json.dumps(allowed))
+        for origin in allowed:
+            assert not await self.refused(running, origin), origin
+        for origin in ("ionic://localhost", "chrome-extension://dcba", "file://", ""):
+            assert await self.refused(running, origin), origin
+        (warning,) = [one for one in running.records() if "sandboxed" in one["message"]]
+        assert warning["level"] == "warning"
 
 
 def start(home, *args: str, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -61,6 +61,18 @@ def test_a_terminal_gets_lines_to_read() -> None:
     assert not stream.getvalue().startswith("{")
 
 
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_field_without_a_value_is_not_written(format: Any) -> None:
+    stream = io.StringIO()
+    configure("info", format, stream)
+    structlog.get_logger("streamd.test").info("hello", device=None, client="x", streams=0)
+    written = stream.getvalue()
+    assert "device" not in written
+    assert "None" not in written
+    assert "client" in written
+    assert "streams" in written
+
+
 WITHHELD: dict[str, tuple[dict[str, Any], Any]] = {
     "audio": ({"v": b"\1\2\3"}, "<3 bytes>"),
     "samples": ({"v": np.zeros(320, np.int16)}, "<array 320>"),
@@ -71,6 +83,7 @@ WITHHELD: dict[str, tuple[dict[str, Any], Any]] = {
         {"a": ["<array 2>"], "token": "<withheld>"},
     ),
     "credential": ({"Authorization": "Bearer x"}, "<withheld>"),
+    "credential of a section": ({"v": {"server.token": "t"}}, {"server.token": "<withheld>"}),
     "a short list stays": ({"v": [1, 2.5, "x"]}, [1, 2.5, "x"]),
 }
 

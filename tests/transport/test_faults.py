@@ -24,6 +24,8 @@ from daemons import (
     silence,
     speech,
 )
+from fakes.wire import Wire
+from structlog.testing import capture_logs
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
@@ -33,6 +35,7 @@ from streamd.compose import Parts, make_parts
 from streamd.config import key_path, load
 from streamd.connection import Connection
 from streamd.models.library import Library
+from streamd.modules.registry import Registry
 from streamd.session.session import Session
 from streamd.store.sqlite import open_store
 from streamd.transport.http import websocket
@@ -88,6 +91,52 @@ async def test_a_fault_of_ours_is_told_as_internal_and_is_one_sessions_alone(
     assert "a bug" not in heard.last["message"]
     assert (heard.code, heard.reason) == (1011, "internal")
     assert (await well).code == 1000
+
+
+async def test_a_fault_in_a_request_is_answered_in_json_and_logged(inside, monkeypatch):
+    def faulty(self, modules):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Registry, "describe", faulty)
+    with capture_logs() as logged, Wire(inside.url) as wire:
+        wire.request("GET /v1/info HTTP/1.1", Upgrade="", Connection="")
+        head, body = await asyncio.to_thread(wire.until_answered)
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert json.loads(body)["error"]["code"] == "internal"
+    assert b"a bug" not in body
+    (fault,) = [record for record in logged if record["log_level"] == "error"]
+    assert (fault["event"], fault["path"], str(fault["exc_info"])) == (
+        "request failed",
+        "/v1/info",
+        "a bug",
+    )
+
+
+async def test_a_fault_behind_the_upgrade_is_logged_too(inside, monkeypatch):
+    async def faulty(self) -> int:
+        raise RuntimeError("a bug")
+
+    original = Connection.run
+    monkeypatch.setattr(Connection, "run", faulty)
+    with capture_logs() as logged, Wire(inside.url) as wire:
+        wire.request()
+        await asyncio.to_thread(wire.rest)
+    assert [str(r["exc_info"]) for r in logged if r["log_level"] == "error"] == ["a bug"]
+    inside.parts.engine.leases = 0  # that connection never ran, so that it gave none back
+    monkeypatch.setattr(Connection, "run", original)
+
+
+async def test_who_vanishes_before_the_answer_takes_no_slot(inside):
+    """The fixture holds that no slot is taken at the end."""
+    with capture_logs() as logged:
+        for wait in (False, True) * 10:
+            wire = Wire(inside.url)
+            wire.request()
+            if wait:
+                await asyncio.sleep(0)
+            wire.reset()
+        assert (await converse(inside.url, silence(0.1), END)).code == 1000
+    assert [record for record in logged if record["log_level"] == "error"] == []
 
 
 async def test_a_fault_during_a_drain_is_told_too(inside, monkeypatch):

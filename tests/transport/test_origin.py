@@ -4,7 +4,14 @@ import pytest
 
 from streamd.transport.http.origin import is_allowed
 
-EXTRA = ("https://wall.example:8443", "https://Desk.example/")
+EXTRA = (
+    "https://wall.example:8443",
+    "https://Desk.example/",
+    "https://home.example:443",
+    "tauri://localhost",
+    "capacitor://localhost",
+    "chrome-extension://abcdefghijklmnop",
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,20 @@ EXTRA = ("https://wall.example:8443", "https://Desk.example/")
         ("https://wall.example:8443", "127.0.0.1:8765", True),
         ("https://desk.example", "127.0.0.1:8765", True),
         ("https://wall.example", "127.0.0.1:8765", False),
+        ("https://home.example", "127.0.0.1:8765", True),
+        ("http://home.example", "127.0.0.1:8765", False),
+        ("tauri://localhost", "127.0.0.1:8765", True),
+        ("tauri://elsewhere", "127.0.0.1:8765", False),
+        ("capacitor://localhost", "127.0.0.1:8765", True),
+        ("ionic://localhost", "127.0.0.1:8765", False),
+        ("chrome-extension://abcdefghijklmnop", "127.0.0.1:8765", True),
+        ("chrome-extension://ponmlkjihgfedcba", "127.0.0.1:8765", False),
     ],
 )
 def test_own_configured_or_none(origin, host, allowed):
     assert is_allowed(origin, host, EXTRA) is allowed
+
+
+def test_no_origin_in_particular_is_allowed_by_name_alone():
+    assert not is_allowed("null", "127.0.0.1:8765", ("tauri://localhost",))
+    assert is_allowed("null", "127.0.0.1:8765", ("null",))

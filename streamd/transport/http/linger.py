@@ -41,7 +41,8 @@ class _Discard(Relay):
 async def discard_incoming(transport: asyncio.Transport) -> None:
     """Read and drop until the peer pauses, for `LIMIT_S` at the most."""
     original = transport.get_protocol()
-    assert isinstance(original, asyncio.Protocol)
+    if transport.is_closing() or not isinstance(original, asyncio.Protocol):
+        return  # the peer is gone: a transport that is closed has no protocol
     discard = _Discard(original)
     transport.set_protocol(discard)
     transport.resume_reading()

@@ -8,7 +8,13 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
+from streamd.errors import HttpError
+
 log = structlog.get_logger("streamd.origin")
+
+OPAQUE = "null"
+"""The origin of local files, sandboxed frames and redirects: of no page in particular."""
+_PORTS = {"http": 80, "https": 443}
 
 
 def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
@@ -21,12 +27,21 @@ def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
     """
     if origin is None:
         return True
-    if origin.rstrip("/").lower() in {o.rstrip("/").lower() for o in extra}:
+    if _normal(origin) in {_normal(one) for one in extra}:
         return True
     parts = urlsplit(origin)
     if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
         return False
     return parts.scheme == "https" or _cannot_be_rebound(parts.hostname or "")
+
+
+def _normal(origin: str) -> str:
+    """An origin as browsers send it: in lower case and without the scheme's own port."""
+    origin = origin.rstrip("/").lower()
+    for scheme, port in _PORTS.items():
+        if origin.startswith(f"{scheme}://"):
+            return origin.removesuffix(f":{port}")
+    return origin
 
 
 def _cannot_be_rebound(hostname: str) -> bool:
@@ -44,14 +59,19 @@ def _cannot_be_rebound(hostname: str) -> bool:
     return True
 
 
+def warn_of_opaque(extra: tuple[str, ...]) -> None:
+    """Log what it means that the operator allows pages without an origin."""
+    if OPAQUE in map(str.lower, extra):
+        log.warning(
+            'server.origins lists "null": every local file, and any site by a sandboxed frame, '
+            "may open streams here; name the origins that need it instead"
+        )
+
+
 def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:
-    """Raise 403 for a page of another origin."""
+    """Raise `HttpError` for a page of another origin."""
     origin = request.headers.get("Origin")
     if is_allowed(origin, request.host, extra):
         return
     log.warning("foreign origin refused", origin=origin, host=request.host)
-    raise web.HTTPForbidden(
-        text='{"error":{"code":"forbidden","message":'
-        '"this page\'s origin is not in server.origins"}}',
-        content_type="application/json",
-    )
+    raise HttpError("forbidden", "this page's origin is not allowed here; add it to server.origins")

@@ -2,29 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
+from collections.abc import Sequence
+from typing import Any
 
-from aiohttp import web
+import structlog
+from aiohttp import hdrs, web
 
+from streamd.config import ServerConfig
 from streamd.errors import Unavailable
+from streamd.observability.metrics import Metrics
 from streamd.transport.http import pages
+from streamd.transport.http.faults import SERVER
 from streamd.transport.http.operations import Operations
+from streamd.transport.http.requests import Requests
+from streamd.transport.http.waiting import Waiting
 from streamd.transport.http.websocket import Streams
 
+log = structlog.get_logger("streamd.http")
+
 BACKLOG = 512
+_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+"""The host's name has an address, or a family of addresses, that this machine does not have."""
 
 
-def make_app(streams: Streams, operations: Operations) -> web.Application:
-    """All routes."""
-    app = web.Application()
-    app.router.add_get("/v1/stream", streams.handle)
-    app.router.add_routes(operations.routes())
-    app.router.add_routes(pages.routes())
-    return app
+class Server:
+    """Everything that answers on the listeners.
+
+    Args:
+        streams: `/v1/stream`.
+        operations: health, metrics and information.
+        settings: `[server]`.
+        metrics: counts refused requests and closed connections.
+        stop_s: seconds that requests in progress get to end.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        operations: Operations,
+        settings: ServerConfig,
+        metrics: Metrics,
+        stop_s: float,
+    ) -> None:
+        self._metrics = metrics
+        self._waiting = Waiting(settings.request_timeout_s, settings.max_waiting, metrics)
+        app = web.Application(middlewares=[self._waiting.middleware])
+        app.router.add_get("/v1/stream", streams.handle)
+        app.router.add_routes(operations.routes())
+        app.router.add_routes(pages.routes())
+        app.on_response_prepare.append(_name_server)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
+        self._listeners: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            server = await loop.create_server(self._accept, sock=listener, backlog=BACKLOG)
+            self._listeners.append(server)
+
+    async def stop(self) -> None:
+        """Accept no more connections, and close those that there are."""
+        for server in self._listeners:
+            server.close()
+        await self._runner.cleanup()
+
+    def _accept(self) -> Requests:
+        server = self._runner.server
+        assert server is not None
+        return Requests(server, self._waiting, self._metrics)
+
+
+async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
 
 
 def listen(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]:
-    """Bind the listeners.
+    """Bind the listeners, one for each address of the host that this machine has.
+
+    `localhost` is `::1` and `127.0.0.1`, also where IPv6 is switched off: the address that is
+    missing is left out. A port that is in use at one of them is in use: clients that try the
+    addresses in turn would reach another server.
 
     The receive buffer is bounded, and accepted sockets inherit it: a fast sender's pings are
     not buried behind minutes of audio that the kernel took already.
@@ -37,25 +99,47 @@ def listen(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socke
     except socket.gaierror as error:
         raise Unavailable(f"cannot resolve the host {host!r}: {error.strerror}") from None
     sockets: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
+    missing: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        # The same free port for every address of the host.
+        chosen = sockets[0].getsockname()[1] if port == 0 and sockets else port
+        try:
+            listener = _bind(
+                (family, kind, protocol), (address[0], chosen, *address[2:]), receive_buffer_bytes
+            )
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise _unusable(host, port, error, sockets) from None
+            missing = error
+            log.debug("address left out", address=address[0], reason=error.strerror)
+        else:
             sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if port == 0 and len(sockets) > 1:
-                # The same free port for every address of the host.
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            listener.bind(address)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-    except OSError as error:
-        for listener in sockets:
-            listener.close()
-        raise Unavailable(
-            f"cannot listen on {host}:{port}: {error.strerror}. "
-            "Choose another with --port, or stop what uses it."
-        ) from None
+    if missing is not None and not sockets:
+        raise _unusable(host, port, missing, sockets)
     return sockets
+
+
+def _bind(kind: tuple[int, int, int], address: Any, receive_buffer_bytes: int) -> socket.socket:
+    listener = socket.socket(*kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _unusable(host: str, port: int, error: OSError, sockets: list[socket.socket]) -> Unavailable:
+    for listener in sockets:
+        listener.close()
+    if error.errno in _MISSING:
+        advice = "Choose an address of this machine with --host."
+    else:
+        advice = "Choose another with --port, or stop what uses it."
+    return Unavailable(f"cannot listen on {host}:{port}: {error.strerror}. {advice}")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from aiohttp.http import WebSocketError
 from websockets.frames import Frame, Opcode
 
+from streamd.config import ServerConfig
 from streamd.connection import Connection
-from streamd.errors import BadMessage, Overloaded, TooLarge
+from streamd.engine.engine import Lease
+from streamd.errors import BadMessage, HttpError, Overloaded, TooLarge
 from streamd.services import Services
 from streamd.transport.http.linger import discard_incoming
-from streamd.transport.http.origin import refuse_foreign_origin
+from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
+from streamd.transport.http.peers import Peers
 from streamd.transport.http.tap import Tap
 
 log = structlog.get_logger("streamd.transport")
@@ -25,7 +30,10 @@ SUBPROTOCOL = "streamd.v1"
 PING_EVERY_S = 20.0
 CLOSE_LIMIT_S = 5.0
 SPREAD_S = 0.005
-RETRY_AFTER_S = 5
+RETRY_AFTER_MS = 5000
+_VERSIONS = ("13", "8", "7")
+"""Versions of the WebSocket handshake that aiohttp takes."""
+_KEY_BYTES = 16
 
 
 class BrokenFrames(BadMessage):
@@ -50,7 +58,11 @@ class _Response(web.WebSocketResponse):
 
 
 class AiohttpSocket:
-    """What `connection.Socket` asks for, over aiohttp."""
+    """What `connection.Socket` asks for, over aiohttp.
+
+    A peer may vanish at any moment, and that is no fault. One rule holds everywhere: the
+    iteration ends, `send` raises `ConnectionError`, and everything else does nothing.
+    """
 
     def __init__(
         self,
@@ -67,6 +79,7 @@ class AiohttpSocket:
         self._is_poisoned = False
         self._is_paused = False
         """By us, and not by aiohttp, which stops reading by itself when much waits."""
+        self.pinged_at = 0.0
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer is gone.
@@ -80,9 +93,10 @@ class AiohttpSocket:
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 yield message.data
             elif message.type is WSMsgType.PING:
+                self.pinged_at = time.monotonic()
                 # All senders of aiohttp wait on one future while the peer does not read: cancel
                 # one of them, as happens to whoever iterates here, and all others are as well.
-                await asyncio.shield(self._response.pong(message.data))
+                await asyncio.shield(_unless_gone(self._response.pong(message.data)))
             elif message.type is WSMsgType.PONG:
                 pass
             elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
@@ -156,12 +170,45 @@ class AiohttpSocket:
     async def ping(self) -> None:
         """Send a ping, if the peer has read what was sent before; the pong is not waited for."""
         if self.is_clear:
-            await self._response.ping()
+            await _unless_gone(self._response.ping())
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
             return TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
         return BrokenFrames(f"no WebSocket message: {error}")
+
+
+async def _unless_gone(sending: Awaitable[object]) -> None:
+    """Wait until a ping or pong is on its way; a peer that is gone needs none."""
+    with suppress(ConnectionError):
+        await sending
+
+
+def _check_upgrade(request: web.Request) -> None:
+    """Check that a request asks for a WebSocket.
+
+    Raises:
+        HttpError: it does not, or its handshake is wrong.
+    """
+    headers = request.headers
+    if (
+        request.method != hdrs.METH_GET
+        or headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket"
+        or "upgrade" not in headers.get(hdrs.CONNECTION, "").lower()
+        or headers.get(hdrs.SEC_WEBSOCKET_VERSION, "") not in _VERSIONS
+    ):
+        raise HttpError(
+            "upgrade_required", "this path is a WebSocket: connect with ws:// and version 13"
+        )
+    if not _is_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, "")):
+        raise HttpError("bad_input", "Sec-WebSocket-Key must be 16 bytes in base64")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _has_begun(request: web.Request) -> bool:
@@ -172,9 +219,11 @@ def _has_begun(request: web.Request) -> bool:
 class Streams:
     """All open streams: takes new ones, pings them, drains them."""
 
-    def __init__(self, services: Services, origins: tuple[str, ...]) -> None:
+    def __init__(self, services: Services, settings: ServerConfig) -> None:
         self._services = services
-        self._origins = origins
+        self._origins = settings.origins
+        warn_of_opaque(settings.origins)
+        self._peers = Peers(settings.trusted_proxies)
         self._open: dict[Connection, AiohttpSocket] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -184,14 +233,19 @@ class Streams:
         return len(self._open)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One WebSocket from upgrade to close."""
+        """One WebSocket from upgrade to close.
+
+        Raises:
+            HttpError: the request is refused.
+            Overloaded: no further stream can be carried.
+            ConnectionError: the client is gone already.
+        """
+        _check_upgrade(request)
         refuse_foreign_origin(request, self._origins)
-        if self.is_draining:
-            raise self._refusal("draining")
-        try:
-            lease = self._services.engine.open()
-        except Overloaded as error:
-            raise self._refusal(error.code) from None
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        lease = self._lease()
         limit = self._services.limits.max_message_bytes
         response = _Response(
             protocols=(SUBPROTOCOL,),
@@ -200,18 +254,18 @@ class Streams:
             autoping=False,
             timeout=CLOSE_LIMIT_S,
         )
-        transport = request.transport
-        assert transport is not None
         tap = Tap(request.protocol, limit)
         if not _has_begun(request):
             tap.stand_between(transport)
         try:
             await response.prepare(request)
+            if transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            socket = AiohttpSocket(response, transport, tap, limit)
         except BaseException:
             self._services.engine.close(lease)
             raise
-        socket = AiohttpSocket(response, transport, tap, limit)
-        connection = Connection(socket, self._services, lease)
+        connection = Connection(socket, self._services, lease, self._peers.of(request))
         self._open[connection] = socket
         self._empty.clear()
         try:
@@ -222,21 +276,25 @@ class Streams:
                 self._empty.set()
         return response
 
-    def _refusal(self, code: str) -> web.HTTPServiceUnavailable:
-        self._services.metrics.refused.labels(code).inc()
-        return web.HTTPServiceUnavailable(
-            text=f'{{"error":{{"code":"{code}","message":"try again later"}}}}',
-            content_type="application/json",
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-        )
+    def _lease(self) -> Lease:
+        try:
+            if self.is_draining:
+                raise HttpError(
+                    "draining",
+                    "the server is about to stop; try again later",
+                    retry_after_ms=RETRY_AFTER_MS,
+                )
+            return self._services.engine.open()
+        except (HttpError, Overloaded) as error:
+            self._services.metrics.refused.labels(error.code).inc()
+            raise
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
             for socket in list(self._open.values()):
-                with suppress(ConnectionError):  # its reader notices, or its silence is
-                    await socket.ping()
+                await socket.ping()
 
     async def drain(self, grace_s: float) -> None:
         """Let every stream report what it heard, and close it.

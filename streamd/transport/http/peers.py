@@ -1,0 +1,61 @@
+"""Who a request is from, also where a proxy passes it on."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from aiohttp import hdrs, web
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Peers:
+    """Finds the address of a client.
+
+    `X-Forwarded-For` is a list that each proxy appends the address to that it was asked from.
+    A client can write the beginning itself, so the list is read from its end, and only as far
+    as trusted proxies wrote it.
+
+    Args:
+        trusted: addresses and networks of proxies, as `server.trusted_proxies` has them.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+
+    def of(self, request: web.BaseRequest) -> str | None:
+        """Return the client's address, None if the connection is gone already."""
+        passed_on = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
+        return self.client(request.remote, passed_on.split(","))
+
+    def client(self, peer: str | None, passed_on: Sequence[str]) -> str | None:
+        """Return the client's address.
+
+        Args:
+            peer: the address that the connection comes from.
+            passed_on: the items of `X-Forwarded-For`.
+        """
+        for item in reversed(passed_on):
+            address = _address(item)
+            if address is None or not self._is_trusted(peer):
+                break
+            peer = str(address)
+        return peer
+
+    def _is_trusted(self, peer: str | None) -> bool:
+        address = None if peer is None else _address(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def _address(text: str) -> Address | None:
+    """An address, also with a port, as some proxies write it; None for anything else."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,98 @@
+"""HTTP as aiohttp speaks it, with streamd's answers to what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from streamd.errors import HTTP_STATUS, HttpError, Overloaded
+from streamd.observability.metrics import Metrics
+from streamd.transport.http import faults
+from streamd.transport.http.waiting import Waiting
+
+log = structlog.get_logger("streamd.http")
+
+_HEADERS_TOO_LARGE = 431
+_ERROR = 400
+_TOO_LONG = "the request line or a header is too long; 8190 bytes are the most"
+
+
+class Requests(web.RequestHandler):
+    """The requests of one connection.
+
+    A client that sends garbage or goes away costs a count in the metrics, never a traceback:
+    only a fault of ours is logged above `debug`.
+
+    Args:
+        server: aiohttp's server, which holds the application.
+        waiting: given the connection while it has no request.
+        metrics: counts the refused requests.
+    """
+
+    __slots__ = ("_metrics", "_waiting")
+
+    def __init__(self, server: web.Server, waiting: Waiting, metrics: Metrics) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, access_log=None)  # type: ignore[arg-type]
+        self._waiting = waiting
+        self._metrics = metrics
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to wait for the first request."""
+        super().connection_made(transport)
+        self._waiting.enter(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        self._waiting.leave(self)
+        super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; a refusal by aiohttp, such as 404, is sent as JSON."""
+        if isinstance(resp, web.HTTPException) and resp.status >= _ERROR:
+            resp = self._counted(faults.translated(resp, request))
+        return await super().finish_response(request, resp, start_time)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to what a handler raised, or to bytes that are no request.
+
+        Raises:
+            ConnectionError: the peer is gone, so that aiohttp drops the connection.
+        """
+        match exc:
+            case ConnectionError():
+                raise exc
+            case HttpError():
+                return self._counted(faults.response(exc))
+            case Overloaded():
+                text = f"{exc.message}, as many as this server takes; try again later"
+                refusal = HttpError(exc.code, text, retry_after_ms=exc.retry_after_ms)
+                return self._counted(faults.response(refusal))
+            case LineTooLong():
+                refusal, status = HttpError("too_large", _TOO_LONG), _HEADERS_TOO_LARGE
+            case _ if status < HTTP_STATUS["internal"]:
+                log.debug("malformed request", peer=request.remote, reason=message)
+                refusal = HttpError("bad_input", "the bytes are not an HTTP request")
+            case _:
+                log.error("request failed", path=request.path, exc_info=exc)
+                refusal = HttpError("internal", "the request failed; the server's log says why")
+        if request.writer.output_size:
+            raise ConnectionResetError("the answer has begun and cannot be replaced")
+        answer = self._counted(faults.response(refusal, status))
+        answer.force_close()
+        return answer
+
+    def _counted(self, answer: web.Response) -> web.Response:
+        self._metrics.http_errors.labels(str(answer.status)).inc()
+        return answer

@@ -1,0 +1,79 @@
+"""Connections that wait for a request: how long each may, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from streamd.observability.metrics import Metrics
+
+
+class Waiting:
+    """Bounds the connections whose request is not complete or whose answer is being sent.
+
+    A connection has one deadline from the moment it is accepted, or from the end of the last
+    handler, to the moment the next request's headers are complete. Bytes do not extend it, so
+    neither a silent client nor one that sends a header byte by byte holds a connection. Open
+    streams are requests that are being handled: nothing here applies to them.
+
+    Args:
+        timeout_s: seconds from the start of the wait to the close.
+        most: connections that may wait; the oldest makes room for the next.
+        metrics: counts the closed connections.
+    """
+
+    def __init__(self, timeout_s: float, most: int, metrics: Metrics) -> None:
+        self._timeout_s = timeout_s
+        self._most = most
+        self._metrics = metrics
+        self._since: dict[web.RequestHandler, float] = {}
+        """Start of the wait on the loop's clock, the oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+        metrics.connections_waiting.set_function(lambda: len(self._since))
+
+    def enter(self, connection: web.RequestHandler) -> None:
+        """Start the wait for a request."""
+        if connection.transport is None:
+            return
+        if len(self._since) >= self._most:
+            self._close(next(iter(self._since)), "crowded")
+        self._since[connection] = asyncio.get_running_loop().time()
+        self._arm()
+
+    def leave(self, connection: web.RequestHandler) -> None:
+        """End the wait: the request is complete, or the connection is gone."""
+        self._since.pop(connection, None)
+
+    @property
+    def middleware(self) -> Middleware:
+        """The middleware that ends the wait while a handler runs."""
+
+        @web.middleware
+        async def pause(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.leave(request.protocol)
+            try:
+                return await handler(request)
+            finally:
+                self.enter(request.protocol)
+
+        return pause
+
+    def _arm(self) -> None:
+        if self._timer is None and self._since:
+            due = next(iter(self._since.values())) + self._timeout_s
+            self._timer = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        latest = asyncio.get_running_loop().time() - self._timeout_s
+        for connection in [one for one, since in self._since.items() if since <= latest]:
+            self._close(connection, "timeout")
+        self._arm()
+
+    def _close(self, connection: web.RequestHandler, reason: str) -> None:
+        self.leave(connection)
+        self._metrics.connections_closed.labels(reason).inc()
+        if connection.transport is not None:
+            connection.transport.abort()

@@ -1,0 +1,118 @@
+"""Every refused request is the same JSON object, and nothing names the software behind it."""
+
+import json
+from email.message import Message
+from email.parser import BytesParser
+
+import pytest
+from daemons import Daemon, dial, hear, say
+from fakes.wire import Wire
+
+NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
+
+
+def ask(daemon: Daemon, line: str, **headers: str) -> tuple[int, Message, bytes]:
+    """Status, headers and body of the answer to a request that is one in its line and headers."""
+    with Wire(daemon.url) as wire:
+        wire.request(line, **headers)
+        head, rest = wire.until_answered()
+    status, _, lines = head.partition(b"\r\n")
+    return int(status.split()[1]), BytesParser().parsebytes(lines), rest
+
+
+REFUSED: dict[str, tuple[str, dict[str, str], int, str]] = {
+    "no upgrade": ("GET /v1/stream HTTP/1.1", NO_UPGRADE, 426, "upgrade_required"),
+    "another upgrade": ("GET /v1/stream HTTP/1.1", {"Upgrade": "h2c"}, 426, "upgrade_required"),
+    "no connection": (
+        "GET /v1/stream HTTP/1.1",
+        {"Connection": "keep-alive"},
+        426,
+        "upgrade_required",
+    ),
+    "another version": (
+        "GET /v1/stream HTTP/1.1",
+        {"Sec_WebSocket_Version": "99"},
+        426,
+        "upgrade_required",
+    ),
+    "a bad key": ("GET /v1/stream HTTP/1.1", {"Sec_WebSocket_Key": "?"}, 400, "bad_input"),
+    "a foreign page": ("GET /v1/stream HTTP/1.1", {"Origin": "http://evil"}, 403, "forbidden"),
+    "no such path": ("GET /nothing HTTP/1.1", NO_UPGRADE, 404, "not_found"),
+    "no such method": ("DELETE /health HTTP/1.1", NO_UPGRADE, 405, "method_not_allowed"),
+    "a post to the stream": ("POST /v1/stream HTTP/1.1", {}, 405, "method_not_allowed"),
+    "an expectation": ("GET /health HTTP/1.1", NO_UPGRADE | {"Expect": "tea"}, 417, "bad_input"),
+    "no request": ("HELLO", {}, 400, "bad_input"),
+    "a long path": (f"GET /{'a' * 9000} HTTP/1.1", {}, 431, "too_large"),
+    "a long header": ("GET /health HTTP/1.1", {"Cookie": "a" * 9000}, 431, "too_large"),
+}
+
+
+@pytest.mark.parametrize(("line", "headers", "status", "code"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_is_json(daemon: Daemon, line, headers, status, code):
+    got, answer, body = ask(daemon, line, **headers)
+    assert got == status
+    assert answer["Content-Type"] == "application/json"
+    assert answer["Server"] == "streamd"
+    assert answer["Retry-After"] is None
+    error = json.loads(body)["error"]
+    message = error.pop("message")
+    assert error == {"code": code, "ref": None, "retryable": False}
+    assert message
+    if status == 426:
+        assert answer["Upgrade"] == "websocket"
+        assert answer["Sec-WebSocket-Version"] == "13"
+    if status == 405:
+        assert {name.strip() for name in answer["Allow"].split(",")} == {"GET", "HEAD"}
+
+
+def test_what_a_client_wrote_stays_inside_the_json(daemon: Daemon):
+    status, _, body = ask(daemon, 'GET /"},"x":{"<b> HTTP/1.1', **NO_UPGRADE)
+    assert (status, list(json.loads(body))) == (404, ["error"])
+
+
+async def test_a_full_server_says_when_to_try_again(serve):
+    running = serve(limits__max_streams=1)
+    async with dial(running.url) as socket:
+        await say(socket, {"type": "hello"})
+        await hear(socket, "ready")
+        status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
+    assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
+    error = json.loads(body)["error"]
+    assert (error["code"], error["retryable"], error["retry_after_ms"]) == (
+        "overloaded",
+        True,
+        5000,
+    )
+    assert running.metric("streamd_streams_refused_total", reason="overloaded") == 1
+    assert running.metric("streamd_http_errors_total", status="503") == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/health", "/v1/info", "/metrics", "/nothing"])
+def test_head_says_what_get_would(daemon: Daemon, path):
+    status, answer, body = ask(daemon, f"GET {path} HTTP/1.1", **NO_UPGRADE)
+    head_status, head, nothing = ask(daemon, f"HEAD {path} HTTP/1.1", **NO_UPGRADE)
+    assert (head_status, nothing) == (status, b"")
+    assert head["Content-Type"] == answer["Content-Type"]
+    assert head["Server"] == answer["Server"] == "streamd"
+    if path != "/metrics":  # which counts the request in between
+        assert int(head["Content-Length"]) == len(body)
+
+
+def test_head_opens_no_stream(daemon: Daemon):
+    status, _, body = ask(daemon, "HEAD /v1/stream HTTP/1.1")
+    assert (status, body, daemon.streams) == (426, b"", 0)
+
+
+async def test_the_upgrade_names_no_library_either(daemon: Daemon):
+    async with dial(daemon.url) as socket:
+        assert socket.response is not None
+        assert socket.response.headers["Server"] == "streamd"
+
+
+def test_a_refused_upgrade_leaves_the_connection_to_the_next_request(daemon: Daemon):
+    with Wire(daemon.url) as wire:
+        wire.request(Sec_WebSocket_Version="99")
+        assert wire.until_answered()[0].startswith(b"HTTP/1.1 426 ")
+        wire.upgrade()
+        wire.say({"type": "end"})
+        assert b'"ready"' in wire.socket.recv(65_536)

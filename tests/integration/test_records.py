@@ -1,0 +1,90 @@
+"""What the daemon logs of itself and of each stream."""
+
+import pytest
+from daemons import Daemon, converse, cut, dial, hear, say, silence, speech
+
+from streamd import __version__
+
+END = {"type": "end"}
+HELLO = {"type": "hello", "client": "test/1", "modules": {"vad": {}}}
+ALLOWED = {"timestamp", "level", "logger", "message"}
+
+
+def test_the_start_says_what_runs(serve):
+    running = serve(
+        engine__threads=1, wake__load='["alexa", "timer"]', server__trusted_proxies='["::1"]'
+    )
+    (started,) = running.records("started")
+    assert started["version"] == __version__
+    assert f"http://{started['address']}" == running.http_url
+    assert set(started["models"]) == {"vad", "wake", "speaker", "emotion"}
+    assert started["words"] == ["alexa", "timer"]
+    assert started["threads"] == 1
+    assert started["config"] == "built-in defaults"
+    assert started["changed"] == {
+        "server.port": 0,
+        "server.trusted_proxies": ["::1"],
+        "wake.load": ["alexa", "timer"],
+        "engine.threads": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory):
+    """A daemon that believes a proxy on this machine."""
+    home = tmp_path_factory.mktemp("behind")
+    with Daemon(home, server__trusted_proxies='["127.0.0.1"]') as running:
+        yield running
+    assert running.complaints() == []
+
+
+async def record(running: Daemon, message: str, session: str) -> dict:
+    found: list[dict] = []
+
+    def logged() -> bool:
+        found[:] = [r for r in running.records(message) if r["session"] == session]
+        return bool(found)
+
+    await running.eventually(logged, within_s=30)
+    (only,) = found
+    return only
+
+
+async def test_a_stream_is_opened_and_closed_with_its_totals(behind):
+    heard = await converse(behind.url, HELLO, cut(speech()), END)
+    session = heard.events[0]["session"]
+    opened = await record(behind, "stream opened", session)
+    assert opened.keys() - ALLOWED == {
+        "session",
+        "peer",
+        "client",
+        "codec",
+        "rate_hz",
+        "channels",
+    }
+    closed = await record(behind, "stream closed", session)
+    assert closed.pop("duration_s") >= 0
+    assert {key: closed[key] for key in closed.keys() - ALLOWED} == {
+        "session": session,
+        "peer": "127.0.0.1",
+        "code": 1000,
+        "reason": "done",
+        "audio_s": round(len(speech()) / 32_000, 3),
+        "utterances": heard.last["utterances"],
+    }
+
+
+async def test_the_peer_is_whom_a_trusted_proxy_names(behind):
+    headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+    heard = await converse(behind.url, silence(0.1), END, additional_headers=headers)
+    closed = await record(behind, "stream closed", heard.events[0]["session"])
+    assert (closed["peer"], closed["audio_s"], closed["utterances"]) == ("198.51.100.7", 0.1, 0)
+
+
+async def test_a_drop_is_closed_too(behind):
+    async with dial(behind.url) as socket:
+        await say(socket, HELLO)
+        session = (await hear(socket, "ready"))["session"]
+        socket.transport.abort()
+    closed = await record(behind, "stream closed", session)
+    assert (closed["code"], closed["reason"]) == (1006, "dropped")
