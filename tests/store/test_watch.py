@@ -57,12 +57,17 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def watching(
-    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], Awaitable[GalleryWatcher]]]:
-    """Starts watchers that poll often and wait little; they end with the test."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores wait little for a lock."""
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+
+
+@pytest.fixture
+def watching(
+    tmp_path: Path, metrics: Metrics, impatient: None
+) -> Iterator[Callable[[], Awaitable[GalleryWatcher]]]:
+    """Starts watchers that poll often; they end with the test."""
     ends: list[Callable[[], None]] = []
     tasks: list[asyncio.Task[None]] = []
 
@@ -149,9 +154,9 @@ async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
     await eventually(lambda: kept(tmp_path).items() >= {"ada": b"later", "eve": b"e"}.items())
 
 
-async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, metrics, watching):
+@pytest.mark.usefixtures("impatient")
+async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, metrics):
     enrol(tmp_path, "ada")
-    await watching()  # for its patience
     for is_locked in (False, True):
         with closing(opened(tmp_path)) as store:
             watcher = GalleryWatcher(store, 60, "m", metrics)
