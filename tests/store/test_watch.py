@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -161,11 +161,8 @@ async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, 
         with closing(opened(tmp_path)) as store:
             watcher = GalleryWatcher(store, 60, "m", metrics)
             await watcher.load()
-            watcher.keep({"ada": b"locked" if is_locked else b"free"})
-            if is_locked:
-                with locked(tmp_path), capture_logs() as logs:
-                    watcher.close()
-            else:
+            with locked(tmp_path) if is_locked else nullcontext(), capture_logs() as logs:
+                watcher.keep({"ada": b"locked" if is_locked else b"free"})
                 watcher.close()
     assert kept(tmp_path) == {"ada": b"free"}
     assert dropped(metrics, "stopped") == 1
