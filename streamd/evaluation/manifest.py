@@ -99,11 +99,15 @@ class Faults:
         """
         if not self._found:
             return
-        found = sorted(self._found)
-        lines = [f"{self._path}:{line}: {message}" for line, message in found[:MAX_FAULTS]]
-        if len(found) > MAX_FAULTS:
-            lines.append(f"{self._path}: and {len(found) - MAX_FAULTS} more faults")
-        raise BadManifest("\n".join(lines))
+        found = [f"{self._path}:{line}: {message}" for line, message in sorted(self._found)]
+        raise refusal(self._path, found)
+
+
+def refusal(path: Path, faults: Sequence[str]) -> BadManifest:
+    """All faults of a manifest as one error; beyond `MAX_FAULTS` they are only counted."""
+    more = len(faults) - MAX_FAULTS
+    rest = [f"{path}: and {more} more faults"] if more > 0 else []
+    return BadManifest("\n".join([*faults[:MAX_FAULTS], *rest]))
 
 
 Check = Callable[[Sequence[Row], Faults], None]

@@ -12,6 +12,7 @@ from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.report import Options
 from streamd.evaluation.streams import Stream
 from streamd.evaluation.wake import THRESHOLDS, Take, choose_words, report, takes_of
+from streamd.evaluation.workers import do_here
 from streamd.models.library import Library
 
 SERVED = {"thresholds": {"alexa": 0.5}, "refractory_ms": 2000}
@@ -111,7 +112,8 @@ def hear(ears, rows, words=("alexa", "hey_jarvis"), **more):
         stream=Stream(rows=rows), modules=modules, keep=("wake",),
         thresholds=(0.2, 0.5, 0.8, 0.999), **more,
     )  # fmt: skip
-    return ears.hear(task)
+    ((_, heard),) = do_here(ears, [task])
+    return heard
 
 
 @pytest.mark.parametrize("voice", ["slt", "rms", "espeak"])
