@@ -35,7 +35,7 @@ from streamd.config import Config, store_path
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
-from streamd.evaluation.conditions import Conditions, parse_noise
+from streamd.evaluation.conditions import Conditions, parse_noise, parse_room
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
@@ -72,14 +72,17 @@ def evaluate_command(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="SNR in dB, then :white, :pink, :babble or a file or folder.",
+            help="SNR in dB, then :white, :pink, :babble, :babble:VOICES or :NOISE, where VOICES "
+            "and NOISE are a file or folder.",
             rich_help_panel=_CONDITIONS,
         ),
     ] = None,
     room: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Reverberation: RT60 in ms.", min=50, max=5000, rich_help_panel=_CONDITIONS
+            help="Reverberation: RT60 in ms, or an impulse response, or a folder of them.",
+            metavar="MS|FILE|DIR",
+            rich_help_panel=_CONDITIONS,
         ),
     ] = None,
     gain: Annotated[
@@ -143,7 +146,7 @@ def evaluate_command(
         plots.need()
     settings = read_listening_config(config)
     conditions = Conditions(
-        room_ms=room,
+        room=None if room is None else parse_room(room),
         noise=None if noise is None else parse_noise(noise),
         gain_db=gain,
         opus_kbps=opus,

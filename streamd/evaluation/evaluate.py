@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import streamd
 from streamd.config import Config, describe
 from streamd.evaluation import emotion, manifest, speaker, vad, wake
-from streamd.evaluation.conditions import Conditions
+from streamd.evaluation.conditions import Conditions, Noise
 from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Check, Manifest
 from streamd.evaluation.report import Options, Report
@@ -121,13 +121,23 @@ def _told(module: Module, options: Options) -> dict[str, Any]:
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
-    noise = conditions.noise
+    noise, room = conditions.noise, conditions.room
     return {
-        "room_ms": conditions.room_ms,
-        "noise": None if noise is None else {"snr_db": noise.snr_db, "kind": noise.kind},
+        "room_ms": None if room is None else room.rt60_ms,
+        "room_place": None if room is None else room.place or None,
+        "noise": None if noise is None else _noise(noise),
         "gain_db": conditions.gain_db,
         "opus_kbps": conditions.opus_kbps,
         "mulaw": conditions.mulaw,
+    }
+
+
+def _noise(noise: Noise) -> dict[str, Any]:
+    """Recordings of noise are their own kind."""
+    return {
+        "snr_db": noise.snr_db,
+        "kind": noise.kind or noise.place,
+        "place": noise.place or None,
     }
 
 

@@ -128,7 +128,8 @@ def test_at_the_threshold_that_is_served_it_is_what_the_session_said(ears, voice
 def test_another_threshold_is_a_session_with_that_threshold(ears):
     rows = (Row(line=2, path="speech_kal16.flac"),)
     modules = {"vad": {}, "wake": {"words": ["alexa", "weather"], "threshold": 0.2}}
-    real = ears.hear(Task(stream=Stream(rows=rows), modules=modules, keep=("wake",)))
+    task = Task(stream=Stream(rows=rows), modules=modules, keep=("wake",))
+    ((_, real),) = do_here(ears, [task])
     replayed = hear(ears, rows, ("alexa", "weather"))["wakes"]
     for word in ("alexa", "weather"):
         said = [event["at"] for event in real["events"] if event["word"] == word]
