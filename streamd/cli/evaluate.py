@@ -37,6 +37,7 @@ from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
 from streamd.evaluation.conditions import Conditions, parse_noise, parse_room
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
+from streamd.evaluation.failures import write as write_failures
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
 
@@ -102,6 +103,13 @@ def evaluate_command(
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON here too.", rich_help_panel=_OUTPUT)
     ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rows that failed to this CSV file, with what happened.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -152,7 +160,10 @@ def evaluate_command(
         opus_kbps=opus,
         mulaw=mulaw,
     )
-    rows = read_manifest(module, manifest, split)
+    with _bars("checking") as progress:
+        rows = read_manifest(
+            module, manifest, split, lambda done, total: progress("recordings", done, total, 0)
+        )
     words = _own_words(settings)
     options = Options(
         config=settings,
@@ -169,7 +180,10 @@ def evaluate_command(
     name = cache.fingerprint(fingerprint_of(settings, library, words))
     directory = cache.default_directory(os.environ)
     count = jobs or os.cpu_count() or 1
-    with closing(cache.Cache(directory, name, is_fresh=fresh)) as kept, _bars() as progress:
+    with (
+        closing(cache.Cache(directory, name, is_fresh=fresh)) as kept,
+        _bars("hearing") as progress,
+    ):
         runner = work.Runner(settings, library, rows, words, kept, count, progress)
         try:
             with closing(runner):
@@ -177,6 +191,8 @@ def evaluate_command(
         except KeyboardInterrupt:
             note(f"stopped; {len(kept)} answers are kept: the same command goes on from there")
             raise
+    if failures is not None:
+        write_failures(failures, rows, report.failures)
     _deliver(report, json, out, plot)
 
 
@@ -220,7 +236,7 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
 
 
 @contextmanager
-def _bars() -> Iterator[work.Report]:
+def _bars(verb: str) -> Iterator[work.Report]:
     """One bar for each kind of work, on stderr."""
     columns = (
         SpinnerColumn(),
@@ -238,7 +254,7 @@ def _bars() -> Iterator[work.Report]:
         def report(what: str, done: int, total: int, kept: int) -> None:
             if what not in tasks:
                 said = f"{kept} heard before" if kept else ""
-                tasks[what] = bars.add_task(f"hearing {what}", total=total, kept=said)
+                tasks[what] = bars.add_task(f"{verb} {what}", total=total, kept=said)
             bars.update(tasks[what], completed=done)
 
         yield report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from streamd.config import Config, describe
 from streamd.evaluation import emotion, manifest, speaker, vad, wake
 from streamd.evaluation.conditions import Conditions, Noise
 from streamd.evaluation.hearing import Heard, Task
-from streamd.evaluation.manifest import Check, Manifest
+from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
 from streamd.evaluation.running import Hear
 from streamd.models.library import Library
@@ -43,14 +44,19 @@ NOT_HEARD = ("server", "store", "log", "limits")
 """Sections of the configuration that change no event."""
 
 
-def read_manifest(module: Module, path: Path, split: str | None) -> Manifest:
+def read_manifest(
+    module: Module,
+    path: Path,
+    split: str | None,
+    progress: Progress = lambda done, total: None,
+) -> Manifest:
     """Read and check a manifest; all of it, also where only a split is wanted.
 
     Raises:
         BadManifest: one line for each fault, or no row is of the split.
         Unavailable: it cannot be read.
     """
-    found = manifest.read(path, _MODULES[module].check)
+    found = manifest.read(path, _MODULES[module].check, progress)
     return found if split is None else found.of_split(split)
 
 
@@ -104,7 +110,8 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
         "streamd": streamd.__version__,
         "seed": options.seed,
     }
-    return Report(head | report.figures, report.tables)
+    listed = {"failures": [failure.described() for failure in report.failures]}
+    return replace(report, figures=head | report.figures | listed)
 
 
 def _told(module: Module, options: Options) -> dict[str, Any]:

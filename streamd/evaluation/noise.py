@@ -49,8 +49,9 @@ def pink(rng: Rng, count: int) -> Floats:
 def babble(rng: Rng, count: int, place: str = "") -> Floats:
     """Six people who talk at once, each as loud as the others.
 
-    Of a folder every talker has recordings of their own, one after the other; of fewer than six
-    recordings several talkers share one, and begin in different places of it.
+    Of a folder every talker has recordings of their own, one after the other, and begins somewhere
+    in the first; of fewer than six recordings several talkers share one, and begin in places that
+    are evenly apart.
 
     Args:
         rng: of this row.
@@ -62,16 +63,14 @@ def babble(rng: Rng, count: int, place: str = "") -> Floats:
     """
     files = recordings(place) if place else [_talk()]
     drawn = [files[n] for n in rng.permutation(len(files))]
-    start = float(rng.random())
+    sharing = -(-TALKERS // len(drawn))
+    starts = rng.random(min(TALKERS, len(drawn)))
     total = np.zeros(count, np.float32)
     for talker in range(TALKERS):
-        if len(drawn) >= TALKERS:
-            begin, own = 0.0, drawn[talker::TALKERS]
-        else:
-            sharing = -(-TALKERS // len(drawn))
-            begin = (start + (talker // len(drawn)) / sharing) % 1
-            own = [drawn[talker % len(drawn)]]
-        total += _talking(own, begin, count)
+        first = talker % len(drawn)
+        own = drawn[talker::TALKERS] or [drawn[first]]
+        begin = (starts[first] + talker // len(drawn) / sharing) % 1
+        total += _talking(own, float(begin), count)
     return total
 
 

@@ -14,7 +14,7 @@ from streamd.audio.source import AudioIn
 from streamd.errors import BadManifest, NotAudio
 from streamd.evaluation.codecs import NARROW_HZ
 from streamd.evaluation.conditions import Conditions, Piece, carry
-from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.manifest import BEYOND_MS, Manifest, Row, beyond
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
 PAUSE_MS = 700
@@ -90,12 +90,8 @@ def _load(file: Path, where: str) -> tuple[Samples, bool]:
 def _span(row: Row, count: int, manifest: Manifest) -> tuple[int, int]:
     start = (row.start_ms or 0) * _PER_MS
     stop = count if row.end_ms is None else row.end_ms * _PER_MS
-    # Annotations are often rounded up: a tenth of a second beyond the end is no fault.
-    if start >= count or stop > count + RATE_HZ // 10:
-        raise BadManifest(
-            f"{manifest.where(row)}: {row.path} is {count // _PER_MS} ms long; correct start_ms "
-            "and end_ms"
-        )
+    if start >= count or stop > count + BEYOND_MS * _PER_MS:
+        raise BadManifest(f"{manifest.where(row)}: {beyond(row, count // _PER_MS)}")
     return start, min(stop, count)
 
 

@@ -98,32 +98,32 @@ def test_colours_of_noise():
 
 @pytest.fixture
 def tones(tmp_path):
-    """Eight recordings of a tone each, at levels of their own; 1 s, then 1 s of silence."""
-    seconds = np.arange(RATE_HZ) / RATE_HZ
+    """Eight recordings of a tone each, 2 s long, at levels of their own."""
+    seconds = np.arange(2 * RATE_HZ) / RATE_HZ
     for n in range(8):
         tone = np.sin(2 * np.pi * 500 * (n + 1) * seconds) * 2000 * (n + 1)
-        whole = np.concatenate([tone, np.zeros(RATE_HZ)])
-        soundfile.write(tmp_path / f"{n}.wav", whole.astype(np.int16), RATE_HZ)
+        soundfile.write(tmp_path / f"{n}.wav", tone.astype(np.int16), RATE_HZ)
     return tmp_path
 
 
 def tone_powers(made):
     power = np.abs(np.fft.rfft(made)) ** 2
-    width = len(made) // RATE_HZ
-    return np.array([power[500 * n * width] for n in range(1, 9)]) / power.sum()
+    hz = np.fft.rfftfreq(len(made), 1 / RATE_HZ)
+    around = [power[np.abs(hz - 500 * n) < 50].sum() for n in range(1, 9)]
+    return np.array(around) / power.sum()
 
 
 def test_babble_is_six_voices_at_one_level(tones):
-    powers = np.sort(tone_powers(noise.babble(rng(), RATE_HZ, str(tones))))
+    made = noise.babble(np.random.default_rng(8), RATE_HZ // 50, str(tones))
+    powers = np.sort(tone_powers(made))
     assert powers[:2] == pytest.approx(0, abs=1e-6)
     assert powers[2:] == pytest.approx(1 / 6, rel=0.01)
 
 
 def test_a_talker_goes_on_with_another_recording(tones):
-    """Eight recordings, six talkers: two of them have a second one, all others their own again."""
-    first, second = np.split(noise.babble(rng(), 4 * RATE_HZ, str(tones)), 2)
-    one, two = (tone_powers(part[:RATE_HZ]) > 0.01 for part in (first, second))
-    assert (one.sum(), two.sum(), (one & two).sum(), (one | two).sum()) == (6, 6, 4, 8)
+    """Eight recordings, six talkers: in 4 s everybody has come to the end of the first one."""
+    powers = tone_powers(noise.babble(rng(), 4 * RATE_HZ, str(tones)))
+    assert (powers > 0.01).all()
 
 
 def test_talkers_who_share_a_recording_begin_in_places_of_their_own(tmp_path):
