@@ -10,17 +10,46 @@ from streamd.audio.files import load
 from streamd.errors import NotAudio
 from streamd.types import Samples
 
-_NO_SOUND = (".txt", ".md", ".csv", ".json", ".tsv", ".html", ".pdf")
+_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".aac",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".au",
+        ".avi",
+        ".caf",
+        ".flac",
+        ".m4a",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".rf64",
+        ".sph",
+        ".w64",
+        ".wav",
+        ".webm",
+        ".wma",
+    ]
+)
+"""Of the files in a folder that are taken for recordings."""
 _MAX_HELD_BYTES = 256_000_000
 
 
 def recordings(place: str) -> list[Path]:
-    """The file, or every file in the folder that is not hidden, in order."""
+    """The file, or every audio file in the folder and the folders in it, in order."""
     path = Path(place)
     if path.is_file():
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    return [p for p in found if p.suffix.lower() not in _NO_SOUND]
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+    return [p for p in found if not p.name.startswith(".")]
 
 
 def digest(place: str) -> str:
