@@ -10,35 +10,11 @@ from streamd.audio.files import load
 from streamd.errors import NotAudio
 from streamd.types import Samples
 
-_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".aac",
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".amr",
-        ".au",
-        ".avi",
-        ".caf",
-        ".flac",
-        ".m4a",
-        ".mka",
-        ".mkv",
-        ".mov",
-        ".mp3",
-        ".mp4",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".rf64",
-        ".sph",
-        ".w64",
-        ".wav",
-        ".webm",
-        ".wma",
-    ]
-)
+_SUFFIXES = (
+    ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".avi", ".caf", ".flac", ".m4a",
+    ".mka", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav",
+    ".webm", ".wma",
+)  # fmt: skip
 """Of the files in a folder that are taken for recordings."""
 _MAX_HELD_BYTES = 256_000_000
 
