@@ -44,7 +44,7 @@ def write(file: Path, manifest: Manifest, failures: Sequence[Failure]) -> None:
     """Write the rows that failed as a manifest of their own, with what happened.
 
     Args:
-        file: to write; `path` is relative to it, as in any manifest.
+        file: to write; a relative `path` is relative to it, as in any manifest.
         manifest: where the rows are from; all of its columns are kept.
         failures: a row's own become one line.
 
@@ -56,6 +56,11 @@ def write(file: Path, manifest: Manifest, failures: Sequence[Failure]) -> None:
     for failure in failures:
         by_line.setdefault(failure.row.line, []).append(failure)
     rows = {row.line: row for row in manifest.rows}
+
+    def path(row: Row) -> str:
+        own = manifest.file(row)
+        return row.path if Path(row.path).is_absolute() else os.path.relpath(own, file.parent)
+
     try:
         with file.open("w", encoding="utf-8", newline="") as out:
             writer = csv.DictWriter(out, [*kept, *OWN_COLUMNS], extrasaction="ignore")
@@ -64,16 +69,16 @@ def write(file: Path, manifest: Manifest, failures: Sequence[Failure]) -> None:
                 writer.writerow(
                     {
                         **dict(zip(manifest.columns, manifest.cells[line], strict=True)),
-                        "path": os.path.relpath(manifest.file(rows[line]), file.parent),
+                        "path": path(rows[line]),
                         "failure": "; ".join(dict.fromkeys(failure.kind for failure in own)),
-                        "detail": "; ".join(filter(None, map(_told, own))),
+                        "detail": "; ".join(filter(None, map(_written, own))),
                     }
                 )
     except OSError as error:
         raise Unavailable(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
-def _told(failure: Failure) -> str:
+def _written(failure: Failure) -> str:
     return ", ".join(f"{name} {_plain(value)}" for name, value in failure.detail.items())
 
 

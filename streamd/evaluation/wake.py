@@ -131,7 +131,7 @@ def failures(takes: Sequence[Take], words: Sequence[str]) -> Iterator[Failure]:
             else:
                 kind = {0: "missed", 1: None}.get(len(ats), "fired_twice")
             if kind is not None:
-                yield Failure(take.row, kind, {"word": word, "at_ms": ats})
+                yield Failure(take.row, kind, {"word": word, **({"at_ms": ats} if ats else {})})
 
 
 def takes_of(rows: Sequence[Row], heard: Heard) -> list[Take]:
