@@ -83,6 +83,10 @@ class Analysis:
         while self.submit():
             while self._engine.run_waiting():
                 pass
+        yield from self.take()
+
+    def take(self) -> Iterator[Event]:
+        """The events since the last call, numbered."""
         for event in self.session.events():
             self._outbox.put(event)
             yield self._outbox.take()

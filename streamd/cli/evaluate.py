@@ -20,8 +20,9 @@ from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
-from streamd.evaluation.conditions import Conditions, parse_noise
+from streamd.evaluation.conditions import Conditions, parse_noise, parse_room
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
+from streamd.evaluation.failures import write as write_failures
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
 from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
@@ -59,14 +60,17 @@ def evaluate_command(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="SNR in dB, then :white, :pink, :babble or a file or folder.",
+            help="SNR in dB, then :white, :pink, :babble, :babble:VOICES or :NOISE, where VOICES "
+            "and NOISE are a file or folder.",
             rich_help_panel=_CONDITIONS,
         ),
     ] = None,
     room: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Reverberation: RT60 in ms.", min=50, max=5000, rich_help_panel=_CONDITIONS
+            help="Reverberation: RT60 in ms, or an impulse response, or a folder of them.",
+            metavar="MS|FILE|DIR",
+            rich_help_panel=_CONDITIONS,
         ),
     ] = None,
     gain: Annotated[
@@ -85,6 +89,13 @@ def evaluate_command(
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON here too.", rich_help_panel=_OUTPUT)
+    ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rows that failed to this CSV file, with what happened.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -130,13 +141,16 @@ def evaluate_command(
         plots.need()
     settings = read_listening_config(config)
     conditions = Conditions(
-        room_ms=room,
+        room=None if room is None else parse_room(room),
         noise=None if noise is None else parse_noise(noise),
         gain_db=gain,
         opus_kbps=opus,
         mulaw=mulaw,
     )
-    rows = read_manifest(module, manifest, split)
+    with _bars("checking") as progress:
+        rows = read_manifest(
+            module, manifest, split, lambda done, total: progress("recordings", done, total, 0)
+        )
     words = _own_words(settings)
     options = Options(
         config=settings,
@@ -153,7 +167,10 @@ def evaluate_command(
     name = cache.fingerprint(fingerprint_of(settings, library, words))
     directory = cache.default_directory(os.environ)
     count = jobs or os.cpu_count() or 1
-    with closing(cache.Cache(directory, name, is_fresh=fresh)) as kept, _bars() as progress:
+    with (
+        closing(cache.Cache(directory, name, is_fresh=fresh)) as kept,
+        _bars("hearing") as progress,
+    ):
         runner = work.Runner(settings, library, rows, words, kept, count, progress)
         try:
             with closing(runner):
@@ -161,6 +178,8 @@ def evaluate_command(
         except KeyboardInterrupt:
             note(f"stopped; {len(kept)} answers are kept: the same command goes on from there")
             raise
+    if failures is not None:
+        write_failures(failures, rows, report.failures)
     _deliver(report, json, out, plot)
 
 
@@ -203,7 +222,7 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
 
 
 @contextmanager
-def _bars() -> Iterator[work.Report]:
+def _bars(verb: str) -> Iterator[work.Report]:
     """One bar for each kind of work, on stderr."""
     columns = (BarColumn(), MofNCompleteColumn(), PlainColumn("kept", "dim"), TimeRemainingColumn())
     with bars(*columns) as progress:
@@ -212,7 +231,7 @@ def _bars() -> Iterator[work.Report]:
         def report(what: str, done: int, total: int, kept: int) -> None:
             if what not in tasks:
                 said = f"{kept} heard before" if kept else ""
-                tasks[what] = progress.add_task(f"hearing {what}", total=total, kept=said)
+                tasks[what] = progress.add_task(f"{verb} {what}", total=total, kept=said)
             progress.update(tasks[what], completed=done)
 
         yield report

@@ -15,11 +15,8 @@ import numpy as np
 
 from streamd.audio.pcm import FULL_SCALE, to_int16
 from streamd.errors import BadConfig
-from streamd.evaluation import codecs, noise
+from streamd.evaluation import codecs, noise, recordings, rooms
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
-
-_DIRECT_MS = 2.5
-"""The reverberation begins this long after the direct sound."""
 
 
 class Noise(msgspec.Struct, frozen=True):
@@ -27,14 +24,40 @@ class Noise(msgspec.Struct, frozen=True):
 
     snr_db: float
     kind: str = "white"
-    """`white`, `pink`, `babble`, or the path of a recording or of a folder of them."""
+    """`white`, `pink` or `babble`; empty for recordings."""
+    place: str = ""
+    """A recording or a folder of them: of noise or, for `babble`, of voices."""
+    digest: str = ""
+    """Of the recordings: what was computed with other ones is not used again."""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        if not self.place:
+            return self.kind
+        return f"{self.kind} of {self.place}" if self.kind else self.place
+
+
+class Room(msgspec.Struct, frozen=True):
+    """A room to speak in."""
+
+    rt60_ms: int | None = None
+    """Time in which the reverberation falls by 60 dB; None for recorded responses."""
+    place: str = ""
+    """An impulse response or a folder of them."""
+    digest: str = ""
+    """Of the recordings, as `Noise.digest`."""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"RT60 {self.rt60_ms} ms" if self.rt60_ms is not None else self.place
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What is done to every recording; nothing by default."""
 
-    room_ms: int | None = None
-    """RT60: time in which the reverberation falls by 60 dB."""
+    room: Room | None = None
     noise: Noise | None = None
     gain_db: float = 0.0
     opus_kbps: float | None = None
@@ -43,10 +66,10 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     def described(self) -> list[str]:
         """In words, in the order in which they act; empty for recordings as they are."""
         said = []
-        if self.room_ms is not None:
-            said.append(f"room, RT60 {self.room_ms} ms")
+        if self.room is not None:
+            said.append(f"room, {self.room.name}")
         if self.noise is not None:
-            said.append(f"{self.noise.kind} noise at {self.noise.snr_db:g} dB SNR")
+            said.append(f"{self.noise.name} noise at {self.noise.snr_db:g} dB SNR")
         if self.gain_db:
             said.append(f"gain {self.gain_db:+g} dB")
         if self.opus_kbps is not None:
@@ -72,29 +95,50 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def parse_noise(text: str) -> Noise:
-    """`SNR_DB[:white|pink|babble|FILE-or-DIR]`.
+    """`SNR_DB[:white|pink|babble[:FILE-or-DIR]|FILE-or-DIR]`.
 
     Raises:
         BadConfig: something else, or no such file.
     """
-    snr, _, kind = text.partition(":")
+    snr, _, rest = text.partition(":")
     try:
         snr_db = float(snr)
     except ValueError:
         raise BadConfig(
-            f"--noise {text!r}: {snr!r} is no number; as 10, 10:pink or 5:street.wav"
+            f"--noise {text!r}: {snr!r} is no number; as 10, 10:pink, 5:street.wav or "
+            "10:babble:VOICES_DIR"
         ) from None
-    kind = kind or "white"
-    if kind not in noise.KINDS:
-        if not Path(kind).exists():
-            raise BadConfig(
-                f"--noise {text!r}: {kind!r} is no file or folder, nor one of "
-                f"{', '.join(noise.KINDS)}"
-            )
-        if not noise.recordings(kind):
-            raise BadConfig(f"--noise {text!r}: no recording is in {kind}")
-        kind = str(Path(kind).absolute())
-    return Noise(snr_db, kind)
+    kind, _, place = rest.partition(":")
+    if not rest or (kind in noise.KINDS and not place):
+        return Noise(snr_db, kind or "white")
+    if kind != noise.BABBLE:
+        kind, place = "", rest
+    known = f", nor one of {', '.join(noise.KINDS)}" if not kind else ""
+    place, digest = _recordings(f"--noise {text!r}", place, known)
+    return Noise(snr_db, kind, place, digest)
+
+
+def parse_room(text: str) -> Room:
+    """RT60 in milliseconds, or an impulse response, or a folder of them.
+
+    Raises:
+        BadConfig: something else, or no such file.
+    """
+    if text.isascii() and text.isdigit():
+        if not rooms.MIN_RT60_MS <= int(text) <= rooms.MAX_RT60_MS:
+            raise BadConfig(f"--room {text}: RT60 is {rooms.MIN_RT60_MS} to {rooms.MAX_RT60_MS} ms")
+        return Room(int(text))
+    place, digest = _recordings(f"--room {text!r}", text, ", nor a number of milliseconds")
+    return Room(None, place, digest)
+
+
+def _recordings(option: str, place: str, known: str) -> tuple[str, str]:
+    if not place or not Path(place).exists():
+        raise BadConfig(f"{option}: {place!r} is no file or folder{known}")
+    if not recordings.recordings(place):
+        raise BadConfig(f"{option}: no recording is in {place}")
+    place = str(Path(place).absolute())
+    return place, recordings.digest(place)
 
 
 def carry(
@@ -111,7 +155,7 @@ def carry(
     Returns:
         The bytes and what a stream declares that carries them.
     """
-    if conditions.room_ms is not None or conditions.noise or conditions.gain_db:
+    if conditions.room or conditions.noise or conditions.gain_db:
         samples = to_int16(_through_air(_floats(samples), pieces, conditions))
     if conditions.opus_kbps is not None:
         bits_per_s = round(conditions.opus_kbps * 1000)
@@ -124,39 +168,26 @@ def carry(
 
 
 def _through_air(audio: Floats, pieces: Sequence[Piece], conditions: Conditions) -> Floats:
-    if conditions.room_ms is not None and pieces:
-        response = room_response(_rng(pieces[0].seed, "room"), conditions.room_ms)
+    if conditions.room is not None and pieces:
+        response = _response(_rng(pieces[0].seed, "room"), conditions.room)
         level = noise.active_rms(audio)
         audio = noise.convolve(audio, response)[: len(audio)]
         audio *= np.float32(level / (noise.active_rms(audio) or 1))
-    if conditions.noise is not None:
+    if (added := conditions.noise) is not None:
         audio = audio.copy()
         for piece in pieces:
             part = slice(piece.start, piece.stop)
-            audio[part] = noise.add(
-                _rng(piece.seed, "noise"),
-                audio[part],
-                slice(piece.speech_start, piece.speech_stop),
-                conditions.noise.snr_db,
-                conditions.noise.kind,
-            )
+            rng = _rng(piece.seed, "noise")
+            made = noise.made(rng, piece.stop - piece.start, added.kind, added.place)
+            speech = slice(piece.speech_start, piece.speech_stop)
+            audio[part] = noise.add(audio[part], made, speech, added.snr_db)
     return audio * np.float32(10 ** (conditions.gain_db / 20))
 
 
-def room_response(rng: np.random.Generator, rt60_ms: int) -> Floats:
-    """A room's impulse response: the direct sound, then noise that dies away.
-
-    Exponentially decaying noise is the diffuse field of a room (Polack, 1988). Both parts have
-    the same energy, as a few steps away from the microphone in a living room.
-    """
-    count = RATE_HZ * rt60_ms // 1000
-    tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
-    tail /= np.sqrt((tail**2).sum())
-    direct = round(_DIRECT_MS * RATE_HZ / 1000)
-    response = np.zeros(direct + count, np.float32)
-    response[0] = 1
-    response[direct:] = tail
-    return response
+def _response(rng: np.random.Generator, room: Room) -> Floats:
+    if room.rt60_ms is not None:
+        return rooms.synthetic(rng, room.rt60_ms)
+    return rooms.recorded(rng, room.place)
 
 
 def _floats(samples: Samples) -> Floats:

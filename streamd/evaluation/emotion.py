@@ -7,12 +7,13 @@ corpus of four emotions is a choice among four.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from streamd.evaluation.failures import Failure
 from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, written
@@ -126,6 +127,7 @@ def report(said: Sequence[Said], is_open: bool, seed: int) -> Report:
         "silent": sum(one.scores is None for one in said),
     }
     tables = []
+    failed: tuple[Failure, ...] = ()
     draws = Draws([one.row.cluster for one in judged], "speaker", seed)
     if len(present) < 2:
         lack = none_for("rows of fewer than two of the labels")
@@ -135,6 +137,7 @@ def report(said: Sequence[Said], is_open: bool, seed: int) -> Report:
         task = _Task(judged, present, choices, draws)
         figures |= task.described()
         tables = task.tables()
+        failed = tuple(task.failures(judged))
     arousal = arousal_auc(said, seed)
     figures["arousal_auc"] = arousal.described(high=list(HIGH), low=list(LOW))
     figures["bootstrap"] = draws.described()
@@ -146,7 +149,7 @@ def report(said: Sequence[Said], is_open: bool, seed: int) -> Report:
             f"high: {', '.join(HIGH)}; low: {', '.join(LOW)}, calm",
         )
     )
-    return Report(figures, tables)
+    return Report(figures, tables, failed)
 
 
 class _Task:
@@ -193,6 +196,15 @@ class _Task:
             "reliability": reliability,
             "coverage_curve": self._coverage_curve(),
         }
+
+    def failures(self, said: Sequence[Said]) -> Iterator[Failure]:
+        """Rows of which nothing was said, or another label."""
+        for one, guess, confidence in zip(said, self.guess, self.confidence, strict=True):
+            if guess < 0:
+                yield Failure(one.row, "silent")
+            elif (name := self._choices[guess]) != one.label:
+                detail = {"said": name, "score": round(float(confidence), 3)}
+                yield Failure(one.row, "wrong_label", {**detail, "abstain": one.abstains})
 
     def uar(self) -> Metric:
         """The mean over the labels of the share of their rows that was recognised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +11,9 @@ from typing import Any, NamedTuple
 import streamd
 from streamd.config import Config, describe
 from streamd.evaluation import emotion, manifest, speaker, vad, wake
-from streamd.evaluation.conditions import Conditions
+from streamd.evaluation.conditions import Conditions, Noise
 from streamd.evaluation.hearing import Heard, Task
-from streamd.evaluation.manifest import Check, Manifest
+from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
 from streamd.evaluation.running import Hear
 from streamd.models.library import Library
@@ -43,14 +44,19 @@ NOT_HEARD = ("server", "store", "log", "limits")
 """Sections of the configuration that change no event."""
 
 
-def read_manifest(module: Module, path: Path, split: str | None) -> Manifest:
+def read_manifest(
+    module: Module,
+    path: Path,
+    split: str | None,
+    progress: Progress = lambda done, total: None,
+) -> Manifest:
     """Read and check a manifest; all of it, also where only a split is wanted.
 
     Raises:
         BadManifest: one line for each fault, or no row is of the split.
         Unavailable: it cannot be read.
     """
-    found = manifest.read(path, _MODULES[module].check)
+    found = manifest.read(path, _MODULES[module].check, progress)
     return found if split is None else found.of_split(split)
 
 
@@ -104,7 +110,8 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
         "streamd": streamd.__version__,
         "seed": options.seed,
     }
-    return Report(head | report.figures, report.tables)
+    listed = {"failures": [failure.described() for failure in report.failures]}
+    return replace(report, figures=head | report.figures | listed)
 
 
 def _told(module: Module, options: Options) -> dict[str, Any]:
@@ -121,13 +128,23 @@ def _told(module: Module, options: Options) -> dict[str, Any]:
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
-    noise = conditions.noise
+    noise, room = conditions.noise, conditions.room
     return {
-        "room_ms": conditions.room_ms,
-        "noise": None if noise is None else {"snr_db": noise.snr_db, "kind": noise.kind},
+        "room_ms": None if room is None else room.rt60_ms,
+        "room_place": None if room is None else room.place or None,
+        "noise": None if noise is None else _noise(noise),
         "gain_db": conditions.gain_db,
         "opus_kbps": conditions.opus_kbps,
         "mulaw": conditions.mulaw,
+    }
+
+
+def _noise(noise: Noise) -> dict[str, Any]:
+    """Recordings of noise are their own kind."""
+    return {
+        "snr_db": noise.snr_db,
+        "kind": noise.kind or noise.place,
+        "place": noise.place or None,
     }
 
 

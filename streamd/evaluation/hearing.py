@@ -1,11 +1,14 @@
-"""Streams to events: what a worker does. One engine, one thread, the very session that serves."""
+"""Streams to events: what a worker does. One engine, one thread, the very session that serves.
+
+Many sessions run side by side on the engine, so that their steps go through the models together.
+Events do not depend on who shares a batch.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
@@ -13,10 +16,10 @@ import numpy as np
 
 from streamd.compose import Parts, make_parts
 from streamd.config import Config
-from streamd.engine.engine import Engine
-from streamd.errors import BadConfig
+from streamd.errors import BadConfig, BadManifest
 from streamd.evaluation.conditions import PLAIN, Conditions
 from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.scored import Scored
 from streamd.evaluation.streams import Audio, Stream, open_stream
 from streamd.events import SpeechStart
 from streamd.models.library import Library
@@ -24,17 +27,18 @@ from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
-from streamd.modules.wake import STEP, Detection, Listening, WakeStepper
 from streamd.modules.words import NO_WORDS, CustomWords
-from streamd.offline import Analysis
-from streamd.types import RATE_HZ, Floats, Job
+from streamd.types import RATE_HZ, Floats
 
 Wire = dict[str, Any]
 """An event as on the wire."""
 Heard = dict[str, Any]
 """What a worker answers: JSON, so that it can be kept."""
 
-_BLOCK_BYTES = 64_000
+SIDE_BY_SIDE = 24
+"""Sessions on one engine."""
+MAX_HELD_BYTES = 256_000_000
+"""Audio of sessions that are open; beyond it none is begun, unless it is the only one."""
 
 
 class Voice(msgspec.Struct, frozen=True):
@@ -75,9 +79,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class Ears:
     """Loaded models, and sessions on them.
 
+    `begin` takes a task, `advance` goes on with all of them and gives the answers that are ready.
+
     Args:
-        config: in force; only the threads, the number of streams and the wake word's gate are
-            changed: scores are wanted at every step, and its sleep changes no event.
+        config: in force; only the threads and the number of streams are changed.
         library: of models.
         manifest: whose rows the tasks name.
         words: wake words of the user's own.
@@ -93,30 +98,70 @@ class Ears:
         one = msgspec.structs.replace(
             config,
             engine=msgspec.structs.replace(config.engine, threads=1),
-            limits=msgspec.structs.replace(config.limits, max_streams=1),
-            wake=msgspec.structs.replace(config.wake, gate=False),
+            limits=msgspec.structs.replace(config.limits, max_streams=SIDE_BY_SIDE),
         )
         self._config = config
         self._manifest = manifest
         self._words = words
         self._parts: Parts = make_parts(one, library)
         self._onsets: dict[Row, tuple[int, int]] = {}
+        self._open_tasks: dict[int, Generator[None, None, Heard]] = {}
+        self._held_bytes = 0
 
-    def hear(self, task: Task) -> Heard:
-        """Do a task.
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task has begun that has no answer yet."""
+        return bool(self._open_tasks)
+
+    @property
+    def room(self) -> int:
+        """How many tasks may begin now, as far as is known: one may hold hours of audio."""
+        if self._open_tasks and self._held_bytes >= MAX_HELD_BYTES:
+            return 0
+        return SIDE_BY_SIDE - len(self._open_tasks)
+
+    def begin(self, number: int, task: Task) -> None:
+        """Take a task.
+
+        Args:
+            number: comes back with its answer.
+            task: to do.
+        """
+        self._open_tasks[number] = self._do(task)
+
+    def advance(self) -> list[tuple[int, Heard | BadManifest]]:
+        """Go on with every session until it needs the engine, then run all that waits.
+
+        Returns:
+            The number and the answer of each task that is done, or the fault in its recording.
 
         Raises:
-            BadManifest: a file is not audio, or a row lies beyond it.
             BadConfig: a module or a word that the configuration has not.
         """
+        done: list[tuple[int, Heard | BadManifest]] = []
+        for number, task in list(self._open_tasks.items()):
+            try:
+                next(task)
+            except StopIteration as answer:
+                done.append((number, answer.value))
+            except BadManifest as fault:
+                done.append((number, fault))
+        for number, _ in done:
+            del self._open_tasks[number]
+        while self._parts.engine.run_waiting():
+            pass
+        return done
+
+    def _do(self, task: Task) -> Generator[None, None, Heard]:
+        """Do a task; the engine has to run what waits at each `yield`."""
         if task.beginnings:
-            return self._voices(task)
-        audio = self._open(task.stream, task.conditions, task.beginning_s)
+            return (yield from self._voices(task))
+        audio = yield from self._open(task.stream, task.conditions, task.beginning_s)
         modules, warnings = self._parts.registry.resolve(task.modules, words=self._words)
         if warnings:
             raise BadConfig("; ".join(message for _, message in warnings))
-        with closing(self._session(modules, audio, make_gallery(task.gallery))) as analysis:
-            events = [_wire(event) for event in analysis.events(_blocks(audio.data))]
+        with self._session(modules, audio, make_gallery(task.gallery)) as analysis:
+            events = [_wire(event) for event in (yield from analysis.run(audio.data))]
         heard: Heard = {
             "models": self._parts.registry.describe(modules),
             "duration_ms": audio.duration_ms,
@@ -127,11 +172,11 @@ class Ears:
             heard["wakes"] = analysis.wakes_at(task.thresholds, modules.wake)
         return heard
 
-    def _voices(self, task: Task) -> Heard:
+    def _voices(self, task: Task) -> Generator[None, None, Heard]:
         voices = []
         for beginning in task.beginnings:
-            audio = self._open(task.stream, beginning.conditions, beginning.seconds)
-            reader, channel = self._listen(audio)
+            audio = yield from self._open(task.stream, beginning.conditions, beginning.seconds)
+            reader, channel = yield from self._listen(audio)
             voices.append(
                 {
                     "channel": channel,
@@ -142,22 +187,22 @@ class Ears:
         chosen, _ = self._parts.registry.resolve({"speaker": {}})
         return {"models": self._parts.registry.describe(chosen), "voices": voices}
 
-    def _listen(self, audio: Audio) -> tuple[EnrolmentReader, Channel]:
+    def _listen(self, audio: Audio) -> Generator[None, None, tuple[EnrolmentReader, Channel]]:
         """The voice of a recording, as `streamd enroll` hears it."""
         speaker = self._parts.registry.readers["speaker"]
         assert isinstance(speaker, SpeakerModule)
         module = EnrolmentModule(speaker.settings)
         registry = Registry(self._parts.registry.vad, None, [module], ())
         modules = ModuleSet(readers={module.name: None})
-        with closing(self._session(modules, audio, Gallery.empty(), registry)) as analysis:
-            for _ in analysis.events(_blocks(audio.data)):
-                pass
+        with self._session(modules, audio, Gallery.empty(), registry) as analysis:
+            yield from analysis.run(audio.data)
         return module.reader, audio.format.channel_kind
 
+    @contextmanager
     def _session(
         self, modules: ModuleSet, audio: Audio, gallery: Gallery, registry: Registry | None = None
-    ) -> Scored:
-        return Scored(
+    ) -> Iterator[Scored]:
+        analysis = Scored(
             self._parts.engine,
             registry or self._parts.registry,
             modules,
@@ -165,74 +210,38 @@ class Ears:
             gallery,
             self._config.session.ring_s,
         )
+        self._held_bytes += len(audio.data)
+        try:
+            with closing(analysis):
+                yield analysis
+        finally:
+            self._held_bytes -= len(audio.data)
 
-    def _open(self, stream: Stream, conditions: Conditions, seconds: float | None) -> Audio:
+    def _open(
+        self, stream: Stream, conditions: Conditions, seconds: float | None
+    ) -> Generator[None, None, Audio]:
         if seconds is not None:
             (row,) = stream.rows
-            onset_ms, length_ms = self._onset(row)
+            onset_ms, length_ms = yield from self._onset(row)
             start_ms = (row.start_ms or 0) + onset_ms
             part_ms = min(round(seconds * 1000), length_ms - onset_ms)
             row = msgspec.structs.replace(row, start_ms=start_ms, end_ms=start_ms + part_ms)
             stream = Stream(rows=(row,))
         return open_stream(stream, self._manifest, conditions)
 
-    def _onset(self, row: Row) -> tuple[int, int]:
+    def _onset(self, row: Row) -> Generator[None, None, tuple[int, int]]:
         """Where speech begins in a row, 0 if there is none, and the row's length; ms."""
         if row not in self._onsets:
             audio = open_stream(Stream(rows=(row,)), self._manifest, PLAIN)
             modules, _ = self._parts.registry.resolve({"vad": {}})
-            with closing(self._session(modules, audio, Gallery.empty())) as analysis:
-                events = analysis.events(_blocks(audio.data))
-                start = next((e for e in events if isinstance(e, SpeechStart)), None)
+            with self._session(modules, audio, Gallery.empty()) as analysis:
+                events = yield from analysis.run(audio.data)
+            start = next((e for e in events if isinstance(e, SpeechStart)), None)
             pre_roll_ms = self._parts.registry.vad.settings.pre_roll_ms
             length_ms = audio.spans[0][1]
             onset_ms = 0 if start is None else min(start.t0 + pre_roll_ms, start.t1)
             self._onsets[row] = onset_ms if onset_ms < length_ms else 0, length_ms
         return self._onsets[row]
-
-
-class Scored(Analysis):
-    """An analysis that remembers the wake word's score at every step."""
-
-    def __init__(self, engine: Engine, registry: Registry, *rest: Any) -> None:
-        super().__init__(engine, registry, *rest)
-        self._steps: list[tuple[int, Mapping[str, tuple[float, str | None]]]] = []
-
-    def complete(self, job: Job, output: Any) -> None:
-        """Take an answer, and keep it if it is the wake word's."""
-        if job.pass_name == WakeStepper.pass_name:
-            first = job.stop - (job.asked - 1) * STEP
-            self._steps += zip(range(first, job.stop + 1, STEP), output, strict=True)
-        super().complete(job, output)
-
-    def wakes_at(
-        self, thresholds: Iterable[float], served: Listening
-    ) -> dict[str, dict[str, list[int]]]:
-        """What the session would have reported at other thresholds.
-
-        The steps of the session that was heard go through the very stepper that makes events;
-        the scores do not depend on the threshold, so this is what such a session would say.
-
-        Returns:
-            By word and threshold, `at` of each event, ms.
-        """
-        end = self.session.audio.mark()
-        found: dict[str, dict[str, list[int]]] = {name: {} for name in served.names}
-        ms = self.session.audio.clock.ms
-        for threshold in thresholds:
-            ats: dict[str, list[int]] = {name: [] for name in served.names}
-
-            def detected(heard: Detection, ats: dict[str, list[int]] = ats) -> None:
-                ats[heard.word].append(ms(heard.stop, end=True))
-
-            words = tuple(replace(word, threshold=threshold) for word in served.words)
-            stepper = WakeStepper(Listening(words, served.refractory_ms), ms, detected)
-            for stop, output in self._steps:
-                # Steps of the copy at the end reach into silence that is not of the stream.
-                stepper.interpret(min(stop - STEP, end), min(stop, end), output)
-            for name, at in ats.items():
-                found[name][f"{threshold:g}"] = at
-        return found
 
 
 def make_gallery(voices: Iterable[Voice]) -> Gallery:
@@ -258,10 +267,6 @@ def unpack(packed: str | bytes) -> Floats:
     """The embedding again."""
     data = base64.b64decode(packed) if isinstance(packed, str) else packed
     return np.frombuffer(data, "<f4")
-
-
-def _blocks(data: bytes) -> Iterable[bytes]:
-    return (data[start : start + _BLOCK_BYTES] for start in range(0, len(data), _BLOCK_BYTES))
 
 
 def _wire(event: Any) -> Wire:

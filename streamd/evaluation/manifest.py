@@ -1,19 +1,21 @@
 """A manifest: recordings and what is true of them, as CSV.
 
 Columns by name in any order: `path,label,speaker` and, where wanted,
-`start_ms,end_ms,session,split,corpus`. Others are ignored. Paths are relative to the manifest
-or, where nothing lies there, to the folder that its own lies in.
+`start_ms,end_ms,session,split,corpus`. No figure depends on others. Paths are relative to the
+manifest or, where nothing lies there, to the folder that its own lies in.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from streamd.errors import BadManifest, Unavailable
+from streamd.audio import files
+from streamd.errors import BadManifest, NotAudio, Unavailable
+from streamd.evaluation.spreadsheet import Sheet, read_sheet
 
 REQUIRED = ("path", "label", "speaker")
 OPTIONAL = ("start_ms", "end_ms", "session", "split", "corpus")
@@ -56,6 +58,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     rows: tuple[Row, ...]
+    columns: tuple[str, ...] = ()
+    """All that the file has, also those that nothing is read from."""
+    cells: Mapping[int, tuple[str, ...]] = {}
+    """The fields of each line."""
 
     def file(self, row: Row) -> Path:
         """Where a row's recording lies: beside the manifest, or where its folder does."""
@@ -77,7 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         if not rows:
             have = ", ".join(sorted({row.split for row in self.rows if row.split})) or "none"
             raise BadManifest(f"{self.path}: no row has split {name!r}; there are {have}")
-        return Manifest(path=self.path, rows=rows)
+        return msgspec.structs.replace(self, rows=rows)
 
 
 class Faults:
@@ -99,85 +105,95 @@ class Faults:
         """
         if not self._found:
             return
-        found = sorted(self._found)
-        lines = [f"{self._path}:{line}: {message}" for line, message in found[:MAX_FAULTS]]
-        if len(found) > MAX_FAULTS:
-            lines.append(f"{self._path}: and {len(found) - MAX_FAULTS} more faults")
-        raise BadManifest("\n".join(lines))
+        found = [f"{self._path}:{line}: {message}" for line, message in sorted(self._found)]
+        raise refusal(self._path, found)
+
+
+def refusal(path: Path, faults: Sequence[str]) -> BadManifest:
+    """All faults of a manifest as one error; beyond `MAX_FAULTS` they are only counted."""
+    more = len(faults) - MAX_FAULTS
+    rest = [f"{path}: and {more} more faults"] if more > 0 else []
+    return BadManifest("\n".join([*faults[:MAX_FAULTS], *rest]))
 
 
 Check = Callable[[Sequence[Row], Faults], None]
 """What a module asks of the rows besides what every module does."""
 
 
-def read(path: Path, check: Check) -> Manifest:
+Progress = Callable[[int, int], None]
+"""How many recordings of how many were looked at."""
+BEYOND_MS = 100
+"""Annotations are often rounded up: so much beyond the end of a recording is no fault."""
+
+
+def read(path: Path, check: Check, progress: Progress = lambda done, total: None) -> Manifest:
     """Read a manifest and refuse it whole if anything in it is wrong.
+
+    Every recording is opened, and where rows name times its length is looked at.
 
     Args:
         path: of the CSV file, UTF-8.
         check: the module's own rules.
+        progress: called after each recording.
 
     Raises:
         BadManifest: one line for each fault: file, line, what is wrong and what to do.
         Unavailable: it cannot be read.
     """
     faults = Faults(path)
-    manifest = Manifest(path=path, rows=tuple(_rows(path, faults)))
+    sheet = read_sheet(path, (*REQUIRED, *OPTIONAL))
+    is_complete = _check_columns(sheet, faults)
+    cells: dict[int, tuple[str, ...]] = {}
+    rows = []
+    if "path" in sheet.columns:
+        for line, fields in _lines(sheet, faults):
+            cells[line] = tuple(fields)
+            if (row := _row(line, sheet, fields, faults)) is not None:
+                rows.append(row)
+    manifest = Manifest(path=path, rows=tuple(rows), columns=tuple(sheet.columns), cells=cells)
+    _check_recordings(manifest, faults, progress)
+    _check_twice(manifest.rows, faults)
+    if is_complete:
+        check(manifest.rows, faults)
     faults.refuse()
     if not manifest.rows:
         raise BadManifest(f"{path}: holds no row; a row is a recording and its label")
-    for row in manifest.rows:
-        if not manifest.file(row).is_file():
-            faults.add(row.line, f"no such file: {row.path}; paths are relative to the manifest")
-    _check_twice(manifest.rows, faults)
-    check(manifest.rows, faults)
-    faults.refuse()
     return manifest
 
 
-def _rows(path: Path, faults: Faults) -> Iterable[Row]:
+def _lines(sheet: Sheet, faults: Faults) -> Iterator[tuple[int, list[str]]]:
+    line = sheet.header_line
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            columns = _columns(next(lines, []), faults)
-            faults.refuse()
-            for fields in lines:
-                if any(field.strip() for field in fields):
-                    row = _row(lines.line_num, columns, [f.strip() for f in fields], faults)
-                    if row is not None:
-                        yield row
-    except FileNotFoundError:
-        raise BadManifest(f"{path}: no such manifest") from None
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadManifest(f"{path}: not UTF-8: byte {error.start}; save it as UTF-8") from error
+        for line, fields in sheet.lines:
+            yield line, fields
     except csv.Error as error:
-        raise BadManifest(f"{path}:{lines.line_num}: not CSV: {error}") from error
+        faults.add(line + 1, f"not CSV: {error}")
 
 
-def _columns(header: list[str], faults: Faults) -> list[str]:
-    names = [name.strip() for name in header]
-    for name in REQUIRED:
-        if name not in names:
-            faults.add(
-                1, f"no column {name!r}: the first line names {','.join((*REQUIRED, *OPTIONAL))}"
-            )
+def _check_columns(sheet: Sheet, faults: Faults) -> bool:
+    """Whether every column is there that must be."""
+    missing = [name for name in REQUIRED if name not in sheet.columns]
+    for name in missing:
+        faults.add(
+            sheet.header_line,
+            f"no column {name!r}: this line names {','.join((*REQUIRED, *OPTIONAL))}; "
+            f"{sheet.separator} was taken for what separates the columns",
+        )
     for name in (*REQUIRED, *OPTIONAL):
-        if names.count(name) > 1:
-            faults.add(1, f"column {name!r} stands there {names.count(name)} times; keep one")
-    return names
+        if (count := sheet.columns.count(name)) > 1:
+            faults.add(sheet.header_line, f"column {name!r} stands there {count} times; keep one")
+    return not missing
 
 
-def _row(line: int, columns: list[str], fields: list[str], faults: Faults) -> Row | None:
-    if len(fields) != len(columns):
+def _row(line: int, sheet: Sheet, fields: list[str], faults: Faults) -> Row | None:
+    if len(fields) != len(sheet.columns):
         faults.add(
             line,
-            f"{len(fields)} fields under a header of {len(columns)}; quote a field that holds "
-            "a comma",
+            f"{len(fields)} fields under a header of {len(sheet.columns)}; quote a field that "
+            f"holds {sheet.separator}, which separates the columns",
         )
         return None
-    cells = dict(zip(columns, fields, strict=True))
+    cells = dict(zip(sheet.columns, fields, strict=True))
     if not cells["path"]:
         faults.add(line, "no path; name a recording")
         return None
@@ -185,16 +201,13 @@ def _row(line: int, columns: list[str], fields: list[str], faults: Faults) -> Ro
     start_ms, end_ms = times
     if end_ms is not None and (start_ms or 0) >= end_ms:
         faults.add(line, f"end_ms {end_ms} is not after start_ms {start_ms or 0}")
+    others = ("label", "speaker", "session", "split", "corpus")
     return Row(
         line=line,
         path=cells["path"],
-        label=cells["label"],
-        speaker=cells["speaker"],
         start_ms=start_ms,
         end_ms=end_ms,
-        session=cells.get("session", ""),
-        split=cells.get("split", ""),
-        corpus=cells.get("corpus", ""),
+        **{name: cells.get(name, "") for name in others},
     )
 
 
@@ -205,6 +218,42 @@ def _time(line: int, name: str, text: str, faults: Faults) -> int | None:
         faults.add(line, f"{name} {text!r} is not a whole number of milliseconds from 0 on")
         return None
     return int(text)
+
+
+def _check_recordings(manifest: Manifest, faults: Faults, progress: Progress) -> None:
+    """Every file is there and is audio, and no row lies beyond it."""
+    by_file: dict[Path, list[Row]] = {}
+    for row in manifest.rows:
+        by_file.setdefault(manifest.file(row), []).append(row)
+    for number, (file, rows) in enumerate(by_file.items(), 1):
+        first = rows[0]
+        if not file.is_file():
+            for row in rows:
+                faults.add(
+                    row.line, f"no such file: {row.path}; paths are relative to the manifest"
+                )
+        else:
+            try:
+                _check_times(file, rows, faults)
+            except (NotAudio, Unavailable) as error:
+                faults.add(first.line, str(error))
+        progress(number, len(by_file))
+
+
+def _check_times(file: Path, rows: Sequence[Row], faults: Faults) -> None:
+    opened = files.read(file, name=rows[0].path)
+    if not any(row.is_part for row in rows):
+        return
+    # Counted, as what a header states may be wrong.
+    length_ms = sum(map(len, opened.blocks)) * 1000 // opened.rate_hz
+    for row in rows:
+        if (row.start_ms or 0) >= length_ms or (row.end_ms or 0) > length_ms + BEYOND_MS:
+            faults.add(row.line, beyond(row, length_ms))
+
+
+def beyond(row: Row, length_ms: int) -> str:
+    """What is wrong with a row that lies beyond its recording."""
+    return f"{row.path} is {length_ms} ms long; correct start_ms and end_ms"
 
 
 def _check_twice(rows: Sequence[Row], faults: Faults) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from streamd.audio.files import load
 from streamd.audio.pcm import FULL_SCALE
-from streamd.errors import NotAudio
+from streamd.evaluation.recordings import recordings, sound
 from streamd.types import RATE_HZ, Floats
 
 Rng = np.random.Generator
@@ -17,9 +18,8 @@ _FRAME = 320
 """20 ms, over which a level is taken."""
 _ACTIVE_DB = 30.0
 """Frames this far below the loudest (its 95th percentile) are no part of the level."""
-_TALKERS = 8
-_SYLLABLES_HZ = (3.0, 6.0)
-"""How often a talker's level rises and falls."""
+TALKERS = 6
+BABBLE = "babble"
 
 
 def active_rms(audio: Floats) -> float:
@@ -46,32 +46,72 @@ def pink(rng: Rng, count: int) -> Floats:
     return _shaped(rng, count, lambda hz: np.maximum(hz, np.float32(20)) ** np.float32(-0.5))
 
 
-def babble(rng: Rng, count: int) -> Floats:
-    """Eight talkers without words: speech-shaped noise, each with the envelope of syllables.
+def babble(rng: Rng, count: int, place: str = "") -> Floats:
+    """Six people who talk at once, each as loud as the others.
 
-    Level by frequency as in long-term average speech: flat to 500 Hz, then -9 dB an octave
-    (after Byrne et al., 1994).
+    Of a folder every talker has recordings of their own, one after the other, and begins somewhere
+    in the first; of fewer than six recordings several talkers share one, and begin in places that
+    are evenly apart.
+
+    Args:
+        rng: of this row.
+        count: samples.
+        place: a file or folder of speech; without it, built-in synthetic speech.
+
+    Raises:
+        NotAudio: a recording is none, or is silent.
     """
+    files = recordings(place) if place else [_talk()]
+    drawn = [files[n] for n in rng.permutation(len(files))]
+    sharing = -(-TALKERS // len(drawn))
+    starts = rng.random(min(TALKERS, len(drawn)))
     total = np.zeros(count, np.float32)
-    for _ in range(_TALKERS):
-        rate = rng.uniform(*_SYLLABLES_HZ)
-        knots = rng.standard_normal(int(count / RATE_HZ * 2 * rate) + 4)
-        grid = np.linspace(0, len(knots) - 1, count, dtype=np.float32)
-        envelope = np.exp(np.interp(grid, np.arange(len(knots)), knots))
-        total += _shaped(rng, count, _speech_like) * envelope.astype(np.float32)
+    for talker in range(TALKERS):
+        first = talker % len(drawn)
+        own = drawn[talker::TALKERS] or [drawn[first]]
+        begin = (starts[first] + talker // len(drawn) / sharing) % 1
+        total += _talking(own, float(begin), count)
     return total
 
 
-KINDS: dict[str, Callable[[Rng, int], Floats]] = {"white": white, "pink": pink, "babble": babble}
+def _talking(files: list[Path], begin: float, count: int) -> Floats:
+    """One talker: recordings one after the other, round and round, each at the same level.
+
+    Args:
+        files: in their order.
+        begin: where in the first one, as a share of it.
+        count: samples.
+    """
+    parts: list[Floats] = []
+    wanted = count
+    for file in _round_and_round(files):
+        samples = sound(file)
+        first = int(begin * len(samples))
+        begin = 0.0
+        part = samples[first : first + wanted].astype(np.float32)
+        parts.append(part / np.float32(_level(file)))
+        wanted -= len(parts[-1])
+        if wanted <= 0:
+            break
+    return np.concatenate(parts)
 
 
-def recordings(place: str) -> list[Path]:
-    """The file, or every file in the folder that is not hidden, in order."""
-    path = Path(place)
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    return [p for p in found if p.suffix.lower() not in (".txt", ".md", ".csv", ".json")]
+@lru_cache(maxsize=4096)
+def _level(file: Path) -> float:
+    return active_rms(sound(file).astype(np.float32)) or 1.0
+
+
+def _round_and_round(files: list[Path]) -> Iterator[Path]:
+    while True:
+        yield from files
+
+
+def _talk() -> Path:
+    """Two and a half minutes of many synthetic voices: `streamd/words/data/README.md`."""
+    return Path(str(resources.files("streamd.words") / "data" / "talk.ogg"))
+
+
+KINDS: dict[str, Callable[[Rng, int], Floats]] = {"white": white, "pink": pink, BABBLE: babble}
 
 
 def recorded(rng: Rng, count: int, place: str) -> Floats:
@@ -81,34 +121,40 @@ def recorded(rng: Rng, count: int, place: str) -> Floats:
         NotAudio: the file is none, or is silent.
     """
     files = recordings(place)
-    if not files:
-        raise NotAudio(f"{place}: no noise is there")
-    file = files[int(rng.integers(len(files)))]
-    samples = load(file)
-    if not samples.any():
-        raise NotAudio(f"{file}: is silent; a noise must be heard")
+    samples = sound(files[int(rng.integers(len(files)))])
     start = int(rng.integers(len(samples)))
     taken = np.take(samples, np.arange(start, start + count), mode="wrap")
     return taken.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def add(rng: Rng, audio: Floats, speech: slice, snr_db: float, kind: str) -> Floats:
-    """Audio with noise, at an SNR to the active level of its part `speech`.
+def made(rng: Rng, count: int, kind: str, place: str) -> Floats:
+    """Noise of a kind, at any level.
 
     Args:
         rng: of this row.
+        count: samples.
+        kind: one of `KINDS`, or empty for the recordings of `place`.
+        place: a file or folder, of voices for `babble`, else of noise.
+    """
+    if kind == BABBLE:
+        return babble(rng, count, place)
+    return KINDS[kind](rng, count) if kind else recorded(rng, count, place)
+
+
+def add(audio: Floats, noise: Floats, speech: slice, snr_db: float) -> Floats:
+    """Audio with noise, at an SNR to the active level of its part `speech`.
+
+    Args:
         audio: mono float32 at 16 kHz.
+        noise: as long.
         speech: where the row's own recording lies in it.
         snr_db: of active speech to noise.
-        kind: one of `KINDS`, or a file or folder.
     """
-    count = len(audio)
-    made = KINDS[kind](rng, count) if kind in KINDS else recorded(rng, count, kind)
     level = active_rms(audio[speech])
-    rms = float(np.sqrt((made.astype(np.float64) ** 2).mean())) if count else 0.0
+    rms = float(np.sqrt((noise.astype(np.float64) ** 2).mean())) if len(noise) else 0.0
     if not level or not rms:
         return audio
-    return audio + made * np.float32(level / rms * 10 ** (-snr_db / 20))
+    return audio + noise * np.float32(level / rms * 10 ** (-snr_db / 20))
 
 
 def _shaped(rng: Rng, count: int, gain: Callable[[Floats], Floats]) -> Floats:
@@ -120,13 +166,6 @@ def _shaped(rng: Rng, count: int, gain: Callable[[Floats], Floats]) -> Floats:
     out = convolve(white(rng, count + taps), kernel)[taps : taps + count]
     scaled: Floats = out / np.float32(np.sqrt((out.astype(np.float64) ** 2).mean()) or 1)
     return scaled
-
-
-def _speech_like(hz: Floats) -> Floats:
-    low = np.minimum(hz / np.float32(100), 1)
-    high = np.float32(500) / np.maximum(hz, np.float32(500))
-    shape: Floats = low * high**1.5
-    return shape
 
 
 def convolve(audio: Floats, kernel: Floats) -> Floats:

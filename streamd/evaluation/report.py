@@ -14,6 +14,7 @@ from rich.text import Text
 
 from streamd.config import Config
 from streamd.evaluation.conditions import PLAIN, Conditions
+from streamd.evaluation.failures import Failure
 from streamd.evaluation.statistics import Metric
 
 LENGTHS_S: tuple[float | None, ...] = (1, 2, 3, None)
@@ -57,6 +58,8 @@ class Report:
 
     figures: dict[str, Any]
     tables: list[Table]
+    failures: tuple[Failure, ...] = ()
+    """Rows of which something is wrong, in the order of the manifest."""
 
 
 def percent(metric: Metric | Mapping[str, Any], digits: int = 1) -> str:

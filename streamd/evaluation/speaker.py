@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ import numpy as np
 from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
+from streamd.evaluation.failures import Failure
 from streamd.evaluation.hearing import Beginning, Heard, Task
 from streamd.evaluation.hearing import Voice as Enrolment
 from streamd.evaluation.manifest import (
@@ -76,7 +77,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
     # The first that anything can be said of: telephone recordings have no wide condition.
     first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
     opening, figures = described[first]
-    identified, table = _identify(manifest, voices, options, opening, hear)
+    identified, table, failed = _identify(manifest, voices, options, opening, hear)
     labelled, labels = _label(manifest, options, opening, hear)
     shown = [v for v in verified if v.condition[::2] == (opening.channel, opening.enrolments)]
     one = {"channel": opening.channel, "length_s": opening.seconds, "enrolments": 1}
@@ -92,12 +93,13 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
             "bootstrap": Draws([row.cluster for row in rows], "speaker", options.seed).described(),
         },
         [thresholds_table(described), decisions_table(described), *table, *labels],
+        tuple(sorted(failed, key=lambda one: one.row.line)),
     )
 
 
 def _identify(
     manifest: Manifest, voices: Voices, options: Options, condition: Condition, hear: Hear
-) -> tuple[dict[str, Any], list[Table]]:
+) -> tuple[dict[str, Any], list[Table], list[Failure]]:
     """Every test through the whole module, against a gallery with its voice and without."""
     enrolled_by = condition.enrolled_by()
     tested_by = Condition(condition.channel, None, 1).tested_by(options)
@@ -126,7 +128,9 @@ def _identify(
                 )
     answers = hear("galleries", tasks)
     outcomes: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    failed: list[Failure] = []
     for (row, is_known), heard in zip(trials, answers, strict=True):
+        failed += failures(row, is_known, heard)
         outcomes[is_known] += [(row.speaker, said) for said in _outcomes(heard, row.speaker)]
     found: dict[str, Any] = {"channel": condition.channel}
     table = Table(
@@ -145,7 +149,22 @@ def _identify(
         cells = [percent(metric) for metric in shares.values()]
         if own:
             table.rows.append((name.replace("_", " "), str(len(own)), *cells))
-    return found, [table] if table.rows else []
+    return found, [table] if table.rows else [], failed
+
+
+def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
+    """Decisions on a test that are not its voice, or that take a stranger for somebody."""
+    if is_enrolled and not heard["events"]:
+        yield Failure(row, "no_decision")
+    for event in heard["events"]:
+        detail = {"t0": event["t0"], "t1": event["t1"], "score": event["score"]}
+        if event["decision"] == "accept":
+            if not is_enrolled:
+                yield Failure(row, "stranger_accepted", {"as": event["speaker"], **detail})
+            elif event["speaker"] != row.speaker:
+                yield Failure(row, "wrong_voice", {"as": event["speaker"], **detail})
+        elif is_enrolled:
+            yield Failure(row, event["decision"], detail)
 
 
 def _gallery(test: Row, prints: Mapping[Row, Voice], channel: Channel) -> tuple[Enrolment, ...]:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from streamd.audio.decode import Decoder
 from streamd.audio.files import as_pcm16, read
-from streamd.audio.source import AudioIn
+from streamd.audio.resample import Resampler
 from streamd.errors import BadManifest, NotAudio
 from streamd.evaluation.codecs import NARROW_HZ
 from streamd.evaluation.conditions import Conditions, Piece, carry
-from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.manifest import BEYOND_MS, Manifest, Row, beyond
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
 PAUSE_MS = 700
@@ -77,25 +78,25 @@ def open_stream(stream: Stream, manifest: Manifest, conditions: Conditions) -> A
 
 @lru_cache(maxsize=4)
 def _load(file: Path, where: str) -> tuple[Samples, bool]:
-    """All of a file as a session would have it, and whether it is a telephone's."""
+    """All of a file at 16 kHz, and whether it is a telephone's.
+
+    Decoded and resampled as by a session, and no more than that: what else a session does to its
+    input, the session that hears this does.
+    """
     try:
         opened = read(file)
-        audio = AudioIn(opened.format)
-        parts = [audio.push(as_pcm16(block)) for block in opened.blocks]
+        decoder, resampler = Decoder(opened.format), Resampler(opened.rate_hz)
+        parts = [resampler.push(decoder.push(as_pcm16(block))) for block in opened.blocks]
     except NotAudio as error:
         raise BadManifest(f"{where}: {error}") from error
-    return np.concatenate([*parts, audio.tail()]), opened.rate_hz <= NARROW_HZ
+    return np.concatenate([*parts, resampler.tail()]), opened.rate_hz <= NARROW_HZ
 
 
 def _span(row: Row, count: int, manifest: Manifest) -> tuple[int, int]:
     start = (row.start_ms or 0) * _PER_MS
     stop = count if row.end_ms is None else row.end_ms * _PER_MS
-    # Annotations are often rounded up: a tenth of a second beyond the end is no fault.
-    if start >= count or stop > count + RATE_HZ // 10:
-        raise BadManifest(
-            f"{manifest.where(row)}: {row.path} is {count // _PER_MS} ms long; correct start_ms "
-            "and end_ms"
-        )
+    if start >= count or stop > count + BEYOND_MS * _PER_MS:
+        raise BadManifest(f"{manifest.where(row)}: {beyond(row, count // _PER_MS)}")
     return start, min(stop, count)
 
 

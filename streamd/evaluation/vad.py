@@ -6,13 +6,14 @@ it is reported, `t0` to `t1`, pre-roll and bridged pauses included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 
+from streamd.evaluation.failures import Failure
 from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, short, written
@@ -94,7 +95,28 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         for own in files
     ]
     answers = hear("files", tasks)
-    return report([compare(own, h) for own, h in zip(files, answers, strict=True)], options.seed)
+    compared = [compare(own, h) for own, h in zip(files, answers, strict=True)]
+    failed = [
+        failure
+        for own, h, file in zip(files, answers, compared, strict=True)
+        for failure in failures(own, h["spans"], file)
+    ]
+    found = report(compared, options.seed)
+    return replace(found, failures=tuple(sorted(failed, key=lambda one: one.row.line)))
+
+
+def failures(
+    rows: Sequence[Row], spans: Sequence[tuple[int, int]], file: Compared
+) -> Iterator[Failure]:
+    """Labelled speech of which nothing was reported, and speech reported in what is none."""
+    for row, (start, stop) in zip(rows, spans, strict=True):
+        part = slice(round(start / STEP_MS), round(stop / STEP_MS))
+        heard = file.heard[part]
+        if row.label == "speech":
+            if not heard.any():
+                yield Failure(row, "missed")
+        elif false_ms := int((heard & ~file.truth[part]).sum()) * STEP_MS:
+            yield Failure(row, "false_alarm", {"speech_ms": false_ms})
 
 
 def _by_file(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:

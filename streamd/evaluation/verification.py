@@ -47,7 +47,7 @@ class Condition(NamedTuple):
         conditions = options.conditions
         if self.heard == "narrow":
             conditions = Conditions(
-                room_ms=conditions.room_ms,
+                room=conditions.room,
                 noise=conditions.noise,
                 gain_db=conditions.gain_db,
                 opus_kbps=conditions.opus_kbps,

@@ -7,13 +7,14 @@ its label says.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streamd.errors import BadManifest
+from streamd.evaluation.failures import Failure
 from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves
 from streamd.evaluation.report import Options, Report, Table, percent, written
@@ -120,6 +121,19 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
     return report(takes, words, served, options.seed)
 
 
+def failures(takes: Sequence[Take], words: Sequence[str]) -> Iterator[Failure]:
+    """Words that were missed or reported twice, and events of words that nobody said."""
+    for take in takes:
+        for word in words:
+            ats = [at - take.start_ms for name, at in take.wakes if name == word]
+            if word != take.row.label:
+                kind = "false_accept" if ats else None
+            else:
+                kind = {0: "missed", 1: None}.get(len(ats), "fired_twice")
+            if kind is not None:
+                yield Failure(take.row, kind, {"word": word, **({"at_ms": ats} if ats else {})})
+
+
 def takes_of(rows: Sequence[Row], heard: Heard) -> list[Take]:
     """One session's events, each given to the row that was last to begin before it."""
     spans = heard["spans"]
@@ -191,6 +205,7 @@ def report(
                 [_curve_cells(overall, threshold) for threshold in shown],
             ),
         ],
+        tuple(failures(takes, words)),
     )
 
 

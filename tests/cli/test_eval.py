@@ -81,6 +81,47 @@ def test_a_threshold_of_the_configuration_is_in_force_and_told(evaluate):
     assert found["config"] == {"wake.threshold": 1.0}
 
 
+def test_the_rows_that_failed_are_listed_and_can_be_evaluated_again(evaluate, cli, tmp_path):
+    file = tmp_path / "failed.csv"
+    options = ("--json", "-j1", "--failures", file)
+    found = figures(evaluate("wake", ALEXA, *options, STREAMD_WAKE__THRESHOLD="1.0"))
+    assert [(f["line"], f["failure"], f["word"]) for f in found["failures"]] == [
+        (2, "missed", "alexa"), (3, "missed", "alexa"),
+    ]  # fmt: skip
+    header, *lines = file.read_text().splitlines()
+    assert header == HEAD.strip() + ",failure,detail"
+    assert len(lines) == 2
+    settings = {"XDG_CACHE_HOME": tmp_path / "cache", "STREAMD_MODELS": default_directory()}
+    again = figures(cli("eval", "wake", file, "--json", "-j1", **settings))
+    assert (again["rows"], again["miss"]["value"], again["failures"]) == (2, 0, [])
+
+
+def test_recordings_that_are_none_are_all_named_before_anything_is_heard(
+    evaluate, recordings, tmp_path
+):
+    (recordings / "words.flac").write_text("these are words, and not a sound")
+    rows = ["slt0.flac,speech,slt,,,,", "words.flac,speech,,,,,", "gone.flac,speech,,,,,"]
+    done = evaluate("vad", rows, "-j1")
+    assert done.code == 2
+    assert "vad.csv:3: words.flac: " in done.err
+    assert "vad.csv:4: no such file: gone.flac" in done.err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_babble_of_a_folder_and_a_recorded_room(evaluate, recordings, tmp_path):
+    response = np.zeros(8000, np.int16)
+    response[[10, 1600]] = 16_000, 8000
+    soundfile.write(tmp_path / "room.wav", response, 16_000)
+    options = ("--noise", f"5:babble:{DATA}", "--room", tmp_path / "room.wav")
+    found = figures(evaluate("wake", ALEXA[:1], "--json", "-j1", *options))
+    assert found["conditions"] == [
+        f"room, {tmp_path / 'room.wav'}", f"babble of {DATA} noise at 5 dB SNR",
+    ]  # fmt: skip
+    assert found["options"]["condition"]["noise"] == {
+        "snr_db": 5.0, "kind": "babble", "place": str(DATA),
+    }  # fmt: skip
+
+
 def test_tables_say_what_the_json_says(evaluate):
     done = evaluate("wake", ALEXA, "-j1")
     assert done.code == 0

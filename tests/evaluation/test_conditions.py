@@ -1,5 +1,7 @@
 """Conditions do to a recording what their names say, and the same thing every time."""
 
+from importlib import resources
+
 import av
 import numpy as np
 import pytest
@@ -7,17 +9,19 @@ import soundfile
 from daemons import DATA
 
 from streamd.audio.decode import Decoder
+from streamd.audio.files import load
 from streamd.errors import BadConfig, NotAudio
-from streamd.evaluation import noise
+from streamd.evaluation import noise, rooms
 from streamd.evaluation.codecs import mulaw, opus
 from streamd.evaluation.conditions import (
     PLAIN,
     Conditions,
     Noise,
     Piece,
+    Room,
     carry,
     parse_noise,
-    room_response,
+    parse_room,
 )
 from streamd.types import RATE_HZ, AudioFormat
 
@@ -90,8 +94,56 @@ def test_colours_of_noise():
     white, pink = noise.white(rng(), 400_000), noise.pink(rng(), 400_000)
     assert level_db(white, 4000, 8000) - level_db(white, 500, 1000) == pytest.approx(9, abs=0.5)
     assert level_db(pink, 4000, 8000) - level_db(pink, 500, 1000) == pytest.approx(0, abs=0.5)
-    babble = noise.babble(rng(), 400_000)
-    assert level_db(babble, 250, 500) - level_db(babble, 2000, 4000) > 12
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """Eight recordings of a tone each, 2 s long, at levels of their own."""
+    seconds = np.arange(2 * RATE_HZ) / RATE_HZ
+    for n in range(8):
+        tone = np.sin(2 * np.pi * 500 * (n + 1) * seconds) * 2000 * (n + 1)
+        soundfile.write(tmp_path / f"{n}.wav", tone.astype(np.int16), RATE_HZ)
+    return tmp_path
+
+
+def tone_powers(made):
+    power = np.abs(np.fft.rfft(made)) ** 2
+    hz = np.fft.rfftfreq(len(made), 1 / RATE_HZ)
+    around = [power[np.abs(hz - 500 * n) < 50].sum() for n in range(1, 9)]
+    return np.array(around) / power.sum()
+
+
+def test_babble_is_six_voices_at_one_level(tones):
+    made = noise.babble(np.random.default_rng(8), RATE_HZ // 50, str(tones))
+    powers = np.sort(tone_powers(made))
+    assert powers[:2] == pytest.approx(0, abs=1e-6)
+    assert powers[2:] == pytest.approx(1 / 6, rel=0.01)
+
+
+def test_a_talker_goes_on_with_another_recording(tones):
+    """Eight recordings, six talkers: in 4 s everybody has come to the end of the first one."""
+    powers = tone_powers(noise.babble(rng(), 4 * RATE_HZ, str(tones)))
+    assert (powers > 0.01).all()
+
+
+def test_talkers_who_share_a_recording_begin_in_places_of_their_own(tmp_path):
+    """Of one recording with a click in it, the clicks of six talkers lie a sixth of it apart."""
+    click = np.zeros(60_000, np.int16)
+    click[100] = 20_000
+    soundfile.write(tmp_path / "click.wav", click, RATE_HZ)
+    (at,) = np.nonzero(noise.babble(rng(), 60_000, str(tmp_path / "click.wav")))
+    assert np.diff(at) == pytest.approx(10_000, abs=1)
+    assert len(at) == 6
+
+
+def test_babble_without_a_folder_is_built_in_talk():
+    made = noise.babble(rng(), 4 * RATE_HZ)
+    talk = load(resources.files("streamd.words") / "data" / "talk.ogg").astype(np.float32)
+    alike = noise.convolve(talk, made[::-1][:RATE_HZ].copy())
+    peaks = np.sort(np.abs(alike))[::-1]
+    assert np.array_equal(made, noise.babble(rng(), 4 * RATE_HZ))
+    assert peaks[0] > 10 * np.abs(alike).std()  # some of it is in there as it is
+    assert not np.array_equal(made, noise.babble(np.random.default_rng(6), 4 * RATE_HZ))
 
 
 def test_a_recorded_noise_goes_round_and_round(tmp_path):
@@ -119,7 +171,7 @@ def test_gain_is_in_db_and_clips_at_full_scale():
 
 def test_a_room_dies_away_in_its_time():
     """Schroeder's backward integration: -60 dB at RT60, half of it in dB at half the time."""
-    response = room_response(rng(), 600)[40:]
+    response = rooms.synthetic(rng(), 600)[40:]
     decay = 10 * np.log10(np.cumsum(response[::-1].astype(float) ** 2)[::-1] + 1e-30)
     half = decay[0] - decay[RATE_HZ * 300 // 1000]
     assert half == pytest.approx(30, abs=1.5)
@@ -127,7 +179,7 @@ def test_a_room_dies_away_in_its_time():
 
 
 def test_a_room_keeps_the_level_and_smears():
-    wet, _ = sent(Conditions(room_ms=500))
+    wet, _ = sent(Conditions(room=Room(500)))
     dry = SPEECH / np.float32(32768)
     assert noise.active_rms(wet) == pytest.approx(noise.active_rms(dry), rel=0.02)
     assert np.corrcoef(wet, dry)[0, 1] < 0.95
@@ -174,7 +226,7 @@ def test_opus_is_neither_late_nor_longer(kbps):
 
 
 def test_the_same_row_sounds_the_same_and_another_one_does_not():
-    conditions = Conditions(room_ms=200, noise=Noise(10, "babble"), gain_db=-3, mulaw=True)
+    conditions = Conditions(room=Room(200), noise=Noise(10, "babble"), gain_db=-3, mulaw=True)
     assert (
         carry(SPEECH, PIECES, conditions, False)[0] == carry(SPEECH, PIECES, conditions, False)[0]
     )
@@ -184,7 +236,7 @@ def test_the_same_row_sounds_the_same_and_another_one_does_not():
 
 def test_conditions_say_what_they_are():
     conditions = Conditions(
-        room_ms=300, noise=Noise(5, "pink"), gain_db=-6, opus_kbps=16, mulaw=True
+        room=Room(300), noise=Noise(5, "pink"), gain_db=-6, opus_kbps=16, mulaw=True
     )
     assert conditions.described() == [
         "room, RT60 300 ms", "pink noise at 5 dB SNR", "gain -6 dB", "Opus 16 kbit/s",
@@ -196,9 +248,54 @@ def test_noise_as_an_option(tmp_path):
     assert parse_noise("10") == Noise(10, "white")
     assert parse_noise("-2.5:babble") == Noise(-2.5, "babble")
     soundfile.write(tmp_path / "n.wav", np.ones(800, np.int16), RATE_HZ)
-    assert parse_noise(f"0:{tmp_path}") == Noise(0, str(tmp_path))
+    recorded, voices = parse_noise(f"0:{tmp_path}"), parse_noise(f"0:babble:{tmp_path}")
+    assert (recorded.snr_db, recorded.kind, recorded.place) == (0, "", str(tmp_path))
+    assert (voices.kind, voices.place) == ("babble", str(tmp_path))
     empty = tmp_path / "empty"
     empty.mkdir()
-    for text in ("loud", "5:brown", f"5:{empty}", ""):
+    for text in ("loud", "5:brown", f"5:{empty}", "", "5:babble:gone", "5:white:gone"):
         with pytest.raises(BadConfig, match="--noise"):
             parse_noise(text)
+
+
+def test_a_room_as_an_option(tmp_path):
+    assert parse_room("300") == Room(300)
+    soundfile.write(tmp_path / "r.wav", np.ones(800, np.int16), RATE_HZ)
+    assert parse_room(str(tmp_path)).place == str(tmp_path)
+    for text in ("20", "9000", "hall", "-5", ""):
+        with pytest.raises(BadConfig, match="--room"):
+            parse_room(text)
+
+
+def test_other_recordings_are_another_condition(tmp_path):
+    """Else an answer that was kept would be given for sound that is not there any more."""
+    soundfile.write(tmp_path / "a.wav", np.ones(800, np.int16), RATE_HZ)
+    options = (parse_noise(f"5:babble:{tmp_path}"), parse_room(str(tmp_path)))
+    soundfile.write(tmp_path / "b.wav", np.ones(800, np.int16), RATE_HZ)
+    assert parse_noise(f"5:babble:{tmp_path}") != options[0]
+    assert parse_room(str(tmp_path)) != options[1]
+
+
+def test_a_recorded_room_echoes_and_is_not_late(tmp_path):
+    """Of a stereo response at 48 kHz: its first channel, from the direct sound on."""
+    response = np.zeros((24_000, 2), np.float32)
+    response[2400, 0], response[2400 + 9600, 0] = 0.5, 0.25  # 50 ms late; an echo 200 ms behind
+    response[:, 1] = 0.3
+    soundfile.write(tmp_path / "r.wav", response, 48_000, subtype="FLOAT")
+    click = np.zeros(RATE_HZ, np.int16)
+    click[1000] = 16_000
+    room = parse_room(str(tmp_path / "r.wav"))
+    wet, _ = sent(Conditions(room=room), [Piece("a", 0, RATE_HZ, 0, RATE_HZ)], click)
+    loud = np.abs(wet[1000:])
+    assert int(loud.argmax()) <= 4
+    assert 3200 + int(loud[3100:3300].argmax()) - 100 == pytest.approx(3200, abs=4)
+    assert loud[3100:3300].max() / loud.max() == pytest.approx(0.5, rel=0.05)
+    assert loud[100:3000].max() < 0.02 * loud.max()
+
+
+def test_what_is_no_impulse_response_is_refused(tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(800, np.int16), RATE_HZ)
+    soundfile.write(tmp_path / "long.wav", np.ones(21 * RATE_HZ, np.int16), RATE_HZ)
+    for name, fault in (("silent.wav", "no impulse response"), ("long.wav", "longer than")):
+        with pytest.raises(NotAudio, match=fault):
+            rooms.recorded(rng(), str(tmp_path / name))

@@ -1,6 +1,8 @@
 """A manifest is read whole or refused whole, every fault with its line."""
 
+import numpy as np
 import pytest
+import soundfile
 
 from streamd.errors import BadManifest
 from streamd.evaluation import emotion, speaker, vad, wake
@@ -11,7 +13,7 @@ from streamd.evaluation.manifest import TOGETHER, check_halves, read
 def write(tmp_path):
     """Writes a manifest beside two recordings that are there."""
     for name in ("a.wav", "b.wav"):
-        (tmp_path / name).write_bytes(b"x")
+        soundfile.write(tmp_path / name, np.zeros(16_000, np.int16), 16_000)
 
     def written(text, encoding="utf-8"):
         path = tmp_path / "m.csv"
@@ -77,8 +79,9 @@ def test_missing_and_doubled_columns_are_told(write):
     path = write("path,label,label\na.wav,x,y\n")
     assert [fault.partition(": ")[2] for fault in faults_of(path)] == [
         "column 'label' stands there 2 times; keep one",
-        "no column 'speaker': the first line names "
-        "path,label,speaker,start_ms,end_ms,session,split,corpus",
+        "no column 'speaker': this line names "
+        "path,label,speaker,start_ms,end_ms,session,split,corpus; "
+        "a comma was taken for what separates the columns",
     ]
 
 
@@ -142,3 +145,63 @@ def test_a_file_is_labelled_whole_or_in_parts(write):
     )
     (found,) = faults_of(path, vad.check)
     assert found.startswith(f"{path}:4: a.wav has a row without times (line 2)")
+
+
+def test_every_kind_of_fault_comes_at_once(write):
+    lines = ["gone.wav,angry,,,", "a.wav,furious,,,", "a.wav,angry,,7,3", "b.wav,angry,,x,"]
+    lines += ["b.wav,angry", "b.wav,angry,,500,9000", "a.wav,angry,,1000,", "words.wav,sad,,,"]
+    lines += ["empty.wav,sad,,,"]
+    path = write("path,label,speaker,start_ms,end_ms\n" + "\n".join(lines))
+    (path.parent / "words.wav").write_text("these are words, and not a sound")
+    (path.parent / "empty.wav").write_bytes(b"")
+    told = [fault.removeprefix(f"{path}:") for fault in faults_of(path, emotion.check)]
+    found = dict(fault.split(": ", 1) for fault in told)
+    assert {int(line): fault for line, fault in found.items()} == {
+        2: "no such file: gone.wav; paths are relative to the manifest",
+        3: found["3"],
+        4: "end_ms 3 is not after start_ms 7",
+        5: "start_ms 'x' is not a whole number of milliseconds from 0 on",
+        6: found["6"],
+        7: "b.wav is 1000 ms long; correct start_ms and end_ms",
+        8: "a.wav is 1000 ms long; correct start_ms and end_ms",
+        9: found["9"],
+        10: "empty.wav: is empty",
+    }
+    assert found["3"].startswith("unknown label 'furious'")
+    assert found["6"].startswith("2 fields under a header of 5")
+    assert found["9"].startswith("words.wav: ")
+
+
+def test_missing_columns_do_not_hide_other_faults(write):
+    found = faults_of(write("path,lable,speaker\ngone.wav,x,\n"), emotion.check)
+    assert [fault.split(":")[1] for fault in found] == ["1", "2"]
+    assert "no column 'label'" in found[0]
+    assert "no such file" in found[1]
+
+
+def test_a_row_may_end_a_tenth_of_a_second_beyond_its_recording(write):
+    path = write("path,label,speaker,start_ms,end_ms\na.wav,x,,500,900\na.wav,x,,900,1050\n")
+    assert len(read(path, anything).rows) == 2
+    seen = []
+    read(path, anything, lambda *counts: seen.append(counts))
+    assert seen == [(1, 1)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "sep={}\n"])
+def test_what_separates_the_columns_is_found(write, delimiter, first):
+    text = 'path,label,speaker,more\na.wav,"x",ada,1\n'.replace(",", delimiter)
+    manifest = read(write(first.format(delimiter) + text), anything)
+    (row,) = manifest.rows
+    assert (row.path, row.label, row.speaker) == ("a.wav", "x", "ada")
+    assert row.line == 2 + bool(first)
+    assert manifest.columns == ("path", "label", "speaker", "more")
+    assert manifest.cells == {row.line: ("a.wav", "x", "ada", "1")}
+
+
+def test_where_it_is_unclear_what_separates_the_columns_it_is_said(write):
+    (fault, *_) = faults_of(write("path|label|speaker\na.wav|x|\n"))
+    assert "a comma was taken for what separates the columns" in fault
+    (fault,) = faults_of(write("path;label;speaker\na.wav,x,\n"))
+    assert "1 fields under a header of 3" in fault
+    assert "a semicolon, which separates the columns" in fault

@@ -1,5 +1,6 @@
 """Answers are kept, sealed, and never asked for twice."""
 
+import multiprocessing
 import os
 import time
 
@@ -9,7 +10,7 @@ import soundfile
 from daemons import DATA
 
 from streamd.config import Config
-from streamd.errors import BadManifest, ModelMissing
+from streamd.errors import BadManifest, ModelMissing, StreamdError
 from streamd.evaluation.cache import Cache, fingerprint, task_key
 from streamd.evaluation.hearing import Beginning, Task, make_gallery, unpack
 from streamd.evaluation.hearing import Voice as Enrolment
@@ -66,28 +67,42 @@ def test_processes_and_one_process_give_the_same_answers_in_order(make, manifest
     assert told[-1] == ("files", 4, 4, 0)
 
 
-def test_what_was_heard_before_a_fault_is_not_heard_again(make, manifest):
+def test_a_fault_ends_nothing_else_and_what_was_heard_is_kept(make, manifest):
     tasks = tasks_of(manifest)
     good = manifest.file(manifest.rows[2]).read_bytes()
     manifest.file(manifest.rows[2]).write_bytes(b"no audio")
     runner, told = make()
     with pytest.raises(BadManifest, match=r"m.csv:4: .*2.wav"):
         runner("files", tasks)
-    assert told[-1] == ("files", 2, 4, 0)
+    assert told[-1] == ("files", 4, 4, 0)
     manifest.file(manifest.rows[2]).write_bytes(good)
     again, told = make()
     assert len(again("files", tasks)) == 4
-    assert told[0] == ("files", 2, 4, 2)
+    assert told[0] == ("files", 3, 4, 3)
     third, told = make()
     assert third("files", tasks) == again("files", tasks)
     assert told == [("files", 4, 4, 4)]
 
 
-def test_a_damaged_recording_is_told_by_a_worker_too(make, manifest):
-    manifest.file(manifest.rows[1]).write_bytes(b"no audio")
-    runner, _ = make(2)
-    with pytest.raises(BadManifest, match=r"m.csv:3: "):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_damaged_recordings_are_all_named(make, manifest, jobs):
+    for row in manifest.rows[1:3]:
+        manifest.file(row).write_bytes(b"no audio")
+    runner, _ = make(jobs)
+    with pytest.raises(BadManifest, match=r"m.csv:3: .*\n.*m.csv:4: ") as refused:
         runner("files", tasks_of(manifest))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_worker_that_is_killed_is_named_and_leaves_no_process(make, manifest):
+    runner, _ = make(2)
+    runner("files", tasks_of(manifest)[:2])
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(StreamdError, match="a worker process was killed"):
+        runner("files", tasks_of(manifest))
+    runner.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_models_that_cannot_be_loaded_are_told_by_a_worker_too(make, manifest, tmp_path):

@@ -12,6 +12,7 @@ from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.report import Options
 from streamd.evaluation.streams import Stream
 from streamd.evaluation.wake import THRESHOLDS, Take, choose_words, report, takes_of
+from streamd.evaluation.workers import do_here
 from streamd.models.library import Library
 
 SERVED = {"thresholds": {"alexa": 0.5}, "refractory_ms": 2000}
@@ -111,7 +112,8 @@ def hear(ears, rows, words=("alexa", "hey_jarvis"), **more):
         stream=Stream(rows=rows), modules=modules, keep=("wake",),
         thresholds=(0.2, 0.5, 0.8, 0.999), **more,
     )  # fmt: skip
-    return ears.hear(task)
+    ((_, heard),) = do_here(ears, [task])
+    return heard
 
 
 @pytest.mark.parametrize("voice", ["slt", "rms", "espeak"])
@@ -126,7 +128,8 @@ def test_at_the_threshold_that_is_served_it_is_what_the_session_said(ears, voice
 def test_another_threshold_is_a_session_with_that_threshold(ears):
     rows = (Row(line=2, path="speech_kal16.flac"),)
     modules = {"vad": {}, "wake": {"words": ["alexa", "weather"], "threshold": 0.2}}
-    real = ears.hear(Task(stream=Stream(rows=rows), modules=modules, keep=("wake",)))
+    task = Task(stream=Stream(rows=rows), modules=modules, keep=("wake",))
+    ((_, real),) = do_here(ears, [task])
     replayed = hear(ears, rows, ("alexa", "weather"))["wakes"]
     for word in ("alexa", "weather"):
         said = [event["at"] for event in real["events"] if event["word"] == word]

@@ -1,0 +1,129 @@
+"""Processes that do tasks, each with the models and many sessions side by side.
+
+A worker sends its answers together with how many tasks it has room for, and waits for the reply:
+neither side ever writes while the other one does, so that no pipe can fill up on both ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from streamd.config import Config
+from streamd.errors import BadManifest, StreamdError
+from streamd.evaluation.hearing import Ears, Heard, Task
+from streamd.evaluation.manifest import Manifest
+from streamd.models.library import Library
+from streamd.modules.words import CustomWords
+
+Setup = tuple[Config, Path, Manifest, CustomWords]
+"""Configuration in force, folder of the models, manifest, words of the user's own."""
+Answer = tuple[int, Heard | BadManifest]
+"""The place of a task in its list, and its answer or the fault of its recording."""
+
+
+def make_ears(setup: Setup) -> Ears:
+    """Load the models."""
+    config, models, manifest, words = setup
+    return Ears(config, Library(models), manifest, words)
+
+
+def do_here(ears: Ears, tasks: Sequence[Task]) -> Iterator[Answer]:
+    """Do tasks in this process; answers as they come."""
+    waiting = deque(enumerate(tasks))
+    while waiting or ears.is_busy:
+        while waiting and ears.room:
+            ears.begin(*waiting.popleft())
+        yield from ears.advance()
+
+
+class Workers:
+    """A fixed number of worker processes.
+
+    Args:
+        count: of processes.
+        setup: what each of them loads.
+    """
+
+    def __init__(self, count: int, setup: Setup) -> None:
+        # Spawned: a fork would copy the threads of whatever this process has loaded.
+        spawned = multiprocessing.get_context("spawn")
+        self._processes: list[BaseProcess] = []
+        self._pipes: list[Connection] = []
+        self._rooms: dict[Connection, int] = {}
+        """How many tasks the workers have room for that wait for a reply."""
+        for _ in range(count):
+            ours, theirs = spawned.Pipe()
+            process = spawned.Process(target=_work, args=(theirs, setup), daemon=True)
+            process.start()
+            theirs.close()  # so that the pipe ends with the worker
+            self._processes.append(process)
+            self._pipes.append(ours)
+
+    def do(self, tasks: Sequence[Task]) -> Iterator[Answer]:
+        """Do tasks; answers as they come.
+
+        Raises:
+            StreamdError: that a worker met, or it was killed.
+        """
+        waiting = deque(enumerate(tasks))
+        out = dict.fromkeys(self._pipes, 0)
+        while waiting or any(out.values()):
+            for pipe, room in list(self._rooms.items()):
+                if waiting or out[pipe]:
+                    share = min(room, -(-len(waiting) // len(self._pipes)))
+                    pipe.send([waiting.popleft() for _ in range(share)])
+                    out[pipe] += share
+                    del self._rooms[pipe]
+            busy = [pipe for pipe in self._pipes if pipe not in self._rooms]
+            ready = wait(busy)
+            for pipe in (pipe for pipe in busy if pipe in ready):
+                answers, self._rooms[pipe] = _received(pipe)
+                out[pipe] -= len(answers)
+                yield from answers
+
+    def close(self) -> None:
+        """End the processes; what they are at is lost."""
+        for process in self._processes:
+            process.terminate()
+        for process, pipe in zip(self._processes, self._pipes, strict=True):
+            process.join()
+            process.close()
+            pipe.close()
+
+
+def _received(pipe: Connection) -> tuple[list[Answer], int]:
+    try:
+        message: tuple[list[Answer], int] | StreamdError = pipe.recv()
+    except (EOFError, OSError) as error:
+        raise StreamdError(
+            "a worker process was killed, perhaps for want of memory: try fewer --jobs. "
+            "What was heard is kept: the same command goes on from there."
+        ) from error
+    if isinstance(message, StreamdError):
+        raise message
+    return message
+
+
+def _work(pipe: Connection, setup: Setup) -> None:
+    """What a worker process does, until the other end of its pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    with suppress(EOFError, ConnectionError):
+        try:
+            ears = make_ears(setup)
+            answers: list[Answer] = []
+            while True:
+                pipe.send((answers, ears.room))
+                for number, task in pipe.recv():
+                    ears.begin(number, task)
+                answers = []
+                while ears.is_busy and not answers:
+                    answers = ears.advance()
+        except StreamdError as error:
+            pipe.send(error)

@@ -1,0 +1,140 @@
+"""What an evaluation measures is what the configuration in force would report."""
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+from daemons import DATA, VOICES, assert_same_log
+
+from streamd.compose import make_parts
+from streamd.config import Config
+from streamd.config.sections import WakeConfig
+from streamd.evaluation.conditions import PLAIN
+from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpack
+from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.streams import Stream, open_stream
+from streamd.evaluation.workers import do_here
+from streamd.models.library import Library
+from streamd.modules.gallery import Gallery
+from streamd.offline import Analysis
+
+ALL = {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}, "emotion": {}}
+KEPT = ("speech_start", "speech_end", "wake", "speaker", "speaker_change", "emotion")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Clips of five voices, and a recording in which the wake word has to sleep."""
+    folder = tmp_path_factory.mktemp("hearing")
+    rows = []
+
+    def add(name, samples):
+        soundfile.write(folder / name, samples, 16_000)
+        rows.append(Row(line=len(rows) + 2, path=name))
+
+    rng = np.random.default_rng(1)
+    quiet = rng.normal(0, 60, 5 * 16_000).astype(np.int16)
+    clips = {v: soundfile.read(DATA / f"speech_{v}.flac", dtype="int16")[0] for v in VOICES}
+    add("long.flac", clips["slt"])
+    for voice, samples in clips.items():
+        add(f"{voice}.flac", samples[7000:60_000])
+    add("pauses.flac", np.concatenate([quiet, clips["slt"][:24_000], quiet, clips["rms"], quiet]))
+    return Manifest(path=folder / "m.csv", rows=tuple(rows))
+
+
+@pytest.fixture(scope="module")
+def ears(manifest):
+    """With the defaults."""
+    return Ears(Config(), Library(), manifest)
+
+
+def answers(ears, tasks):
+    """In the order of the tasks."""
+    found = dict(do_here(ears, tasks))
+    return [found[number] for number in range(len(tasks))]
+
+
+def with_wake(**settings):
+    return Config(wake=WakeConfig(**settings))
+
+
+def served(manifest, row, config, parts=None):
+    """The events of a session in this configuration that has the engine to itself."""
+    parts = parts or make_parts(config, Library())
+    modules, _ = parts.registry.resolve(ALL)
+    audio = open_stream(Stream(rows=(row,)), manifest, PLAIN)
+    analysis = Analysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
+    events = [msgspec.to_builtins(event) for event in analysis.events([audio.data])]
+    analysis.close()
+    return [e for e in events if e["type"] in KEPT and e.get("final") is not False]
+
+
+def task(row, **more):
+    return Task(stream=Stream(rows=(row,)), modules=ALL, keep=KEPT, **more)
+
+
+def test_sessions_side_by_side_report_what_each_reports_alone(ears, manifest):
+    heard = answers(ears, [task(row) for row in manifest.rows])
+    parts = make_parts(Config(), Library())
+    for row, answer in zip(manifest.rows, heard, strict=True):
+        assert_same_log(answer["events"], served(manifest, row, Config(), parts))
+    assert {event["type"] for event in heard[0]["events"]} >= set(KEPT[:4])
+
+
+def test_more_tasks_than_places_are_all_done(ears, manifest):
+    rows = [msgspec.structs.replace(manifest.rows[2], line=n) for n in range(SIDE_BY_SIDE + 3)]
+    heard = answers(ears, [task(row) for row in rows])
+    assert len(heard) == len(rows)
+    for answer in heard:
+        assert_same_log(answer["events"], heard[0]["events"])
+
+
+def test_voices_side_by_side_are_those_heard_alone(ears, manifest):
+    tasks = [
+        Task(stream=Stream(rows=(row,)), beginnings=(Beginning(None), Beginning(1.0)))
+        for row in manifest.rows[1:4]
+    ]
+    together, alone = answers(ears, tasks), [answers(ears, [t])[0] for t in tasks]
+    for one, other in zip(together, alone, strict=True):
+        for a, b in zip(one["voices"], other["voices"], strict=True):
+            assert (a["channel"], a["speech_ms"]) == (b["channel"], b["speech_ms"])
+            assert unpack(a["embedding"]) == pytest.approx(unpack(b["embedding"]), abs=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.5])
+def test_the_curve_is_what_a_server_with_each_threshold_reports(ears, manifest, threshold):
+    row = manifest.rows[-1]
+    (heard,) = answers(ears, [task(row, thresholds=(threshold,))])
+    events = served(manifest, row, with_wake(threshold=threshold))
+    wakes = [event["at"] for event in events if event["type"] == "wake"]
+    assert heard["wakes"]["alexa"][f"{threshold:g}"] == wakes
+    assert wakes
+
+
+def test_a_word_that_the_server_sleeps_through_is_missed(manifest):
+    """Where the gate is set so high that nobody ever seems to speak, no word is heard."""
+    row = manifest.rows[-1]
+    words = {}
+    for name, config in (("open", with_wake(gate=False)), ("shut", with_wake(gate_threshold=1.0))):
+        (heard,) = answers(Ears(config, Library(), manifest), [task(row, thresholds=(0.5,))])
+        assert heard["events"] == served(manifest, row, config)
+        words[name] = heard["wakes"]["alexa"]["0.5"]
+        assert words[name] == [e["at"] for e in heard["events"] if e["type"] == "wake"]
+    assert words["open"]
+    assert words["shut"] == []
+
+
+def test_noise_that_nobody_would_take_for_speech_wakes_only_without_the_gate(tmp_path):
+    noise = np.random.default_rng(3).normal(0, 600, 20 * 16_000).astype(np.int16)
+    soundfile.write(tmp_path / "noise.flac", noise, 16_000)
+    manifest = Manifest(path=tmp_path / "m.csv", rows=(Row(line=2, path="noise.flac"),))
+    counts = []
+    for gate in (True, False):
+        config = with_wake(gate=gate, threshold=1e-5)
+        ears = Ears(config, Library(), manifest)
+        (heard,) = answers(ears, [task(manifest.rows[0], thresholds=(1e-5,))])
+        assert heard["events"] == served(manifest, manifest.rows[0], config)
+        wakes = [event["at"] for event in heard["events"] if event["type"] == "wake"]
+        assert heard["wakes"]["alexa"]["1e-05"] == wakes
+        counts.append(len(wakes))
+    assert counts[0] == 0 < counts[1]
