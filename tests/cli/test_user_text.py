@@ -17,6 +17,7 @@ from streamd.cli.progress import bars
 from streamd.display import display_name
 from streamd.evaluation.report import Report, Table, show
 from streamd.store import open_store
+from streamd.store.base import Enrolment
 from streamd.view import JsonLines, LiveView
 from streamd.view.console import PlainConsole, json_text
 
@@ -36,7 +37,8 @@ def plain(text: str) -> str:
 def home(cli: Cli) -> Cli:
     """A data directory in which somebody of that name is enrolled."""
     with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
-        store.add_enrolment(NAME, np.ones(256, np.float32), MODEL, "wide", 9000, "x.wav")
+        enrolment = Enrolment(np.ones(256, np.float32), MODEL, "wide", 9000, "x.wav")
+        store.enrol(NAME, [enrolment], {})
     return cli
 
 
