@@ -67,7 +67,7 @@ def test_the_strip_is_two_lines_at_any_width(width, label):
 def test_a_name_is_whole_where_a_bar_can_shrink(width, name):
     start = {"type": "speech_start", "utterance": "u1", "t0": 0, "t1": 100, "at": 100}
     _, strip = shown(start, {**SPEAKER, "speaker": name}, WAKE, MOOD, width=width)
-    rule, line = strip.splitlines()
+    _, line = strip.splitlines()
     assert f"{name} " in line
     assert "…" not in line
     assert all(word in line for word in ("speaking", "-30", "happy", "alexa"))
