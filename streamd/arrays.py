@@ -36,4 +36,6 @@ def load_arrays(path: Path, hint: str, names: Sequence[str] = ()) -> dict[str, n
             f"cannot load the model {path} ({error.strerror or error}). {hint}"
         ) from error
     except Exception as error:  # damage shows in zipfile, zlib and numpy, by many kinds of errors
-        raise ModelMissing(f"cannot load the model {path} ({error}). {hint}") from error
+        # What numpy says of it is no help: for one, it advises to load pickles.
+        what = "it is damaged, or no file of arrays"
+        raise ModelMissing(f"cannot load the model {path} ({what}). {hint}") from error

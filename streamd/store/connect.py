@@ -53,6 +53,8 @@ def connect(path: Path) -> sqlite3.Connection:
         with explained(path):
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = ON")
+            # No page of a statement that is rolled back goes into a temporary file.
+            connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA schema_version").fetchone()  # first look at the file
     except StreamdError:
         connection.close()
@@ -76,18 +78,24 @@ def make_file(path: Path) -> Identity:
         OSError: no permission, no disk.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(path.parent):
-        if not path.exists():
-            # The log of a database that was deleted must not become that of the new one.
-            for kind in ("-wal", "-shm"):
-                path.with_name(path.name + kind).unlink(missing_ok=True)
-        # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
-        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            status = os.fstat(file)
-        finally:
-            os.close(file)
+    if not path.exists():
+        with _alone(path.parent):
+            if not path.exists():  # still: another process may have been first
+                # The log of a database that was deleted must not become that of the new one.
+                for kind in ("-wal", "-shm"):
+                    path.with_name(path.name + kind).unlink(missing_ok=True)
+                os.close(_open(path))
+    file = _open(path)
+    try:
+        status = os.fstat(file)
+    finally:
+        os.close(file)
     return status.st_dev, status.st_ino
+
+
+def _open(path: Path) -> int:
+    # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager

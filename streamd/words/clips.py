@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamd.audio.files import load
+from streamd.display import display_name
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.warm import initial_rows
 from streamd.errors import NotAudio
@@ -58,7 +59,7 @@ def load_clip(file: Path, vad: Pass) -> Clip:
     Raises:
         NotAudio: it is not audio, holds no speech, or is too long to be one phrase.
     """
-    return find_phrase(str(file), load(file, max_s=MAX_CLIP_S), vad)
+    return find_phrase(display_name(file), load(file, max_s=MAX_CLIP_S), vad)
 
 
 def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:

@@ -7,7 +7,10 @@ import shutil
 import pytest
 from daemons import DATA
 
-from streamd.models.library import default_directory
+from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.engine.passes.silero import SileroVad
+from streamd.models.library import Library, default_directory
+from streamd.words.clips import load_clip
 
 NAME = os.fsdecode(b"caf\xe9")
 SHOWN = r"caf\xe9"
@@ -67,3 +70,11 @@ def test_recordings_models_store_and_results_may_lie_in_such_a_folder(cli, folde
     )
     assert done.code == 0, done.err
     assert json.loads(out.read_bytes())["manifest"] == f"{folder.parent}/{SHOWN}/m.csv"
+
+
+@pytest.mark.models
+def test_a_clip_is_called_as_it_is_shown(folder):
+    file = folder / f"{NAME}.flac"
+    shutil.copy(DATA / "phrase_slt.flac", file)
+    clip = load_clip(file, SileroVad(OnnxRuntime(), Library()))
+    assert clip.name == f"{folder.parent}/{SHOWN}/{SHOWN}.flac", "remarks on it become JSON"

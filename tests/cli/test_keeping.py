@@ -251,7 +251,7 @@ def tiny_disk(tmp_path):
 
 def test_a_full_disk_is_said(cli, tiny_disk):
     assert cli("speakers", STREAMD_DATA=tiny_disk).code == 0
-    (tiny_disk / "ballast").write_bytes(b"x" * 150_000)
+    (tiny_disk / "ballast").write_bytes(b"x" * 120_000)
     with (tiny_disk / "rest").open("wb", buffering=0) as rest:
         try:
             while True:

@@ -9,7 +9,7 @@ import soundfile
 from daemons import DATA
 
 from streamd.config import Config
-from streamd.errors import BadManifest, ConfigError
+from streamd.errors import BadManifest, ModelMissing
 from streamd.evaluation.cache import Cache, fingerprint, task_key
 from streamd.evaluation.hearing import Beginning, Task, make_gallery, unpack
 from streamd.evaluation.hearing import Voice as Enrolment
@@ -95,7 +95,7 @@ def test_models_that_cannot_be_loaded_are_told_by_a_worker_too(make, manifest, t
     bad.write_bytes(b"x")
     config = Config(emotion=type(Config().emotion)(model=str(bad)))
     runner, _ = make(2, config=config)
-    with pytest.raises(ConfigError, match="no-model"):
+    with pytest.raises(ModelMissing, match="no-model"):
         runner("files", tasks_of(manifest))
 
 
