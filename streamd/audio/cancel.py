@@ -14,8 +14,8 @@ _ACTIVE_POWER = 1e-6
 _CANCELLED = 10 ** (-25 / 10)
 """Power of the mix against the loudest channel. One channel in use of eight gives -18 dB."""
 _WINDOWS_PER_S = 2
-_WINDOW_SHARE = 5
-"""The first fifth of each half second is looked at."""
+_WINDOW_SHARE = 20
+"""The first twentieth of each half second is looked at."""
 _ENOUGH = 4
 """Windows that cancel, less those that do not."""
 

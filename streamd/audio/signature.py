@@ -22,6 +22,8 @@ _KBIT = (
 _RATES_HZ = (44_100, 48_000, 32_000)
 _RATE_DIVISORS = {3: 1, 2: 2, 0: 4}
 """By the version bits: MPEG-1, 2 and 2.5."""
+_ALIKE = ((0, 0xFF), (1, 0xFE), (2, 0x0C))
+"""Bytes of two headers of one MP3 stream that are equal: sync, version, layer and rate."""
 
 
 class Signature:
@@ -57,10 +59,6 @@ class Signature:
     def _decide(self, name: str) -> None:
         self.looks_like = name
         self._bytes = b""
-
-
-_ALIKE = ((0, 0xFF), (1, 0xFE), (2, 0x0C))
-"""Bytes of two headers of one MP3 stream that are equal: sync, version, layer and rate."""
 
 
 def _by_first_bytes(start: bytes) -> str:

@@ -151,8 +151,10 @@ def test_frames_behind_damage_in_flac_keep_their_times():
         file = read(damaged("whole_3s.flac", seed))
         silent = load(damaged("whole_3s.flac", seed))
         assert len(silent) == len(whole) == 48_000
-        assert [part.ms for part in file.parts if isinstance(part, Gap)] == [72]
-        assert (silent != whole).sum() <= 1152
+        # A frame has 72 ms; FFmpeg 7 drops the three behind a damaged one too.
+        (gap,) = [part for part in file.parts if isinstance(part, Gap)]
+        assert gap.ms in (72, 288)
+        assert (silent != whole).sum() <= gap.ms * 16
 
 
 def test_aac_that_changes_keeps_the_format_of_its_first_frame():

@@ -36,7 +36,7 @@ def test_a_file_gives_the_same_events_on_both_ways(cli: Cli, daemon: Daemon, dam
             assert [gap["t1"] - gap["t0"] for gap in gaps] == [1026]
             assert gaps[0]["t0"] == pytest.approx(4100, abs=100)
         case "damaged":
-            assert [gap["t1"] - gap["t0"] for gap in gaps] == [128]  # two packets
+            assert [gap["t1"] - gap["t0"] for gap in gaps] in ([64], [128])  # one or two packets
         case _:
             assert gaps == []
 

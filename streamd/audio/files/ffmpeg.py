@@ -21,7 +21,7 @@ from streamd.audio.files.timeline import JITTER_S, Timeline
 from streamd.errors import NotAudio, Unavailable
 from streamd.types import Floats
 
-_OPTIONS = {
+OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,mp3,aac,flac,wav,"
     "amr,asf,avi,caf,aiff,ac3,mpegts,flv",
     "protocol_whitelist": "none",
@@ -93,7 +93,7 @@ def _decode(
 ) -> Iterator[Head | Part]:
     try:
         # Titles in Latin-1 are common, and no fault of the audio.
-        with av.open(file, "r", container_options=_OPTIONS, metadata_errors="replace") as container:
+        with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
             stream = _choose(container, name, track, note)
             stream.codec_context.options = _CODEC_OPTIONS.get(stream.codec_context.name, {})
             yield from _parts(_frames(container, stream, name), container, stream, name, note, head)

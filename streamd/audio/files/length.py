@@ -7,18 +7,24 @@ from pathlib import Path
 import av
 import soundfile
 
+from streamd.audio.files.ffmpeg import OPTIONS
+from streamd.audio.files.libsndfile import reads_part_of
+
 
 def stated_s(path: Path) -> float | None:
     """Return the stated or estimated length in seconds; None where there is none to be had."""
     if not path.is_file():  # a pipe can be read only once
         return None
     try:
-        return soundfile.info(path).duration or None
-    except (soundfile.SoundFileError, TypeError):  # a TypeError for a file called `.raw`
-        pass
-    try:
-        options = {"protocol_whitelist": "none"}
-        with path.open("rb") as file, av.open(file, "r", container_options=options) as container:
-            return container.duration / av.time_base if container.duration else None
+        with path.open("rb") as file:
+            if not reads_part_of(file):
+                try:
+                    return float(soundfile.info(file).duration) or None
+                except (soundfile.SoundFileError, TypeError):
+                    file.seek(0)
+            with av.open(
+                file, "r", container_options=OPTIONS, metadata_errors="replace"
+            ) as container:
+                return container.duration / av.time_base if container.duration else None
     except (av.FFmpegError, OSError, ValueError):
         return None

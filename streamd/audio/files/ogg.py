@@ -22,8 +22,8 @@ class Span(NamedTuple):
 
 
 class _Page(NamedTuple):
-    at: int
-    """Where what belongs to no page begins before it, or its own start."""
+    damage: int
+    """Where a damaged page before it begins; its own start if there is none."""
     start: int
     end: int
     is_begin: bool
@@ -47,8 +47,8 @@ def links(file: BinaryIO) -> Iterator[list[Span]]:
     spans: list[Span] = []
     start, was_begin, at = 0, True, 0
     while (page := _next_page(file, at)) is not None:
-        if page.start > page.at:  # a damaged page lies between
-            spans.append(Span(start, page.at))
+        if page.start > page.damage:
+            spans.append(Span(start, page.damage))
             start = page.start
         if page.is_begin and not was_begin:
             yield [*spans, Span(start, page.start)]
