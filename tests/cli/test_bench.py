@@ -170,13 +170,13 @@ def test_an_unknown_word_is_refused_with_those_that_there_are(bench, daemon):
         done = bench("--url", daemon.url, "--words", words)
         assert done.code == 2
         assert "abracadabra" in done.err
-        assert "there are alexa" in done.err
+        assert "loaded: alexa" in done.err
 
 
 def test_a_server_that_does_not_start_says_why(bench):
     done = bench(STREAMD_ENGINE__BACKEND="abacus")
     assert done.code == 3
-    assert "the server did not start: engine.backend 'abacus'" in done.err
+    assert "the server did not start: engine.backend: unknown backend 'abacus'" in done.err
 
 
 def test_without_matplotlib_it_says_what_to_install(bench, monkeypatch):
