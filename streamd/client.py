@@ -45,15 +45,15 @@ _CLOSE_HINTS = {
     1001: "the server went away; stream again",
     1009: "a message was larger than the server takes",
     1011: "the server failed; stream again",
-    1012: "the server restarts; stream again in some seconds",
+    1012: "the server restarts; stream again in a few seconds",
 }
 _HTTP_HINTS = {
-    200: "nothing streams at this path; the stream is at /v1/stream",
+    200: "there is no stream at this path; use /v1/stream",
     401: "the server asks for a key, made there with: streamd keys create",
     403: "this key or this address may not stream",
-    404: "nothing streams at this path; the stream is at /v1/stream",
+    404: "there is no stream at this path; use /v1/stream",
     429: "too many connections; slow down",
-    503: "the machine carries as many streams as it can; try again later",
+    503: "the server is full; try again later",
 }
 
 
@@ -262,9 +262,9 @@ async def _open(url: str, key: str | None, open_timeout_s: float) -> ClientConne
     except InvalidStatus as refused:
         raise _refusal(refused) from None
     except InvalidURI:
-        raise CannotConnect(f"{url} is no WebSocket URL; one looks like {DEFAULT_URL}") from None
+        raise CannotConnect(f"{url} is not a WebSocket URL; an example is {DEFAULT_URL}") from None
     except InvalidHandshake as answer:
-        raise CannotConnect(f"what answers at {url} is not streamd: {answer}") from None
+        raise CannotConnect(f"the server at {url} is not streamd: {answer}") from None
     except (OSError, TimeoutError, EOFError) as failure:
         raise CannotConnect(
             f"no server at {url} ({failure or 'no answer'}); start one with: streamd serve"
@@ -281,7 +281,7 @@ async def _await_ready(stream: Stream, timeout_s: float) -> None:
                     return
     except TimeoutError:
         raise CannotConnect(
-            f"{stream._url} took the connection and did not say `ready` within {timeout_s:g} s"
+            f"{stream._url} accepted the connection but sent no `ready` within {timeout_s:g} s"
         ) from None
     raise RefusedByServer("the server closed before `ready`", code="close_1000", close_code=1000)
 

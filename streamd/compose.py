@@ -69,7 +69,9 @@ def load_backend(name: str) -> Backend:
         ConfigError: there is no such backend, or its framework is not installed.
     """
     if name not in BACKENDS:
-        raise ConfigError(f"engine.backend {name!r}: there are {', '.join(BACKENDS)}")
+        raise ConfigError(
+            f"engine.backend: unknown backend {name!r}; available: {', '.join(BACKENDS)}"
+        )
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:

@@ -251,7 +251,7 @@ class Connection:
             await self._finals()
         except Exception as error:
             self._break(error)
-        self._abort(Idle(f"nothing came for {idle_s} s"))
+        self._abort(Idle(f"nothing was received for {idle_s} s"))
 
     def _silent_from(self) -> float:
         """Start of the silence: a message or a WebSocket ping ends it, a pong does not."""
@@ -290,7 +290,9 @@ class Connection:
 
     def _open(self, hello: messages.Hello) -> None:
         if hello.resume is not None:
-            raise ResumeUnknown("a dropped session is not kept: start afresh", ref="resume")
+            raise ResumeUnknown(
+                "this server does not resume streams; start a new one", ref="resume"
+            )
         services = self._services
         modules, warnings = services.registry.resolve(hello.modules, words=services.words())
         session = Session(
@@ -336,7 +338,9 @@ class Connection:
         if not is_all:
             await self._finals()
             max_s = self._services.limits.max_session_s
-            raise MaxDuration(f"a session may last {max_s} s of audio")
+            raise MaxDuration(
+                f"the stream reached the limit of {max_s} s of audio; start a new one"
+            )
 
     async def _control(self, item: messages.Message) -> None:
         session = self._session

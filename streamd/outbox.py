@@ -50,7 +50,7 @@ class Outbox:
             if _is_interim(event):
                 self._drop_superseded(event)
         if len(self._queue) >= self._bound and not always:
-            raise SlowConsumer(f"{self._bound} events wait to be read")
+            raise SlowConsumer(f"the client reads too slowly: {self._bound} events are waiting")
         self._queue.append(event)
 
     def take(self) -> Event:

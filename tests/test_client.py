@@ -83,7 +83,7 @@ async def test_nobody_at_the_address_says_how_to_start_a_server():
 
 
 async def test_a_url_that_is_none_is_said_so():
-    with pytest.raises(CannotConnect, match="no WebSocket URL"):
+    with pytest.raises(CannotConnect, match="not a WebSocket URL"):
         async with connect("http://127.0.0.1:1"):
             pass
 

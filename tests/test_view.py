@@ -62,6 +62,28 @@ def test_the_strip_is_two_lines_at_any_width(width, label):
         assert word in line
 
 
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("name", ["Voice of Ada", "Maximilian Hohenstaufen", "李小龍"])
+def test_a_name_is_whole_where_a_bar_can_shrink(width, name):
+    start = {"type": "speech_start", "utterance": "u1", "t0": 0, "t1": 100, "at": 100}
+    _, strip = shown(start, {**SPEAKER, "speaker": name}, WAKE, MOOD, width=width)
+    _, line = strip.splitlines()
+    assert f"{name} " in line
+    assert "…" not in line
+    assert all(word in line for word in ("speaking", "-30", "happy", "alexa"))
+
+
+def test_the_position_in_a_file_stands_in_the_rule():
+    console = Console(record=True, width=60, file=io.StringIO())
+    view = LiveView(console)
+    for done_s, total_s, label in ((12, 90, "0:12 of 1:30"), (12, None, "0:12"), (92, 90, "1:32")):
+        view.position(done_s, total_s)
+        console.print(view._strip())
+        rule = console.export_text().splitlines()[0]
+        assert rule.startswith(f"── {label} ──")
+        assert len(rule) == 60
+
+
 def test_the_mood_now_is_a_label_and_a_bar_of_arousal():
     _, strip = shown({**MOOD, "final": False}, width=120)
     assert "happy     ━━━━──" in strip

@@ -67,7 +67,7 @@ class Screen:
             self._console.print(table.line(step), soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        head = Text(f"until {self._bounds}; Ctrl-C ends it with what there is", "dim")
+        head = Text(f"until {self._bounds}; Ctrl-C ends it with the results so far", "dim")
         if not self.steps:
             return Group(head, self._bar)
         return Group(head, table.steps_table(self.steps, self._console.width), self._bar)

@@ -130,7 +130,7 @@ class Loaders:
     def _why(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "without any output"
 
 
 def _out(process: subprocess.Popen[bytes]) -> BinaryIO:

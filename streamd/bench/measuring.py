@@ -84,14 +84,16 @@ def measure(
             url, check = own.url, own.check
         else:
             url, check = request.url, _nothing
-        with console.status(f"a first stream to {url}"):
+        with console.status(f"opening a first stream to {url}"):
             ready = probe(url, asked, mixer)
         at = metrics_url(url)
         idle = look(at)
         if idle is None:
             _note(console, f"{at} cannot be read: no figures of CPU, batches and memory")
         elif idle.sessions:
-            _note(console, f"{idle.sessions} other streams are open there: the figures are of all")
+            _note(
+                console, f"{idle.sessions} other streams are open there; the figures include them"
+            )
         setup = Setup(
             url=url,
             modules=asked,

@@ -33,7 +33,7 @@ def check(file: Path) -> None:
     """
     need()
     if file.suffix and file.suffix not in SUFFIXES:
-        raise StreamdError(f"{file}: no kind of picture; name a .png, .svg or .pdf")
+        raise StreamdError(f"{file}: not a picture format; use .png, .svg or .pdf")
 
 
 def draw(found: Figures, file: Path) -> Path:

@@ -85,7 +85,7 @@ class OwnServer:
         """
         code = self._process.poll()
         if code is not None:
-            raise ServerFailed(f"the server is gone: {self._last_words()}", max(code, 1))
+            raise ServerFailed(f"the server exited: {self._last_words()}", max(code, 1))
 
     def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         chosen = {
@@ -132,7 +132,7 @@ class OwnServer:
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         said = next((n for n, line in enumerate(lines) if line.startswith("error: ")), -1)
-        return "\n".join(lines[said:]).removeprefix("error: ") or "it said nothing"
+        return "\n".join(lines[said:]).removeprefix("error: ") or "without any output"
 
     def _throw_away(self) -> None:
         process = getattr(self, "_process", None)

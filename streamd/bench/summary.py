@@ -68,7 +68,7 @@ def _headline(found: Figures) -> Text:
     broke = found["broke"]
     if not found["capacity"]:
         tried = f"; {broke['streams']} streams: {broke['why']}" if broke else ""
-        return Text(f"Not one stream was carried{tried}", "bold red")
+        return Text(f"No stream was carried{tried}", "bold red")
     is_exact = found["ended"] == "found"
     at_least = "" if is_exact else "at least "
     text = Text.assemble(("Carries ", ""), (f"{at_least}{found['capacity']} live streams", "bold"))

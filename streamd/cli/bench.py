@@ -42,28 +42,28 @@ _LOAD, _OUTPUT = "The load", "Output"
 def bench(
     url: OwnOrUrlOption = None,
     cores: Annotated[
-        int | None, typer.Option(help="Pin the bench's own server to so many cores.", min=1)
+        int | None, typer.Option(help="Pin the benchmark's own server to this many cores.", min=1)
     ] = None,
-    start: Annotated[int, typer.Option(help="Streams to begin with.", min=1)] = 8,
+    start: Annotated[int, typer.Option(help="Number of streams in the first step.", min=1)] = 8,
     most: Annotated[
         int | None,
-        typer.Option("--max", help="Streams at the most.", min=1, max=100_000),
+        typer.Option("--max", help="Largest number of streams to try.", min=1, max=100_000),
     ] = None,
     step_s: Annotated[
-        float, typer.Option(help="Seconds measured with each number of streams.", min=1, max=3600)
+        float, typer.Option(help="Seconds to measure in each step.", min=1, max=3600)
     ] = 20,
     p99_ms: Annotated[
-        float, typer.Option(help="Latency of events that the server must hold, ms.", min=1)
+        float, typer.Option(help="Highest p99 latency of events that counts as in time, ms.", min=1)
     ] = 250,
     audio: Annotated[
         Path | None,
         typer.Option(
-            help="Recording, or folder of them; default: clips of the package.",
+            help="Recording or folder of recordings; default: built-in clips.",
             rich_help_panel=_LOAD,
         ),
     ] = None,
     modules: Annotated[
-        str, typer.Option(help="Of every stream.", rich_help_panel=_LOAD)
+        str, typer.Option(help="Modules of every stream.", rich_help_panel=_LOAD)
     ] = ",".join(MODULES),
     words: Annotated[
         str, typer.Option(help="Wake words of every stream.", rich_help_panel=_LOAD)
@@ -71,20 +71,21 @@ def bench(
     duty: Annotated[
         float,
         typer.Option(
-            help="Share of the time in which somebody speaks.",
+            help="Share of the time with speech.",
             min=0.01,
             max=1,
             rich_help_panel=_LOAD,
         ),
     ] = 0.4,
     message_ms: Annotated[
-        int, typer.Option(help="Audio in a message, ms.", min=5, max=1000, rich_help_panel=_LOAD)
+        int, typer.Option(help="Audio per message, ms.", min=5, max=1000, rich_help_panel=_LOAD)
     ] = 20,
     seed: Annotated[
-        int, typer.Option(help="Decides who plays what when.", min=0, rich_help_panel=_LOAD)
+        int, typer.Option(help="Random seed of the load.", min=0, rich_help_panel=_LOAD)
     ] = 1,
     json: Annotated[
-        Path | None, typer.Option(help="Write all figures here.", rich_help_panel=_OUTPUT)
+        Path | None,
+        typer.Option(help="Write all figures to this file, as JSON.", rich_help_panel=_OUTPUT),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -92,13 +93,13 @@ def bench(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Find out how many live streams a machine carries, and what each costs.
+    """Measure how many live streams a machine carries, and what each costs.
 
-    More and more streams play speech in real time, until events come too late. Takes some
-    minutes; Ctrl-C ends it with what there is.
+    More and more streams play speech in real time until events come too late. This takes a few
+    minutes; Ctrl-C ends it with the results so far.
     """
     if url is not None and cores is not None:
-        raise BadConfig("--cores is for a server of the bench's own: leave out --url")
+        raise BadConfig("--cores applies to the benchmark's own server; leave out --url")
     if most is not None and start > most:
         raise BadConfig(f"--start {start} is above --max {most}")
     if plot is not None:
@@ -133,10 +134,10 @@ def bench(
 def _names(option: str, text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     if not names:
-        raise BadConfig(f"{option}: name one at least, with commas between them")
+        raise BadConfig(f"{option}: expected names separated by commas")
     for name in names:
         if known and name not in known:
-            raise BadConfig(f"{option} {name!r}: there are {', '.join(known)}")
+            raise BadConfig(f"{option}: unknown name {name!r}; available: {', '.join(known)}")
     return names
 
 
@@ -145,7 +146,7 @@ def _limit(most: int | None) -> int:
     wanted, allowed = most or MOST_STREAMS, most_streams()
     if allowed is None or wanted <= allowed:
         return wanted
-    note(f"{allowed} streams at the most: a process may open no more files (ulimit -Hn)")
+    note(f"At most {allowed} streams: a process may not open more files (ulimit -Hn).")
     return allowed
 
 
@@ -162,7 +163,7 @@ def _check_writable(file: Path | None) -> None:
     if file is None:
         return
     if file.is_dir():
-        raise Unavailable(f"{file}: is a folder; name a file in it")
+        raise Unavailable(f"{file} is a folder; name a file in it")
     if not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
         raise Unavailable(f"{file}: cannot be written: no such folder, or no permission")
 
@@ -178,4 +179,4 @@ def _deliver(found: dict[str, Any], json: Path | None, plot: Path | None) -> Non
         except OSError as error:
             raise Unavailable(f"{json}: cannot be written: {error.strerror or error}") from error
     if plot is not None:
-        note(f"drawn: {plots.draw(found, plot)}")
+        note(f"Wrote the chart {plots.draw(found, plot)}")

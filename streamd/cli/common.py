@@ -27,7 +27,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="TOML file.",
+        help="Configuration file (TOML).",
         envvar="STREAMD_CONFIG",
         readable=False,  # we say ourselves why it cannot be read
     ),
@@ -36,10 +36,12 @@ WordsOption = Annotated[
     list[str] | None,
     typer.Option("--word", "-w", help="Wake word to listen for; repeat for more."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One event a line, on a terminal too.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON event per line, on a terminal too.")
+]
 EventsOption = Annotated[
     str | None,
-    typer.Option("--events", help="Show only these types of events, as wake,speaker."),
+    typer.Option("--events", help="Show only these types of events, for example wake,speaker."),
 ]
 NoAcksOption = Annotated[bool, typer.Option("--no-acks", help="Leave out the ack events.")]
 
@@ -54,7 +56,7 @@ def _checked_url(url: str | None) -> str | None:
     except ValueError:  # a port that is no number, or brackets that do not match
         is_usable = False
     if not is_usable:
-        raise WrongUsage(f"--url {url}: not a WebSocket URL; one looks like {EXAMPLE_URL}")
+        raise WrongUsage(f"--url {url}: not a WebSocket URL; an example is {EXAMPLE_URL}")
     return url
 
 

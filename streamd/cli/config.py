@@ -14,12 +14,14 @@ from streamd.config.template import template
 from streamd.errors import Unavailable
 from streamd.view.console import stdout
 
-app = typer.Typer(help="The configuration: check, init.", invoke_without_command=True)
+app = typer.Typer(
+    help="Check the configuration, or write a file to start from.", invoke_without_command=True
+)
 
 
 @app.callback()
 def root(context: typer.Context, config: ConfigOption = None) -> None:
-    """The configuration; without a further word, `check`."""
+    """Check the configuration, or write a file to start from."""
     context.obj = config
     if context.invoked_subcommand is None:
         check(context)
@@ -43,7 +45,7 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
 @app.command()
 def init(
     file: Annotated[
-        Path | None, typer.Argument(help="File to write; without it, stdout.", dir_okay=False)
+        Path | None, typer.Argument(help="File to write; stdout if left out.", dir_okay=False)
     ] = None,
 ) -> None:
     """Write a configuration file that has every key, commented out, with its default and meaning.

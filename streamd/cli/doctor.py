@@ -117,7 +117,7 @@ def _models() -> str:
     bad = [f.file for f in library.verify() if f.status != "ok"]
     if bad:
         raise ModelMissing(f"{', '.join(bad)} in {library.directory}: run `streamd models pull`")
-    return f"all whole, in {library.directory}"
+    return f"all intact, in {library.directory}"
 
 
 def _store(config: Config) -> str:
@@ -125,7 +125,7 @@ def _store(config: Config) -> str:
         found = store.speakers()
     unknown = len(strangers(found, speaker_model(config).id))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
-    return f"{len(found)} voices{note}"
+    return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
 
 
 def _port(config: Config) -> str:

@@ -34,15 +34,16 @@ ALIKE = 0.75
 
 
 def enroll(
-    name: Annotated[str, typer.Argument(help="What the voice is called.")],
+    name: Annotated[str, typer.Argument(help="Name of the voice.")],
     files: Annotated[
-        list[Path], typer.Argument(help="Recordings of this voice alone.", readable=False)
+        list[Path], typer.Argument(help="Recordings of this voice only.", readable=False)
     ],
     config: ConfigOption = None,
 ) -> None:
-    """Enrol a voice; each file is one enrolment, and several make it surer.
+    """Enrol a voice by name from recordings.
 
-    Five seconds of speech or more in each, of the kind of audio that will be streamed.
+    Each file is one enrolment, and several make decisions more reliable. Each should have five
+    seconds of speech or more, of the kind of audio that will be streamed.
     A running server knows the voice within two seconds.
     """
     name = check_name(name)
@@ -66,9 +67,9 @@ def enroll(
         speech_s = _speech_ms(reader) / 1000
         note(f"{name}: {speech_s:.1f} s of speech from {display_name(file)} ({channel} band)")
         if speech_s < ENOUGH_S:
-            note(f"  less than {ENOUGH_S:.0f} s: more speech would make decisions surer")
+            note(f"  less than {ENOUGH_S:.0f} s of speech; more would make decisions more reliable")
         if reader.consistency < ALIKE:
-            note("  the recording does not sound like one voice throughout: check it")
+            note("  the recording does not sound like a single voice; check it")
 
 
 def _speech_ms(reader: EnrolmentReader) -> int:

@@ -28,11 +28,11 @@ from streamd.modules.words import CustomWords
 from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
-_CONDITIONS, _WORK, _OUTPUT = "Conditions", "How it is done", "Output"
+_CONDITIONS, _WORK, _OUTPUT = "Conditions", "Execution", "Output"
 
 
 def evaluate_command(
-    module: Annotated[Module, typer.Argument(help="What to evaluate.")],
+    module: Annotated[Module, typer.Argument(help="Module to evaluate.")],
     manifest: Annotated[
         Path, typer.Argument(help="CSV: path,label,speaker[,start_ms,end_ms,session,split].")
     ],
@@ -40,18 +40,23 @@ def evaluate_command(
     word: Annotated[
         list[str] | None,
         typer.Option(
-            "--word", "-w", help="wake: the word; repeat for more (default: of the labels)."
+            "--word",
+            "-w",
+            help="wake: word to evaluate; repeat for more (default: words in the labels).",
         ),
     ] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="emotion: a speaker's rows are one session.")
+        bool, typer.Option("--baseline", help="emotion: treat a speaker's rows as one session.")
     ] = False,
     open_set: Annotated[
-        bool, typer.Option("--open", help="emotion: among all seven labels, whatever there are.")
+        bool,
+        typer.Option(
+            "--open", help="emotion: choose among all seven labels, not those of the manifest."
+        ),
     ] = False,
     length: Annotated[
         list[float] | None,
-        typer.Option(help="speaker: seconds of a test, 0 is all; repeat (default: 1 2 3 0)."),
+        typer.Option(help="speaker: seconds per test, 0 for all; repeat (default: 1 2 3 0)."),
     ] = None,
     channel: Annotated[
         list[str] | None,
@@ -74,21 +79,28 @@ def evaluate_command(
         ),
     ] = None,
     gain: Annotated[
-        float, typer.Option(help="dB.", min=-96, max=48, rich_help_panel=_CONDITIONS)
+        float, typer.Option(help="Gain in dB.", min=-96, max=48, rich_help_panel=_CONDITIONS)
     ] = 0.0,
     opus: Annotated[
         float | None,
-        typer.Option(help="Opus at so many kbit/s.", min=6, max=510, rich_help_panel=_CONDITIONS),
+        typer.Option(
+            help="Encode with Opus at this bit rate, kbit/s.",
+            min=6,
+            max=510,
+            rich_help_panel=_CONDITIONS,
+        ),
     ] = None,
     mulaw: Annotated[
         bool,
-        typer.Option("--mulaw", help="A telephone: µ-law, 8 kHz.", rich_help_panel=_CONDITIONS),
+        typer.Option(
+            "--mulaw", help="Encode as telephone audio: µ-law, 8 kHz.", rich_help_panel=_CONDITIONS
+        ),
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Figures as JSON.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--json", help="Print the figures as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write the JSON here too.", rich_help_panel=_OUTPUT)
+        Path | None, typer.Option(help="Also write the JSON to this file.", rich_help_panel=_OUTPUT)
     ] = None,
     failures: Annotated[
         Path | None,
@@ -107,18 +119,26 @@ def evaluate_command(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", "-j", help="Processes; 0 is one for each core.", min=0, rich_help_panel=_WORK
+            "--jobs",
+            "-j",
+            help="Worker processes; 0 starts one per core.",
+            min=0,
+            rich_help_panel=_WORK,
         ),
     ] = 0,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Hear everything anew.", rich_help_panel=_WORK)
+        bool,
+        typer.Option(
+            "--fresh", help="Ignore the cache and analyze everything again.", rich_help_panel=_WORK
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0, rich_help_panel=_WORK)] = 1,
+    seed: Annotated[int, typer.Option(help="Bootstrap seed.", min=0, rich_help_panel=_WORK)] = 1,
     config: ConfigOption = None,
 ) -> None:
-    """Measure on labelled recordings how right the events are, through the session that serves.
+    """Measure on labelled recordings how accurate the events are.
 
-    Interrupted, the same command goes on where it was.
+    Recordings go through the same session as streams. If interrupted, the same command continues
+    where it stopped.
     """
     only = {
         "word": Module.wake,
@@ -176,7 +196,7 @@ def evaluate_command(
             with closing(runner):
                 report = evaluate(module, rows, options, runner)
         except KeyboardInterrupt:
-            note(f"stopped; {len(kept)} answers are kept: the same command goes on from there")
+            note(f"Stopped. {len(kept)} results are cached: the same command continues from there.")
             raise
     if failures is not None:
         write_failures(failures, rows, report.failures)
@@ -195,14 +215,16 @@ def _lengths(given: list[float] | None) -> tuple[float | None, ...]:
     if not given:
         return LENGTHS_S
     if any(seconds and seconds < 0.5 for seconds in given):
-        raise BadConfig("--length: half a second is the least, and 0 is all")
+        raise BadConfig("--length: use 0.5 s or more, or 0 for all")
     return tuple(seconds or None for seconds in given)
 
 
 def _channels(given: list[str] | None) -> tuple[str, ...]:
     for name in given or ():
         if name not in CHANNELS:
-            raise BadConfig(f"--channel {name!r}: there are {', '.join(CHANNELS)}")
+            raise BadConfig(
+                f"--channel: unknown channel {name!r}; available: {', '.join(CHANNELS)}"
+            )
     return tuple(dict.fromkeys(given)) if given else CHANNELS
 
 
@@ -214,7 +236,7 @@ def _deliver(report: Report, json: bool, out: Path | None, plot: Path | None) ->
         except OSError as error:
             raise Unavailable(f"{out}: cannot be written: {error.strerror or error}") from error
     if plot is not None:
-        note(f"drawn: {plots.draw(report.figures, plot)}")
+        note(f"Wrote the chart {plots.draw(report.figures, plot)}")
     if json:
         print_json(report.figures, indent=2)
     else:
@@ -230,7 +252,7 @@ def _bars(verb: str) -> Iterator[work.Report]:
 
         def report(what: str, done: int, total: int, kept: int) -> None:
             if what not in tasks:
-                said = f"{kept} heard before" if kept else ""
+                said = f"{kept} from the cache" if kept else ""
                 tasks[what] = progress.add_task(f"{verb} {what}", total=total, kept=said)
             progress.update(tasks[what], completed=done)
 

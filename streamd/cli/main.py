@@ -38,20 +38,18 @@ COMMANDS = {
         "Analyze a file locally, without a server, as fast as the machine can.",
         "analyze",
     ),
-    "enroll": Command(
-        "Enrol a voice; each file is one enrolment, and several make it surer.", "enroll"
-    ),
-    "speakers": Command("The enrolled voices: list, rename, delete."),
-    "words": Command("Wake words of your own: list, add, remove."),
-    "models": Command("The models: list, pull, verify."),
-    "config": Command("The configuration: check, init."),
+    "enroll": Command("Enrol a voice by name from recordings.", "enroll"),
+    "speakers": Command("List, rename and delete enrolled voices."),
+    "words": Command("List, add and remove wake words of your own."),
+    "models": Command("List, fetch and verify the models."),
+    "config": Command("Check the configuration, or write a file to start from."),
     "eval": Command(
-        "Measure on labelled recordings how right the events are, through the session that serves.",
+        "Measure on labelled recordings how accurate the events are.",
         "evaluate_command",
         "evaluate",
     ),
     "bench": Command(
-        "Find out how many live streams a machine carries, and what each costs.", "bench"
+        "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
     "doctor": Command(
         "Check configuration, models, store, port, microphone and speed, and say what to do.",
@@ -91,8 +89,8 @@ def make_app() -> typer.Typer:
     app = _typer(
         cls=Commands,
         name="streamd",
-        help="One self-hosted daemon and one socket: send PCM, get speech edges, wake words and "
-        "speakers as JSON events.",
+        help="One self-hosted daemon and one socket: send PCM; get speech edges, wake words, "
+        "speakers and emotion as JSON events.",
         no_args_is_help=True,
     )
     app.callback()(root)

@@ -17,24 +17,24 @@ from streamd.models.fetch import sha256
 from streamd.models.library import Library
 from streamd.view.console import print_json, stdout
 
-app = typer.Typer(help="The models: list, pull, verify.", invoke_without_command=True)
+app = typer.Typer(help="List, fetch and verify the models.", invoke_without_command=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 IdsArgument = Annotated[
-    list[str] | None, typer.Argument(help="Ids, as `streamd models list` shows them.")
+    list[str] | None, typer.Argument(help="Model ids, as `streamd models list` shows them.")
 ]
 
 
 @app.callback()
 def root(context: typer.Context, json: JsonOption = False) -> None:
-    """The models; without a further word, the list."""
+    """List the models, or run a command on them."""
     if context.invoked_subcommand is None:
         list_(json)
 
 
 @app.command("list")
 def list_(json: JsonOption = False) -> None:
-    """Every model with source, version, SHA-256, licence and training data."""
+    """List every model with source, version, SHA-256, licence and training data."""
     library = Library()
     missing = {model.id for model in library.missing()}
     if json:
@@ -55,7 +55,7 @@ def _described(model: Model, *, present: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", min_width=13)
     table.add_column(overflow="fold")
-    state = Text("here", "green") if present else Text("not pulled", "yellow")
+    state = Text("present", "green") if present else Text("not pulled", "yellow")
     table.add_row(Text(model.module, "bold"), Text.assemble((model.id, "bold"), "  ", state))
     table.add_row("", model.title)
     table.add_row("licence", model.licence)
@@ -87,14 +87,14 @@ def pull_(
     if pulled:
         note(f"Pulled into {library.directory}: {', '.join(pulled)}")
     else:
-        note(f"All there already, in {library.directory}.")
+        note(f"All models are present in {library.directory}.")
     if to is not None:
         note("On the other machine: copy that directory and set STREAMD_MODELS to its path.")
 
 
 @app.command()
 def verify() -> None:
-    """Hash every file again and compare it with what was written."""
+    """Compare the hash of every model file with the recorded one."""
     library = Library()
     console = stdout()
     bad = 0
@@ -105,6 +105,5 @@ def verify() -> None:
         console.print(line, soft_wrap=True)
     if bad:
         raise ModelMissing(
-            f"{bad} files in {library.directory} are not as they should be. "
-            "Run `streamd models pull`."
+            f"{bad} files in {library.directory} are missing or damaged. Run `streamd models pull`."
         )

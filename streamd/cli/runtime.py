@@ -44,7 +44,10 @@ def load_library(wanted: Collection[str]) -> Library:
     """Models by their ids; what is missing is pulled."""
     library = Library()
     if any(model.id in wanted for model in library.missing()):
-        note(f"The models are not in {library.directory} yet: fetching and converting them, once.")
+        note(
+            f"The models are not in {library.directory} yet; fetching and converting them, "
+            "this one time."
+        )
         pull(library, list(wanted))
     return library
 

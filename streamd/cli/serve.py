@@ -23,7 +23,7 @@ YOUNG = 20_000
 
 def serve(
     config: ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
         int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
     ] = None,
@@ -33,8 +33,8 @@ def serve(
 ) -> None:
     """Run the daemon: page, WebSocket and health on one port.
 
-    What models are missing are fetched first. SIGTERM or Ctrl-C drains: every stream gets its
-    final events. A second one leaves at once.
+    Missing models are fetched first. SIGTERM or Ctrl-C drains: every stream still gets its final
+    events. A second signal exits at once.
     """
     settings = read_listening_config(config)
     server = settings.server

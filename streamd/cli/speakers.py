@@ -14,7 +14,7 @@ from streamd.errors import NoSuchSpeaker
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
-app = typer.Typer(help="The enrolled voices: list, rename, delete.", invoke_without_command=True)
+app = typer.Typer(help="List, rename and delete enrolled voices.", invoke_without_command=True)
 
 COLUMNS = (
     Column("name"),
@@ -24,12 +24,13 @@ COLUMNS = (
     Column("since", is_minor=True),
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-NameArgument = Annotated[str, typer.Argument(help="As `streamd speakers` shows it.")]
+NewNameArgument = Annotated[str, typer.Argument(help="New name.")]
+NameArgument = Annotated[str, typer.Argument(help="Name, as `streamd speakers` lists it.")]
 
 
 @app.callback()
 def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
-    """The enrolled voices; without a further word, the list."""
+    """List the enrolled voices, or run a command on them."""
     context.obj = config
     if context.invoked_subcommand is None:
         list_(context, json)
@@ -37,7 +38,7 @@ def root(context: typer.Context, json: JsonOption = False, config: ConfigOption 
 
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False) -> None:
-    """Who is enrolled. Never the voice itself."""
+    """List the enrolled voices. The voice data itself is never shown."""
     config = read_config(context.obj)
     with closing(open_voices(config)) as store:
         found = store.speakers()
@@ -65,12 +66,12 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 
 
 @app.command()
-def rename(context: typer.Context, old: NameArgument, new: NameArgument) -> None:
+def rename(context: typer.Context, old: NameArgument, new: NewNameArgument) -> None:
     """Give a voice another name."""
     with closing(open_voices(read_config(context.obj))) as store:
         if not store.rename(old, new):
             raise _unknown(old)
-    note(f"{old} is {new} now.")
+    note(f"Renamed {old} to {new}.")
 
 
 @app.command()
@@ -79,8 +80,8 @@ def delete(context: typer.Context, name: NameArgument) -> None:
     with closing(open_voices(read_config(context.obj))) as store:
         if not store.delete(name):
             raise _unknown(name)
-    note(f"{name} is deleted.")
+    note(f"Deleted {name}.")
 
 
 def _unknown(name: str) -> NoSuchSpeaker:
-    return NoSuchSpeaker(f"nobody is enrolled as {name!r}; `streamd speakers` lists who is")
+    return NoSuchSpeaker(f"no enrolled voice is named {name!r}; `streamd speakers` lists the names")

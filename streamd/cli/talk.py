@@ -90,7 +90,7 @@ class Interrupt:
         if self.count > 1:
             self._abort()
             return
-        note("Waiting for the last events; press Ctrl-C again to leave at once.")
+        note("Ending; press Ctrl-C again to leave at once.")
         if self._end is not None:
             self._end()
 

@@ -36,7 +36,7 @@ from streamd.words.making import (
 )
 from streamd.words.negatives import built_in
 
-app = typer.Typer(help="Wake words of your own: list, add, remove.", invoke_without_command=True)
+app = typer.Typer(help="List, add and remove wake words of your own.", invoke_without_command=True)
 
 NEEDED = ("silero-vad-6.2.3", catalogue.EMBEDDING_ID)
 POOR_MISSES = 0.1
@@ -51,12 +51,12 @@ COLUMNS = (
     Column("licence", is_minor=True),
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-NameArgument = Annotated[str, typer.Argument(help="What it is called, as hey_computer.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the word, for example hey_computer.")]
 
 
 @app.callback()
 def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Wake words of your own; without a further word, the list."""
+    """List your wake words, or run a command on them."""
     context.obj = config
     if context.invoked_subcommand is None:
         list_(context, json)
@@ -64,10 +64,10 @@ def root(context: typer.Context, json: JsonOption = False, config: ConfigOption 
 
 @app.command("list")
 def list_(context: typer.Context, json: JsonOption = False) -> None:
-    """The words, and how good they are thought to be, with 95 % intervals.
+    """List your wake words with estimates of their errors and 95 % intervals.
 
-    Misses: clips that words made of the others do not hear, as they are and in rooms and noise.
-    False: false accepts an hour on the built-in negatives.
+    Misses: share of the clips that a word made of the other clips does not detect, as they are
+    and with rooms and noise added. False/h: false accepts per hour on the built-in negatives.
     """
     with closing(open_voices(read_config(context.obj))) as store:
         words = [word.info for word in store.load_words().values()]
@@ -75,7 +75,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
         print_json([_described(info) for info in words])
         return
     if not words:
-        note("There are no words of your own. `streamd words add NAME FILE…` makes one.")
+        note("You have no wake words of your own. `streamd words add NAME FILE…` makes one.")
         return
     rows = []
     for info in words:
@@ -102,39 +102,40 @@ def add(
     context: typer.Context,
     name: NameArgument,
     files: Annotated[
-        list[Path], typer.Argument(help="Recordings of the phrase, one in each.", readable=False)
+        list[Path],
+        typer.Argument(help="Recordings of the phrase, each with the phrase once.", readable=False),
     ],
     threshold: Annotated[
         float,
         typer.Option(
-            help="Score at which it is heard; higher misses more and wakes less by mistake.",
+            help="Score at which the word is detected; higher misses more, wakes less by mistake.",
             min=0.01,
             max=0.99,
         ),
     ] = 0.5,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of the old one.")
+        bool, typer.Option("--replace", help="Replace the word of the same name.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a wake word of 3 to 50 recordings, best by several people and in several rooms.
+    """Make a wake word from 3 to 50 recordings, best of several people in several rooms.
 
-    Nothing but the clips is needed, and they are not kept. A running server serves the word
-    within two seconds, to sessions that ask for it.
+    The recordings are not kept. A running server offers the word within two seconds, to sessions
+    that ask for it.
     """
     check_word(name)
     if name in {model.word.name for model in catalogue.MODELS if model.word}:
         raise NameTaken(f"wake word {name!r} comes with streamd; choose another name")
     if not MIN_CLIPS <= len(files) <= MAX_CLIPS:
         raise typer.BadParameter(
-            f"a word takes {MIN_CLIPS} to {MAX_CLIPS} recordings, not {len(files)}"
+            f"a word needs {MIN_CLIPS} to {MAX_CLIPS} recordings, got {len(files)}"
         )
     if len({file.resolve() for file in files}) < len(files):
         raise typer.BadParameter("a recording is named twice; each counts once")
     settings = read_config(context.obj)
     with closing(open_voices(settings)) as store:
         if name in store.load_words() and not replace:
-            raise NameTaken(f"there is a wake word {name!r} already: add --replace, or remove it")
+            raise NameTaken(f"wake word {name!r} exists already; add --replace, or remove it first")
         library = load_library(NEEDED)
         backend = load_backend(settings.engine.backend)
         vad = SileroVad(backend, library)
@@ -155,22 +156,25 @@ def add(
         f"  misses: {_share(guess.missed_clean, guess.tries_clean)} of the clips as they are, "
         f"{_share(guess.missed, guess.tries)} of copies in noise and rooms"
     )
-    note(f"  false accepts: {_per_hour(guess)} an hour on {guess.negatives_s / 3600:.1f} h")
+    note(
+        f"  false accepts: {_per_hour(guess)} per hour, "
+        f"on {guess.negatives_s / 3600:.1f} h of other audio"
+    )
     for remark in remarks:
         note(f"  warning: {remark}")
-    note(f'Ask for it with "words": ["{name}"], in `hello` or in [wake] of the configuration.')
+    note(f'Use it with "words": ["{name}"] in `hello`, or in [wake] of the configuration.')
 
 
 @app.command()
 def remove(context: typer.Context, name: NameArgument) -> None:
-    """Remove a word. Sessions that listen for it now do so to their end."""
+    """Remove a word. Sessions that already listen for it keep it until they end."""
     settings = read_config(context.obj)
     with closing(open_voices(settings)) as store:
         if not store.remove_word(name):
-            raise NoSuchWord(f"there is no wake word {name!r} of yours; `streamd words` lists them")
-    note(f"{name} is removed.")
+            raise NoSuchWord(f"you have no wake word named {name!r}; `streamd words` lists yours")
+    note(f"Removed {name}.")
     if name in settings.wake.words:
-        note(f"  [wake] words still names it ({settings.where('wake.words')}): take it out there")
+        note(f"  [wake] words still names it ({settings.where('wake.words')}); remove it there too")
 
 
 def _refuse_copies(clips: list[Clip]) -> None:
@@ -192,7 +196,7 @@ def _remarks(made: Making) -> list[str]:
             "of the others: record more, by the people and in the rooms that will say it"
         )
     if guess.false_accepts * 3600 > FALSE_ACCEPTS_PER_H * guess.negatives_s:
-        found.append("it fires often on other speech: choose a longer or a rarer phrase")
+        found.append("it is detected often in other speech; choose a longer or rarer phrase")
     return found
 
 

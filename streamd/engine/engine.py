@@ -167,7 +167,9 @@ class Engine:
             Overloaded: there are none left.
         """
         if self.is_full:
-            raise Overloaded(f"{self.max_streams} streams are open", retry_after_ms=5000)
+            raise Overloaded(
+                f"all {self.max_streams} streams are in use; try again later", retry_after_ms=5000
+            )
         slots: dict[str, Slots] = {}
         for name, states in self._states.items():
             slots[name] = Slots(states.acquire(), states.acquire())

@@ -95,7 +95,7 @@ def choose_words(manifest: Manifest, options: Options) -> tuple[str, ...]:
     words = options.words or tuple(word for word in loaded if word in labels)
     if not words:
         raise BadManifest(
-            f"{manifest.path}: no label is a wake word; there are {', '.join(loaded)}. For false "
+            f"{manifest.path}: no label is a wake word; loaded: {', '.join(loaded)}. For false "
             "accepts alone, name the word: --word alexa"
         )
     return words

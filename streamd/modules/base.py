@@ -252,14 +252,17 @@ def parse_options(
     """Read a client's options into `kind`; what it does not know becomes a warning."""
     known = _known(kind)
     warnings = [
-        ("unknown_option", f"{module} has no option {name!r}; it knows {', '.join(sorted(known))}")
+        (
+            "unknown_option",
+            f"unknown option {name!r} of {module}; known: {', '.join(sorted(known))}",
+        )
         for name in request
         if name not in known
     ]
     for name in sorted(known & request.keys()):
         if request[name] is None:
             ref = f"modules.{module}.{name}"
-            raise BadConfig(f"{ref}: leave it out instead of null", ref=ref)
+            raise BadConfig(f"{ref}: null is not a value; leave the option out", ref=ref)
     try:
         options = msgspec.convert({k: _whole(v) for k, v in request.items() if k in known}, kind)
     except msgspec.ValidationError as error:

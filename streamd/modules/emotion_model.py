@@ -187,7 +187,7 @@ class EmotionModel:
                 )
             return cls(meta, arrays)
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelMissing(f"{path} is no emotion model ({error}). {hint}") from error
+            raise ModelMissing(f"{path} is not an emotion model ({error}). {hint}") from error
 
     def features(self, states: Floats, moments: npt.NDArray[np.floating[Any]]) -> Floats:
         """Features of a stretch of speech.

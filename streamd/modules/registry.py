@@ -78,13 +78,18 @@ class Registry:
         warnings: list[tuple[str, str]] = []
         for name, options in request.items():
             if name not in KNOWN:
-                warnings.append(("unknown_module", f"there is no module {name!r}"))
+                warnings.append(
+                    ("unknown_module", f"unknown module {name!r}; known: {', '.join(KNOWN)}")
+                )
                 continue
             is_on = options is not False
             wanted: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
             if is_on and name not in self.loaded:
                 warnings.append(
-                    ("module_unavailable", f"module {name!r} has no model on this server")
+                    (
+                        "module_unavailable",
+                        f"module {name!r} is not available on this server: it has no model",
+                    )
                 )
                 continue
             if name == "vad":

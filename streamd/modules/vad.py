@@ -161,7 +161,9 @@ class VadModule:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
         if options.threshold is not None and options.threshold <= 0.15:
-            raise BadConfig("modules.vad.threshold must be over 0.15", ref="modules.vad.threshold")
+            raise BadConfig(
+                "modules.vad.threshold: expected a number above 0.15", ref="modules.vad.threshold"
+            )
         lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)
         if lengths == (None, None, None):
             return options, warnings
@@ -169,8 +171,8 @@ class VadModule:
         shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
         if s.max_utterance_ms < shortest_ms:
             raise BadConfig(
-                f"modules.vad.max_utterance_ms: no utterance of {s.max_utterance_ms} ms has room "
-                f"for pre_roll_ms and min_speech_ms, which need {shortest_ms}",
+                f"modules.vad.max_utterance_ms: {s.max_utterance_ms} ms is too short; with these "
+                f"pre_roll_ms and min_speech_ms it must be at least {shortest_ms} ms",
                 ref="modules.vad.max_utterance_ms",
             )
         return options, warnings

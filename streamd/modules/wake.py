@@ -11,7 +11,7 @@ refractory leave one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -254,13 +254,10 @@ class WakeModule:
         have = ", ".join(sorted(known)) or "none"
         if not names:
             raise BadConfig(
-                f"no wake word is loaded of {', '.join(wanted) or 'none'}; there are {have}",
+                _unknown_words(wanted, have),
                 ref="modules.wake.words",
             )
-        warnings += [
-            ("unknown_word", f"no wake word {word!r} is loaded; there are {have}")
-            for word in missing
-        ]
+        warnings += [("unknown_word", _unknown_words([word], have)) for word in missing]
         s = self.settings
         words = tuple(
             Word(
@@ -304,3 +301,10 @@ def _of(
     if isinstance(given, Mapping):
         return given.get(word, default)
     return given
+
+
+def _unknown_words(words: Sequence[str], loaded: str) -> str:
+    if not words:
+        return f"no wake word is named; loaded: {loaded}"
+    noun = "word" if len(words) == 1 else "words"
+    return f"unknown wake {noun} {', '.join(map(repr, words))}; loaded: {loaded}"

@@ -92,7 +92,10 @@ class ServerProtocol:
             fields = read_object(text)
             if fields["type"] == "hello":
                 if not opening:
-                    raise BadMessage("`hello` must be the first message; see `config`", ref="type")
+                    raise BadMessage(
+                        "`hello` must be the first message; `config` changes options later",
+                        ref="type",
+                    )
                 opening = []
             message = parse(fields)
         except BadMessage as error:
@@ -140,7 +143,9 @@ class ServerProtocol:
         if self._bad_in_row < MAX_BAD_IN_ROW:
             return error
         self._phase = Phase.CLOSED
-        return TooManyBadMessages(f"{self._bad_in_row}th in a row: {error}", ref=error.ref)
+        return TooManyBadMessages(
+            f"{self._bad_in_row} bad messages in a row; the last: {error}", ref=error.ref
+        )
 
 
 def as_event(error: WireError) -> Error:

@@ -9,7 +9,7 @@ from streamd.errors import BadConfig, WireError
 
 _MISSING: Any = object()
 _SHOWN_CHARACTERS = 60
-_NAMES = {str: "text", dict: "an object", list: "a list", bool: "true or false"}
+_NAMES = {str: "a string", dict: "an object", list: "a list", bool: "true or false"}
 _NUMBER = (int, float)
 
 
@@ -56,8 +56,10 @@ def want(
     if type(value) in allowed:
         return value
     ref = path + _shorten(str(key))
-    found = "missing" if value is _MISSING else show(value)
-    raise error(f"`{ref}`: expected {_names(*allowed)}, not {found}", ref=ref)
+    expected = _names(*allowed)
+    if value is _MISSING:
+        raise error(f"`{ref}`: missing; expected {expected}", ref=ref)
+    raise error(f"`{ref}`: expected {expected}, got {show(value)}", ref=ref)
 
 
 def want_integer(
@@ -77,9 +79,9 @@ def want_integer(
     value = want(fields, key, _NUMBER, error, default=default, path=path)
     whole = as_integer(value)
     if whole is None or whole not in allowed:
-        span = f"{allowed.start} to {allowed.stop - 1}"
+        span = f"from {allowed.start} to {allowed.stop - 1}"
         ref = path + key
-        raise error(f"`{ref}`: expected a whole number, {span}, not {show(value)}", ref=ref)
+        raise error(f"`{ref}`: expected a whole number {span}, got {show(value)}", ref=ref)
     return whole
 
 

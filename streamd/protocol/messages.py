@@ -103,17 +103,17 @@ def read_object(text: str) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(text)
     except RecursionError:
-        raise BadMessage("not JSON that can be read: nested too deeply") from None
+        raise BadMessage("not valid JSON: nested too deeply") from None
     except ValueError:
-        raise BadMessage("not JSON: a text message is one JSON object") from None
+        raise BadMessage("not valid JSON; a text message is one JSON object") from None
     if not isinstance(fields, dict):
-        raise BadMessage(f"not a JSON object but {show(fields)}")
+        raise BadMessage(f"expected a JSON object, got {show(fields)}")
     kind = fields.get("type")
     if not isinstance(kind, str):
-        raise BadMessage("no `type`: say what message this is", ref="type")
+        raise BadMessage("`type`: missing; expected the type of the message", ref="type")
     if kind not in _PARSERS:
         known = ", ".join(_PARSERS)
-        raise BadMessage(f"unknown type {show(kind)}; known are {known}", ref="type")
+        raise BadMessage(f"unknown message type {show(kind)}; known: {known}", ref="type")
     return fields
 
 
@@ -150,12 +150,12 @@ def _format(audio: Mapping[str, Any]) -> AudioFormat:
             want(use, index, (int, float), BadConfig, path="audio.use.")
 
     if codec not in _CODECS:
-        raise _unsupported("codec", f"{show(codec)}; known are {', '.join(_CODECS)}")
+        raise _unsupported("codec", f"{show(codec)} is not supported; use {', '.join(_CODECS)}")
     rate_hz, count = as_integer(rate), as_integer(channels)
     if rate_hz is None or rate_hz not in _RATES_HZ:
-        raise _unsupported("rate", f"{show(rate)} Hz; 8000 to 48000 are")
+        raise _unsupported("rate", f"{show(rate)} Hz is not supported; use 8000–48000 Hz")
     if count is None or count not in _CHANNELS:
-        raise _unsupported("channels", f"{show(channels)}; 1 to 8 are")
+        raise _unsupported("channels", f"{show(channels)} channels are not supported; use 1–8")
     return AudioFormat(codec=codec, rate=rate_hz, channels=count, use=_use(use, count))
 
 
@@ -164,14 +164,14 @@ def _use(use: list[Any] | None, channels: int) -> tuple[int, ...] | None:
         return None
     chosen = tuple(c for c in map(as_integer, use) if c is not None and c in range(channels))
     if not use or len(chosen) < len(use):
-        raise _unsupported("use", f"it names channels from 0 to {channels - 1}, at least one")
+        raise _unsupported("use", f"name at least one channel, each from 0 to {channels - 1}")
     if len(set(chosen)) < len(chosen):
-        raise _unsupported("use", "it names a channel twice")
+        raise _unsupported("use", "each channel may be named once only")
     return chosen
 
 
 def _unsupported(field: str, what: str) -> UnsupportedAudio:
-    return UnsupportedAudio(f"`audio.{field}`: not supported: {what}", ref=f"audio.{field}")
+    return UnsupportedAudio(f"`audio.{field}`: {what}", ref=f"audio.{field}")
 
 
 def _modules(fields: Mapping[str, Any]) -> ModuleRequest:

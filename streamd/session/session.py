@@ -191,7 +191,7 @@ class Session:
         if self.audio.carried:
             self.warn(
                 "partial_sample",
-                f"{self.audio.carried} bytes of half a sample were left at the end",
+                f"{self.audio.carried} bytes of an incomplete sample at the end were ignored",
             )
         self._cut("end", self._end)
 

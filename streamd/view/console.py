@@ -74,9 +74,23 @@ def print_json(value: object, indent: int | None = None) -> None:
     sys.stdout.write(json_text(msgspec.to_builtins(value), indent) + "\n")
 
 
+class PipeConsole(PlainConsole):
+    """A console of any width whose lines do not end in spaces."""
+
+    def __init__(self) -> None:
+        super().__init__(width=PIPE_WIDTH)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as every console does, without the padding of the last column."""
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        lines = captured.get().split("\n")
+        self.file.write("\n".join(line.rstrip(" ") for line in lines))
+
+
 def stdout() -> PlainConsole:
-    """A console for what a command is asked for; without a limit to its width in a pipe."""
-    return PlainConsole(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    """A console for what a command is asked for."""
+    return PlainConsole() if sys.stdout.isatty() else PipeConsole()
 
 
 stderr = PlainConsole(stderr=True)

@@ -71,7 +71,7 @@ def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:
     stretches = _speech(samples, vad)
     if not stretches:
         raise NotAudio(
-            f"{name}: no speech is heard in it. Record the phrase anew, closer or louder."
+            f"{name}: no speech was found in it. Record the phrase again, closer or louder."
         )
     power = samples.astype(np.float64) ** 2
     levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in stretches]

@@ -23,14 +23,14 @@ def remarks(name: str, phrase_ms: int) -> list[str]:
     parts = name.split("_")
     if phrase_ms < SHORT_MS:
         found.append(
-            f"the phrase is short ({phrase_ms / 1000:.2f} s): it will be heard in other words; "
-            "three syllables or more are better"
+            f"the phrase is short ({phrase_ms / 1000:.2f} s): it will be detected inside other "
+            "words; three syllables or more are better"
         )
     elif len(parts) == 1 and _syllables(name) < 2:
-        found.append("the name looks like one syllable: a longer phrase would be told apart better")
+        found.append("the name looks like one syllable; a longer phrase is easier to tell apart")
     if all(part in common_words() for part in parts):
         what = "is a word" if len(parts) == 1 else "is made of words"
-        found.append(f"{name!r} {what} of everyday talk: it will be said without being meant")
+        found.append(f"{name!r} {what} of everyday talk; people will say it without meaning it")
     return found
 
 

@@ -138,17 +138,21 @@ def test_a_server_that_is_full_is_said_to_be(bench, serve, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "fault"),
     [
-        (["--modules", "vad,ears"], 2, "--modules 'ears': there are vad, wake, speaker, emotion"),
-        (["--words", ","], 2, "--words: name one at least"),
+        (
+            ["--modules", "vad,ears"],
+            2,
+            "--modules: unknown name 'ears'; available: vad, wake, speaker, emotion",
+        ),
+        (["--words", ","], 2, "--words: expected names separated by commas"),
         (["--start", 9, "--max", 8], 2, "--start 9 is above --max 8"),
         (["--url", "ws://x/", "--cores", 1], 2, "leave out --url"),
         (["--cores", 9999], 2, "--cores 9999: this process may use"),
         (["--url", "ws://127.0.0.1:1/v1/stream"], 4, "start one with: streamd serve"),
-        (["--url", "nowhere"], 4, "is no WebSocket URL"),
+        (["--url", "nowhere"], 2, "not a WebSocket URL"),
         (["--audio", "gone.wav"], 6, "gone.wav: no such file"),
         (["--audio", Path(__file__).parent], 6, "no audio files in it"),
         (["--json", "/nowhere/x.json"], 8, "/nowhere/x.json: cannot be written"),
-        (["--plot", "x.xyz"], 1, "name a .png, .svg or .pdf"),
+        (["--plot", "x.xyz"], 1, "use .png, .svg or .pdf"),
         (["--config", "gone.toml"], 3, "gone.toml: cannot be read"),
     ],
 )
@@ -166,13 +170,13 @@ def test_an_unknown_word_is_refused_with_those_that_there_are(bench, daemon):
         done = bench("--url", daemon.url, "--words", words)
         assert done.code == 2
         assert "abracadabra" in done.err
-        assert "there are alexa" in done.err
+        assert "loaded: alexa" in done.err
 
 
 def test_a_server_that_does_not_start_says_why(bench):
     done = bench(STREAMD_ENGINE__BACKEND="abacus")
     assert done.code == 3
-    assert "the server did not start: engine.backend 'abacus'" in done.err
+    assert "the server did not start: engine.backend: unknown backend 'abacus'" in done.err
 
 
 def test_without_matplotlib_it_says_what_to_install(bench, monkeypatch):

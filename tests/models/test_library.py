@@ -47,7 +47,7 @@ def test_a_missing_model_is_named_with_the_way_to_get_it(tmp_path):
 
 
 def test_an_unknown_id_is_refused_before_anything_is_fetched(tmp_path):
-    with pytest.raises(ModelMissing, match="no model 'silero'"):
+    with pytest.raises(ModelMissing, match="unknown model 'silero'"):
         Library(tmp_path / "models").pull(OnnxRuntime().load, only=["silero"])
     assert not (tmp_path / "models").exists()
 

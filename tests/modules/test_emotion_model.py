@@ -85,7 +85,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
 
 @pytest.mark.parametrize("drop", ["meta", "out", "center", "plain"])
 def test_a_model_with_a_part_missing_is_refused(changed: Callable[..., Path], drop: str) -> None:
-    with pytest.raises(ModelMissing, match="is no emotion model"):
+    with pytest.raises(ModelMissing, match="is not an emotion model"):
         EmotionModel.load(changed(drop))
 
 

@@ -88,7 +88,7 @@ def read_state_dict(path: Path, key: str) -> dict[str, npt.NDArray[Any]]:
                 storages[name] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
             return {name: _view(storages, t) for name, t in checkpoint[key].items()}
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, ValueError) as error:
-        raise ModelMissing(f"{path.name} is not the checkpoint it should be: {error}") from error
+        raise ModelMissing(f"{path.name} is not the expected checkpoint: {error}") from error
 
 
 def _view(storages: dict[str, npt.NDArray[Any]], tensor: _Tensor) -> npt.NDArray[Any]:

@@ -174,8 +174,10 @@ class AiohttpSocket:
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
-            return TooLarge(f"a message may have {self._max_message_bytes} bytes at the most")
-        return BrokenFrames(f"no WebSocket message: {error}")
+            return TooLarge(
+                f"the message is larger than {self._max_message_bytes} bytes; send smaller ones"
+            )
+        return BrokenFrames(f"not a valid WebSocket message: {error}")
 
 
 async def _unless_gone(sending: Awaitable[object]) -> None:
