@@ -31,6 +31,7 @@ async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(se
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await say(socket, {"type": "flush", "id": "x" * 60_000})
+                    await asyncio.sleep(0)  # a socket that takes all gives the loop no turn
 
     deaf = [asyncio.create_task(stubborn()) for _ in range(3)]
     others = await asyncio.gather(*(converse(running.url, cut(speech()), END) for _ in range(3)))
@@ -52,6 +53,7 @@ async def test_who_reads_again_in_time_is_told_slow_consumer(serve):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await say(socket, {"type": "flush", "id": "x" * 60_000})
+                    await asyncio.sleep(0)  # a socket that takes all gives the loop no turn
 
         speaker = asyncio.create_task(speak())
         closes = "streamd_slow_consumer_closes_total"
