@@ -79,7 +79,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
 def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_path):
     out = tmp_path / "bench.json"
     running = cli.start(
-        "bench", "--start", 1, "--step-s", 1, "--cores", 1, "--json", out,
+        "bench", "--start", 1, "--step-s", 1, "--cores", 1, "--json", out, "--p99-ms", 30_000,
         **MODELS, TMPDIR=tmp_path, STREAMD_LIMITS__MAX_STREAMS=1, PYTHONUNBUFFERED=1,
     )  # fmt: skip
     for line in running.stderr:
@@ -111,7 +111,7 @@ def test_killed_it_leaves_no_server_either(cli: Cli, tmp_path):
 def test_a_server_that_is_full_is_said_to_be(bench, serve, tmp_path):
     out = tmp_path / "bench.json"
     own = serve(limits__max_streams=3)
-    args = ("--url", own.url, "--modules", "vad", "--step-s", 1, "--json", out)
+    args = ("--url", own.url, "--modules", "vad", "--step-s", 1, "--json", out, "--p99-ms", 30_000)
     done = bench(*args, "--start", 3)
     assert done.code == 0, done.err
     assert "at least 3 live streams; above that the server refuses streams" in done.out
