@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 from daemons import Daemon
+from hypothesis import settings
 
 # Who starts the tests in the background has Ctrl-C ignored, and so would every process of theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A shared machine pauses when it likes: the time of one example says nothing.
+settings.register_profile("streamd", deadline=None)
+settings.load_profile("streamd")
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import contextlib
 import json
 import os
 import signal
+import socket as sockets
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile
+from waiting import HANG_S
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -101,15 +103,15 @@ class Daemon:
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 15) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal it and wait: the exit code."""
         self.process.send_signal(number)
-        return self.wait(timeout_s)
+        return self.wait()
 
-    def wait(self, timeout_s: float = 15) -> int:
+    def wait(self) -> int:
         """Wait for its end: the exit code."""
         try:
-            return self.process.wait(timeout_s)
+            return self.process.wait(HANG_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -130,7 +132,7 @@ class Daemon:
         request = urllib.request.Request(self.http_url + path, headers=headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as answer:
+            with opener.open(request, timeout=HANG_S) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -151,17 +153,30 @@ class Daemon:
         """Open streams, by `/health`."""
         return json.loads(self.get("/health")[2])["streams"]
 
-    async def eventually(self, holds: Callable[[], bool], within_s: float = 5) -> None:
+    async def eventually(self, holds: Callable[[], bool]) -> None:
         """Wait until it holds."""
-        deadline = time.monotonic() + within_s
-        while not await asyncio.to_thread(holds):
-            assert time.monotonic() < deadline, "it did not come to hold in time"
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(HANG_S):
+            while not await asyncio.to_thread(holds):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 def dial(url: str, **options: Any) -> connect:
-    """A stock `websockets` client; its own pings and limits are its defaults."""
-    return connect(url, proxy=None, compression=None, **options)
+    """A `websockets` client that is patient: no pong, handshake or close of a busy server is late.
+
+    Its pongs wait behind the audio that it sent (`docs/wire.md`, rule 3), so it asks for none.
+    """
+    patient = {"open_timeout": HANG_S, "close_timeout": HANG_S, "ping_timeout": None}
+    return connect(url, proxy=None, compression=None, **{**patient, **options})
+
+
+def narrow(url: str) -> sockets.socket:
+    """A connected socket whose receive buffer is small, so that a reader who stops is noticed."""
+    parts = urlsplit(url)
+    narrowed = sockets.socket()
+    narrowed.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    narrowed.connect((parts.hostname, parts.port))
+    narrowed.setblocking(False)
+    return narrowed
 
 
 async def say(socket: ClientConnection, message: Said) -> None:
@@ -172,7 +187,7 @@ async def say(socket: ClientConnection, message: Said) -> None:
 async def hear(socket: ClientConnection, kind: str | None = None) -> Event:
     """The next event, or the next of a type."""
     while True:
-        event: Event = json.loads(await asyncio.wait_for(socket.recv(), 20))
+        event: Event = json.loads(await asyncio.wait_for(socket.recv(), HANG_S))
         if kind in (None, event["type"]):
             return event
 
@@ -238,7 +253,7 @@ async def converse(
                     for part in message:
                         await say(socket, part)
 
-    async with asyncio.timeout(60), dial(url, **options) as socket:
+    async with asyncio.timeout(HANG_S), dial(url, **options) as socket:
         speaker = asyncio.create_task(speak())
         try:
             return await listen(socket)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import pytest
+from waiting import until
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -176,7 +177,9 @@ async def test_fast_sending_waits_for_the_ack(monkeypatch):
             await stream.end()
 
         talk = asyncio.create_task(pacing.converse(stream, sending(), lambda _: None))
-        await asyncio.sleep(0.2)
+        await until(lambda: stream.samples_sent >= 16_000)
+        for _ in range(100):
+            await asyncio.sleep(0)
         assert stream.samples_sent <= 16_000 + 16_000 * pacing.FAST_MESSAGE_MS // 1000
         release.set()
         await talk

@@ -2,10 +2,11 @@
 
 import { TimelineCanvas } from "./canvas.js";
 import { LogView } from "./log.js";
+import { Microphone } from "./microphone.js";
 import { Latency, Timeline } from "./model.js";
 import { offers, spoken } from "./protocol.js";
 import { Session } from "./session.js";
-import { Microphone, SoundFile } from "./sources.js";
+import { SoundFile } from "./soundfile.js";
 import { summary } from "./stream.js";
 import * as view from "./view.js";
 
@@ -89,12 +90,22 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // so that the same file can be chosen again
   if (file && !session) start(new SoundFile(file));
 });
+// On the whole window: a browser opens a file that is dropped beside the target, and the page is gone.
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  event.dataTransfer.dropEffect = session ? "none" : "copy";
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file && !session) start(new SoundFile(file));
+});
 
 async function greet() {
   let info;
   try {
     const response = await fetch("/v1/info");
-    if (response.status === 401 || response.status === 403) view.askForKey();
+    if (response.status === 401) view.askForKey();
     if (response.ok) info = await response.json();
   } catch {
     view.showNotice(`No server answers at ${location.host}. Start one with: streamd serve.`);

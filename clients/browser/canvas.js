@@ -112,6 +112,12 @@ export class TimelineCanvas {
     return path;
   }
 
+  stretch(t0, t1) {
+    const path = new Path2D();
+    path.rect(this.x(t0), 0, Math.min(this.x(t1), this.width) - this.x(t0), this.height);
+    return path;
+  }
+
   drawGaps(floor) {
     const pen = this.context;
     pen.fillStyle = this.colours.line;
@@ -140,16 +146,17 @@ export class TimelineCanvas {
     pen.fill();
   }
 
-  /** A line per utterance in its voice's colour, in the part of the speech below the level. */
+  /** A line for each voice of an utterance, in its colour, in the part below the level. */
   drawArousal(top, floor) {
     const pen = this.context;
     const { model } = this;
     const [low, high] = [floor - 5, top + 4];
     let first = this.width;
-    for (const [utterance, { t1, points }] of model.moods) {
+    const parts = [...model.moods].flatMap(([utterance, moods]) => moods.map((mood) => [utterance, mood]));
+    for (const [utterance, { t0, t1, until, points }] of parts) {
       if (points.length === 0 || this.x(t1) < 0) continue;
       const segment = model.speech.get(utterance);
-      const voice = model.speakers.get(utterance)?.voice ?? -1;
+      const voice = model.voiceAt(utterance, t0);
       const places = points.map(([ms, arousal]) => [this.x(ms), low + (high - low) * arousal]);
       const line = curve(places);
       const area = new Path2D(line);
@@ -157,10 +164,11 @@ export class TimelineCanvas {
       area.lineTo(places[0][0], floor);
       pen.save();
       if (segment) pen.clip(this.box(segment, floor));
+      pen.clip(this.stretch(t0, until));
       pen.fillStyle = pen.strokeStyle = voice < 0 ? this.colours.accent : this.colourOf(voice);
       pen.lineWidth = 1.75;
       pen.stroke(line);
-      if (segment?.open) pen.fill(dot(...places.at(-1)));
+      if (segment?.open && until === Infinity) pen.fill(dot(...places.at(-1)));
       pen.globalAlpha = 0.14;
       pen.fill(area);
       pen.restore();
@@ -183,7 +191,7 @@ export class TimelineCanvas {
     pen.fillStyle = this.colours.muted;
     pen.textBaseline = "middle";
     let free = this.width - 4; // from here on the row is taken by a later label
-    for (const { final } of [...this.model.moods.values()].reverse()) {
+    for (const { final } of [...this.model.moods.values()].flat().reverse()) {
       if (!final || final.abstain) continue;
       const [left, right] = [this.x(final.t0), this.x(final.t1)];
       const width = pen.measureText(final.label).width;

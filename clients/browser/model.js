@@ -15,8 +15,9 @@ export class Timeline {
     this.headMs = 0;
     this.peaks = new Float32Array(Math.ceil(this.windowMs / COLUMN_MS) + 1);
     this.speech = new Map(); // utterance → {t0, t1, open}
-    this.speakers = new Map(); // utterance → {t0, t1, voice, decision, score, final}
-    this.moods = new Map(); // utterance → {t0, t1, points: [[ms, arousal], …], final}
+    // By utterance, one entry for each voice that spoke in it, in order of time:
+    this.speakers = new Map(); // [{t0, t1, voice, decision, score, final}, …]
+    this.moods = new Map(); // [{t0, t1, until, points: [[ms, arousal], …], final}, …]
     this.wakes = [];
     this.changes = [];
     this.gaps = [];
@@ -59,12 +60,13 @@ export class Timeline {
         this.speech.set(event.utterance, { t0: event.t0, t1: event.t1, open: false });
         break;
       case "speaker":
-        this.speakers.set(event.utterance, { ...event, voice: this.voice(event.speaker) });
+        this.identify(event);
         this.lastSpeaker = event;
         break;
       case "speaker_change":
         this.voice(event.to);
         this.changes.push(event);
+        this.split(event);
         break;
       case "wake":
         this.wakes.push(event);
@@ -84,10 +86,32 @@ export class Timeline {
     }
   }
 
+  /** A decision replaces the one about the same voice: the one that begins where it does. */
+  identify(event) {
+    const bands = this.speakers.get(event.utterance) ?? [];
+    const earlier = bands.filter(({ t0 }) => t0 < event.t0).map((band) => ended(band, event.t0));
+    this.speakers.set(event.utterance, [...earlier, { ...event, voice: this.voice(event.speaker) }]);
+  }
+
+  /** Another voice took over: what is known of the utterance so far is about the one before. */
+  split({ utterance, t0 }) {
+    const bands = this.speakers.get(utterance);
+    if (bands) this.speakers.set(utterance, bands.map((band) => (band.t0 < t0 ? ended(band, t0) : band)));
+    const mood = this.moods.get(utterance)?.at(-1);
+    if (mood) Object.assign(mood, { t1: Math.min(mood.t1, t0), until: Math.min(mood.until, t0) });
+  }
+
   /** An interim is a point at the end of its evidence; the first one holds for all of it. */
   track(event) {
-    const mood = this.moods.get(event.utterance) ?? { t0: event.t0, t1: event.t1, points: [], final: null };
-    this.moods.set(event.utterance, mood);
+    const moods = this.moods.get(event.utterance) ?? [];
+    this.moods.set(event.utterance, moods);
+    let mood = moods.at(-1);
+    if (!mood || mood.until < Infinity) {
+      // The first evidence on a new voice may begin before the place where it took over.
+      const t0 = Math.max(event.t0, mood?.until ?? 0);
+      mood = { t0, t1: event.t1, until: Infinity, points: [], final: null };
+      moods.push(mood);
+    }
     mood.t1 = Math.max(mood.t1, event.t1);
     if (event.final) mood.final = event;
     const { points } = mood;
@@ -107,7 +131,7 @@ export class Timeline {
   /** The `limit` voices last heard since `fromMs`, in order of first appearance, with their bands. */
   lanes(fromMs = 0, limit = Infinity) {
     const lanes = new Map();
-    for (const band of this.speakers.values()) {
+    for (const band of [...this.speakers.values()].flat()) {
       if (band.t1 < fromMs) continue;
       const name = band.speaker ?? null;
       if (!lanes.has(name)) lanes.set(name, { name, voice: band.voice, bands: [] });
@@ -120,12 +144,23 @@ export class Timeline {
       .sort((a, b) => (a.voice >>> 0) - (b.voice >>> 0)); // nobody in particular comes last
   }
 
+  /** The colour of whoever spoke in an utterance at a time; −1 for nobody in particular. */
+  voiceAt(utterance, ms) {
+    return this.speakers.get(utterance)?.findLast(({ t0 }) => t0 <= ms)?.voice ?? -1;
+  }
+
   forget() {
     const oldest = this.headMs - this.windowMs;
-    for (const map of [this.speech, this.speakers, this.moods]) {
-      for (const [utterance, item] of map) if (!item.open && item.t1 < oldest) map.delete(utterance);
+    for (const [utterance, { open, t1 }] of this.speech) {
+      if (!open && t1 < oldest) this.speech.delete(utterance);
     }
-    for (const { points } of this.moods.values()) {
+    for (const map of [this.speakers, this.moods]) {
+      for (const [utterance, parts] of map) {
+        while (parts.length > 0 && parts[0].t1 < oldest) parts.shift();
+        if (parts.length === 0) map.delete(utterance);
+      }
+    }
+    for (const { points } of [...this.moods.values()].flat()) {
       // One point before the window stays: the line comes in from there.
       while (points.length > 2 && points[1][0] <= oldest) points.shift();
     }
@@ -133,6 +168,11 @@ export class Timeline {
       while (list.length > 0 && list[0].t1 < oldest) list.shift();
     }
   }
+}
+
+/** A band that another voice ended: what it says of its own voice stays. */
+function ended(band, t0) {
+  return { ...band, t1: Math.min(band.t1, t0), final: true };
 }
 
 /** Slopes at [x, y] points for a cubic line through them that never overshoots (Steffen 1990). */

@@ -2,6 +2,9 @@
 
 export const MESSAGE_MS = 20;
 export const FLOOR_DBFS = -60;
+export const MAX_RATE = 48_000; // of the server
+const HALF_TAPS = 16; // of the low-pass, for each step of the factor
+const CUTOFF = 0.45; // of the new rate
 
 /** Sample frames of one message; rates without a whole number of them round down. */
 export function messageFrames(rate) {
@@ -15,6 +18,53 @@ export function toInt16(floats) {
     samples[i] = Math.round(Math.max(-1, Math.min(1, floats[i])) * 32767);
   }
   return samples;
+}
+
+/** The smallest whole number that brings a rate to one that the server takes. */
+export function downBy(rate) {
+  let factor = 1;
+  while (rate / factor > MAX_RATE || rate % factor !== 0) factor++;
+  return factor;
+}
+
+/** Divides a rate by a whole number: a low-pass, then every n-th sample, at any length of blocks. */
+export class Decimator {
+  constructor(factor) {
+    this.factor = factor;
+    this.taps = factor === 1 ? Float32Array.of(1) : lowPass(HALF_TAPS * factor, CUTOFF / factor);
+    this.kept = new Float32Array(this.taps.length - 1);
+    this.next = 0; // where the next output begins in the block to come
+  }
+
+  push(block) {
+    const { factor, taps } = this;
+    if (factor === 1) return block;
+    const samples = new Float32Array(this.kept.length + block.length);
+    samples.set(this.kept);
+    samples.set(block, this.kept.length);
+    const output = new Float32Array(Math.max(0, Math.ceil((block.length - this.next) / factor)));
+    for (let i = 0; i < output.length; i++) {
+      const first = this.next + i * factor;
+      let sum = 0;
+      for (let tap = 0; tap < taps.length; tap++) sum += taps[tap] * samples[first + tap];
+      output[i] = sum;
+    }
+    this.next += output.length * factor - block.length;
+    this.kept = samples.slice(block.length);
+    return output;
+  }
+}
+
+/** A windowed sinc (Blackman) of 2 · half + 1 taps; `cutoff` in cycles per sample. */
+function lowPass(half, cutoff) {
+  const taps = Float32Array.from({ length: 2 * half + 1 }, (_, i) => {
+    const n = i - half;
+    const sinc = n === 0 ? 2 * cutoff : Math.sin(2 * Math.PI * cutoff * n) / (Math.PI * n);
+    const angle = (Math.PI * n) / (half + 1);
+    return sinc * (0.42 + 0.5 * Math.cos(angle) + 0.08 * Math.cos(2 * angle));
+  });
+  const total = taps.reduce((sum, tap) => sum + tap, 0);
+  return taps.map((tap) => tap / total);
 }
 
 /** Largest magnitude, 0…1. */

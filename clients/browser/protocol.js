@@ -81,6 +81,46 @@ export function explainClose(code, error) {
   };
 }
 
+/** Whether the server takes no stream from this page, unless its operator lists the origin. */
+export function isNamedWithoutTls({ protocol, hostname }) {
+  const isAddress = /^\[.*\]$|^\d+(\.\d+){3}$/.test(hostname);
+  return protocol === "http:" && hostname !== "localhost" && !isAddress;
+}
+
+/** How to come to a page that may open the microphone and the stream. */
+export function tunnel({ hostname, port }) {
+  const server = port || "8765";
+  return `On your own machine run “ssh -L 8765:127.0.0.1:${server} ${hostname}” and open http://localhost:8765, or serve streamd over https.`;
+}
+
+/** Why there is no microphone where the page came over plain http, and what to do. */
+export function noMicrophone(location) {
+  const file = isNamedWithoutTls(location) ? "" : " Playing a file works here.";
+  return `Browsers open the microphone only over https or on localhost. ${tunnel(location)}${file}`;
+}
+
+/** What the browser's errors mean, by their name. */
+export const MICROPHONE_ERRORS = {
+  NotAllowedError: "The microphone was denied. Allow it in the browser’s site settings, then start again.",
+  NotFoundError: "There is no microphone. Plug one in, or play a file.",
+  NotReadableError: "The microphone is in use by another program, or the system keeps it.",
+};
+
+/**
+ * Why an upgrade was refused, whose status a page cannot see: by the answer of `/health/ready`,
+ * which has a `status` and, where it was readable, a `body`.
+ */
+export function explainRefusal({ status, body, retryAfterMs }, location) {
+  if (status === 401) return { ...explainClose(4001), retryAfterMs };
+  if (status === 503 || body?.streams >= body?.max_streams) {
+    return { ...explainClose(body?.status === "draining" ? 1012 : 4013), retryAfterMs };
+  }
+  const text = isNamedWithoutTls(location)
+    ? `The server takes no stream from a page at ${location.origin}: without https a name can be made to mean any machine. ${tunnel(location)} Its operator can also list this address in server.origins.`
+    : `The server refused the stream. If a proxy stands before it, it has to pass on the headers Host and Upgrade; else list ${location.origin} in server.origins.`;
+  return { text, retry: false, key: false };
+}
+
 /** Random, so that the clients of a restarted server do not all come back at once. */
 export function reconnectWaitMs(retryAfterMs, random = Math.random) {
   return Math.round((retryAfterMs ?? 0) + 1000 + random() * 4000);

@@ -64,6 +64,7 @@ export class Session {
 
   onReady() {
     this.attempts = 0;
+    this.state = null;
     this.handlers.onFresh();
     this.handlers.onPhase("live", this.source.live ? "Listening" : "Playing");
     if (this.started) {
@@ -71,14 +72,30 @@ export class Session {
       return;
     }
     this.started = true;
-    this.source.start(
-      (block) => this.onBlock(block),
-      (trouble) => {
-        this.trouble = trouble;
-        this.stopped = true;
-        this.finish();
-      },
-    );
+    try {
+      this.source.start(
+        (block) => this.onBlock(block),
+        (trouble) => this.onEnd(trouble),
+        (text) => this.onState(text),
+      );
+    } catch (error) {
+      this.onEnd(`The sound could not be started: ${error.message}`);
+    }
+  }
+
+  /** The source is over, by itself or because of a trouble; what was sent gets its events. */
+  onEnd(trouble) {
+    this.trouble = trouble;
+    this.stopped = true;
+    if (this.stream) this.finish();
+    else this.over(trouble ?? "Stopped.", { failed: Boolean(trouble) });
+  }
+
+  /** What is the matter with a source that goes on, or null. */
+  onState(text) {
+    if (!this.stream?.takesAudio || this.state === text) return;
+    this.state = text;
+    this.handlers.onPhase("live", text ?? "Listening");
   }
 
   onBlock(block) {

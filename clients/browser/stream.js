@@ -1,6 +1,6 @@
 // One socket to the server: hello, audio out, events in.
 
-import { explainClose, streamUrl, SUBPROTOCOL } from "./protocol.js";
+import { explainClose, explainRefusal, streamUrl, SUBPROTOCOL } from "./protocol.js";
 import { toInt16 } from "./pcm.js";
 
 // About ten seconds at 48 kHz. What cannot leave by then is dropped and named, not kept for ever.
@@ -29,9 +29,13 @@ export class Stream {
     return Math.floor((1000 * this.frames) / this.rate);
   }
 
+  get takesAudio() {
+    return this.socket.readyState === WebSocket.OPEN && !this.ending;
+  }
+
   /** Send a block of mono floats. False while the stream does not take audio. */
   send(floats) {
-    if (this.socket.readyState !== WebSocket.OPEN || this.ending) return false;
+    if (!this.takesAudio) return false;
     if (this.socket.bufferedAmount > MAX_BUFFERED_BYTES) {
       this.lostFrames += floats.length;
       return false;
@@ -84,11 +88,9 @@ export class Stream {
 async function whyNotOpened() {
   try {
     const response = await fetch("/health/ready", { cache: "no-store" });
-    if (response.ok) {
-      return { text: "The server refused the stream. It may ask for an API key, or be full.", retry: false, key: true };
-    }
+    const body = await response.json().catch(() => undefined);
     const retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0) || undefined;
-    return { ...explainClose(4013), retryAfterMs };
+    return explainRefusal({ status: response.status, body, retryAfterMs }, location);
   } catch {
     return { text: `No server answers at ${location.host}. Start one with: streamd serve.`, retry: true, key: false };
   }

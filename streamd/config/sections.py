@@ -60,7 +60,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     """Bytes of one WebSocket message; longer closes 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Age at which a window is skipped and named by `gap`."""
+    """Milliseconds, announced to clients. This version skips no window, however late it is."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """Seconds without a message or a WebSocket ping before close 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400

@@ -13,6 +13,7 @@ from unittest import mock
 
 import pytest
 from daemons import STREAMD, environment
+from waiting import HANG_S
 
 from streamd.cli import main
 
@@ -55,7 +56,7 @@ class Cli:
         return Done(ended.value.code, out.getvalue(), err.getvalue())
 
     def process(
-        self, *args: object, stdin: bytes = b"", timeout_s: float = 60, **settings: object
+        self, *args: object, stdin: bytes = b"", timeout_s: float = HANG_S, **settings: object
     ) -> Done:
         """Run a command in a process of its own."""
         done = subprocess.run(

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import Cli
+from waiting import HANG_S, wait_until
 from websockets.sync.client import connect
 
 from streamd.models.library import default_directory
@@ -39,13 +39,6 @@ def servers_of(pid: int) -> list[int]:
         if b"streamd.bench.leash" in words and str(pid).encode() in words:
             found.append(int(place.name))
     return found
-
-
-def eventually(holds) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until, "it did not come to hold in time"
-        time.sleep(0.05)
 
 
 def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon, tmp_path):
@@ -86,7 +79,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
 def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_path):
     out = tmp_path / "bench.json"
     running = cli.start(
-        "bench", "--start", 1, "--step-s", 1, "--cores", 1, "--json", out,
+        "bench", "--start", 1, "--step-s", 1, "--cores", 1, "--json", out, "--p99-ms", 30_000,
         **MODELS, TMPDIR=tmp_path, STREAMD_LIMITS__MAX_STREAMS=1, PYTHONUNBUFFERED=1,
     )  # fmt: skip
     for line in running.stderr:
@@ -94,7 +87,7 @@ def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_p
             break
     assert len(servers_of(running.pid)) == 1
     running.send_signal(signal.SIGINT)
-    said, complained = (text.decode() for text in running.communicate(timeout=30))
+    said, complained = (text.decode() for text in running.communicate(timeout=HANG_S))
     assert running.returncode == 130
     assert "interrupted: more was not tried" in said
     assert complained == ""
@@ -109,16 +102,16 @@ def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_p
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_killed_it_leaves_no_server_either(cli: Cli, tmp_path):
     running = cli.start("bench", **MODELS, TMPDIR=tmp_path)
-    eventually(lambda: servers_of(running.pid))
+    wait_until(lambda: servers_of(running.pid))
     running.kill()
     running.communicate()
-    eventually(lambda: not servers_of(running.pid))
+    wait_until(lambda: not servers_of(running.pid))
 
 
 def test_a_server_that_is_full_is_said_to_be(bench, serve, tmp_path):
     out = tmp_path / "bench.json"
     own = serve(limits__max_streams=3)
-    args = ("--url", own.url, "--modules", "vad", "--step-s", 1, "--json", out)
+    args = ("--url", own.url, "--modules", "vad", "--step-s", 1, "--json", out, "--p99-ms", 30_000)
     done = bench(*args, "--start", 3)
     assert done.code == 0, done.err
     assert "at least 3 live streams; above that the server refuses streams" in done.out
@@ -192,7 +185,7 @@ def test_a_process_of_the_load_ends_with_its_pipe():
         input=b"",
         capture_output=True,
         env=os.environ | {"PYTHONWARNINGS": "error"},
-        timeout=30,
+        timeout=HANG_S,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

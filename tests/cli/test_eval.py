@@ -4,13 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import Cli
 from daemons import DATA, STREAMD, VOICES, environment
+from waiting import HANG_S, wait_until
 
 from streamd.models.library import default_directory
 
@@ -270,11 +270,9 @@ def test_interrupted_it_goes_on_where_it_was(cli: Cli, recordings, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until = time.monotonic() + 60
-    while answers(cache) < 3 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: answers(cache) >= 3)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=HANG_S)
     assert (running.returncode, out) == (130, b"")
     assert "the same command continues from there" in err.decode()
     assert "Traceback" not in err.decode()

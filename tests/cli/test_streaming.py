@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from conftest import NO_NETWORK, Cli
 from daemons import DATA, NO_LOG, STREAMD, Daemon, assert_same_log, environment, speech
+from waiting import HANG_S
 
 SLT = DATA / "speech_slt.flac"
 
@@ -102,7 +103,7 @@ def test_stdin_comes_out_as_it_goes_in(cli, daemon: Daemon):
     kinds = []
     while "wake" not in kinds:
         kinds.append(json.loads(process.stdout.readline())["type"])
-    process.communicate(timeout=20)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == 0
 
 
@@ -175,7 +176,7 @@ def test_a_full_server_is_a_refusal(cli, serve):
     done = cli("stream", SLT, "--url", running.url)
     assert done.code == 5
     assert "overloaded" in done.err
-    first.communicate(timeout=20)
+    first.communicate(timeout=HANG_S)
 
 
 def test_a_server_that_restarts_is_said(cli, serve):
@@ -185,7 +186,7 @@ def test_a_server_that_restarts_is_said(cli, serve):
     while json.loads(process.stdout.readline())["type"] != "speech_start":
         pass
     running.stop()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=HANG_S)
     kinds = [json.loads(line)["type"] for line in out.splitlines()]
     assert "draining" in kinds
     assert "speech_end" in kinds
@@ -228,7 +229,7 @@ def test_ctrl_c_ends_without_a_traceback(cli, daemon: Daemon, command, tmp_path)
     process.stdout.readline()
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == (0 if command[0] == "serve" else 130)
     assert b"Traceback" not in err
     assert b"never" not in err
@@ -244,7 +245,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path, daemon: Daemon, comm
         capture_output=True,
         check=False,
         text=True,
-        timeout=30,
+        timeout=HANG_S,
     )
     first, code = done.stdout.splitlines()
     assert json.loads(first)["type"] in ("ready", "speech_start")
@@ -262,7 +263,7 @@ def test_an_output_that_is_full_is_said(cli, command):
             stdout=full,
             stderr=subprocess.PIPE,
             check=False,
-            timeout=30,
+            timeout=HANG_S,
         )
     assert done.returncode == 8
     assert b"No space left" in done.stderr

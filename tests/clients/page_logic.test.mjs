@@ -12,6 +12,7 @@ const load = (name) => {
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
+const { Pulse } = await load("pulse.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
   assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
@@ -19,6 +20,41 @@ test("samples are clamped, rounded and counted in whole frames", () => {
   assert.equal(pcm.meter(1), 1);
   assert.equal(pcm.meter(0), 0);
   assert.ok(Math.abs(pcm.peak(Float32Array.of(0.1, -0.7, 0.3)) - 0.7) < 1e-6);
+});
+
+test("a rate over the server's limit is divided by a whole number", () => {
+  assert.deepEqual([16_000, 48_000, 88_200, 96_000, 176_400, 192_000, 64_000].map(pcm.downBy), [1, 1, 2, 2, 4, 4, 2]);
+});
+
+test("a decimated tone keeps its level, one that would fold back is gone, and blocks make no difference", () => {
+  const tone = (hz, rate) => Float32Array.from({ length: rate / 2 }, (_, n) => Math.sin((2 * Math.PI * hz * n) / rate));
+  for (const rate of [96_000, 192_000]) {
+    const factor = pcm.downBy(rate);
+    const loudest = (hz) => pcm.peak(new pcm.Decimator(factor).push(tone(hz, rate)).subarray(1000));
+    assert.ok(Math.abs(loudest(1000) - 1) < 0.01);
+    assert.ok(Math.abs(loudest(7000) - 1) < 0.01);
+    assert.ok(loudest(47_000) < 0.001); // it would be heard at 1 kHz
+  }
+  const whole = new pcm.Decimator(2).push(tone(440, 96_000));
+  assert.equal(whole.length, 24_000);
+  const decimator = new pcm.Decimator(2);
+  const pieces = [];
+  for (let at = 0, size = 1; at < 48_000; at += size++) pieces.push(...decimator.push(tone(440, 96_000).subarray(at, at + size)));
+  assert.deepEqual(pieces, [...whole]);
+});
+
+test("a microphone without blocks is dead, one of pure zeros is silent, and a quiet one is alive", () => {
+  const second = (pulse, peak) => {
+    if (peak !== undefined) for (let n = 0; n < 50; n++) pulse.block(peak);
+    return pulse.tick();
+  };
+  const seconds = (pulse, ...peaks) => peaks.map((peak) => second(pulse, peak));
+  const none = undefined;
+  assert.deepEqual(seconds(new Pulse(), none, none, none, none), ["alive", "alive", "alive", "dead"]);
+  assert.deepEqual(seconds(new Pulse(), none, none, none, 1e-5, none), Array(5).fill("alive"));
+  const silent = new Pulse();
+  assert.deepEqual(seconds(silent, 0.1, 0, 0, 0, 0), ["alive", "alive", "alive", "alive", "silent"]);
+  assert.equal(second(silent, 1e-5), "alive");
 });
 
 test("hello names the context's rate and turns off what is not chosen", () => {
@@ -49,6 +85,36 @@ test("closes are explained, and only those that may be retried are", () => {
   assert.match(protocol.explainClose(4999).text, /4999/);
   const refused = protocol.explainClose(4002, { message: "no such word", retryable: false });
   assert.match(refused.text, /No such word\.$/);
+});
+
+const place = (href) => {
+  const { protocol, hostname, port, host, origin } = new URL(href);
+  return { protocol, hostname, port, host, origin };
+};
+
+test("over plain http on a name neither the microphone nor a file is offered, but a way to both", () => {
+  const named = ["http://box:8765/", "http://box.lan/", "http://127.0.0.1.example:8765/"];
+  const open = ["https://box/", "http://localhost:8765/", "http://127.0.0.1:8765/", "http://[::1]:8765/", "http://10.0.0.7/"];
+  assert.deepEqual(named.map((href) => protocol.isNamedWithoutTls(place(href))), [true, true, true]);
+  assert.deepEqual(open.map((href) => protocol.isNamedWithoutTls(place(href))), Array(5).fill(false));
+  assert.match(protocol.noMicrophone(place("http://10.0.0.7:9000/")), /127.0.0.1:9000 10.0.0.7”.* Playing a file works here\.$/);
+  assert.doesNotMatch(protocol.noMicrophone(place("http://box:8765/")), /file/);
+  for (const text of [protocol.noMicrophone(place(named[0])), protocol.explainRefusal({ status: 200 }, place(named[0])).text]) {
+    assert.match(text, /“ssh -L 8765:127\.0\.0\.1:8765 box” and open http:\/\/localhost:8765/);
+  }
+});
+
+test("a refused stream is explained by what the server says of itself", () => {
+  const why = (answer) => protocol.explainRefusal(answer, place("http://localhost:8765/"));
+  assert.match(why({ status: 503, body: { status: "draining" }, retryAfterMs: 5000 }).text, /restarting/);
+  assert.deepEqual(
+    [why({ status: 200, body: { streams: 8, max_streams: 8 } }), why({ status: 503, body: {} })].map(({ retry }) => retry),
+    [true, true],
+  );
+  assert.equal(why({ status: 401 }).key, true);
+  const foreign = why({ status: 200, body: { streams: 0, max_streams: 8 } });
+  assert.match(foreign.text, /server\.origins/);
+  assert.deepEqual([foreign.retry, foreign.key], [false, false]);
 });
 
 test("coming back takes a random 1 to 5 s, after what the server asked for", () => {
@@ -89,6 +155,43 @@ test("a voice keeps its colour and its lane; later decisions replace earlier one
   assert.equal(timeline.voice("S1"), 1);
 });
 
+test("where another voice takes over, each keeps its band, its lane and its arousal", () => {
+  const timeline = new Timeline();
+  const speaker = (name, t0, t1, more) => timeline.apply({ type: "speaker", utterance: "u1", speaker: name, t0, t1, final: false, ...more });
+  const bands = () => [...timeline.speakers.get("u1")].map(({ speaker: name, t0, t1, final }) => [name, t0, t1, final]);
+  timeline.apply({ type: "speech_start", utterance: "u1", t0: 88, t1: 352 });
+  speaker("Ada", 288, 1888);
+  timeline.apply(emotion(288, 1888, 0.2));
+  speaker("Ada", 288, 5888); // the second voice speaks already, and nobody knows yet
+  timeline.apply(emotion(3288, 5888, 0.3));
+  timeline.apply({ type: "speaker_change", utterance: "u1", from: "Ada", to: "S1", t0: 5088, t1: 6888 });
+  assert.deepEqual(bands(), [["Ada", 288, 5088, true]]);
+  speaker("S1", 5088, 6888);
+  timeline.apply(emotion(4288, 6888, 0.9));
+  speaker("S1", 5088, 8500, { final: true });
+  timeline.apply(emotion(5088, 8500, 0.8, { final: true }));
+  assert.deepEqual(bands(), [["Ada", 288, 5088, true], ["S1", 5088, 8500, true]]);
+  assert.deepEqual(timeline.lanes().map((lane) => [lane.name, lane.bands.length]), [["Ada", 1], ["S1", 1]]);
+  const moods = timeline.moods.get("u1");
+  assert.deepEqual(moods.map(({ t0, t1, until }) => [t0, t1, until]), [[288, 5088, 5088], [5088, 8500, Infinity]]);
+  assert.deepEqual(moods.map((mood) => timeline.voiceAt("u1", mood.t0)), [0, 1]);
+  assert.deepEqual(moods.map(({ points }) => points[0][1]), [0.2, 0.9]);
+  assert.deepEqual(moods.map(({ final }) => final?.t0), [undefined, 5088]);
+  for (let ms = 20; ms <= 36_000; ms += 20) timeline.level(ms, 0.5);
+  assert.deepEqual(bands(), [["S1", 5088, 8500, true]]);
+  timeline.level(40_000, 0.5);
+  assert.deepEqual([timeline.speakers.size, timeline.moods.size], [0, 0]);
+});
+
+test("a voice that begins anew without a change of name does not lose what it had", () => {
+  const timeline = new Timeline();
+  const speaker = (t0, t1) => timeline.apply({ type: "speaker", utterance: "u1", speaker: "Ada", t0, t1, final: false });
+  speaker(0, 3000);
+  speaker(2000, 4000);
+  speaker(2000, 5000);
+  assert.deepEqual(timeline.lanes()[0].bands.map(({ t0, t1 }) => [t0, t1]), [[0, 2000], [2000, 5000]]);
+});
+
 const emotion = (t0, t1, arousal, more = {}) => ({
   type: "emotion", utterance: "u1", t0, t1, at: t1, label: "happy", score: 0.41,
   scores: { angry: 0.2, happy: 0.41, sad: 0.39 }, arousal, abstain: false, final: false, ...more,
@@ -102,7 +205,7 @@ test("interims are points of arousal, and the first one holds for all that it he
   timeline.apply(emotion(300, 2700, 1.2));
   timeline.apply(emotion(300, 3200, undefined));
   timeline.apply(emotion(100, 3500, 0.6, { final: true }));
-  const mood = timeline.moods.get("u1");
+  const mood = timeline.moods.get("u1")[0];
   assert.deepEqual(mood.points, [[100, 0.5], [1700, 0.5], [2200, 0.7], [2700, 1]]);
   assert.equal(mood.final.t1, 3500);
   assert.equal(timeline.lastMood, mood.final);
@@ -111,7 +214,7 @@ test("interims are points of arousal, and the first one holds for all that it he
 test("speech too short for interims has the arousal of its final, all through", () => {
   const timeline = new Timeline();
   timeline.apply(emotion(100, 900, 0.3, { final: true }));
-  assert.deepEqual(timeline.moods.get("u1").points, [[100, 0.3], [900, 0.3]]);
+  assert.deepEqual(timeline.moods.get("u1")[0].points, [[100, 0.3], [900, 0.3]]);
 });
 
 test("moods are forgotten as they leave the window, also in speech that does not end", () => {
@@ -123,7 +226,7 @@ test("moods are forgotten as they leave the window, also in speech that does not
     timeline.level(ms, 0.5);
   }
   assert.deepEqual([...timeline.moods.keys()], ["u1"]);
-  const { points } = timeline.moods.get("u1");
+  const [{ points }] = timeline.moods.get("u1");
   assert.equal(points.length, 11);
   assert.ok(points[0][0] <= 595_000); // the line still comes in from outside
   timeline.level(606_000, 0.5);

@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
 PAGE = Path(__file__).parents[2] / "clients" / "browser"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -78,7 +79,7 @@ def test_every_element_that_a_script_asks_for_exists(index):
 def test_the_logic_of_the_page():
     script = Path(__file__).with_name("page_logic.test.mjs")
     run = [NODE, "--test", script]
-    done = subprocess.run(run, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(run, check=False, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -121,7 +122,7 @@ def test_a_browser_opens_the_page_under_a_strict_policy(url, tmp_path):
             "--disable-sync", f"--user-data-dir={tmp_path}", "--enable-logging=stderr",
             "--virtual-time-budget=5000", "--dump-dom", url,
         ],
-        check=False, capture_output=True, text=True, timeout=60,
+        check=False, capture_output=True, text=True, timeout=HANG_S,
     )  # fmt: skip
     dom = done.stdout
     assert '<span id="state">Ready</span>' in dom, done.stderr

@@ -205,25 +205,20 @@ async def test_a_ping_is_not_buried_behind_minutes_of_a_fast_senders_audio(daemo
 
         async def send() -> None:
             nonlocal sent
-            for message in cut(speech() * 8, 32_000):
+            for message in cut(speech() * 5, 32_000):
                 await socket.send(message)
                 sent += len(message) // 2
-            await say(socket, END)
-
-        async def ping() -> None:
-            while True:
                 ahead.append(sent - acked)
                 await say(socket, {"type": "ping", "t": sent})
-                await asyncio.sleep(0.3)
+            await say(socket, END)
 
-        speakers = [asyncio.create_task(send()), asyncio.create_task(ping())]
+        speaker = asyncio.create_task(send())
         while (event := await hear(socket))["type"] != "bye":
             if event["type"] == "ack":
                 acked = event["samples"]
-            elif event["type"] == "pong" and not speakers[0].done():
+            elif event["type"] == "pong" and not speaker.done():
                 answered.append(event["t"])
-        speakers[1].cancel()
-        await asyncio.gather(*speakers, return_exceptions=True)
+        await speaker
     assert len(answered) >= 2, "the sender was not slowed down"
     assert max(ahead) < 40 * 16_000
 
@@ -262,10 +257,8 @@ async def test_a_client_that_closes_without_end_is_closed_properly(daemon: Daemo
     async with dial(daemon.url) as socket:
         await socket.send(speech("slt", 1))
         await hear(socket, "ready")
-        began = time.monotonic()
         await socket.close()
     assert socket.close_code == 1000
-    assert time.monotonic() - began < 2
     await daemon.eventually(lambda: daemon.streams == 0)
 
 

@@ -25,6 +25,7 @@ from fakes.driving import (
     tone,
     word,
 )
+from waiting import HANG_S, until
 
 from streamd.engine import engine as engine_module
 from streamd.engine.engine import Engine, Lease
@@ -104,10 +105,10 @@ class Client:
 
     async def wait(self) -> None:
         self.answered.clear()
-        await asyncio.wait_for(self.answered.wait(), 20)
+        await asyncio.wait_for(self.answered.wait(), HANG_S)
 
 
-async def stopped(engine: Engine, timeout_s: float = 5.0) -> bool:
+async def stopped(engine: Engine, timeout_s: float = HANG_S) -> bool:
     """Whether it stops; beside the loop, as waiting for threads blocks."""
     return await asyncio.to_thread(engine.stop, timeout_s)
 
@@ -193,7 +194,7 @@ class HeldVad(FakeVad):
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[float], State]:
         self.entered.set()
-        assert self.go.wait(20)
+        assert self.go.wait(HANG_S)
         return super().run(items, options, state)
 
 
@@ -234,14 +235,6 @@ def frame(lease: Lease, samples: Samples | None = None) -> Job:
     return Job("vad", Lane.LIVE, None, samples=audio, load=-1, store=slots.live)
 
 
-async def until(condition: Any) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within ten seconds")
-
-
 async def test_slots_of_a_stream_that_left_are_not_given_on_while_its_jobs_run() -> None:
     vad = HeldVad()
     engine = Engine([vad], max_streams=1, threads=2, metrics=Metrics())
@@ -265,8 +258,11 @@ async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: Engine) -> None
     lease, sink = lease_of(engine)
     engine.close(lease)
     engine.submit(lease, [frame(lease)])
-    await asyncio.sleep(0.05)
+    other, other_sink = lease_of(engine)
+    engine.submit(other, [frame(other)])
+    await until(lambda: other_sink.outputs)
     assert sink.outputs == []
+    engine.close(other)
     slots = [engine.open().slots["vad"] for _ in range(engine.max_streams)]
     assert len({slot for pair in slots for slot in pair}) == 2 * engine.max_streams
 
@@ -317,7 +313,7 @@ async def test_voices_never_make_the_vad_wait() -> None:
         go = threading.Event()
 
         def run(self, *args: Any) -> Any:
-            assert self.go.wait(20)
+            assert self.go.wait(HANG_S)
             return super().run(*args)
 
     voice = SlowVoice()
@@ -334,14 +330,18 @@ async def test_voices_never_make_the_vad_wait() -> None:
     assert await stopped(engine)
 
 
-async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it() -> None:
+async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "AHEAD_S", HANG_S)
+
     class SlowBeginning(FakeAhead):
         go = threading.Event()
         sizes: ClassVar[list[int]] = []
 
         def run(self, items: Sequence[Samples], *args: Any) -> Any:
             self.sizes.append(len(items))
-            assert self.go.wait(20)
+            assert self.go.wait(HANG_S)
             return super().run(items, *args)
 
     beginning = SlowBeginning()
@@ -369,14 +369,16 @@ async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it() -> None:
 
 
 async def test_what_is_not_wanted_any_more_is_not_run() -> None:
-    engine = Engine([FakeVad(), FakeVoice()], max_streams=1, threads=1, metrics=Metrics())
+    engine = Engine([FakeVad(), FakeVoice()], max_streams=2, threads=1, metrics=Metrics())
     engine.start()
-    lease, sink = lease_of(engine)
+    (lease, sink), (other, other_sink) = lease_of(engine), lease_of(engine)
     sink.is_wanting = False
     engine.submit(lease, [frame(lease)])
-    await asyncio.sleep(0.05)
+    engine.submit(other, [frame(other)])
+    await until(lambda: other_sink.outputs)
     assert not sink.outputs
     engine.close(lease)
+    engine.close(other)
     assert engine.leases == 0
     assert await stopped(engine)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from waiting import HANG_S
 
 from streamd.engine.passes.base import State, StateSpec
 from streamd.engine.slots import SlotStates
@@ -91,7 +92,7 @@ class Held(Summing):
         self.go = threading.Event()
 
     def run(self, *args: Any) -> Any:
-        assert self.go.wait(10)
+        assert self.go.wait(HANG_S)
         return super().run(*args)
 
 
@@ -102,9 +103,9 @@ def test_a_worker_runs_batches_and_stops() -> None:
     bench = Bench()
     for _ in range(3):
         worker.submit([bench.batch(of(1), BAD), bench.batch(of(1))])
-        whose, first, is_last = done.get(timeout=10)
+        whose, first, is_last = done.get(timeout=HANG_S)
         assert (whose, is_last) == (worker, False)
-        whose, second, is_last = done.get(timeout=10)
+        whose, second, is_last = done.get(timeout=HANG_S)
         assert (whose, is_last) == (worker, True)
         worker.is_idle = True  # as the engine does
     assert (first.outputs[0], second.outputs) == (5, [6])
@@ -124,5 +125,5 @@ def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
     assert worker.is_stuck(0)
     assert not worker.stop(0.01)
     held.go.set()
-    assert done.get(timeout=10).outputs == [1]
+    assert done.get(timeout=HANG_S).outputs == [1]
     assert worker.stop(10)

@@ -4,15 +4,19 @@ import asyncio
 import contextlib
 import itertools
 import signal
-import time
 
 import pytest
-from daemons import VOICES, Heard, cut, dial, hear, listen, say, silence, speech
+from daemons import VOICES, Heard, cut, dial, hear, listen, narrow, say, silence, speech
+from waiting import HANG_S
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+FOR_EVER_S = 600
+"""A grace longer than any test waits: who leaves within `HANG_S` did not leave because of it."""
+assert FOR_EVER_S > HANG_S
 
 
 async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
-    """Speak for ever at about real time; hear everything up to the close."""
+    """Speak for ever; hear everything up to the close. `until` is set when it is under way."""
 
     async def speak() -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -22,10 +26,11 @@ async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
 
     async with dial(url) as socket:
         await socket.send(speech(voice, 1.6))
-        heard = Heard([await hear(socket)])
-        heard.events.append(await hear(socket))
-        until.set()
+        heard = Heard()
         speaker = asyncio.create_task(speak())
+        while not heard.of("speech_start") or heard.of("ack")[-1:][0]["samples"] < 16_000:
+            heard.events.append(await hear(socket))
+        until.set()
         try:
             return await listen(socket, heard)
         finally:
@@ -34,23 +39,20 @@ async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
 
 
 async def test_every_stream_gets_draining_its_finals_and_1012(serve):
-    running = serve()
+    running = serve(server__drain_s=FOR_EVER_S)
     ready = [asyncio.Event() for _ in range(16)]
     streams = [
         asyncio.create_task(live(running.url, voice, event))
         for voice, event in zip(itertools.cycle(VOICES), ready, strict=False)
     ]
     await asyncio.gather(*(event.wait() for event in ready))
-    await asyncio.sleep(0.7)
-    began = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     heard = await asyncio.gather(*streams)
     assert await asyncio.to_thread(running.wait) == 0
-    assert time.monotonic() - began < 5
     for one in heard:
         assert (one.code, one.reason) == (1012, "restarting")
         (draining,) = one.of("draining")
-        assert 0 < draining["deadline_ms"] <= 10_000
+        assert draining["deadline_ms"] == 1000 * FOR_EVER_S
         starts, ends = one.of("speech_start"), one.of("speech_end")
         assert [e["utterance"] for e in starts] == [e["utterance"] for e in ends]
         finals = [e["utterance"] for e in one.of("speaker") if e["final"]]
@@ -72,7 +74,7 @@ async def test_a_stream_that_has_not_spoken_yet_is_closed_without_events(serve):
 
 
 async def test_while_draining_it_is_not_ready_and_refuses_streams(serve):
-    running = serve(server__drain_s=2)
+    running = serve(server__drain_s=FOR_EVER_S)
     async with dial(running.url) as socket:
         await socket.send(speech())
         await hear(socket, "ready")
@@ -85,50 +87,46 @@ async def test_while_draining_it_is_not_ready_and_refuses_streams(serve):
             await dial(running.url)
         assert refused.value.response.status_code == 503
         assert int(refused.value.response.headers["Retry-After"]) > 0
-        began = time.monotonic()
-        assert await asyncio.to_thread(running.wait) == 0
-        assert time.monotonic() - began < 3.5
+        assert await asyncio.to_thread(running.stop) == 0
         socket.transport.abort()
 
 
 async def test_nobody_who_does_not_read_holds_it_beyond_the_grace(serve):
     running = serve(server__drain_s=1)
-    async with dial(running.url) as socket:
+    async with dial(running.url, sock=narrow(running.url)) as socket:
         socket.transport.pause_reading()
-        await say(socket, {"type": "hello"})
         flushes = [{"type": "flush", "id": "x" * 60_000}] * 400
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
+
+        async def speak() -> None:
+            with contextlib.suppress(ConnectionClosed):
                 for flush in flushes:
                     await say(socket, flush)
-        began = time.monotonic()
-        running.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(running.wait) == 0
-        assert time.monotonic() - began < 3
+
+        speaker = asyncio.create_task(speak())
+        # More answers than the buffers of both ends hold: the server cannot send what is left.
+        taken = "streamd_received_bytes_total"
+        await running.eventually(lambda: running.metric(taken) > 12_000_000)
+        assert await asyncio.to_thread(running.stop) == 0
         socket.transport.abort()
+        await speaker
 
 
 async def test_a_second_signal_forces(serve):
-    running = serve(server__drain_s=60)
+    running = serve(server__drain_s=FOR_EVER_S)
     async with dial(running.url) as socket:
         await socket.send(speech())
         await hear(socket, "ready")
         socket.transport.pause_reading()
         running.process.send_signal(signal.SIGTERM)
         await running.eventually(lambda: running.get("/health")[0] == 503)
-        began = time.monotonic()
-        running.process.send_signal(signal.SIGINT)
-        assert await asyncio.to_thread(running.wait) == 0
-        assert time.monotonic() - began < 2
+        assert await asyncio.to_thread(running.stop, signal.SIGINT) == 0
         socket.transport.abort()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_without_streams_it_leaves_at_once(serve, number):
-    running = serve()
-    began = time.monotonic()
+    running = serve(server__drain_s=FOR_EVER_S)
     assert await asyncio.to_thread(running.stop, number) == 0
-    assert time.monotonic() - began < 1.5
     assert running.complaints() == []
 
 

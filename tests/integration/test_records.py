@@ -45,7 +45,7 @@ async def record(running: Daemon, message: str, session: str) -> dict:
         found[:] = [r for r in running.records(message) if r["session"] == session]
         return bool(found)
 
-    await running.eventually(logged, within_s=30)
+    await running.eventually(logged)
     (only,) = found
     return only
 

@@ -1,19 +1,34 @@
-"""Many live streams at once, bad neighbours among them: each hears what it would hear alone.
+"""Many live streams at once, bad neighbours among them: each gets the events it would get alone.
 
-Nothing here is timed.
+Nothing here is timed: the streams go on in lock-step, a message of each in turn, as those of
+microphones come. So the batches form across streams, at whatever pace the machine allows.
 """
 
 import asyncio
-import itertools
-import random
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import chain, count
 
 import numpy as np
 import pytest
-from daemons import VOICES, assert_same_log, converse, silence, speech
+from daemons import (
+    VOICES,
+    Heard,
+    assert_same_log,
+    converse,
+    cut,
+    dial,
+    listen,
+    say,
+    silence,
+    speech,
+)
 
 STREAMS = 64
-SECONDS = 6
+CLIPS = 16
+SECONDS = 4
+MESSAGE_BYTES = 640
+APART = 3
+"""Messages between the begin of one stream and of the next, so that no two are at one place."""
 HELLO = {
     "type": "hello",
     "modules": {
@@ -23,14 +38,13 @@ HELLO = {
         "emotion": {},
     },
 }
+END = {"type": "end"}
 
 
 def clip(number: int) -> bytes:
-    """A few seconds of a voice from somewhere in its clip, then quiet."""
-    rng = random.Random(number)
-    voice = VOICES[number % len(VOICES)]
-    start = 2 * int(rng.uniform(0, 3) * 16_000)
-    return (speech(voice)[start:] + silence(SECONDS))[: 2 * 16_000 * SECONDS]
+    """A few seconds of a voice, each from elsewhere in its speech."""
+    voice, start_s = VOICES[number % len(VOICES)], number // len(VOICES)
+    return speech(voice)[32_000 * start_s :][: 32_000 * SECONDS]
 
 
 def noise() -> bytes:
@@ -44,39 +58,41 @@ def square() -> bytes:
     return np.tile(np.concatenate([half, -half - 1]), 200 * SECONDS).tobytes()
 
 
-async def crumbs(pcm: bytes) -> AsyncIterator[bytes]:
-    """One byte a message, as fast as they are taken."""
-    for start in range(len(pcm)):
-        yield pcm[start : start + 1]
-
-
-async def live(pcm: bytes, offset_s: float) -> AsyncIterator[bytes]:
-    """In 20 ms messages, as a microphone gives them."""
-    loop = asyncio.get_running_loop()
-    began = loop.time() + offset_s
-    for number, start in enumerate(itertools.count(0, 640)):
-        if start >= len(pcm):
-            return
-        await asyncio.sleep(began + 0.02 * (number + 1) - loop.time())
-        yield pcm[start : start + 640]
+async def in_turns(url: str, clips: list[bytes]) -> list[Heard]:
+    """Stream all of them, a message of each in turn; what each of them gets."""
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(dial(url)) for _ in clips]
+        hearing = [asyncio.create_task(listen(socket)) for socket in sockets]
+        waiting = [
+            (socket, chain([HELLO], cut(pcm, MESSAGE_BYTES), [END]), APART * number)
+            for number, (socket, pcm) in enumerate(zip(sockets, clips, strict=True))
+        ]
+        for turn in count():
+            if not waiting:
+                return await asyncio.gather(*hearing)
+            for entry in list(waiting):
+                socket, messages, begins = entry
+                if turn < begins:
+                    continue
+                if (message := next(messages, None)) is None:
+                    waiting.remove(entry)
+                else:
+                    await say(socket, message)
+    raise AssertionError
 
 
 @pytest.mark.models
 async def test_sixty_four_live_streams_hear_what_each_hears_alone(daemon):
+    different = [*map(clip, range(CLIPS)), noise(), square(), silence(SECONDS)]
+    clips = different[:CLIPS] * (STREAMS // CLIPS) + different[CLIPS:]
     crumbled = clip(0)[:20_000]
-    clips = [clip(number) for number in range(STREAMS)]
-    clips += [noise(), square(), silence(SECONDS), crumbled]
-    sources = [live(pcm, number / STREAMS) for number, pcm in enumerate(clips[:-1])]
-    together = await asyncio.gather(
-        *(
-            converse(daemon.url, HELLO, source, {"type": "end"})
-            for source in (*sources, crumbs(crumbled))
-        )
+    crumbs, together = await asyncio.gather(
+        converse(daemon.url, HELLO, cut(crumbled, 1), END), in_turns(daemon.url, clips)
     )
-    for pcm, heard in zip(clips, together, strict=True):
-        alone = await converse(daemon.url, HELLO, pcm, {"type": "end"})
+    alone = {pcm: await converse(daemon.url, HELLO, pcm, END) for pcm in (*different, crumbled)}
+    for pcm, heard in zip((*clips, crumbled), (*together, crumbs), strict=True):
         assert (heard.code, heard.codes) == (1000, [])
         assert heard.of("ack")[-1]["samples"] == len(pcm) // 2
-        assert_same_log(heard.events, alone.events)
+        assert_same_log(heard.events, alone[pcm].events)
     assert any(heard.of("wake") for heard in together)
     assert all(heard.of("speech_start") for heard in together[:STREAMS])

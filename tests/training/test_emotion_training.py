@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import HANG_S
 
 from streamd.errors import BadManifest
 from streamd.modules.emotion_model import LABELS, EmotionModel
@@ -142,7 +143,7 @@ def test_a_few_recordings_of_ones_own_become_a_model_that_loads(tmp_path: Path) 
     command = [sys.executable, "-m", "training.emotion", "retrain", str(manifest)]
     done = subprocess.run(
         [*command, "--out", str(out), "--copies", "0", "--jobs", "1", "--epochs", "1"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANG_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "are little" in done.stderr
@@ -156,7 +157,7 @@ def test_a_wrong_manifest_ends_the_command_with_its_exit_code(tmp_path: Path) ->
     command = [sys.executable, "-m", "training.emotion", "retrain", str(manifest)]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "o.npz")],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANG_S,
     )  # fmt: skip
     assert done.returncode == BadManifest.exit_code
     assert f"{manifest}:2: no such file" in done.stderr

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 from fakes.line import LIMIT, Line
+from waiting import HANG_S
 from websockets.frames import Opcode
 
 from streamd.transport.http.tap import Tap
@@ -49,7 +50,7 @@ async def test_a_close_reads_what_the_peer_answers():
     async with Line() as line:
         line.socket.pause_reading()
         await line.send(Opcode.CLOSE, b"")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             await line.socket.close(1000, "done")
         assert line.behind.received
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from fakes.line import Line
+from waiting import HANG_S
 
 LENGTHS = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
 
@@ -57,7 +58,7 @@ async def test_that_nobody_is_there_any_more_the_transport_notices():
     async with Line() as line:
         line.theirs.close()
         line.socket.send_now(["to nobody"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while not line.transport.is_closing():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -16,7 +16,6 @@ ZEROED = 5
 """Steps for which openwakeword reports 0 instead of what it computed."""
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")  # it asks for CUDA
 def test_wake_scores_are_those_of_openwakeword_over_minutes(
     backend, library, openwakeword, published, minutes
