@@ -152,6 +152,7 @@ WAYS = {
     "at -40 dBFS": lambda: words(-40),
     "at -50 dBFS": lambda: words(-50),
     "at -60 dBFS": lambda: words(-60),
+    "at -66 dBFS, below the gate of the VAD": lambda: words(-66),
     "at -60 dBFS, from the first sample on": lambda: words(-60)[5 * RATE_HZ // 2 :],
     "in noise 15 dB below": lambda: words(-30) + noise(-45, len(words(0))),
     "in noise 3 dB below": lambda: words(-55) + noise(-58, len(words(0))),
