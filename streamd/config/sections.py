@@ -131,8 +131,10 @@ class WakeConfig(Struct, frozen=True, kw_only=True):
     """Let the model sleep while nobody may be speaking."""
     gate_threshold: Probability = 0.1
     """Speech probability from which somebody may be."""
-    gate_hold_ms: Annotated[int, Meta(ge=80, le=60_000)] = 480
-    """Time below it before the model sleeps, milliseconds."""
+    gate_rise_db: Annotated[float, Meta(gt=0, le=20)] = 3.0
+    """How much louder it must get for the same, over the quietest of the last two seconds."""
+    gate_hold_ms: Annotated[int, Meta(ge=80, le=60_000)] = 640
+    """Time without either before the model sleeps, milliseconds."""
 
 
 class AcceptReject(Struct, frozen=True, kw_only=True):
