@@ -35,7 +35,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Where the daemon listens and how it leaves."""
 
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
-    """Address to bind; anything but loopback needs keys."""
+    """Address to bind; only loopback in this version."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8765
     """TCP port; 0 takes a free one."""
     origins: tuple[Origin, ...] = ()
