@@ -29,7 +29,9 @@ def test_dev_has_all_that_the_tests_and_the_plots_need() -> None:
     assert {*EXTRAS["test"], *EXTRAS["plot"]} <= {*EXTRAS["dev"]}
 
 
-@pytest.mark.parametrize("text", ["pip install 'streamd[mic]'", r"needs streamd\\[plot]", "pip install -U streamd"])
+@pytest.mark.parametrize(
+    "text", ["pip install 'streamd[mic]'", r"needs streamd\\[plot]", "pip install -U streamd"]
+)
 def test_a_hint_to_install_a_stranger_is_found(text: str) -> None:
     assert INSTALLS_A_STRANGER.search(text)
 

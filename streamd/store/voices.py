@@ -130,7 +130,7 @@ def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
     if speaker is None:
         return False
     if find(db, tenant, new) not in (None, speaker):
-        raise NameTaken(f"there is a speaker named {new!r} already: delete it first")
+        raise NameTaken(f"a speaker named {new!r} already exists; delete it first")
     # The name is sealed into each record, so the records change with it.
     enrolments = db.execute(
         "SELECT id, model, channel, embedding FROM enrolments WHERE speaker_id = ?", (speaker,)

@@ -130,7 +130,7 @@ def test_only_chosen_events_are_shown(cli: Cli, daemon: Daemon) -> None:
     assert [event["type"] for event in local] == ["wake"]
     wrong = cli("analyze", SLT, "--events", "wakes")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "unknown event 'wakes'; there are" in wrong.err
+    assert "unknown event 'wakes'; known: ack" in wrong.err
 
 
 # stdin and stdout.
