@@ -1,6 +1,8 @@
 """The edges of the command line: options, pipes and bare commands."""
 
+import contextlib
 import json
+import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -134,6 +136,27 @@ def test_only_chosen_events_are_shown(cli: Cli, daemon: Daemon) -> None:
 
 
 # stdin and stdout.
+
+
+@pytest.mark.parametrize("command", [["analyze"], ["stream", "--fast", "--url"]])
+def test_lines_on_a_terminal_share_it_with_no_bar(cli: Cli, daemon: Daemon, command: list) -> None:
+    ours, theirs = os.openpty()
+    url = [daemon.url] if "--url" in command else []
+    with subprocess.Popen(
+        [*STREAMD, *command, *url, str(SLT), "--json"],
+        env=environment(cli.home, COLUMNS=200, TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    ):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal reads
+            while data := os.read(ours, 65_536):
+                shown += data
+    os.close(ours)
+    events = [json.loads(line) for line in shown.decode().splitlines()]
+    assert "speech_end" in [event["type"] for event in events]
 
 
 def test_analyze_takes_a_file_or_raw_samples_on_stdin(cli: Cli) -> None:
