@@ -75,8 +75,13 @@ def test_a_recording_that_is_given_twice_counts_once(cli: Cli, tmp_path: Path) -
     done = cli("enroll", "ann", SLT, SLT, copy, link)
     assert done.code == 0
     assert done.err.count("is the same recording as") == 3
+    again = cli("enroll", "ann", copy, DATA / "speech_rms.flac")
+    assert again.code == 0
+    assert f"ann is already enrolled with {copy}; it counts once" in again.err
+    assert (once := cli("enroll", "ann", SLT)).code == 0
+    assert "counts once" in once.err
     (row,) = json.loads(cli("speakers", "--json").out)
-    assert row["enrolments"] == 1
+    assert row["enrolments"] == 2
 
 
 # Usage.
