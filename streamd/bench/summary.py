@@ -68,7 +68,7 @@ def _headline(found: Figures) -> Text:
     broke = found["broke"]
     if not found["capacity"]:
         tried = f"; {broke['streams']} streams: {broke['why']}" if broke else ""
-        return Text(f"Not even one stream was in time{tried}", "bold red")
+        return Text(f"Carries no live stream{tried}", "bold red")
     is_exact = found["ended"] == "found"
     at_least = "" if is_exact else "at least "
     text = Text.assemble(("Carries ", ""), (f"{at_least}{found['capacity']} live streams", "bold"))
