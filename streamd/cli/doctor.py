@@ -168,7 +168,7 @@ def _microphone() -> Check:
         driver = load_driver()
         found = find_device(driver, None)
     except StreamdError as error:
-        return Check("microphone", f"`streamd mic` has none: {error}", False)
+        return Check("microphone", f"{error} (only `streamd mic` needs one)", False)
     return Check("microphone", f"{found['name']}; `streamd mic --list` shows all devices")
 
 

@@ -19,7 +19,7 @@ Origin = Annotated[
     str,
     Meta(
         pattern=r"(?i)^(?:null|(?!(?:about|blob|data|file|javascript|wss?)://)[a-z][a-z0-9+.-]*://"
-        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?/?)\Z",
+        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?|[.-])(?::[1-9][0-9]{0,4})?/?)\Z",
         description='an origin without a path, as "https://example.org:8443", "tauri://localhost" '
         'or "null"',
     ),
