@@ -291,6 +291,8 @@ def _refusal(refused: InvalidStatus) -> RefusedByServer:
     status, headers = refused.response.status_code, refused.response.headers
     said = _json_object(bytes(refused.response.body or b""))
     said = said["error"] if isinstance(said.get("error"), dict) else said
+    if status == 404:  # the server knows only that it has no such path
+        said["message"] = _HTTP_HINTS[status]
     retry_after = headers.get("Retry-After", "")
     return RefusedByServer(
         str(said.get("message") or _HTTP_HINTS.get(status) or f"the server answered HTTP {status}"),
