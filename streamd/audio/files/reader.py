@@ -194,7 +194,7 @@ def _with_a_decoder(
             yield part
     except NotAudio:
         file.seek(0)
-        if has_begun or (sound := libsndfile.opened(file)) is None:
+        if has_begun or (track or 1) != 1 or (sound := libsndfile.opened(file)) is None:
             raise
         with sound:
             yield from libsndfile.decode(sound, name)
