@@ -49,8 +49,8 @@ _CLOSE_HINTS = {
 }
 _HTTP_HINTS = {
     200: "there is no stream at this path; use /v1/stream",
-    401: "the server asks for a key, made there with: streamd keys create",
-    403: "this key or this address may not stream",
+    401: "the server, or a proxy in front of it, asks for credentials",
+    403: "the server, or a proxy in front of it, does not let this client in",
     404: "there is no stream at this path; use /v1/stream",
     429: "too many connections; slow down",
     503: "the server is full; try again later",

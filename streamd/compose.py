@@ -153,6 +153,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
                 w.gate,
                 w.gate_threshold,
                 w.gate_hold_ms,
+                w.gate_rise_db,
             ),
             {word: _word(word) for word in w.load},
         )

@@ -1,4 +1,4 @@
-"""A client's bytes to samples on the session's timeline: decoder, resampler and clock."""
+"""A client's bytes to samples on the session's timeline: decoder, resampler, offset and clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from streamd.audio.clock import Clock
 from streamd.audio.decode import Decoder
+from streamd.audio.offset import OffsetRemover
 from streamd.audio.resample import Resampler
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
@@ -25,6 +26,7 @@ class AudioIn:
         """Dates timeline positions; the session may let it forget."""
         self._decoder = Decoder(fmt)
         self._resampler = Resampler(fmt.rate)
+        self._offset = OffsetRemover()
         # What most clients send needs no detour through floats: they would change nothing.
         self._as_is = fmt.codec == "pcm_s16le" and fmt.rate == RATE_HZ and fmt.channels == 1
         self._frame_bytes = fmt.frame_bytes
@@ -88,7 +90,7 @@ class AudioIn:
 
     def tail(self) -> Samples:
         """What the resampler still holds, up to `mark()`; the live state stays as it is."""
-        return self._resampler.tail()
+        return self._offset.tail(self._resampler.tail())
 
     def gap(self, ms: int) -> Samples:
         """End the stretch, and let the clock move on.
@@ -103,6 +105,7 @@ class AudioIn:
         """
         self._decoder.drop_carry()
         last = self._give(self._resampler.drain())
+        self._offset.restart()
         self._gap_ms += ms
         self.clock.begin_stretch(self._position, self._frames, self._gap_ms)
         return last
@@ -131,4 +134,4 @@ class AudioIn:
 
     def _give(self, samples: Samples) -> Samples:
         self._position += len(samples)
-        return samples
+        return self._offset.push(samples) if len(samples) else samples

@@ -26,11 +26,13 @@ from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.offline import Analysis
 from streamd.store import Enrolment, check_name
-from streamd.types import RATE_HZ
+from streamd.types import RATE_HZ, Floats
 
 ENOUGH_S = 5.0
 ALIKE = 0.75
 """Windows of one voice lie above this, measured on read speech."""
+SAME = 0.99999
+"""Cosine that only the same audio has: embeddings of it differ by rounding alone."""
 
 
 def enroll(
@@ -54,6 +56,10 @@ def enroll(
         model = speaker_model(settings).id
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
         heard = [(file, *_listen(file, parts, settings)) for file in files]
+        enrolled = store.embeddings(name, model)
+        heard = [one for one in heard if _is_new(name, *one[:2], enrolled)]
+        if not heard:
+            return
         known = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
         baseline = Baseline.from_bytes(known) if known else None
         for _, reader, _ in heard:
@@ -87,6 +93,18 @@ def _distinct(files: list[Path]) -> list[Path]:
         if twin is not file:
             note(f"{file} is the same recording as {twin}; it counts once")
     return list(kept.values())
+
+
+def _is_new(name: str, file: Path, reader: EnrolmentReader, enrolled: list[Floats]) -> bool:
+    """Whether a voice is not yet enrolled with this recording, under whatever file name.
+
+    The embeddings of what is new are added to `enrolled`.
+    """
+    if any(float(reader.mean @ other) > SAME for other in enrolled):
+        note(f"{name} is already enrolled with {display_name(file)}; it counts once")
+        return False
+    enrolled.append(reader.mean)
+    return True
 
 
 def _identity(file: Path) -> object:

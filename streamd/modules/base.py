@@ -139,6 +139,8 @@ class Stepper(Protocol):
     """Samples before a step that the pass wants in front of it."""
     at_once: int
     """Steps that one job may have, of those that can be taken when it is made."""
+    at_once_asleep: int
+    """Steps that are waited for while the model sleeps; a look at each by itself costs more."""
     tail_steps: int
     """Steps of silence to add where the stream ends or is flushed."""
     replay: int

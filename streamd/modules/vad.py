@@ -93,6 +93,7 @@ class VadStepper:
 
     pass_name = "vad"
     at_once = 8
+    at_once_asleep = 1
 
     def __init__(self, settings: VadSettings, decided: Callable[[int, int, float], None]) -> None:
         self.step = settings.frame

@@ -39,6 +39,9 @@ MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
 """What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
 a phrase twice in it."""
 
+TRACE = 0.02
+"""A score, of any word, at which it may be about to rise: what is no word scores far below."""
+
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
 
@@ -66,7 +69,8 @@ class WakeSettings:
     patiences: Mapping[str, int]
     gate: bool = True
     gate_threshold: float = 0.1
-    gate_hold_ms: int = 480
+    gate_hold_ms: int = 640
+    gate_rise_db: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class WakeStepper:
     step = STEP
     context = CONTEXT
     at_once = 4
+    at_once_asleep = 4
     tail_steps = TAIL_STEPS
     reach = (MAX_REPLAY - 1) * STEP
 
@@ -142,17 +147,18 @@ class WakeStepper:
         listening: Listening | None,
         ms: Ms,
         detected: Callable[[Detection], None],
-        attends: Callable[[int], bool | None] = lambda stop: True,
+        may_speak: Callable[[int], bool | None] = lambda stop: True,
     ) -> None:
         self.replay = 1
-        self.attends = attends
-        """Whether anybody may be speaking, as `Stepper.attends`."""
+        self._may_speak = may_speak
         self._ms = ms
         self._detected = detected
         self._fired_ms: dict[str, int] = {}
         self._above: dict[str, int] = {}
         self._age = 0
         self._since = 0
+        self._has_trace = False
+        """Whether the last step that was heard had one of a word."""
         self._listening: Listening | None = None
         self.listen(listening)
 
@@ -160,6 +166,11 @@ class WakeStepper:
     def enabled(self) -> bool:
         """Whether any word is wanted."""
         return self._listening is not None
+
+    def attends(self, stop: int) -> bool | None:
+        """Where somebody may be speaking, and while the score of a word is not all down."""
+        may_speak = self._may_speak(stop)
+        return self._has_trace if may_speak is False else may_speak
 
     def listen(self, listening: Listening | None) -> None:
         """Take new words, thresholds or patience from the next step on."""
@@ -190,7 +201,8 @@ class WakeStepper:
             self._since = start
         self._age += 1
         if output is None:
-            return  # a score that was up when it fell asleep is no crossing if it still is
+            return
+        self._has_trace = any(score >= TRACE for score, _ in output.values())
         for word in self._listening.words:
             score, class_name = output[word.name]
             if self._age <= WARM_UP_STEPS or score < word.threshold:
@@ -209,18 +221,19 @@ class WakeStepper:
         refractory_ms = max(self._listening.refractory_ms, MIN_REFRACTORY_MS)
         return last is not None and self._ms(stop, end=True) - last < refractory_ms
 
-    def save(self) -> tuple[int, dict[str, int]]:
+    def save(self) -> tuple[int, dict[str, int], bool]:
         """The counts; not when a word last fired, so that a copy's wake is not repeated."""
-        return self._age, dict(self._above)
+        return self._age, dict(self._above), self._has_trace
 
-    def restore(self, saved: tuple[int, dict[str, int]]) -> None:
+    def restore(self, saved: tuple[int, dict[str, int], bool]) -> None:
         """The counts."""
-        self._age, self._above = saved
+        self._age, self._above, self._has_trace = saved
 
     def reset(self) -> None:
         """A fresh stream, except for the refractory, which is on the session's clock."""
         self._age = 0
         self._above = {}
+        self._has_trace = False
 
 
 class WakeModule:

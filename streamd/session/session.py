@@ -36,6 +36,7 @@ from streamd.modules.wake import Detection, WakeStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.history import History
+from streamd.session.loudness import Loudness
 from streamd.session.planner import Ahead, Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
@@ -100,7 +101,9 @@ class Session:
         if registry.wake is not None:
             wake = registry.wake.settings
             self._is_gated = wake.gate
-            self._activity = Activity(wake.gate_threshold, wake.gate_hold_ms * RATE_HZ // 1000)
+            hold = wake.gate_hold_ms * RATE_HZ // 1000
+            self._activity = Activity(wake.gate_threshold, hold)
+            self._loudness = Loudness(self._ring, wake.gate_rise_db, hold // WakeStepper.step)
             self._listener = WakeStepper(
                 modules.wake, self._services.ms, self._detected, self._may_speak
             )
@@ -191,7 +194,7 @@ class Session:
         if self.audio.carried:
             self.warn(
                 "partial_sample",
-                f"{self.audio.carried} bytes of an incomplete sample at the end were ignored",
+                f"the last sample is incomplete; bytes ignored: {self.audio.carried}",
             )
         self._cut("end", self._end)
 
@@ -294,7 +297,8 @@ class Session:
             return True
         if self._vad.position + self._vad.stepper.step <= stop:
             return None
-        return self._activity.at(stop)
+        rose = self._loudness.rose(stop)  # asked of every step
+        return rose or self._activity.at(stop)
 
     def _decided(self, start: int, stop: int, probability: float) -> None:
         """Take one decision, or several that are the same.
@@ -387,6 +391,8 @@ class Session:
             self._listener.listen(mark.payload.wake)
         else:
             self._wakes.reached(mark.payload)
+            if mark.resets:
+                self._loudness.restart()
 
     def _configure(self, modules: ModuleSet) -> None:
         self._speech_modules = modules
@@ -405,7 +411,8 @@ class Session:
         window = max((reader.spec.length for reader in self._readers.values()), default=0)
         held = window + max(config.hangover, config.min_speech)
         if self.modules.wake is not None:
-            held = max(held, WakeStepper.reach + WakeStepper.context + WakeStepper.step)
+            steps = WakeStepper.step * WakeStepper.at_once_asleep
+            held = max(held, WakeStepper.reach + WakeStepper.context + steps)
         self._ring.grow(held + _RESERVE + _LEEWAY)
 
     def _open_readers(self, modules: ModuleSet) -> None:

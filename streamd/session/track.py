@@ -75,6 +75,8 @@ class Track:
         self._stretch = 0
         self._fresh = True
         self._busy = False
+        self._awaited = 0
+        """Where the stream must have come to, or a mark lie in it, before it goes on."""
         self._known: Any = None
         """The stepper's own answer for the next step, where it was asked ahead."""
         self._tail: _Tail | None = None
@@ -106,6 +108,8 @@ class Track:
                     self._passed(self.marks.popleft())
                     continue
             if stop <= limit:
+                if limit < self._awaited and not self.marks:
+                    return None
                 attends = self.stepper.attends(stop) if self.stepper.enabled else False
                 if attends is None:
                     return None
@@ -151,6 +155,8 @@ class Track:
             return None
         if not attends:
             self.position = stop
+            if limit < stop + self.stepper.step:
+                self._awaited = stop + self.stepper.step * self.stepper.at_once_asleep
             self.stepper.interpret(start, stop, None)
             return None
         self._busy = True
@@ -252,6 +258,7 @@ class Track:
         if mark.resets:
             self.stepper.reset()
             self._fresh = True
+            self._awaited = 0
             self.position = self._heard = self._stretch = mark.place
 
 

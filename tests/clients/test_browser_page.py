@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,11 +11,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from needs import needs
 from waiting import HANG_S
 
 PAGE = Path(__file__).parents[2] / "clients" / "browser"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-NODE = shutil.which("node")
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 INFO = {
     "version": "9.9",
@@ -75,10 +73,10 @@ def test_every_element_that_a_script_asks_for_exists(index):
             assert name in ids, f"{script.name} asks for #{name}"
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed: the page's logic is not run")
 def test_the_logic_of_the_page():
+    needs("node")
     script = Path(__file__).with_name("page_logic.test.mjs")
-    run = [NODE, "--test", script]
+    run = ["node", "--test", script]
     done = subprocess.run(run, check=False, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -113,11 +111,11 @@ def url() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not opened")
 def test_a_browser_opens_the_page_under_a_strict_policy(url, tmp_path):
+    needs("chromium")
     done = subprocess.run(
         [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
             "--no-first-run", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", f"--user-data-dir={tmp_path}", "--enable-logging=stderr",
             "--virtual-time-budget=5000", "--dump-dom", url,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 from fakes.driving import (
@@ -29,10 +30,11 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.evaluation.conditions import room_response
 from streamd.models.library import Library
 from streamd.modules.wake import STEP
 from streamd.observability.metrics import Metrics
-from streamd.types import Job, Samples
+from streamd.types import RATE_HZ, Job, Samples
 
 DATA = Path(__file__).parents[1] / "data"
 WORDS = ("alexa", "hey_jarvis", "weather", "timer")
@@ -80,29 +82,97 @@ def room(seconds: float, seed: int) -> Samples:
     return sound.astype(np.int16)
 
 
-@pytest.mark.models
-def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact() -> None:
+@pytest.fixture(scope="module")
+def passes() -> list[Pass]:
     backend, library = OnnxRuntime(), Library()
-    passes: list[Pass] = [
+    return [
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
         voice := Ge2eVoice(backend, library),
         Ge2eAhead(voice),
     ]
-    parts = []
-    for seed, name in enumerate(("slt", "espeak", "kal16")):
-        clip, _ = soundfile.read(DATA / f"speech_{name}.flac", dtype="int16")
-        parts += [room(7.3 - seed, seed), clip[: 7 * 16_000]]
-    sound = pcm(*parts, room(3, 9))
+
+
+def asleep_and_awake(passes: list[Pass], sound: bytes, modules: Any) -> list[Counting]:
+    """What one that sleeps hears, and one that does not."""
     players = []
     for gate in (True, False):
         registry = make_registry(Config(wake=WakeConfig(gate=gate)), passes[0], Metrics())
-        players.append(Counting(Stage(passes), registry, MODULES))
-    asleep, awake = players
-    assert_same_events(asleep.play([sound]), awake.play([sound]))
+        players.append(Counting(Stage(passes), registry, modules))
+        players[-1].play([sound])
+    return players
+
+
+@pytest.mark.models
+def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact(passes: list[Pass]) -> None:
+    parts = []
+    for seed, name in enumerate(("slt", "espeak", "kal16")):
+        parts += [room(11.3 - seed, seed), clip(name)[: 7 * RATE_HZ]]
+    asleep, awake = asleep_and_awake(passes, pcm(*parts, room(3, 9)), MODULES)
+    assert_same_events(asleep.events, awake.events)
     assert len(asleep.of("wake")) >= 4
     heard = [e["at"] * 16 for e in asleep.of("wake")]
     for stop in {at + d * STEP for at in heard for d in range(-3, 3)} & asleep.scores.keys():
         for name, (score, _) in asleep.scores[stop].items():
             assert score == pytest.approx(awake.scores[stop][name][0], abs=1e-5)
-    assert asleep.steps < 0.9 * awake.steps
+    assert asleep.steps < awake.steps
+
+
+def clip(name: str) -> Samples:
+    """A voice that begins with a wake word."""
+    audio, _ = soundfile.read(DATA / f"speech_{name}.flac", dtype="int16")
+    return audio
+
+
+def words(dbfs: float) -> npt.NDArray[np.float64]:
+    """Five voices, a wake word and a little more each, pauses between them."""
+    parts = []
+    for name in ("slt", "espeak", "kal16", "rms", "awb"):
+        voice = clip(name)[: 9 * RATE_HZ // 4].astype(np.float64)
+        voice -= voice.mean()
+        level = np.sqrt(np.mean(voice**2))
+        parts += [np.zeros(5 * RATE_HZ // 2), voice * 10 ** (dbfs / 20) * 32768 / level]
+    return np.concatenate([*parts, np.zeros(RATE_HZ)])
+
+
+def noise(dbfs: float, size: int) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(7).normal(0, 10 ** (dbfs / 20) * 32768, size)
+
+
+def in_a_room(speech: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Far away in one that echoes: RT60 0.9 s."""
+    echo = room_response(np.random.default_rng(3), 900).astype(np.float64)
+    echo[0] = 0.3
+    return np.convolve(speech, echo)[: len(speech)]
+
+
+WAYS = {
+    "at 0 dBFS": lambda: words(0),
+    "at -20 dBFS": lambda: words(-20),
+    "at -40 dBFS": lambda: words(-40),
+    "at -50 dBFS": lambda: words(-50),
+    "at -60 dBFS": lambda: words(-60),
+    "at -66 dBFS, below the gate of the VAD": lambda: words(-66),
+    "at -60 dBFS, from the first sample on": lambda: words(-60)[5 * RATE_HZ // 2 :],
+    "in noise 15 dB below": lambda: words(-30) + noise(-45, len(words(0))),
+    "in noise 3 dB below": lambda: words(-55) + noise(-58, len(words(0))),
+    "in a room": lambda: in_a_room(words(-45)) + noise(-72, len(words(0))),
+    "with an offset": lambda: words(-50) + 1000,
+}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("way", WAYS)
+def test_a_word_is_heard_asleep_where_it_is_heard_awake(passes: list[Pass], way: str) -> None:
+    sound = np.clip(np.rint(WAYS[way]()), -32768, 32767).astype(np.int16)
+    asleep, awake = asleep_and_awake(passes, sound.tobytes(), MODULES)
+    assert_same_events(asleep.events, awake.events)
+    assert asleep.of("wake")
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("dbfs", [-90, -50, -30])
+def test_it_sleeps_in_steady_noise_of_any_level(passes: list[Pass], dbfs: float) -> None:
+    sound = np.rint(noise(dbfs, 20 * RATE_HZ)).astype(np.int16)
+    asleep, awake = asleep_and_awake(passes, sound.tobytes(), {"vad": {}, "wake": {}})
+    assert asleep.steps < 0.2 * awake.steps

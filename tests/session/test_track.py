@@ -25,6 +25,7 @@ class Log:
     def __init__(self, tail_steps: int = 0, at_once: int = 1) -> None:
         self.tail_steps = tail_steps
         self.at_once = at_once
+        self.at_once_asleep = 1
         self.own: set[int] = set()
         """Where the steps end that it needs no model for."""
         self.asked: list[int] = []
@@ -369,3 +370,24 @@ def test_a_cut_while_it_sleeps_wakes_nobody_and_a_gap_ends_the_sleep() -> None:
     first = walk.jobs[2]
     assert (first.load, first.stop, first.steps) == (-1, 1050, 3)
     assert walk.samples(first)[:CONTEXT] == [0] * CONTEXT
+
+
+def test_asleep_several_steps_are_waited_for_but_not_where_the_stream_is_cut() -> None:
+    walk = sleeper(3, lambda stop: stop > 1000)
+    walk.stepper.at_once_asleep = 3
+    slept = []
+    for _ in range(7):
+        walk.write(100)
+        walk.run()
+        slept.append(walk.track.position)
+    assert slept == [100, 100, 100, 400, 400, 400, 700]
+    walk.write(100)
+    walk.cut()
+    walk.run()
+    assert walk.track.position == 800
+    walk.write(350)
+    walk.run()
+    assert [(job.stop, job.steps, job.asked) for job in walk.jobs] == [(1100, 3, 1)]
+    walk.write(50)
+    walk.run()
+    assert walk.track.position == 1200, "awake, each step goes by itself"

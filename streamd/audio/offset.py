@@ -1,0 +1,164 @@
+"""Takes a constant offset (DC) out of a stream, and leaves a stream without one as it is.
+
+A microphone whose zero is not at 0 adds the same to every sample. The power of that counts as
+level: quiet is never quiet, and a window of faint speech is not raised as it should be. A high-pass
+filter would mend it, and would change all other audio a little, which moves every score. So the
+offset is measured, and subtracted only where there is one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from streamd.types import Samples
+
+BLOCK = 320
+"""Samples whose mean is one measurement, 20 ms, counted from the start of the stretch."""
+_WINDOW = 32
+"""Measurements that count, 0.64 s."""
+_LEAST = 16
+"""The smallest offset, in steps of int16, that is subtracted: -66 dBFS."""
+_FEWEST = 4
+"""Measurements that decide, if they hardly differ; with more they may differ more."""
+_ENOUGH = 16
+"""Measurements that decide even if they scatter."""
+_EVERY = 4
+"""Of so many blocks one is measured while there is no sign of an offset."""
+_LIMIT = _LEAST * BLOCK
+_ONES = np.ones(BLOCK, np.float32)
+_LOWEST, _HIGHEST = -(1 << 15), (1 << 15) - 1
+
+
+class OffsetRemover:
+    """One stream's offset: the median of what the last blocks have for a mean.
+
+    What is subtracted from a block follows from the blocks before it. So nothing is held back, and
+    how the stream was cut into messages changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new stretch: nothing before it has an influence."""
+        self._means: deque[float] = deque(maxlen=_WINDOW)
+        self._blocks = 0
+        self._is_calm = False
+        """Whether the last block that was measured had no sign of an offset."""
+        self._sum = self._count = 0
+        """Of the block that is not whole yet."""
+        self.offset = 0
+        """What is subtracted now, in steps of int16."""
+
+    def push(self, samples: Samples) -> Samples:
+        """Take the stream's next samples.
+
+        Args:
+            samples: int16, shape `[n]`, any n.
+
+        Returns:
+            As many, without the offset; the same array where there is none.
+        """
+        if not self._count and not len(samples) % BLOCK:
+            return self._whole(samples)
+        parts, begin = [], 0
+        while begin < len(samples):
+            if self._count or len(samples) - begin < BLOCK:
+                end = begin + min(BLOCK - self._count, len(samples) - begin)
+                parts.append(self._part(samples[begin:end]))
+            else:
+                end = len(samples) - (len(samples) - begin) % BLOCK
+                parts.append(self._whole(samples[begin:end]))
+            begin = end
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def tail(self, samples: Samples) -> Samples:
+        """About what `push` would give for the next samples; nothing changes."""
+        return _without(samples, self.offset) if self.offset else samples
+
+    def _part(self, samples: Samples) -> Samples:
+        """Samples that do not reach beyond the end of a block."""
+        out = self.tail(samples)
+        self._sum += int(samples.sum(dtype=np.int64))
+        self._count += len(samples)
+        if self._count == BLOCK:
+            self._take(None if self._is_skipped else self._sum / BLOCK)
+            self._sum = self._count = 0
+        return out
+
+    @property
+    def _is_skipped(self) -> bool:
+        """Whether the next block is not measured."""
+        return self._is_calm and self._blocks % _EVERY != 0
+
+    def _whole(self, samples: Samples) -> Samples:
+        """Whole blocks."""
+        count = len(samples) // BLOCK
+        if self._is_calm:
+            measured = -self._blocks % _EVERY
+            if measured < count <= measured + _EVERY:
+                block = samples[measured * BLOCK : (measured + 1) * BLOCK]
+                self._is_calm = -_LIMIT < _sum(block) < _LIMIT
+            if self._is_calm and count <= measured + _EVERY:
+                self._blocks += count
+                return samples
+            self._is_calm = True
+        offsets = []
+        for begin in range(0, len(samples), BLOCK):
+            offsets.append(self.offset)
+            if self._is_skipped:
+                self._take(None)
+                continue
+            self._take(_sum(samples[begin : begin + BLOCK]) / BLOCK)
+        if not any(offsets):
+            return samples
+        return _without(samples, np.repeat(np.array(offsets, np.int32), BLOCK))
+
+    def _take(self, mean: float | None) -> None:
+        """Take the mean of a block, None where it is not measured."""
+        self._blocks += 1
+        if mean is None:
+            return
+        if self._is_calm:
+            # There was none: what follows decides by many measurements, never by few.
+            self._means.clear()
+            self._means.extend((0.0, 0.0))
+        self._means.append(mean)
+        self._is_calm = not self.offset and abs(mean) < _LEAST
+        if self.offset:
+            if self._blocks % _EVERY:
+                return
+            median = sorted(self._means)[len(self._means) // 2]
+            self.offset = 0 if abs(median) < _LEAST / 2 else round(median)
+        elif not self._is_calm:
+            self.offset = _common(sorted(self._means))
+
+
+def _sum(block: Samples) -> float:
+    """Of a block: a whole number below 2^24, so float32 has it exactly."""
+    return float(block.astype(np.float32).dot(_ONES))
+
+
+def _common(means: list[float]) -> int:
+    """The offset that sorted means have in common, 0 if they may be those of sound alone."""
+    count = len(means)
+    median = means[count // 2]
+    if count < _FEWEST or abs(median) < _LEAST:
+        return 0
+    if count < _ENOUGH:
+        is_there = means[-1] - means[0] < abs(median) * count / 32
+    else:
+        few = count // 8
+        is_there = (means[few] if median > 0 else means[-1 - few]) / median > 0.5
+    return round(median) if is_there else 0
+
+
+def _without(samples: Samples, offset: int | npt.NDArray[np.int32]) -> Samples:
+    less = samples.astype(np.int32)
+    less -= offset
+    np.maximum(less, _LOWEST, out=less)
+    np.minimum(less, _HIGHEST, out=less)
+    return less.astype(np.int16)
