@@ -12,7 +12,7 @@ import typer
 from streamd.audio.files import Gap
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import seconds_bar
-from streamd.cli.recording import open_recording
+from streamd.cli.recording import TrackOption, open_recording
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
@@ -40,6 +40,7 @@ def enroll(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings of this voice only.", readable=False)
     ],
+    track: TrackOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Enrol a voice by name from recordings.
@@ -55,7 +56,7 @@ def enroll(
         parts = make_parts(settings, ready_library(settings))
         model = speaker_model(settings).id
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
-        heard = [(file, *_listen(file, parts, settings)) for file in files]
+        heard = [(file, *_listen(file, track, parts, settings)) for file in files]
         enrolled = store.embeddings(name, model)
         heard = [one for one in heard if _is_new(name, *one[:2], enrolled)]
         if not heard:
@@ -130,8 +131,10 @@ def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> 
     return baseline
 
 
-def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
-    audio = open_recording(file)
+def _listen(
+    file: Path, track: int | None, parts: Parts, settings: Config
+) -> tuple[EnrolmentReader, Channel]:
+    audio = open_recording(file, track)
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)

@@ -180,6 +180,13 @@ def test_analyze_takes_a_file_or_raw_samples_on_stdin(cli: Cli) -> None:
     assert "400 Hz is not supported; use 8000–48000 Hz" in wrong.err
 
 
+def test_analyze_knows_a_transport_stream_on_stdin(cli: Cli) -> None:
+    path = DATA / "containers" / "plain.ts"
+    done = cli.process("analyze", "-", stdin=path.read_bytes())
+    assert (done.code, done.err) == (0, "")
+    assert log_of(done) == log_of(cli("analyze", path)) != []
+
+
 @pytest.mark.parametrize(
     "command", ["models list", "models list --json", "config check", "doctor --json", "--help"]
 )
