@@ -65,7 +65,7 @@ def test_every_fault_of_a_manifest_is_named_with_its_line(tmp_path: Path) -> Non
         3: "no such file: gone.wav",
         4: "unknown label 'grumpy'",
         5: "speaker 'one' is in split 'test' here and in 'train' on line 2",
-        6: "no speaker",
+        6: "the speaker is empty",
         7: "unknown split 'later'",
     }.items():
         assert any(t.startswith(f"{manifest}:{line}:") and fault in t for t in lines), line
