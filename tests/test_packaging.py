@@ -13,7 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 OURS = {"streamd", "streamd-voice"}
-INSTALLS_A_STRANGER = re.compile(r"\bstreamd\[|pip install (?:\S+ )*'?streamd\b(?!-voice)")
+INSTALLS_A_STRANGER = re.compile(r"\bstreamd\\*\[|pip install (?:\S+ )*'?streamd\b(?!-voice)")
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -29,7 +29,9 @@ def test_dev_has_all_that_the_tests_and_the_plots_need() -> None:
     assert {*EXTRAS["test"], *EXTRAS["plot"]} <= {*EXTRAS["dev"]}
 
 
-@pytest.mark.parametrize("text", ["pip install 'streamd[mic]'", "pip install -U streamd"])
+@pytest.mark.parametrize(
+    "text", ["pip install 'streamd[mic]'", "pip install -U streamd", r"needs streamd\\[plot]"]
+)
 def test_a_hint_to_install_a_stranger_is_found(text: str) -> None:
     assert INSTALLS_A_STRANGER.search(text)
 

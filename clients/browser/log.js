@@ -10,6 +10,12 @@ export class LogView {
     this.log = new EventLog();
     this.filter = "all";
     this.groups = new Set(["all"]);
+    this.following = true;
+    const { list } = this;
+    list.addEventListener("scroll", () => {
+      this.following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    new ResizeObserver(() => this.follow()).observe(list); // lines wrap otherwise on a turned phone
     this.interim.addEventListener("change", () => this.redraw());
     this.clear.addEventListener("click", () => this.empty());
     this.copy.addEventListener("click", () => this.toClipboard());
@@ -25,10 +31,13 @@ export class LogView {
     }
     if (!shows(event, this.filter, this.interim.checked)) return;
     const { list } = this;
-    const following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     list.append(row(event));
     while (list.childElementCount > this.log.limit) list.firstElementChild.remove();
-    if (following) list.scrollTop = list.scrollHeight;
+    this.follow();
+  }
+
+  follow() {
+    if (this.following) this.list.scrollTop = this.list.scrollHeight;
   }
 
   empty() {

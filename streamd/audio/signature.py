@@ -4,17 +4,21 @@ from __future__ import annotations
 
 DESCRIPTIONS = {
     "wav": "a RIFF header",
+    "aiff": "an AIFF header",
     "webm": "a WebM or Matroska header",
     "mp4": "an MP4 header",
     "ogg": "an Ogg page",
     "flac": "a FLAC header",
     "mp3": "MP3 frames",
+    "aac": "AAC frames",
     "json": "JSON text",
 }
 """What each format is called in a warning, by the name in its code `looks_like_…`."""
 
 _BYTES = 12
-"""Enough for all formats but MP3 without a tag: `RIFF`, four bytes of length, `WAVE`."""
+"""Enough for all formats but MP3 without a tag and AAC: `RIFF`, four bytes of length, `WAVE`."""
+_HEADER_BYTES = 6
+"""What is read of a frame header of MP3 or AAC."""
 _KBIT = (
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1, layer III
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
@@ -23,7 +27,7 @@ _RATES_HZ = (44_100, 48_000, 32_000)
 _RATE_DIVISORS = {3: 1, 2: 2, 0: 4}
 """By the version bits: MPEG-1, 2 and 2.5."""
 _ALIKE = ((0, 0xFF), (1, 0xFE), (2, 0x0C))
-"""Bytes of two headers of one MP3 stream that are equal: sync, version, layer and rate."""
+"""Bits that are equal in two headers of one MP3 or AAC stream: sync, version, layer and rate."""
 
 
 class Signature:
@@ -47,14 +51,19 @@ class Signature:
 
     def _judge(self) -> None:
         if self._wanted > _BYTES:
-            second = self._bytes[-4:]
+            second = self._bytes[-_HEADER_BYTES:]
             is_alike = all(self._bytes[i] & mask == second[i] & mask for i, mask in _ALIKE)
-            self._decide("mp3" if is_alike and _mp3_frame(second) else "")
-        elif (name := _by_first_bytes(self._bytes)) or not (frame := _mp3_frame(self._bytes)):
+            if is_alike and _mp3_frame(second):
+                self._decide("mp3")
+            else:
+                self._decide("aac" if is_alike and _aac_frame(second) else "")
+        elif name := _by_first_bytes(self._bytes):
             self._decide(name)
-        else:
+        elif frame := _mp3_frame(self._bytes) or _aac_frame(self._bytes):
             # Samples may look like one frame header by chance, but not like two in their places.
-            self._wanted = frame + 4
+            self._wanted = frame + _HEADER_BYTES
+        else:
+            self._decide("")
 
     def _decide(self, name: str) -> None:
         self.looks_like = name
@@ -62,8 +71,10 @@ class Signature:
 
 
 def _by_first_bytes(start: bytes) -> str:
-    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
+    if start[:4] in (b"RIFF", b"RF64") and start[8:] == b"WAVE":
         return "wav"
+    if start[:4] == b"FORM" and start[8:] in (b"AIFF", b"AIFC"):
+        return "aiff"
     if start[:4] == b"\x1a\x45\xdf\xa3":
         return "webm"
     if start[4:8] == b"ftyp":
@@ -93,3 +104,11 @@ def _mp3_frame(header: bytes) -> int:
     rate_hz = _RATES_HZ[rate] // _RATE_DIVISORS[version]
     bits = (144 if is_first else 72) * _KBIT[not is_first][kbit] * 1000
     return bits // rate_hz + (third >> 1 & 1)
+
+
+def _aac_frame(header: bytes) -> int:
+    """Bytes of the frame that an ADTS header begins; 0 if it is no header."""
+    if header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
+        return 0
+    size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    return size if size > _BYTES else 0

@@ -23,11 +23,11 @@ _STAGES = {
     "rest": "transport, sessions, dispatch",
 }
 _LOWER_BOUND = {
-    "max": "no more were tried (--max)",
-    "load": "above that it was the load that was late, not the server: play it from another "
-    "machine with --url",
-    "refused": "above that the server refuses streams: see its limits.max_streams",
-    "interrupted": "interrupted: more was not tried",
+    "max": "more were not tried (--max)",
+    "load": "above that, the load generator was late, not the server; run it on another machine, "
+    "with --url",
+    "refused": "above that, the server refuses streams; see its limits.max_streams",
+    "interrupted": "interrupted; more were not tried",
 }
 
 
@@ -60,7 +60,7 @@ def _where(found: Figures) -> str:
         f"streamd {server['version'] or versions['streamd']}, "
         f"onnxruntime {versions.get('onnxruntime', '?')}, Python {versions['python']}\n"
         f"{modules}; voiced {100 * options['duty']:.0f} %, {options['message_ms']} ms messages, "
-        f"{options['step_s']:g} s a step"
+        f"{options['step_s']:g} s per step"
     )
 
 
@@ -68,12 +68,12 @@ def _headline(found: Figures) -> Text:
     broke = found["broke"]
     if not found["capacity"]:
         tried = f"; {broke['streams']} streams: {broke['why']}" if broke else ""
-        return Text(f"No stream was carried{tried}", "bold red")
+        return Text(f"Carries no live stream{tried}", "bold red")
     is_exact = found["ended"] == "found"
     at_least = "" if is_exact else "at least "
     text = Text.assemble(("Carries ", ""), (f"{at_least}{found['capacity']} live streams", "bold"))
     if found["streams_per_core"] is not None:
-        text.append(f", {found['streams_per_core']:.0f} a core")
+        text.append(f", {found['streams_per_core']:.0f} per core")
     if is_exact:
         text.append(f"; {broke['streams']} were too many ({broke['why']})")
     else:
@@ -86,7 +86,7 @@ def _parts(found: Figures, step: Figures) -> Iterator[RenderableType]:
         yield _latency(step["latency_ms"])
         yield _histogram(step["histogram"])
     else:
-        yield Text("No event came: take audio with speech in it, or longer steps.")
+        yield Text("No events came; use audio with speech in it, or longer steps.")
     if step["server"] is not None:
         yield _cpu(step["server"])
     yield _rest(found, step)
@@ -134,7 +134,7 @@ def _cpu(server: Figures) -> Table:
 
 def _fed(server: Figures, name: str) -> str:
     batch, each = server["mean_batch"][name], server["items_per_s"][name]
-    return f"{each:.{1 if each >= 1 else 2}f} a second, in batches of {batch:.1f}"
+    return f"{each:.{1 if each >= 1 else 2}f} per second, in batches of {batch:.1f}"
 
 
 def _rest(found: Figures, step: Figures) -> Table:
@@ -146,20 +146,20 @@ def _rest(found: Figures, step: Figures) -> Table:
     if server is not None and server["cores"] is not None:
         table.add_row("cores busy", f"{server['cores']:.2f} by the server")
         if (others := step["others_cores"] or 0.0) > CROWD:
-            said = f"{others:.2f} by other programs: alone it would carry more"
+            said = f"{others:.2f} by other programs; without them it would carry more"
             table.add_row("", Text(said, "yellow"))
     if memory["before_bytes"] is not None:
         each = memory["per_stream_bytes"]
         said = f"{memory['before_bytes'] / 1e6:.0f} MB before the first stream"
-        table.add_row("memory", said + (f", {each / 1e6:.2f} MB a stream" if each else ""))
+        table.add_row("memory", said + (f", {each / 1e6:.2f} MB per stream" if each else ""))
     table.add_row("worst ack lag", f"{step['worst_lag_ms']:.0f} ms")
     table.add_row(
         "speech",
-        f"{100 * step['voiced']:.0f} % clips were played, {100 * step['speech']:.0f} % came back "
-        "as utterances",
+        f"in {100 * step['voiced']:.0f} % of the time clips were played, in "
+        f"{100 * step['speech']:.0f} % utterances were found",
     )
     table.add_row(
-        "the load",
+        "load generator",
         f"{late['cpu_ms']:.1f} ms of CPU per stream-second; late {late['p99_ms']:.1f} ms p99, "
         f"{late['most_ms']:.0f} ms worst",
     )

@@ -69,14 +69,14 @@ def analyze(
     )
     for code, message in warnings:
         analysis.session.warn(code, message)
-    is_lines = json or not sys.stdout.isatty()
-    with make_view(sys.stdout.isatty(), json, shows) as view:
+    is_terminal = sys.stdout.isatty()
+    with make_view(is_terminal, json, shows) as view:
         shown = view_of(recording, view)
-        for event in _events(recording, analysis, view, is_bar_shown=is_lines):
+        for event in _events(recording, analysis, view, is_bar_shown=not is_terminal):
             shown.event(_wire(event))
             if not view.alive:
                 return
-        if not is_lines:
+        if is_terminal and not json:
             view.event(_wire(analysis.bye()))
 
 

@@ -89,7 +89,9 @@ def bench(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Draw to this file; needs streamd\\[plot].", rich_help_panel=_OUTPUT),
+        typer.Option(
+            help="Draw to this file; needs streamd-voice\\[plot].", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     config: ConfigOption = None,
 ) -> None:

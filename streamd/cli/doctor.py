@@ -22,7 +22,7 @@ from rich.text import Text
 from streamd import __version__
 from streamd.cli.common import ConfigOption, read_listening_config
 from streamd.cli.microphone import find_device, load_driver
-from streamd.cli.runtime import open_voices
+from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
@@ -97,7 +97,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
         yield Check("config", str(error), error=error)
         return
     yield Check("config", config.source)
-    yield _attempt("models", _models)
+    yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
     yield _attempt("port", lambda: _port(config))
     yield _disk()
@@ -112,9 +112,9 @@ def _attempt(what: str, check: Callable[[], str]) -> Check:
         return Check(what, str(error), error=error)
 
 
-def _models() -> str:
+def _models(config: Config) -> str:
     library = Library()
-    bad = [f.file for f in library.verify() if f.status != "ok"]
+    bad = [found.file for found in library.verify() if is_fault(found, config)]
     if bad:
         raise ModelMissing(f"{', '.join(bad)} in {library.directory}: run `streamd models pull`")
     return f"all intact, in {library.directory}"
@@ -168,7 +168,7 @@ def _microphone() -> Check:
         driver = load_driver()
         found = find_device(driver, None)
     except StreamdError as error:
-        return Check("microphone", f"`streamd mic` has none: {error}", False)
+        return Check("microphone", f"{error} (only `streamd mic` needs one)", False)
     return Check("microphone", f"{found['name']}; `streamd mic --list` shows all devices")
 
 

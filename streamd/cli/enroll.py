@@ -12,7 +12,7 @@ import typer
 from streamd.audio.files import Gap
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import seconds_bar
-from streamd.cli.recording import open_recording
+from streamd.cli.recording import TrackOption, open_recording
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
@@ -26,11 +26,13 @@ from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.store import Enrolment, check_name
-from streamd.types import RATE_HZ
+from streamd.types import RATE_HZ, Floats
 
 ENOUGH_S = 5.0
 ALIKE = 0.75
 """Windows of one voice lie above this, measured on read speech."""
+SAME = 0.99999
+"""Cosine that only the same audio has: embeddings of it differ by rounding alone."""
 
 
 def enroll(
@@ -38,6 +40,7 @@ def enroll(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings of this voice only.", readable=False)
     ],
+    track: TrackOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Enrol a voice by name from recordings.
@@ -53,7 +56,11 @@ def enroll(
         parts = make_parts(settings, ready_library(settings))
         model = speaker_model(settings).id
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
-        heard = [(file, *_listen(file, parts, settings)) for file in files]
+        heard = [(file, *_listen(file, track, parts, settings)) for file in files]
+        enrolled = store.embeddings(name, model)
+        heard = [one for one in heard if _is_new(name, *one[:2], enrolled)]
+        if not heard:
+            return
         known = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
         baseline = Baseline.from_bytes(known) if known else None
         for _, reader, _ in heard:
@@ -89,6 +96,18 @@ def _distinct(files: list[Path]) -> list[Path]:
     return list(kept.values())
 
 
+def _is_new(name: str, file: Path, reader: EnrolmentReader, enrolled: list[Floats]) -> bool:
+    """Whether a voice is not yet enrolled with this recording, under whatever file name.
+
+    The embeddings of what is new are added to `enrolled`.
+    """
+    if any(float(reader.mean @ other) > SAME for other in enrolled):
+        note(f"{name} is already enrolled with {display_name(file)}; it counts once")
+        return False
+    enrolled.append(reader.mean)
+    return True
+
+
 def _identity(file: Path) -> object:
     """Equal for equal contents; a pipe can be read only once, and counts by its path."""
     if not file.is_file():
@@ -112,8 +131,10 @@ def _usual(reader: EnrolmentReader, parts: Parts, baseline: Baseline | None) -> 
     return baseline
 
 
-def _listen(file: Path, parts: Parts, settings: Config) -> tuple[EnrolmentReader, Channel]:
-    audio = open_recording(file)
+def _listen(
+    file: Path, track: int | None, parts: Parts, settings: Config
+) -> tuple[EnrolmentReader, Channel]:
+    audio = open_recording(file, track)
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)

@@ -112,7 +112,7 @@ def evaluate_command(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Draw to this file, or into this folder; needs streamd\\[plot].",
+            help="Draw to this file, or into this folder; needs streamd-voice\\[plot].",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,

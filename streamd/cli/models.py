@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from streamd.cli.common import note
-from streamd.cli.runtime import pull
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.runtime import is_fault, pull
 from streamd.errors import ModelMissing
 from streamd.models.catalogue import MODELS, Model, bundled
 from streamd.models.fetch import sha256
@@ -93,15 +93,22 @@ def pull_(
 
 
 @app.command()
-def verify() -> None:
-    """Compare the hash of every model file with the recorded one."""
+def verify(config: ConfigOption = None) -> None:
+    """Compare the hash of every model file with the recorded one.
+
+    A model that the configuration does not need may be missing.
+    """
+    settings = read_config(config)
     library = Library()
     console = stdout()
     bad = 0
     for finding in library.verify():
-        bad += finding.status != "ok"
-        style = "green" if finding.status == "ok" else "red"
-        line = Text.assemble((f"{finding.status:8}", style), f" {finding.file:24} {finding.model}")
+        is_bad = is_fault(finding, settings)
+        bad += is_bad
+        is_left_out = finding.status == "missing" and not is_bad
+        status = "not pulled" if is_left_out else finding.status
+        style = "red" if is_bad else "yellow" if is_left_out else "green"
+        line = Text.assemble((f"{status:10}", style), f" {finding.file:24} {finding.model}")
         console.print(line, soft_wrap=True)
     if bad:
         raise ModelMissing(

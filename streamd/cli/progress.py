@@ -43,6 +43,11 @@ def seconds_bar(
 ) -> Iterator[Callable[[float], None]]:
     """Show the position in audio, and a bar where the total is known.
 
+    Args:
+        label: What is read.
+        total_s: Seconds of audio, None if unknown.
+        is_shown: False where lines or a live view on the same terminal would break it.
+
     Yields:
         The function to call with the seconds of each block.
     """

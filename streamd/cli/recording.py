@@ -23,10 +23,13 @@ from streamd.view import View
 from streamd.view.late import LateView
 
 RAW_BLOCK_BYTES = 16_384
-START_BYTES = 16
+_TS_BYTES = 188
+"""Length of a packet of MPEG-TS; each begins with `G`."""
+START_BYTES = 2 * _TS_BYTES + 1
 _FILE_STARTS = (
     *(b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd", b"#!AMR"),
     b"\x1aE\xdf\xa3",  # Matroska, WebM
+    *(b"riff\x2e\x91", b"\x30\x26\xb2\x75", b"FLV\x01"),  # W64, ASF, FLV
 )
 _MPEG_SYNC = (0xFA, 0xFB, 0xF2, 0xF3, 0xE2, 0xE3, 0xF0, 0xF1, 0xF8, 0xF9)
 """Second byte of a frame of MP3 (the first six) or AAC."""
@@ -104,6 +107,8 @@ def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Rec
 def looks_like_file(start: bytes) -> bool:
     """Whether bytes are the start of an audio file rather than of raw samples."""
     if start.startswith(_FILE_STARTS) or start[4:8] == b"ftyp":
+        return True
+    if start[::_TS_BYTES] == b"GGG":
         return True
     # MPEG audio has no magic number, only frames; a raw stream hardly ever starts like one.
     is_frame = len(start) > 2 and start[0] == 0xFF and start[1] in _MPEG_SYNC

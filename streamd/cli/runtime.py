@@ -13,7 +13,7 @@ from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, key_path, store_path
 from streamd.models import fetch
-from streamd.models.library import Library
+from streamd.models.library import Finding, Library, with_needs
 from streamd.store.base import Store, strangers
 from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
@@ -38,6 +38,13 @@ def note_strangers(store: Store, config: Config) -> None:
 def ready_library(config: Config) -> Library:
     """The models that a configuration needs; what is missing is pulled."""
     return load_library(wanted_models(config))
+
+
+def is_fault(finding: Finding, config: Config) -> bool:
+    """Whether a model file is damaged, or missing although the configuration needs it."""
+    if finding.status == "missing":
+        return finding.model in with_needs(wanted_models(config))
+    return finding.status != "ok"
 
 
 def load_library(wanted: Collection[str]) -> Library:

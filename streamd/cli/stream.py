@@ -59,12 +59,12 @@ def stream(
     if track is not None and file == "-":
         raise WrongUsage("--track is for files; raw samples have no tracks")
     recording = None if file == "-" else open_recording(Path(file), track)
-    is_lines = json or not sys.stdout.isatty()
-    with make_view(sys.stdout.isatty(), json, shows) as view:
+    is_terminal = sys.stdout.isatty()
+    with make_view(is_terminal, json, shows) as view:
         if recording is None:
             interrupted = asyncio.run(_pipe(url, raw, view, modules))
         else:
-            with seconds_bar(recording.name, recording.stated_s, is_shown=is_lines) as done:
+            with seconds_bar(recording.name, recording.stated_s, is_shown=not is_terminal) as done:
                 audio = {"rate": recording.format.rate, "channels": recording.format.channels}
                 blocks = _blocks(recording, view, done)
                 shown = view_of(recording, view)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn
 
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
+from streamd.cli.recording import TrackOption
 from streamd.cli.runtime import load_library, open_voices
 from streamd.compose import load_backend
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -116,6 +117,7 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the word of the same name.")
     ] = False,
+    track: TrackOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a wake word from 3 to 50 recordings, best of several people in several rooms.
@@ -139,7 +141,7 @@ def add(
         library = load_library(NEEDED)
         backend = load_backend(settings.engine.backend)
         vad = SileroVad(backend, library)
-        clips = [load_clip(file, vad) for file in files]
+        clips = [load_clip(file, vad, track) for file in files]
         _refuse_copies(clips)
         wake = OpenWakeWord(backend, library, ())
         with _bar(not json) as report:

@@ -49,8 +49,8 @@ _CLOSE_HINTS = {
 }
 _HTTP_HINTS = {
     200: "there is no stream at this path; use /v1/stream",
-    401: "the server asks for a key, made there with: streamd keys create",
-    403: "this key or this address may not stream",
+    401: "the server, or a proxy in front of it, asks for credentials",
+    403: "the server, or a proxy in front of it, does not let this client in",
     404: "there is no stream at this path; use /v1/stream",
     429: "too many connections; slow down",
     503: "the server is full; try again later",
@@ -291,6 +291,8 @@ def _refusal(refused: InvalidStatus) -> RefusedByServer:
     status, headers = refused.response.status_code, refused.response.headers
     said = _json_object(bytes(refused.response.body or b""))
     said = said["error"] if isinstance(said.get("error"), dict) else said
+    if status == 404:  # the server knows only that it has no such path
+        said["message"] = _HTTP_HINTS[status]
     retry_after = headers.get("Retry-After", "")
     return RefusedByServer(
         str(said.get("message") or _HTTP_HINTS.get(status) or f"the server answered HTTP {status}"),

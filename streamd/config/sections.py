@@ -19,7 +19,7 @@ Origin = Annotated[
     str,
     Meta(
         pattern=r"(?i)^(?:null|(?!(?:about|blob|data|file|javascript|wss?)://)[a-z][a-z0-9+.-]*://"
-        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?/?)\Z",
+        r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._~-]*[a-z0-9])?|[.-])(?::[1-9][0-9]{0,4})?/?)\Z",
         description='an origin without a path, as "https://example.org:8443", "tauri://localhost" '
         'or "null"',
     ),
@@ -35,7 +35,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Where the daemon listens and how it leaves."""
 
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
-    """Address to bind; anything but loopback needs keys."""
+    """Address to bind; only loopback in this version."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8765
     """TCP port; 0 takes a free one."""
     origins: tuple[Origin, ...] = ()

@@ -82,7 +82,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         rows = tuple(row for row in self.rows if row.split == name)
         if not rows:
             have = ", ".join(sorted({row.split for row in self.rows if row.split})) or "none"
-            raise BadManifest(f"{self.path}: no row has split {name!r}; there are {have}")
+            raise BadManifest(f"{self.path}: no row has split {name!r}; splits in the file: {have}")
         return msgspec.structs.replace(self, rows=rows)
 
 
@@ -157,7 +157,7 @@ def read(path: Path, check: Check, progress: Progress = lambda done, total: None
         check(manifest.rows, faults)
     faults.refuse()
     if not manifest.rows:
-        raise BadManifest(f"{path}: holds no row; a row is a recording and its label")
+        raise BadManifest(f"{path}: has no rows; a row names a recording and its label")
     return manifest
 
 
@@ -173,15 +173,15 @@ def _lines(sheet: Sheet, faults: Faults) -> Iterator[tuple[int, list[str]]]:
 def _check_columns(sheet: Sheet, faults: Faults) -> bool:
     """Whether every column is there that must be."""
     missing = [name for name in REQUIRED if name not in sheet.columns]
-    for name in missing:
+    if missing:
         faults.add(
             sheet.header_line,
-            f"no column {name!r}: this line names {','.join((*REQUIRED, *OPTIONAL))}; "
-            f"{sheet.separator} was taken for what separates the columns",
+            f"no column {', '.join(map(repr, missing))}; the first line names the columns, as in "
+            f"{','.join((*REQUIRED, *OPTIONAL))} (separator found: {sheet.separator})",
         )
     for name in (*REQUIRED, *OPTIONAL):
         if (count := sheet.columns.count(name)) > 1:
-            faults.add(sheet.header_line, f"column {name!r} stands there {count} times; keep one")
+            faults.add(sheet.header_line, f"column {name!r} appears {count} times; keep one")
     return not missing
 
 
@@ -189,13 +189,13 @@ def _row(line: int, sheet: Sheet, fields: list[str], faults: Faults) -> Row | No
     if len(fields) != len(sheet.columns):
         faults.add(
             line,
-            f"{len(fields)} fields under a header of {len(sheet.columns)}; quote a field that "
-            f"holds {sheet.separator}, which separates the columns",
+            f"{len(fields)} fields, but the header has {len(sheet.columns)}; put a field that "
+            f"contains {sheet.separator} in quotes",
         )
         return None
     cells = dict(zip(sheet.columns, fields, strict=True))
     if not cells["path"]:
-        faults.add(line, "no path; name a recording")
+        faults.add(line, "the path is empty; name a recording")
         return None
     times = [_time(line, name, cells.get(name, ""), faults) for name in ("start_ms", "end_ms")]
     start_ms, end_ms = times
@@ -215,7 +215,7 @@ def _time(line: int, name: str, text: str, faults: Faults) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        faults.add(line, f"{name} {text!r} is not a whole number of milliseconds from 0 on")
+        faults.add(line, f"{name} {text!r} is not a whole number of milliseconds from 0")
         return None
     return int(text)
 
@@ -263,21 +263,21 @@ def _check_twice(rows: Sequence[Row], faults: Faults) -> None:
         key = (row.path, row.label, row.speaker, row.start_ms, row.end_ms)
         first = seen.setdefault(key, row.line)
         if first != row.line:
-            faults.add(row.line, f"the same as line {first}; take one out")
+            faults.add(row.line, f"the same as line {first}; remove one")
 
 
 def check_labels(rows: Sequence[Row], known: Sequence[str], faults: Faults) -> None:
     """Refuse labels that a module does not know."""
     for row in rows:
         if row.label not in known:
-            faults.add(row.line, f"unknown label {row.label!r}; there are {', '.join(known)}")
+            faults.add(row.line, f"unknown label {row.label!r}; known: {', '.join(known)}")
 
 
 def check_speakers(rows: Sequence[Row], faults: Faults) -> None:
     """Refuse rows that do not say who speaks."""
     for row in rows:
         if not row.speaker:
-            faults.add(row.line, "no speaker; name the voice, any name will do")
+            faults.add(row.line, "the speaker is empty; enter any name for the voice")
 
 
 def check_halves(

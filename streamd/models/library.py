@@ -140,7 +140,7 @@ class Library:
         """
         from streamd.models.convert import convert  # onnx: wanted here, not where one serves
 
-        chosen = None if only is None else _with_needs(only)
+        chosen = None if only is None else with_needs(only)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._lock(), self._work_directory() as work:
@@ -209,7 +209,8 @@ class Library:
             yield Path(work)
 
 
-def _with_needs(ids: Collection[str]) -> set[str]:
+def with_needs(ids: Collection[str]) -> set[str]:
+    """Return the ids of models and of those that they cannot run without."""
     chosen = [catalogue.model(model_id) for model_id in ids]
     return {m.id for m in chosen} | {m.needs for m in chosen if m.needs}
 

@@ -194,7 +194,7 @@ class Session:
         if self.audio.carried:
             self.warn(
                 "partial_sample",
-                f"{self.audio.carried} bytes of an incomplete sample at the end were ignored",
+                f"the last sample is incomplete; bytes ignored: {self.audio.carried}",
             )
         self._cut("end", self._end)
 

@@ -72,6 +72,14 @@ class Store(Protocol):
         """
         ...
 
+    def embeddings(self, name: str, model: str) -> list[Floats]:
+        """What `model` computed of each enrolment of a voice: unit vectors `[dim]`, oldest first.
+
+        Raises:
+            BadName: the name may not be used.
+        """
+        ...
+
     def speakers(self) -> list[SpeakerInfo]:
         """Every voice, by name."""
         ...

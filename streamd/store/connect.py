@@ -19,10 +19,10 @@ Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file."""
 
 _OWNER = "check owner and mode of the file and its directory"
-_LOCKED = "another process holds it locked: end that process or try again"
+_LOCKED = "another process has it locked; end that process, or try again"
 _UNAVAILABLE = {
     sqlite3.SQLITE_FULL: "the disk is full: make room",
-    sqlite3.SQLITE_READONLY: f"it may not be written: {_OWNER}",
+    sqlite3.SQLITE_READONLY: f"it is not writable: {_OWNER}",
     sqlite3.SQLITE_PERM: f"access is not permitted: {_OWNER}",
     sqlite3.SQLITE_CANTOPEN: f"it cannot be opened: {_OWNER}",
     sqlite3.SQLITE_BUSY: _LOCKED,

@@ -22,19 +22,21 @@ def check_name(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", name)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
-        raise BadName(f"a speaker's name has 1 to {MAX_NAME_CHARS} characters, not {len(name)}")
+        raise BadName(
+            f"a speaker's name must have 1 to {MAX_NAME_CHARS} characters; got {len(name)}"
+        )
     if name != name.strip():
-        raise BadName(f"speaker name {name!r}: no space at either end")
+        raise BadName(f"speaker name {name!r}: remove the space at its start or end")
     for place, char in enumerate(name):
         if not char.isprintable() and not (char in JOINERS and _joins(name, place)):
             raise BadName(
-                f"speaker name {name!r}: printable characters only, but for joiners (U+200C, "
-                "U+200D) between characters that they join"
+                f"speaker name {name!r}: use printable characters only; joiners (U+200C, "
+                "U+200D) may stand between characters that they join"
             )
     if _SESSION_LABEL.fullmatch(name):
         raise BadName(
-            f"speaker name {name!r}: S with a number is what a session calls a voice that "
-            "nobody enrolled; choose another name"
+            f"speaker name {name!r}: S with a number is the label of a voice that is not "
+            "enrolled; choose another name"
         )
     return name
 

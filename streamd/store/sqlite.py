@@ -17,6 +17,7 @@ from streamd.store.connect import BUSY_TIMEOUT_MS, transaction
 from streamd.store.database import Database
 from streamd.store.names import check_name
 from streamd.store.voices import Tenant
+from streamd.types import Floats
 
 
 def open_store(path: Path, key_path: Path, tenant: str = DEFAULT_TENANT) -> SqliteStore:
@@ -65,6 +66,11 @@ class SqliteStore:
             voices.enrol(db, tenant, name, enrolments, now_ms)
             for model, baseline in baselines.items():
                 voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
+
+    def embeddings(self, name: str, model: str) -> list[Floats]:
+        """What `model` computed of each enrolment of a voice."""
+        with self._database.reading() as db:
+            return voices.embeddings(db, self._sealing(), check_name(name), model)
 
     def speakers(self) -> list[SpeakerInfo]:
         """Every voice, by name."""

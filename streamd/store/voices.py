@@ -83,6 +83,17 @@ def enrol(
         )
 
 
+def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) -> list[Floats]:
+    """What a voice is enrolled with, unit vectors; empty if there is no such voice."""
+    rows = db.execute(
+        "SELECT channel, embedding FROM enrolments WHERE speaker_id = ? AND model = ? ORDER BY id",
+        (find(db, tenant, name), model),
+    ).fetchall()
+    return [
+        np.frombuffer(tenant.open(sealed, name, model, channel), _FLOAT) for channel, sealed in rows
+    ]
+
+
 def keep_baseline(
     db: sqlite3.Connection, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
 ) -> None:
@@ -130,7 +141,7 @@ def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
     if speaker is None:
         return False
     if find(db, tenant, new) not in (None, speaker):
-        raise NameTaken(f"there is a speaker named {new!r} already: delete it first")
+        raise NameTaken(f"a speaker named {new!r} already exists; delete it first")
     # The name is sealed into each record, so the records change with it.
     enrolments = db.execute(
         "SELECT id, model, channel, embedding FROM enrolments WHERE speaker_id = ?", (speaker,)

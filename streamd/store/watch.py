@@ -23,7 +23,7 @@ MAX_UNWRITTEN = 1000
 
 _OVER = {
     "store": "the store can be read again",
-    "baselines": "what was learned of voices is written",
+    "baselines": "what was learned about voices is written",
     "erasure": "remains of a deletion are erased",
 }
 
@@ -164,7 +164,9 @@ class GalleryWatcher:
         self._gallery = Gallery.empty(-1)
         self._words = NO_WORDS
         self._unwritten.clear()
-        self._complain("store", "the store is gone: its voices and words are forgotten", str(error))
+        self._complain(
+            "store", "the store was deleted; its voices and words are no longer known", str(error)
+        )
 
     def _write(self) -> None:
         if self._is_writing or not self._unwritten:
@@ -181,7 +183,7 @@ class GalleryWatcher:
         if done.cancelled():
             return
         if (error := done.exception()) is not None:
-            what = "what was learned of voices cannot be written yet; it is tried again"
+            what = "what was learned about voices cannot be written yet; trying again"
             self._complain("baselines", what, str(error))
             return
         self._is_over("baselines")
@@ -200,13 +202,13 @@ class GalleryWatcher:
         if is_erased:
             self._is_over("erasure")
         else:
-            what = "remains of a deletion cannot be erased yet; it is tried again"
+            what = "remains of a deletion cannot be erased yet; trying again"
             self._complain("erasure", what, "another process reads the database")
 
     def _drop(self, cause: str, count: int, error: str = "too many wait") -> None:
         if count:
             self._dropped.labels(cause).inc(count)
-            log.error("what was learned of voices is lost", voices=count, error=error)
+            log.error("what was learned about voices is lost", voices=count, error=error)
 
     def _complain(self, kind: str, what: str, error: str) -> None:
         if self._complaints.get(kind) != error:

@@ -26,7 +26,7 @@ def add(
     name = word.info.name
     replaced = remove(db, tenant, name)
     if replaced and not replace:
-        raise NameTaken(f"there is a wake word {name!r} already: add --replace, or remove it first")
+        raise NameTaken(f"wake word {name!r} already exists; use --replace, or remove it first")
     info = msgspec.structs.replace(word.info, created_ms=time.time_ns() // 1_000_000)
     db.execute(
         "INSERT INTO words (tenant, name, info, head) VALUES (?, ?, ?, ?)",

@@ -38,7 +38,7 @@ def only(chosen: str | None, *, no_acks: bool = False) -> Shows:
     known = event_types()
     wanted = set(known if chosen is None else filter(None, map(str.strip, chosen.split(","))))
     for kind in sorted(wanted - set(known)):
-        raise WrongUsage(f"--events: unknown event {kind!r}; there are {', '.join(known)}")
+        raise WrongUsage(f"--events: unknown event {kind!r}; known: {', '.join(known)}")
     if not wanted:
         raise WrongUsage(f"--events: name one at least: {', '.join(known)}")
     if chosen is None and not no_acks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +49,24 @@ class Clip:
         return (self.stop - self.start) * 1000 // RATE_HZ
 
 
-def load_clip(file: Path, vad: Pass) -> Clip:
+def load_clip(file: Path, vad: Pass, track: int | None = None) -> Clip:
     """Read a recording and find the phrase in it.
 
     Args:
         file: any audio.
         vad: a pass that gives the speech probability of frames.
+        track: Number of the audio track, from 1; None takes the first.
 
     Raises:
-        NotAudio: it is not audio, holds no speech, or is too long to be one phrase.
+        NotAudio: it is not audio, has no such track, holds no speech, or is too long to be one
+            phrase.
     """
-    return find_phrase(display_name(file), load(file, max_s=MAX_CLIP_S), vad)
+    name = display_name(file)
+    notes: list[str] = []
+    samples = load(file, name=name, max_s=MAX_CLIP_S, track=track, note=notes.append)
+    clip = find_phrase(name, samples, vad)
+    remarks = (note.removeprefix(f"{name}: ") for note in notes)
+    return replace(clip, remarks=(*remarks, *clip.remarks))
 
 
 def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:

@@ -15,6 +15,7 @@ import soundfile
 
 from streamd.audio.files import AudioFile, Gap, as_pcm16, load, read
 from streamd.audio.files import ogg as ogg_pages
+from streamd.audio.files.length import stated_s
 from streamd.audio.files.timeline import MAX_GAP_MS, Timeline
 from streamd.errors import NotAudio
 
@@ -110,6 +111,20 @@ def test_a_wav_whose_writer_never_came_back_is_read_whole(riff, size, junk):
     assert b"".join(map(as_pcm16, file.blocks)) == NOISE.astype("<i2").tobytes()
 
 
+def test_a_length_beyond_the_end_is_read_in_silence(tmp_path):
+    """Python prints what a callback of libsndfile raises; here that fails the test."""
+    file = BytesIO()
+    soundfile.write(file, NOISE, 16_000, format="W64")
+    data = bytearray(file.getvalue())
+    at = data.index(b"data") + 16
+    data[at : at + 8] = b"\xff" * 7 + b"\x7f"  # as FFmpeg writes to a pipe
+    path = tmp_path / "piped.w64"
+    path.write_bytes(data)
+    got_s, gaps, _ = parts_of(str(path))
+    assert (got_s, gaps) == (len(NOISE) / 16_000, [])
+    assert stated_s(path) is not None
+
+
 def test_chunks_behind_the_samples_are_no_sound():
     tags = b"LIST" + struct.pack("<I", 300_000) + b"INFO" + b"\x11" * 299_996
     whole = wav(NOISE, 36 + 80_000 + len(tags), 80_000, tail=tags)
@@ -145,6 +160,16 @@ def test_damaged_bytes_cost_their_packets_and_a_gap_says_so(name, seconds):
     assert named >= 3  # some damage decodes as another sound
 
 
+@pytest.mark.parametrize(
+    ("name", "cut", "seconds", "gap_ms"),
+    [("whole_3s.flac", 100, 2.952, 72), ("whole_8s.aac", 40, 8.0, 64)],
+)
+def test_a_last_packet_that_cannot_be_decoded_is_a_gap_too(name, cut, seconds, gap_ms):
+    data = (DATA / name).read_bytes()
+    got_s, gaps, _ = parts_of(BytesIO(data[:-cut]))
+    assert (got_s, gaps) == (seconds, [(seconds, gap_ms)])
+
+
 def test_frames_behind_damage_in_flac_keep_their_times():
     whole = load(DATA / "whole_3s.flac")
     for seed in range(6):
@@ -172,7 +197,10 @@ def test_tags_and_trailing_garbage_are_no_gap():
     picture = random.Random(2).randbytes(30_000)
     cover = b"ID3\x03\0\0\0\x01\x6a\x30" + picture
     id3v1 = b"TAG" + b"x" * 125
-    for noisy in [cover + data, data + id3v1, data + cover + data, data + b"\x55" * 999]:
+    ape = b"APETAGEX" + struct.pack("<4I8x", 2000, len(picture) + 32, 1, 1 << 31) + picture
+    ape += ape[:32]
+    padded = [data + b"\x55" * 999, data + bytes(5000)]
+    for noisy in [cover + data, data + id3v1, data + cover + data, data + ape + data, *padded]:
         got_s, gaps, _ = parts_of(BytesIO(noisy))
         assert got_s == pytest.approx(8 * noisy.count(data), abs=0.15)
         assert gaps == []
@@ -278,6 +306,9 @@ def test_a_track_can_be_chosen():
         read(DATA / "two_tracks.mp4", track=3)
     with pytest.raises(NotAudio, match="no audio track 2; it has 1"):
         read(BytesIO(wav(NOISE, 36 + 80_000, 80_000)), track=2)
+    for name in ["pages_8s.opus", "chained_7s.ogg", "whole_3s.flac", "whole_8s.mp3"]:
+        with pytest.raises(NotAudio, match="no audio track 2; it has 1"):
+            read(DATA / name, track=2)
 
 
 def stereo(left, right):

@@ -11,14 +11,17 @@ from streamd.audio.signature import DESCRIPTIONS, Signature
 
 DATA = Path(__file__).parent.parent / "data"
 MP3 = (DATA / "containers" / "whole_8s.mp3").read_bytes()
+AAC = (DATA / "containers" / "whole_8s.aac").read_bytes()
 UNTAGGED = MP3[MP3.index(b"\xff\xf3", 40) :]
 STARTS = {
     "wav": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+    "aiff": b"FORM\x00\x00\x10\x00AIFFCOMM",
     "webm": (DATA / "containers" / "hole_at_4s.webm").read_bytes()[:2000],
     "mp4": (DATA / "containers" / "whole_8s.m4a").read_bytes()[:2000],
     "ogg": (DATA / "containers" / "pages_8s.opus").read_bytes()[:2000],
     "flac": (DATA / "speech_slt.flac").read_bytes()[:2000],
     "mp3": MP3[:2000],
+    "aac": AAC[:2000],
     "json": b'{"type":"audio","data":"AAAA"}',
 }
 
@@ -47,6 +50,12 @@ def test_mp3_without_a_tag_is_recognised_by_two_frames(sizes):
     one = bytearray(UNTAGGED)
     one[frame] = 0
     assert looks_like(bytes(one), sizes) == ""
+
+
+def test_aac_is_recognised_by_two_frames():
+    one = bytearray(AAC)
+    one[(one[3] & 3) << 11 | one[4] << 3 | one[5] >> 5] = 0
+    assert looks_like(bytes(one)) == ""
 
 
 def test_it_is_open_until_enough_bytes_came():

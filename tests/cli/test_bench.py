@@ -49,7 +49,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
         "--p99-ms", 30_000, "--words", "alexa, hey_marvin", "--json", out, "--plot", plot,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "Carries at least 4 live streams; no more were tried" in done.out
+    assert "Carries at least 4 live streams; more were not tried" in done.out
     assert "4 streams: held" in done.err
     found = json.loads(out.read_text())
     assert (found["capacity"], found["ended"], found["broke"]) == (4, "max", None)
@@ -89,7 +89,7 @@ def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_p
     running.send_signal(signal.SIGINT)
     said, complained = (text.decode() for text in running.communicate(timeout=HANG_S))
     assert running.returncode == 130
-    assert "interrupted: more was not tried" in said
+    assert "interrupted; more were not tried" in said
     assert complained == ""
     found = json.loads(out.read_text())
     assert (found["ended"], found["server"]["cores"]) == ("interrupted", 1)
@@ -114,7 +114,7 @@ def test_a_server_that_is_full_is_said_to_be(bench, serve, tmp_path):
     args = ("--url", own.url, "--modules", "vad", "--step-s", 1, "--json", out, "--p99-ms", 30_000)
     done = bench(*args, "--start", 3)
     assert done.code == 0, done.err
-    assert "at least 3 live streams; above that the server refuses streams" in done.out
+    assert "at least 3 live streams; above that, the server refuses streams" in done.out
     found = json.loads(out.read_text())
     assert (found["capacity"], found["ended"]) == (3, "refused")
     assert found["broke"] == {"streams": 4, "why": "refused: 1 × HTTP 503"}

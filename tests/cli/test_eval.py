@@ -210,7 +210,7 @@ def test_conditions_change_what_is_heard_and_are_told(evaluate):
     [
         ("vad", "gone.flac,speech,,,,,", "no such file: gone.flac"),
         ("emotion", "noise.flac,furious,,,,,", "unknown label 'furious'"),
-        ("speaker", "noise.flac,,,,,,", "no speaker"),
+        ("speaker", "noise.flac,,,,,,", "the speaker is empty"),
         ("emotion", "slt1.flac,sad,slt,,,,test", "speaker 'slt' is in split 'test'"),
         ("wake", "noise.flac,alexa,,0,9999,,", "noise.flac is 3000 ms long"),
     ],

@@ -297,6 +297,20 @@ def test_verify_spots_a_flipped_byte_and_pull_mends_it(cli, tmp_path):
     assert "missing" in done.out
 
 
+def test_a_model_that_the_configuration_does_not_need_may_be_missing(cli, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(default_directory(), models)
+    (models / "ge2e_int8.onnx").unlink()
+    done = cli("models", "verify", STREAMD_MODELS=models)
+    assert (done.code, "not pulled" in done.out) == (0, True)
+    checks = json.loads(cli("doctor", "--json", STREAMD_MODELS=models).out)
+    assert {check["check"]: check["status"] for check in checks}["models"] == "ok"
+    chosen = {"STREAMD_MODELS": models, "speaker__model": "ge2e-int8"}
+    assert cli("models", "verify", **chosen).code == 7
+    checks = json.loads(cli("doctor", "--json", **chosen).out)
+    assert {check["check"]: check["status"] for check in checks}["models"] == "fail"
+
+
 def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
     kept = default_directory().with_name("wheels")
     if not any(kept.glob("*.whl")):

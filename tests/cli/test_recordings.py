@@ -68,9 +68,13 @@ def test_a_track_can_be_chosen_and_others_are_named(cli: Cli, daemon: Daemon):
     assert_same_log(remote.events, second.events)
     words = [[e["word"] for e in done.events if e["type"] == "wake"] for done in (first, second)]
     assert words[0] != words[1]
-    missing = cli("analyze", FILES / "two_tracks.mp4", "--track", 3)
-    assert (missing.code, missing.out) == (6, "")
-    assert "no audio track 3; it has 2" in missing.err
+    for command in (["analyze"], ["enroll", "Ada"]):
+        missing = cli(*command, FILES / "two_tracks.mp4", "--track", 3)
+        assert (missing.code, missing.out) == (6, "")
+        assert "no audio track 3; it has 2" in missing.err
+    enrolled = cli("enroll", "Ada", FILES / "two_tracks.mp4", "--track", 2)
+    assert enrolled.code == 0
+    assert "--track" not in enrolled.err
 
 
 def test_a_voice_with_one_channel_reversed_is_heard(cli: Cli, tmp_path: Path):

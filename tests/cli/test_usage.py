@@ -1,6 +1,8 @@
 """The edges of the command line: options, pipes and bare commands."""
 
+import contextlib
 import json
+import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -73,8 +75,13 @@ def test_a_recording_that_is_given_twice_counts_once(cli: Cli, tmp_path: Path) -
     done = cli("enroll", "ann", SLT, SLT, copy, link)
     assert done.code == 0
     assert done.err.count("is the same recording as") == 3
+    again = cli("enroll", "ann", copy, DATA / "speech_rms.flac")
+    assert again.code == 0
+    assert f"ann is already enrolled with {copy}; it counts once" in again.err
+    assert (once := cli("enroll", "ann", SLT)).code == 0
+    assert "counts once" in once.err
     (row,) = json.loads(cli("speakers", "--json").out)
-    assert row["enrolments"] == 1
+    assert row["enrolments"] == 2
 
 
 # Usage.
@@ -130,10 +137,31 @@ def test_only_chosen_events_are_shown(cli: Cli, daemon: Daemon) -> None:
     assert [event["type"] for event in local] == ["wake"]
     wrong = cli("analyze", SLT, "--events", "wakes")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "unknown event 'wakes'; there are" in wrong.err
+    assert "unknown event 'wakes'; known: ack" in wrong.err
 
 
 # stdin and stdout.
+
+
+@pytest.mark.parametrize("command", [["analyze"], ["stream", "--fast", "--url"]])
+def test_lines_on_a_terminal_share_it_with_no_bar(cli: Cli, daemon: Daemon, command: list) -> None:
+    ours, theirs = os.openpty()
+    url = [daemon.url] if "--url" in command else []
+    with subprocess.Popen(
+        [*STREAMD, *command, *url, str(SLT), "--json"],
+        env=environment(cli.home, COLUMNS=200, TERM="xterm"),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    ):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal reads
+            while data := os.read(ours, 65_536):
+                shown += data
+    os.close(ours)
+    events = [json.loads(line) for line in shown.decode().splitlines()]
+    assert "speech_end" in [event["type"] for event in events]
 
 
 def test_analyze_takes_a_file_or_raw_samples_on_stdin(cli: Cli) -> None:
@@ -150,6 +178,13 @@ def test_analyze_takes_a_file_or_raw_samples_on_stdin(cli: Cli) -> None:
     wrong = cli.process("analyze", "-", "--rate", 400, stdin=b"\0" * 100)
     assert wrong.code == 2
     assert "400 Hz is not supported; use 8000–48000 Hz" in wrong.err
+
+
+def test_analyze_knows_a_transport_stream_on_stdin(cli: Cli) -> None:
+    path = DATA / "containers" / "plain.ts"
+    done = cli.process("analyze", "-", stdin=path.read_bytes())
+    assert (done.code, done.err) == (0, "")
+    assert log_of(done) == log_of(cli("analyze", path)) != []
 
 
 @pytest.mark.parametrize(

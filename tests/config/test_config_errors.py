@@ -250,6 +250,8 @@ ORIGINS = [
     "capacitor://localhost",
     "ionic://localhost",
     "app://obsidian.md",
+    "app://.",
+    "app://-",
     "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
     "moz-extension://0a1b2c3d-0000-4000-8000-123456789abc",
 ]

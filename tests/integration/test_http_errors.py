@@ -116,3 +116,28 @@ def test_a_refused_upgrade_leaves_the_connection_to_the_next_request(daemon: Dae
         wire.upgrade()
         wire.say({"type": "end"})
         assert b'"ready"' in wire.socket.recv(65_536)
+
+
+UNREADABLE = {
+    "not compressed as it says": ({"Content-Encoding": "gzip", "Content-Length": "3"}, b"abc"),
+    "not cut as it says": ({"Transfer-Encoding": "chunked"}, b"zz\r\n"),
+}
+
+
+@pytest.mark.parametrize(("headers", "body"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_body_that_cannot_be_read_is_no_error_of_ours(serve, headers, body):
+    running = serve()
+    fields = {name.replace("-", "_"): value for name, value in headers.items()}
+    with Wire(running.url) as wire:
+        wire.request("GET /v1/info HTTP/1.1", **(NO_UPGRADE | {"Connection": ""} | fields))
+        wire.until_answered()
+        wire.socket.sendall(body)
+        wire.rest()
+    assert running.stop() == 0
+    assert running.complaints() == []
+
+
+def test_an_origin_that_is_none_is_refused(serve):
+    running = serve()
+    assert ask(running, "GET /v1/stream HTTP/1.1", Origin="http://[::1")[0] == 403
+    assert running.complaints() == []

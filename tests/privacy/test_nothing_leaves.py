@@ -107,8 +107,13 @@ def server(place: Place) -> Iterator[str]:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         try:
-            line = process.stdout.readline()
-            assert line.startswith("listening on http"), line + process.stdout.read()
+            lines = []  # what it logs comes here too
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("listening on http"):
+                    break
+            else:
+                pytest.fail("".join(lines))
             yield line.split()[-1].replace("http", "ws", 1) + "/v1/stream"
         finally:
             os.kill(pid, 15)

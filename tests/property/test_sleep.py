@@ -30,7 +30,7 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
-from streamd.evaluation.conditions import room_response
+from streamd.evaluation.rooms import synthetic
 from streamd.models.library import Library
 from streamd.modules.wake import STEP
 from streamd.observability.metrics import Metrics
@@ -141,7 +141,7 @@ def noise(dbfs: float, size: int) -> npt.NDArray[np.float64]:
 
 def in_a_room(speech: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Far away in one that echoes: RT60 0.9 s."""
-    echo = room_response(np.random.default_rng(3), 900).astype(np.float64)
+    echo = synthetic(np.random.default_rng(3), 900).astype(np.float64)
     echo[0] = 0.3
     return np.convolve(speech, echo)[: len(speech)]
 

@@ -151,7 +151,7 @@ def test_a_lock_that_is_not_given_up_says_so(tmp_path: Path) -> None:
         other.execute("PRAGMA busy_timeout = 10")
         with (
             transaction(holder),
-            pytest.raises(Unavailable, match="another process holds it locked"),
+            pytest.raises(Unavailable, match="another process has it locked"),
             explained(path),
             transaction(other),
         ):

@@ -110,7 +110,7 @@ async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, 
         await eventually(lambda: kept(tmp_path) == {"ada": b"latest", "bob": b"only"})
         await eventually(lambda: len(logs) >= 2)
     assert [line["log_level"] for line in logs] == ["warning", "info"], "once, however often tried"
-    assert "another process holds it locked" in logs[0]["error"]
+    assert "another process has it locked" in logs[0]["error"]
 
 
 async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watching):
@@ -150,7 +150,7 @@ async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
         watcher.keep({"ada": b"later"})
         watcher.keep({"eve": b"e"})
         assert dropped(metrics, "full") == 1
-    assert any(line["event"] == "what was learned of voices is lost" for line in logs)
+    assert any(line["event"] == "what was learned about voices is lost" for line in logs)
     await eventually(lambda: kept(tmp_path).items() >= {"ada": b"later", "eve": b"e"}.items())
 
 
@@ -166,7 +166,7 @@ async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, 
                 watcher.close()
     assert kept(tmp_path) == {"ada": b"free"}
     assert dropped(metrics, "stopped") == 1
-    assert logs[-1]["event"] == "what was learned of voices is lost"
+    assert logs[-1]["event"] == "what was learned about voices is lost"
 
 
 async def test_remains_of_a_deletion_are_erased_once_the_reader_is_done(tmp_path, watching):

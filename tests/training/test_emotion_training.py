@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from waiting import HANG_S
 
 from streamd.errors import BadManifest
@@ -39,8 +40,12 @@ def write(path: Path, rows: Sequence[Sequence[object]], *columns: str) -> Path:
     return path
 
 
+def a_recording(path: Path) -> None:
+    soundfile.write(path, np.zeros(160, np.int16), 16_000)
+
+
 def test_every_fault_of_a_manifest_is_named_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
+    a_recording(tmp_path / "a.wav")
     manifest = write(
         tmp_path / "m.csv",
         [
@@ -60,14 +65,14 @@ def test_every_fault_of_a_manifest_is_named_with_its_line(tmp_path: Path) -> Non
         3: "no such file: gone.wav",
         4: "unknown label 'grumpy'",
         5: "speaker 'one' is in split 'test' here and in 'train' on line 2",
-        6: "no speaker",
+        6: "the speaker is empty",
         7: "unknown split 'later'",
     }.items():
         assert any(t.startswith(f"{manifest}:{line}:") and fault in t for t in lines), line
 
 
 def test_calm_is_neutral_and_bored_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
+    a_recording(tmp_path / "a.wav")
     rows = [("a.wav", label, "x") for label in ("calm", "bored", "sad")]
     clips = read_clips(write(tmp_path / "m.csv", rows))
     assert [LABELS[clip.label] for clip in clips] == ["neutral", "sad"]
@@ -75,7 +80,7 @@ def test_calm_is_neutral_and_bored_is_left_out(tmp_path: Path) -> None:
 
 def test_paths_may_begin_with_the_manifests_own_folder(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "a.wav").touch()
+    a_recording(tmp_path / "set" / "a.wav")
     manifest = write(tmp_path / "set" / "m.csv", [("set/a.wav", "sad", "x")])
     assert read_clips(manifest)[0].path.is_file()
 

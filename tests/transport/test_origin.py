@@ -31,6 +31,8 @@ EXTRA = (
         ("ftp://127.0.0.1:8765", "127.0.0.1:8765", False),
         ("null", "127.0.0.1:8765", False),
         ("", "", False),
+        ("http://[::1", "[::1", False),
+        ("http://::1]:8765", "::1]:8765", False),
         ("https://wall.example:8443", "127.0.0.1:8765", True),
         ("https://desk.example", "127.0.0.1:8765", True),
         ("https://wall.example", "127.0.0.1:8765", False),

@@ -81,6 +81,16 @@ def test_the_phrase_is_found_among_silence_and_faint_noise():
     assert clip.remarks == ()
 
 
+def test_channels_of_a_recording_that_cancel_are_said(tmp_path):
+    samples, rate_hz = soundfile.read(PHRASES["rms"], dtype="int16")
+    file = tmp_path / "reversed.wav"
+    soundfile.write(file, np.stack([samples, -samples], axis=1), rate_hz)
+    clip = load_clip(file, passes()[1])
+    assert [remark.split(" when ")[0] for remark in clip.remarks] == [
+        "its channels cancel each other"
+    ]
+
+
 def test_what_is_wrong_with_a_recording_is_said():
     samples = soundfile.read(PHRASES["rms"], dtype="int16")[0].astype(np.int32)
     vad = passes()[1]

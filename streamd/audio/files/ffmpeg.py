@@ -17,7 +17,7 @@ from av.container import InputContainer
 from streamd.audio.files.convert import Converter
 from streamd.audio.files.ogg import Window, is_ogg, links
 from streamd.audio.files.parts import HINT, PLAUSIBLE_RATES_HZ, Gap, Head, Note, Part, block_frames
-from streamd.audio.files.timeline import JITTER_S, Timeline
+from streamd.audio.files.timeline import JITTER_S, MAX_GAP_MS, Timeline
 from streamd.errors import NotAudio, Unavailable
 from streamd.types import Floats
 
@@ -36,6 +36,8 @@ _FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 of a live stream, whose clock may show anything; so it may in MPEG-TS."""
 _MAX_OFFSET_S = 24 * 3600.0
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
+_SYNC = b"\xff\xe0"
+"""Frames of MP3 and AAC begin with eleven set bits; padding behind the last one does not."""
 _MAX_BAD_STARTS = 8
 """Packets that may be damaged before the first good one."""
 _MAX_BAD_READS = 16
@@ -74,7 +76,8 @@ def decode(
         return
     head: Head | None = None
     refused: NotAudio | None = None
-    for spans in links(file):
+    chain = list(links(file))
+    for spans in chain:
         link = cast(BinaryIO, Window(file, spans))
         try:
             for part in _decode(link, name, track, note, head):
@@ -83,7 +86,8 @@ def decode(
                 yield part
         except NotAudio as error:
             refused = error
-            note(f"{name}: a link of the chain cannot be decoded and is left out")
+            if len(chain) > 1:
+                note(f"{name}: a link of the chain cannot be decoded and is left out")
     if head is None and refused is not None:
         raise refused
 
@@ -124,10 +128,13 @@ def _label(stream: AudioStream) -> str:
     return ", ".join(word for word in words if word and word != "und")
 
 
-def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterator[_Timed]:
-    """Frames with their times in seconds; packets that cannot be decoded are skipped."""
+def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterator[_Timed | Gap]:
+    """Frames with their times in seconds; packets that cannot be decoded are skipped.
+
+    Packets that are lost before a frame show in its time; those after the last frame are a gap.
+    """
     is_timed = container.format.name in _TIMED
-    position_s = frame_s = 0.0
+    position_s = frame_s = lost_s = 0.0
     is_damaged = False
     bad_starts = packets = sizes = tag_stop = 0
     for packet in _packets(container, stream, name):
@@ -142,22 +149,31 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
                 raise NotAudio(f"{name}: is damaged from its start") from error
             is_damaged = True
             # Where a header is damaged, a packet is as long as several.
-            position_s += frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
+            length_s = frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
+            position_s += length_s
+            if is_timed or bytes(packet)[:2] >= _SYNC:
+                lost_s += length_s
             continue
         packets, sizes = packets + 1, sizes + packet.size
         for frame in frames:
             if frame_s and frame.sample_rate not in PLAUSIBLE_RATES_HZ:
                 is_damaged = True
+                position_s += frame_s
                 continue
             start_s = frame.time if is_timed else position_s
             frame_s = frame.samples / max(frame.sample_rate, 1)
             yield _Timed(start_s, frame_s, frame, is_damaged)
             position_s += frame_s
             is_damaged = False
+            lost_s = 0.0
+    if lost_ms := round(lost_s * 1000):
+        yield Gap(min(lost_ms, MAX_GAP_MS))
 
 
 def _tag_bytes(tag: bytes) -> int:
     """The length of a tag by its first bytes; a picture in it may look like many packets."""
+    if tag.startswith(b"APETAGEX") and len(tag) >= 16:
+        return 32 + int.from_bytes(tag[12:16], "little")
     if not tag.startswith(b"ID3") or len(tag) < 10:
         return len(tag)
     size = 0
@@ -183,7 +199,7 @@ def _packets(
 
 
 def _parts(
-    frames: Iterator[_Timed],
+    frames: Iterator[_Timed | Gap],
     container: InputContainer,
     stream: AudioStream,
     name: str,
@@ -194,7 +210,12 @@ def _parts(
     converter: Converter | None = None
     held: list[Floats] = []
     count = size = 0
-    for start_s, length_s, frame, is_damaged in frames:
+    last: Gap | None = None
+    for timed in frames:
+        if isinstance(timed, Gap):
+            last = timed
+            break
+        start_s, length_s, frame, is_damaged = timed
         gap_ms = timeline.advance(start_s, length_s, is_damaged=is_damaged)
         if converter is None:
             if head is None:
@@ -219,6 +240,8 @@ def _parts(
         held.append(converter.flush())
         if sum(map(len, held)):
             yield np.concatenate(held)
+    if last is not None:
+        yield last
 
 
 def _stated_rate(stream: AudioStream) -> int | None:

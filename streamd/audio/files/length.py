@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
-import soundfile
 
 from streamd.audio.files.ffmpeg import OPTIONS
-from streamd.audio.files.libsndfile import reads_part_of
+from streamd.audio.files.libsndfile import opened, reads_part_of
 
 
 def stated_s(path: Path) -> float | None:
@@ -17,11 +16,9 @@ def stated_s(path: Path) -> float | None:
         return None
     try:
         with path.open("rb") as file:
-            if not reads_part_of(file):
-                try:
-                    return float(soundfile.info(file).duration) or None
-                except (soundfile.SoundFileError, TypeError):
-                    file.seek(0)
+            if not reads_part_of(file) and (sound := opened(file)) is not None:
+                with sound:
+                    return float(sound.frames / sound.samplerate) or None
             with av.open(
                 file, "r", container_options=OPTIONS, metadata_errors="replace"
             ) as container:

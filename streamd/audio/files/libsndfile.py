@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import SEEK_SET
 from typing import BinaryIO
 
 import soundfile
@@ -15,10 +16,30 @@ _COMPRESSED = (b"OggS", b"fLaC", b"ID3")
 _MP3_SYNC = 0xFFE0
 
 
+class _Seeking:
+    """A file without errors for a place that a damaged header names; Python would print them.
+
+    Args:
+        file: What is read; it stays open.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move as in a file; a place before its start leaves it where it is."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return self._file.tell()
+
+
 def opened(file: BinaryIO) -> soundfile.SoundFile | None:
     """Open a file, or return None (and the file at its start) where libsndfile does not know it."""
     try:
-        return soundfile.SoundFile(file)
+        return soundfile.SoundFile(_Seeking(file))
     except (soundfile.SoundFileError, TypeError):  # a TypeError for a file called `.raw`
         file.seek(0)
         return None

@@ -136,15 +136,24 @@ def as_pcm16(block: Floats) -> bytes:
     return to_int16(block).astype("<i2", copy=False).tobytes()
 
 
-def load(source: Source, *, name: str | None = None, max_s: float | None = None) -> Samples:
+def load(
+    source: Source,
+    *,
+    name: str | None = None,
+    max_s: float | None = None,
+    track: int | None = None,
+    note: Note = lambda text: None,
+) -> Samples:
     """All of it on a timeline: int16, 16 kHz, mono, as a stream would have it, silence for gaps.
+
+    The arguments are those of `read`.
 
     Raises:
         NotAudio: As `read`.
         TooLong: There are more than `max_s` seconds.
         Unavailable: As `read`.
     """
-    file = read(source, name=name, max_s=max_s)
+    file = read(source, name=name, max_s=max_s, track=track, note=note)
     audio = AudioIn(file.format)
     parts = [audio.push(as_pcm16(block)) for block in file.blocks]
     return np.concatenate([*parts, audio.tail()])
@@ -194,7 +203,7 @@ def _with_a_decoder(
             yield part
     except NotAudio:
         file.seek(0)
-        if has_begun or (sound := libsndfile.opened(file)) is None:
+        if has_begun or (track or 1) != 1 or (sound := libsndfile.opened(file)) is None:
             raise
         with sound:
             yield from libsndfile.decode(sound, name)

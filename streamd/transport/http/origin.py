@@ -29,7 +29,10 @@ def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
         return True
     if _normal(origin) in {_normal(one) for one in extra}:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # brackets that do not match
+        return False
     if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
         return False
     return parts.scheme == "https" or _cannot_be_rebound(parts.hostname or "")

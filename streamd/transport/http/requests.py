@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -57,6 +58,15 @@ class Requests(web.RequestHandler):
         if isinstance(resp, web.HTTPException) and resp.status >= _ERROR:
             resp = self._counted(faults.translated(resp, request))
         return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log what aiohttp could not handle; a body that cannot be read is the client's fault."""
+        fault = kw.get("exc_info")
+        if isinstance(fault, web.RequestPayloadError):
+            log.debug("malformed request", reason=str(fault))
+            self._metrics.http_errors.labels(str(_ERROR)).inc()
+        else:
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,
