@@ -24,7 +24,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 ci:  ## all that CI runs
 	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done
