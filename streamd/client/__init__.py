@@ -1,9 +1,9 @@
 """The Python SDK: one stream to a server, as an asynchronous context manager.
 
-It imports nothing of the server.
+It imports nothing of the server, and no numpy; `streamd.client.pacing`, which streams recordings,
+needs numpy.
 """
 
-from streamd.client.pacing import converse, stream_pcm
 from streamd.client.stream import (
     DEFAULT_URL,
     ConnectionLost,
@@ -20,6 +20,4 @@ __all__ = [
     "RefusedByServer",
     "Stream",
     "connect",
-    "converse",
-    "stream_pcm",
 ]
