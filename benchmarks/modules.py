@@ -21,10 +21,10 @@ from streams import CLIPS, MESSAGE_MS, RATE_HZ, make_streams
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import NO_WORDS
-from streamd.offline import Analysis
 from streamd.types import AudioFormat
 
 SETS = {

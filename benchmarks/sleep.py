@@ -22,9 +22,9 @@ from rich.table import Table
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig, WakeConfig
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.offline import Analysis
 from streamd.types import RATE_HZ, AudioFormat
 
 WORDS = ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin", "weather", "timer"]

@@ -174,9 +174,9 @@ def alone(audio: np.ndarray) -> list[dict[str, Any]]:
     """The events of the same audio without a server."""
     from streamd.compose import make_parts
     from streamd.config import Config
+    from streamd.files.analysis import Analysis
     from streamd.models.library import Library
     from streamd.modules.gallery import Gallery
-    from streamd.offline import Analysis
     from streamd.types import AudioFormat
 
     global _parts

@@ -15,11 +15,12 @@ import structlog
 from streamd import __version__
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
-from streamd.cores import usable_cores
 from streamd.errors import ConfigError
+from streamd.live.services import Limits, Services
+from streamd.live.ticks import Ticks
 from streamd.modules.words import CustomWords
+from streamd.observability.cores import usable_cores
 from streamd.observability.systemd import Notifier, watchdog_interval_s
-from streamd.services import Limits, Services
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import Store
@@ -80,11 +81,13 @@ class Daemon:
         sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()
-            services = self._services(gallery)
+            ticks = Ticks(self._parts.engine)
+            services = self._services(gallery, ticks)
             streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
             server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
-            self._parts.engine.start()
+            ticks.start()
+            self._parts.engine.start(ticks.answered)
             background = [
                 asyncio.create_task(gallery.watch()),
                 asyncio.create_task(streams.keep_alive()),
@@ -130,7 +133,7 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
-    def _services(self, gallery: GalleryWatcher) -> Services:
+    def _services(self, gallery: GalleryWatcher, ticks: Ticks) -> Services:
         limits = self._config.limits
         for queue, bound in (
             ("streams", limits.max_streams),
@@ -142,6 +145,7 @@ class Daemon:
             self._parts.metrics.queue_limit.labels(queue).set(bound)
         return Services(
             engine=self._parts.engine,
+            ticks=ticks,
             registry=self._parts.registry,
             gallery=gallery.current,
             words=gallery.words,

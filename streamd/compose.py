@@ -8,10 +8,8 @@ from pathlib import Path
 
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
-from streamd.cores import usable_cores
 from streamd.engine.backends.base import Backend
-from streamd.engine.engine import Engine
-from streamd.engine.pace import Pace
+from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -28,6 +26,7 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import Band, SpeakerModule, SpeakerSettings
 from streamd.modules.vad import VadModule, VadSettings
 from streamd.modules.wake import WakeModule, WakeSettings, WordModel
+from streamd.observability.cores import usable_cores
 from streamd.observability.metrics import Metrics
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
@@ -45,7 +44,7 @@ class Parts:
     """What a daemon and an offline run have in common."""
 
     registry: Registry
-    engine: Engine
+    engine: LocalEngine
     metrics: Metrics
 
 
@@ -104,7 +103,7 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
-    engine = Engine(passes, config.limits.max_streams, threads, metrics, Pace(), [ahead])
+    engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [ahead])
     return Parts(make_registry(config, vad, metrics), engine, metrics)
 
 

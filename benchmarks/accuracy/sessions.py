@@ -14,11 +14,11 @@ from streamd.config.sections import LimitsConfig
 from streamd.evaluation.codecs import telephone
 from streamd.evaluation.hearing import Voice, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.enrolment import EnrolmentModule
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.offline import Analysis
 from streamd.types import RATE_HZ, AudioFormat
 
 CONFIG = Config(limits=LimitsConfig(max_streams=4))

@@ -11,9 +11,9 @@ from streams import CLIPS, RATE_HZ, make_streams, skipped
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.offline import Analysis
 from streamd.types import AudioFormat
 
 FRAME, STEP, WINDOW = 512, 1280, 25_600

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streamd import __version__
-from streamd.cores import usable_cores
+from streamd.observability.cores import usable_cores
 
 _PACKAGES = ("aiohttp", "numpy", "onnxruntime", "uvloop", "websockets")
 

@@ -23,9 +23,9 @@ from streamd.bench.search import Search
 from streamd.bench.server import OwnServer
 from streamd.bench.speech import read_clips
 from streamd.bench.step import Bounds
-from streamd.cores import usable_cores
 from streamd.errors import BadConfig
 from streamd.modules.words import CustomWords
+from streamd.observability.cores import usable_cores
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,8 +26,8 @@ from streamd.cli.recording import Recording, TrackOption, open_recording, open_s
 from streamd.cli.runtime import note_strangers, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
+from streamd.files.analysis import Analysis
 from streamd.modules.emotion import BASELINE_MODEL
-from streamd.offline import Analysis
 from streamd.view import View, make_view, only
 
 

@@ -26,9 +26,9 @@ from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.offline import Analysis
 from streamd.store.base import strangers
 from streamd.transport.http.server import listen
 from streamd.types import RATE_HZ, AudioFormat

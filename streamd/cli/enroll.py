@@ -18,13 +18,13 @@ from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.display import display_name
 from streamd.errors import NotAudio
+from streamd.files.analysis import Analysis
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
-from streamd.offline import Analysis
 from streamd.store import Enrolment, check_name
 from streamd.types import RATE_HZ, Floats
 

@@ -13,7 +13,7 @@ from streamd.audio.files import Gap
 from streamd.cli.blocks import Feed
 from streamd.cli.common import note
 from streamd.client import ConnectionLost, connect
-from streamd.pacing import converse, stream_pcm
+from streamd.client.pacing import converse, stream_pcm
 from streamd.view import View, dbfs
 
 Blocks: TypeAlias = Iterable[bytes | Gap] | Feed

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
-from streamd.engine.walk import walk
+from streamd.engine.steps import walk
 from streamd.types import Job, Samples
 
 

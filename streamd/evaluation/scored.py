@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.events import Event
+from streamd.files.analysis import Analysis
 from streamd.modules.registry import Registry
 from streamd.modules.wake import STEP, Detection, Listening, WakeStepper
-from streamd.offline import Analysis
 from streamd.types import Job
 
 _BLOCK_BYTES = 16_384
@@ -23,7 +23,7 @@ Scores = Mapping[str, tuple[float, str | None]]
 class Scored(Analysis):
     """An analysis that leaves the engine to its caller."""
 
-    def __init__(self, engine: Engine, registry: Registry, *rest: Any) -> None:
+    def __init__(self, engine: LocalEngine, registry: Registry, *rest: Any) -> None:
         super().__init__(engine, registry, *rest)
         self._scores: dict[int, Scores] = {}
         """By the end of the step, samples; a step that the model slept through has none."""

@@ -154,7 +154,7 @@ class EmotionReader:
         turn.add(heard, self._reach)
         if voices.turn != self._turns:
             turn = self._take_over(voices.turn_start)
-        # The last window of all: the final event follows in the same breath.
+        # The last window of all: the final event follows at once.
         if window.is_last:
             return
         states = np.mean([h.states for h in turn.recent], axis=0)

@@ -163,7 +163,7 @@ class SpeakerReader:
         else:
             self._against = []
             turn.add(embedding)
-        # The last window of all: the final event says the same, in the same breath.
+        # The last window of all: the final event follows at once and says the same.
         if not window.is_last:
             yield self._event(utterance, window.stop, window.at, final=False)
 

@@ -230,7 +230,7 @@ class Session:
         jobs = []
         for track in self._tracks:
             if (job := track.advance()) is not None:
-                jobs.append(job)  # noqa: PERF401 (at every breath, the frame of one would count)
+                jobs.append(job)  # noqa: PERF401 (at every tick, the frame of one would count)
         self._progress()
         if self._planner.is_waiting:
             jobs.extend(self._planner.jobs())

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamd.models.logistic import Fit, fit
 from streamd.modules.words import EMBEDDING_DIM, MAX_WINDOW
 from streamd.types import RATE_HZ, Floats
 from streamd.words.augment import Copy
 from streamd.words.features import SETTLING, STEP
+from streamd.words.logistic import Fit, fit
 from streamd.words.negatives import REFRACTORY, Negatives
 
 REACH = 12_400

@@ -27,9 +27,9 @@ from fakes.driving import (
 )
 from waiting import HANG_S, until
 
-from streamd.engine import engine as engine_module
-from streamd.engine.engine import Engine, Lease
-from streamd.engine.pace import Pace
+from streamd.engine import local as engine_module
+from streamd.engine.base import Lease
+from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass, State
 from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice
 from streamd.errors import Overloaded
@@ -51,7 +51,7 @@ def nothing_blocks_the_loop() -> Iterator[BlockBuster]:
 class Client:
     """One stream on an engine, driven on the loop: what `connection` does, without a socket."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: LocalEngine) -> None:
         self.engine = engine
         self.lease = engine.open()
         self.lease.sink = self
@@ -108,14 +108,14 @@ class Client:
         await asyncio.wait_for(self.answered.wait(), HANG_S)
 
 
-async def stopped(engine: Engine, timeout_s: float = HANG_S) -> bool:
+async def stopped(engine: LocalEngine, timeout_s: float = HANG_S) -> bool:
     """Whether it stops; beside the loop, as waiting for threads blocks."""
     return await asyncio.to_thread(engine.stop, timeout_s)
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(fake_passes(), max_streams=12, threads=4, metrics=Metrics())
+async def engine() -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(fake_passes(), max_streams=12, threads=4, metrics=Metrics())
     engine.start()
     yield engine
     assert await stopped(engine)
@@ -139,7 +139,7 @@ def streams() -> list[list[Item]]:
     return scripts
 
 
-async def test_streams_together_are_what_each_of_them_is_alone(engine: Engine) -> None:
+async def test_streams_together_are_what_each_of_them_is_alone(engine: LocalEngine) -> None:
     scripts = streams() * 2
     together = await asyncio.gather(*(Client(engine).play(items) for items in scripts))
     for items, events in zip(scripts, together, strict=True):
@@ -152,7 +152,7 @@ async def test_streams_together_are_what_each_of_them_is_alone(engine: Engine) -
     assert engine.leases == 0
 
 
-async def test_streams_share_batches(engine: Engine) -> None:
+async def test_streams_share_batches(engine: LocalEngine) -> None:
     sizes: list[int] = []
     vad = engine._passes["vad"]
     plain = vad.run
@@ -167,7 +167,7 @@ async def test_streams_share_batches(engine: Engine) -> None:
     assert sum(sizes) >= 12 * 27
 
 
-async def test_a_full_engine_refuses_and_takes_again_when_one_leaves(engine: Engine) -> None:
+async def test_a_full_engine_refuses_and_takes_again_when_one_leaves(engine: LocalEngine) -> None:
     leases = [engine.open() for _ in range(engine.max_streams)]
     assert engine.is_full
     with pytest.raises(Overloaded):
@@ -223,7 +223,7 @@ class Sink:
         self.errors.append(error)
 
 
-def lease_of(engine: Engine) -> tuple[Lease, Sink]:
+def lease_of(engine: LocalEngine) -> tuple[Lease, Sink]:
     lease, sink = engine.open(), Sink()
     lease.sink = sink
     return lease, sink
@@ -237,7 +237,7 @@ def frame(lease: Lease, samples: Samples | None = None) -> Job:
 
 async def test_slots_of_a_stream_that_left_are_not_given_on_while_its_jobs_run() -> None:
     vad = HeldVad()
-    engine = Engine([vad], max_streams=1, threads=2, metrics=Metrics())
+    engine = LocalEngine([vad], max_streams=1, threads=2, metrics=Metrics())
     engine.start()
     lease, sink = lease_of(engine)
     engine.submit(lease, [frame(lease)])
@@ -254,7 +254,7 @@ async def test_slots_of_a_stream_that_left_are_not_given_on_while_its_jobs_run()
     assert await stopped(engine)
 
 
-async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: Engine) -> None:
+async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: LocalEngine) -> None:
     lease, sink = lease_of(engine)
     engine.close(lease)
     engine.submit(lease, [frame(lease)])
@@ -267,7 +267,7 @@ async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: Engine) -> None
     assert len({slot for pair in slots for slot in pair}) == 2 * engine.max_streams
 
 
-async def test_a_bad_job_fails_its_own_stream_only(engine: Engine) -> None:
+async def test_a_bad_job_fails_its_own_stream_only(engine: LocalEngine) -> None:
     (bad, bad_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
     engine.submit(bad, [Job("voice", Lane.FINAL, None, samples="not samples")])  # type: ignore[arg-type]
     engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
@@ -276,7 +276,7 @@ async def test_a_bad_job_fails_its_own_stream_only(engine: Engine) -> None:
     assert not good_sink.errors
 
 
-async def test_audio_that_is_gone_fails_its_own_stream_only(engine: Engine) -> None:
+async def test_audio_that_is_gone_fails_its_own_stream_only(engine: LocalEngine) -> None:
     (late, late_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
     engine.submit(late, [Job("voice", Lane.FINAL, None)])
     engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
@@ -285,7 +285,7 @@ async def test_audio_that_is_gone_fails_its_own_stream_only(engine: Engine) -> N
     assert engine.leases == 1  # nothing of it is out any more
 
 
-async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: Engine) -> None:
+async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: LocalEngine) -> None:
     lease, sink = lease_of(engine)
     window = np.ones(6400, np.int16)
     engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)] * 3)
@@ -294,7 +294,7 @@ async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: Engine)
 
 
 async def test_a_patient_item_is_run_without_another_to_push_it() -> None:
-    engine = Engine([FakeVad()], max_streams=64, threads=1, metrics=Metrics())
+    engine = LocalEngine([FakeVad()], max_streams=64, threads=1, metrics=Metrics())
     engine.start()
     leases = [lease_of(engine) for _ in range(40)]  # so many that an item waits for mates
     (first, first_sink), (second, second_sink) = leases[:2]
@@ -318,7 +318,7 @@ async def test_voices_never_make_the_vad_wait() -> None:
 
     voice = SlowVoice()
     passes: list[Pass] = [FakeVad(), voice]
-    engine = Engine(passes, max_streams=2, threads=1, metrics=Metrics())
+    engine = LocalEngine(passes, max_streams=2, threads=1, metrics=Metrics())
     engine.start()
     lease, sink = lease_of(engine)
     window = np.ones(6400, np.int16)
@@ -347,7 +347,7 @@ async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
     beginning = SlowBeginning()
     beginning.max_batch = 2
     passes: list[Pass] = [FakeVad(), FakeVoice()]
-    engine = Engine(passes, max_streams=2, threads=1, metrics=Metrics(), ahead=[beginning])
+    engine = LocalEngine(passes, max_streams=2, threads=1, metrics=Metrics(), ahead=[beginning])
     engine.start()
     lease, sink = lease_of(engine)
     window = np.ones(beginning.samples, np.int16)
@@ -369,7 +369,7 @@ async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
 
 
 async def test_what_is_not_wanted_any_more_is_not_run() -> None:
-    engine = Engine([FakeVad(), FakeVoice()], max_streams=2, threads=1, metrics=Metrics())
+    engine = LocalEngine([FakeVad(), FakeVoice()], max_streams=2, threads=1, metrics=Metrics())
     engine.start()
     (lease, sink), (other, other_sink) = lease_of(engine), lease_of(engine)
     sink.is_wanting = False
@@ -387,7 +387,7 @@ async def test_a_worker_that_hangs_makes_the_engine_unhealthy_and_stop_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vad = HeldVad()
-    engine = Engine([vad], max_streams=1, threads=2, metrics=Metrics())
+    engine = LocalEngine([vad], max_streams=1, threads=2, metrics=Metrics())
     engine.start()
     lease, _ = lease_of(engine)
     assert engine.is_healthy
@@ -403,14 +403,14 @@ async def test_a_worker_that_hangs_makes_the_engine_unhealthy_and_stop_says_so(
     assert engine.is_healthy
 
 
-async def test_idleness_is_health(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idleness_is_health(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "STUCK_S", 0.0)
     assert engine.is_healthy
 
 
 def test_an_answer_after_the_loop_is_closed_is_dropped() -> None:
     vad = HeldVad()
-    engine = Engine([vad], max_streams=1, threads=1, metrics=Metrics())
+    engine = LocalEngine([vad], max_streams=1, threads=1, metrics=Metrics())
 
     async def leave() -> None:
         engine.start()
@@ -424,7 +424,7 @@ def test_an_answer_after_the_loop_is_closed_is_dropped() -> None:
 
 
 def test_offline_batches_run_here_and_now() -> None:
-    engine = Engine(fake_passes(), max_streams=2, threads=1, metrics=Metrics())
+    engine = LocalEngine(fake_passes(), max_streams=2, threads=1, metrics=Metrics())
     lease, sink = lease_of(engine)
     engine.submit(
         lease, [frame(lease), Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))]
@@ -437,47 +437,17 @@ def test_offline_batches_run_here_and_now() -> None:
 
 def test_the_gauges_say_what_waits() -> None:
     metrics = Metrics()
-    engine = Engine(fake_passes(), max_streams=2, threads=1, metrics=metrics)
+    engine = LocalEngine(fake_passes(), max_streams=2, threads=1, metrics=metrics)
     lease, _ = lease_of(engine)
     engine.submit(lease, [frame(lease)] * 3)
     engine.observe()
     assert metrics.queue_depth.labels("vad", "live")._value.get() == 3
 
 
-async def test_streams_that_are_due_are_advanced_together_and_once(engine: Engine) -> None:
-    leases = [lease_of(engine) for _ in range(3)]
-    for lease, _ in [*leases, *leases]:
-        engine.due(lease)
-    engine.close(leases[2][0])
-    assert [sink.settlings for _, sink in leases] == [0, 0, 0]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert [sink.settlings for _, sink in leases] == [1, 1, 0]
-    engine.due(leases[0][0])
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert [sink.settlings for _, sink in leases] == [2, 1, 0]
-
-
-async def test_a_job_of_several_steps_is_answered_with_one_list(engine: Engine) -> None:
+async def test_a_job_of_several_steps_is_answered_with_one_list(engine: LocalEngine) -> None:
     lease, sink = lease_of(engine)
     job = frame(lease, np.zeros(64 + 3 * 512, np.int16))
     job.step, job.steps, job.asked = 512, 3, 3
     engine.submit(lease, [job])
     await until(lambda: sink.outputs)
     assert [len(output) for output in sink.outputs] == [3]
-
-
-async def test_what_waits_for_the_next_breath_is_called_after_it_and_once() -> None:
-    pace = Pace()
-    engine = Engine([FakeVad()], max_streams=2, threads=1, metrics=Metrics(), pace=pace)
-    called: list[str] = []
-    assert not engine.after_breath(lambda: called.append("no breath comes"))
-    pace.is_running = True
-    assert engine.after_breath(lambda: called.append("first"))
-    assert engine.after_breath(lambda: called.append("second"))
-    assert called == []
-    pace.is_running = False  # the one that begins now is the last
-    for _ in range(2):
-        engine._advance()
-        assert called == ["first", "second"]

@@ -14,9 +14,9 @@ from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpa
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.streams import Stream, open_stream
 from streamd.evaluation.workers import do_here
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.offline import Analysis
 
 ALL = {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}, "emotion": {}}
 KEPT = ("speech_start", "speech_end", "wake", "speaker", "speaker_change", "emotion")

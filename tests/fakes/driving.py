@@ -19,7 +19,7 @@ from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.slots import SlotStates
-from streamd.engine.walk import walk
+from streamd.engine.steps import walk
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry

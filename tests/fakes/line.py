@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from streamd.transport.http.tap import Tap
+from streamd.transport.http.frames import Tap
 from streamd.transport.http.websocket import AiohttpSocket
 
 LIMIT = 10_000

@@ -35,7 +35,14 @@ def top(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["streamd.app", "streamd.cli", "streamd.client", "streamd.offline", "streamd.compose"]
+    "module",
+    [
+        "streamd.app",
+        "streamd.cli",
+        "streamd.client.stream",
+        "streamd.files.analysis",
+        "streamd.compose",
+    ],
 )
 def test_no_framework_is_imported_before_it_is_chosen(module):
     assert not top(imported(f"import {module}")) & FRAMEWORKS
@@ -56,7 +63,7 @@ def test_the_cores_import_nothing_that_awaits(module):
     heavy = {"aiohttp", "websockets", "uvloop", "typer", "rich", "sqlite3", "av", "cryptography"}
     assert not top(got) & (heavy | FRAMEWORKS)
     assert not {name for name in got if name.startswith("streamd.transport")}
-    assert "streamd.connection" not in got
+    assert "streamd.live.connection" not in got
     # msgspec brings `asyncio` itself in nowhere; neither do we.
     assert "asyncio.events" not in got
 

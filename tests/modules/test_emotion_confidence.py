@@ -13,9 +13,9 @@ import soundfile
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.events import Emotion
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.offline import Analysis
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
 
 pytestmark = pytest.mark.models

@@ -30,10 +30,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamd.audio.decode import Decoder
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.events import Event
+from streamd.files.analysis import Analysis
 from streamd.observability.metrics import Metrics
-from streamd.offline import Analysis
 from streamd.types import AudioFormat, Samples
 
 RATES = (8000, 16000, 44100, 48000)
@@ -190,7 +190,7 @@ def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int
 @settings(common, max_examples=40)
 @given(stream=streams(most_messages=0), blocks=st.lists(st.integers(1, 300_000), max_size=20))
 def test_analysis_says_what_the_stream_says(stream: Stream, blocks: list[int]) -> None:
-    engine = Engine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
+    engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
     modules, _ = REGISTRY.resolve(ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}})
     analysis = Analysis(engine, REGISTRY, modules, stream.audio, GALLERY)
     cuts = list(itertools.accumulate(blocks))

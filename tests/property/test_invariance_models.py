@@ -25,17 +25,17 @@ from fakes.lantern import PHRASES, lantern
 from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.observability.metrics import Metrics
-from streamd.offline import Analysis
 from streamd.types import AudioFormat, Samples
 
 pytestmark = pytest.mark.models
@@ -137,7 +137,7 @@ def test_a_stream_among_others_is_what_it_is_alone(
 def test_analysis_says_what_the_stream_says(
     passes: list[Pass], registry: Registry, talk: Samples
 ) -> None:
-    engine = Engine(passes, max_streams=1, threads=1, metrics=Metrics())
+    engine = LocalEngine(passes, max_streams=1, threads=1, metrics=Metrics())
     modules, _ = registry.resolve(MODULES)
     analysis = Analysis(engine, registry, modules, AudioFormat(), Gallery.empty())
     data = pcm(talk)

@@ -34,7 +34,7 @@ from streamd.app import Daemon
 from streamd.audio.ring import Ring
 from streamd.compose import Parts, make_parts
 from streamd.config import key_path, load
-from streamd.connection import Connection
+from streamd.live.connection import Connection
 from streamd.models.library import Library
 from streamd.modules.registry import Registry
 from streamd.session.session import Session

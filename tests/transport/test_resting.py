@@ -9,7 +9,7 @@ from fakes.line import LIMIT, Line
 from waiting import HANG_S
 from websockets.frames import Opcode
 
-from streamd.transport.http.tap import Tap
+from streamd.transport.http.frames import Tap
 from streamd.transport.http.websocket import AiohttpSocket
 
 

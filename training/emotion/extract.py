@@ -24,19 +24,19 @@ from streamd.audio.files import read
 from streamd.audio.pcm import to_int16
 from streamd.compose import load_backend, make_vad
 from streamd.config import Config
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.engine.passes import prosody
 from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
 from streamd.events import TimedEvent
+from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.base import Services, Utterance, Window, WindowSpec
 from streamd.modules.emotion_model import FEATURES, STATES, describe
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.observability.metrics import Metrics
-from streamd.offline import Analysis
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples, WindowRequest
 from training.emotion.augment import augment
 from training.emotion.manifest import Clip
@@ -122,7 +122,7 @@ class _Ears:
         backend = load_backend(config.engine.backend)
         vad = SileroVad(backend, library)
         self.voice = Ge2eVoice(backend, library)
-        self._engine = Engine([vad, self.voice], 1, 1, Metrics())
+        self._engine = LocalEngine([vad, self.voice], 1, 1, Metrics())
         self._module = _Module()
         self._registry = Registry(make_vad(config, vad), None, [self._module], ())
         self._modules = ModuleSet(readers={self._module.name: None})

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamd.models import logistic
 from streamd.modules.emotion_model import LABELS
 from streamd.types import Floats
+from streamd.words import logistic
 from training.emotion.corpus import Flags, Indices, Table, draw_baselines, shares
 from training.emotion.network import Network, Recipe, train
 

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from streamd import __version__
-from streamd.services import Services
+from streamd.live.services import Services
 from streamd.transport.http.websocket import Streams
 
 

@@ -15,14 +15,15 @@ from aiohttp.http import WebSocketError
 from websockets.frames import Frame, Opcode
 
 from streamd.config import ServerConfig
-from streamd.connection import Connection
-from streamd.engine.engine import Lease
+from streamd.engine.base import Lease
 from streamd.errors import BadMessage, HttpError, Overloaded, TooLarge
-from streamd.services import Services
+from streamd.live.connection import Connection
+from streamd.live.services import Services
+from streamd.live.stream import LiveStream
+from streamd.transport.http.frames import Tap
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.peers import Peers
-from streamd.transport.http.tap import Tap
 
 log = structlog.get_logger("streamd.transport")
 
@@ -135,7 +136,7 @@ class AiohttpSocket:
         """Send without waiting, and without a turn of the loop; only while `is_clear`.
 
         A transport writes at the end of the loop's turn. For that the loop would have to look at
-        all sockets, and to read of each the one message that has come (`engine/pace.py`).
+        all sockets, and to read of each the one message that has come (`live/ticks.py`).
         """
         frames = b"".join(
             [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
@@ -267,7 +268,9 @@ class Streams:
         except BaseException:
             self._services.engine.close(lease)
             raise
-        connection = Connection(socket, self._services, lease, self._peers.of(request))
+        peer = self._peers.of(request)
+        stream = LiveStream(self._services, lease, peer)
+        connection = Connection(socket, self._services, stream, peer)
         self._open[connection] = socket
         self._empty.clear()
         try:

@@ -1,4 +1,4 @@
-"""What the metrics are told of one connection."""
+"""What the metrics count of one stream."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ARRIVALS = 256
 """Messages whose arrival is remembered, to measure how late events are."""
 
 
-class Ledger:
+class Meter:
     """Counts what comes, and how late is what goes.
 
-    What comes is told to the metrics now and then: to tell it at every message costs as much as
-    taking it.
+    What came is added to the metrics now and then: to do so at every message costs as much as
+    taking the message.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._binary = metrics.messages.labels("binary")
         self._messages = self._bytes = self._frames = 0
-        """Binary messages and bytes that have not been told; sample frames that have."""
+        """Binary messages and bytes that are not in the metrics yet; sample frames that are."""
         self._arrived = self._taken = 0
         """Bytes of audio that came, and that the session took."""
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
@@ -49,8 +49,8 @@ class Ledger:
         """The session took so many of them."""
         self._taken += size
 
-    def tell(self, audio: AudioIn | None) -> None:
-        """Tell the metrics of what came; `audio` is the stream's, once there is one."""
+    def report(self, audio: AudioIn | None) -> None:
+        """Add what came to the metrics; `audio` is the stream's, once there is one."""
         metrics = self._metrics
         self._binary.inc(self._messages)
         metrics.received_bytes.inc(self._bytes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from streamd.acks import Acks
 from streamd.events import Ack
-from streamd.ledger import Ledger
+from streamd.live.acks import Acks
+from streamd.live.meter import Meter
 from streamd.session.session import Session
 
 HELD_MS = 160
@@ -23,7 +23,7 @@ class Intake:
     Args:
         session: whose audio it is.
         max_ms: how long the session may get.
-        ledger: told of what was taken, and when it came.
+        meter: told of what was taken, and when it came.
         acked: called with each ack, before more is taken.
         until_heard: waits until the session has heard more of what it took.
     """
@@ -32,13 +32,13 @@ class Intake:
         self,
         session: Session,
         max_ms: int,
-        ledger: Ledger,
+        meter: Meter,
         acked: Callable[[Ack], None],
         until_heard: Callable[[], Awaitable[None]],
     ) -> None:
         self._session = session
         self._max_ms = max_ms
-        self._ledger = ledger
+        self._meter = meter
         self._acked = acked
         self._until_heard = until_heard
         self._acks = Acks(session.audio)
@@ -62,7 +62,7 @@ class Intake:
             self.take()
             if size > min(self._left, self._session.spare(size)):
                 return False
-        self._ledger.arrived(size, now_s)
+        self._meter.arrived(size, now_s)
         if size <= self._free:
             self._free -= size
             self._held.append(data)
@@ -97,7 +97,7 @@ class Intake:
         if len(data) > self._left:
             self._left = self._session.audio.bytes_until(self._max_ms)
         allowed = min(len(data), self._left)
-        self._ledger.arrived(allowed, now_s)
+        self._meter.arrived(allowed, now_s)
         rest = memoryview(data)[:allowed]
         while rest := rest[self._give(rest[: self._longest]) :]:
             while not self._session.room:
@@ -121,7 +121,7 @@ class Intake:
         taken = self._session.receive_audio(data)
         self._left -= taken
         self._free = min(self._longest, self._left, self._session.spare(self._longest))
-        self._ledger.taken(taken)
+        self._meter.taken(taken)
         if (ack := self._acks.after(taken)) is not None:
             self._acked(ack)
         return taken

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.walk import walk
+from streamd.engine.steps import walk
 from streamd.types import Job, Lane, Samples
 
 STEP, CONTEXT = 4, 2

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+from streamd.engine.base import Lease
 from streamd.engine.batcher import Batcher
-from streamd.engine.pace import Pace
 from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
-from streamd.types import Job, Lane, Samples, Slots
+from streamd.types import Job, Lane, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
@@ -35,38 +33,7 @@ are short they would take their equal share for small batches; standing back the
 which cost less."""
 
 
-class Sink(Protocol):
-    """Where the answers of a stream's jobs go. Called on the event loop."""
-
-    def wants(self, job: Job) -> bool:
-        """Whether the answer of a job that waits is still of use."""
-
-    def cut(self, job: Job) -> Samples:
-        """The samples of a job, now that it is put into a batch."""
-
-    def complete(self, job: Job, output: Any) -> None:
-        """The job's output."""
-
-    def fail(self, job: Job, error: Exception) -> None:
-        """The job could not be run, not even alone."""
-
-    def advance(self) -> None:
-        """The answers of a batch are in, or the stream is due: go on."""
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """A stream's slots. They go back when its last job has."""
-
-    slots: Mapping[str, Slots]
-    sink: Sink | None = None
-    in_flight: int = 0
-    closed: bool = False
-    is_due: bool = False
-    """Its sink will be advanced with all others that are due."""
-
-
-class Engine:
+class LocalEngine:
     """The pool.
 
     Args:
@@ -76,7 +43,6 @@ class Engine:
             and what is done ahead, which stands back for both. Each has all cores while the others
             have nothing to do.
         metrics: where to count.
-        pace: of the loop that it is started on; None leaves the loop alone.
         ahead: passes whose work is done before it is asked for: in full batches, on threads of
             their own, so that nothing that is asked for waits behind them.
     """
@@ -87,7 +53,6 @@ class Engine:
         max_streams: int,
         threads: int,
         metrics: Metrics,
-        pace: Pace | None = None,
         ahead: Sequence[Pass] = (),
     ) -> None:
         self._passes = {p.name: p for p in (*passes, *ahead)}
@@ -100,12 +65,8 @@ class Engine:
             dict.fromkeys(self._ahead, AHEAD_S),
         )
         self._metrics = metrics
-        self._pace = pace
+        self._answered: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._due: list[Lease] = []
-        """Who is advanced at the end of this breath."""
-        self._after: list[Callable[[], None]] = []
-        """What is called then too."""
         self._inbox: deque[tuple[Worker, Batch, bool]] = deque()
         """What the threads have run and the loop has not yet taken in, and whether it was a
         thread's last: what one was given at most, as none is given more before."""
@@ -136,11 +97,15 @@ class Engine:
         self._seconds = {name: metrics.pass_seconds.labels(name) for name in self._passes}
         self._cpu = {name: metrics.pass_cpu.labels(name) for name in self._passes}
 
-    def start(self) -> None:
-        """Start the threads; on the event loop that will use them."""
+    def start(self, answered: Callable[[], None] | None = None) -> None:
+        """Start the threads, on the event loop that will use them.
+
+        Args:
+            answered: called on a thread when there is something to `collect`; without it the loop
+                is asked to collect at once. It may raise RuntimeError if the loop is closed.
+        """
         self._loop = asyncio.get_running_loop()
-        if self._pace is not None:
-            self._pace.start(self._collect, self._advance)
+        self._answered = answered
         for worker in self._workers:
             worker.start()
 
@@ -174,33 +139,7 @@ class Engine:
         for name, states in self._states.items():
             slots[name] = Slots(states.acquire(), states.acquire())
         self.leases += 1
-        self._tell_pace()
         return Lease(slots)
-
-    def spoken(self) -> None:
-        """There is an event for the loop to send."""
-        if self._pace is not None:
-            self._pace.spoken()
-
-    def due(self, lease: Lease) -> None:
-        """Audio came: its sink is advanced soon, together with all others."""
-        if lease.is_due:
-            return
-        lease.is_due = True
-        self._due.append(lease)
-        if self._pace is not None:
-            self._pace.heard()
-            if self._pace.is_running:
-                return
-        if len(self._due) == 1 and self._loop is not None:
-            self._loop.call_soon(self._advance)
-
-    def after_breath(self, call: Callable[[], None]) -> bool:
-        """Call back after the next breath; False if the loop takes none, as with few streams."""
-        if self._pace is None or not self._pace.is_running:
-            return False
-        self._after.append(call)
-        return True
 
     def close(self, lease: Lease) -> None:
         """The stream is over: what still waits is dropped."""
@@ -223,6 +162,15 @@ class Engine:
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Dispatch all jobs that are submitted inside at its end, so that they make one batch."""
+        self._scheduled = True
+        try:
+            yield
+        finally:
+            self._dispatch()
+
     def run_waiting(self) -> bool:
         """Run one batch here and now, without threads; False if none waits (offline use)."""
         batch = self._next_batch([name for name in self._passes if name not in self._ahead])
@@ -236,22 +184,6 @@ class Engine:
         """Bring the queue gauges up to date."""
         for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
             self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
-
-    def _advance(self) -> None:
-        """One pass over all streams that are due, and one dispatch of what they bring."""
-        due, self._due = self._due, []
-        after, self._after = self._after, []
-        for call in after:
-            call()
-        self._scheduled = True
-        try:
-            for lease in due:
-                lease.is_due = False
-                if not lease.closed:
-                    assert lease.sink is not None
-                    lease.sink.advance()
-        finally:
-            self._dispatch()
 
     def _dispatch(self) -> None:
         self._scheduled = False
@@ -336,12 +268,13 @@ class Engine:
         self._inbox.append((worker, batch, is_last))
         # A loop that is closed takes no answer: the daemon is gone.
         with suppress(RuntimeError):
-            if self._pace is not None:
-                self._pace.answered()
+            if self._answered is not None:
+                self._answered()
             else:
-                self._loop.call_soon_threadsafe(self._collect)
+                self._loop.call_soon_threadsafe(self.collect)
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Take in what the threads have run, and hand out the answers."""
         while self._inbox:
             worker, batch, is_last = self._inbox.popleft()
             if is_last:
@@ -350,10 +283,6 @@ class Engine:
             self._scheduled = True
             self._deliver(batch)
             self._dispatch()
-
-    def _tell_pace(self) -> None:
-        if self._pace is not None:
-            self._pace.streams(self.leases)
 
     def _deliver(self, batch: Batch) -> None:
         self._sizes[batch.model.name].observe(sum(job.steps for job in batch.jobs))
@@ -374,7 +303,6 @@ class Engine:
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:
             self.leases -= 1
-            self._tell_pace()
             for name, slots in lease.slots.items():
                 for slot in slots:
                     self._states[name].release(slot)

@@ -12,11 +12,10 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 
-from streamd import pacing
-from streamd.client import ConnectionLost, RefusedByServer, connect
+from streamd.client import ConnectionLost, RefusedByServer, connect, pacing
+from streamd.client.pacing import Cutter, delay_s, stream_pcm
 from streamd.errors import CannotConnect
 from streamd.errors import RefusedByServer as AnyRefusal
-from streamd.pacing import Cutter, delay_s, stream_pcm
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 READY = {"type": "ready", "protocol": 1, "session": "s_1", "a_later_field": {"x": 1}}

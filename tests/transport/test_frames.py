@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from streamd.transport.http.tap import MANY, MOST, Tap
+from streamd.transport.http.frames import MANY, MOST, Tap
 
 LIMIT = 60_000
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.acks import ACK_MS, Acks
-from streamd.intake import HELD_MS
+from streamd.live.acks import ACK_MS, Acks
+from streamd.live.intake import HELD_MS
 from streamd.types import AudioFormat
 
 STEREO = 4

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterat
 from typing import Any
 
 from streamd.audio.files import Gap
-from streamd.client import ConnectionLost, Event, RefusedByServer, Stream
+from streamd.client.stream import ConnectionLost, Event, RefusedByServer, Stream
 
 MESSAGE_MS = 20
 FAST_MESSAGE_MS = 200

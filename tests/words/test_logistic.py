@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamd.models.logistic import Fit, fit, minimise, probabilities
+from streamd.words.logistic import Fit, fit, minimise, probabilities
 
 
 def problem(classes, n=300, d=6, seed=1):

@@ -1,16 +1,9 @@
-"""What a connection is given: a socket, and what all connections share."""
+"""What a connection asks of a WebSocket, whatever library the transport builds on."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
-
-from streamd.engine.engine import Engine
-from streamd.modules.gallery import Gallery
-from streamd.modules.registry import Registry
-from streamd.modules.words import CustomWords
-from streamd.observability.metrics import Metrics
 
 
 class Socket(Protocol):
@@ -55,39 +48,3 @@ class Socket(Protocol):
 
     def abort(self) -> None:
         """Break off, whatever is still unsent; who is sending gets a `ConnectionError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may use."""
-
-    max_message_bytes: int
-    max_lag_ms: int
-    idle_s: int
-    max_session_s: int
-    max_events_queued: int
-
-    def described(self) -> dict[str, int]:
-        """The `limits` of `ready`."""
-        return {
-            "max_message_bytes": self.max_message_bytes,
-            "max_lag_ms": self.max_lag_ms,
-            "idle_s": self.idle_s,
-            "max_session_s": self.max_session_s,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all connections share."""
-
-    engine: Engine
-    registry: Registry
-    gallery: Callable[[], Gallery]
-    words: Callable[[], CustomWords]
-    """Wake words of the user's own, as they are now."""
-    keep: Callable[[Mapping[str, bytes]], None]
-    """Takes what a session learned of voices, by name, when it is over."""
-    metrics: Metrics
-    limits: Limits
-    ring_s: int

@@ -17,11 +17,11 @@ from fakes.driving import (
     word,
 )
 
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.events import Event
+from streamd.files.analysis import Analysis
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
-from streamd.offline import Analysis
 from streamd.types import AudioFormat
 
 MODULES = ALL_ON | {"speaker": {"hop_ms": 100}}
@@ -29,11 +29,11 @@ TALK = pcm(hum(300), tone(300, 9000), silence(500), word(), silence(300), tone(2
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
+def engine() -> LocalEngine:
+    return LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
 
 
-def analysis_on(engine: Engine, ring_s: int = 8) -> Analysis:
+def analysis_on(engine: LocalEngine, ring_s: int = 8) -> Analysis:
     registry = fake_registry()
     modules, _ = registry.resolve(MODULES)
     return Analysis(engine, registry, modules, AudioFormat(), Gallery.empty(), ring_s)
@@ -42,7 +42,7 @@ def analysis_on(engine: Engine, ring_s: int = 8) -> Analysis:
 @pytest.mark.parametrize("size", [640, 100_001, len(TALK)])
 @pytest.mark.parametrize("ring_s", [2, 8, 60])
 def test_no_event_is_lost_however_much_is_read_at_once(
-    engine: Engine, size: int, ring_s: int
+    engine: LocalEngine, size: int, ring_s: int
 ) -> None:
     """Interim events too: nobody reads slowly here."""
     events = list(analysis_on(engine, ring_s).events(pieces(TALK, size)))
@@ -52,7 +52,7 @@ def test_no_event_is_lost_however_much_is_read_at_once(
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
 
 
-def test_events_come_as_the_blocks_bring_them(engine: Engine) -> None:
+def test_events_come_as_the_blocks_bring_them(engine: LocalEngine) -> None:
     analysis = analysis_on(engine)
     seen: list[Event] = []
     ats = []
@@ -64,7 +64,7 @@ def test_events_come_as_the_blocks_bring_them(engine: Engine) -> None:
     assert list(analysis.end())
 
 
-def test_its_slots_go_back(engine: Engine) -> None:
+def test_its_slots_go_back(engine: LocalEngine) -> None:
     for _ in range(3):
         analysis = analysis_on(engine)
         list(analysis.events([TALK[:32_000]]))
@@ -77,6 +77,6 @@ def test_a_pass_that_fails_is_an_error_and_not_silence() -> None:
         def run(self, *args: object) -> object:
             raise ValueError("broken")
 
-    engine = Engine([Broken(), *fake_passes()[1:]], 1, 1, Metrics())
+    engine = LocalEngine([Broken(), *fake_passes()[1:]], 1, 1, Metrics())
     with pytest.raises(ValueError, match="broken"):
         list(analysis_on(engine).events([np.ones(99_999, np.int16).tobytes()]))

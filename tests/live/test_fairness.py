@@ -1,6 +1,6 @@
 """What one client may have of the loop's time."""
 
-from streamd.burst import BURST, BURST_S, Burst
+from streamd.live.fairness import BURST, BURST_S, Burst
 
 
 def test_messages_count_together_and_singly_and_only_for_a_while():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fakes.driving import Player, Stage, fake_registry
 
-from streamd.intake import HELD_MS, Intake
-from streamd.ledger import Ledger
+from streamd.live.intake import HELD_MS, Intake
+from streamd.live.meter import Meter
 from streamd.observability.metrics import Metrics
 from streamd.types import AudioFormat
 
@@ -15,7 +15,7 @@ FRAME = 640
 """Bytes of 20 ms."""
 
 
-class Watched(Ledger):
+class Watched(Meter):
     """Remembers how far each taking went, in sample frames."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -34,12 +34,12 @@ class Desk:
         self.player = Player(Stage(), fake_registry(), audio=AudioFormat())
         self.session = self.player.session
         self.metrics = Metrics()
-        self.ledger = Watched(self.metrics)
+        self.meter = Watched(self.metrics)
         self.acked: list[int] = []
         self.intake = Intake(
             self.session,
             max_ms,
-            self.ledger,
+            self.meter,
             lambda ack: self.acked.append(ack.samples),
             self.until_heard,
         )
@@ -62,9 +62,9 @@ def test_what_is_put_off_is_taken_as_one_and_in_order() -> None:
     assert desk.feed(audio[:FRAME])
     for begin in range(FRAME, 4 * FRAME, FRAME):
         assert desk.intake.hold(audio[begin : begin + FRAME], 0.0)
-    assert desk.ledger.takings == [320]
+    assert desk.meter.takings == [320]
     desk.intake.take()
-    assert desk.ledger.takings == [320, 1280]
+    assert desk.meter.takings == [320, 1280]
     assert desk.intake.hold(audio[4 * FRAME :], 0.0)  # half a sample
     desk.intake.take()
     want = np.frombuffer(audio[: 4 * FRAME], "<i2")
@@ -77,13 +77,13 @@ def test_no_more_is_put_off_than_the_bound() -> None:
     assert not desk.intake.hold(pcm(FRAME), 0.0)  # nothing is known yet of the room
     desk.feed(pcm(FRAME))
     held = 0
-    while len(desk.ledger.takings) == 1:
+    while len(desk.meter.takings) == 1:
         assert desk.intake.hold(pcm(FRAME), 0.0)
         held += 20
     assert held == HELD_MS + 20
     assert desk.session.audio.frames == 320 + 16 * HELD_MS
     desk.feed(pcm(FRAME))  # first what was put off
-    assert desk.ledger.takings[2:] == [640 + 16 * HELD_MS, 960 + 16 * HELD_MS]
+    assert desk.meter.takings[2:] == [640 + 16 * HELD_MS, 960 + 16 * HELD_MS]
 
 
 def test_much_at_once_is_taken_in_pieces_so_that_acks_come_in_time() -> None:
@@ -94,7 +94,7 @@ def test_much_at_once_is_taken_in_pieces_so_that_acks_come_in_time() -> None:
     assert desk.intake.hold(audio, 0.0)
     desk.intake.take()
     want = [320, 640, *range(640 + 16 * HELD_MS, 640 + 16_000, 16 * HELD_MS), 640 + 16_000]
-    assert desk.ledger.takings == want
+    assert desk.meter.takings == want
     assert desk.acked == [640 + 16 * 2 * HELD_MS, 640 + 16 * 5 * HELD_MS]
     desk.intake.finish()
     assert desk.acked[-1] == 640 + 16_000
@@ -157,4 +157,4 @@ def test_events_are_late_by_when_their_own_message_came() -> None:
         assert desk.intake.hold(pcm(FRAME), 10.0 + number)
     audio = desk.session.audio
     desk.intake.take()
-    assert [desk.ledger._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
+    assert [desk.meter._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]

@@ -4,7 +4,7 @@ import pytest
 
 from streamd.errors import SlowConsumer
 from streamd.events import Ack, Event, Flushed, Pong, Speaker, WarningEvent
-from streamd.outbox import COALESCE_FROM, Outbox
+from streamd.live.outbox import COALESCE_FROM, Outbox
 
 
 def speaker(utterance: str, at: int, *, final: bool = False) -> Speaker:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from streamd.engine.engine import Engine
+from streamd.engine.local import LocalEngine
 from streamd.events import Event
+from streamd.live.outbox import Outbox
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.outbox import Outbox
 from streamd.session.session import Session
 from streamd.types import AudioFormat, Job, Samples
 
@@ -28,7 +28,7 @@ class Analysis:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LocalEngine,
         registry: Registry,
         modules: ModuleSet,
         audio: AudioFormat,

@@ -1,0 +1,1 @@
+"""A session over a whole file: no socket, the same events."""

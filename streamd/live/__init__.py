@@ -1,0 +1,1 @@
+"""One live stream, from its socket to the engine and back: everything that awaits."""

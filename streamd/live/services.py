@@ -1,0 +1,50 @@
+"""What all live streams share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from streamd.engine.base import Engine
+from streamd.live.ticks import Ticks
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import Registry
+from streamd.modules.words import CustomWords
+from streamd.observability.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one stream may use."""
+
+    max_message_bytes: int
+    max_lag_ms: int
+    idle_s: int
+    max_session_s: int
+    max_events_queued: int
+
+    def described(self) -> dict[str, int]:
+        """The `limits` of `ready`."""
+        return {
+            "max_message_bytes": self.max_message_bytes,
+            "max_lag_ms": self.max_lag_ms,
+            "idle_s": self.idle_s,
+            "max_session_s": self.max_session_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all streams share."""
+
+    engine: Engine
+    ticks: Ticks
+    registry: Registry
+    gallery: Callable[[], Gallery]
+    words: Callable[[], CustomWords]
+    """Wake words of the user's own, as they are now."""
+    keep: Callable[[Mapping[str, bytes]], None]
+    """Takes what a session learned of voices, by name, when it is over."""
+    metrics: Metrics
+    limits: Limits
+    ring_s: int
