@@ -46,7 +46,7 @@ class OffsetRemover:
         """Begin a new stretch: nothing before it has an influence."""
         self._means: deque[float] = deque(maxlen=_WINDOW)
         self._blocks = 0
-        self._is_calm = False
+        self._is_clean = False
         """Whether the last block that was measured had no sign of an offset."""
         self._sum = self._count = 0
         """Of the block that is not whole yet."""
@@ -92,20 +92,20 @@ class OffsetRemover:
     @property
     def _is_skipped(self) -> bool:
         """Whether the next block is not measured."""
-        return self._is_calm and self._blocks % _EVERY != 0
+        return self._is_clean and self._blocks % _EVERY != 0
 
     def _whole(self, samples: Samples) -> Samples:
         """Whole blocks."""
         count = len(samples) // BLOCK
-        if self._is_calm:
+        if self._is_clean:
             measured = -self._blocks % _EVERY
             if measured < count <= measured + _EVERY:
                 block = samples[measured * BLOCK : (measured + 1) * BLOCK]
-                self._is_calm = -_LIMIT < _sum(block) < _LIMIT
-            if self._is_calm and count <= measured + _EVERY:
+                self._is_clean = -_LIMIT < _sum(block) < _LIMIT
+            if self._is_clean and count <= measured + _EVERY:
                 self._blocks += count
                 return samples
-            self._is_calm = True
+            self._is_clean = True
         offsets = []
         for begin in range(0, len(samples), BLOCK):
             offsets.append(self.offset)
@@ -122,18 +122,18 @@ class OffsetRemover:
         self._blocks += 1
         if mean is None:
             return
-        if self._is_calm:
+        if self._is_clean:
             # There was none: what follows decides by many measurements, never by few.
             self._means.clear()
             self._means.extend((0.0, 0.0))
         self._means.append(mean)
-        self._is_calm = not self.offset and abs(mean) < _LEAST
+        self._is_clean = not self.offset and abs(mean) < _LEAST
         if self.offset:
             if self._blocks % _EVERY:
                 return
             median = sorted(self._means)[len(self._means) // 2]
             self.offset = 0 if abs(median) < _LEAST / 2 else round(median)
-        elif not self._is_calm:
+        elif not self._is_clean:
             self.offset = _common(sorted(self._means))
 
 

@@ -54,9 +54,9 @@ class Runner:
         """Do tasks, in any order; answers in the order of the tasks.
 
         Raises:
-            BadManifest: recordings that turned out to be damaged; all others were heard, and what
-                was heard is kept.
-            StreamdError: the first that a worker met; what was heard until then is kept.
+            BadManifest: recordings that turned out to be damaged; the results of all others are
+                cached.
+            StreamdError: the first that a worker met; the results until then are cached.
         """
         keys = [task_key(task, self._manifest) for task in tasks]
         todo = {k: t for k, t in zip(keys, tasks, strict=True) if self._cache.get(k) is None}

@@ -104,7 +104,7 @@ def _received(pipe: Connection) -> tuple[list[Answer], int]:
     except (EOFError, OSError) as error:
         raise StreamdError(
             "a worker process was killed, perhaps for want of memory: try fewer --jobs. "
-            "What was heard is kept: the same command goes on from there."
+            "The results so far are cached: the same command continues from there."
         ) from error
     if isinstance(message, StreamdError):
         raise message

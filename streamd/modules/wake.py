@@ -158,7 +158,7 @@ class WakeStepper:
         self._age = 0
         self._since = 0
         self._has_trace = False
-        """Whether the last step that was heard had one of a word."""
+        """Whether any word scored `TRACE` or more in the last step that the model ran."""
         self._listening: Listening | None = None
         self.listen(listening)
 

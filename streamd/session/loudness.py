@@ -34,8 +34,8 @@ _ONES = np.ones(_SUMMED)
 class Loudness:
     """Compares each step of a stream with the quietest of the last two seconds.
 
-    No word is heard that does not stand out from what was before it, at whatever level. This asks
-    for less than any word does that the model still hears, and steady noise stays below it.
+    The model recognises no word that does not stand out from what was before it, at any level. The
+    rise asked for is smaller than that of any word it recognises, and steady noise stays below it.
 
     Args:
         ring: the stream.
