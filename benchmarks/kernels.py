@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
@@ -82,10 +82,10 @@ def make_stages(originals):
         },
         {
             "GE2E, a window of 1.6 s": ours(fp32, 25_600),
-            "  its beginning": ours(Ge2eAhead(fp32), Ge2eAhead.samples),
+            "  its beginning": ours(Ge2eSpeculative(fp32), Ge2eSpeculative.samples),
             "  and what is left then": left(fp32, 25_600),
             "GE2E int8, a window of 1.6 s": ours(int8, 25_600),
-            "  its beginning ": ours(Ge2eAhead(int8), Ge2eAhead.samples),
+            "  its beginning ": ours(Ge2eSpeculative(int8), Ge2eSpeculative.samples),
             "  and what is left then ": left(int8, 25_600),
             "GE2E, a window of 0.8 s": ours(fp32, 12_800),
             "GE2E int8, a window of 0.8 s": ours(int8, 12_800),
@@ -134,7 +134,7 @@ def left(voice, samples):
     """Windows that were begun ahead."""
 
     def prepare(batch):
-        ahead = Ge2eAhead(voice)
+        ahead = Ge2eSpeculative(voice)
         items = [RNG.integers(-3000, 3000, samples, dtype=np.int16) for _ in range(batch)]
         begun, _ = ahead.run([i[: ahead.samples] for i in items], [None] * batch, {})
         requests = [WindowRequest(frozenset(), 0, one) for one in begun]

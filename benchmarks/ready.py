@@ -145,12 +145,12 @@ def inside(began):
         stamps["listening"] = time.monotonic()
         announce(url)
 
-    def reads(path, read=serve.read_listening_config):
+    def reads(path, read=serve.read_session_config):
         stamps["imports"] = time.monotonic()
         return read(path)
 
     serve.announce = announce
-    serve.read_listening_config = reads
+    serve.read_session_config = reads
     serve.open_voices = stamped("store", serve.open_voices)
     serve.make_parts = stamped("parts", serve.make_parts)
     OnnxRuntime.load = timed("sessions", OnnxRuntime.load)

@@ -166,7 +166,7 @@ async def keep_busy(verify, recordings, in_flight, seconds):
     }
 
 
-class Voice(EnrolmentReader):
+class VoiceReader(EnrolmentReader):
     """The windows' embeddings: what an enrolment is made of, without the moods."""
 
     extras = frozenset()
@@ -181,7 +181,7 @@ class Request:
 
     def __init__(self, parts, audio):
         self.engine, self.audio = parts.engine, audio
-        self.reader = Voice(parts.registry.readers["speaker"].settings)
+        self.reader = VoiceReader(parts.registry.readers["speaker"].settings)
         self.done = asyncio.get_running_loop().create_future()
         self.lease = parts.engine.open()
         self.lease.sink = self

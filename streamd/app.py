@@ -26,7 +26,7 @@ from streamd.session.session import MAX_MARKS
 from streamd.store.base import Store
 from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.server import Server, listen
+from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
 from streamd.types import RATE_HZ
 
@@ -78,7 +78,7 @@ class Daemon:
         gallery = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
-        sockets = listen(config.server.host, config.server.port, config.server.receive_buffer_bytes)
+        sockets = bind(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
             await gallery.load()
             ticks = Ticks(self._parts.engine)

@@ -11,7 +11,7 @@ from streamd.config import Config
 from streamd.engine.backends.base import Backend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -19,7 +19,7 @@ from streamd.errors import ConfigError
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
-from streamd.modules.base import AheadPass, ModelCard
+from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
@@ -91,7 +91,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
     wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
     voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
-    ahead = Ge2eAhead(voice)
+    ahead = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = ahead.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
@@ -189,7 +189,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
         wake_module,
         [speaker, emotion],
         config.session.modules,
-        {Ge2eVoice.name: AheadPass(Ge2eAhead.name, Ge2eAhead.samples)},
+        {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
     )
 
 

@@ -63,7 +63,7 @@ class Lane(enum.IntEnum):
     LIVE = 0
     FINAL = 1
     INTERIM = 2
-    AHEAD = 3
+    SPECULATIVE = 3
     """Not asked for yet. Has threads of its own, and time for full batches."""
 
 

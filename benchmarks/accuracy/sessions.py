@@ -12,7 +12,7 @@ from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import LimitsConfig
 from streamd.evaluation.codecs import telephone
-from streamd.evaluation.hearing import Voice, make_gallery
+from streamd.evaluation.hearing import Enrolment, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
 from streamd.files.analysis import Analysis
 from streamd.models.library import Library
@@ -126,5 +126,5 @@ def speech(samples, channel="wide", vad=CONFIG.vad):
 def gallery_of(voices, channel):
     """A gallery of {name: [embeddings]}."""
     return make_gallery(
-        Voice(name, channel, one.tobytes()) for name, own in voices.items() for one in own
+        Enrolment(name, channel, one.tobytes()) for name, own in voices.items() for one in own
     )

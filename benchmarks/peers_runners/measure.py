@@ -14,7 +14,7 @@ from peers_runners.delays import delays_ms, with_detections
 from peers_runners.mix import Mix, listen
 from peers_runners.report import NO_SOCKET, OURS
 from peers_runners.rounds import until_valid
-from peers_runners.rule import VALID, Verdict, judge
+from peers_runners.rule import VALID, WordResult, judge
 from peers_runners.venvs import Failed, call, install
 
 MOST = 512
@@ -118,7 +118,7 @@ class Bench:
         """One run on the mix's first streams, its verdict and what it heard."""
         chosen = self.tasks[task]
         answer = self._run(task, system, self.mix.streams[:count])
-        live_one, others, verdict = answer.get("live"), answer.get("others"), Verdict(VALID)
+        live_one, others, verdict = answer.get("live"), answer.get("others"), WordResult(VALID)
         if live_one:
             arrived = answer.get("arrived", answer["found"])
             late_ms = delays_ms(arrived, self.truth.wakes, count, count)

@@ -22,7 +22,7 @@ VALID, LOAD, MACHINE, SERVER = "valid", "load", "machine", "server"
 BOUNDS = {"load_late_p99_ms": LATE_MS, "server_behind_ms": BEHIND_MS, "others": OTHERS}
 
 
-class Verdict(NamedTuple):
+class WordResult(NamedTuple):
     """One of the four, and why in words."""
 
     kind: str
@@ -38,14 +38,14 @@ def judge(live, others, late_ms=LATE_MS):
         late_ms: bound of the load's lateness, p99.
     """
     if live["late_ms"] and live["late_ms"]["p99"] > late_ms:
-        return Verdict(LOAD, f"the load was late, p99 {live['late_ms']['p99']:.0f} ms")
+        return WordResult(LOAD, f"the load was late, p99 {live['late_ms']['p99']:.0f} ms")
     name, behind_ms = worst(live)
     if behind_ms <= BEHIND_MS and not live["lost"]:
-        return Verdict(VALID)
+        return WordResult(VALID)
     why = live["lost"] or f"{name} up to {behind_ms / 1000:.2f} s late"
     if others is not None and others > OTHERS:
-        return Verdict(MACHINE, f"others took {100 * others:.0f} % of the core, {why}")
-    return Verdict(SERVER, why)
+        return WordResult(MACHINE, f"others took {100 * others:.0f} % of the core, {why}")
+    return WordResult(SERVER, why)
 
 
 def worst(live):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from streamd.types import RATE_HZ
 
 
-class _Stretch(NamedTuple):
+class _Piece(NamedTuple):
     """Where a stretch begins, said in three ways."""
 
     position: int
@@ -36,9 +36,9 @@ class Clock:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._stretches = [_Stretch(0, 0, 0)]
+        self._stretches = [_Piece(0, 0, 0)]
 
-    def begin_stretch(self, position: int, frames: int, gap_ms: int) -> None:
+    def begin_piece(self, position: int, frames: int, gap_ms: int) -> None:
         """Anchor what follows a gap.
 
         Args:
@@ -49,7 +49,7 @@ class Clock:
         Raises:
             ValueError: One of the three went back.
         """
-        stretch = _Stretch(position, frames, gap_ms)
+        stretch = _Piece(position, frames, gap_ms)
         last = self._stretches[-1]
         if any(new < old for new, old in zip(stretch, last, strict=True)):
             raise ValueError(f"{stretch} lies before {last}")
@@ -91,7 +91,7 @@ class Clock:
         Raises:
             ValueError: The frame lies before all that `forget_before` left.
         """
-        return self._stretch_of_frames(frames).gap_ms + 1000 * frames // self.rate_hz
+        return self._piece_of_frames(frames).gap_ms + 1000 * frames // self.rate_hz
 
     def position_of(self, frames: int) -> int:
         """Timeline position that an ideal resampler reaches after so many input frames.
@@ -99,7 +99,7 @@ class Clock:
         Raises:
             ValueError: The frame lies before all that `forget_before` left.
         """
-        stretch = self._stretch_of_frames(frames)
+        stretch = self._piece_of_frames(frames)
         return stretch.position + (frames - stretch.frames) * RATE_HZ // self.rate_hz
 
     def frames_within(self, position: int) -> int:
@@ -116,7 +116,7 @@ class Clock:
         held = bisect_left(self._stretches, position, key=lambda s: s.position) - 1
         del self._stretches[: max(0, held)]
 
-    def _stretch_of_frames(self, frames: int) -> _Stretch:
+    def _piece_of_frames(self, frames: int) -> _Piece:
         index = bisect_right(self._stretches, frames, key=lambda s: s.frames) - 1
         if index < 0:
             raise ValueError(f"frame {frames} is forgotten")

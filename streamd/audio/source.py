@@ -107,7 +107,7 @@ class AudioIn:
         last = self._give(self._resampler.drain())
         self._offset.restart()
         self._gap_ms += ms
-        self.clock.begin_stretch(self._position, self._frames, self._gap_ms)
+        self.clock.begin_piece(self._position, self._frames, self._gap_ms)
         return last
 
     def mark(self) -> int:

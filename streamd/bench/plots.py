@@ -19,7 +19,7 @@ _STAGE_COLORS = {
     "vad": SERIES[2],
     "wake": SERIES[1],
     "voice": SERIES[0],
-    "voice_ahead": SERIES[3],
+    "voice_speculative": SERIES[3],
     "emotion": SERIES[4],
     "rest": "#b8c2cc",
 }

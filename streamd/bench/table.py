@@ -44,7 +44,7 @@ def _cores(step: Step) -> str:
 
 def _batch(step: Step) -> str:
     found = step.server.mean_batch if step.server else {}
-    order = ("vad", "wake", "voice", "voice_ahead")
+    order = ("vad", "wake", "voice", "voice_speculative")
     return " ".join(f"{found[name]:.1f}" for name in order if name in found) or NONE
 
 
@@ -74,7 +74,7 @@ def steps_table(steps: Sequence[Step], width: int) -> Table:
         box=box.SIMPLE_HEAD,
         header_style="dim",
         pad_edge=False,
-        caption=UNITS + (", batch of vad, wake, voice, voice_ahead" if width >= WIDE else ""),
+        caption=UNITS + (", batch of vad, wake, voice, voice_speculative" if width >= WIDE else ""),
         caption_justify="left",
         caption_style="dim",
     )

@@ -18,12 +18,12 @@ from streamd.cli.common import (
     JsonOption,
     WordsOption,
     modules_request,
-    read_listening_config,
+    read_session_config,
 )
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import Recording, TrackOption, open_recording, open_stdin, view_of
-from streamd.cli.runtime import note_strangers, open_voices, ready_library
+from streamd.cli.runtime import note_other_models, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
 from streamd.files.analysis import Analysis
@@ -52,7 +52,7 @@ def analyze(
     """
     shows = only(events)
     audio = raw_format(file, rate, channels, codec)
-    settings = read_listening_config(config)
+    settings = read_session_config(config)
     if file == "-":
         is_raw = any(option is not None for option in (rate, channels, codec))
         recording = open_stdin(audio, track, is_raw=is_raw)
@@ -61,7 +61,7 @@ def analyze(
     with closing(open_voices(settings)) as store:
         parts = make_parts(settings, ready_library(settings))
         gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
-        note_strangers(store, settings)
+        note_other_models(store, settings)
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)
     analysis = Analysis(

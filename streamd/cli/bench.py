@@ -23,7 +23,7 @@ from streamd.cli.common import (
     ConfigOption,
     OwnOrUrlOption,
     note,
-    read_listening_config,
+    read_session_config,
 )
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
@@ -124,7 +124,7 @@ def bench(
     )
     own_words: CustomWords = {}
     if url is None:
-        settings = read_listening_config(config)
+        settings = read_session_config(config)
         ready_library(settings)  # with progress bars; the server would pull them in silence
         own_words = _own_words(settings)
     found = measure(request, config, own_words, stderr)

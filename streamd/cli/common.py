@@ -88,7 +88,7 @@ def read_config(path: Path | None) -> Config:
     return load(path, os.environ)
 
 
-def read_listening_config(path: Path | None) -> Config:
+def read_session_config(path: Path | None) -> Config:
     """The same, for who listens: default words of the user's own are there."""
     config = read_config(path)
     if own_words(config):

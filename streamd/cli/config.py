@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from streamd.cli.common import ConfigOption, note, read_listening_config
+from streamd.cli.common import ConfigOption, note, read_session_config
 from streamd.config import describe, dump
 from streamd.config.template import template
 from streamd.errors import Unavailable
@@ -33,7 +33,7 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
 
     The output is TOML that streamd reads again: `streamd config check > streamd.toml`.
     """
-    settings = read_listening_config(config or context.obj)
+    settings = read_session_config(config or context.obj)
     console = stdout()
     for line in dump(describe(settings)):
         is_plain = bool(line.comment) or line.text.startswith("[")

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamd import __version__
-from streamd.cli.common import ConfigOption, read_listening_config
+from streamd.cli.common import ConfigOption, read_session_config
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
@@ -29,8 +29,8 @@ from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.store.base import strangers
-from streamd.transport.http.server import listen
+from streamd.store.base import enrolled_elsewhere
+from streamd.transport.http.server import bind
 from streamd.types import RATE_HZ, AudioFormat
 from streamd.view.console import print_json, stdout
 
@@ -92,7 +92,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     python = f"Python {platform.python_version()} on {platform.machine()} {platform.system()}"
     yield Check("streamd", f"{__version__}, {python}, {os.cpu_count()} cores")
     try:
-        config = read_listening_config(config_path)
+        config = read_session_config(config_path)
     except StreamdError as error:
         yield Check("config", str(error), error=error)
         return
@@ -123,7 +123,7 @@ def _models(config: Config) -> str:
 def _store(config: Config) -> str:
     with closing(open_voices(config)) as store:
         found = store.speakers()
-    unknown = len(strangers(found, speaker_model(config).id))
+    unknown = len(enrolled_elsewhere(found, speaker_model(config).id))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
 
@@ -131,7 +131,7 @@ def _store(config: Config) -> str:
 def _port(config: Config) -> str:
     server = config.server
     try:
-        for listener in listen(server.host, server.port, server.receive_buffer_bytes):
+        for listener in bind(server.host, server.port, server.receive_buffer_bytes):
             listener.close()
     except Unavailable:
         if version := _running(server.host, server.port):

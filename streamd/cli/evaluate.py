@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
-from streamd.cli.common import ConfigOption, note, read_listening_config
+from streamd.cli.common import ConfigOption, note, read_session_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config, store_path
@@ -159,7 +159,7 @@ def evaluate_command(
             raise BadConfig(f"--{name} is for `streamd eval {only[name]}`")
     if plot is not None:
         plots.need()
-    settings = read_listening_config(config)
+    settings = read_session_config(config)
     conditions = Conditions(
         room=None if room is None else parse_room(room),
         noise=None if noise is None else parse_noise(noise),

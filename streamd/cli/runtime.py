@@ -14,7 +14,7 @@ from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, key_path, store_path
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
-from streamd.store.base import Store, strangers
+from streamd.store.base import Store, enrolled_elsewhere
 from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
 
@@ -24,10 +24,10 @@ def open_voices(config: Config) -> Store:
     return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
 
 
-def note_strangers(store: Store, config: Config) -> None:
+def note_other_models(store: Store, config: Config) -> None:
     """Say who is enrolled and will not be recognised, as it was with another model."""
     model = speaker_model(config).id
-    if names := strangers(store.speakers(), model):
+    if names := enrolled_elsewhere(store.speakers(), model):
         note(
             f"Not enrolled with {model}, so not recognised: {', '.join(names)}. "
             "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration "

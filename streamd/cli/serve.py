@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from streamd.app import Daemon, announce, check_host
-from streamd.cli.common import ConfigOption, read_listening_config
+from streamd.cli.common import ConfigOption, read_session_config
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import make_parts
 from streamd.observability import logging
@@ -36,7 +36,7 @@ def serve(
     Missing models are fetched first. SIGTERM or Ctrl-C drains: every stream still gets its final
     events. A second signal exits at once.
     """
-    settings = read_listening_config(config)
+    settings = read_session_config(config)
     server = settings.server
     if host is not None:
         server = msgspec.structs.replace(server, host=host)

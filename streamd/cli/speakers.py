@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streamd.cli.common import ConfigOption, note, read_config
-from streamd.cli.runtime import note_strangers, open_voices
+from streamd.cli.runtime import note_other_models, open_voices
 from streamd.errors import NoSuchSpeaker
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
@@ -42,7 +42,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     config = read_config(context.obj)
     with closing(open_voices(config)) as store:
         found = store.speakers()
-        note_strangers(store, config)
+        note_other_models(store, config)
     if json:
         print_json(found)
         return

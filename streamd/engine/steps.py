@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from streamd.engine.passes.base import Pass, Rehearing, State
+from streamd.engine.passes.base import Pass, Replaying, State
 from streamd.types import Job, Samples
 
 
@@ -21,7 +21,7 @@ def walk(
     if all(job.steps == 1 for job in jobs):
         found, rows = model.run(samples, [job.options for job in jobs], rows)
         return [[one] if job.step else one for job, one in zip(jobs, found, strict=True)], rows
-    rows = _rehear(model, jobs, samples, rows)
+    rows = _replay(model, jobs, samples, rows)
     outputs: list[Any] = [[] for _ in jobs]
     for number in range(max(job.asked for job in jobs)):
         active = [place for place, job in enumerate(jobs) if number < job.asked]
@@ -37,7 +37,7 @@ def walk(
     return outputs, rows
 
 
-def _rehear(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State) -> State:
+def _replay(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State) -> State:
     """What is only heard: in one call those that have as much of it."""
     places: dict[int, list[int]] = {}
     for place, job in enumerate(jobs):
@@ -45,7 +45,7 @@ def _rehear(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: 
             places.setdefault(job.steps - job.asked, []).append(place)
     for steps, alike in places.items():
         spans = [samples[p][: len(samples[p]) - jobs[p].asked * jobs[p].step] for p in alike]
-        new = cast(Rehearing, model).hear(spans, steps, _of(rows, alike, len(jobs)))
+        new = cast(Replaying, model).replay(spans, steps, _of(rows, alike, len(jobs)))
         rows = _with(rows, alike, new, len(jobs))
     return rows
 

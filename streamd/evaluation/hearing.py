@@ -41,7 +41,7 @@ MAX_HELD_BYTES = 256_000_000
 """Audio of sessions that are open; beyond it none is begun, unless it is the only one."""
 
 
-class Voice(msgspec.Struct, frozen=True):
+class Enrolment(msgspec.Struct, frozen=True):
     """One enrolment of a gallery."""
 
     name: str
@@ -71,7 +71,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Wake words are heard at each of these too."""
     beginnings: tuple[Beginning, ...] = ()
     """If any, the voice is wanted as an enrolment keeps it, and no events."""
-    gallery: tuple[Voice, ...] = ()
+    gallery: tuple[Enrolment, ...] = ()
     beginning_s: float | None = None
     """If not None, only so much from the first speech on is heard."""
 
@@ -244,7 +244,7 @@ class Ears:
         return self._onsets[row]
 
 
-def make_gallery(voices: Iterable[Voice]) -> Gallery:
+def make_gallery(voices: Iterable[Enrolment]) -> Gallery:
     """A gallery of enrolments, the voices in order of their names."""
     enrolled = sorted(voices, key=lambda voice: voice.name)
     if not enrolled:

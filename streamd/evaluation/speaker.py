@@ -14,8 +14,7 @@ from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Beginning, Heard, Task
-from streamd.evaluation.hearing import Voice as Enrolment
+from streamd.evaluation.hearing import Beginning, Enrolment, Heard, Task
 from streamd.evaluation.manifest import (
     TOGETHER,
     Faults,
@@ -31,8 +30,8 @@ from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
 from streamd.evaluation.streams import Stream
 from streamd.evaluation.verification import (
     Condition,
+    TrialVoice,
     Verification,
-    Voice,
     Voices,
     beginnings,
     conditions,
@@ -64,8 +63,8 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
     tasks = [Task(stream=Stream(rows=(row,)), beginnings=wanted) for row in rows]
     answers = hear("voices", tasks)
     served = answers[0]["models"]["speaker"]
-    voices: dict[tuple[Row, Beginning], Voice] = {
-        (row, beginning): Voice.of(voice)
+    voices: dict[tuple[Row, Beginning], TrialVoice] = {
+        (row, beginning): TrialVoice.of(voice)
         for row, answer in zip(rows, answers, strict=True)
         for beginning, voice in zip(wanted, answer["voices"], strict=True)
     }
@@ -167,7 +166,9 @@ def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
             yield Failure(row, event["decision"], detail)
 
 
-def _gallery(test: Row, prints: Mapping[Row, Voice], channel: Channel) -> tuple[Enrolment, ...]:
+def _gallery(
+    test: Row, prints: Mapping[Row, TrialVoice], channel: Channel
+) -> tuple[Enrolment, ...]:
     """One enrolment of every speaker, or of 50 of them; never the test itself."""
     rng = random.Random(f"{test.path} {test.start_ms}")
     by_speaker: dict[str, list[Row]] = {}

@@ -56,7 +56,7 @@ class Condition(NamedTuple):
         return Beginning(self.seconds, conditions)
 
 
-class Voice(NamedTuple):
+class TrialVoice(NamedTuple):
     """What a recording gives."""
 
     channel: str
@@ -64,14 +64,14 @@ class Voice(NamedTuple):
     embedding: Floats | None
 
     @classmethod
-    def of(cls, heard: Mapping[str, Any]) -> Voice:
+    def of(cls, heard: Mapping[str, Any]) -> TrialVoice:
         """From a worker's answer."""
         packed = heard["embedding"]
         embedding = None if packed is None else unpack(packed)
         return cls(heard["channel"], heard["speech_ms"], embedding)
 
 
-Voices = Mapping[tuple[Row, Beginning], Voice]
+Voices = Mapping[tuple[Row, Beginning], TrialVoice]
 
 
 def conditions(options: Options) -> list[Condition]:

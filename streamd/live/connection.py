@@ -81,7 +81,7 @@ class Connection:
         stream.attach(self)
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._socket.listen(self._take)
+                self._socket.on_audio(self._take)
                 reader = tasks.create_task(self._read())
                 writer = tasks.create_task(self._write())
                 timer = tasks.create_task(self._watch())
@@ -96,7 +96,7 @@ class Connection:
             stream.detach()
             totals = stream.close()
             metrics.sessions_open.dec()
-            self._socket.listen(None)
+            self._socket.on_audio(None)
         close = self._close or _DROPPED
         metrics.sessions.labels(str(close.code)).inc()
         log.info(

@@ -19,7 +19,7 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the peer closes or drops."""
 
-    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over.
 
         Args:

@@ -309,7 +309,7 @@ class LiveStream:
                 self._put(event)
             self._flush()
         self._advanced.set()
-        if session.is_calm and self._attached is not None:
+        if session.is_idle and self._attached is not None:
             self._attached.rest()
 
     def _put(self, event: Event) -> None:

@@ -46,7 +46,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class ReaderContext:
     """What a module may use of its session."""
 
     ms: Ms
@@ -116,7 +116,7 @@ class WindowSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class AheadPass:
+class SpeculativePass:
     """A pass that can hear another's windows before they are asked for.
 
     Its items come without options where they are the beginning of a window, and its answer is
@@ -234,7 +234,7 @@ class Module(Protocol):
 class ReaderModule(Module, Protocol):
     """A module of the second shape."""
 
-    def open(self, options: Any, services: Services, previous: Any) -> Reader:
+    def open(self, options: Any, services: ReaderContext, previous: Any) -> Reader:
         """The private part for one session.
 
         Args:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from streamd.events import Emotion, TimedEvent
-from streamd.modules.base import Services, Utterance, Window, WindowSpec, parse_options
+from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec, parse_options
 from streamd.modules.emotion_model import (
     FEATURES,
     LABELS,
@@ -116,7 +116,7 @@ class EmotionReader:
         options: EmotionOptions,
         settings: EmotionSettings,
         model: EmotionModel,
-        services: Services,
+        services: ReaderContext,
         previous: EmotionReader | None,
         spent: Callable[[float], None],
     ) -> None:
@@ -243,8 +243,8 @@ class EmotionReader:
     def _voice(self) -> str | None:
         """Whose baseline counts: who speaks, or most likely does.
 
-        A voice nobody enrolled goes by its kin's: a shout may well have a label of its own, and
-        compared with shouts alone it would be nothing unusual.
+        A voice that nobody enrolled uses the baseline of its nearest neighbour: a shout may well
+        have a label of its own, and compared with shouts alone it would be nothing unusual.
         """
         voices = self._services.voices
         if not voices.is_told:
@@ -318,7 +318,7 @@ class EmotionModule:
         }
 
     def open(
-        self, options: EmotionOptions, services: Services, previous: EmotionReader | None
+        self, options: EmotionOptions, services: ReaderContext, previous: EmotionReader | None
     ) -> EmotionReader:
         """The moods of one session."""
         return EmotionReader(options, self.settings, self.model, services, previous, self._spent)

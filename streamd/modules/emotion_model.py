@@ -56,7 +56,7 @@ class Judgement(NamedTuple):
     """0 to 1: how well the voice was known, k / (k + 4)."""
 
 
-class Verdict(NamedTuple):
+class MoodEstimate(NamedTuple):
     """A judgement made into what is told."""
 
     label: str
@@ -227,7 +227,7 @@ class EmotionModel:
 
     def verdict(
         self, judgement: Judgement, speech_ms: int, threshold: float | None = None
-    ) -> Verdict:
+    ) -> MoodEstimate:
         """What is told of a judgement, or of several smoothed into one.
 
         Args:
@@ -246,7 +246,7 @@ class EmotionModel:
             or judgement.plain < self._plain_from
             or float(p[best]) < threshold
         )
-        return Verdict(self.labels[best], p.astype(np.float32), judgement.arousal, abstain)
+        return MoodEstimate(self.labels[best], p.astype(np.float32), judgement.arousal, abstain)
 
 
 def describe(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from streamd.events import TimedEvent
-from streamd.modules.base import Services, Utterance, Window, WindowSpec
+from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
 from streamd.modules.speaker import MIN_WINDOW_MS, SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
@@ -80,6 +80,6 @@ class EnrolmentModule:
         """Nothing that a client would see."""
         return {}
 
-    def open(self, options: None, services: Services, previous: Any) -> EnrolmentReader:
+    def open(self, options: None, services: ReaderContext, previous: Any) -> EnrolmentReader:
         """The one reader."""
         return self.reader

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamd.modules.base import AheadPass, ReaderModule
+from streamd.modules.base import ReaderModule, SpeculativePass
 from streamd.modules.vad import VadModule, VadOptions
 from streamd.modules.wake import Listening, WakeModule
 from streamd.modules.words import NO_WORDS, CustomWords
@@ -35,7 +35,7 @@ class Registry:
         wake: WakeModule | None,
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
-        ahead: Mapping[str, AheadPass] | None = None,
+        ahead: Mapping[str, SpeculativePass] | None = None,
     ) -> None:
         self.vad = vad
         self.wake = wake

@@ -17,7 +17,7 @@ import numpy as np
 from streamd.events import Decision, Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import (
     ModelCard,
-    Services,
+    ReaderContext,
     Utterance,
     Window,
     WindowSpec,
@@ -29,7 +29,7 @@ from streamd.types import RATE_HZ, Floats
 CHANGE_WINDOWS = 2
 """Windows in a row that must speak against the current voice before it is another one."""
 MIN_WINDOW_MS = 400
-KIN = 0.5
+NEAREST = 0.5
 """Cosine below which two stretches of speech are hardly one voice in two moods."""
 SURE_MS = 3000
 """Speech after which a new voice gets its label without waiting for the utterance to end."""
@@ -74,14 +74,14 @@ class SpeakerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SpeakerDecision:
     """What the evidence says so far."""
 
     decision: Decision
     speaker: str | None
     score: float
     margin: float | None
-    kin: str | None
+    nearest: str | None
     """The voice that is nearest of those known before, however unsure, unless it is far."""
 
 
@@ -126,7 +126,7 @@ class SpeakerReader:
         self,
         options: SpeakerOptions,
         settings: SpeakerSettings,
-        services: Services,
+        services: ReaderContext,
         previous: SpeakerReader | None,
     ) -> None:
         hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
@@ -186,7 +186,7 @@ class SpeakerReader:
         if before.speaker == after.speaker:
             return  # far from what it was, and still nearest to the same voice
         voices = self._services.voices
-        voices.heard(before.speaker, is_sure=before.decision != "unsure", kin=before.kin)
+        voices.heard(before.speaker, is_sure=before.decision != "unsure", nearest=before.nearest)
         voices.take_over(boundary)
         ms = self._services.ms
         yield SpeakerChange(
@@ -202,7 +202,7 @@ class SpeakerReader:
         speech = utterance.voiced(self._turn.start, stop)
         verdict = self._verdict(speech, learns=final)
         self._services.voices.heard(
-            verdict.speaker, is_sure=verdict.decision != "unsure", kin=verdict.kin
+            verdict.speaker, is_sure=verdict.decision != "unsure", nearest=verdict.nearest
         )
         ms = self._services.ms
         return Speaker(
@@ -220,7 +220,7 @@ class SpeakerReader:
 
     def _verdict(
         self, speech: int, *, learns: bool = False, found_from_ms: int | None = None
-    ) -> Verdict:
+    ) -> SpeakerDecision:
         """Decide on the turn so far.
 
         Args:
@@ -231,7 +231,7 @@ class SpeakerReader:
         s, turn = self._settings, self._turn
         speech_ms = speech * 1000 // RATE_HZ
         if not turn.windows or speech_ms < s.min_speech_ms:
-            return Verdict("too_short", None, 0.0, None, None)
+            return SpeakerDecision("too_short", None, 0.0, None, None)
         mean = turn.mean
         known = self._search(mean)
         others = [label for label in self._labels if label is not turn.founded]
@@ -240,42 +240,46 @@ class SpeakerReader:
         )
         ranked = sorted([*known, *((others[-i].name, score) for score, i in labels)], key=_score)
         scores = [score for _, score in ranked]
-        kin = ranked[0][0] if ranked and scores[0] >= KIN else None
+        nearest = ranked[0][0] if ranked and scores[0] >= NEAREST else None
         margin = scores[0] - scores[1] if len(scores) > 1 else None
         if known:
             name, score = known[0]
             if score >= self._band.accept:
-                return Verdict("accept", name, score, margin, kin)
+                return SpeakerDecision("accept", name, score, margin, nearest)
             # Unless it is like a stranger that was heard before: then it is that one.
             is_stranger = turn.founded is not None or (
                 bool(labels) and labels[0][0] >= max(s.assign, score)
             )
             if score >= self._band.reject and not is_stranger:
-                return Verdict("unsure", name, score, margin, kin)
+                return SpeakerDecision("unsure", name, score, margin, nearest)
         learns = learns and speech_ms >= s.label_min_ms
         if turn.founded is not None:
             if learns:
                 turn.founded.total = mean
-            return self._own_label(turn.founded, scores, kin)
+            return self._own_label(turn.founded, scores, nearest)
         score, index = (labels[0][0], -labels[0][1]) if labels else (0.0, 0)
         if labels and score >= s.assign:
             if learns:
                 others[index].total = others[index].total + mean
-            return Verdict("reject", others[index].name, score, margin, kin)
+            return SpeakerDecision("reject", others[index].name, score, margin, nearest)
         if labels and (score >= s.new or len(self._labels) >= s.max_labels):
-            return Verdict("unsure", others[index].name, score, margin, kin)
+            return SpeakerDecision("unsure", others[index].name, score, margin, nearest)
         if found_from_ms is None:
             found_from_ms = s.label_min_ms if learns else SURE_MS
         if speech_ms < found_from_ms:
-            return Verdict("reject", None, score, margin, kin)
+            return SpeakerDecision("reject", None, score, margin, nearest)
         turn.founded = _Label(f"S{len(self._labels) + 1}", mean)
         self._labels.append(turn.founded)
-        return self._own_label(turn.founded, scores, kin)
+        return self._own_label(turn.founded, scores, nearest)
 
-    def _own_label(self, label: _Label, others: list[float], kin: str | None) -> Verdict:
+    def _own_label(
+        self, label: _Label, others: list[float], nearest: str | None
+    ) -> SpeakerDecision:
         """The turn that founded a label is compared with itself: how alike its windows are."""
         own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
-        return Verdict("reject", label.name, own, own - others[0] if others else None, kin)
+        return SpeakerDecision(
+            "reject", label.name, own, own - others[0] if others else None, nearest
+        )
 
     def _search(self, mean: Floats) -> list[tuple[str, float]]:
         """Enrolled voices, best first; one that was deleted meanwhile is gone at once.
@@ -323,7 +327,7 @@ class SpeakerModule:
         }
 
     def open(
-        self, options: SpeakerOptions, services: Services, previous: SpeakerReader | None
+        self, options: SpeakerOptions, services: ReaderContext, previous: SpeakerReader | None
     ) -> SpeakerReader:
         """The voices of one session."""
         return SpeakerReader(options, self.settings, services, previous)

@@ -19,11 +19,11 @@ class Voices:
     """Enrolled name or session label of the voice that speaks, if it has one."""
     is_sure: bool = False
     """Whether that is a decision, and not only the likeliest voice."""
-    kin: dict[str, str | None] = field(default_factory=dict)
+    nearest: dict[str, str | None] = field(default_factory=dict)
     """For each voice, which one it was nearest to when it was first heard, unless that was far:
     a shout may be a voice of its own to the speaker module."""
     likeliest: str | None = None
-    """The voice that speaks or, where it has no name yet, its kin."""
+    """The voice that speaks or, where it has no name yet, its nearest."""
     turn: int = 0
     """Goes up where another voice takes over inside an utterance."""
     turn_start: int = 0
@@ -34,10 +34,10 @@ class Voices:
     """What the store is to keep of each enrolled voice when the session ends."""
 
     def root(self, voice: str) -> str:
-        """The voice that this one is perhaps only a mood of: its kin's kin, and so on."""
+        """The voice that this one is perhaps only a mood of: its nearest's nearest, and so on."""
         seen = {voice}
-        while (kin := self.kin.get(voice)) is not None and kin not in seen:
-            seen.add(voice := kin)
+        while (nearest := self.nearest.get(voice)) is not None and nearest not in seen:
+            seen.add(voice := nearest)
         return voice
 
     def begin(self) -> None:
@@ -45,12 +45,12 @@ class Voices:
         self.is_told = True
         self.speaking, self.is_sure, self.likeliest = None, False, None
 
-    def heard(self, speaker: str | None, *, is_sure: bool, kin: str | None = None) -> None:
+    def heard(self, speaker: str | None, *, is_sure: bool, nearest: str | None = None) -> None:
         """The verdict so far on the voice that speaks, and which other one is nearest to it."""
         self.speaking, self.is_sure = speaker, is_sure
-        self.likeliest = kin if speaker is None else speaker
-        if speaker is not None and speaker not in self.kin:
-            self.kin[speaker] = kin
+        self.likeliest = nearest if speaker is None else speaker
+        if speaker is not None and speaker not in self.nearest:
+            self.nearest[speaker] = nearest
 
     def take_over(self, start: int) -> None:
         """Another voice speaks, since `start`."""

@@ -160,7 +160,7 @@ class WakeStepper:
         self._has_trace = False
         """Whether any word scored `TRACE` or more in the last step that the model ran."""
         self._listening: Listening | None = None
-        self.listen(listening)
+        self.select(listening)
 
     @property
     def enabled(self) -> bool:
@@ -172,7 +172,7 @@ class WakeStepper:
         may_speak = self._may_speak(stop)
         return self._has_trace if may_speak is False else may_speak
 
-    def listen(self, listening: Listening | None) -> None:
+    def select(self, listening: Listening | None) -> None:
         """Take new words, thresholds or patience from the next step on."""
         if self._listening is None:
             self.reset()

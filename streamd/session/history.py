@@ -54,7 +54,7 @@ class History:
         """A speaker event was sent."""
         self._verdicts.append(event)
 
-    def at_cut(self, position: int) -> History:
+    def at_barrier(self, position: int) -> History:
         """Freeze what is known at a cut, and forget what only the copy heard of it.
 
         Args:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streamd.events import TimedEvent
-from streamd.modules.base import AheadPass, Reader, Utterance, Window, WindowSpec
+from streamd.modules.base import Reader, SpeculativePass, Utterance, Window, WindowSpec
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
@@ -58,8 +58,8 @@ class Entry:
     request: WindowRequest | None = None
     ahead: Ahead | None = None
     """Its beginning."""
-    cut: Mark | None = None
-    """The cut that was being walked on a copy: the window may reach into its tail."""
+    barrier: Mark | None = None
+    """The barrier that was being walked on a copy: the window may reach into its tail."""
     sent: bool = False
     answer: Any = _MISSING
 
@@ -119,7 +119,7 @@ class Planner:
         self,
         emit: Callable[[Iterable[TimedEvent]], None],
         finished: Callable[[Utterance], None],
-        ahead: Mapping[str, AheadPass] | None = None,
+        ahead: Mapping[str, SpeculativePass] | None = None,
     ) -> None:
         self._emit = emit
         self._finished = finished
@@ -139,7 +139,7 @@ class Planner:
             self._open.next_start[spec] = utterance.onset
             self._open.extras[spec] = self._open.extras.get(spec, frozenset()) | reader.extras
 
-    def advance(self, watermark: int, at: int, cut: Mark | None) -> None:
+    def advance(self, watermark: int, at: int, barrier: Mark | None) -> None:
         """Plan the windows of the open utterance that end at or below the watermark."""
         plan = self._open
         if plan is None:
@@ -152,8 +152,8 @@ class Planner:
             plan.next_start[spec] = start
         ripe.sort(key=lambda w: w[:2])
         for stop, start, spec in ripe:
-            self._plan_window(plan, spec, Window(start, stop, at), cut)
-        if cut is None:
+            self._plan_window(plan, spec, Window(start, stop, at), barrier)
+        if barrier is None:
             for spec, start in plan.next_start.items():
                 self._look_ahead(plan, spec, start, watermark, at)
 
@@ -161,8 +161,8 @@ class Planner:
         self, plan: _Plan, spec: WindowSpec, start: int, watermark: int, at: int
     ) -> None:
         """Begin the next window of a kind; in a pause, hear the one that would be the last."""
-        ahead_pass = self._ahead.get(spec.pass_name)
-        if ahead_pass is None:
+        speculative_pass = self._ahead.get(spec.pass_name)
+        if speculative_pass is None:
             return
         silence, likely = at - watermark, None
         if silence >= PAUSE:
@@ -170,8 +170,8 @@ class Planner:
                 likely = _Likely(spec, last, watermark)
         elif (
             silence < DOUBT
-            and ahead_pass.samples < spec.length
-            and start + ahead_pass.samples <= watermark
+            and speculative_pass.samples < spec.length
+            and start + speculative_pass.samples <= watermark
         ):
             likely = _Likely(spec, start, None)
         plan.drop_but(spec, likely)
@@ -179,7 +179,7 @@ class Planner:
             return
         request, stop = None, likely.stop
         if stop is None:
-            stop = likely.start + ahead_pass.samples
+            stop = likely.start + speculative_pass.samples
         else:
             begun = plan.ahead.get(likely._replace(stop=None))
             is_at_it = begun is not None and begun.answer is _MISSING
@@ -189,10 +189,12 @@ class Planner:
             if begun is not None:
                 request = request._replace(begun=begun.answer)
         ahead = plan.ahead[likely] = Ahead()
-        job = Job(ahead_pass.pass_name, Lane.AHEAD, ahead, likely.start, stop, options=request)
+        job = Job(
+            speculative_pass.pass_name, Lane.SPECULATIVE, ahead, likely.start, stop, options=request
+        )
         self._to_hear.append(job)
 
-    def closed(self, utterance: Utterance, cut: Mark | None) -> None:
+    def closed(self, utterance: Utterance, barrier: Mark | None) -> None:
         """The utterance is over: plan what its end still asks for."""
         plan, self._open = self._open, None
         assert plan is not None
@@ -203,7 +205,7 @@ class Planner:
             start = plan.last_start(spec, utterance.end)
             if start is not None:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
-                self._plan_window(plan, spec, window, cut)
+                self._plan_window(plan, spec, window, barrier)
         for ahead in plan.ahead.values():
             ahead.is_off = True
         self._queue.append(Entry(plan, utterance.closed_at))
@@ -212,7 +214,9 @@ class Planner:
         """Call `passed` when all that was planned so far has been delivered."""
         self._queue.append(Entry(None, at, passed=passed))
 
-    def _plan_window(self, plan: _Plan, spec: WindowSpec, window: Window, cut: Mark | None) -> None:
+    def _plan_window(
+        self, plan: _Plan, spec: WindowSpec, window: Window, barrier: Mark | None
+    ) -> None:
         likely = _Likely(spec, window.start, window.stop)
         whole = plan.ahead.pop(likely, None)
         begun = plan.ahead.pop(likely._replace(stop=None), None)
@@ -223,7 +227,9 @@ class Planner:
             return
         request = plan.request(spec, window.start, window.stop)
         plan.last_stop[spec] = window.stop
-        entry = Entry(plan, window.at, window, spec=spec, request=request, ahead=begun, cut=cut)
+        entry = Entry(
+            plan, window.at, window, spec=spec, request=request, ahead=begun, barrier=barrier
+        )
         if whole is not None:
             # A thread that has not come to it by now would only keep it waiting.
             entry.sent, whole.is_off = whole.is_running, not whole.is_running

@@ -67,7 +67,7 @@ class Segmenter:
             return self._quiet(start, stop, probability)
         return self._speaking(self.open, start, stop, probability)
 
-    def cut(self, at: int, cause: Cause) -> list[Opened | Closed]:
+    def close_at(self, at: int, cause: Cause) -> list[Opened | Closed]:
         """End what is open at `at`; no later utterance begins before it."""
         changes: list[Opened | Closed] = []
         if self.open is not None:

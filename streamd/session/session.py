@@ -28,7 +28,7 @@ from streamd.events import (
     TimedEvent,
     WarningEvent,
 )
-from streamd.modules.base import Reader, Services, Utterance
+from streamd.modules.base import Reader, ReaderContext, Utterance
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.vad import VadSettings, VadStepper
@@ -40,7 +40,7 @@ from streamd.session.loudness import Loudness
 from streamd.session.planner import Ahead, Entry, Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
-from streamd.session.wakes import EVIDENCE_AGE, Cut, WakeReporter
+from streamd.session.wakes import EVIDENCE_AGE, Barrier, WakeReporter
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
 MAX_MARKS = 64
@@ -76,10 +76,10 @@ class Session:
         self._registry = registry
         self._words = words
         self._ring = Ring(ring_s * RATE_HZ)
-        self._services = Services(self.audio.clock.ms, gallery, audio.channel_kind)
+        self._services = ReaderContext(self.audio.clock.ms, gallery, audio.channel_kind)
         self._events: list[Event] = []
         self._count = 0
-        self._cuts = 0
+        self._barriers = 0
         self._speech = 0
         self._spare = 0
         """`room` when it was last asked, less what came since. Old audio is let go again and again,
@@ -143,7 +143,7 @@ class Session:
     def can_mark(self) -> bool:
         """Whether a flush, gap or change of configuration can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
-        return max(marks, self._cuts) < MAX_MARKS
+        return max(marks, self._barriers) < MAX_MARKS
 
     def receive_audio(self, data: bytes | memoryview) -> int:
         """Take audio, as much as there is room for.
@@ -170,12 +170,12 @@ class Session:
         self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
         place = self.audio.position
         gap = Gap(t0=t0, t1=t0 + gap_ms, at=t0 + gap_ms, cause="client")
-        cut = self._new_cut(lambda: self._emit(gap))
-        self._mark(Mark(place, place, "gap", _NOTHING, resets=True, payload=cut))
+        barrier = self._new_barrier(lambda: self._emit(gap))
+        self._mark(Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier))
 
     def receive_flush(self, flush_id: str) -> None:
         """End the open utterance here and report everything so far, then `flushed`."""
-        self._cut("flush", lambda: self._emit(Flushed(id=flush_id)))
+        self._barrier("flush", lambda: self._emit(Flushed(id=flush_id)))
 
     def receive_config(self, request: Mapping[str, Any]) -> None:
         """Change modules from here on.
@@ -196,12 +196,12 @@ class Session:
                 "partial_sample",
                 f"the last sample is incomplete; bytes ignored: {self.audio.carried}",
             )
-        self._cut("end", self._end)
+        self._barrier("end", self._end)
 
     # What goes out.
 
     @property
-    def is_calm(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
         if self._segmenter.open is not None or self._planner.depth or self._wakes.depth:
             return False
@@ -246,8 +246,8 @@ class Session:
             return job.samples
         if isinstance(job.tag, Ahead):
             job.tag.is_running = True
-        elif isinstance(job.tag, Entry) and job.tag.cut is not None:
-            return job.tag.cut.read(self._ring, job.start, job.stop)
+        elif isinstance(job.tag, Entry) and job.tag.barrier is not None:
+            return job.tag.barrier.read(self._ring, job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
@@ -311,12 +311,12 @@ class Session:
             for begin in range(start, stop, frame):
                 self._decided(begin, begin + frame, probability)
             return
-        if self._vad.cutting is None:
+        if self._vad.current_barrier is None:
             self._activity.frame(start, stop, probability)
         self._history.frame(start, stop, probability >= self._segmenter.config.off)
         for change in self._segmenter.frame(start, stop, probability):
             self._segment(change)
-        self._planner.advance(self._segmenter.watermark, stop, self._vad.cutting)
+        self._planner.advance(self._segmenter.watermark, stop, self._vad.current_barrier)
 
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
@@ -330,7 +330,7 @@ class Session:
                 t0, at = ms(utterance.start), ms(utterance.opened_at, end=True)
                 self._emit(SpeechStart(t0=t0, t1=at, at=at, utterance=utterance.id))
         else:
-            self._planner.closed(utterance, self._vad.cutting)
+            self._planner.closed(utterance, self._vad.current_barrier)
 
     def _utterance_done(self, utterance: Utterance) -> None:
         assert utterance.end is not None
@@ -351,24 +351,26 @@ class Session:
             )
 
     def _detected(self, detection: Detection) -> None:
-        cutting = self._wake.cutting
-        self._wakes.detected(detection, None if cutting is None else cutting.payload)
+        current_barrier = self._wake.current_barrier
+        self._wakes.detected(
+            detection, None if current_barrier is None else current_barrier.payload
+        )
 
     # Inside: places in the stream.
 
-    def _cut(self, cause: Cause, done: Callable[[], None]) -> None:
+    def _barrier(self, cause: Cause, done: Callable[[], None]) -> None:
         tail = self.audio.tail()
         head = self._ring.head
-        mark = Mark(head + len(tail), head, cause, tail, payload=self._new_cut(done))
+        mark = Mark(head + len(tail), head, cause, tail, payload=self._new_barrier(done))
         self._mark(mark)
 
-    def _new_cut(self, done: Callable[[], None]) -> Cut:
+    def _new_barrier(self, done: Callable[[], None]) -> Barrier:
         def passed() -> None:
-            self._cuts -= 1
+            self._barriers -= 1
             done()
 
-        self._cuts += 1
-        return Cut(len(self._tracks), passed)
+        self._barriers += 1
+        return Barrier(len(self._tracks), passed)
 
     def _mark(self, mark: Mark) -> None:
         for track in self._tracks:
@@ -378,17 +380,17 @@ class Session:
         if mark.cause is None:
             self._configure(mark.payload)
             return
-        for change in self._segmenter.cut(mark.place, mark.cause):
+        for change in self._segmenter.close_at(mark.place, mark.cause):
             self._segment(change)
-        cut: Cut = mark.payload
-        cut.history = self._history.at_cut(self._vad.position)
+        barrier: Barrier = mark.payload
+        barrier.history = self._history.at_barrier(self._vad.position)
         if mark.resets:
             self._history.split()
-        self._planner.barrier(mark.place, cut.passed)
+        self._planner.barrier(mark.place, barrier.passed)
 
     def _passed_wake(self, mark: Mark) -> None:
         if mark.cause is None:
-            self._listener.listen(mark.payload.wake)
+            self._listener.select(mark.payload.wake)
         else:
             self._wakes.reached(mark.payload)
             if mark.resets:

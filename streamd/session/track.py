@@ -17,14 +17,14 @@ from streamd.types import Job, Lane, Samples, Slots
 
 @dataclass(slots=True, eq=False)
 class Mark:
-    """Something that happens at a place in the stream: a cut, or a change of configuration."""
+    """Something that happens at a place in the stream: a barrier, or a change of configuration."""
 
     place: int
     """Where: the timeline position of all input so far."""
     head: int
     """Samples on the timeline then; behind `place` by what the resampler still holds."""
     cause: Cause | None = None
-    """Why the stream is cut here; None for a change of configuration."""
+    """Why the stream is split here; None for a change of configuration."""
     tail: Samples | None = None
     """The samples from `head` to `place`, from a copy of the resampler."""
     resets: bool = False
@@ -32,14 +32,14 @@ class Mark:
     payload: Any = None
 
     def read(self, ring: Ring, start: int, stop: int) -> Samples:
-        """A span of the stream as it ends at this cut."""
+        """A span of the stream as it ends at this barrier."""
         if self.tail is None or stop <= self.head:
             return ring.read(start, stop)
         heard = ring.read(min(start, self.head), self.head)
         return np.concatenate([heard, self.tail[max(start - self.head, 0) : stop - self.head]])
 
     @property
-    def cuts(self) -> bool:
+    def is_barrier(self) -> bool:
         """Whether the utterance ends here."""
         return self.cause is not None
 
@@ -50,7 +50,7 @@ class Track:
     Steps that the stepper does not attend to are walked over, and the model is left where it was.
     When it is needed again, it first hears what it slept through, no more of it than it must.
 
-    A cut is walked on a copy: the samples that are left, padded with zeros to whole steps,
+    A barrier is walked on a copy: the samples that are left, padded with zeros to whole steps,
     from a copy of the state. The live state then goes on as if nothing had happened.
     """
 
@@ -88,23 +88,23 @@ class Track:
         return max(needed - self.stepper.context, self._stretch)
 
     @property
-    def cutting(self) -> Mark | None:
-        """The cut whose tail is being walked on a copy, until it has been passed."""
+    def current_barrier(self) -> Mark | None:
+        """The barrier whose tail is being walked on a copy, until it has been passed."""
         return None if self._tail is None else self._tail.mark
 
     def advance(self) -> Job | None:
         """Walk as far as possible without the model; gives the next job, if there is one."""
         while not self._busy:
-            cut, limit = None, self._ring.head
+            barrier, limit = None, self._ring.head
             stop = self.position + self.stepper.step
             if self.marks:
                 if self._tail is not None:
                     if (job := self._tail_step(self._tail)) is not None:
                         return job
                     continue
-                if (cut := next((m for m in self.marks if m.cuts), None)) is not None:
-                    limit = cut.head
-                if self._reached(stop, limit, cut):
+                if (barrier := next((m for m in self.marks if m.is_barrier), None)) is not None:
+                    limit = barrier.head
+                if self._reached(stop, limit, barrier):
                     self._passed(self.marks.popleft())
                     continue
             if stop <= limit:
@@ -113,19 +113,19 @@ class Track:
                 attends = self.stepper.attends(stop) if self.stepper.enabled else False
                 if attends is None:
                     return None
-                if (job := self._live_step(stop, attends, limit, cut)) is not None:
+                if (job := self._live_step(stop, attends, limit, barrier)) is not None:
                     return job
-            elif cut is not None:
-                self._begin_tail(cut)
+            elif barrier is not None:
+                self._begin_tail(barrier)
             else:
                 return None
         return None
 
-    def _reached(self, stop: int, limit: int, cut: Mark | None) -> bool:
+    def _reached(self, stop: int, limit: int, barrier: Mark | None) -> bool:
         """Whether the step that ends at `stop` is the first under a new configuration."""
-        if not self.marks or self.marks[0].cuts:
+        if not self.marks or self.marks[0].is_barrier:
             return False
-        return stop > self.marks[0].place or (cut is not None and stop > limit)
+        return stop > self.marks[0].place or (barrier is not None and stop > limit)
 
     def complete(self, job: Job, output: Sequence[Any]) -> None:
         """Take the answers of the job in flight, one a step asked."""
@@ -139,7 +139,7 @@ class Track:
             self.position += self.stepper.step
             self.stepper.interpret(start, self.position, one)
 
-    def _live_step(self, stop: int, attends: bool, limit: int, cut: Mark | None) -> Job | None:
+    def _live_step(self, stop: int, attends: bool, limit: int, barrier: Mark | None) -> Job | None:
         start = self.position
         if not self.stepper.enabled:
             self.position = self._heard = stop
@@ -162,15 +162,15 @@ class Track:
         self._busy = True
         load = -1 if self._fresh else self._slots.live
         self._fresh = False
-        stop = self._last(stop, limit, cut)
+        stop = self._last(stop, limit, barrier)
         return self._job(self._replay_from(), stop, load, self._slots.live, None)
 
-    def _last(self, stop: int, limit: int, cut: Mark | None) -> int:
+    def _last(self, stop: int, limit: int, barrier: Mark | None) -> int:
         """Where the last step ends that can go with the one that ends at `stop`."""
         step = self.stepper.step
         farthest = min(stop + (self.stepper.at_once - 1) * step, limit)
         while (following := stop + step) <= farthest:
-            if self._reached(following, limit, cut) or not self.stepper.attends(following):
+            if self._reached(following, limit, barrier) or not self.stepper.attends(following):
                 break
             self._known = self.stepper.answer(self._ring.view, stop, following, following)
             if self._known is not None:

@@ -22,7 +22,7 @@ so the event waits for no model, and says the same at every sending speed."""
 
 
 @dataclass(slots=True, eq=False)
-class Cut:
+class Barrier:
     """A flush, gap or end; done when every path has passed it."""
 
     paths: int
@@ -61,16 +61,16 @@ class WakeReporter:
         self._planner = planner
         self._ms = ms
         self._emit = emit
-        self._queue: deque[tuple[Detection | None, Cut | None]] = deque()
-        """Detections, with the cut on whose copy they were made; a cut alone at its place."""
+        self._queue: deque[tuple[Detection | None, Barrier | None]] = deque()
+        """Detections, each with the barrier on whose copy it was made, and the barriers alone."""
 
-    def detected(self, detection: Detection, cut: Cut | None) -> None:
-        """A word was heard, on the copy at `cut` or live."""
-        self._queue.append((detection, cut))
+    def detected(self, detection: Detection, barrier: Barrier | None) -> None:
+        """A word was heard, on the copy at `barrier` or live."""
+        self._queue.append((detection, barrier))
 
-    def reached(self, cut: Cut) -> None:
-        """The wake word has heard all up to a cut."""
-        self._queue.append((None, cut))
+    def reached(self, barrier: Barrier) -> None:
+        """The wake word has heard all up to a barrier."""
+        self._queue.append((None, barrier))
 
     @property
     def oldest(self) -> int | None:
@@ -80,24 +80,24 @@ class WakeReporter:
 
     @property
     def depth(self) -> int:
-        """Detections and cuts that wait."""
+        """Detections and barriers that wait."""
         return len(self._queue)
 
     def report(self) -> None:
         """Send what waits for nothing any more, in order."""
         while self._queue:
-            detection, cut = self._queue[0]
+            detection, barrier = self._queue[0]
             if detection is None:
-                assert cut is not None
-                if cut.history is None:
+                assert barrier is not None
+                if barrier.history is None:
                     return  # what comes behind is to see what the VAD said up to here
-                cut.passed()
-            elif not self._report(detection, cut):
+                barrier.passed()
+            elif not self._report(detection, barrier):
                 return
             self._queue.popleft()
 
-    def _report(self, detection: Detection, cut: Cut | None) -> bool:
-        history = self._known(detection.stop, cut)
+    def _report(self, detection: Detection, barrier: Barrier | None) -> bool:
+        history = self._known(detection.stop, barrier)
         if history is None:
             return False
         stop, ms = detection.stop, self._ms
@@ -124,9 +124,9 @@ class WakeReporter:
         )
         return True
 
-    def _known(self, stop: int, cut: Cut | None) -> History | None:
+    def _known(self, stop: int, barrier: Barrier | None) -> History | None:
         """What the VAD says as of a sample; None while it is not as far."""
-        if cut is not None:
-            return cut.history
+        if barrier is not None:
+            return barrier.history
         is_there = self._vad.position + self._vad.stepper.step > stop
         return self._history if is_there else None

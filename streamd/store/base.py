@@ -161,6 +161,6 @@ class Store(Protocol):
         ...
 
 
-def strangers(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
+def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
     """Names of the voices that were enrolled, but not with this model: it does not know them."""
     return [speaker.name for speaker in speakers if model not in speaker.models]

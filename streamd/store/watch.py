@@ -14,7 +14,7 @@ from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
-from streamd.store.base import Store, strangers
+from streamd.store.base import Store, enrolled_elsewhere
 
 log = structlog.get_logger("streamd.store")
 
@@ -33,7 +33,7 @@ class _Look(NamedTuple):
 
     gallery: Gallery
     words: CustomWords
-    strangers: list[str]
+    elsewhere: list[str]
 
 
 class GalleryWatcher:
@@ -57,7 +57,7 @@ class GalleryWatcher:
         metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
         self._gallery = Gallery.empty(-1)
         self._words = NO_WORDS
-        self._strangers: list[str] = []
+        self._elsewhere: list[str] = []
         """Voices that the log names as not known to the model."""
         self._thread = ThreadPoolExecutor(1, "store")
         self._unwritten: dict[str, bytes] = {}
@@ -137,8 +137,11 @@ class GalleryWatcher:
         if self._store.version() == revision:
             return None
         gallery = self._store.load_gallery(self._model, BASELINE_MODEL)
+        others = enrolled_elsewhere(self._store.speakers(), self._model)
         return _Look(
-            gallery, self._store.load_words(), strangers(self._store.speakers(), self._model)
+            gallery,
+            self._store.load_words(),
+            others,
         )
 
     def _take(self, found: _Look) -> None:
@@ -150,14 +153,14 @@ class GalleryWatcher:
             name: old if (old := self._words.get(name)) and old.info == word.info else word
             for name, word in found.words.items()
         }
-        if found.strangers and found.strangers != self._strangers:
+        if found.elsewhere and found.elsewhere != self._elsewhere:
             log.warning(
                 "voices were enrolled with another model and are not recognised: "
                 "`streamd speakers` lists them, `streamd enroll` enrols them anew",
-                voices=len(found.strangers),
+                voices=len(found.elsewhere),
                 model=self._model,
             )
-        self._strangers = found.strangers
+        self._elsewhere = found.elsewhere
 
     def _forget(self, error: StoreGone) -> None:
         """Forget all voices and words: whoever deleted the file wants it so."""

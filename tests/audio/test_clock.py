@@ -44,7 +44,7 @@ class Stream:
             frames += length
             position = self.clock.position_of(frames)
             gaps += gap_ms
-            self.clock.begin_stretch(position, frames, gaps)
+            self.clock.begin_piece(position, frames, gaps)
         self.begins.append((position, frames, gaps))
 
     def exact_ms(self, index, position):
@@ -88,7 +88,7 @@ def test_a_stretch_never_reaches_beyond_its_last_frame(rate, stretches):
 def test_a_gap_adds_its_milliseconds_as_they_are():
     clock = Clock(11025)  # 7 ms are 77.175 frames
     for count in range(1, 1001):
-        clock.begin_stretch(0, 0, 7 * count)
+        clock.begin_piece(0, 0, 7 * count)
     assert clock.ms_of_frames(0) == 7000
     assert clock.ms(0) == 7000
     assert clock.ms(0, end=True) == 0
@@ -96,7 +96,7 @@ def test_a_gap_adds_its_milliseconds_as_they_are():
 
 def test_the_two_sides_of_a_gap_have_two_times():
     clock = Clock(16000)
-    clock.begin_stretch(1600, 1600, 500)
+    clock.begin_piece(1600, 1600, 500)
     assert clock.ms(1600, end=True) == 100
     assert clock.ms(1600) == 600
     assert clock.ms(1616, end=True) == 601
@@ -104,7 +104,7 @@ def test_the_two_sides_of_a_gap_have_two_times():
 
 def test_an_end_is_clamped_to_the_input_of_its_stretch():
     clock = Clock(16000)
-    clock.begin_stretch(position=320, frames=160, gap_ms=0)  # zeros filled it up
+    clock.begin_piece(position=320, frames=160, gap_ms=0)  # zeros filled it up
     assert clock.ms(320, end=True) == 10
 
 
@@ -112,7 +112,7 @@ def test_an_end_is_clamped_to_the_input_of_its_stretch():
 def test_frames_within_is_the_inverse_of_position_of(rate, samples, data):
     clock = Clock(rate)
     anchor = data.draw(st.integers(0, HOURS * rate))
-    clock.begin_stretch(clock.position_of(anchor), anchor, 5)
+    clock.begin_piece(clock.position_of(anchor), anchor, 5)
     position = clock.position_of(anchor) + samples
     frames = clock.frames_within(position)
     assert clock.position_of(frames) <= position < clock.position_of(frames + 1)
@@ -121,7 +121,7 @@ def test_frames_within_is_the_inverse_of_position_of(rate, samples, data):
 def test_a_row_of_gaps_does_not_fill_the_memory():
     clock = Clock(48000)
     for count in range(1, 10_000):  # a frame a time: never a sample at 16 kHz
-        clock.begin_stretch(0, count, count)
+        clock.begin_piece(0, count, count)
     assert len(clock._stretches) <= 2
     assert clock.ms(0) == 9999 + 9999 * 1000 // 48000
 
@@ -129,7 +129,7 @@ def test_a_row_of_gaps_does_not_fill_the_memory():
 def test_old_stretches_can_be_forgotten():
     clock = Clock(16000)
     for count in range(1, 11):
-        clock.begin_stretch(100 * count, 100 * count, 1000 * count)
+        clock.begin_piece(100 * count, 100 * count, 1000 * count)
     clock.forget_before(500)
     assert clock.ms(500, end=True) == 4000 + 31
     assert clock.ms(550) == 5000 + 34
@@ -144,7 +144,7 @@ def test_old_stretches_can_be_forgotten():
 
 def test_a_stretch_begins_no_earlier_than_the_one_before():
     clock = Clock(16000)
-    clock.begin_stretch(100, 100, 10)
+    clock.begin_piece(100, 100, 10)
     for bad in [(99, 100, 10), (100, 99, 10), (100, 100, 9)]:
         with pytest.raises(ValueError, match="lies before"):
-            clock.begin_stretch(*bad)
+            clock.begin_piece(*bad)

@@ -66,7 +66,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
     if sys.platform == "linux":
         assert step["server"]["cpu_ms"] > 0
         # A voice is heard ahead where the load is light, else when it is asked for; its mood then.
-        voices = {"voice", "voice_ahead"}
+        voices = {"voice", "voice_speculative"}
         others = step["server"]["stages_ms"].keys() - voices - {"emotion"}
         assert others == {"vad", "wake", "rest"}
         assert step["server"]["stages_ms"].keys() & voices

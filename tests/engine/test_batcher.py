@@ -108,13 +108,13 @@ def test_sizes_add_up_to_what_a_pass_takes_or_an_item_goes_alone():
 
 def test_a_patient_pass_waits_for_a_full_batch_and_not_too_long() -> None:
     batcher: Queue = Batcher({"ahead": 3, "voice": 2}, {"ahead": 0.5})
-    batcher.add("ahead", Lane.AHEAD, "a", 10.0)
-    batcher.add("ahead", Lane.AHEAD, "b", 10.2)
+    batcher.add("ahead", Lane.SPECULATIVE, "a", 10.0)
+    batcher.add("ahead", Lane.SPECULATIVE, "b", 10.2)
     assert batcher.take(["ahead", "voice"], everybody, 10.4) is None
     batcher.add("voice", Lane.INTERIM, "v", 10.4)
     assert batcher.take(["ahead", "voice"], everybody, 10.4) == ("voice", [(10.4, "v")])
-    batcher.add("ahead", Lane.AHEAD, "c", 10.4)
-    batcher.add("ahead", Lane.AHEAD, "d", 10.4)
+    batcher.add("ahead", Lane.SPECULATIVE, "c", 10.4)
+    batcher.add("ahead", Lane.SPECULATIVE, "d", 10.4)
     full = batcher.take(["ahead"], everybody, 10.4)
     assert full == ("ahead", [(10.0, "a"), (10.2, "b"), (10.4, "c")])
     assert batcher.take(["ahead"], everybody, 10.8) is None
@@ -124,6 +124,6 @@ def test_a_patient_pass_waits_for_a_full_batch_and_not_too_long() -> None:
 def test_what_nobody_waits_for_is_taken_out() -> None:
     batcher: Queue = Batcher({"ahead": 3}, {"ahead": 0.5})
     for item in "abc":
-        batcher.add("ahead", Lane.AHEAD, item, 1.0)
+        batcher.add("ahead", Lane.SPECULATIVE, item, 1.0)
     batcher.drop("ahead", lambda item: item == "b")
     assert batcher.take(["ahead"], everybody, 9.0) == ("ahead", [(1.0, "a"), (1.0, "c")])

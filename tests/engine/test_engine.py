@@ -351,7 +351,7 @@ async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
     engine.start()
     lease, sink = lease_of(engine)
     window = np.ones(beginning.samples, np.int16)
-    ahead = Job(beginning.name, Lane.AHEAD, None, samples=window)
+    ahead = Job(beginning.name, Lane.SPECULATIVE, None, samples=window)
     engine.submit(lease, [ahead])
     engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window), frame(lease)])
     await until(lambda: len(sink.outputs) == 2)

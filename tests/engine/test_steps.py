@@ -34,7 +34,7 @@ class Remembering:
         said = zip([item.tolist() for item in items], options, total.tolist(), strict=True)
         return list(said), {"total": total}
 
-    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+    def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
         self.hearings.append((len(spans), steps))
         assert {len(span) for span in spans} == {CONTEXT + steps * STEP}
         return {"total": state["total"] + [int(span[CONTEXT:].sum()) for span in spans]}

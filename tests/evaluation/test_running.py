@@ -12,8 +12,7 @@ from daemons import DATA
 from streamd.config import Config
 from streamd.errors import BadManifest, ModelMissing, StreamdError
 from streamd.evaluation.cache import Cache, fingerprint, task_key
-from streamd.evaluation.hearing import Beginning, Task, make_gallery, unpack
-from streamd.evaluation.hearing import Voice as Enrolment
+from streamd.evaluation.hearing import Beginning, Enrolment, Task, make_gallery, unpack
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.running import Runner
 from streamd.evaluation.streams import Stream

@@ -40,7 +40,7 @@ class Line:
         self.transport, _ = await loop.create_connection(lambda: self.behind, sock=self.ours)
         self.tap = Tap(self.behind, LIMIT)
         self.tap.stand_between(self.transport)
-        self.tap.listen(self._take)
+        self.tap.on_audio(self._take)
         self.socket = AiohttpSocket(cast(Any, self.response), self.transport, self.tap, LIMIT)
         return self
 

@@ -20,7 +20,7 @@ class FakeSocket:
         while (message := await self.incoming.get()) is not None:
             yield message
 
-    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Everything comes by iteration."""
 
     def pause_reading(self) -> None: ...

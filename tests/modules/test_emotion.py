@@ -13,7 +13,7 @@ from fakes.driving import Player, Stage, enrolled, fake_registry, pcm, silence, 
 
 from streamd.engine.passes.prosody import DESCRIPTORS, Moments
 from streamd.events import Emotion
-from streamd.modules.base import Services, Utterance, Window
+from streamd.modules.base import ReaderContext, Utterance, Window
 from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import FEATURES, FORMAT, LABELS, Baseline, EmotionModel
 from streamd.modules.gallery import Gallery
@@ -84,7 +84,7 @@ class Talk:
 
     def __init__(self, model: EmotionModel, gallery: Gallery | None = None, **options: Any) -> None:
         self.gallery = gallery or Gallery.empty()
-        self.services = Services(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
+        self.services = ReaderContext(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
         self.spent: list[float] = []
         self.module = EmotionModule(
             EmotionSettings(hop_ms=500, threshold=None), model, self.spent.append
@@ -220,15 +220,15 @@ def test_nothing_is_learned_of_a_voice_that_is_not_sure(talk: Talk) -> None:
 def test_a_shout_with_a_label_of_its_own_is_compared_with_whom_it_is_like(talk: Talk) -> None:
     for _ in range(20):
         talk.utter(mood("neutral"), voice="S1")
-    talk.voices.kin |= {"S2": "S1", "S3": "S2", "S4": None}
-    for label, is_kin in (("S2", True), ("S3", True), ("S4", False)):
+    talk.voices.nearest |= {"S2": "S1", "S3": "S2", "S4": None}
+    for label, is_nearest in (("S2", True), ("S3", True), ("S4", False)):
         shout = talk.utter(mood("neutral", strength=3.0), voice=label)
-        assert (shout.scores["neutral"] < 0.4) == is_kin
+        assert (shout.scores["neutral"] < 0.4) == is_nearest
 
 
 def test_an_enrolled_voice_learns_nothing_from_who_was_rejected_as_it(model: EmotionModel) -> None:
     talk = Talk(model, enrolled(ann=300))
-    talk.voices.kin["S1"] = "ann"
+    talk.voices.nearest["S1"] = "ann"
     talk.utter(mood("sad"), voice="S1")
     assert talk.voices.learned == {}
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.driving import fake_registry
 
 from streamd.events import Speaker, SpeakerChange
-from streamd.modules.base import Services, Utterance, Window
+from streamd.modules.base import ReaderContext, Utterance, Window
 from streamd.modules.gallery import Gallery
 from streamd.modules.speaker import SpeakerModule, SpeakerReader
 from streamd.types import Floats
@@ -47,7 +47,7 @@ class Talk:
 
     def __init__(self, enrolled: Gallery | None = None, **options: Any) -> None:
         self.gallery = enrolled or Gallery.empty()
-        self.services = Services(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
+        self.services = ReaderContext(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
         self.reader = self.open(None, **options)
         self.count = 0
 

@@ -34,16 +34,16 @@ def test_who_has_no_name_yet_is_likeliest_the_nearest_of_those_known() -> None:
     voices.begin()
     voices.heard("S1", is_sure=True)
     voices.begin()
-    voices.heard(None, is_sure=True, kin="S1")
+    voices.heard(None, is_sure=True, nearest="S1")
     assert (voices.speaking, voices.likeliest) == (None, "S1")
-    voices.heard("S2", is_sure=True, kin="S1")
+    voices.heard("S2", is_sure=True, nearest="S1")
     assert (voices.speaking, voices.likeliest) == ("S2", "S2")
-    voices.heard("S2", is_sure=True, kin="S2")
-    assert voices.kin == {"S1": None, "S2": "S1"}
+    voices.heard("S2", is_sure=True, nearest="S2")
+    assert voices.nearest == {"S1": None, "S2": "S1"}
 
 
 def test_the_root_is_the_kins_kin_and_a_circle_ends() -> None:
-    voices = Voices(kin={"S1": None, "S2": "S1", "S3": "S2", "ann": "ann", "a": "b", "b": "a"})
+    voices = Voices(nearest={"S1": None, "S2": "S1", "S3": "S2", "ann": "ann", "a": "b", "b": "a"})
     assert [voices.root(name) for name in ("S1", "S2", "S3", "ann", "x")] == [
         "S1",
         "S1",

@@ -12,7 +12,7 @@ from streamd.config import Config
 from streamd.config.sections import WakeConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
 from streamd.models.library import Library
@@ -36,7 +36,7 @@ def clip(name: str) -> Samples:
 def test_strangers_are_as_strange_with_an_offset_as_without() -> None:
     backend, library = OnnxRuntime(), Library()
     voice = Ge2eVoice(backend, library)
-    passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eAhead(voice)]
+    passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice)]
     no_words = Config(wake=WakeConfig(load=(), words=()))
     registry = make_registry(no_words, passes[0], Metrics())
     owner = clip("slt")

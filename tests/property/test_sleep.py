@@ -27,7 +27,7 @@ from streamd.config import Config
 from streamd.config.sections import WakeConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice
+from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.evaluation.rooms import synthetic
@@ -89,7 +89,7 @@ def passes() -> list[Pass]:
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
         voice := Ge2eVoice(backend, library),
-        Ge2eAhead(voice),
+        Ge2eSpeculative(voice),
     ]
 
 

@@ -106,7 +106,7 @@ def test_what_only_the_copy_heard_is_in_the_frozen_history_alone(history: Histor
     history.opened(Utterance("u1", 0, 0, 512, closed_at=512))
     history.frame(5120, 5300, True)
     history.opened(Utterance("u2", 4000, 4000, 5300, closed_at=5300))
-    frozen = history.at_cut(5120)
+    frozen = history.at_barrier(5120)
     assert frozen.utterance(5300) == "u2"
     assert history.utterance(5300) is None
     history.frame(5120, 5632, False)

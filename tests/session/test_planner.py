@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamd.events import SpeechStart, TimedEvent
-from streamd.modules.base import AheadPass, Utterance, Window, WindowSpec
+from streamd.modules.base import SpeculativePass, Utterance, Window, WindowSpec
 from streamd.session.planner import DOUBT, MAX_IN_FLIGHT, PAUSE, Planner
 from streamd.types import Job, Lane
 
@@ -39,7 +39,7 @@ class Log:
 class Bench:
     """A planner, and what came out of it."""
 
-    def __init__(self, ahead: Mapping[str, AheadPass] | None = None) -> None:
+    def __init__(self, ahead: Mapping[str, SpeculativePass] | None = None) -> None:
         self.events: list[TimedEvent] = []
         self.finished: list[str] = []
         self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id), ahead)
@@ -260,7 +260,7 @@ def test_what_may_still_be_asked_for_is_kept() -> None:
 
 
 LONG = WindowSpec("voice", length=16_000, hop=5_000, minimum=4_000)
-AHEAD = {"voice": AheadPass("ahead", 14_000)}
+AHEAD = {"voice": SpeculativePass("ahead", 14_000)}
 
 
 class Speech:
@@ -440,6 +440,6 @@ def test_nobody_begins_what_a_breath_may_end() -> None:
 
 
 def test_windows_that_are_short_are_not_begun() -> None:
-    bench, log = Bench({"voice": AheadPass("ahead", 1600)}), Log()
+    bench, log = Bench({"voice": SpeculativePass("ahead", 1600)}), Log()
     bench.speak([log], 0, 6123)
     assert {job.pass_name for job in bench.pump()} == {"voice"}

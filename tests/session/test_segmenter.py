@@ -79,7 +79,7 @@ def test_pre_roll_never_reaches_into_the_utterance_before(hangover: int) -> None
 def test_pre_roll_never_reaches_behind_a_cut() -> None:
     segmenter = Segmenter(CONFIG)
     hear(segmenter, "....")
-    segmenter.cut(400, "flush")
+    segmenter.close_at(400, "flush")
     (opened,) = hear(segmenter, "###", 400)
     assert opened.utterance.start == 400
 
@@ -109,7 +109,7 @@ def test_the_longest_length_may_fall_into_a_pause() -> None:
 def test_a_cut_ends_the_speech_where_it_was_last_heard() -> None:
     segmenter = Segmenter(CONFIG)
     hear(segmenter, "..###.")
-    (closed,) = segmenter.cut(630, "flush")
+    (closed,) = segmenter.close_at(630, "flush")
     assert isinstance(closed, Closed)
     assert (closed.utterance.end, closed.utterance.closed_at) == (500, 630)
     assert closed.utterance.cause == "flush"
@@ -120,7 +120,7 @@ def test_a_cut_ends_the_speech_where_it_was_last_heard() -> None:
 def test_a_cut_in_silence_changes_nothing_and_speech_that_was_too_short_is_forgotten() -> None:
     segmenter = Segmenter(CONFIG)
     hear(segmenter, "..#")
-    assert segmenter.cut(300, "flush") == []
+    assert segmenter.close_at(300, "flush") == []
     assert hear(segmenter, "#", 300) == []
     (opened,) = hear(segmenter, "#", 400)
     assert (opened.utterance.onset, opened.utterance.opened_at) == (300, 500)
@@ -130,7 +130,7 @@ def test_frames_that_were_heard_on_the_copy_of_a_cut_are_not_heard_again() -> No
     segmenter = Segmenter(CONFIG)
     hear(segmenter, "###")
     segmenter.frame(300, 350, 0.9)  # on the copy, up to the cut
-    segmenter.cut(350, "flush")
+    segmenter.close_at(350, "flush")
     # The live frame begins before the cut: only its rest may belong to something new.
     assert hear(segmenter, "#", 300) == []
     assert hear(segmenter, "#", 400) == []
@@ -142,7 +142,7 @@ def test_frames_that_were_heard_on_the_copy_of_a_cut_are_not_heard_again() -> No
 
 def test_a_live_frame_that_ends_before_the_cut_says_nothing() -> None:
     segmenter = Segmenter(replace(CONFIG, min_speech=0))
-    segmenter.cut(1000, "flush")
+    segmenter.close_at(1000, "flush")
     assert hear(segmenter, "########", 200) == []
     (opened,) = hear(segmenter, "#", 1000)
     assert opened.utterance.onset == 1000
@@ -157,7 +157,7 @@ def test_the_watermark_waits_for_what_is_undecided_and_never_goes_back() -> None
     # silence | too short yet | silence | too short yet | open | may go on | speech | … | over
     assert marks == [100, 100, 300, 300, 500, 500, 500, 800, 800, 800, 1100, 1200]
     assert marks == sorted(marks)
-    segmenter.cut(1150, "flush")
+    segmenter.close_at(1150, "flush")
     assert segmenter.watermark == 1200
 
 

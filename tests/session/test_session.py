@@ -602,13 +602,13 @@ def test_a_session_is_calm_where_nobody_has_spoken_for_a_while() -> None:
     player = Player(Stage())
     loud = np.tile([9000, -9000], 4000).astype("<i2").tobytes()
     player.send(bytes(32_000))
-    assert player.session.is_calm
+    assert player.session.is_idle
     player.send(loud)
-    assert not player.session.is_calm
+    assert not player.session.is_idle
     player.send(bytes(9_600))
-    assert not player.session.is_calm
+    assert not player.session.is_idle
     player.send(bytes(32_000))
-    assert player.session.is_calm
+    assert player.session.is_idle
     awake = Player(Stage(), fake_registry(wake={"load": WORDS, "gate": False}))
     awake.send(bytes(32_000))
-    assert not awake.session.is_calm
+    assert not awake.session.is_idle

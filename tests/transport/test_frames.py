@@ -48,7 +48,7 @@ class Wire:
     def __init__(self) -> None:
         self.reader = Reader()
         self.tap = Tap(self.reader, LIMIT)
-        self.tap.listen(self._take)
+        self.tap.on_audio(self._take)
         self.log: list[tuple[Opcode, bytes]] = []
         self.taken = self.offered = 0
         self.has_room = True
@@ -161,7 +161,7 @@ def test_whatever_is_not_plain_is_left_alone(frame, monkeypatch):
             passed.extend(data)
 
     tap = Tap(Original(), LIMIT)
-    tap.listen(lambda data, messages: pytest.fail("it was taken"))
+    tap.on_audio(lambda data, messages: pytest.fail("it was taken"))
     following = encoded(Opcode.BINARY, b"cd")
     tap.data_received(frame)
     tap.data_received(following)  # what is behind it, too, until it has been dealt with

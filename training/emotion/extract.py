@@ -32,7 +32,7 @@ from streamd.errors import NotAudio
 from streamd.events import TimedEvent
 from streamd.files.analysis import Analysis
 from streamd.models.library import Library
-from streamd.modules.base import Services, Utterance, Window, WindowSpec
+from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
 from streamd.modules.emotion_model import FEATURES, STATES, describe
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -109,7 +109,7 @@ class _Module:
     def describe(self, options: None) -> dict[str, Any]:
         return {}
 
-    def open(self, options: None, services: Services, previous: Any) -> _Reader:
+    def open(self, options: None, services: ReaderContext, previous: Any) -> _Reader:
         self.reader = _Reader()
         return self.reader
 

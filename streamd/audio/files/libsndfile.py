@@ -9,7 +9,7 @@ from typing import BinaryIO
 import soundfile
 
 from streamd.audio.files.parts import Head, Part, block_frames
-from streamd.audio.files.wav import is_cut_short
+from streamd.audio.files.wav import is_truncated
 from streamd.errors import NotAudio
 
 _COMPRESSED = (b"OggS", b"fLaC", b"ID3")
@@ -60,7 +60,7 @@ def reads_part_of(file: BinaryIO) -> bool:
 def reads_all(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
     """Whether libsndfile reads an opened file to its end. The place in the file changes."""
     if sound.format in ("WAV", "WAVEX"):
-        return not is_cut_short(file)
+        return not is_truncated(file)
     return sound.format != "MP3" and int(sound.frames) > 0
 
 

@@ -9,19 +9,19 @@ _UNKNOWN_SIZE = 0xFFFFFFFF
 _MAX_CHUNKS = 64
 
 
-def is_cut_short(file: BinaryIO) -> bool:
+def is_truncated(file: BinaryIO) -> bool:
     """Whether a WAV header states a length that covers less than half of the samples.
 
     The bytes after the stated end must be neither a chunk nor short: whole files often have
     tags there. The file is left at its start.
     """
     try:
-        return _is_cut_short(file)
+        return _is_truncated(file)
     finally:
         file.seek(0)
 
 
-def _is_cut_short(file: BinaryIO) -> bool:
+def _is_truncated(file: BinaryIO) -> bool:
     size = file.seek(0, SEEK_END)
     file.seek(0)
     header = file.read(12)

@@ -57,10 +57,10 @@ class Pass(Protocol):
         ...
 
 
-class Rehearing(Pass, Protocol):
+class Replaying(Pass, Protocol):
     """A pass that a stepper may let sleep: it can be brought up to date in one call."""
 
-    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+    def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
         """Go on over some steps of each item that nobody wants answers of.
 
         Args:

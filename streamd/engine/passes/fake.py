@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.passes.ge2e import Ge2eAhead, Voice, prosody
+from streamd.engine.passes.ge2e import Ge2eSpeculative, VoiceOutput, prosody
 from streamd.engine.passes.openwakeword import WordScores
 from streamd.types import RATE_HZ, Samples, WindowRequest
 
@@ -85,7 +85,7 @@ class FakeWake:
             outputs.append({w: (score, "5_minute_timer" if w == "timer" else None) for w in words})
         return outputs, {"tones": tones}
 
-    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+    def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
         """Go on over some steps of each item."""
         for number in range(steps):
             begin = number * 1280
@@ -112,16 +112,16 @@ class FakeVoice:
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Voice], State]:
-        """Give a `Voice` per item, of the beginning that it is given where there is one."""
+    ) -> tuple[Sequence[VoiceOutput], State]:
+        """Give a `VoiceOutput` per item, of the beginning that it is given where there is one."""
         return [_voice(item, request) for item, request in zip(items, options, strict=True)], {}
 
 
 class FakeAhead:
     """Remembers the beginning of a window, if it is loud, and hears whole ones, as the real one."""
 
-    name = Ge2eAhead.name
-    samples = Ge2eAhead.samples
+    name = Ge2eSpeculative.name
+    samples = Ge2eSpeculative.samples
     max_batch = 6
     copies_state = True
 
@@ -130,7 +130,7 @@ class FakeAhead:
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Samples | Voice | None], State]:
+    ) -> tuple[Sequence[Samples | VoiceOutput | None], State]:
         """Give what `FakeVoice` goes on from, and of whole windows what it gives."""
         return [
             _voice(item, request) if request is not None else _beginning(item)
@@ -157,7 +157,7 @@ def _is_wake_tone(step: Samples) -> bool:
     return bool(power[tone - 1 : tone + 2].sum() > 0.8 * power.sum())
 
 
-def _voice(item: Samples, request: WindowRequest | None) -> Voice:
+def _voice(item: Samples, request: WindowRequest | None) -> VoiceOutput:
     return _spectral_voice(_heard(item, request))._replace(prosody=prosody(item, request))
 
 
@@ -171,13 +171,13 @@ def _heard(item: Samples, request: WindowRequest | None) -> Samples:
     return np.concatenate([request.begun, item[len(request.begun) :]])
 
 
-def _spectral_voice(item: Samples) -> Voice:
+def _spectral_voice(item: Samples) -> VoiceOutput:
     power = _power(item)
     edges = np.linspace(0, len(power), 257).astype(int)[:-1]
     bands = np.sqrt(np.add.reduceat(power, edges))
     norm = float(np.linalg.norm(bands))
     embedding = (bands / norm if norm > 0 else np.full(256, 1 / 16)).astype(np.float32)
-    return Voice(embedding, np.tile(embedding, 4))
+    return VoiceOutput(embedding, np.tile(embedding, 4))
 
 
 def _power(samples: Samples) -> npt.NDArray[np.float64]:

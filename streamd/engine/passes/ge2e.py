@@ -28,7 +28,7 @@ _FLOOR = 10.0 ** (TARGET_DBFS / 10.0) * (1.0 + 1e-6)
 """Power over which nothing is raised, however it is summed up."""
 
 
-class Voice(NamedTuple):
+class VoiceOutput(NamedTuple):
     """What one pass over a window gives."""
 
     embedding: Floats
@@ -47,7 +47,7 @@ class Ge2eVoice:
     was trained on 1.6 s and shorter ones are less sure. No state.
 
     A window is heard in two calls of the graph, its first 140 frames and what is left, so that it
-    makes no difference whether `Ge2eAhead` has heard the first already, or all.
+    makes no difference whether `Ge2eSpeculative` has heard the first already, or all.
 
     Args:
         backend: runs the graph.
@@ -77,7 +77,7 @@ class Ge2eVoice:
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Voice], State]:
+    ) -> tuple[Sequence[VoiceOutput], State]:
         """Run one batch.
 
         Args:
@@ -88,9 +88,9 @@ class Ge2eVoice:
         Raises:
             ValueError: an item is shorter or longer than the network takes.
         """
-        return self.hear(items, options, [False] * len(items)), {}
+        return self.embed(items, options, [False] * len(items)), {}
 
-    def hear(
+    def embed(
         self, items: Sequence[Samples], requests: Sequence[Any], begins: Sequence[bool]
     ) -> list[Any]:
         """Hear windows and beginnings of windows.
@@ -101,8 +101,8 @@ class Ge2eVoice:
             begins: which of them are beginnings.
 
         Returns:
-            A `Voice` for each window, and for a beginning the numbers that carry it on, float32
-            [2561].
+            A `VoiceOutput` for each window, and for a beginning the numbers that carry it on,
+            float32 [2561].
         """
         frames = [_frames(len(item)) for item in items]
         begun = [
@@ -131,12 +131,14 @@ class Ge2eVoice:
             found = _end(self.graph, [waves[p] for p in longer], counts, [begun[p] for p in longer])
             voices.update(zip(longer, zip(*found, strict=True), strict=True))
         return [
-            begun[place] if begins[place] else Voice(*voices[place], prosody(item, requests[place]))
+            begun[place]
+            if begins[place]
+            else VoiceOutput(*voices[place], prosody(item, requests[place]))
             for place, item in enumerate(items)
         ]
 
 
-class Ge2eAhead:
+class Ge2eSpeculative:
     """Hears windows before they are asked for: the first 140 frames of 1.6 s, or all there is.
 
     Items without options are 22528 samples from the beginning of a window. The output is what
@@ -148,7 +150,7 @@ class Ge2eAhead:
         voice: whose windows they are.
     """
 
-    name = "voice_ahead"
+    name = "voice_speculative"
     samples = 22528
     """In whole frames of voice activity, as windows begin and end with one."""
     max_batch = 6
@@ -160,9 +162,9 @@ class Ge2eAhead:
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
-    ) -> tuple[Sequence[Floats | Voice | None], State]:
+    ) -> tuple[Sequence[Floats | VoiceOutput | None], State]:
         """Run one batch; no state."""
-        outputs: list[Floats | Voice | None] = [None] * len(items)
+        outputs: list[Floats | VoiceOutput | None] = [None] * len(items)
         told = [
             place
             for place, item in enumerate(items)
@@ -170,7 +172,7 @@ class Ge2eAhead:
         ]
         requests = [options[place] for place in told]
         begins = [request is None for request in requests]
-        heard = self._voice.hear([items[place] for place in told], requests, begins)
+        heard = self._voice.embed([items[place] for place in told], requests, begins)
         for place, answer in zip(told, heard, strict=True):
             outputs[place] = answer
         return outputs, {}

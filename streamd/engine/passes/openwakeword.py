@@ -103,7 +103,7 @@ class OpenWakeWord:
                 self._score(word, rows, history, outputs)
         return outputs, _state(cnn, history)
 
-    def hear(self, spans: Sequence[Samples], steps: int, state: State) -> State:
+    def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
         """Go on over some steps of each stream; the same as `run` on each, at two thirds the cost.
 
         Args:

@@ -68,7 +68,7 @@ class Tap(Relay):
         """Whether it is known that aiohttp has nothing of what came, no message nor a part."""
         return self._is_between and not (self._owed or self._left or self._head or self._is_lost)
 
-    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Have audio taken.
 
         Args:

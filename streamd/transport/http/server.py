@@ -81,7 +81,7 @@ async def _name_server(request: web.Request, response: web.StreamResponse) -> No
     response.headers[hdrs.SERVER] = SERVER
 
 
-def listen(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]:
+def bind(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]:
     """Bind the listeners, one for each address of the host that this machine has.
 
     `localhost` is `::1` and `127.0.0.1`, also where IPv6 is switched off: the address that is

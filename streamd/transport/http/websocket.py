@@ -107,9 +107,9 @@ class AiohttpSocket:
                 return
             self._tap.handled()
 
-    def listen(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over."""
-        self._tap.listen(take)
+        self._tap.on_audio(take)
 
     def pause_reading(self) -> None:
         """Read nothing until `resume_reading`, unless aiohttp has a say in it."""

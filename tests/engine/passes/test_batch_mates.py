@@ -5,7 +5,7 @@ import pytest
 from pass_driver import items, rows, same
 
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
-from streamd.engine.passes.ge2e import Ge2eAhead, Ge2eVoice, raise_level
+from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice, raise_level
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
@@ -123,7 +123,7 @@ def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
     backend, library, file, minutes
 ):
     model = Ge2eVoice(backend, library, file)
-    beginning = Ge2eAhead(model)
+    beginning = Ge2eSpeculative(model)
     rng = np.random.default_rng(5)
     begun = 0
     for batch in (1, 2, 3, 6, 8):
@@ -147,7 +147,7 @@ def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
     backend, library, file, minutes
 ):
     model = Ge2eVoice(backend, library, file)
-    ahead = Ge2eAhead(model)
+    ahead = Ge2eSpeculative(model)
     begin = minutes[70_000:][: ahead.samples]
     loud = [minutes[40_000:][:length] for length in (6_400, 17_000, 22_528, 22_529, 25_600)]
     windows = [*loud, *(window // 64 for window in loud)]  # these have to be raised
@@ -173,7 +173,7 @@ def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
 
 @pytest.mark.models
 def test_a_window_that_may_have_to_be_raised_is_not_begun(backend, library, minutes):
-    beginning = Ge2eAhead(Ge2eVoice(backend, library))
+    beginning = Ge2eSpeculative(Ge2eVoice(backend, library))
     windows = [minutes[at:][: beginning.samples] for at in range(0, 400_000, 20_000)]
     loud = max(windows, key=lambda window: np.abs(window.astype(int)).sum())
     quiet = loud // 64
@@ -229,7 +229,7 @@ def test_what_is_heard_in_one_call_is_bit_equal_to_step_by_step(kind, streams, m
     model, steps = make(kind), 7
     length = model.context_samples + steps * 1280
     spans = [minutes[16_000 * n :][:length] for n in range(streams)]
-    at_once = model.hear(spans, steps, initial_rows(model, streams))
+    at_once = model.replay(spans, steps, initial_rows(model, streams))
     state = initial_rows(model, streams)
     for start in range(0, steps * 1280, 1280):
         step = [span[start : start + model.item_samples] for span in spans]
