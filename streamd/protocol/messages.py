@@ -23,6 +23,8 @@ from streamd.validation import Invalid, convert, show
 
 MAX_GAP_MS = 3_600_000
 """One message moves the clock by an hour at most."""
+MAX_GAP_SAMPLES = MAX_GAP_MS // 1000 * 48_000
+"""That hour at the highest rate, in sample frames."""
 
 ModuleRequest: TypeAlias = dict[str, bool | dict[str, Any]]
 """Module name to its options; false is off, true becomes no options. What the options mean, the
@@ -52,13 +54,14 @@ class Audio(msgspec.Struct, frozen=True):
     """Audio bytes, cut anywhere."""
 
     data: bytes
-    """Base64 in a text message."""
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The client lost audio here."""
+    """The client lost audio here: `samples` of it, where it knows exactly, else `ms`."""
 
-    ms: Annotated[int, Meta(ge=0, le=MAX_GAP_MS)]
+    ms: int = 0
+    samples: int = 0
+    """Sample frames at the input rate."""
 
 
 class Flush(msgspec.Struct, frozen=True):
@@ -88,6 +91,16 @@ class _AudioText(msgspec.Struct, frozen=True):
     data: str
 
 
+class _GapText(msgspec.Struct, frozen=True):
+    ms: Annotated[int, Meta(ge=0, le=MAX_GAP_MS)]
+
+
+class _GapInSamplesText(msgspec.Struct, frozen=True):
+    samples: Annotated[int, Meta(ge=0, le=MAX_GAP_SAMPLES)]
+
+
+_Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
+"""Messages that read otherwise in JSON than they are meant."""
 Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
 
 
@@ -123,23 +136,30 @@ def parse(fields: Mapping[str, Any]) -> Message:
         UnsupportedAudio: Audio in `hello` that streamd does not take; likewise.
     """
     kind = _KINDS[fields["type"]]
+    if kind is _GapText and "samples" in fields:
+        kind = _GapInSamplesText
     try:
         message = convert(fields, kind)
     except Invalid as invalid:
         raise _refusal(kind, invalid) from None
-    if isinstance(message, _AudioText):
-        return _decoded(message)
-    if isinstance(message, Hello):
-        _check_use(message.audio)
+    match message:
+        case _AudioText(data=text):
+            return Audio(_decoded(text))
+        case _GapText(ms=ms):
+            return Gap(ms=ms)
+        case _GapInSamplesText(samples=samples):
+            return Gap(samples=samples)
+        case Hello(audio=audio):
+            _check_use(audio)
     if isinstance(message, Hello | Config) and message.modules:
         return msgspec.structs.replace(message, modules=_without_true(message.modules))
     return message
 
 
-_KINDS: dict[str, type[Message | _AudioText]] = {
+_KINDS: dict[str, type[Message | _Text]] = {
     "hello": Hello,
     "audio": _AudioText,
-    "gap": Gap,
+    "gap": _GapText,
     "flush": Flush,
     "config": Config,
     "end": End,
@@ -175,8 +195,8 @@ def _check_use(audio: AudioFormat) -> None:
         raise _unsupported("use", "expected each channel once")
 
 
-def _decoded(message: _AudioText) -> Audio:
+def _decoded(text: str) -> bytes:
     try:
-        return Audio(binascii.a2b_base64(message.data, strict_mode=True))
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise BadMessage("`data`: expected base64 (RFC 4648, padded)", ref="data") from None
