@@ -20,10 +20,11 @@ from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
+from streamd.modules.decision import Band
 from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
-from streamd.modules.speaker import Band, SpeakerModule, SpeakerSettings
+from streamd.modules.speaker import SpeakerModule, SpeakerSettings
 from streamd.modules.vad import VadModule, VadSettings
 from streamd.modules.wake import WakeModule, WakeSettings, WordModel
 from streamd.observability.cores import usable_cores
