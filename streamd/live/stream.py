@@ -200,8 +200,8 @@ class LiveStream:
             await self._until_advanced()
         self._intake.interrupt()
         match message:
-            case messages.Gap(ms=ms):
-                session.receive_gap(ms)
+            case messages.Gap(ms=ms, samples=samples):
+                session.receive_gap(ms, samples)
             case messages.Flush(id=flush_id):
                 session.receive_flush(flush_id)
             case messages.Config(modules=modules):

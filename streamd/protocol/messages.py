@@ -28,6 +28,8 @@ from streamd.types import AudioFormat, Codec
 
 MAX_GAP_MS = 3_600_000
 """One message moves the clock by an hour at most."""
+MAX_GAP_SAMPLES = MAX_GAP_MS // 1000 * 48_000
+"""That hour at the highest rate, in sample frames."""
 _MAX_SEQ = 2**63 - 1
 _CODECS = get_args(Codec)
 _RATES_HZ = range(8_000, 48_001)
@@ -63,9 +65,11 @@ class Audio(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The client lost audio here."""
+    """The client lost audio here: `samples` of it, where it knows exactly, else `ms`."""
 
-    ms: int
+    ms: int = 0
+    samples: int = 0
+    """Sample frames at the input rate."""
 
 
 class Flush(msgspec.Struct, frozen=True):
@@ -204,6 +208,9 @@ def _audio(fields: Mapping[str, Any]) -> Audio:
 
 
 def _gap(fields: Mapping[str, Any]) -> Gap:
+    if "samples" in fields:
+        samples = want_integer(fields, "samples", range(MAX_GAP_SAMPLES + 1), BadMessage)
+        return Gap(samples=samples)
     return Gap(want_integer(fields, "ms", range(MAX_GAP_MS + 1), BadMessage))
 
 

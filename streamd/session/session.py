@@ -22,6 +22,7 @@ from streamd.events import (
     Event,
     Flushed,
     Gap,
+    GapCause,
     LogEvent,
     Speaker,
     SpeechEnd,
@@ -169,15 +170,22 @@ class Session:
             self._warn_of_input()
         return size
 
-    def receive_gap(self, gap_ms: int) -> None:
-        """The client lost `gap_ms` of audio here."""
-        t0 = self.audio.clock.ms_of_frames(self.audio.frames)
+    def receive_gap(self, ms: int = 0, frames: int = 0, cause: GapCause = "client") -> None:
+        """The client lost audio here.
+
+        Args:
+            ms: How much.
+            frames: The same in sample frames at the input rate, where it is known exactly.
+            cause: Why.
+        """
+        t0 = self.audio.now_ms
         self._spare = 0
-        self._ring.write(self.audio.gap(gap_ms))
+        self._ring.write(self.audio.gap(ms, frames))
+        t1 = self.audio.now_ms
         # No utterance spans a gap, so nobody asks about much that the ring has not.
         self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
         place = self.audio.position
-        gap = Gap(t0=t0, t1=t0 + gap_ms, at=t0 + gap_ms, cause="client")
+        gap = Gap(t0=t0, t1=t1, at=t1, cause=cause)
         barrier = self._new_barrier(lambda: self._emit(gap))
         self._mark(Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier))
 
