@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import signal
+import time
 
 import pytest
 from daemons import VOICES, assert_same_log, converse, cut, speech
+from fakes.wire import Wire
 from kills import Crowd, kills
-from waiting import until
+from waiting import until, wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -18,34 +20,50 @@ SENDERS = 30
 STOPPED_S = 3.0
 
 
-async def test_streams_survive_a_stop_that_is_longer_than_the_idle_limit(serve):
+@pytest.mark.parametrize("count", [1, 8])
+async def test_streams_survive_a_stop_that_is_longer_than_the_idle_limit(serve, count):
+    """One is read by the event loop as it comes, eight are read in ticks."""
     running = serve(limits__idle_s=1, server__request_timeout_s=1)
     alone = {voice: await converse(running.url, cut(speech(voice)), END) for voice in VOICES}
+    under_way: set[int] = set()
 
-    async def live(voice: str):
+    async def live(number: int, voice: str):
         async def parts():
-            for number, part in enumerate(cut(speech(voice), 6400)):
+            for sent, part in enumerate(cut(speech(voice), 3200)):
                 yield part
                 await asyncio.sleep(0.1)
-                if number == 5:
-                    reached.append(voice)
+                if sent == 5:
+                    under_way.add(number)
 
         return await converse(running.url, parts(), END)
 
-    reached: list[str] = []
-    streams = {voice: asyncio.create_task(live(voice)) for voice in VOICES}
-    await until(lambda: len(reached) == len(VOICES))
+    voices = list(itertools.islice(itertools.cycle(VOICES), count))
+    streams = [asyncio.create_task(live(*numbered)) for numbered in enumerate(voices)]
+    await until(lambda: len(under_way) == count)
     running.process.send_signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(STOPPED_S)
     finally:
         running.process.send_signal(signal.SIGCONT)
-    for voice, stream in streams.items():
+    for voice, stream in zip(voices, streams, strict=True):
         heard = await stream
         assert heard.code == 1000, heard.last
         assert_same_log(alone[voice].events, heard.events)
     assert running.get("/health/live")[0] == 200
     assert running.complaints() == []
+
+
+def test_a_request_that_came_during_a_stop_is_answered(serve):
+    running = serve(server__request_timeout_s=0.5)
+    with Wire(running.http_url) as wire:
+        wait_until(lambda: running.metric("streamd_connections_waiting") == 1)
+        running.process.send_signal(signal.SIGSTOP)
+        try:
+            wire.socket.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(STOPPED_S)
+        finally:
+            running.process.send_signal(signal.SIGCONT)
+        assert wire.socket.recv(15) == b"HTTP/1.1 200 OK"
 
 
 async def test_clients_start_afresh_after_every_kill_and_lose_nothing(tmp_path):
