@@ -68,7 +68,7 @@ def figures(
 
 
 def memory_per_stream(idle_bytes: float | None, steps: Sequence[Step]) -> float | None:
-    """Return bytes per stream of the largest step while the number grew: memory is not given back."""
+    """Return bytes per stream of the largest step while the number grew: memory is never freed."""
     found, most = None, 0
     for step in steps:
         if step.streams <= most:
