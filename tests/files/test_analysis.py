@@ -19,7 +19,7 @@ from fakes.driving import (
 
 from streamd.engine.local import LocalEngine
 from streamd.events import Event
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
 from streamd.types import AudioFormat
@@ -33,10 +33,10 @@ def engine() -> LocalEngine:
     return LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
 
 
-def analysis_on(engine: LocalEngine, ring_s: int = 8) -> Analysis:
+def analysis_on(engine: LocalEngine, ring_s: int = 8) -> OfflineAnalysis:
     registry = fake_registry()
     modules, _ = registry.resolve(MODULES)
-    return Analysis(engine, registry, modules, AudioFormat(), Gallery.empty(), ring_s)
+    return OfflineAnalysis(engine, registry, modules, AudioFormat(), Gallery.empty(), ring_s)
 
 
 @pytest.mark.parametrize("size", [640, 100_001, len(TALK)])
