@@ -183,9 +183,11 @@ def distinct(files: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, Path]]
     kept: dict[object, Path] = {}
     doubles = []
     for file in files:
-        twin = kept.setdefault(_identity(file), file)
-        if twin is not file:
-            doubles.append((file, twin))
+        identity = _identity(file)
+        if identity in kept:
+            doubles.append((file, kept[identity]))
+        else:
+            kept[identity] = file
     return list(kept.values()), doubles
 
 
