@@ -1,7 +1,8 @@
 """The session's clock: timeline positions and input frame counts to integer milliseconds.
 
 A time is floor(1000·n/rate), n in sample frames at the input rate (`docs/wire.md`). A gap that
-the client declares adds its milliseconds as they are: as frames they could be fractional.
+the client declares in frames adds to n. A gap in milliseconds adds its milliseconds as they are:
+as frames they could be fractional.
 Only integers are used, so an hour at 11 025 Hz is as exact as the first second.
 
 The timeline counts samples at 16 kHz and has no hole at a gap: the resampler ends one
@@ -17,14 +18,16 @@ from streamd.types import RATE_HZ
 
 
 class _Piece(NamedTuple):
-    """Where a stretch begins, said in three ways."""
+    """Where a stretch begins."""
 
     position: int
     """Timeline samples before it."""
     frames: int
     """Input frames before it."""
     gap_ms: int
-    """All gaps before it, together."""
+    """All gaps declared in milliseconds before it, together."""
+    gap_frames: int
+    """All gaps declared in input frames before it, together."""
 
 
 class Clock:
@@ -36,20 +39,21 @@ class Clock:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._stretches = [_Piece(0, 0, 0)]
+        self._stretches = [_Piece(0, 0, 0, 0)]
 
-    def begin_piece(self, position: int, frames: int, gap_ms: int) -> None:
+    def begin_piece(self, position: int, frames: int, gap_ms: int, gap_frames: int = 0) -> None:
         """Anchor what follows a gap.
 
         Args:
             position: Timeline samples emitted so far.
             frames: Input frames received so far, gaps not counted.
-            gap_ms: All gaps so far together, this one included.
+            gap_ms: All gaps in milliseconds so far together, this one included.
+            gap_frames: All gaps in input frames so far together, this one included.
 
         Raises:
-            ValueError: One of the three went back.
+            ValueError: One of the four went back.
         """
-        stretch = _Piece(position, frames, gap_ms)
+        stretch = _Piece(position, frames, gap_ms, gap_frames)
         last = self._stretches[-1]
         if any(new < old for new, old in zip(stretch, last, strict=True)):
             raise ValueError(f"{stretch} lies before {last}")
@@ -83,6 +87,7 @@ class Clock:
         n = stretch.frames * RATE_HZ + (position - stretch.position) * self.rate_hz
         if index + 1 < len(self._stretches):
             n = min(n, self._stretches[index + 1].frames * RATE_HZ)
+        n += stretch.gap_frames * RATE_HZ
         return stretch.gap_ms + 1000 * n // (RATE_HZ * self.rate_hz)
 
     def ms_of_frames(self, frames: int) -> int:
@@ -91,7 +96,8 @@ class Clock:
         Raises:
             ValueError: The frame lies before all that `forget_before` left.
         """
-        return self._piece_of_frames(frames).gap_ms + 1000 * frames // self.rate_hz
+        piece = self._piece_of_frames(frames)
+        return piece.gap_ms + 1000 * (frames + piece.gap_frames) // self.rate_hz
 
     def position_of(self, frames: int) -> int:
         """Timeline position that an ideal resampler reaches after so many input frames.

@@ -87,14 +87,14 @@ class Decoder:
 
     def whole_frames(self, data: bytes | memoryview) -> bytes | memoryview:
         """The frames that `data` makes whole, as bytes; the rest is carried."""
-        if self.signature.looks_like is None:
-            self.signature.push(data)
         if self._carry:
             data = self._carry + data
             self._carry = b""
         if cut := len(data) % self._frame_bytes:
             self._carry = bytes(data[-cut:])
-            return data[:-cut]
+            data = data[:-cut]
+        if self.signature.looks_like is None:
+            self.signature.push(data)
         return data
 
     def mix(self, data: bytes | memoryview) -> Floats:

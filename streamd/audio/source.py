@@ -32,7 +32,7 @@ class AudioIn:
         self._frame_bytes = fmt.frame_bytes
         self._frames = 0
         self._position = 0
-        self._gap_ms = 0
+        self._gap_ms = self._gap_frames = 0
 
     @property
     def frames(self) -> int:
@@ -53,6 +53,10 @@ class AudioIn:
     def carried(self) -> int:
         """Bytes of a sample frame that is not yet whole."""
         return self._decoder.carried
+
+    def drop_carried(self) -> None:
+        """Forget those bytes: the next byte begins a frame."""
+        self._decoder.drop_carry()
 
     @property
     def is_suspect(self) -> bool:
@@ -92,13 +96,14 @@ class AudioIn:
         """What the resampler still holds, up to `mark()`; the live state stays as it is."""
         return self._offset.tail(self._resampler.tail())
 
-    def gap(self, ms: int) -> Samples:
+    def gap(self, ms: int = 0, frames: int = 0) -> Samples:
         """End the stretch, and let the clock move on.
 
         A byte carried is dropped. What comes next begins a stretch of its own at `position`.
 
         Args:
             ms: Length of the audio lost.
+            frames: The same in sample frames at the input rate, where it is known exactly.
 
         Returns:
             The last samples of the stretch, to append to the timeline first.
@@ -107,7 +112,8 @@ class AudioIn:
         last = self._give(self._resampler.drain())
         self._offset.restart()
         self._gap_ms += ms
-        self.clock.begin_piece(self._position, self._frames, self._gap_ms)
+        self._gap_frames += frames
+        self.clock.begin_piece(self._position, self._frames, self._gap_ms, self._gap_frames)
         return last
 
     def mark(self) -> int:
@@ -129,7 +135,7 @@ class AudioIn:
 
     def bytes_until(self, ms: int) -> int:
         """How many more bytes there are before the clock passes `ms`, gaps counted; 0 if it has."""
-        frames = -(-(ms - self._gap_ms) * self.fmt.rate // 1000) - self._frames
+        frames = -(-(ms - self._gap_ms) * self.fmt.rate // 1000) - self._gap_frames - self._frames
         return max(0, frames * self.fmt.frame_bytes - self.carried)
 
     def _give(self, samples: Samples) -> Samples:

@@ -30,13 +30,11 @@ class SessionSink(ABC):
         jobs = self.session.jobs()
         if jobs:
             self._engine.submit(self._lease, jobs)
+        if withdrawn := self.session.withdrawn():
+            self._engine.withdraw(self._lease, withdrawn)
         return bool(jobs)
 
     # The engine's side.
-
-    def wants(self, job: Job) -> bool:
-        """Whether the answer is still of use."""
-        return self.session.wants(job)
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""
