@@ -25,7 +25,7 @@ from waiting import HANG_S, until
 
 from streamd.audio.files import Gap
 from streamd.engine.local import LocalEngine
-from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice
+from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice
 from streamd.errors import Overloaded
 from streamd.events import Event
 from streamd.files.analysis import Analysis
@@ -53,7 +53,7 @@ async def started() -> AsyncIterator[Started]:
 
     def start(*replaced: Any, max_streams: int = 8) -> LocalEngine:
         passes = {p.name: p for p in (*fake_passes(), *replaced)}
-        ahead = passes.pop(FakeAhead.name)
+        ahead = passes.pop(FakeSpeculative.name)
         engine = LocalEngine(list(passes.values()), max_streams, 2, Metrics(), [ahead])
         engine.start()
         engines.append(engine)
