@@ -79,11 +79,14 @@ class Engine(Protocol):
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
         """Queue jobs; their answers go to `lease.sink`. A closed lease takes none."""
 
-    def collect(self) -> None:
-        """Take in what was run, and hand out the answers."""
+    def collect(self) -> bool:
+        """Take in one batch that was run, and hand out its answers; True if there are more."""
 
     def together(self) -> AbstractContextManager[None]:
-        """Dispatch all jobs that are submitted inside at its end, so that they make one batch."""
+        """Dispatch all jobs that are submitted inside at its end, so that they make one batch.
+
+        The loop may turn meanwhile.
+        """
 
     def observe(self) -> None:
         """Bring the queue gauges up to date."""
