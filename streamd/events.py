@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 Cause = Literal["silence", "flush", "max_length", "gap", "end"]
+GapCause = Literal["client", "overload", "resume", "model_error"]
 Decision = Literal["accept", "reject", "unsure", "too_short"]
 
 
@@ -97,7 +98,7 @@ class SpeakerChange(TimedEvent, tag="speaker_change", kw_only=True):
 class Gap(TimedEvent, tag="gap", kw_only=True):
     """Audio that nobody heard: t0–t1 on the clock."""
 
-    cause: Literal["client", "overload", "resume", "model_error"]
+    cause: GapCause
     module: str | UnsetType = UNSET
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamd.engine import answers
 from streamd.engine.passes.base import Pass
 from streamd.engine.slots import SlotStates
 from streamd.engine.steps import walk
@@ -58,6 +59,7 @@ def _run(batch: Batch, jobs: Sequence[Job], samples: Sequence[Samples]) -> list[
     states = batch.states
     rows = states.gather([job.load for job in jobs]) if states else {}
     outputs, rows = walk(batch.model, jobs, samples, rows)
+    answers.check(jobs, outputs, batch.model.state if states else {}, rows)
     if states:
         states.scatter([job.store for job in jobs], rows)
     return outputs

@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
-from streamd.events import Decision, Speaker, SpeakerChange, TimedEvent
+from streamd.events import Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import (
     ModelCard,
     ReaderContext,
@@ -23,14 +24,21 @@ from streamd.modules.base import (
     WindowSpec,
     parse_options,
 )
-from streamd.modules.gallery import Gallery
+from streamd.modules.decision import (
+    TOO_SHORT,
+    Band,
+    Evidence,
+    LabelBand,
+    SpeakerDecision,
+    decide,
+)
+from streamd.modules.gallery import Gallery, Match
+from streamd.modules.labels import Labels
 from streamd.types import RATE_HZ, Floats
 
 CHANGE_WINDOWS = 2
 """Windows in a row that must speak against the current voice before it is another one."""
 MIN_WINDOW_MS = 400
-NEAREST = 0.5
-"""Cosine below which two stretches of speech are hardly one voice in two moods."""
 SURE_MS = 3000
 """Speech after which a new voice gets its label without waiting for the utterance to end."""
 
@@ -39,17 +47,9 @@ class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
     mode: Literal["identify"] = "identify"
-    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | UnsetType = UNSET
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | UnsetType = UNSET
     """Score at which an enrolled voice is accepted; the `unsure` band keeps its width."""
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A voice is accepted from `accept` on and rejected below `reject`; between: unsure."""
-
-    accept: float
-    reject: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,6 @@ class SpeakerSettings:
     """By channel, `wide` and `narrow`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpeakerDecision:
-    """What the evidence says so far."""
-
-    decision: Decision
-    speaker: str | None
-    score: float
-    margin: float | None
-    nearest: str | None
-    """The voice that is nearest of those known before, however unsure, unless it is far."""
-
-
 @dataclass(slots=True)
 class _Turn:
     """One voice's share of an utterance."""
@@ -92,7 +80,7 @@ class _Turn:
     start: int
     total: Floats
     windows: int = 0
-    founded: _Label | None = None
+    founded: str | None = None
     """The label that this turn gave rise to. It keeps it: nobody is renamed in mid-speech."""
 
     def add(self, embedding: Floats) -> None:
@@ -105,16 +93,10 @@ class _Turn:
         mean: Floats = self.total / np.linalg.norm(self.total)
         return mean
 
-
-@dataclass(slots=True)
-class _Label:
-    name: str
-    total: Floats
-
     @property
-    def mean(self) -> Floats:
-        mean: Floats = self.total / np.linalg.norm(self.total)
-        return mean
+    def coherence(self) -> float:
+        """How alike the windows are, 0 to 1; windows must be > 0."""
+        return float(np.linalg.norm(self.total)) / self.windows
 
 
 class SpeakerReader:
@@ -129,7 +111,7 @@ class SpeakerReader:
         services: ReaderContext,
         previous: SpeakerReader | None,
     ) -> None:
-        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
+        hop_ms = settings.hop_ms if options.hop_ms is UNSET else options.hop_ms
         self.spec = WindowSpec(
             pass_name="voice",
             length=settings.window_ms * RATE_HZ // 1000,
@@ -139,8 +121,9 @@ class SpeakerReader:
         self._settings = settings
         self._services = services
         self._band = _band(settings.bands[services.channel], options)
-        # The very list: utterances that still run under the old options settle labels too.
-        self._labels: list[_Label] = [] if previous is None else previous._labels
+        self._label_band = LabelBand(settings.assign, settings.new)
+        # The very object: utterances that still run under the old options settle labels too.
+        self._labels: Labels = Labels(settings.max_labels) if previous is None else previous._labels
         self._gallery = services.gallery()
         self._turn = _Turn(0, np.zeros(1, np.float32))
         self._against: list[tuple[Window, Floats]] = []
@@ -176,13 +159,13 @@ class SpeakerReader:
     def _change(self, utterance: Utterance, window: Window) -> Iterable[SpeakerChange]:
         first, _ = self._against[0]
         boundary = (first.start + first.stop) // 2
-        before = self._verdict(utterance.voiced(self._turn.start, boundary), learns=True)
+        before = self._decide(utterance.voiced(self._turn.start, boundary), is_over=True)
         self._turn = _Turn(boundary, np.zeros(256, np.float32))
         for _, embedding in self._against:
             self._turn.add(embedding)
         self._against = []
         # Whoever took over is somebody: a voice that is new has its label from here on.
-        after = self._verdict(utterance.voiced(boundary, window.stop), found_from_ms=0)
+        after = self._decide(utterance.voiced(boundary, window.stop), found_from_ms=0)
         if before.speaker == after.speaker:
             return  # far from what it was, and still nearest to the same voice
         voices = self._services.voices
@@ -200,9 +183,9 @@ class SpeakerReader:
 
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
         speech = utterance.voiced(self._turn.start, stop)
-        verdict = self._verdict(speech, learns=final)
+        found = self._decide(speech, is_over=final)
         self._services.voices.heard(
-            verdict.speaker, is_sure=verdict.decision != "unsure", nearest=verdict.nearest
+            found.speaker, is_sure=found.decision != "unsure", nearest=found.nearest
         )
         ms = self._services.ms
         return Speaker(
@@ -210,78 +193,48 @@ class SpeakerReader:
             t1=ms(stop, end=True),
             at=ms(at, end=True),
             utterance=utterance.id,
-            decision=verdict.decision,
-            speaker=verdict.speaker,
-            score=round(verdict.score, 4),
-            margin=None if verdict.margin is None else round(verdict.margin, 4),
+            decision=found.decision,
+            speaker=found.speaker,
+            score=round(found.score, 4),
+            margin=None if found.margin is None else round(found.margin, 4),
             speech_ms=speech * 1000 // RATE_HZ,
             final=final,
         )
 
-    def _verdict(
-        self, speech: int, *, learns: bool = False, found_from_ms: int | None = None
+    def _decide(
+        self, speech: int, *, is_over: bool = False, found_from_ms: int = SURE_MS
     ) -> SpeakerDecision:
-        """Decide on the turn so far.
+        """Decide on the turn so far, and have its label learn from it.
 
         Args:
-            speech: samples of speech in it.
-            learns: the turn is over, its label may take it in.
-            found_from_ms: speech from which a new voice gets a label.
+            speech: Samples of speech in it.
+            is_over: Nothing more of the turn will come.
+            found_from_ms: Speech from which a new voice gets a label before its turn is over.
         """
-        s, turn = self._settings, self._turn
+        s, turn, labels = self._settings, self._turn, self._labels
         speech_ms = speech * 1000 // RATE_HZ
         if not turn.windows or speech_ms < s.min_speech_ms:
-            return SpeakerDecision("too_short", None, 0.0, None, None)
+            return TOO_SHORT
         mean = turn.mean
-        known = self._search(mean)
-        others = [label for label in self._labels if label is not turn.founded]
-        labels = sorted(
-            ((float(label.mean @ mean), -i) for i, label in enumerate(others)), reverse=True
+        learns = is_over and speech_ms >= s.label_min_ms
+        evidence = Evidence(
+            enrolled=self._search(mean),
+            labels=labels.search(mean, besides=turn.founded),
+            own=turn.founded,
+            coherence=turn.coherence,
+            may_found=learns or speech_ms >= found_from_ms,
+            next_label=labels.next_name,
         )
-        ranked = sorted([*known, *((others[-i].name, score) for score, i in labels)], key=_score)
-        scores = [score for _, score in ranked]
-        nearest = ranked[0][0] if ranked and scores[0] >= NEAREST else None
-        margin = scores[0] - scores[1] if len(scores) > 1 else None
-        if known:
-            name, score = known[0]
-            if score >= self._band.accept:
-                return SpeakerDecision("accept", name, score, margin, nearest)
-            # Unless it is like a stranger that was heard before: then it is that one.
-            is_stranger = turn.founded is not None or (
-                bool(labels) and labels[0][0] >= max(s.assign, score)
-            )
-            if score >= self._band.reject and not is_stranger:
-                return SpeakerDecision("unsure", name, score, margin, nearest)
-        learns = learns and speech_ms >= s.label_min_ms
-        if turn.founded is not None:
-            if learns:
-                turn.founded.total = mean
-            return self._own_label(turn.founded, scores, nearest)
-        score, index = (labels[0][0], -labels[0][1]) if labels else (0.0, 0)
-        if labels and score >= s.assign:
-            if learns:
-                others[index].total = others[index].total + mean
-            return SpeakerDecision("reject", others[index].name, score, margin, nearest)
-        if labels and (score >= s.new or len(self._labels) >= s.max_labels):
-            return SpeakerDecision("unsure", others[index].name, score, margin, nearest)
-        if found_from_ms is None:
-            found_from_ms = s.label_min_ms if learns else SURE_MS
-        if speech_ms < found_from_ms:
-            return SpeakerDecision("reject", None, score, margin, nearest)
-        turn.founded = _Label(f"S{len(self._labels) + 1}", mean)
-        self._labels.append(turn.founded)
-        return self._own_label(turn.founded, scores, nearest)
+        found = decide(evidence, self._band, self._label_band)
+        if found.label == "founded":
+            turn.founded = labels.found(mean)
+        elif learns and found.label is not None:
+            assert found.speaker is not None
+            learn = labels.add if found.label == "assigned" else labels.replace
+            learn(found.speaker, mean)
+        return found
 
-    def _own_label(
-        self, label: _Label, others: list[float], nearest: str | None
-    ) -> SpeakerDecision:
-        """The turn that founded a label is compared with itself: how alike its windows are."""
-        own = float(np.linalg.norm(self._turn.total)) / self._turn.windows
-        return SpeakerDecision(
-            "reject", label.name, own, own - others[0] if others else None, nearest
-        )
-
-    def _search(self, mean: Floats) -> list[tuple[str, float]]:
+    def _search(self, mean: Floats) -> list[Match]:
         """Enrolled voices, best first; one that was deleted meanwhile is gone at once.
 
         The two nearest at least, where there are two. Only where these were deleted are more
@@ -291,7 +244,7 @@ class SpeakerReader:
         limit = 2
         while True:
             found = self._gallery.search(mean, self._services.channel, limit)
-            known = [(match.name, match.score) for match in found if match.name in now]
+            known = [match for match in found if match.name in now]
             if len(known) >= 2 or limit >= len(self._gallery):
                 return known
             limit *= 8
@@ -316,7 +269,7 @@ class SpeakerModule:
         return {
             **msgspec.structs.asdict(self._card),
             "mode": options.mode,
-            "hop_ms": s.hop_ms if options.hop_ms is None else options.hop_ms,
+            "hop_ms": s.hop_ms if options.hop_ms is UNSET else options.hop_ms,
             "window_ms": s.window_ms,
             "min_speech_ms": s.min_speech_ms,
             "thresholds": {
@@ -333,12 +286,8 @@ class SpeakerModule:
         return SpeakerReader(options, self.settings, services, previous)
 
 
-def _score(match: tuple[str, float]) -> float:
-    return -match[1]
-
-
 def _band(band: Band, options: SpeakerOptions) -> Band:
     """The server's band, or one of its width at the session's threshold."""
-    if options.threshold is None:
+    if options.threshold is UNSET:
         return band
     return Band(options.threshold, max(options.threshold - (band.accept - band.reject), 0.0))

@@ -1,3 +1,4 @@
+import itertools
 from fractions import Fraction
 from math import floor
 
@@ -38,22 +39,26 @@ class Stream:
     def __init__(self, rate, stretches):
         self.rate, self.clock = rate, Clock(rate)
         self.begins = []
-        position = frames = gaps = 0
-        for length, gap_ms in stretches:
-            self.begins.append((position, frames, gaps))
+        position = frames = gaps = gap_frames = 0
+        for length, gap_ms, lost in stretches:
+            self.begins.append((position, frames, gaps, gap_frames))
             frames += length
             position = self.clock.position_of(frames)
             gaps += gap_ms
-            self.clock.begin_piece(position, frames, gaps)
-        self.begins.append((position, frames, gaps))
+            gap_frames += lost
+            self.clock.begin_piece(position, frames, gaps, gap_frames)
+        self.begins.append((position, frames, gaps, gap_frames))
 
     def exact_ms(self, index, position):
-        start, frames, gaps = self.begins[index]
-        n = frames + Fraction((position - start) * self.rate, 16_000)
+        start, frames, gaps, gap_frames = self.begins[index]
+        n = frames + gap_frames + Fraction((position - start) * self.rate, 16_000)
         return floor(1000 * n / self.rate) + gaps
 
 
-stretches = st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 3_600_000)), max_size=8)
+stretches = st.lists(
+    st.tuples(st.integers(0, 200_000), st.integers(0, 3_600_000), st.integers(0, 9_000_000)),
+    max_size=8,
+)
 
 
 @given(rate=RATES, stretches=stretches, data=st.data())
@@ -61,9 +66,9 @@ def test_times_stay_exact_across_gaps(rate, stretches, data):
     stream = Stream(rate, stretches)
     last = stream.begins[-1][0]
     position = data.draw(st.integers(0, last + 100_000))
-    as_start = max(i for i, (start, _, _) in enumerate(stream.begins) if start <= position)
+    as_start = max(i for i, (start, *_) in enumerate(stream.begins) if start <= position)
     assert stream.clock.ms(position) == stream.exact_ms(as_start, position)
-    before = [i for i, (start, _, _) in enumerate(stream.begins) if start < position]
+    before = [i for i, (start, *_) in enumerate(stream.begins) if start < position]
     as_end = max(before, default=0)
     assert stream.clock.ms(position, end=True) == stream.exact_ms(as_end, position)
 
@@ -72,7 +77,7 @@ def test_times_stay_exact_across_gaps(rate, stretches, data):
 def test_time_never_goes_back(rate, stretches):
     stream = Stream(rate, stretches)
     last = stream.begins[-1][0]
-    places = sorted({p + d for p, _, _ in stream.begins for d in (-1, 0, 1)} | {last + 9999})
+    places = sorted({p + d for p, *_ in stream.begins for d in (-1, 0, 1)} | {last + 9999})
     times = [stream.clock.ms(p, end=e) for p in places if p >= 0 for e in (True, False)]
     assert times == sorted(times)
 
@@ -80,8 +85,8 @@ def test_time_never_goes_back(rate, stretches):
 @given(rate=RATES, stretches=stretches)
 def test_a_stretch_never_reaches_beyond_its_last_frame(rate, stretches):
     stream = Stream(rate, stretches)
-    for (_, _, gaps), (position, frames, _) in zip(stream.begins, stream.begins[1:], strict=False):
-        end = floor(Fraction(1000 * frames, rate)) + gaps
+    for (_, _, gaps, lost), (position, frames, _, _) in itertools.pairwise(stream.begins):
+        end = floor(Fraction(1000 * (frames + lost), rate)) + gaps
         assert stream.clock.ms(position, end=True) <= end
 
 
@@ -122,11 +127,11 @@ def test_a_row_of_gaps_does_not_fill_the_memory():
     clock = Clock(48000)
     for count in range(1, 10_000):  # a frame a time: never a sample at 16 kHz
         clock.begin_piece(0, count, count)
-    assert len(clock._stretches) <= 2
+    assert len(clock._pieces) <= 2
     assert clock.ms(0) == 9999 + 9999 * 1000 // 48000
 
 
-def test_old_stretches_can_be_forgotten():
+def test_old_pieces_can_be_forgotten():
     clock = Clock(16000)
     for count in range(1, 11):
         clock.begin_piece(100 * count, 100 * count, 1000 * count)

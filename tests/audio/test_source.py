@@ -75,6 +75,25 @@ def test_samples_and_times_do_not_depend_on_the_cuts(fmt, lengths_ms, gaps, odd,
     assert now_ms == floor(Fraction(1000 * total, fmt.rate)) + gap_ms
 
 
+@settings(max_examples=60)
+@given(
+    fmt=formats(),
+    lost=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 5000)), max_size=6),
+)
+def test_a_gap_in_frames_counts_as_so_many_frames(fmt, lost):
+    audio = AudioIn(fmt)
+    for frames, ms in lost:
+        audio.push(recording(fmt, 100))
+        audio.gap(ms, frames)
+    exact = Fraction(1000 * (100 * len(lost) + sum(frames for frames, _ in lost)), fmt.rate)
+    assert audio.now_ms == floor(exact) + sum(ms for _, ms in lost)
+    left = audio.bytes_until(audio.now_ms + 1000)
+    assert left % fmt.frame_bytes == 0
+    assert audio.bytes_until(audio.now_ms) <= fmt.frame_bytes * -(-fmt.rate // 1000)
+    audio.push(recording(fmt, left // fmt.frame_bytes))
+    assert audio.bytes_until(audio.now_ms) <= left
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_the_timeline_is_contiguous_across_a_gap(rate):
     fmt = AudioFormat(rate=rate)

@@ -133,6 +133,15 @@ async def test_a_gap_moves_the_clock_ends_the_utterance_and_is_named(daemon: Dae
     assert heard.of("ack")[-1]["samples"] == heard.last["samples"]
 
 
+async def test_a_gap_in_samples_is_exact_where_milliseconds_cannot_be(daemon: Daemon):
+    audio = {"rate": 11_025}
+    gaps = [{"type": "gap", "samples": 1000}] * 3
+    heard = await converse(daemon.url, {"type": "hello", "audio": audio}, *gaps, END)
+    times = [(event["t0"], event["t1"]) for event in heard.of("gap")]
+    assert times == [(0, 90), (90, 181), (181, 272)]
+    assert (heard.last["samples"], heard.last["duration_ms"]) == (0, 272)
+
+
 async def test_config_takes_effect_at_its_place(daemon: Daemon):
     pcm = speech()
     more = {"type": "config", "modules": {"wake": {"words": ["hey_jarvis"]}}}

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from waiting import HANG_S
 
+from streamd.engine.answers import BadAnswer
 from streamd.engine.passes.base import State, StateSpec
 from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
@@ -44,7 +46,7 @@ class Bench:
 
     def batch(self, *items: Samples, load: bool = True) -> Batch:
         jobs = [
-            Job("sum", Lane.LIVE, None, load=n if load else -1, store=n) for n in range(len(items))
+            Job("sum", Lane.LIVE, n, load=n if load else -1, store=n) for n in range(len(items))
         ]
         return Batch(self.model, self.states, jobs, list(items))
 
@@ -127,3 +129,21 @@ def test_a_worker_is_stuck_when_it_has_been_at_one_batch_for_too_long() -> None:
     held.go.set()
     assert done.get(timeout=HANG_S).outputs == [1]
     assert worker.stop(10)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_number_fails_alone_and_no_other_state_is_stepped_twice(bad: float) -> None:
+    class Doubtful(Summing):
+        def run(self, items: Any, options: Any, state: State) -> tuple[Sequence[Any], State]:
+            totals, state = super().run(items, options, state)
+            return [bad if total == 13 else total for total in totals], state
+
+    bench = Bench()
+    bench.model = Doubtful()
+    run(bench.batch(of(1), of(2), load=False))
+    batch = bench.batch(of(10), of(11))
+    run(batch)
+    good, failed = batch.outputs
+    assert good == 11
+    assert isinstance(failed, BadAnswer)
+    assert bench.states.gather([0, 1])["total"].tolist() == [11, 2]

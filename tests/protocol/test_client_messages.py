@@ -76,6 +76,8 @@ def test_the_contracts_own_hello():
         ({"type": "gap", "ms": 120.0}, Gap(120)),
         ({"type": "gap", "ms": 0}, Gap(0)),
         ({"type": "gap", "ms": 3_600_000}, Gap(3_600_000)),
+        ({"type": "gap", "samples": 1323}, Gap(samples=1323)),
+        ({"type": "gap", "samples": 172_800_000, "ms": 5}, Gap(samples=172_800_000)),
         ({"type": "flush", "id": "f1"}, Flush("f1")),
         ({"type": "flush"}, Flush("")),
         ({"type": "config", "modules": {"wake": False}}, Config({"wake": False})),
@@ -228,6 +230,10 @@ def test_what_is_no_message_of_the_protocol(text):
         *[({"type": "ping", "t": v}, "t") for v in [True, [], {}]],
         ({"type": "gap"}, "ms"),
         *[({"type": "gap", "ms": v}, "ms") for v in [*NOT_NUMBER, -1, 0.5, 3_600_001, 10**40]],
+        *[
+            ({"type": "gap", "samples": v, "ms": 5}, "samples")
+            for v in [*NOT_NUMBER, -1, 0.5, 172_800_001]
+        ],
         ({"type": "audio"}, "data"),
         *[({"type": "audio", "data": v}, "data") for v in [*NOT_TEXT, None]],
         *[

@@ -24,6 +24,7 @@ BEGINNING_FRAMES = 140
 BEGUN = 2561
 """Numbers that carry a window from one to the other."""
 _SKIP = {frames: np.array([frames], np.int64) for frames in (0, 2)}
+_SHAPES = {"embedding": (256,), "states": (1024,)}
 _FLOOR = 10.0 ** (TARGET_DBFS / 10.0) * (1.0 + 1e-6)
 """Power over which nothing is raised, however it is summed up."""
 
@@ -38,6 +39,11 @@ class VoiceOutput(NamedTuple):
     means, its deviations, then layer 3's. None where the pass does not make them."""
     prosody: Moments | None = None
     """Of the samples that no window before had, where somebody asked for it (`prosody.moments`)."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes that the arrays must have; the engine checks them."""
+        return _SHAPES
 
 
 class Ge2eVoice:

@@ -1,0 +1,80 @@
+"""What a model answered, looked at before anybody gets it.
+
+A fault of a model is found here and not in the modules, so that a batch which holds a bad answer
+fails as a whole, changes no state, and is run again one stream at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from streamd.engine.passes.base import State, StateSpec
+from streamd.types import Job
+
+
+class BadAnswer(Exception):
+    """A model gave numbers that are not finite, or arrays of another shape than it declares."""
+
+
+def check(
+    jobs: Sequence[Job], outputs: Sequence[Any], specs: Mapping[str, StateSpec], rows: State
+) -> None:
+    """Check the answer of a batch.
+
+    Args:
+        jobs: the batch.
+        outputs: one per job: of a window its output, of steps a list of outputs.
+        specs: the state that the pass declares.
+        rows: the new state, `[batch, *shape]` by name.
+
+    Raises:
+        BadAnswer: an output is missing, has another shape, or holds NaN or infinity; or a row of
+            the state does.
+    """
+    if len(outputs) != len(jobs):
+        raise BadAnswer(f"{len(outputs)} outputs for {len(jobs)} items")
+    for job, output in zip(jobs, outputs, strict=True):
+        if not job.step:
+            _check(output)
+            continue
+        if len(output) != job.asked:
+            raise BadAnswer(f"{len(output)} outputs for {job.asked} steps")
+        for one in output:
+            _check(one)
+    for name, spec in specs.items():
+        row = rows.get(name)
+        expected = (len(jobs), *spec.shape)
+        if row is None or row.shape != expected:
+            found = None if row is None else row.shape
+            raise BadAnswer(f"the state {name!r} has the shape {found}, not {expected}")
+        _check_array(row)
+
+
+def _check(value: Any) -> None:
+    """Check one output: numbers, texts, arrays, and tuples and dicts of them."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadAnswer(f"an output is {value}")
+    elif isinstance(value, dict):
+        for one in value.values():
+            _check(one)
+    elif isinstance(value, tuple):
+        for one in value:
+            _check(one)
+        for name, shape in getattr(value, "shapes", {}).items():
+            part = getattr(value, name)
+            if part is not None and part.shape != shape:
+                raise BadAnswer(f"the {name} has the shape {part.shape}, not {shape}")
+    elif isinstance(value, np.ndarray):
+        _check_array(value)
+    elif isinstance(value, list):
+        raise BadAnswer("an output is a list, which no pass gives for one item")
+
+
+def _check_array(array: np.ndarray[Any, Any]) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadAnswer("an array holds numbers that are not finite")
