@@ -25,7 +25,7 @@ from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule, SpeakerSettings
-from streamd.modules.vad import VadModule, VadSettings
+from streamd.modules.vad import VadModule
 from streamd.modules.wake import WakeModule, WakeSettings, WordModel
 from streamd.observability.cores import usable_cores
 from streamd.observability.metrics import Metrics
@@ -110,24 +110,11 @@ def make_parts(config: Config, library: Library) -> Parts:
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     """Voice activity, with the configuration's defaults."""
-    v = config.vad
+    frame = vad.item_samples - vad.context_samples
     return VadModule(
-        VadSettings(
-            engine=v.engine,
-            frame=vad.item_samples - vad.context_samples,
-            context=vad.context_samples,
-            on=v.on,
-            off=v.off,
-            min_speech_ms=v.min_speech_ms,
-            hangover_ms=v.hangover_ms,
-            pre_roll_ms=v.pre_roll_ms,
-            max_utterance_ms=v.max_utterance_ms,
-            gate=v.gate,
-            gate_dbfs=v.gate_dbfs,
-            gate_hold_ms=v.gate_hold_ms,
-            copies_state=vad.copies_state,
-        ),
-        _card(catalogue.model(VAD_MODELS[v.engine])),
+        config.vad,
+        VadGrid(frame, vad.context_samples, vad.copies_state),
+        _card(catalogue.model(VAD_MODELS[config.vad.engine])),
     )
 
 
