@@ -109,7 +109,8 @@ async def measure(model, recordings, args):
         rows = []
         for way in (Whole, Heard):
             for in_flight in (1, args.in_flight):
-                verify = partial(verify_one, way, parts, gallery, speaker.settings.thresholds.of(CHANNEL))
+                band = speaker.settings.thresholds.of(CHANNEL)
+                verify = partial(verify_one, way, parts, gallery, band)
                 batches.clear()
                 row = await keep_busy(verify, recordings, in_flight, args.seconds)
                 rows.append(

@@ -107,7 +107,6 @@ class Band(Struct, frozen=True, kw_only=True):
     reject: Cosine = 0.65
     """Below: it is not; not above `accept`."""
 
-
     def moved_to(self, accept: float) -> Self:
         """The band of the same width that accepts from another score on."""
         reject = max(accept - (self.accept - self.reject), 0.0)

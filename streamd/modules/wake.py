@@ -288,10 +288,11 @@ class WakeModule:
         }
 
 
-def _of(option: T | Mapping[str, T] | UnsetType, word: str, default: T) -> T:
+def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
     """What an option says of a word: it has one value for all, or some by word."""
-    of_all = given(option, default)
-    return of_all.get(word, default) if isinstance(of_all, Mapping) else of_all
+    if isinstance(option, dict):
+        return option.get(word, default)
+    return given(option, default)
 
 
 def _unknown_words(words: Sequence[str], loaded: str) -> str:
