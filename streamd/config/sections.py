@@ -51,6 +51,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Seconds from a connection, or from its last answer, to a whole request."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
     """Connections that wait for a request; the oldest makes room for the next."""
+    fast_path: Literal["auto", "off"] = "auto"
+    """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
