@@ -13,6 +13,7 @@ import time
 from typing import Any, Protocol
 
 import structlog
+from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Lease
@@ -104,7 +105,8 @@ class LiveStream:
                 "this server does not resume streams; start a new one", ref="resume"
             )
         services = self._services
-        modules, warnings = services.registry.resolve(hello.modules, words=services.words())
+        asked = None if hello.modules is UNSET else hello.modules
+        modules, warnings = services.registry.resolve(asked, words=services.words())
         session = Session(
             services.registry,
             modules,
