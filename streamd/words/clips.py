@@ -75,16 +75,16 @@ def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:
     Raises:
         NotAudio: there is none, or it is too long to be one phrase.
     """
-    stretches = _speech(samples, vad)
-    if not stretches:
+    runs = _speech(samples, vad)
+    if not runs:
         raise NotAudio(
             f"{name}: no speech was found in it. Record the phrase again, closer or louder."
         )
     power = samples.astype(np.float64) ** 2
-    levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in stretches]
-    energies = [power[a:b].sum() for a, b in stretches]
+    levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in runs]
+    energies = [power[a:b].sum() for a, b in runs]
     best = int(np.argmax(energies))
-    start, stop = stretches[best]
+    start, stop = runs[best]
     clip = Clip(name, samples, start, stop)
     if not MIN_PHRASE_MS <= clip.phrase_ms <= MAX_PHRASE_MS:
         raise NotAudio(

@@ -8,15 +8,15 @@ from daemons import DATA, VOICES, assert_same_log
 
 from streamd.compose import make_parts
 from streamd.config import Config
-from streamd.config.sections import WakeConfig
 from streamd.evaluation.conditions import PLAIN
 from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpack
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.streams import Stream, open_stream
 from streamd.evaluation.workers import do_here
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.settings import WakeSettings
 
 ALL = {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}, "emotion": {}}
 KEPT = ("speech_start", "speech_end", "wake", "speaker", "speaker_change", "emotion")
@@ -55,7 +55,7 @@ def answers(ears, tasks):
 
 
 def with_wake(**settings):
-    return Config(wake=WakeConfig(**settings))
+    return Config(wake=WakeSettings(**settings))
 
 
 def served(manifest, row, config, parts=None):
@@ -63,7 +63,7 @@ def served(manifest, row, config, parts=None):
     parts = parts or make_parts(config, Library())
     modules, _ = parts.registry.resolve(ALL)
     audio = open_stream(Stream(rows=(row,)), manifest, PLAIN)
-    analysis = Analysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
+    analysis = OfflineAnalysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
     events = [msgspec.to_builtins(event) for event in analysis.events([audio.data])]
     analysis.close()
     return [e for e in events if e["type"] in KEPT and e.get("final") is not False]
