@@ -25,6 +25,7 @@ from streamd.modules.emotion import EmotionModule, EmotionSettings
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule, SpeakerSettings
+from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule, VadSettings
 from streamd.modules.wake import WakeModule, WakeSettings, WordModel
 from streamd.observability.cores import usable_cores
@@ -140,9 +141,9 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
         metrics: where to count what a module computes by itself.
     """
     w = config.wake
-    wake_module = None
+    steppers: list[StepperModule] = []
     if w.words:
-        wake_module = WakeModule(
+        wake = WakeModule(
             WakeSettings(
                 w.words,
                 w.threshold,
@@ -157,6 +158,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
             ),
             {word: _word(word) for word in w.load},
         )
+        steppers.append(wake)
     s = config.speaker
     bands = {
         "wide": Band(s.thresholds.wide.accept, s.thresholds.wide.reject),
@@ -187,7 +189,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
     # In this order: emotion wants to know who speaks.
     return Registry(
         make_vad(config, vad),
-        wake_module,
+        steppers,
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},

@@ -18,7 +18,7 @@ from streamd.files.analysis import Analysis
 from streamd.models.library import Library
 from streamd.modules.enrolment import EnrolmentModule
 from streamd.modules.gallery import Gallery
-from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.registry import Registry
 from streamd.types import RATE_HZ, AudioFormat
 
 CONFIG = Config(limits=LimitsConfig(max_streams=4))
@@ -96,8 +96,8 @@ def listen(samples, channel="wide"):
     """The voice of one recording, as `streamd enroll` hears it."""
     shared = parts()
     module = EnrolmentModule(shared.registry.readers["speaker"].settings)
-    registry = Registry(shared.registry.vad, None, [module], ())
-    _events(shared.engine, registry, ModuleSet(readers={module.name: None}), samples, channel)
+    registry = Registry(shared.registry.vad, [], [module], ())
+    _events(shared.engine, registry, {module.name: None}, samples, channel)
     reader = module.reader
     return Print(reader.mean if reader.embeddings else None, reader.speech * 1000 // RATE_HZ)
 

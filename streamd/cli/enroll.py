@@ -23,7 +23,7 @@ from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Channel, Gallery
-from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.store import Enrolment, check_name
 from streamd.types import RATE_HZ, Floats
@@ -138,8 +138,8 @@ def _listen(
     speaker = parts.registry.readers["speaker"]
     assert isinstance(speaker, SpeakerModule)
     module = EnrolmentModule(speaker.settings)
-    registry = Registry(parts.registry.vad, parts.registry.wake, [module], ())
-    modules = ModuleSet(readers={module.name: None})
+    registry = Registry(parts.registry.vad, [], [module], ())
+    modules = {module.name: None}
     analysis = Analysis(
         parts.engine, registry, modules, audio.format, Gallery.empty(), settings.session.ring_s
     )

@@ -168,8 +168,8 @@ class Ears:
             "spans": audio.spans,
             "events": [e for e in events if e["type"] in task.keep and e.get("final") is not False],
         }
-        if task.thresholds and modules.wake is not None:
-            heard["wakes"] = analysis.wakes_at(task.thresholds, modules.wake)
+        if task.thresholds and (served := modules.get("wake")) is not None:
+            heard["wakes"] = analysis.wakes_at(task.thresholds, served)
         return heard
 
     def _voices(self, task: Task) -> Generator[None, None, Heard]:
@@ -192,8 +192,8 @@ class Ears:
         speaker = self._parts.registry.readers["speaker"]
         assert isinstance(speaker, SpeakerModule)
         module = EnrolmentModule(speaker.settings)
-        registry = Registry(self._parts.registry.vad, None, [module], ())
-        modules = ModuleSet(readers={module.name: None})
+        registry = Registry(self._parts.registry.vad, [], [module], ())
+        modules = {module.name: None}
         with self._session(modules, audio, Gallery.empty(), registry) as analysis:
             yield from analysis.run(audio.data)
         return module.reader, audio.format.channel_kind

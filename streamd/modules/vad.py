@@ -16,6 +16,7 @@ import numpy as np
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, parse_options
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.types import RATE_HZ, Samples
 
 
@@ -158,7 +159,9 @@ class VadModule:
         self.settings = settings
         self._card = card
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[VadOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[VadOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
         if options.threshold is not None and options.threshold <= 0.15:
