@@ -1,6 +1,6 @@
 """A live stream: its session, its engine lease and its events, apart from the socket.
 
-The engine asks the session (`wants`, `cut`, `complete`) and calls the stream (`advance`, `fail`).
+The engine asks the session (`cut`, `complete`) and calls the stream (`advance`, `fail`).
 The stream alone carries jobs to the engine and events to the outbox. A `Connection` attaches to it,
 brings its messages and sends its events.
 """
@@ -13,6 +13,7 @@ import time
 from typing import Any, Protocol
 
 import structlog
+from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Lease
@@ -104,7 +105,8 @@ class LiveStream:
                 "this server does not resume streams; start a new one", ref="resume"
             )
         services = self._services
-        modules, warnings = services.registry.resolve(hello.modules, words=services.words())
+        asked = None if hello.modules is UNSET else hello.modules
+        modules, warnings = services.registry.resolve(asked, words=services.words())
         session = Session(
             services.registry,
             modules,
@@ -258,11 +260,6 @@ class LiveStream:
 
     # The engine's side. An error here is this stream's alone.
 
-    def wants(self, job: Job) -> bool:
-        """Whether the answer is still of use."""
-        assert self._session is not None
-        return self._session.wants(job)
-
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""
         assert self._session is not None
@@ -300,6 +297,8 @@ class LiveStream:
         try:
             if jobs := session.jobs():
                 self._services.engine.submit(self._lease, jobs)
+            if withdrawn := session.withdrawn():
+                self._services.engine.withdraw(self._lease, withdrawn)
         except Exception as error:
             self.give_up(error)
             return

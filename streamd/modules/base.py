@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
@@ -23,6 +22,7 @@ from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
 from streamd.modules.voices import Voices
+from streamd.validation import Invalid, convert, unknown_keys
 
 if TYPE_CHECKING:
     from streamd.modules.words import CustomWords
@@ -120,7 +120,7 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class SpeculativePass:
-    """A pass that can hear another's windows before they are asked for.
+    """A pass that can compute another's windows before they are asked for.
 
     Its items come without options where they are the beginning of a window, and its answer is
     what the window is then asked for with (`WindowRequest.begun`). With a `WindowRequest` they are
@@ -199,38 +199,18 @@ OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 def parse_options(
     module: str, request: Mapping[str, Any], kind: type[OptionsT]
 ) -> tuple[OptionsT, list[tuple[str, str]]]:
-    """Read a client's options into `kind`; what it does not know becomes a warning."""
-    known = _known(kind)
+    """Read a client's options into `kind`; what it does not know becomes a warning.
+
+    Raises:
+        BadConfig: A wrong type or a value out of range; `ref` names the option.
+    """
+    at = ("modules", module)
     warnings = [
-        (
-            "unknown_option",
-            f"unknown option {name!r} of {module}; known: {', '.join(sorted(known))}",
-        )
-        for name in request
-        if name not in known
+        ("unknown_option", f"unknown option {fault.got} of {module}; known: {fault.expected}")
+        for fault in unknown_keys(request, kind, at)
     ]
-    for name in sorted(known & request.keys()):
-        if request[name] is None:
-            ref = f"modules.{module}.{name}"
-            raise BadConfig(f"{ref}: null is not a value; leave the option out", ref=ref)
     try:
-        options = msgspec.convert({k: _whole(v) for k, v in request.items() if k in known}, kind)
-    except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at `$.")[2].rstrip("`")
-        what = str(error).partition(" - at ")[0].replace(" | null", "")
-        ref = f"modules.{module}" + (f".{where}" if where != str(error) else "")
-        raise BadConfig(f"{ref}: {what}", ref=ref) from None
-    return options, warnings
-
-
-@lru_cache
-def _known(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Names of a struct's fields; to look them up costs more than to read a client's options."""
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
-
-
-def _whole(value: Any) -> Any:
-    """JSON does not tell 500 from 500.0; a whole number is an int here, wherever it stands."""
-    if isinstance(value, dict):
-        return {k: _whole(v) for k, v in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return convert(request, kind, at), warnings
+    except Invalid as invalid:
+        fault = invalid.first
+        raise BadConfig(str(fault), ref=fault.where) from None

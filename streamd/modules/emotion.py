@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.events import Emotion, TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec, parse_options
@@ -46,8 +47,8 @@ EVERYONE = ""
 class EmotionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | UnsetType = UNSET
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | UnsetType = UNSET
     """Probability of the likeliest label below which the module abstains."""
 
 
@@ -121,7 +122,7 @@ class EmotionReader:
         previous: EmotionReader | None,
         spent: Callable[[float], None],
     ) -> None:
-        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
+        hop_ms = settings.hop_ms if options.hop_ms is UNSET else options.hop_ms
         self.spec = WindowSpec(
             pass_name="voice",
             length=WINDOW_MS * RATE_HZ // 1000,
@@ -129,7 +130,7 @@ class EmotionReader:
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self._model = model
-        self._threshold = settings.threshold if options.threshold is None else options.threshold
+        self._threshold = settings.threshold if options.threshold is UNSET else options.threshold
         self._services = services
         self._spent = spent
         self._reach = max(model.window_ms * RATE_HZ // 1000, self.spec.length)
@@ -309,11 +310,11 @@ class EmotionModule:
 
     def describe(self, options: EmotionOptions) -> dict[str, Any]:
         """The entry in `ready`."""
-        threshold = self.settings.threshold if options.threshold is None else options.threshold
+        threshold = self.settings.threshold if options.threshold is UNSET else options.threshold
         return {
             **msgspec.structs.asdict(self.model.card),
             "labels": list(self.model.labels),
-            "hop_ms": self.settings.hop_ms if options.hop_ms is None else options.hop_ms,
+            "hop_ms": self.settings.hop_ms if options.hop_ms is UNSET else options.hop_ms,
             "window_ms": self.model.window_ms,
             "min_speech_ms": self.model.min_speech_ms,
             "threshold": threshold,

@@ -28,7 +28,7 @@ class Registry:
         steppers: The other modules that walk over the whole stream.
         readers: The modules that read windows of speech, in the order in which they are told.
         defaults: Names of those that are on where a client names none.
-        ahead: Speculative passes, by the name of the pass whose windows they begin.
+        speculative: Speculative passes, by the name of the pass whose windows they begin.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class Registry:
         steppers: Sequence[StepperModule],
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
-        ahead: Mapping[str, SpeculativePass] | None = None,
+        speculative: Mapping[str, SpeculativePass] | None = None,
     ) -> None:
         self.vad = vad
         self.steppers = {module.name: module for module in steppers}
         self.readers = {module.name: module for module in readers}
         self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
         """All that can be asked for, by name."""
-        self.ahead = ahead or {}
+        self.speculative = speculative or {}
         self._defaults = defaults
 
     def find(self, kind: type[ModuleT]) -> ModuleT | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.events import Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import (
@@ -47,8 +48,8 @@ class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
     mode: Literal["identify"] = "identify"
-    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | UnsetType = UNSET
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | UnsetType = UNSET
     """Score at which an enrolled voice is accepted; the `unsure` band keeps its width."""
 
 
@@ -111,7 +112,7 @@ class SpeakerReader:
         services: ReaderContext,
         previous: SpeakerReader | None,
     ) -> None:
-        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
+        hop_ms = settings.hop_ms if options.hop_ms is UNSET else options.hop_ms
         self.spec = WindowSpec(
             pass_name="voice",
             length=settings.window_ms * RATE_HZ // 1000,
@@ -271,7 +272,7 @@ class SpeakerModule:
         return {
             **msgspec.structs.asdict(self._card),
             "mode": options.mode,
-            "hop_ms": s.hop_ms if options.hop_ms is None else options.hop_ms,
+            "hop_ms": s.hop_ms if options.hop_ms is UNSET else options.hop_ms,
             "window_ms": s.window_ms,
             "min_speech_ms": s.min_speech_ms,
             "thresholds": {
@@ -290,6 +291,6 @@ class SpeakerModule:
 
 def _band(band: Band, options: SpeakerOptions) -> Band:
     """The server's band, or one of its width at the session's threshold."""
-    if options.threshold is None:
+    if options.threshold is UNSET:
         return band
     return Band(options.threshold, max(options.threshold - (band.accept - band.reject), 0.0))

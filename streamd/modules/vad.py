@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, parse_options
@@ -23,12 +24,12 @@ from streamd.types import RATE_HZ, Samples
 class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    threshold: Annotated[float, msgspec.Meta(gt=0.15, lt=1)] | UnsetType = UNSET
     """Speech begins at this probability, and counts as silence 0.15 below."""
-    min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | None = None
-    hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | None = None
-    pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
-    max_utterance_ms: Annotated[int, msgspec.Meta(ge=1000, le=600_000)] | None = None
+    min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | UnsetType = UNSET
+    hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | UnsetType = UNSET
+    pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] | UnsetType = UNSET
+    max_utterance_ms: Annotated[int, msgspec.Meta(ge=1000, le=600_000)] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +165,14 @@ class VadModule:
     ) -> tuple[VadOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
-        if options.threshold is not None and options.threshold <= 0.15:
-            raise BadConfig(
-                "modules.vad.threshold: expected a number above 0.15", ref="modules.vad.threshold"
-            )
         lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)
-        if lengths == (None, None, None):
+        if lengths == (UNSET, UNSET, UNSET):
             return options, warnings
         s = self.effective(options)
         shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
         if s.max_utterance_ms < shortest_ms:
             raise BadConfig(
-                f"modules.vad.max_utterance_ms: {s.max_utterance_ms} ms is too short; with these "
+                f"`modules.vad.max_utterance_ms`: {s.max_utterance_ms} ms is too short; with these "
                 f"pre_roll_ms and min_speech_ms it must be at least {shortest_ms} ms",
                 ref="modules.vad.max_utterance_ms",
             )
@@ -185,7 +182,7 @@ class VadModule:
         """The server's settings with the session's on top."""
         if options is None:
             return self.settings
-        given = {k: v for k, v in msgspec.structs.asdict(options).items() if v is not None}
+        given = {k: v for k, v in msgspec.structs.asdict(options).items() if v is not UNSET}
         threshold = given.pop("threshold", None)
         if threshold is not None:
             given |= {"on": threshold, "off": threshold - 0.15}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.events import Wake
@@ -52,12 +52,12 @@ Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    words: tuple[str, ...] | None = None
-    threshold: Score | dict[str, Score] | None = None
+    words: tuple[str, ...] | UnsetType = UNSET
+    threshold: Score | dict[str, Score] | UnsetType = UNSET
     """One for all words, or by word."""
-    patience: Patience | dict[str, Patience] | None = None
+    patience: Patience | dict[str, Patience] | UnsetType = UNSET
     """Steps in a row at or over the threshold, likewise."""
-    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
+    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ class WakeModule:
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
         known = self.known(words)
-        wanted = self.settings.words if options.words is None else options.words
+        wanted = self.settings.words if options.words is UNSET else options.words
         names = tuple(dict.fromkeys(w for w in wanted if w in known))
         missing = [w for w in wanted if w not in known]
         have = ", ".join(sorted(known)) or "none"
@@ -311,7 +311,7 @@ class WakeModule:
             )
             for name in names
         )
-        refractory_ms = s.refractory_ms if options.refractory_ms is None else options.refractory_ms
+        refractory_ms = s.refractory_ms if options.refractory_ms is UNSET else options.refractory_ms
         return Listening(listened_for, refractory_ms), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
@@ -335,11 +335,11 @@ class WakeModule:
 
 
 def _of(
-    given: float | int | Mapping[str, float] | Mapping[str, int] | None,
+    given: float | int | Mapping[str, float] | Mapping[str, int] | UnsetType,
     word: str,
     default: float,
 ) -> float:
-    if given is None:
+    if given is UNSET:
         return default
     if isinstance(given, Mapping):
         return given.get(word, default)

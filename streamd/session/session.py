@@ -7,6 +7,7 @@ answered.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -28,12 +29,12 @@ from streamd.session.history import History
 from streamd.session.input_warnings import InputWarnings
 from streamd.session.margins import LEEWAY, RESERVE
 from streamd.session.path import Path
-from streamd.session.planner import Ahead, Entry, Planner
+from streamd.session.planner import Planner
 from streamd.session.reports import EVIDENCE_AGE
 from streamd.session.speech import Speech
 from streamd.session.track import Mark, Progress, Track
 from streamd.session.utterances import Utterances
-from streamd.types import RATE_HZ, STATELESS, AudioFormat, Job, Samples, Slots
+from streamd.types import RATE_HZ, STATELESS, AudioFormat, Job, Lane, Samples, Slots
 
 MAX_MARKS = 64
 """Flushes, gaps and changes of configuration that may wait for the audio before them."""
@@ -83,7 +84,11 @@ class Session:
         progress = Progress()
         self._history = History(settings.frame)
         self._utterances = Utterances(self._history, ms, self._emitter)
-        self._planner = Planner(self._utterances.report, self._utterances.ended, registry.ahead)
+        keys = itertools.count()
+        """Numbers the jobs. What each is for stands in the tracks and in the planner."""
+        self._planner = Planner(
+            self._utterances.report, self._utterances.ended, registry.speculative, keys
+        )
         self._paths = [
             Path(
                 module,
@@ -112,6 +117,7 @@ class Session:
         )
         vad = VadStepper(settings, self._speech.decided)
         self._vad = Track(
+            next(keys),
             vad,
             self._ring,
             slots[vad.pass_name],
@@ -122,8 +128,11 @@ class Session:
         self._tracks = [self._vad]
         for path in self._paths:
             own = slots.get(path.stepper.pass_name, STATELESS)
-            track = Track(path.stepper, self._ring, own, path.passed, progress=path.progress)
+            track = Track(
+                next(keys), path.stepper, self._ring, own, path.passed, progress=path.progress
+            )
             self._tracks.append(track)
+        self._tracks_by_key = {track.key: track for track in self._tracks}
 
     # What comes in.
 
@@ -241,26 +250,27 @@ class Session:
             jobs.extend(self._planner.jobs())
         return jobs
 
-    def wants(self, job: Job) -> bool:
-        """Whether the answer of a job that waits is still of use."""
-        return not (isinstance(job.tag, Ahead) and job.tag.is_off)
+    def withdrawn(self) -> list[int]:
+        """Keys of the jobs that the engine need not run any more, since the last call."""
+        return self._planner.withdrawn()
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, when it is put into a batch."""
         if job.samples is not None:
             return job.samples
-        if isinstance(job.tag, Ahead):
-            job.tag.is_running = True
-        elif isinstance(job.tag, Entry) and job.tag.barrier is not None:
-            return job.tag.barrier.read(self._ring, job.start, job.stop)
+        if job.lane is not Lane.LIVE:
+            barrier = self._planner.started(job.key)
+            if barrier is not None:
+                return barrier.read(self._ring, job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
         """Take the engine's answer."""
-        if isinstance(job.tag, Track):
-            job.tag.complete(job, output)
+        track = self._tracks_by_key.get(job.key)
+        if track is not None:
+            track.complete(job, output)
         else:
-            self._planner.complete(job.tag, output)
+            self._planner.complete(job.key, output)
 
     @property
     def utterances(self) -> int:

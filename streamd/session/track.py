@@ -72,6 +72,7 @@ class Track:
 
     def __init__(
         self,
+        key: int,
         stepper: Stepper,
         ring: Ring,
         slots: Slots,
@@ -79,6 +80,8 @@ class Track:
         copies_state: bool = True,
         progress: Progress | None = None,
     ) -> None:
+        self.key = key
+        """Of each of its jobs, as one is out at a time."""
         self.stepper = stepper
         self._progress = Progress() if progress is None else progress
         self._progress.step = stepper.step
@@ -95,7 +98,7 @@ class Track:
         self._awaited = 0
         """Where the stream must have come to, or a mark lie in it, before it goes on."""
         self._known: Any = None
-        """The stepper's own answer for the next step, where it was asked ahead."""
+        """The stepper's own answer for the next step, where it was asked beforehand."""
         self._tail: _Tail | None = None
 
     @property
@@ -211,7 +214,7 @@ class Track:
         return Job(
             self.stepper.pass_name,
             Lane.LIVE,
-            self,
+            self.key,
             begin,
             stop,
             samples,
