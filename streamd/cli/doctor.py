@@ -1,4 +1,4 @@
-"""`streamd doctor`: what would keep this machine from listening."""
+"""`streamd doctor`: check whether streamd can run on this machine."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _speed(config: Config) -> str:
     analysis = Analysis(
         parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty(), config.session.ring_s
     )
-    # Loud noise keeps the level gate open: the wake word and the VAD hear every sample.
+    # Loud noise keeps the level gate open: the wake word and the VAD process every sample.
     noise = os.urandom(2 * RATE_HZ)
     list(analysis.feed(noise))
     began = time.process_time()

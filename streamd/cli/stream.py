@@ -38,7 +38,7 @@ def stream(
     file: Annotated[str, typer.Argument(help="Audio file, or - for raw samples on stdin.")],
     url: UrlOption = DEFAULT_URL,
     fast: Annotated[
-        bool, typer.Option("--fast", help="As fast as the server takes it, not in real time.")
+        bool, typer.Option("--fast", help="As fast as the server accepts it, not in real time.")
     ] = False,
     word: WordsOption = None,
     json: JsonOption = False,

@@ -169,7 +169,7 @@ def add(
 
 @app.command()
 def remove(context: typer.Context, name: NameArgument) -> None:
-    """Remove a word. Sessions that already listen for it keep it until they end."""
+    """Remove a word. Sessions that already use it keep it until they end."""
     settings = read_config(context.obj)
     with closing(open_voices(settings)) as store:
         if not store.remove_word(name):
@@ -180,7 +180,7 @@ def remove(context: typer.Context, name: NameArgument) -> None:
 
 
 def _refuse_copies(clips: list[Clip]) -> None:
-    """The guess would be of clips that were heard in training."""
+    """Refuse duplicates: the estimate would rest on clips that are in the training data."""
     seen: dict[bytes, str] = {}
     for clip in clips:
         twin = seen.setdefault(clip.samples.tobytes(), clip.name)
