@@ -77,7 +77,7 @@ class BeepFound:
     stop: int
 
     def event(self, evidence: Evidence, ms: Ms) -> Beep:
-        start, end = evidence.phrase(3 * STEP, 0)
+        start, end = evidence.phrase(7200, 0)
         at = ms(self.stop, end=True)
         return Beep(t0=ms(start), t1=ms(end, end=True), at=at, utterance=evidence.utterance)
 
