@@ -110,9 +110,9 @@ class Live(Player):
             parse_uri(url), hello, messages, step, nothing, lambda _: self.opened.set()
         )
 
-    def hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+    def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
         """An event."""
-        super().hear(text, now_s)
+        super().receive(text, now_s)
         self.said.append((now_s - self.began_s, msgspec.json.decode(text)))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from streamd.types import MAX_NAME_CHARS
+
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Cosine = Annotated[float, Meta(ge=-1, le=1)]
 Count = Annotated[int, Meta(ge=1, le=1024)]
 Patience = Annotated[int, Meta(ge=1, le=25)]
-Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Word = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 Origin = Annotated[
     str,
     Meta(

@@ -24,6 +24,8 @@ from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
 
 log = structlog.get_logger("streamd.live.connection")
 
+LOOK_S = 0.1
+"""From the end of `idle_s` to the last look whether the client has sent anything."""
 CLOSE_S = 5.0
 """How long the last events may take to a client that does not read."""
 
@@ -210,9 +212,16 @@ class Connection:
 
     async def _watch(self) -> None:
         idle_s = self._services.limits.idle_s
-        # Not woken by each message: it sleeps on until the silence could be long enough.
-        while (wait_s := self._silent_from() + idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait_s)
+        while True:
+            silent_from = self._silent_from()
+            # Not woken by each message: it sleeps on until the silence could be long enough.
+            if (wait_s := silent_from + idle_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+                continue
+            # Timers come first when a stopped process goes on: read what the socket holds by now.
+            await asyncio.sleep(LOOK_S)
+            if self._silent_from() == silent_from:
+                break
         self._protocol.close()
         await self._finish()
         self.abort(Idle(f"nothing was received for {idle_s} s"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,17 +13,16 @@ import numpy as np
 
 from streamd.errors import BadName
 from streamd.modules.base import ModelCard
-from streamd.types import Floats
+from streamd.types import Floats, WordName
+from streamd.validation import Invalid, convert
 
 EMBEDDING_DIM = 96
 MAX_WINDOW = 34
 """Embeddings of a stream that the wake pass keeps."""
-MAX_NAME_CHARS = 64
 LICENCE = "yours"
 """The head is made of the user's clips and of negatives that bind nobody."""
 SOURCE = "`streamd words add` on this machine"
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _FLOAT = np.dtype("<f4")
 
 
@@ -131,12 +129,10 @@ def check_word(name: str) -> str:
     Raises:
         BadName: it is not lower case in the manner of `hey_computer`, or too long.
     """
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_CHARS:
-        raise BadName(
-            f"wake word {name!r}: lower-case letters and digits, words joined by one underscore, "
-            f"{MAX_NAME_CHARS} characters at most, as hey_computer"
-        )
-    return name
+    try:
+        return convert(name, WordName)
+    except Invalid as invalid:
+        raise BadName(f"wake word {name!r}: {invalid.first.expected}") from None
 
 
 def _sigmoid(z: float) -> float:

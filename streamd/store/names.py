@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from streamd.display import JOINERS
 from streamd.errors import BadName
-
-MAX_NAME_CHARS = 64
-JOINERS = "\u200c\u200d"
-"""Zero width non-joiner and joiner: Persian and Sinhala names and emoji need them to look right."""
+from streamd.types import MAX_NAME_CHARS
 
 _SESSION_LABEL = re.compile(r"S[0-9]+")
 

@@ -5,7 +5,7 @@ plain JSON or TOML values, or raises `Invalid` with every `Fault` in words of st
 """
 
 from streamd.validation.faults import Fault, Invalid
-from streamd.validation.walk import convert, unknown_keys
+from streamd.validation.walk import convert, fits, unknown_keys
 from streamd.validation.words import expected, show
 
-__all__ = ["Fault", "Invalid", "convert", "expected", "show", "unknown_keys"]
+__all__ = ["Fault", "Invalid", "convert", "expected", "fits", "show", "unknown_keys"]

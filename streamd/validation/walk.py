@@ -53,6 +53,15 @@ def convert(value: Any, kind: type[T], at: Path = (), mapping: str = "an object"
     raise Invalid(walk.faults) from None
 
 
+def fits(value: Any, kind: Any) -> bool:
+    """Whether `convert` takes a value."""
+    try:
+        convert(value, kind)
+    except Invalid:
+        return False
+    return True
+
+
 def unknown_keys(
     value: Mapping[str, Any], kind: type[msgspec.Struct], at: Path = ()
 ) -> list[Fault]:

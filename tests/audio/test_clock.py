@@ -127,11 +127,11 @@ def test_a_row_of_gaps_does_not_fill_the_memory():
     clock = Clock(48000)
     for count in range(1, 10_000):  # a frame a time: never a sample at 16 kHz
         clock.begin_piece(0, count, count)
-    assert len(clock._stretches) <= 2
+    assert len(clock._pieces) <= 2
     assert clock.ms(0) == 9999 + 9999 * 1000 // 48000
 
 
-def test_old_stretches_can_be_forgotten():
+def test_old_pieces_can_be_forgotten():
     clock = Clock(16000)
     for count in range(1, 11):
         clock.begin_piece(100 * count, 100 * count, 1000 * count)

@@ -426,7 +426,7 @@ def test_a_flood_of_messages_has_to_wait_while_the_engine_stands_still() -> None
 def _state_size(player: Player) -> int:
     session = player.session
     return (
-        len(session.audio.clock._stretches)
+        len(session.audio.clock._pieces)
         + len(session._history._runs)
         + len(session._history._utterances)
         + len(session._history._verdicts)

@@ -34,6 +34,7 @@ from streamd.app import Daemon
 from streamd.audio.ring import Ring
 from streamd.compose import Parts, make_parts
 from streamd.config import key_path, load
+from streamd.errors import Unavailable
 from streamd.live.connection import Connection
 from streamd.models.library import Library
 from streamd.modules.registry import Registry
@@ -111,6 +112,22 @@ async def test_a_fault_in_a_request_is_answered_in_json_and_logged(inside, monke
         "/v1/info",
         "a bug",
     )
+
+
+async def test_what_the_operator_is_told_stays_in_the_log(inside, monkeypatch):
+    def faulty(self, modules):
+        raise Unavailable("store /var/lib/streamd.db: the disk is full")
+
+    monkeypatch.setattr(Registry, "describe", faulty)
+    with capture_logs() as logged, Wire(inside.url) as wire:
+        wire.request("GET /v1/info HTTP/1.1", Upgrade="", Connection="")
+        head, body = await asyncio.to_thread(wire.until_answered)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    error = json.loads(body)["error"]
+    assert (error["code"], error["retryable"]) == ("unavailable", True)
+    assert b"/var/lib" not in body
+    (fault,) = [record for record in logged if record["log_level"] == "error"]
+    assert "/var/lib" in str(fault["exc_info"])
 
 
 async def test_a_fault_behind_the_upgrade_is_logged_too(inside, monkeypatch):

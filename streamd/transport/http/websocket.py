@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 
 from streamd.config import ServerConfig
 from streamd.engine.base import Lease
-from streamd.errors import BadMessage, HttpError, Overloaded, TooLarge
+from streamd.errors import BadInput, BadMessage, Draining, Refusal, TooLarge, UpgradeRequired
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.live.stream import LiveStream
@@ -191,7 +191,7 @@ def _check_upgrade(request: web.Request) -> None:
     """Check that a request asks for a WebSocket.
 
     Raises:
-        HttpError: it does not, or its handshake is wrong.
+        Refusal: it does not, or its handshake is wrong.
     """
     headers = request.headers
     if (
@@ -200,11 +200,9 @@ def _check_upgrade(request: web.Request) -> None:
         or "upgrade" not in headers.get(hdrs.CONNECTION, "").lower()
         or headers.get(hdrs.SEC_WEBSOCKET_VERSION, "") not in _VERSIONS
     ):
-        raise HttpError(
-            "upgrade_required", "this path is a WebSocket: connect with ws:// and version 13"
-        )
+        raise UpgradeRequired("this path is a WebSocket: connect with ws:// and version 13")
     if not _is_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, "")):
-        raise HttpError("bad_input", "Sec-WebSocket-Key must be 16 bytes in base64")
+        raise BadInput("Sec-WebSocket-Key must be 16 bytes in base64")
 
 
 def _is_key(text: str) -> bool:
@@ -239,8 +237,7 @@ class Streams:
         """One WebSocket from upgrade to close.
 
         Raises:
-            HttpError: the request is refused.
-            Overloaded: no further stream can be carried.
+            Refusal: the request is refused, or no further stream can be carried.
             ConnectionError: the client is gone already.
         """
         _check_upgrade(request)
@@ -284,13 +281,12 @@ class Streams:
     def _lease(self) -> Lease:
         try:
             if self.is_draining:
-                raise HttpError(
-                    "draining",
+                raise Draining(
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
             return self._services.engine.open()
-        except (HttpError, Overloaded) as error:
+        except Refusal as error:
             self._services.metrics.refused.labels(error.code).inc()
             raise
 
