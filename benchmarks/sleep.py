@@ -22,7 +22,7 @@ from rich.table import Table
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig, WakeConfig
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.types import RATE_HZ, AudioFormat
@@ -32,7 +32,7 @@ MODULES = {"vad": {}, "wake": {"words": WORDS}}
 BLOCK = RATE_HZ // 2
 
 
-class Counted(Analysis):
+class Counted(OfflineAnalysis):
     """An analysis that counts the wake word's steps."""
 
     steps = 0

@@ -26,7 +26,7 @@ from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.store.base import enrolled_elsewhere
@@ -176,7 +176,7 @@ def _speed(config: Config) -> str:
     parts = make_parts(config, Library())
     with closing(open_voices(config)) as store:
         modules, _ = parts.registry.resolve(None, words=store.load_words())
-    analysis = Analysis(
+    analysis = OfflineAnalysis(
         parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty(), config.session.ring_s
     )
     # Loud noise keeps the level gate open: the wake word and the VAD process every sample.

@@ -22,13 +22,12 @@ from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.scored import Scored
 from streamd.evaluation.streams import Audio, Stream, open_stream
 from streamd.events import SpeechStart
+from streamd.files.enrolment import VoiceReading, VoiceSample
 from streamd.models.library import Library
-from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.modules.speaker import SpeakerModule
 from streamd.modules.words import NO_WORDS, CustomWords
-from streamd.types import RATE_HZ, Floats
+from streamd.types import Floats
 
 Wire = dict[str, Any]
 """An event as on the wire."""
@@ -176,27 +175,23 @@ class Ears:
         voices = []
         for beginning in task.beginnings:
             audio = yield from self._open(task.stream, beginning.conditions, beginning.seconds)
-            reader, channel = yield from self._listen(audio)
+            sample = yield from self._listen(audio)
             voices.append(
                 {
-                    "channel": channel,
-                    "speech_ms": reader.speech * 1000 // RATE_HZ,
-                    "embedding": pack(reader.mean) if reader.embeddings else None,
+                    "channel": sample.channel,
+                    "speech_ms": sample.speech_ms,
+                    "embedding": None if sample.embedding is None else pack(sample.embedding),
                 }
             )
         chosen, _ = self._parts.registry.resolve({"speaker": {}})
         return {"models": self._parts.registry.describe(chosen), "voices": voices}
 
-    def _listen(self, audio: Audio) -> Generator[None, None, tuple[EnrolmentReader, Channel]]:
+    def _listen(self, audio: Audio) -> Generator[None, None, VoiceSample]:
         """The voice of a recording, as `streamd enroll` hears it."""
-        speaker = self._parts.registry.readers["speaker"]
-        assert isinstance(speaker, SpeakerModule)
-        module = EnrolmentModule(speaker.settings)
-        registry = Registry(self._parts.registry.vad, [], [module], ())
-        modules = {module.name: None}
-        with self._session(modules, audio, Gallery.empty(), registry) as analysis:
+        reading = VoiceReading(self._parts.registry)
+        with self._session(reading.modules, audio, Gallery.empty(), reading.registry) as analysis:
             yield from analysis.run(audio.data)
-        return module.reader, audio.format.channel_kind
+        return reading.sample(audio.format.channel_kind)
 
     @contextmanager
     def _session(

@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from streamd.engine.local import LocalEngine
+from streamd.engine.base import Engine
 from streamd.events import Event
-from streamd.files.analysis import Analysis
+from streamd.files.analysis import FileSession
 from streamd.modules.registry import Registry
 from streamd.modules.wake import STEP, Detection, Listening, WakeStepper
 from streamd.types import Job
@@ -20,10 +20,10 @@ Scores = Mapping[str, tuple[float, str | None]]
 """One step's score and class, by word."""
 
 
-class Scored(Analysis):
-    """An analysis that leaves the engine to its caller."""
+class Scored(FileSession):
+    """A session that leaves the engine to its caller, and keeps every score."""
 
-    def __init__(self, engine: LocalEngine, registry: Registry, *rest: Any) -> None:
+    def __init__(self, engine: Engine, registry: Registry, *rest: Any) -> None:
         super().__init__(engine, registry, *rest)
         self._scores: dict[int, Scores] = {}
         """By the end of the step, samples; a step that the model slept through has none."""
@@ -36,15 +36,10 @@ class Scored(Analysis):
         """
         events: list[Event] = []
         for start in range(0, len(data), _BLOCK_BYTES):
-            view = memoryview(data)[start : start + _BLOCK_BYTES]
-            while view:
-                view = view[self.session.receive_audio(view) :]
-                while self.submit():
-                    yield
-                events += self.take()
-        self.session.receive_end()
-        while self.submit():
+            yield from self.put(data[start : start + _BLOCK_BYTES])
             yield
+            events += self.take()
+        yield from self.finish()
         return [*events, *self.take()]
 
     def complete(self, job: Job, output: Any) -> None:

@@ -14,7 +14,7 @@ from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpa
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.streams import Stream, open_stream
 from streamd.evaluation.workers import do_here
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 
@@ -63,7 +63,7 @@ def served(manifest, row, config, parts=None):
     parts = parts or make_parts(config, Library())
     modules, _ = parts.registry.resolve(ALL)
     audio = open_stream(Stream(rows=(row,)), manifest, PLAIN)
-    analysis = Analysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
+    analysis = OfflineAnalysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
     events = [msgspec.to_builtins(event) for event in analysis.events([audio.data])]
     analysis.close()
     return [e for e in events if e["type"] in KEPT and e.get("final") is not False]

@@ -30,7 +30,7 @@ from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
 from streamd.events import TimedEvent
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
 from streamd.modules.emotion_model import FEATURES, STATES, describe
@@ -128,7 +128,7 @@ class _Ears:
         self._modules = {self._module.name: None}
 
     def hear(self, samples: Samples) -> _Reader:
-        analysis = Analysis(
+        analysis = OfflineAnalysis(
             self._engine, self._registry, self._modules, AudioFormat(), Gallery.empty()
         )
         try:
