@@ -80,9 +80,9 @@ class Session:
         self._forgotten = 0
         """Where the tracks were when what lies behind them was last forgotten."""
 
-        settings = registry.vad.effective(modules.get(registry.vad.name))
+        settings, grid = registry.vad.effective(modules.get(registry.vad.name)), registry.vad.grid
         progress = Progress()
-        self._history = History(settings.frame)
+        self._history = History(grid.frame)
         self._utterances = Utterances(self._history, ms, self._emitter)
         keys = itertools.count()
         """Numbers the jobs. What each is for stands in the tracks and in the planner."""
@@ -115,14 +115,14 @@ class Session:
             self._planner,
             self._utterances,
         )
-        vad = VadStepper(settings, self._speech.decided)
+        vad = VadStepper(settings, grid, self._speech.decided)
         self._vad = Track(
             next(keys),
             vad,
             self._ring,
             slots[vad.pass_name],
             self._speech.passed,
-            settings.copies_state,
+            grid.copies_state,
             progress,
         )
         self._tracks = [self._vad]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from streamd.audio.ring import Ring
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.modules.vad import VadSettings
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
 from streamd.session.history import History
@@ -16,6 +15,7 @@ from streamd.session.planner import Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Progress
 from streamd.session.utterances import Utterances
+from streamd.settings import VadSettings
 from streamd.types import RATE_HZ
 
 
@@ -48,7 +48,7 @@ class Speech:
     ) -> None:
         settings = registry.vad.effective(modules.get("vad"))
         self.segmenter = Segmenter(_segmenter_config(settings))
-        self._frame = settings.frame
+        self._frame = registry.vad.grid.frame
         self._registry = registry
         self._modules = modules
         """Of utterances that open now."""
