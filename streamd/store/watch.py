@@ -148,11 +148,7 @@ class GalleryWatcher:
         for name in self._unwritten.keys() - set(found.gallery.names):
             del self._unwritten[name]  # of a voice that was deleted
         self._gallery = found.gallery.remembering(self._unwritten)
-        # Unchanged heads stay the same objects, because a batch groups by them.
-        self._words = {
-            name: old if (old := self._words.get(name)) and old.info == word.info else word
-            for name, word in found.words.items()
-        }
+        self._words = found.words
         if found.elsewhere and found.elsewhere != self._elsewhere:
             log.warning(
                 "voices were enrolled with another model and are not recognised: "
