@@ -26,6 +26,7 @@ from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cores
@@ -161,10 +162,10 @@ def make_registry(
         heads: where the wake pass finds the users' own words; None without that pass.
     """
     w = config.wake
-    wake_module = None
+    steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        wake_module = WakeModule(w, loaded, heads.register)
+        steppers.append(WakeModule(w, loaded, heads.register))
     speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
     e = config.emotion
     emotion = EmotionModule(
@@ -177,7 +178,7 @@ def make_registry(
     # In this order: emotion wants to know who speaks.
     return Registry(
         make_vad(config, vad),
-        wake_module,
+        steppers,
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},

@@ -167,8 +167,8 @@ class Ears:
             "spans": audio.spans,
             "events": [e for e in events if e["type"] in task.keep and e.get("final") is not False],
         }
-        if task.thresholds and modules.wake is not None:
-            heard["wakes"] = analysis.wakes_at(task.thresholds, modules.wake)
+        if task.thresholds and (served := modules.get("wake")) is not None:
+            heard["wakes"] = analysis.wakes_at(task.thresholds, served)
         return heard
 
     def _voices(self, task: Task) -> Generator[None, None, Heard]:
