@@ -10,22 +10,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
-from streamd.engine.base import Lease
+from streamd.engine.base import Engine, Lease
 from streamd.errors import Internal, MaxDuration, ResumeUnknown, WireError
 from streamd.events import Ack, Error, Event, Ready
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
+from streamd.live.sink import SessionSink
 from streamd.protocol import messages
 from streamd.session.session import Session
-from streamd.types import Job, Samples
+from streamd.types import Job
 
 log = structlog.get_logger("streamd.live.stream")
 
@@ -71,10 +72,10 @@ class LiveStream:
         self._began_at = time.monotonic()
         self._attached: Attached | None = None
         self._session: Session | None = None
+        self._sink: _Sink | None = None
         self._intake: Intake | None = None
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        lease.sink = self
 
     @property
     def is_open(self) -> bool:
@@ -117,6 +118,7 @@ class LiveStream:
             services.words,
         )
         self._session = session
+        self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
         self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room)
         self.send(
@@ -153,9 +155,8 @@ class LiveStream:
         self._services.engine.close(self._lease)
         if self._session is not None:
             self._services.keep(self._session.learned)
-            self._session.close()
         self._services.metrics.coalesced.inc(self.outbox.coalesced)
-        self._session = self._intake = self._attached = None
+        self._session = self._sink = self._intake = self._attached = None
         self.is_over = True
         return totals
 
@@ -259,21 +260,6 @@ class LiveStream:
         log.error("session failed", session=self.id, exc_info=error)
         self._abort(Internal(f"the session failed: {type(error).__name__}"))
 
-    # The engine's side. An error here is this stream's alone.
-
-    def cut(self, job: Job) -> Samples:
-        """The samples of a job."""
-        assert self._session is not None
-        return self._session.cut(job)
-
-    def complete(self, job: Job, output: Any) -> None:
-        """An answer."""
-        assert self._session is not None
-        try:
-            self._session.complete(job, output)
-        except Exception as error:
-            self.fail(job, error)
-
     def advance(self) -> None:
         """Take the audio that waits, and carry on what follows from it and from answers."""
         if self._intake is not None and not self.is_due:
@@ -293,13 +279,10 @@ class LiveStream:
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
         session = self._session
-        if session is None or self.is_over:
+        if session is None or self._sink is None or self.is_over:
             return
         try:
-            if jobs := session.jobs():
-                self._services.engine.submit(self._lease, jobs)
-            if withdrawn := session.withdrawn():
-                self._services.engine.withdraw(self._lease, withdrawn)
+            self._sink.submit()
         except Exception as error:
             self.give_up(error)
             return
@@ -352,3 +335,15 @@ class LiveStream:
             totals["audio_s"] = round(audio.frames / audio.fmt.rate, 3)
             totals["utterances"] = self._session.utterances
         return totals
+
+
+class _Sink(SessionSink):
+    def __init__(self, stream: LiveStream, session: Session, engine: Engine, lease: Lease) -> None:
+        super().__init__(session, engine, lease)
+        self._stream = stream
+
+    def advance(self) -> None:
+        self._stream.advance()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        self._stream.fail(job, error)
