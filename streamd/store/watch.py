@@ -28,22 +28,33 @@ _OVER = {
 }
 
 
-class _Look(NamedTuple):
-    """What the store holds."""
+class _Known(NamedTuple):
+    """What the store holds of one tenant."""
 
     gallery: Gallery
     words: CustomWords
     elsewhere: list[str]
+    """Voices that the model does not know."""
+
+
+class _Look(NamedTuple):
+    """What the store holds, at a version of it or later."""
+
+    version: int
+    known: dict[str, _Known]
+    """By tenant."""
+    faults: dict[str, StreamdError]
+    """By tenant that cannot be read, why."""
 
 
 class GalleryWatcher:
-    """The enrolled voices and the user's own wake words, at most `poll_s` old.
+    """The enrolled voices and own wake words of every tenant, at most `poll_s` old.
 
     Another process may change them. All methods belong to the event loop; the store is read and
     written on a thread.
 
     Args:
-        store: where they lie.
+        store: where they lie, as any tenant sees it.
         poll_s: seconds between looks.
         model: id of the model whose voices are wanted.
         metrics: counts the baselines that were dropped.
@@ -55,37 +66,41 @@ class GalleryWatcher:
         self._model = model
         self._dropped = metrics.baselines_dropped
         metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
-        self._gallery = Gallery.empty(-1)
-        self._words = NO_WORDS
-        self._elsewhere: list[str] = []
-        """Voices that the log names as not known to the model."""
+        self._version = -1
+        """Of the store when it was last read; -1 while it is to be read again."""
+        self._known: dict[str, _Known] = {}
+        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
+        """What is known of all other tenants."""
         self._thread = ThreadPoolExecutor(1, "store")
-        self._unwritten: dict[str, bytes] = {}
-        """Baselines that are not in the store yet, the latest of each voice; the gallery has them
-        already."""
+        self._unwritten: dict[tuple[str, str], bytes] = {}
+        """Baselines that are not in the store yet, the latest of each voice, by tenant and name;
+        the galleries have them already."""
         self._is_writing = False
         self._complaints: dict[str, str] = {}
         """By kind, the last trouble that was logged and is not over: each is logged once."""
 
-    def current(self) -> Gallery:
-        """The voices as they are now."""
-        return self._gallery
+    def gallery(self, tenant: str) -> Gallery:
+        """Return the voices of a tenant as they are now."""
+        return self._known.get(tenant, self._nothing).gallery
 
-    def words(self) -> CustomWords:
-        """The wake words of the user's own as they are now."""
-        return self._words
+    def words(self, tenant: str) -> CustomWords:
+        """Return the tenant's own wake words as they are now."""
+        return self._known.get(tenant, self._nothing).words
 
     async def load(self) -> None:
         """Look at the store once.
 
         Raises:
-            Unavailable: it cannot be read.
+            Unavailable: it cannot be read, or what one tenant has in it cannot; what all others
+                have is known then.
             ConfigError: there is another database now, which cannot be used.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._look, self._gallery.revision)
+        found = await loop.run_in_executor(self._thread, self._look, self._version)
         if found is not None:
             self._take(found)
+            for fault in found.faults.values():
+                raise fault
 
     async def watch(self) -> None:
         """Look again and again, and finish what could not be written or erased before."""
@@ -102,22 +117,24 @@ class GalleryWatcher:
             self._write()
             await self._erase()
 
-    def keep(self, baselines: Mapping[str, bytes]) -> None:
+    def keep(self, tenant: str, baselines: Mapping[str, bytes]) -> None:
         """Keep what a session learned of voices; it is in use at once, and written when it can be.
 
         Names of nobody (any more) are passed over. While the store cannot be written, the latest
         baseline of each voice waits, of `MAX_UNWRITTEN` voices at the most; the oldest is dropped.
         """
-        known = {name: kept for name, kept in baselines.items() if name in self._gallery}
-        if not known:
+        gallery = self.gallery(tenant)
+        learned = {name: kept for name, kept in baselines.items() if name in gallery}
+        if not learned:
             return
-        self._gallery = self._gallery.remembering(known)
-        for name, baseline in known.items():
-            self._unwritten.pop(name, None)
-            self._unwritten[name] = baseline
+        known = self._known[tenant]
+        self._known[tenant] = known._replace(gallery=gallery.remembering(learned))
+        for name, baseline in learned.items():
+            self._unwritten.pop((tenant, name), None)
+            self._unwritten[tenant, name] = baseline
         too_many = list(self._unwritten)[:-MAX_UNWRITTEN]
-        for name in too_many:
-            del self._unwritten[name]
+        for voice in too_many:
+            del self._unwritten[voice]
         self._drop("full", len(too_many))
         self._write()
 
@@ -125,47 +142,69 @@ class GalleryWatcher:
         """Write what is to be written, a last time, and end the thread."""
         last: Future[None] | None = None
         if self._unwritten:
-            last = self._thread.submit(
-                self._store.keep_baselines, BASELINE_MODEL, dict(self._unwritten)
-            )
+            last = self._thread.submit(self._keep_baselines, dict(self._unwritten))
         self._thread.shutdown()
         if last is not None and (error := last.exception()) is not None:
             self._drop("stopped", len(self._unwritten), str(error))
 
-    def _look(self, revision: int) -> _Look | None:
-        """On the thread: what the store holds; None if it is as it was at that revision."""
-        if self._store.version() == revision:
+    def _look(self, version: int) -> _Look | None:
+        """On the thread: what the store holds; None if it is as it was at that version."""
+        found = _Look(self._store.version(), {}, {})
+        if found.version == version:
             return None
-        gallery = self._store.load_gallery(self._model, BASELINE_MODEL)
-        others = enrolled_elsewhere(self._store.speakers(), self._model)
-        return _Look(
-            gallery,
-            self._store.load_words(),
-            others,
-        )
+        for tenant in self._store.tenants():
+            theirs = self._store.of(tenant)
+            try:
+                found.known[tenant] = _Known(
+                    theirs.load_gallery(self._model, BASELINE_MODEL),
+                    theirs.load_words(),
+                    enrolled_elsewhere(theirs.speakers(), self._model),
+                )
+            except StoreGone:
+                raise
+            except StreamdError as fault:  # of a record of theirs: no other tenant's business
+                found.faults[tenant] = fault
+        return found
+
+    def _keep_baselines(self, batch: Mapping[tuple[str, str], bytes]) -> None:
+        """On the thread: write baselines."""
+        by_tenant: dict[str, dict[str, bytes]] = {}
+        for (tenant, name), baseline in batch.items():
+            by_tenant.setdefault(tenant, {})[name] = baseline
+        for tenant, baselines in by_tenant.items():
+            self._store.of(tenant).keep_baselines(BASELINE_MODEL, baselines)
 
     def _take(self, found: _Look) -> None:
-        for name in self._unwritten.keys() - set(found.gallery.names):
-            del self._unwritten[name]  # of a voice that was deleted
-        self._gallery = found.gallery.remembering(self._unwritten)
-        # Heads that did not change stay the same objects: a batch groups by them.
-        self._words = {
-            name: old if (old := self._words.get(name)) and old.info == word.info else word
-            for name, word in found.words.items()
-        }
-        if found.elsewhere and found.elsewhere != self._elsewhere:
-            log.warning(
-                "voices were enrolled with another model and are not recognised: "
-                "`streamd speakers` lists them, `streamd enroll` enrols them anew",
-                voices=len(found.elsewhere),
-                model=self._model,
-            )
-        self._elsewhere = found.elsewhere
+        self._version = -1 if found.faults else found.version
+        known = {t: old for t in found.faults if (old := self._known.get(t)) is not None}
+        for tenant, new in found.known.items():
+            old = self._known.get(tenant, self._nothing)
+            known[tenant] = new._replace(words=_unchanged(old.words, new.words))
+            if new.elsewhere and new.elsewhere != old.elsewhere:
+                log.warning(
+                    "voices were enrolled with another model and are not recognised: "
+                    "`streamd speakers` lists them, `streamd enroll` enrols them anew",
+                    tenant=tenant,
+                    voices=len(new.elsewhere),
+                    model=self._model,
+                )
+        self._known = known
+        self._nothing = _Known(Gallery.empty(self._version), NO_WORDS, [])
+        unwritten: dict[str, dict[str, bytes]] = {}
+        for (tenant, name), baseline in list(self._unwritten.items()):
+            if name in self.gallery(tenant):
+                unwritten.setdefault(tenant, {})[name] = baseline
+            else:
+                del self._unwritten[tenant, name]  # of a voice that was deleted
+        for tenant, learned in unwritten.items():
+            theirs = known[tenant]
+            known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
 
     def _forget(self, error: StoreGone) -> None:
         """Forget all voices and words: whoever deleted the file wants it so."""
-        self._gallery = Gallery.empty(-1)
-        self._words = NO_WORDS
+        self._version = -1
+        self._known = {}
+        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
         self._unwritten.clear()
         self._complain(
             "store", "the store was deleted; its voices and words are no longer known", str(error)
@@ -177,11 +216,11 @@ class GalleryWatcher:
         self._is_writing = True
         batch = dict(self._unwritten)
         writing = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._store.keep_baselines, BASELINE_MODEL, batch
+            self._thread, self._keep_baselines, batch
         )
         writing.add_done_callback(lambda done: self._written(done, batch))
 
-    def _written(self, done: asyncio.Future[None], batch: Mapping[str, bytes]) -> None:
+    def _written(self, done: asyncio.Future[None], batch: Mapping[tuple[str, str], bytes]) -> None:
         self._is_writing = False
         if done.cancelled():
             return
@@ -190,9 +229,9 @@ class GalleryWatcher:
             self._complain("baselines", what, str(error))
             return
         self._is_over("baselines")
-        for name, baseline in batch.items():
-            if self._unwritten.get(name) is baseline:
-                del self._unwritten[name]
+        for voice, baseline in batch.items():
+            if self._unwritten.get(voice) is baseline:
+                del self._unwritten[voice]
         self._write()  # what came meanwhile
 
     async def _erase(self) -> None:
@@ -221,3 +260,11 @@ class GalleryWatcher:
     def _is_over(self, kind: str) -> None:
         if self._complaints.pop(kind, None) is not None:
             log.info(_OVER[kind])
+
+
+def _unchanged(old: CustomWords, new: CustomWords) -> CustomWords:
+    """The new words; heads that did not change stay the same objects: a batch groups by them."""
+    return {
+        name: kept if (kept := old.get(name)) and kept.info == word.info else word
+        for name, word in new.items()
+    }

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from streamd import __version__
 from streamd.live.services import Services
+from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.websocket import Streams
 
 
@@ -52,7 +53,7 @@ class Operations:
 
     async def _info(self, request: web.Request) -> web.Response:
         registry = self._services.registry
-        words = self._services.words()
+        words = self._services.words(DEFAULT_TENANT)
         modules = registry.describe(registry.resolve(None, words=words)[0])
         if registry.wake is not None and "wake" in modules:
             modules["wake"]["default_words"] = modules["wake"]["words"]

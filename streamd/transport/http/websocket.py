@@ -20,6 +20,7 @@ from streamd.errors import BadInput, BadMessage, Draining, Refusal, TooLarge, Up
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.live.stream import LiveStream
+from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.frames import Tap
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
@@ -266,7 +267,7 @@ class Streams:
             self._services.engine.close(lease)
             raise
         peer = self._peers.of(request)
-        stream = LiveStream(self._services, lease, peer)
+        stream = LiveStream(self._services, lease, DEFAULT_TENANT, peer)
         connection = Connection(socket, self._services, stream, peer)
         self._open[connection] = socket
         self._empty.clear()
