@@ -65,8 +65,6 @@ class Connection:
         self._to_write = asyncio.Event()
         self.is_sending = False
         """The writer waits for the client to read."""
-        self._is_paused = False
-        """The socket is not read before the next tick is over."""
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not read."""
         self._received_at = time.monotonic()
@@ -123,7 +121,6 @@ class Connection:
     def flush(self) -> None:
         """Send what is in the outbox, or have the writer do it where the client does not read."""
         if self.is_sending or not self._socket.is_clear:
-            self._services.ticks.must_send()
             self._to_write.set()
             return
         self._socket.send_now([encode(event) for event in self._stream.outbox.take_all()])
@@ -138,9 +135,7 @@ class Connection:
 
     def rest(self) -> None:
         """Leave what comes in the kernel for a tick: it is not urgent."""
-        if not self._is_paused and self._services.ticks.after_tick(self._resume_reading):
-            self._is_paused = True
-            self._socket.pause_reading()
+        self._socket.rest()
 
     # The tasks.
 
@@ -265,10 +260,6 @@ class Connection:
             await self._stream.finish()
         except Exception as error:
             self._stream.give_up(error)
-
-    def _resume_reading(self) -> None:
-        self._is_paused = False
-        self._socket.resume_reading()
 
     def _end(self, close: _Close) -> None:
         """Decide how this ends; the first decision stands."""

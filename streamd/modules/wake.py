@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,6 +21,7 @@ from msgspec import UNSET, UnsetType
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, Ms, parse_options
 from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, WordHead
+from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
 from streamd.types import Samples
 
 STEP = 1280
@@ -40,38 +41,21 @@ MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
 """What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
 a phrase twice in it."""
 
+T = TypeVar("T")
+
 TRACE = 0.02
 """A score, of any word, at which it may be about to rise: what is no word scores far below."""
-
-Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
 
 
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
     words: tuple[str, ...] | UnsetType = UNSET
-    threshold: Score | dict[str, Score] | UnsetType = UNSET
+    threshold: Probability | dict[str, Probability] | UnsetType = UNSET
     """One for all words, or by word."""
     patience: Patience | dict[str, Patience] | UnsetType = UNSET
     """Steps in a row at or over the threshold, likewise."""
-    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | UnsetType = UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class WakeSettings:
-    """The server's defaults."""
-
-    words: tuple[str, ...]
-    threshold: float
-    patience: int
-    refractory_ms: int
-    thresholds: Mapping[str, float]
-    patiences: Mapping[str, int]
-    gate: bool = True
-    gate_threshold: float = 0.1
-    gate_hold_ms: int = 640
-    gate_rise_db: float = 3.0
+    refractory_ms: RefractoryMs | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +246,7 @@ class WakeModule:
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
         known = self.known(custom)
-        wanted = self.settings.words if options.words is UNSET else options.words
+        wanted = given(options.words, self.settings.words)
         names = tuple(dict.fromkeys(w for w in wanted if w in known))
         missing = [w for w in wanted if w not in known]
         have = ", ".join(sorted(known)) or "none"
@@ -276,14 +260,13 @@ class WakeModule:
         words = tuple(
             Word(
                 name,
-                float(_of(options.threshold, name, self._threshold(name, known[name]))),
-                int(_of(options.patience, name, s.patiences.get(name, s.patience))),
+                _of(options.threshold, name, self._threshold(name, known[name])),
+                _of(options.patience, name, s.patiences.get(name, s.patience)),
                 known[name],
             )
             for name in names
         )
-        refractory_ms = s.refractory_ms if options.refractory_ms is UNSET else options.refractory_ms
-        return Listening(words, refractory_ms), warnings
+        return Listening(words, given(options.refractory_ms, s.refractory_ms)), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold
@@ -305,16 +288,11 @@ class WakeModule:
         }
 
 
-def _of(
-    given: float | int | Mapping[str, float] | Mapping[str, int] | UnsetType,
-    word: str,
-    default: float,
-) -> float:
-    if given is UNSET:
-        return default
-    if isinstance(given, Mapping):
-        return given.get(word, default)
-    return given
+def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
+    """What an option says of a word: it has one value for all, or some by word."""
+    if isinstance(option, dict):
+        return option.get(word, default)
+    return given(option, default)
 
 
 def _unknown_words(words: Sequence[str], loaded: str) -> str:

@@ -17,6 +17,7 @@ from streamd import __version__
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 _COMPUTE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+_LOOP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _LAG_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -80,6 +81,12 @@ class Metrics:
             "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )
         """cause: `full` or `stopped`."""
+        self.loop_lag = histogram(
+            "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
+        )
+        self.fast_path_active = gauge(
+            "fast_path_active", "1 if sockets without TLS are read past aiohttp."
+        )
         self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
         self.connections_waiting = gauge(
             "connections_waiting", "Connections without a request in progress."

@@ -1,4 +1,4 @@
-"""The store as a running server sees it: polled for changes, written to when streams end."""
+"""The store as a running server uses it: polled for changes, written when streams end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamd.store.base import Store, enrolled_elsewhere
 log = structlog.get_logger("streamd.store")
 
 MAX_UNWRITTEN = 1000
-"""Voices whose baselines may wait for the store, about 5 KB each."""
+"""Most voices whose baselines wait for the store, about 5 KB each."""
 
 _OVER = {
     "store": "the store can be read again",
@@ -29,22 +29,22 @@ _OVER = {
 
 
 class _Known(NamedTuple):
-    """What the store holds of one tenant."""
+    """Contents of the store that belong to one tenant."""
 
     gallery: Gallery
     words: CustomWords
     elsewhere: list[str]
-    """Voices that the model does not know."""
+    """Other-model enrolments."""
 
 
 class _Look(NamedTuple):
-    """What the store holds, at a version of it or later."""
+    """Contents of the store at this version or a later one."""
 
     version: int
     known: dict[str, _Known]
     """By tenant."""
     faults: dict[str, StreamdError]
-    """By tenant that cannot be read, why."""
+    """The error of each tenant whose contents cannot be read."""
 
 
 class GalleryWatcher:
@@ -54,9 +54,9 @@ class GalleryWatcher:
     written on a thread.
 
     Args:
-        store: where they lie, as any tenant sees it.
-        poll_s: seconds between looks.
-        model: id of the model whose voices are wanted.
+        store: of voices and words, opened for any tenant.
+        poll_s: seconds between polls.
+        model: id of the speaker model in force.
         metrics: counts the baselines that were dropped.
     """
 
@@ -67,32 +67,32 @@ class GalleryWatcher:
         self._dropped = metrics.baselines_dropped
         metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
         self._version = -1
-        """Of the store when it was last read; -1 while it is to be read again."""
+        """Version of the store when it was last read; -1 to read it again at the next poll."""
         self._known: dict[str, _Known] = {}
         self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
-        """What is known of all other tenants."""
+        """What every tenant has that is not in `_known`."""
         self._thread = ThreadPoolExecutor(1, "store")
         self._unwritten: dict[tuple[str, str], bytes] = {}
-        """Baselines that are not in the store yet, the latest of each voice, by tenant and name;
-        the galleries have them already."""
+        """Baselines that are not in the store yet, the latest of each voice, by tenant and name.
+        The galleries have them already."""
         self._is_writing = False
         self._complaints: dict[str, str] = {}
-        """By kind, the last trouble that was logged and is not over: each is logged once."""
+        """By kind, the last problem that was logged and persists: each is logged once."""
 
     def gallery(self, tenant: str) -> Gallery:
-        """Return the voices of a tenant as they are now."""
+        """Return the current voices of a tenant."""
         return self._known.get(tenant, self._nothing).gallery
 
     def words(self, tenant: str) -> CustomWords:
-        """Return the tenant's own wake words as they are now."""
+        """Return the current own wake words of a tenant."""
         return self._known.get(tenant, self._nothing).words
 
     async def load(self) -> None:
-        """Look at the store once.
+        """Read the store once, if it changed.
 
         Raises:
-            Unavailable: it cannot be read, or what one tenant has in it cannot; what all others
-                have is known then.
+            Unavailable: it cannot be read. If only one tenant's contents cannot, those of all
+                others are up to date.
             ConfigError: there is another database now, which cannot be used.
         """
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class GalleryWatcher:
                 raise fault
 
     async def watch(self) -> None:
-        """Look again and again, and finish what could not be written or erased before."""
+        """Poll the store, and retry what could not be written or erased before."""
         while True:
             await asyncio.sleep(self._poll_s)
             try:
@@ -112,16 +112,16 @@ class GalleryWatcher:
             except StoreGone as error:
                 self._forget(error)
             except StreamdError as error:
-                # The voices of a moment ago are better than none.
+                # The voices known so far stay in use.
                 self._complain("store", "the store cannot be read", str(error))
             self._write()
             await self._erase()
 
     def keep(self, tenant: str, baselines: Mapping[str, bytes]) -> None:
-        """Keep what a session learned of voices; it is in use at once, and written when it can be.
+        """Use the baselines that a session learned from now on, and write them to the store.
 
-        Names of nobody (any more) are passed over. While the store cannot be written, the latest
-        baseline of each voice waits, of `MAX_UNWRITTEN` voices at the most; the oldest is dropped.
+        Names without a voice are skipped. While the store cannot be written, the latest baseline of
+        each of at most `MAX_UNWRITTEN` voices waits; the oldest is dropped.
         """
         gallery = self.gallery(tenant)
         learned = {name: kept for name, kept in baselines.items() if name in gallery}
@@ -139,7 +139,7 @@ class GalleryWatcher:
         self._write()
 
     def close(self) -> None:
-        """Write what is to be written, a last time, and end the thread."""
+        """Write what still waits, once more, and end the thread."""
         last: Future[None] | None = None
         if self._unwritten:
             last = self._thread.submit(self._keep_baselines, dict(self._unwritten))
@@ -148,7 +148,7 @@ class GalleryWatcher:
             self._drop("stopped", len(self._unwritten), str(error))
 
     def _look(self, version: int) -> _Look | None:
-        """On the thread: what the store holds; None if it is as it was at that version."""
+        """Read the store, on the thread; None if it did not change since that version."""
         found = _Look(self._store.version(), {}, {})
         if found.version == version:
             return None
@@ -162,12 +162,12 @@ class GalleryWatcher:
                 )
             except StoreGone:
                 raise
-            except StreamdError as fault:  # of a record of theirs: no other tenant's business
+            except StreamdError as fault:  # a damaged record concerns its own tenant only
                 found.faults[tenant] = fault
         return found
 
     def _keep_baselines(self, batch: Mapping[tuple[str, str], bytes]) -> None:
-        """On the thread: write baselines."""
+        """Write baselines, on the thread."""
         by_tenant: dict[str, dict[str, bytes]] = {}
         for (tenant, name), baseline in batch.items():
             by_tenant.setdefault(tenant, {})[name] = baseline
@@ -201,7 +201,7 @@ class GalleryWatcher:
             known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
 
     def _forget(self, error: StoreGone) -> None:
-        """Forget all voices and words: whoever deleted the file wants it so."""
+        """Forget all voices and words: the file was deleted on purpose."""
         self._version = -1
         self._known = {}
         self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
@@ -263,7 +263,7 @@ class GalleryWatcher:
 
 
 def _unchanged(old: CustomWords, new: CustomWords) -> CustomWords:
-    """The new words; heads that did not change stay the same objects: a batch groups by them."""
+    """Return the new words. Unchanged heads stay the same objects: a batch groups by them."""
     return {
         name: kept if (kept := old.get(name)) and kept.info == word.info else word
         for name, word in new.items()

@@ -18,7 +18,7 @@ def add(
     """Insert a word, in a transaction.
 
     Returns:
-        Whether it took the place of another one.
+        Whether it replaced another one.
 
     Raises:
         NameTaken: there is one of that name, and it is not to be replaced.
@@ -47,10 +47,10 @@ def remove(db: sqlite3.Connection, tenant: str, name: str) -> bool:
 
 
 def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
-    """Every word, by name.
+    """Return every word, by name.
 
     Raises:
-        Unavailable: one was tampered with, or is of a streamd that this one does not know.
+        Unavailable: one was tampered with, or is of an unknown version of streamd.
     """
     rows = db.execute(
         "SELECT name, info, head FROM words WHERE tenant = ? ORDER BY name", (tenant,)

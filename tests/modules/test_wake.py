@@ -14,12 +14,12 @@ from streamd.modules.wake import (
     Detection,
     Listening,
     WakeModule,
-    WakeSettings,
     WakeStepper,
     Word,
     WordModel,
 )
 from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo, check_word
+from streamd.settings import WakeSettings
 
 QUIET = [0.0] * WARM_UP_STEPS
 MODEL = WordModel(ModelCard(model="m", license="l", source="s", training_data="t"), 700)
@@ -195,7 +195,7 @@ def custom(name: str, threshold: float = 0.5, seed: int = 0) -> CustomWord:
 
 @pytest.fixture
 def module() -> WakeModule:
-    settings = WakeSettings(("alexa",), 0.6, 1, 2000, {"own": 0.7}, {})
+    settings = WakeSettings(words=("alexa",), threshold=0.6, thresholds={"own": 0.7})
     return WakeModule(settings, {"alexa": MODEL})
 
 
