@@ -12,6 +12,7 @@ from streamd.engine.backends.base import Backend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -104,7 +105,8 @@ def make_parts(config: Config, library: Library) -> Parts:
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
     engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [speculative])
-    return Parts(make_registry(config, vad, metrics), engine, metrics)
+    heads = None if wake is None else wake.heads
+    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
@@ -117,18 +119,22 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
-def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) -> Registry:
+def make_registry(
+    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+) -> Registry:
     """The modules, with the configuration's defaults.
 
     Args:
         config: of the daemon.
         vad: the pass that hears voice activity.
         metrics: where to count what a module computes by itself.
+        heads: where the wake pass finds the users' own words; None without that pass.
     """
     w = config.wake
     wake_module = None
-    if w.words:
-        wake_module = WakeModule(w, {word: _word(word) for word in w.load})
+    if w.words and heads is not None:
+        loaded = {word: _word(word) for word in w.load}
+        wake_module = WakeModule(w, loaded, heads.register)
     speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
     e = config.emotion
     emotion = EmotionModule(

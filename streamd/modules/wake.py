@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, Ms, parse_options
-from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, WordHead
+from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
 from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
 from streamd.types import Samples
 
@@ -67,8 +67,8 @@ class WordModel:
     """How long the phrase takes to say, at a usual pace."""
     window: int = LONGEST_WINDOW
     """Embeddings that its head looks at."""
-    head: WordHead | None = None
-    """Of a word of the user's own; the wake pass has the others."""
+    head: bytes | None = None
+    """Of a word of the user's own, packed; the wake pass has the others."""
     threshold: float | None = None
     """Where it is not the one of all other words; a word of the user's own has one."""
 
@@ -76,7 +76,7 @@ class WordModel:
     def of(cls, word: CustomWord) -> WordModel:
         """A word of the user's own."""
         info = word.info
-        return cls(info.card, info.phrase_ms, word.head.window, word.head, info.threshold)
+        return cls(info.card, info.phrase_ms, word.window, word.head, info.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,13 @@ class Word:
     threshold: float
     patience: int
     model: WordModel
+    head: Head | None = None
+    """Of a word of the user's own: the wake pass knows it as long as somebody listens for it."""
+
+    @property
+    def key(self) -> str | int:
+        """What the wake pass knows it by."""
+        return self.name if self.head is None else self.head.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ class WakeStepper:
         self._listening = listening
         names = listening.names if listening else ()
         models = [word.model for word in listening.words] if listening else []
-        self._heads = tuple(model.head or name for model, name in zip(models, names, strict=True))
+        self._keys = tuple(word.key for word in listening.words) if listening else ()
         self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
@@ -173,12 +180,12 @@ class WakeStepper:
     ) -> None:
         """Every step is the model's."""
 
-    def options(self) -> tuple[str | WordHead, ...]:
-        """The heads to run: the pass knows them by name, or gets them."""
-        return self._heads
+    def options(self) -> tuple[str | int, ...]:
+        """The words to score, as the pass knows them."""
+        return self._keys
 
     def interpret(
-        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]] | None
+        self, start: int, stop: int, output: Mapping[str | int, tuple[float, str | None]] | None
     ) -> None:
         """Look for crossings in one step's scores; None where the model slept."""
         assert self._listening is not None
@@ -188,8 +195,8 @@ class WakeStepper:
         if output is None:
             return
         self._has_trace = any(score >= TRACE for score, _ in output.values())
-        for word in self._listening.words:
-            score, class_name = output[word.name]
+        for word, key in zip(self._listening.words, self._keys, strict=True):
+            score, class_name = output[key]
             if self._age <= WARM_UP_STEPS or score < word.threshold:
                 self._above[word.name] = 0
                 continue
@@ -226,9 +233,12 @@ class WakeModule:
 
     name: ClassVar[str] = "wake"
 
-    def __init__(self, settings: WakeSettings, loaded: Mapping[str, WordModel]) -> None:
+    def __init__(
+        self, settings: WakeSettings, loaded: Mapping[str, WordModel], register: RegisterHead
+    ) -> None:
         self.settings = settings
         self.loaded = loaded
+        self._register = register
 
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
         """Every word that may be asked for."""
@@ -263,6 +273,7 @@ class WakeModule:
                 _of(options.threshold, name, self._threshold(name, known[name])),
                 _of(options.patience, name, s.patiences.get(name, s.patience)),
                 known[name],
+                None if (head := known[name].head) is None else self._register(head),
             )
             for name in names
         )

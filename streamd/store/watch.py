@@ -176,10 +176,9 @@ class GalleryWatcher:
 
     def _take(self, found: _Look) -> None:
         self._version = -1 if found.faults else found.version
-        known = {t: old for t in found.faults if (old := self._known.get(t)) is not None}
+        known = {t: self._known[t] for t in found.faults if t in self._known} | found.known
         for tenant, new in found.known.items():
             old = self._known.get(tenant, self._nothing)
-            known[tenant] = new._replace(words=_unchanged(old.words, new.words))
             if new.elsewhere and new.elsewhere != old.elsewhere:
                 log.warning(
                     "voices were enrolled with another model and are not recognised: "
@@ -260,11 +259,3 @@ class GalleryWatcher:
     def _is_over(self, kind: str) -> None:
         if self._complaints.pop(kind, None) is not None:
             log.info(_OVER[kind])
-
-
-def _unchanged(old: CustomWords, new: CustomWords) -> CustomWords:
-    """Return the new words. Unchanged heads stay the same objects: a batch groups by them."""
-    return {
-        name: kept if (kept := old.get(name)) and kept.info == word.info else word
-        for name, word in new.items()
-    }

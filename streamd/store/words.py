@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from streamd.errors import NameTaken, Unavailable
-from streamd.modules.words import CustomWord, CustomWords, WordHead, WordInfo
+from streamd.modules.words import CustomWord, CustomWords, WordInfo, check_head
 from streamd.store.cipher import Cipher, Damaged
 
 
@@ -34,7 +34,7 @@ def add(
             tenant,
             name,
             msgspec.json.encode(info).decode(),
-            cipher.seal(word.head.pack(), tenant, "word", name),
+            cipher.seal(word.head, tenant, "word", name),
         ),
     )
     return replaced
@@ -58,7 +58,7 @@ def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
     words = {}
     for name, info, sealed in rows:
         try:
-            head = WordHead.unpack(name, cipher.open(sealed, tenant, "word", name))
+            head = check_head(cipher.open(sealed, tenant, "word", name))
             words[name] = CustomWord(msgspec.json.decode(info, type=WordInfo), head)
         except (Damaged, ValueError) as error:  # msgspec's errors are ValueErrors too
             raise Unavailable(

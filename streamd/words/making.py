@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
-from streamd.types import RATE_HZ, Floats, Samples
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo
+from streamd.types import RATE_HZ, Samples
 from streamd.words.augment import altered_copy, background, plain_copy
 from streamd.words.clips import Clip
 from streamd.words.features import embed
 from streamd.words.negatives import Negatives
-from streamd.words.training import Heard, Linear, Logits, threshold_for, train, window_for
+from streamd.words.training import Heard, Logits, threshold_for, train, window_for
 from streamd.words.training import crossings as count_crossings
 
 MIN_CLIPS, MAX_CLIPS = 3, 50
@@ -123,8 +124,8 @@ def make_word(
         f"{negatives.seconds / 3600:.1f} h of built-in negatives (synthetic speech, EmoDB, "
         "excerpts of open corpora, noise).",
     )
-    served = WordHead(name, _read_only(final), final.bias - zero)
-    return Making(CustomWord(info, served), tuple(_remarks(clips, plain, bound)))
+    served = WordHead(final.weights, final.bias - zero)
+    return Making(CustomWord(info, served.pack()), tuple(_remarks(clips, plain, bound)))
 
 
 def _heard(
@@ -186,9 +187,3 @@ def _remarks(clips: Sequence[Clip], plain: npt.NDArray[np.float64], bound: float
         if score < bound:  # a word made of the other clips does not recognise it
             found.append(f"{clip.name}: does not resemble the others; is it the same phrase?")
     return found
-
-
-def _read_only(head: Linear) -> Floats:
-    weights = head.weights.copy()
-    weights.flags.writeable = False
-    return weights

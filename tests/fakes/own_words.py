@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.engine.passes.heads import WordHead
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 
 
 def word(name: str, seed: int = 0, clips: int = 5) -> CustomWord:
@@ -18,4 +19,4 @@ def word(name: str, seed: int = 0, clips: int = 5) -> CustomWord:
         estimate=estimate,
         training_data="5 clips",
     )
-    return CustomWord(info, WordHead(name, weights, -1.5))
+    return CustomWord(info, WordHead(weights, -1.5).pack())

@@ -38,7 +38,7 @@ def test_strangers_are_as_strange_with_an_offset_as_without() -> None:
     voice = Ge2eVoice(backend, library)
     passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice)]
     no_words = Config(wake=WakeSettings(load=(), words=()))
-    registry = make_registry(no_words, passes[0], Metrics())
+    registry = make_registry(no_words, passes[0], Metrics(), None)
     owner = clip("slt")
     windows = [owner[at : at + WINDOW] for at in range(0, len(owner) - WINDOW, RATE_HZ)]
     heard, _ = voice.run(windows, [None] * len(windows), initial_rows(voice, len(windows)))

@@ -97,7 +97,9 @@ def asleep_and_awake(passes: list[Pass], sound: bytes, modules: Any) -> list[Cou
     """What one that sleeps hears, and one that does not."""
     players = []
     for gate in (True, False):
-        registry = make_registry(Config(wake=WakeSettings(gate=gate)), passes[0], Metrics())
+        registry = make_registry(
+            Config(wake=WakeSettings(gate=gate)), passes[0], Metrics(), passes[1].heads
+        )
         players.append(Counting(Stage(passes), registry, modules))
         players[-1].play([sound])
     return players
