@@ -18,6 +18,7 @@ from streamd.config import Config, describe
 from streamd.errors import ConfigError
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
+from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
 from streamd.observability.cores import usable_cores
@@ -202,8 +203,9 @@ class Daemon:
     ) -> None:
         """Log what runs here, and what of the configuration is not the default."""
         registry = self._parts.registry
-        known = None if registry.wake is None else list(registry.wake.known(words))
-        modules, _ = registry.resolve({name: {} for name in registry.loaded})
+        wake = registry.find(WakeModule)
+        known = None if wake is None else list(wake.known(words))
+        modules, _ = registry.resolve({name: {} for name in registry.modules})
         log.info(
             "started",
             version=__version__,

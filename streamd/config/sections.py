@@ -19,6 +19,7 @@ from streamd.settings import (
 )
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
+BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
     Meta(
@@ -84,8 +85,10 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """How model passes are run."""
 
-    backend: Annotated[str, Meta(min_length=1, max_length=64)] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
+    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    """Backend of a pass where it is another one, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first, as many for voices, and as many for what is
     computed of them early; 0 takes one per core that the process may use."""

@@ -161,7 +161,6 @@ class LiveStream:
         self._services.engine.close(self._lease)
         if self._session is not None:
             self._services.keep(self._tenant, self._session.learned)
-            self._session.close()
         self._services.metrics.coalesced.inc(self.outbox.coalesced)
         self._session = self._sink = self._intake = self._attached = None
         self.is_over = True
