@@ -15,6 +15,7 @@ from typing import Self
 from streamd.bench.metrics import STREAM_PATH
 from streamd.errors import StreamdError
 from streamd.modules.words import CustomWords
+from streamd.store.base import DEFAULT_TENANT
 from streamd.store.sqlite import open_store
 
 STOP_S = 5.0
@@ -59,7 +60,8 @@ class OwnServer:
         try:
             environ = self._environ(os.environ)
             if self._words:
-                with_words = open_store(self._home / "streamd.db", self._home / "key")
+                path, key = self._home / "streamd.db", self._home / "key"
+                with_words = open_store(path, key, DEFAULT_TENANT)
                 for word in self._words.values():
                     with_words.add_word(word)
                 with_words.close()

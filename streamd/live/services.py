@@ -41,11 +41,12 @@ class Services:
     engine: Engine
     ticks: Ticks
     registry: Registry
-    gallery: Callable[[], Gallery]
-    words: Callable[[], CustomWords]
-    """Wake words of the user's own, as they are now."""
-    keep: Callable[[Mapping[str, bytes]], None]
-    """Takes what a session learned of voices, by name, when it is over."""
+    gallery: Callable[[str], Gallery]
+    """The voices of a tenant, as they are now."""
+    words: Callable[[str], CustomWords]
+    """The own wake words of a tenant, as they are now."""
+    keep: Callable[[str, Mapping[str, bytes]], None]
+    """Takes what a session of a tenant learned of voices, by name, when it is over."""
     metrics: Metrics
     limits: Limits
     ring_s: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -55,10 +56,13 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
+        tenant: Whose voices and words it knows.
         peer: Address of the client, for the log.
     """
 
-    def __init__(self, services: Services, lease: Lease, peer: str | None = None) -> None:
+    def __init__(
+        self, services: Services, lease: Lease, tenant: str, peer: str | None = None
+    ) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
         self.is_due = False
         """It is advanced at the end of this tick; set and cleared by `Ticks`."""
@@ -70,6 +74,7 @@ class LiveStream:
         self.outbox = Outbox(services.limits.max_events_queued)
         self._services = services
         self._lease = lease
+        self._tenant = tenant
         self._peer = peer
         self._began_at = time.monotonic()
         self._attached: Attached | None = None
@@ -109,16 +114,17 @@ class LiveStream:
                 "this server does not resume streams; start a new one", ref="resume"
             )
         services = self._services
+        words = partial(services.words, self._tenant)
         asked = None if hello.modules is UNSET else hello.modules
-        modules, warnings = services.registry.resolve(asked, words=services.words())
+        modules, warnings = services.registry.resolve(asked, words=words())
         session = Session(
             services.registry,
             modules,
             hello.audio,
             self._lease.slots,
-            services.gallery,
+            partial(services.gallery, self._tenant),
             services.ring_s,
-            services.words,
+            words,
         )
         self._session = session
         self._sink = _Sink(self, session, services.engine, self._lease)
@@ -161,7 +167,7 @@ class LiveStream:
         totals = self._totals()
         self._services.engine.close(self._lease)
         if self._session is not None:
-            self._services.keep(self._session.learned)
+            self._services.keep(self._tenant, self._session.learned)
         self._services.metrics.coalesced.inc(self.outbox.coalesced)
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
