@@ -16,13 +16,14 @@ from streamd import __version__
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
 from streamd.errors import ConfigError
+from streamd.live.headroom import Bounds
+from streamd.live.load import LATE, Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
 from streamd.observability.cores import usable_cores
-from streamd.observability.lag import watch_loop
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
@@ -95,7 +96,7 @@ class Daemon:
             background = [
                 asyncio.create_task(watcher.watch()),
                 asyncio.create_task(streams.keep_alive()),
-                asyncio.create_task(watch_loop(self._parts.metrics.loop_lag)),
+                asyncio.create_task(services.load.watch()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             for task in background:
@@ -165,6 +166,16 @@ class Daemon:
                 max_events_queued=limits.max_events_queued,
             ),
             ring_s=self._config.session.ring_s,
+            load=Load(self._parts.engine, self._bounds(), self._parts.metrics),
+        )
+
+    def _bounds(self) -> Bounds:
+        limits = self._config.limits
+        return Bounds(
+            cores=len(usable_cores()),
+            max_load=limits.max_load,
+            max_lag_s=limits.max_lag_ms / 1000 * LATE,
+            max_loop_lag_s=limits.max_loop_lag_ms / 1000,
         )
 
     async def _drain(self, streams: Streams) -> None:

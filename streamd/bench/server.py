@@ -95,6 +95,10 @@ class OwnServer:
             "STREAMD_STORE__PATH": str(self._home / "streamd.db"),
             "STREAMD_LIMITS__MAX_STREAMS": str(self._max_streams),
             "STREAMD_LIMITS__MAX_SESSION_S": "86400",
+            # The bench itself looks for the most that it can carry: nothing is refused or shed.
+            "STREAMD_LIMITS__MAX_LOAD": "0",
+            "STREAMD_LIMITS__MAX_LAG_MS": "600000",
+            "STREAMD_LIMITS__MAX_LOOP_LAG_MS": "600000",
             "STREAMD_LOG__LEVEL": "warning",
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",

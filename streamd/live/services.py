@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streamd.engine.base import Engine
+from streamd.live.load import Load
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -49,3 +50,4 @@ class Services:
     metrics: Metrics
     limits: Limits
     ring_s: int
+    load: Load

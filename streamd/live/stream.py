@@ -23,7 +23,9 @@ from streamd.events import Ack, Error, Event, Ready
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
+from streamd.live.pace import Pace
 from streamd.live.services import Services
+from streamd.live.shedding import Shedding
 from streamd.live.sink import SessionSink
 from streamd.protocol import messages
 from streamd.session.session import Session
@@ -79,6 +81,7 @@ class LiveStream:
         self._session: Session | None = None
         self._sink: _Sink | None = None
         self._intake: Intake | None = None
+        self._shedding: Shedding | None = None
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
 
@@ -126,7 +129,11 @@ class LiveStream:
         self._session = session
         self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
-        self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room)
+        now_s = time.monotonic()
+        pace = Pace(now_s)
+        self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room, pace)
+        self._shedding = Shedding(session, pace, now_s)
+        services.load.add(self._shedding)
         self.send(
             Ready(
                 session=self.id,
@@ -162,7 +169,9 @@ class LiveStream:
         if self._session is not None:
             self._services.keep(self._tenant, self._session.learned)
         self._services.metrics.coalesced.inc(self.outbox.coalesced)
-        self._session = self._sink = self._intake = self._attached = None
+        if self._shedding is not None:
+            self._services.load.remove(self._shedding)
+        self._session = self._sink = self._intake = self._shedding = self._attached = None
         self.is_over = True
         return totals
 

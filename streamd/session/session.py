@@ -197,6 +197,23 @@ class Session:
 
     # What goes out.
 
+    def awaited(self) -> tuple[int | None, int | None]:
+        """Return the stream times (ms) of the oldest audio whose answers are awaited.
+
+        Returns:
+            Of voice activity and wake words, and of the windows of speech; None where nothing is
+            with the engine.
+        """
+        live = min(
+            (track.awaited for track in self._tracks if track.awaited is not None), default=None
+        )
+        windows = self._planner.pending_at
+        ms = self.audio.clock.ms
+        return (
+            None if live is None else ms(live, end=True),
+            None if windows is None else ms(windows, end=True),
+        )
+
     @property
     def is_idle(self) -> bool:
         """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""

@@ -13,6 +13,8 @@ from waiting import HANG_S, until
 
 from streamd.engine.local import LocalEngine
 from streamd.live.connection import Connection
+from streamd.live.headroom import Bounds
+from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.stream import LiveStream
 from streamd.live.ticks import Ticks
@@ -50,6 +52,7 @@ class Line:
             metrics,
             Limits(**(BOUNDS | {"max_events_queued": 100} | limits)),
             8,
+            Load(engine, Bounds(4, 0.0, 600.0, 600.0), metrics),
         )
         self.socket = FakeSocket()
         self.stream = LiveStream(self.services, engine.open(), tenant)

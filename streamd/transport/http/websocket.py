@@ -114,13 +114,16 @@ class Streams:
         return response
 
     def _lease(self) -> Lease:
+        engine = self._services.engine
+        if not self.is_draining and not engine.is_full:
+            self._services.load.admit()
         try:
             if self.is_draining:
                 raise Draining(
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
-            return self._services.engine.open()
+            return engine.open()
         except Refusal as error:
             self._services.metrics.refused.labels(error.code).inc()
             raise
