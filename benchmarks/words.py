@@ -23,6 +23,7 @@ import numpy as np
 
 from streamd.audio.files import load
 from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
@@ -86,7 +87,8 @@ def main():
                 order = rng.permutation(len(clips))
                 drawn, rest = [clips[i] for i in order[:size]], order[size:]
                 began = time.monotonic()
-                head, served = make_word("a", drawn, wake, built_in()).word.head, 0.0
+                packed = make_word("a", drawn, wake, built_in()).word.head
+                head, served = WordHead.unpack(packed), 0.0
                 took = time.monotonic() - began
                 recipes = {
                     "recipe": (Linear(head.weights, head.bias), served),

@@ -12,6 +12,7 @@ from streamd.engine.backends.base import Backend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -20,13 +21,12 @@ from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
-from streamd.modules.decision import Band
-from streamd.modules.emotion import EmotionModule, EmotionSettings
+from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
-from streamd.modules.speaker import SpeakerModule, SpeakerSettings
-from streamd.modules.vad import VadModule, VadSettings
-from streamd.modules.wake import WakeModule, WakeSettings, WordModel
+from streamd.modules.speaker import SpeakerModule
+from streamd.modules.vad import VadGrid, VadModule
+from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cores
 from streamd.observability.metrics import Metrics
 
@@ -105,80 +105,40 @@ def make_parts(config: Config, library: Library) -> Parts:
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
     engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [speculative])
-    return Parts(make_registry(config, vad, metrics), engine, metrics)
+    heads = None if wake is None else wake.heads
+    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     """Voice activity, with the configuration's defaults."""
-    v = config.vad
+    frame = vad.item_samples - vad.context_samples
     return VadModule(
-        VadSettings(
-            engine=v.engine,
-            frame=vad.item_samples - vad.context_samples,
-            context=vad.context_samples,
-            on=v.on,
-            off=v.off,
-            min_speech_ms=v.min_speech_ms,
-            hangover_ms=v.hangover_ms,
-            pre_roll_ms=v.pre_roll_ms,
-            max_utterance_ms=v.max_utterance_ms,
-            gate=v.gate,
-            gate_dbfs=v.gate_dbfs,
-            gate_hold_ms=v.gate_hold_ms,
-            copies_state=vad.copies_state,
-        ),
-        _card(catalogue.model(VAD_MODELS[v.engine])),
+        config.vad,
+        VadGrid(frame, vad.context_samples, vad.copies_state),
+        _card(catalogue.model(VAD_MODELS[config.vad.engine])),
     )
 
 
-def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) -> Registry:
+def make_registry(
+    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+) -> Registry:
     """The modules, with the configuration's defaults.
 
     Args:
         config: of the daemon.
         vad: the pass that hears voice activity.
         metrics: where to count what a module computes by itself.
+        heads: where the wake pass finds the users' own words; None without that pass.
     """
     w = config.wake
     wake_module = None
-    if w.words:
-        wake_module = WakeModule(
-            WakeSettings(
-                w.words,
-                w.threshold,
-                w.patience,
-                w.refractory_ms,
-                w.thresholds,
-                w.patiences,
-                w.gate,
-                w.gate_threshold,
-                w.gate_hold_ms,
-                w.gate_rise_db,
-            ),
-            {word: _word(word) for word in w.load},
-        )
-    s = config.speaker
-    bands = {
-        "wide": Band(s.thresholds.wide.accept, s.thresholds.wide.reject),
-        "narrow": Band(s.thresholds.narrow.accept, s.thresholds.narrow.reject),
-    }
-    speaker = SpeakerModule(
-        SpeakerSettings(
-            hop_ms=s.hop_ms,
-            window_ms=s.window_ms,
-            min_speech_ms=s.min_speech_ms,
-            label_min_ms=s.label_min_ms,
-            assign=s.assign,
-            new=s.new,
-            max_labels=s.max_labels,
-            change=s.change,
-            bands=bands,
-        ),
-        _card(speaker_model(config)),
-    )
+    if w.words and heads is not None:
+        loaded = {word: _word(word) for word in w.load}
+        wake_module = WakeModule(w, loaded, heads.register)
+    speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
     e = config.emotion
     emotion = EmotionModule(
-        EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
+        e,
         EmotionModel.load(Path(e.model))
         if e.model
         else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),

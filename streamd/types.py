@@ -93,8 +93,9 @@ class WindowRequest(NamedTuple):
     """What the speculative pass computed over the beginning of the window, float32."""
 
 
-Options: TypeAlias = tuple[str, ...] | WindowRequest | None
-"""What a job wants of its pass besides the audio: wake words of a step, or a window's request."""
+Options: TypeAlias = tuple[str | int, ...] | WindowRequest | None
+"""What a job wants of its pass besides the audio: of a step the wake words, loaded ones by name and
+registered heads by id; of a window its request."""
 
 
 @dataclass(slots=True, eq=False)

@@ -6,12 +6,13 @@ import ipaddress
 from collections.abc import Collection, Iterator
 from operator import attrgetter
 
-from streamd.config.sections import Config, Sections, WakeConfig
+from streamd.config.sections import Config, Sections
 from streamd.errors import ConfigError
+from streamd.settings import WakeSettings
 from streamd.types import WordName
 from streamd.validation import fits
 
-_BUILT_IN = WakeConfig().load
+_BUILT_IN = WakeSettings().load
 
 _NOT_ABOVE = (
     ("vad.off", "vad.on"),

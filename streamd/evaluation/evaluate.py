@@ -21,7 +21,7 @@ from streamd.modules.words import CustomWords
 
 
 class Module(StrEnum):
-    """What can be evaluated."""
+    """Modules that can be evaluated."""
 
     vad = "vad"
     wake = "wake"
@@ -50,7 +50,7 @@ def read_manifest(
     split: str | None,
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
-    """Read and check a manifest; all of it, also where only a split is wanted.
+    """Read and check all of a manifest, even if only a split is evaluated.
 
     Raises:
         BadManifest: one line for each fault, or no row is of the split.
@@ -61,7 +61,7 @@ def read_manifest(
 
 
 def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list[Any]:
-    """What the answers of workers hang on besides the task and the code."""
+    """Return a hash of what results depend on besides the task and the code."""
     heard = {
         setting.key: setting.value
         for setting in describe(config)
@@ -75,13 +75,13 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
 
 
 def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear everything and count.
+    """Run all recordings and compute the figures.
 
     Args:
         module: to evaluate.
         rows: checked for it.
         options: as the user gave them.
-        hear: has tasks done.
+        hear: runs tasks.
 
     Returns:
         Figures under the keys that `docs/evaluation.md` lists, and tables.
@@ -115,7 +115,7 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
 
 
 def _told(module: Module, options: Options) -> dict[str, Any]:
-    """The options that this module looks at."""
+    """Return the options that this module uses."""
     told: dict[Module, dict[str, Any]] = {
         Module.wake: {"words": list(options.words)},
         Module.speaker: {
@@ -140,7 +140,7 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
 
 
 def _noise(noise: Noise) -> dict[str, Any]:
-    """Recordings of noise are their own kind."""
+    """Describe the noise; a recording is its own kind."""
     return {
         "snr_db": noise.snr_db,
         "kind": noise.kind or noise.place,
@@ -149,7 +149,7 @@ def _noise(noise: Noise) -> dict[str, Any]:
 
 
 def differences(config: Config) -> dict[str, Any]:
-    """Keys that are not at their defaults and may change what is heard."""
+    """Return the keys that differ from their defaults and may change an event."""
     return {
         setting.key: setting.value
         for setting in describe(config)

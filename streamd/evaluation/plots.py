@@ -47,7 +47,7 @@ STYLE = {
 
 
 def need() -> None:
-    """See that plots can be drawn, before anything is heard.
+    """Check that plots can be drawn, before anything is evaluated.
 
     matplotlib keeps its settings and list of fonts in streamd's cache folder, unless
     MPLCONFIGDIR says where.
@@ -135,7 +135,7 @@ def _vad(figure: Figure, found: Figures) -> None:
 
 
 def _wrong(file: Figures) -> float:
-    """Milliseconds that were missed or false."""
+    """Return milliseconds that were missed or false."""
     speech = sum(b - a for a, b in file["labelled"])
     missed, false = (file["miss"] or 0.0), (file["false_alarm"] or 0.0)
     return float(missed * speech + false * (file["duration_ms"] - speech))

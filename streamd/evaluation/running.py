@@ -1,4 +1,4 @@
-"""Tasks to answers: over the cores, each once, and never again if it was heard before."""
+"""Runs tasks on all cores, each once, and takes cached results."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
 Hear = Callable[[str, Sequence[Task]], list[Heard]]
-"""What is being done, in a word, and the tasks; gives their answers in order."""
+"""Takes the kind of work in a word, and tasks; returns their results in order."""
 Report = Callable[[str, int, int, int], None]
-"""What is being done, how many of how many are done, and how many of those were kept."""
+"""Takes the kind of work, the numbers of tasks done and in all, and how many were cached."""
 
 
 class Runner:
-    """Has tasks done.
+    """Runs tasks.
 
     Args:
         config: in force.
         library: of models.
         manifest: whose rows the tasks name.
         words: wake words of the user's own.
-        cache: of what was heard before.
-        jobs: processes at once; 1 does everything here.
-        report: told after each task.
+        cache: of earlier results.
+        jobs: processes at once; 1 runs everything in this process.
+        report: called after each task.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Runner:
         self._workers: Workers | None = None
 
     def __call__(self, what: str, tasks: Sequence[Task]) -> list[Heard]:
-        """Do tasks, in any order; answers in the order of the tasks.
+        """Run tasks in any order; return results in the order of the tasks.
 
         Raises:
             BadManifest: recordings that turned out to be damaged; the results of all others are
@@ -78,7 +78,7 @@ class Runner:
         return [heard for heard in found if heard is not None]
 
     def close(self) -> None:
-        """End the worker processes; what they are at is lost."""
+        """End the worker processes; unfinished tasks are lost."""
         if self._workers is not None:
             self._workers.close()
             self._workers = None

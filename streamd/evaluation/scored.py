@@ -16,7 +16,7 @@ from streamd.types import Job
 _BLOCK_BYTES = 16_384
 """Half a second at 16 kHz. The level gate takes the power of quiet blocks in one product, and from
 10 000 samples on BLAS gives that to threads that spend more than they save."""
-Scores = Mapping[str, tuple[float, str | None]]
+Scores = Mapping[str | int, tuple[float, str | None]]
 """One step's score and class, by word."""
 
 

@@ -1,4 +1,4 @@
-"""Voices: verification, identification through the module, and labels of nobody enrolled."""
+"""Voices: verification, identification by the module, and labels of unknown voices."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ from streamd.modules.gallery import Channel
 
 MODULES: dict[str, dict[str, Any]] = {"vad": {}, "speaker": {}}
 MAX_GALLERY = 50
-"""Voices that a recording is compared with at once."""
+"""Most voices that a recording is compared with at once."""
 OUTCOMES = ("right", "wrong", "unsure", "reject", "too_short")
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
-    """Everybody is named; enrolments and tests share speakers, other splits do not."""
+    """Refuse rows without a speaker, and speakers in splits that must not share them."""
     check_speakers(rows, faults)
     check_halves(rows, faults, TOGETHER)
 
 
 def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear every recording as an enrolment and as a test, then sessions."""
+    """Run every recording as an enrolment and as a test, then the sessions."""
     if options.conditions.mulaw:
         raise BadConfig("--mulaw: voices are heard on both channels; choose with --channel")
     rows = manifest.rows
@@ -73,7 +73,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         for condition in conditions(options)
     ]
     described = [(v.condition, v.described(served["thresholds"])) for v in verified]
-    # The first that anything can be said of: telephone recordings have no wide condition.
+    # The first condition with trials: telephone recordings have no wide one.
     first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
     opening, figures = described[first]
     identified, table, failed = _identify(manifest, voices, options, opening, hear)
@@ -99,7 +99,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
 def _identify(
     manifest: Manifest, voices: Voices, options: Options, condition: Condition, hear: Hear
 ) -> tuple[dict[str, Any], list[Table], list[Failure]]:
-    """Every test through the whole module, against a gallery with its voice and without."""
+    """Run every test through the whole module, against a gallery with its voice and one without."""
     enrolled_by = condition.enrolled_by()
     tested_by = Condition(condition.channel, None, 1).tested_by(options)
     wanted: Channel = "narrow" if condition.channel == "narrow" else "wide"
@@ -152,7 +152,7 @@ def _identify(
 
 
 def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
-    """Decisions on a test that are not its voice, or that take a stranger for somebody."""
+    """Yield wrong decisions on a test, and unknown voices that were accepted."""
     if is_enrolled and not heard["events"]:
         yield Failure(row, "no_decision")
     for event in heard["events"]:
@@ -169,7 +169,7 @@ def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
 def _gallery(
     test: Row, prints: Mapping[Row, TrialVoice], channel: Channel
 ) -> tuple[Enrolment, ...]:
-    """One enrolment of every speaker, or of 50 of them; never the test itself."""
+    """Return one enrolment of every speaker, or of 50 of them; never the test itself."""
     rng = random.Random(f"{test.path} {test.start_ms}")
     by_speaker: dict[str, list[Row]] = {}
     for row in prints:
@@ -202,7 +202,7 @@ def _outcomes(heard: Heard, speaker: str) -> list[str]:
 def _label(
     manifest: Manifest, options: Options, condition: Condition, hear: Hear
 ) -> tuple[dict[str, Any], list[Table]]:
-    """Sessions in which nobody is enrolled: who is taken for whom."""
+    """Run sessions in which nobody is enrolled, and score their labels."""
     streams = [
         _annotated(stream) for stream in in_sessions(row for row in manifest.rows if row.session)
     ]
@@ -266,7 +266,7 @@ def _label(
 
 
 def _annotated(stream: Stream) -> Stream:
-    """Parts of one file, told apart by times, annotate it: the file is heard whole."""
+    """Return the whole file as a stream if all rows are parts of it: they annotate it."""
     one_file = len({row.path for row in stream.rows}) == 1
     if one_file and all(row.is_part for row in stream.rows):
         return msgspec.structs.replace(stream, is_whole=True)
@@ -279,7 +279,7 @@ def _score(stream: Stream, heard: Heard) -> Errors:
     for row, (start, stop) in zip(stream.rows, heard["spans"], strict=True):
         spoken = [(start, stop)]
         if not stream.is_whole:
-            # A recording's own pauses are nobody's: where the VAD hears speech is its speaker's.
+            # Only what the VAD calls speech in a recording is its speaker's; pauses are nobody's.
             spoken = [(max(start, e["t0"]), min(stop, e["t1"])) for e in ends]
         truth += [Turn(a, b, row.speaker) for a, b in spoken if b > a]
     turns = diarization.heard_turns(heard["events"])

@@ -8,7 +8,7 @@ that changes 0.1 % of silero's decisions, closing at once ten times as many.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -17,13 +17,17 @@ from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, parse_options
+from streamd.settings import VadSettings, overridden
 from streamd.types import RATE_HZ, Samples
+
+HYSTERESIS = 0.15
+"""How far below the threshold of a session silence begins."""
 
 
 class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    threshold: Annotated[float, msgspec.Meta(gt=0.15, lt=1)] | UnsetType = UNSET
+    threshold: Annotated[float, msgspec.Meta(gt=HYSTERESIS, lt=1)] | UnsetType = UNSET
     """Speech begins at this probability, and counts as silence 0.15 below."""
     min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | UnsetType = UNSET
     hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | UnsetType = UNSET
@@ -32,23 +36,13 @@ class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class VadSettings:
-    """The server's defaults, and what the engine of the VAD wants."""
+class VadGrid:
+    """What the engine of the VAD wants."""
 
-    engine: str
     frame: int
     """Samples of one decision."""
     context: int
     """Samples in front of it."""
-    on: float
-    off: float
-    min_speech_ms: int
-    hangover_ms: int
-    pre_roll_ms: int
-    max_utterance_ms: int
-    gate: bool
-    gate_dbfs: float
-    gate_hold_ms: int
     copies_state: bool = True
 
 
@@ -96,9 +90,11 @@ class VadStepper:
     at_once = 8
     at_once_asleep = 1
 
-    def __init__(self, settings: VadSettings, decided: Callable[[int, int, float], None]) -> None:
-        self.step = settings.frame
-        self.context = settings.context
+    def __init__(
+        self, settings: VadSettings, grid: VadGrid, decided: Callable[[int, int, float], None]
+    ) -> None:
+        self.step = grid.frame
+        self.context = grid.context
         self.tail_steps = 0
         self.replay = 1
         self.reach = 0
@@ -155,8 +151,9 @@ class VadModule:
 
     name: ClassVar[str] = "vad"
 
-    def __init__(self, settings: VadSettings, card: ModelCard) -> None:
+    def __init__(self, settings: VadSettings, grid: VadGrid, card: ModelCard) -> None:
         self.settings = settings
+        self.grid = grid
         self._card = card
 
     def parse(self, request: Mapping[str, Any]) -> tuple[VadOptions, list[tuple[str, str]]]:
@@ -166,7 +163,7 @@ class VadModule:
         if lengths == (UNSET, UNSET, UNSET):
             return options, warnings
         s = self.effective(options)
-        shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
+        shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * self.grid.frame * 1000 // RATE_HZ
         if s.max_utterance_ms < shortest_ms:
             raise BadConfig(
                 f"`modules.vad.max_utterance_ms`: {s.max_utterance_ms} ms is too short; with these "
@@ -179,11 +176,11 @@ class VadModule:
         """The server's settings with the session's on top."""
         if options is None:
             return self.settings
-        given = {k: v for k, v in msgspec.structs.asdict(options).items() if v is not UNSET}
-        threshold = given.pop("threshold", None)
-        if threshold is not None:
-            given |= {"on": threshold, "off": threshold - 0.15}
-        return replace(self.settings, **given)
+        settings = overridden(self.settings, options)
+        if options.threshold is UNSET:
+            return settings
+        off = options.threshold - HYSTERESIS
+        return msgspec.structs.replace(settings, on=options.threshold, off=off)
 
     def describe(self, options: VadOptions) -> dict[str, Any]:
         """The entry in `ready`."""
@@ -195,5 +192,5 @@ class VadModule:
             "hangover_ms": s.hangover_ms,
             "pre_roll_ms": s.pre_roll_ms,
             "max_utterance_ms": s.max_utterance_ms,
-            "latency_ms": s.min_speech_ms + s.frame * 1000 // RATE_HZ,
+            "latency_ms": s.min_speech_ms + self.grid.frame * 1000 // RATE_HZ,
         }

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, Ms, parse_options
-from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, WordHead
+from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
+from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
 from streamd.types import Samples
 
 STEP = 1280
@@ -40,38 +41,21 @@ MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
 """What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
 a phrase twice in it."""
 
+T = TypeVar("T")
+
 TRACE = 0.02
 """A score, of any word, at which it may be about to rise: what is no word scores far below."""
-
-Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
 
 
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
     words: tuple[str, ...] | UnsetType = UNSET
-    threshold: Score | dict[str, Score] | UnsetType = UNSET
+    threshold: Probability | dict[str, Probability] | UnsetType = UNSET
     """One for all words, or by word."""
     patience: Patience | dict[str, Patience] | UnsetType = UNSET
     """Steps in a row at or over the threshold, likewise."""
-    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | UnsetType = UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class WakeSettings:
-    """The server's defaults."""
-
-    words: tuple[str, ...]
-    threshold: float
-    patience: int
-    refractory_ms: int
-    thresholds: Mapping[str, float]
-    patiences: Mapping[str, int]
-    gate: bool = True
-    gate_threshold: float = 0.1
-    gate_hold_ms: int = 640
-    gate_rise_db: float = 3.0
+    refractory_ms: RefractoryMs | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +67,8 @@ class WordModel:
     """How long the phrase takes to say, at a usual pace."""
     window: int = LONGEST_WINDOW
     """Embeddings that its head looks at."""
-    head: WordHead | None = None
-    """Of a word of the user's own; the wake pass has the others."""
+    head: bytes | None = None
+    """Of a word of the user's own, packed; the wake pass has the others."""
     threshold: float | None = None
     """Where it is not the one of all other words; a word of the user's own has one."""
 
@@ -92,7 +76,7 @@ class WordModel:
     def of(cls, word: CustomWord) -> WordModel:
         """A word of the user's own."""
         info = word.info
-        return cls(info.card, info.phrase_ms, word.head.window, word.head, info.threshold)
+        return cls(info.card, info.phrase_ms, word.window, word.head, info.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +87,13 @@ class Word:
     threshold: float
     patience: int
     model: WordModel
+    head: Head | None = None
+    """Of a word of the user's own: the wake pass knows it as long as somebody listens for it."""
+
+    @property
+    def key(self) -> str | int:
+        """What the wake pass knows it by."""
+        return self.name if self.head is None else self.head.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +171,7 @@ class WakeStepper:
         self._listening = listening
         names = listening.names if listening else ()
         models = [word.model for word in listening.words] if listening else []
-        self._heads = tuple(model.head or name for model, name in zip(models, names, strict=True))
+        self._keys = tuple(word.key for word in listening.words) if listening else ()
         self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
@@ -189,12 +180,12 @@ class WakeStepper:
     ) -> None:
         """Every step is the model's."""
 
-    def options(self) -> tuple[str | WordHead, ...]:
-        """The heads to run: the pass knows them by name, or gets them."""
-        return self._heads
+    def options(self) -> tuple[str | int, ...]:
+        """The words to score, as the pass knows them."""
+        return self._keys
 
     def interpret(
-        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]] | None
+        self, start: int, stop: int, output: Mapping[str | int, tuple[float, str | None]] | None
     ) -> None:
         """Look for crossings in one step's scores; None where the model slept."""
         assert self._listening is not None
@@ -204,8 +195,8 @@ class WakeStepper:
         if output is None:
             return
         self._has_trace = any(score >= TRACE for score, _ in output.values())
-        for word in self._listening.words:
-            score, class_name = output[word.name]
+        for word, key in zip(self._listening.words, self._keys, strict=True):
+            score, class_name = output[key]
             if self._age <= WARM_UP_STEPS or score < word.threshold:
                 self._above[word.name] = 0
                 continue
@@ -242,9 +233,12 @@ class WakeModule:
 
     name: ClassVar[str] = "wake"
 
-    def __init__(self, settings: WakeSettings, loaded: Mapping[str, WordModel]) -> None:
+    def __init__(
+        self, settings: WakeSettings, loaded: Mapping[str, WordModel], register: RegisterHead
+    ) -> None:
         self.settings = settings
         self.loaded = loaded
+        self._register = register
 
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
         """Every word that may be asked for."""
@@ -262,7 +256,7 @@ class WakeModule:
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
         known = self.known(custom)
-        wanted = self.settings.words if options.words is UNSET else options.words
+        wanted = given(options.words, self.settings.words)
         names = tuple(dict.fromkeys(w for w in wanted if w in known))
         missing = [w for w in wanted if w not in known]
         have = ", ".join(sorted(known)) or "none"
@@ -276,14 +270,14 @@ class WakeModule:
         words = tuple(
             Word(
                 name,
-                float(_of(options.threshold, name, self._threshold(name, known[name]))),
-                int(_of(options.patience, name, s.patiences.get(name, s.patience))),
+                _of(options.threshold, name, self._threshold(name, known[name])),
+                _of(options.patience, name, s.patiences.get(name, s.patience)),
                 known[name],
+                None if (head := known[name].head) is None else self._register(head),
             )
             for name in names
         )
-        refractory_ms = s.refractory_ms if options.refractory_ms is UNSET else options.refractory_ms
-        return Listening(words, refractory_ms), warnings
+        return Listening(words, given(options.refractory_ms, s.refractory_ms)), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold
@@ -305,16 +299,11 @@ class WakeModule:
         }
 
 
-def _of(
-    given: float | int | Mapping[str, float] | Mapping[str, int] | UnsetType,
-    word: str,
-    default: float,
-) -> float:
-    if given is UNSET:
-        return default
-    if isinstance(given, Mapping):
-        return given.get(word, default)
-    return given
+def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
+    """What an option says of a word: it has one value for all, or some by word."""
+    if isinstance(option, dict):
+        return option.get(word, default)
+    return given(option, default)
 
 
 def _unknown_words(words: Sequence[str], loaded: str) -> str:

@@ -33,7 +33,7 @@ from streamd.events import (
 from streamd.modules.base import Reader, ReaderContext, Utterance
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.modules.vad import VadSettings, VadStepper
+from streamd.modules.vad import VadStepper
 from streamd.modules.wake import Detection, WakeStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
@@ -43,6 +43,7 @@ from streamd.session.planner import Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
 from streamd.session.wakes import EVIDENCE_AGE, Barrier, WakeReporter
+from streamd.settings import VadSettings
 from streamd.types import RATE_HZ, AudioFormat, Job, Lane, Samples, Slots
 
 MAX_MARKS = 64
@@ -91,15 +92,20 @@ class Session:
         self._ended = False
         self._warned: set[str] = set()
 
-        settings = registry.vad.effective(modules.vad)
+        settings, grid = registry.vad.effective(modules.vad), registry.vad.grid
         self._segmenter = Segmenter(_segmenter_config(settings))
-        self._history = History(settings.frame)
+        self._history = History(grid.frame)
         keys = itertools.count()
         """Numbers the jobs. What each is for stands in the tracks and in the planner."""
         self._planner = Planner(self._emit_all, self._utterance_done, registry.speculative, keys)
-        vad = VadStepper(settings, self._decided)
+        vad = VadStepper(settings, grid, self._decided)
         self._vad = Track(
-            next(keys), vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state
+            next(keys),
+            vad,
+            self._ring,
+            slots["vad"],
+            self._passed_vad,
+            grid.copies_state,
         )
         self._tracks = [self._vad]
         self._activity = Activity()

@@ -43,7 +43,7 @@ def convert(value: Any, kind: type[T], at: Path = (), mapping: str = "an object"
     except msgspec.ValidationError:
         pass
     walk = _Walk(mapping)
-    declared = inspect.type_info(kind)
+    declared = _described(kind)
     plain = walk.check(value, declared, at)
     if not walk.faults:
         try:
@@ -69,6 +69,17 @@ def unknown_keys(
     known = _known(kind)
     names = ", ".join(sorted(known))
     return [Fault((*at, k), "unknown", names, show(k)) for k in value if k not in known]
+
+
+def _described(kind: Any) -> inspect.Type:
+    """The type as `msgspec.inspect` has it; to make that takes a millisecond."""
+    try:
+        return _description_of(kind)
+    except TypeError:  # an annotation that has no hash
+        return inspect.type_info(kind)
+
+
+_description_of = lru_cache(inspect.type_info)
 
 
 @lru_cache

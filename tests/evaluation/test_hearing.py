@@ -8,7 +8,6 @@ from daemons import DATA, VOICES, assert_same_log
 
 from streamd.compose import make_parts
 from streamd.config import Config
-from streamd.config.sections import WakeConfig
 from streamd.evaluation.conditions import PLAIN
 from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpack
 from streamd.evaluation.manifest import Manifest, Row
@@ -17,6 +16,7 @@ from streamd.evaluation.workers import do_here
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.settings import WakeSettings
 
 ALL = {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}, "emotion": {}}
 KEPT = ("speech_start", "speech_end", "wake", "speaker", "speaker_change", "emotion")
@@ -55,7 +55,7 @@ def answers(ears, tasks):
 
 
 def with_wake(**settings):
-    return Config(wake=WakeConfig(**settings))
+    return Config(wake=WakeSettings(**settings))
 
 
 def served(manifest, row, config, parts=None):

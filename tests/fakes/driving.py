@@ -18,6 +18,7 @@ from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake, wake_tone
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.slots import SlotStates
 from streamd.engine.steps import walk
 from streamd.events import Event
@@ -48,7 +49,7 @@ def fake_passes() -> list[Pass]:
 def fake_registry(**sections: dict[str, Any]) -> Registry:
     """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
     config = msgspec.convert({"wake": {"load": WORDS}} | sections, Config)
-    return make_registry(config, FakeVad(), Metrics())
+    return make_registry(config, FakeVad(), Metrics(), WordHeads())
 
 
 class Stage:

@@ -59,7 +59,7 @@ def passes() -> list[Pass]:
 
 @pytest.fixture(scope="module")
 def registry(passes: list[Pass]) -> Registry:
-    return make_registry(Config(), passes[0], Metrics())
+    return make_registry(Config(), passes[0], Metrics(), passes[1].heads)
 
 
 def speech(name: str, seconds: float) -> Samples:
@@ -164,7 +164,7 @@ def test_the_detector_whose_state_cannot_be_copied_keeps_the_promise_too(
     passes: list[Pass], talk: Samples
 ) -> None:
     webrtc: list[Pass] = [WebrtcVad(), *passes[1:]]
-    registry = make_registry(Config(), webrtc[0], Metrics())
+    registry = make_registry(Config(), webrtc[0], Metrics(), webrtc[1].heads)
     data, found = pcm(talk), []
     for seed in (None, 1, 2):
         cuts = [] if seed is None else random.Random(seed).sample(range(len(data)), 100)

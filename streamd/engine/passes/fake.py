@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from streamd.engine.passes.base import State, StateSpec
 from streamd.engine.passes.ge2e import Ge2eSpeculative, VoiceOutput, prosody
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import WordScores
 from streamd.types import RATE_HZ, Samples, WindowRequest
 
@@ -70,6 +71,7 @@ class FakeWake:
 
     def __init__(self, words: Iterable[str] = ("alexa", "hey_jarvis", "timer")) -> None:
         self.words = tuple(words)
+        self.heads = WordHeads()
         self.state: Mapping[str, StateSpec] = {"tones": StateSpec(np.zeros((), np.int32))}
 
     def run(

@@ -68,14 +68,13 @@ class Begun:
 def convert(source: Path, target: Path) -> None:
     """Write `ge2e.onnx`.
 
-    A window may be heard in several calls: each takes what the one before left. Inputs: `audio`
-    float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and at least 160
-    more than the longest item's whole frames; `skip` int64 [1], the mel frames at the beginning
-    of the audio that an earlier call has heard, there for the frame behind them; `frames` int32
-    [N], the mel frames after those that count; `begun` float32 [N, 2561], zeros in the first
-    call. Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]: mean and standard
-    deviation over all frames so far of LSTM layer 2, then of layer 3; `begun` for the next call
-    as `going`.
+    A window may be processed in several calls: each continues from the one before. Inputs: `audio`
+    float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and at least 160 more
+    than the longest item's whole frames; `skip` int64 [1], the mel frames at the beginning of the
+    audio that an earlier call processed, present only for the frame after them; `frames` int32 [N],
+    the mel frames after those that count; `begun` float32 [N, 2561], zeros in the first call.
+    Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]: mean and standard deviation over
+    all frames so far of LSTM layer 2, then of layer 3; `begun` for the next call as `going`.
 
     Args:
         source: `resemblyzer/pretrained.pt` of the wheel.
