@@ -28,7 +28,8 @@ SAMPLE_S = 0.005
 """Between two looks at how late the loop is."""
 PROBE_S = 0.05
 """Between two requests, on average."""
-SETTLE_S = 8.0
+SETTLE_S = 2.0
+"""From the last stream that opens to the first look."""
 LONG_MS = 10.0
 COLUMNS = {
     "health_p50_ms": "health p50, ms",
@@ -109,9 +110,11 @@ def measure(tree, streams, seconds):
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            while ask(url)["streams"] < streams:
+                time.sleep(PROBE_S)
             time.sleep(SETTLE_S)
             began = time.monotonic()
-            health = probe(url, until=began + seconds)
+            health = probe(url, until=began + seconds - SETTLE_S)
             ended = time.monotonic()
             if bench.wait(timeout=seconds + 120):
                 sys.exit("the load failed")
@@ -137,18 +140,25 @@ def measure(tree, streams, seconds):
 
 def probe(url, until):
     """Milliseconds from a new connection to the whole answer, of each request."""
-    parts, took = urlsplit(url), []
+    took = []
     while (now := time.monotonic()) < until:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
-        connection.request("GET", "/health/ready")
-        answer = connection.getresponse()
-        answer.read()
+        ask(url)
         took.append(1000 * (time.monotonic() - now))
-        connection.close()
-        if answer.status != 200:
-            sys.exit(f"not ready: {answer.status}")
         time.sleep(random.uniform(0, 2 * PROBE_S))
     return took
+
+
+def ask(url):
+    """What `/health/ready` says, on a connection of its own."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    connection.request("GET", "/health/ready")
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    if answer.status != 200:
+        sys.exit(f"not ready: {body}")
+    return body
 
 
 def quantile(values, share):
