@@ -38,7 +38,7 @@ from streamd.models.library import Library
 from streamd.modules.base import Utterance
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Gallery
-from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.registry import Registry
 from streamd.session.planner import Planner
 from streamd.session.session import Session
 from streamd.settings import SpeakerSettings
@@ -240,8 +240,8 @@ class Heard(Request):
         module = EnrolmentModule(parts.registry.readers["speaker"].settings)
         module.reader = self.reader
         self.session = Session(
-            Registry(parts.registry.vad, None, [module], ()),
-            ModuleSet(readers={module.name: None}),
+            Registry(parts.registry.vad, [], [module], ()),
+            {module.name: None},
             AudioFormat(),
             self.lease.slots,
             Gallery.empty,

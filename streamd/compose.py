@@ -8,7 +8,8 @@ from pathlib import Path
 
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
-from streamd.engine.backends.base import Backend
+from streamd.config.sections import EngineConfig
+from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -25,6 +26,7 @@ from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cores
@@ -62,21 +64,45 @@ def speaker_model(config: Config) -> Model:
     return catalogue.model(SPEAKER_MODELS[config.speaker.model])
 
 
-def load_backend(name: str) -> Backend:
-    """A backend by its name; its framework is imported here, and only now.
+class Backends:
+    """The backends that a configuration names, each loaded once."""
+
+    def __init__(self, engine: EngineConfig) -> None:
+        self._default = engine.backend
+        self._named = {str(name): backend for name, backend in engine.backends.items()}
+        self._loaded: dict[str, GraphBackend] = {}
+
+    def of(self, pass_name: str) -> GraphBackend:
+        """Return the backend of a pass.
+
+        Raises:
+            ConfigError: There is no such backend, or its framework is not installed.
+        """
+        key, name = "engine.backend", self._default
+        if pass_name in self._named:
+            key, name = f"engine.backends.{pass_name}", self._named[pass_name]
+        if name not in self._loaded:
+            self._loaded[name] = load_backend(name, key)
+        return self._loaded[name]
+
+
+def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
+    """Return a backend by its name; its framework is imported here, and only now.
+
+    Args:
+        name: Of its file.
+        key: Of the configuration that names it.
 
     Raises:
-        ConfigError: there is no such backend, or its framework is not installed.
+        ConfigError: There is no such backend, or its framework is not installed.
     """
     if name not in BACKENDS:
-        raise ConfigError(
-            f"engine.backend: unknown backend {name!r}; available: {', '.join(BACKENDS)}"
-        )
+        raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:
-        raise ConfigError(f"engine.backend {name!r} cannot be loaded: {error}") from error
-    backend: Backend = getattr(module, BACKENDS[name])()
+        raise ConfigError(f"{key} {name!r} cannot be loaded: {error}") from error
+    backend: GraphBackend = getattr(module, BACKENDS[name])()
     return backend
 
 
@@ -87,11 +113,16 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backend = load_backend(config.engine.backend)
+    backends = Backends(config.engine)
     vad: SileroVad | WebrtcVad
-    vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
-    wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
-    voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
+    vad = WebrtcVad()
+    if config.vad.engine == "silero":
+        vad = SileroVad(backends.of(SileroVad.name), library)
+    wake = None
+    if config.wake.words:
+        wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    graph = Path(speaker_model(config).files[0]).stem
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph)
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
@@ -131,10 +162,10 @@ def make_registry(
         heads: where the wake pass finds the users' own words; None without that pass.
     """
     w = config.wake
-    wake_module = None
+    steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        wake_module = WakeModule(w, loaded, heads.register)
+        steppers.append(WakeModule(w, loaded, heads.register))
     speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
     e = config.emotion
     emotion = EmotionModule(
@@ -147,7 +178,7 @@ def make_registry(
     # In this order: emotion wants to know who speaks.
     return Registry(
         make_vad(config, vad),
-        wake_module,
+        steppers,
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},

@@ -140,3 +140,7 @@ class Slots(NamedTuple):
     live: int
     copy: int
     """For what is evaluated on a copy while the live state goes on untouched."""
+
+
+STATELESS = Slots(-1, -1)
+"""Of a pass that keeps no state."""

@@ -12,7 +12,7 @@ from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import LimitsConfig
 from streamd.evaluation.codecs import telephone
-from streamd.evaluation.hearing import Enrolment, make_gallery
+from streamd.evaluation.tasks import Enrolment, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
 from streamd.files.enrolment import VoiceReading
 from streamd.files.offline import OfflineAnalysis

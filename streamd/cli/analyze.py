@@ -83,7 +83,7 @@ def analyze(
 def _events(
     recording: Recording, analysis: OfflineAnalysis, view: View, *, is_bar_shown: bool
 ) -> Iterator[Event]:
-    """All events, the position shown in passing."""
+    """Yield all events, and show the position."""
     at_s = 0.0
     with seconds_bar(recording.name, recording.stated_s, is_shown=is_bar_shown) as done:
         for part in recording.parts:

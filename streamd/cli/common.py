@@ -29,7 +29,7 @@ ConfigOption = Annotated[
         "-c",
         help="Configuration file (TOML).",
         envvar="STREAMD_CONFIG",
-        readable=False,  # we say ourselves why it cannot be read
+        readable=False,  # our own message says why it cannot be read
     ),
 ]
 WordsOption = Annotated[

@@ -36,7 +36,7 @@ from streamd.view.console import print_json, stdout
 
 NEEDED_MB = 500
 PROBE_S = 2.0
-"""Seconds that whatever holds the port may take to say that it is streamd."""
+"""Seconds in which the program on the port must answer that it is streamd."""
 _MOST_INFO_BYTES = 1 << 20
 _STYLES = {"ok": "green", "note": "yellow", "fail": "red"}
 
@@ -51,13 +51,13 @@ class Check(NamedTuple):
 
     @property
     def status(self) -> str:
-        """`ok`, `note` for what may be left as it is, or `fail`."""
+        """`ok`, `note` if streamd works without it, or `fail`."""
         if self.error is not None:
             return "fail"
         return "ok" if self.is_fine else "note"
 
     def described(self) -> dict[str, str]:
-        """The check as `--json` has it."""
+        """The check for `--json`."""
         return {"check": self.what, "status": self.status, "message": self.result}
 
 
@@ -141,7 +141,7 @@ def _port(config: Config) -> str:
 
 
 def _running(host: str, port: int) -> str | None:
-    """The version of the streamd that answers there; None where nobody or another one does."""
+    """Return the version of the streamd that answers there; None if no streamd does."""
     address = f"[{host}]" if ":" in host else host
     try:
         with build_opener(ProxyHandler({})).open(
@@ -163,7 +163,7 @@ def _disk() -> Check:
 
 
 def _microphone() -> Check:
-    """The default microphone. Only `streamd mic` needs one, so its lack is no failure."""
+    """Check the default microphone. Only `streamd mic` needs one, so its lack is no failure."""
     try:
         driver = load_driver()
         found = find_device(driver, None)

@@ -1,4 +1,4 @@
-"""Recordings that a command reads: which track, and what there is to say about them."""
+"""Recordings that a command reads: their track, and remarks about them."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def open_recording(file: Path, track: int | None = None) -> Recording:
 
 
 def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Recording:
-    """Open stdin: raw samples, or a file where it begins like one.
+    """Open stdin: raw samples, or a file if it begins like one.
 
     Args:
-        audio: What raw samples are, as `hello.audio`.
+        audio: Format of raw samples, as `hello.audio`.
         track: Audio track of a file.
-        is_raw: Whether it is raw samples, whatever it looks like.
+        is_raw: Whether stdin is raw samples, whatever it begins like.
 
     Raises:
         NotAudio: A file that cannot be decoded.
-        WrongUsage: Raw samples of a kind that streamd does not take.
+        WrongUsage: Raw samples of a format that streamd does not accept.
     """
     name, stdin = "stdin", sys.stdin.buffer
     start = stdin.read(START_BYTES)
@@ -83,7 +83,7 @@ def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Rec
 
 
 def looks_like_file(start: bytes) -> bool:
-    """Whether bytes are the start of an audio file rather than of raw samples."""
+    """Return whether bytes are the start of an audio file rather than of raw samples."""
     if start.startswith(_FILE_STARTS) or start[4:8] == b"ftyp":
         return True
     if start[::_TS_BYTES] == b"GGG":
@@ -94,5 +94,5 @@ def looks_like_file(start: bytes) -> bool:
 
 
 def view_of(recording: Recording, view: View) -> View:
-    """The view that shows events at their times in the file."""
+    """Return the view that shows events at their times in the file."""
     return LateView(view, recording.offset_ms) if recording.offset_ms else view

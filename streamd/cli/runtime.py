@@ -14,18 +14,19 @@ from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, key_path, store_path
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
-from streamd.store.base import Store, enrolled_elsewhere
+from streamd.store.base import DEFAULT_TENANT, Store, enrolled_elsewhere
 from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
-    """The store of enrolled voices and words of the user's own."""
-    return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
+    """Open the store of enrolled voices and own words, as the default tenant sees it."""
+    path, key = store_path(config.store.path, os.environ), key_path(os.environ)
+    return open_store(path, key, DEFAULT_TENANT)
 
 
 def note_other_models(store: Store, config: Config) -> None:
-    """Say who is enrolled and will not be recognised, as it was with another model."""
+    """Print the other-model enrolments, which are not recognised."""
     model = speaker_model(config).id
     if names := enrolled_elsewhere(store.speakers(), model):
         note(
@@ -36,12 +37,12 @@ def note_other_models(store: Store, config: Config) -> None:
 
 
 def ready_library(config: Config) -> Library:
-    """The models that a configuration needs; what is missing is pulled."""
+    """Return the models that a configuration needs; missing ones are pulled."""
     return load_library(wanted_models(config))
 
 
 def is_fault(finding: Finding, config: Config) -> bool:
-    """Whether a model file is damaged, or missing although the configuration needs it."""
+    """Return whether a model file is damaged, or missing although the configuration needs it."""
     if finding.status == "missing":
         return finding.model in with_needs(wanted_models(config))
     return finding.status != "ok"

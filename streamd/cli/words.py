@@ -16,7 +16,7 @@ from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
 from streamd.cli.recording import TrackOption
 from streamd.cli.runtime import load_library, open_voices
-from streamd.compose import load_backend
+from streamd.compose import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NameTaken, NoSuchWord, NotAudio
@@ -139,11 +139,11 @@ def add(
         if name in store.load_words() and not replace:
             raise NameTaken(f"wake word {name!r} exists already; add --replace, or remove it first")
         library = load_library(NEEDED)
-        backend = load_backend(settings.engine.backend)
-        vad = SileroVad(backend, library)
+        backends = Backends(settings.engine)
+        vad = SileroVad(backends.of(SileroVad.name), library)
         clips = [load_clip(file, vad, track) for file in files]
         _refuse_copies(clips)
-        wake = OpenWakeWord(backend, library, ())
+        wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, ())
         with _bar(not json) as report:
             made = make_word(name, clips, wake, built_in(), threshold=threshold, report=report)
         store.add_word(made.word, replace=replace)

@@ -19,6 +19,7 @@ from streamd.settings import (
 )
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
+BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
     Meta(
@@ -64,6 +65,10 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Bytes of one WebSocket message; longer closes 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
     """Milliseconds, announced to clients. This version skips no window, however late it is."""
+    max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
+    """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
+    max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9
+    """Share of the cores that streams may need before the next is refused; 0 sets no bound."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """Seconds without a message or a WebSocket ping before close 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
@@ -84,8 +89,10 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """How model passes are run."""
 
-    backend: Annotated[str, Meta(min_length=1, max_length=64)] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
+    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    """Backend of a pass where it is another one, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first, as many for voices, and as many for what is
     computed of them early; 0 takes one per core that the process may use."""

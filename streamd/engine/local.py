@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from streamd.engine.base import Lease
 from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
-from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
@@ -58,7 +57,9 @@ class LocalEngine:
         self._passes = {p.name: p for p in (*passes, *speculative)}
         self._speculative = [p.name for p in speculative]
         self._states = {
-            p.name: SlotStates(p.state, max_streams * SLOTS_PER_STREAM) for p in passes if p.state
+            p.name: p.backend.slots(p.state, max_streams * SLOTS_PER_STREAM)
+            for p in passes
+            if p.state
         }
         self._batcher: Batcher[tuple[Job, Lease]] = Batcher(
             {name: p.max_batch for name, p in self._passes.items()},
@@ -194,8 +195,8 @@ class LocalEngine:
 
     def observe(self) -> None:
         """Bring the queue gauges up to date."""
-        for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
-            self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
+        for (name, lane), depth in self._batcher.depths().items():
+            self._metrics.queue_depth.labels(name, lane.name.lower()).set(depth)
 
     def _dispatch(self) -> None:
         if self._is_gathering:

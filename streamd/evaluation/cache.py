@@ -21,18 +21,18 @@ import msgspec
 
 import streamd
 from streamd.errors import Unavailable
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Manifest
+from streamd.evaluation.tasks import Result, Task
 from streamd.places import eval_dir
 from streamd.store.cipher import Cipher, Damaged, load_or_make_key
 
 KEPT_DAYS = 30
-_NOT_HEARD = ("cli", "evaluation", "transport", "view", "words")
+_NO_INFLUENCE = ("cli", "evaluation", "transport", "view", "words")
 """Packages that do not influence the results of a worker…"""
-_HEARD = (
+_INFLUENCE = (
     "evaluation/codecs.py",
     "evaluation/conditions.py",
-    "evaluation/hearing.py",
+    "evaluation/tasks.py",
     "evaluation/noise.py",
     "evaluation/recordings.py",
     "evaluation/rooms.py",
@@ -60,8 +60,8 @@ def _code() -> str:
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        heard = place.parts[0] not in _NOT_HEARD or str(place) in _HEARD
-        if heard and path.is_file() and path.suffix != ".pyc":
+        counts = place.parts[0] not in _NO_INFLUENCE or str(place) in _INFLUENCE
+        if counts and path.is_file() and path.suffix != ".pyc":
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -106,20 +106,20 @@ class Cache:
             self._file = os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="ascii")
         except OSError as error:
             raise Unavailable(
-                f"{directory}: what is heard cannot be kept: {error.strerror or error}. Set "
+                f"{directory}: results cannot be kept: {error.strerror or error}. Set "
                 "XDG_CACHE_HOME to a directory that can be written."
             ) from error
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, key: str) -> Heard | None:
+    def get(self, key: str) -> Result | None:
         """Return a result of an earlier run or of this one."""
         return self._known.get(key)
 
-    def put(self, key: str, heard: Heard) -> None:
+    def put(self, key: str, result: Result) -> None:
         """Store a result; it is on disk when this returns."""
-        text = json.dumps(heard)
+        text = json.dumps(result)
         sealed = self._cipher.seal(text.encode(), self._name, key)
         self._file.write(f"{key} {base64.b64encode(sealed).decode()}\n")
         self._file.flush()
@@ -129,7 +129,7 @@ class Cache:
         """Close the file."""
         self._file.close()
 
-    def _read(self) -> Iterator[tuple[str, Heard]]:
+    def _read(self) -> Iterator[tuple[str, Result]]:
         if not self._path.exists():
             return
         for line in self._path.read_text(encoding="ascii").splitlines():

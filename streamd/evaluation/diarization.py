@@ -52,7 +52,7 @@ NOBODY = ""
 """Label of speech that got none."""
 
 
-def heard_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
+def reported_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
     """Return who spoke when, as a client would show it from final and change events."""
     turns: list[Turn] = []
     changes: dict[str, list[Mapping[str, Any]]] = {}
@@ -78,11 +78,11 @@ def _who(verdict: Mapping[str, Any] | None) -> str:
     return verdict["speaker"] or NOBODY
 
 
-def score(truth: Sequence[Turn], heard: Sequence[Turn], duration_ms: int) -> Errors:
+def score(truth: Sequence[Turn], reported: Sequence[Turn], duration_ms: int) -> Errors:
     """Compare turns on a grid of 10 ms."""
     count = -(-duration_ms // STEP_MS)
     speakers, reference = _grid(truth, count)
-    names, found = _grid(heard, count)
+    names, found = _grid(reported, count)
     labels = [i for i, name in enumerate(names) if name != NOBODY]
     known = found[labels]
     scored = _outside_collars(truth, count)

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import by_speaker, in_sessions
 from streamd.evaluation.statistics import (
     Doubles,
@@ -29,6 +28,7 @@ from streamd.evaluation.statistics import (
     share,
 )
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Result, Task
 
 CLASSES = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 SAME = {"calm": "neutral"}
@@ -78,7 +78,7 @@ def modules(options: Options) -> dict[str, dict[str, Any]]:
     return {name: {} for name in names}
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
     """Run every row, or every speaker's rows in their order, and compare."""
     streams = by_speaker(manifest.rows) if options.baseline else in_sessions(manifest.rows)
     tasks = [
@@ -90,16 +90,16 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for stream in streams
     ]
-    answers = hear("sessions", tasks)
+    answers = run("sessions", tasks)
     said = [one for s, h in zip(streams, answers, strict=True) for one in of_rows(s, h)]
     return report(said, options.is_open, options.seed)
 
 
-def of_rows(stream: Stream, heard: Heard) -> list[Said]:
+def of_rows(stream: Stream, result: Result) -> list[Said]:
     """Assign each final event of a session to the row that most of it lies in."""
-    spans = heard["spans"]
+    spans = result["spans"]
     own: list[list[Mapping[str, Any]]] = [[] for _ in spans]
-    for event in heard["events"]:
+    for event in result["events"]:
         overlaps = [min(event["t1"], b) - max(event["t0"], a) for a, b in spans]
         own[int(np.argmax(overlaps))].append(event)
     return [said_of(row, events) for row, events in zip(stream.rows, own, strict=True)]

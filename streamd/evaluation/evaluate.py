@@ -12,10 +12,10 @@ import streamd
 from streamd.config import Config, describe
 from streamd.evaluation import emotion, manifest, speaker, vad, wake
 from streamd.evaluation.conditions import Conditions, Noise
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
+from streamd.evaluation.tasks import Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
@@ -31,7 +31,7 @@ class Module(StrEnum):
 
 class _Parts(NamedTuple):
     check: Check
-    evaluate: Callable[[Manifest, Options, Hear], Report]
+    evaluate: Callable[[Manifest, Options, Run], Report]
 
 
 _MODULES = {
@@ -40,7 +40,7 @@ _MODULES = {
     Module.speaker: _Parts(speaker.check, speaker.evaluate),
     Module.emotion: _Parts(emotion.check, emotion.evaluate),
 }
-NOT_HEARD = ("server", "store", "log", "limits")
+NO_INFLUENCE = ("server", "store", "log", "limits")
 """Sections of the configuration that change no event."""
 
 
@@ -62,26 +62,26 @@ def read_manifest(
 
 def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list[Any]:
     """Return a hash of what results depend on besides the task and the code."""
-    heard = {
+    relevant = {
         setting.key: setting.value
         for setting in describe(config)
-        if setting.key.partition(".")[0] not in NOT_HEARD
+        if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
     models = [(finding.file, finding.status) for finding in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
     emotion_model = Path(config.emotion.model)
     status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
-    return [heard, models, own, status and (status.st_size, status.st_mtime_ns)]
+    return [relevant, models, own, status and (status.st_size, status.st_mtime_ns)]
 
 
-def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Report:
+def evaluate(module: Module, rows: Manifest, options: Options, run: Run) -> Report:
     """Run all recordings and compute the figures.
 
     Args:
         module: to evaluate.
         rows: checked for it.
         options: as the user gave them.
-        hear: runs tasks.
+        run: runs tasks.
 
     Returns:
         Figures under the keys that `docs/evaluation.md` lists, and tables.
@@ -92,8 +92,8 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
     """
     models: dict[str, Any] = {}
 
-    def noting(what: str, tasks: Sequence[Task]) -> list[Heard]:
-        answers = hear(what, tasks)
+    def noting(what: str, tasks: Sequence[Task]) -> list[Result]:
+        answers = run(what, tasks)
         for answer in answers[:1]:
             models.update(answer["models"])
         return answers
@@ -153,5 +153,5 @@ def differences(config: Config) -> dict[str, Any]:
     return {
         setting.key: setting.value
         for setting in describe(config)
-        if setting.value != setting.default and setting.key.partition(".")[0] not in NOT_HEARD
+        if setting.value != setting.default and setting.key.partition(".")[0] not in NO_INFLUENCE
     }

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from streamd.config import Config
 from streamd.errors import BadManifest
 from streamd.evaluation.cache import Cache, task_key
-from streamd.evaluation.hearing import Ears, Heard, Task
 from streamd.evaluation.manifest import Manifest, refusal
-from streamd.evaluation.workers import Answer, Setup, Workers, do_here, make_ears
+from streamd.evaluation.tasks import Executor, Result, Task
+from streamd.evaluation.workers import Answer, Setup, Workers, do_here, make_executor
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
-Hear = Callable[[str, Sequence[Task]], list[Heard]]
+Run = Callable[[str, Sequence[Task]], list[Result]]
 """Takes the kind of work in a word, and tasks; returns their results in order."""
 Report = Callable[[str, int, int, int], None]
 """Takes the kind of work, the numbers of tasks done and in all, and how many were cached."""
@@ -47,10 +47,10 @@ class Runner:
         self._cache = cache
         self._jobs = jobs
         self._report = report
-        self._here: Ears | None = None
+        self._here: Executor | None = None
         self._workers: Workers | None = None
 
-    def __call__(self, what: str, tasks: Sequence[Task]) -> list[Heard]:
+    def __call__(self, what: str, tasks: Sequence[Task]) -> list[Result]:
         """Run tasks in any order; return results in the order of the tasks.
 
         Raises:
@@ -66,16 +66,16 @@ class Runner:
         names = list(todo)
         faults: list[str] = []
         answers = self._do(list(todo.values()))
-        for count, (number, heard) in enumerate(answers, kept + 1):
-            if isinstance(heard, BadManifest):
-                faults.append(str(heard))
+        for count, (number, result) in enumerate(answers, kept + 1):
+            if isinstance(result, BadManifest):
+                faults.append(str(result))
             else:
-                self._cache.put(names[number], heard)
+                self._cache.put(names[number], result)
             self._report(what, count, total, kept)
         if faults:
             raise refusal(self._manifest.path, sorted(set(faults)))
         found = [self._cache.get(key) for key in keys]
-        return [heard for heard in found if heard is not None]
+        return [result for result in found if result is not None]
 
     def close(self) -> None:
         """End the worker processes; unfinished tasks are lost."""
@@ -86,7 +86,7 @@ class Runner:
     def _do(self, tasks: Sequence[Task]) -> Iterator[Answer]:
         if self._workers is None and (self._jobs == 1 or len(tasks) < 2):
             if self._here is None:
-                self._here = make_ears(self._setup)
+                self._here = make_executor(self._setup)
             return do_here(self._here, tasks)
         if self._workers is None:
             self._workers = Workers(self._jobs, self._setup)

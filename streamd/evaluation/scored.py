@@ -55,7 +55,7 @@ class Scored(FileSession):
         """What the session would have reported at other thresholds.
 
         The steps of the session go through the very stepper that makes events: with its score
-        where the model heard the step, with none where it slept. Neither depends on the
+        where the model ran on the step, with none where it slept. Neither depends on the
         threshold, so this is what such a session would report.
 
         Returns:
@@ -72,8 +72,8 @@ class Scored(FileSession):
         for threshold in thresholds:
             ats: dict[str, list[int]] = {name: [] for name in served.names}
 
-            def detected(heard: Detection, ats: dict[str, list[int]] = ats) -> None:
-                ats[heard.word].append(ms(heard.stop, end=True))
+            def detected(detection: Detection, ats: dict[str, list[int]] = ats) -> None:
+                ats[detection.word].append(ms(detection.stop, end=True))
 
             words = tuple(replace(word, threshold=threshold) for word in served.words)
             stepper = WakeStepper(Listening(words, served.refractory_ms), ms, detected)

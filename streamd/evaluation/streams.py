@@ -109,11 +109,11 @@ def _join(
     for number, row in enumerate(stream.rows):
         samples, _ = files[manifest.file(row)]
         start, stop = _span(row, len(samples), manifest)
-        heard = samples[start : stop + stream.lead_out_ms * _PER_MS]
+        used = samples[start : stop + stream.lead_out_ms * _PER_MS]
         is_last = number == len(stream.rows) - 1
         pause = 0 if is_last and row.end_ms is None else PAUSE_MS * _PER_MS
-        parts += [heard, np.zeros(pause, np.int16)]
-        end = position + len(heard) + pause
+        parts += [used, np.zeros(pause, np.int16)]
+        end = position + len(used) + pause
         spans.append((position, position + stop - start))
         seed = f"{row.path} {row.start_ms} {row.end_ms}"
         pieces.append(Piece(seed, position, end, 0, stop - start))

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, short, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.statistics import (
     Doubles,
     Draws,
@@ -30,6 +29,7 @@ from streamd.evaluation.statistics import (
     spread,
 )
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Result, Task
 
 MODULES: dict[str, dict[str, Any]] = {"vad": {}}
 LABELS = ("speech", "noise", "silence", "nonspeech")
@@ -54,7 +54,7 @@ class Compared:
 
     name: str
     truth: Flags
-    heard: Flags
+    reported: Flags
     onsets: list[int]
     """Delay of each labelled onset that was detected, ms."""
     segments: list[bool]
@@ -63,9 +63,9 @@ class Compared:
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """Return steps of speech, reported speech, no speech, and falsely reported speech."""
-        both = int((self.truth & self.heard).sum())
-        speech, heard = int(self.truth.sum()), int(self.heard.sum())
-        return speech, both, len(self.truth) - speech, heard - both
+        both = int((self.truth & self.reported).sum())
+        speech, reported = int(self.truth.sum()), int(self.reported.sum())
+        return speech, both, len(self.truth) - speech, reported - both
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
@@ -82,7 +82,7 @@ def check(rows: Sequence[Row], faults: Faults) -> None:
             )
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
     """Run every file whole, and compare."""
     files = [own for _, own in _by_file(manifest.rows)]
     tasks = [
@@ -94,7 +94,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for own in files
     ]
-    answers = hear("files", tasks)
+    answers = run("files", tasks)
     compared = [compare(own, h) for own, h in zip(files, answers, strict=True)]
     failed = [
         failure
@@ -111,11 +111,11 @@ def failures(
     """Yield labelled speech that was not reported, and speech reported where there is none."""
     for row, (start, stop) in zip(rows, spans, strict=True):
         part = slice(round(start / STEP_MS), round(stop / STEP_MS))
-        heard = file.heard[part]
+        reported = file.reported[part]
         if row.label == "speech":
-            if not heard.any():
+            if not reported.any():
                 yield Failure(row, "missed")
-        elif false_ms := int((heard & ~file.truth[part]).sum()) * STEP_MS:
+        elif false_ms := int((reported & ~file.truth[part]).sum()) * STEP_MS:
             yield Failure(row, "false_alarm", {"speech_ms": false_ms})
 
 
@@ -136,25 +136,25 @@ def edges(events: Iterable[dict[str, Any]]) -> list[Edge]:
     return found
 
 
-def compare(rows: Sequence[Row], heard: Heard) -> Compared:
+def compare(rows: Sequence[Row], result: Result) -> Compared:
     """Compare one file's labels with its events."""
-    spans = zip(rows, heard["spans"], strict=True)
+    spans = zip(rows, result["spans"], strict=True)
     labelled = [tuple(span) for row, span in spans if row.label == "speech"]
-    return compared(rows[0].path, labelled, edges(heard["events"]), heard["duration_ms"])
+    return compared(rows[0].path, labelled, edges(result["events"]), result["duration_ms"])
 
 
 def compared(
     name: str, labelled: Iterable[tuple[int, int]], found: list[Edge], duration_ms: int
 ) -> Compared:
     """Compare labels and edges, both in ms, on a grid of 10 ms."""
-    truth, heard = (np.zeros(duration_ms // STEP_MS, bool) for _ in range(2))
+    truth, reported = (np.zeros(duration_ms // STEP_MS, bool) for _ in range(2))
     for start, stop in labelled:
         truth[round(start / STEP_MS) : round(stop / STEP_MS)] = True
     for edge in found:
-        heard[edge.start // STEP_MS : edge.end // STEP_MS] = True
+        reported[edge.start // STEP_MS : edge.end // STEP_MS] = True
     regions = runs_of(truth)
-    segments = [bool(heard[a // STEP_MS : b // STEP_MS].any()) for a, b in regions]
-    return Compared(name, truth, heard, onset_delays(regions, found), segments)
+    segments = [bool(reported[a // STEP_MS : b // STEP_MS].any()) for a, b in regions]
+    return Compared(name, truth, reported, onset_delays(regions, found), segments)
 
 
 def runs_of(flags: Flags) -> list[tuple[int, int]]:
@@ -170,8 +170,8 @@ def onset_delays(regions: Sequence[tuple[int, int]], found: Sequence[Edge]) -> l
     for (_, before), (start, stop) in pairwise([(0, -PAUSE_MS), *regions]):
         if start - before < PAUSE_MS:
             continue
-        heard = [edge.at for edge in found if edge.start < stop and edge.end > start]
-        delays += [max(heard[0] - start, 0)] if heard else []
+        reported = [edge.at for edge in found if edge.start < stop and edge.end > start]
+        delays += [max(reported[0] - start, 0)] if reported else []
     return delays
 
 
@@ -182,21 +182,23 @@ def report(files: Sequence[Compared], seed: int) -> Report:
     speech, both, rest, false = counts
     missed = speech - both
     onsets = [(file.name, delay) for file in files for delay in file.onsets]
-    segments = [(file.name, heard) for file in files for heard in file.segments]
+    segments = [(file.name, reported) for file in files for reported in file.segments]
     delays = [delay for _, delay in onsets]
-    f1 = _share(2 * both, 2 * both + false + missed, draws, "no speech, labelled or heard")
+    f1 = _share(2 * both, 2 * both + false + missed, draws, "no speech, labelled or reported")
     miss = _share(missed, speech, draws, "no labelled speech")
     false_alarm = _share(false, rest, draws, "nothing but speech")
-    late = median(delays, Draws([name for name, _ in onsets], "file", seed), "no onset was heard")
+    late = median(
+        delays, Draws([name for name, _ in onsets], "file", seed), "no onset was reported"
+    )
     unheard = share(
-        [not heard for _, heard in segments],
+        [not reported for _, reported in segments],
         Draws([name for name, _ in segments], "file", seed),
         "no labelled speech",
     )
     minutes = float(counts[[0, 2]].sum()) * STEP_MS / 60_000
     figures: dict[str, Any] = {
         "f1": f1.described(),
-        "precision": _share(both, both + false, draws, "nothing was heard").described(),
+        "precision": _share(both, both + false, draws, "no speech was reported").described(),
         "miss": miss.described(speech_ms=int(speech.sum()) * STEP_MS),
         "false_alarm": false_alarm.described(rest_ms=int(rest.sum()) * STEP_MS),
         "onset_ms": late.described(**spread(delays)),
@@ -253,7 +255,7 @@ def _described(file: Compared) -> dict[str, Any]:
         "miss": _divided(speech - both, speech),
         "false_alarm": _divided(false, rest),
         "labelled": runs_of(file.truth),
-        "heard": runs_of(file.heard),
+        "heard": runs_of(file.reported),
     }
 
 
@@ -263,7 +265,7 @@ def _divided(part: int, of: int) -> float | None:
 
 def _worst(files: Sequence[Compared], shown: int = 8) -> Table:
     """Return a table of the files with the most wrong steps."""
-    wrong = sorted(files, key=lambda f: -int((f.truth != f.heard).sum()))
+    wrong = sorted(files, key=lambda f: -int((f.truth != f.reported).sum()))
     rows = []
     for file in wrong[:shown]:
         speech, both, rest, false = file.counts

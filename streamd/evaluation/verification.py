@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamd.evaluation.conditions import Conditions
-from streamd.evaluation.hearing import Beginning, unpack
 from streamd.evaluation.manifest import Row
 from streamd.evaluation.report import Options, Table, percent, written
+from streamd.evaluation.tasks import Beginning, unpack
 from streamd.evaluation.trials import P_TARGET, Trials
 from streamd.types import Floats
 
@@ -29,7 +29,7 @@ class Condition(NamedTuple):
     enrolments: int
 
     @property
-    def heard(self) -> str:
+    def test_channel(self) -> str:
         """The channel whose thresholds decide."""
         return "wide" if self.channel == "wide" else "narrow"
 
@@ -45,7 +45,7 @@ class Condition(NamedTuple):
     def tested_by(self, options: Options) -> Beginning:
         """Return how the test is run."""
         conditions = options.conditions
-        if self.heard == "narrow":
+        if self.test_channel == "narrow":
             conditions = Conditions(
                 room=conditions.room,
                 noise=conditions.noise,
@@ -64,11 +64,11 @@ class TrialVoice(NamedTuple):
     embedding: Floats | None
 
     @classmethod
-    def of(cls, heard: Mapping[str, Any]) -> TrialVoice:
+    def of(cls, result: Mapping[str, Any]) -> TrialVoice:
         """From a worker's answer."""
-        packed = heard["embedding"]
+        packed = result["embedding"]
         embedding = None if packed is None else unpack(packed)
-        return cls(heard["channel"], heard["speech_ms"], embedding)
+        return cls(result["channel"], result["speech_ms"], embedding)
 
 
 Voices = Mapping[tuple[Row, Beginning], TrialVoice]
@@ -122,11 +122,11 @@ class Verification:
         speakers = sorted({row.speaker for row in rows})
         self._ids = {name: i for i, name in enumerate(speakers)}
         tested_by = condition.tested_by(options)
-        heard = [(row, voices[row, tested_by]) for row in tested_rows(rows)]
-        heard = [(row, v) for row, v in heard if v.channel == condition.heard]
-        clear = [(r, v) for r, v in heard if v.speech_ms >= min_speech_ms]
+        candidates = [(row, voices[row, tested_by]) for row in tested_rows(rows)]
+        candidates = [(row, v) for row, v in candidates if v.channel == condition.test_channel]
+        clear = [(r, v) for r, v in candidates if v.speech_ms >= min_speech_ms]
         self.tests = [(r, v.embedding) for r, v in clear if v.embedding is not None]
-        self.too_short = len(heard) - len(self.tests)
+        self.too_short = len(candidates) - len(self.tests)
         self.trials = self._trials(list(self._models(enrolled_rows(rows))))
 
     def _models(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], Floats]]:
@@ -164,7 +164,7 @@ class Verification:
 
     def described(self, served: Mapping[str, Any]) -> dict[str, Any]:
         """For the JSON."""
-        trials, band = self.trials, served[self.condition.heard]
+        trials, band = self.trials, served[self.condition.test_channel]
         eer, cost = trials.eer(), trials.min_dcf()
         shares = {
             f"{who}_{what}": trials.between(low, high, genuine=who == "genuine").described()

@@ -15,10 +15,9 @@ import numpy as np
 
 from streamd.errors import BadManifest
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves
 from streamd.evaluation.report import Options, Report, Table, percent, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
 from streamd.evaluation.statistics import (
     Draws,
@@ -30,6 +29,7 @@ from streamd.evaluation.statistics import (
     share,
     spread,
 )
+from streamd.evaluation.tasks import Result, Task
 
 THRESHOLDS = (0.01, 0.02, *(n / 20 for n in range(1, 20)), 0.98, 0.99)
 LEAD_OUT_MS = 500
@@ -101,7 +101,7 @@ def choose_words(manifest: Manifest, options: Options) -> tuple[str, ...]:
     return words
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
     """Run every session, at all thresholds at once."""
     words = choose_words(manifest, options)
     streams = in_sessions(manifest.rows, lead_out_ms=LEAD_OUT_MS)
@@ -115,7 +115,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for stream in streams
     ]
-    answers = hear("sessions", tasks)
+    answers = run("sessions", tasks)
     takes = [t for s, h in zip(streams, answers, strict=True) for t in takes_of(s.rows, h)]
     served = answers[0]["models"]["wake"]
     return report(takes, words, served, options.seed)
@@ -134,24 +134,26 @@ def failures(takes: Sequence[Take], words: Sequence[str]) -> Iterator[Failure]:
                 yield Failure(take.row, kind, {"word": word, **({"at_ms": ats} if ats else {})})
 
 
-def takes_of(rows: Sequence[Row], heard: Heard) -> list[Take]:
+def takes_of(rows: Sequence[Row], result: Result) -> list[Take]:
     """Assign each event of a session to the row that began last before it."""
-    spans = heard["spans"]
+    spans = result["spans"]
     starts = [start for start, _ in spans]
     takes = [
-        Take(row, start, stop, [], [], {w: {t: [] for t in by} for w, by in heard["wakes"].items()})
+        Take(
+            row, start, stop, [], [], {w: {t: [] for t in by} for w, by in result["wakes"].items()}
+        )
         for row, (start, stop) in zip(rows, spans, strict=True)
     ]
 
     def owner(at: int) -> Take:
         return takes[max(bisect_right(starts, at) - 1, 0)]
 
-    for event in heard["events"]:
+    for event in result["events"]:
         if event["type"] == "wake":
             owner(event["at"]).wakes.append((event["word"], event["at"]))
         else:
             owner(event["t1"]).speech_ends.append((event["t0"], event["t1"]))
-    for word, by_threshold in heard["wakes"].items():
+    for word, by_threshold in result["wakes"].items():
         for threshold, ats in by_threshold.items():
             for at in ats:
                 owner(at).grid[word][threshold].append(at)

@@ -17,30 +17,30 @@ from pathlib import Path
 
 from streamd.config import Config
 from streamd.errors import BadManifest, StreamdError
-from streamd.evaluation.hearing import Ears, Heard, Task
 from streamd.evaluation.manifest import Manifest
+from streamd.evaluation.tasks import Executor, Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
 Setup = tuple[Config, Path, Manifest, CustomWords]
 """Configuration in force, folder of the models, manifest, words of the user's own."""
-Answer = tuple[int, Heard | BadManifest]
+Answer = tuple[int, Result | BadManifest]
 """The index of a task, and its result or the fault of its recording."""
 
 
-def make_ears(setup: Setup) -> Ears:
+def make_executor(setup: Setup) -> Executor:
     """Load the models."""
     config, models, manifest, words = setup
-    return Ears(config, Library(models), manifest, words)
+    return Executor(config, Library(models), manifest, words)
 
 
-def do_here(ears: Ears, tasks: Sequence[Task]) -> Iterator[Answer]:
+def do_here(executor: Executor, tasks: Sequence[Task]) -> Iterator[Answer]:
     """Run tasks in this process; yield results as they come."""
     waiting = deque(enumerate(tasks))
-    while waiting or ears.is_busy:
-        while waiting and ears.room:
-            ears.begin(*waiting.popleft())
-        yield from ears.advance()
+    while waiting or executor.is_busy:
+        while waiting and executor.room:
+            executor.begin(*waiting.popleft())
+        yield from executor.advance()
 
 
 class Workers:
@@ -116,14 +116,14 @@ def _work(pipe: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with suppress(EOFError, ConnectionError):
         try:
-            ears = make_ears(setup)
+            executor = make_executor(setup)
             answers: list[Answer] = []
             while True:
-                pipe.send((answers, ears.room))
+                pipe.send((answers, executor.room))
                 for number, task in pipe.recv():
-                    ears.begin(number, task)
+                    executor.begin(number, task)
                 answers = []
-                while ears.is_busy and not answers:
-                    answers = ears.advance()
+                while executor.is_busy and not answers:
+                    answers = executor.advance()
         except StreamdError as error:
             pipe.send(error)

@@ -86,11 +86,11 @@ class VoiceReading:
     """
 
     def __init__(self, registry: Registry) -> None:
-        speaker = registry.readers["speaker"]
-        assert isinstance(speaker, SpeakerModule)
+        speaker = registry.find(SpeakerModule)
+        assert speaker is not None
         module = EnrolmentModule(speaker.settings)
-        self.registry = Registry(registry.vad, None, [module], ())
-        self.modules = ModuleSet(readers={module.name: None})
+        self.registry = Registry(registry.vad, [], [module], ())
+        self.modules: ModuleSet = {module.name: None}
         self._minimum_ms = speaker.settings.window_ms
         self._reader = module.reader
 
@@ -206,8 +206,8 @@ def _usual(
     samples: Iterable[VoiceSample], registry: Registry, baseline: Baseline | None
 ) -> Baseline:
     """How the voice sounds when it enrols: mostly in no mood in particular."""
-    emotion = registry.readers["emotion"]
-    assert isinstance(emotion, EmotionModule)
+    emotion = registry.find(EmotionModule)
+    assert emotion is not None
     baseline = baseline or Baseline.empty(emotion.model.size)
     for sample in samples:
         for states, moments in sample.utterances:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -22,7 +23,9 @@ from streamd.events import Ack, Error, Event, Ready
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
+from streamd.live.pace import Pace
 from streamd.live.services import Services
+from streamd.live.shedding import Shedding
 from streamd.live.sink import SessionSink
 from streamd.protocol import messages
 from streamd.session.session import Session
@@ -53,10 +56,13 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
+        tenant: Whose voices and words it knows.
         peer: Address of the client, for the log.
     """
 
-    def __init__(self, services: Services, lease: Lease, peer: str | None = None) -> None:
+    def __init__(
+        self, services: Services, lease: Lease, tenant: str, peer: str | None = None
+    ) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
         self.is_due = False
         """It is advanced at the end of this tick; set and cleared by `Ticks`."""
@@ -68,12 +74,14 @@ class LiveStream:
         self.outbox = Outbox(services.limits.max_events_queued)
         self._services = services
         self._lease = lease
+        self._tenant = tenant
         self._peer = peer
         self._began_at = time.monotonic()
         self._attached: Attached | None = None
         self._session: Session | None = None
         self._sink: _Sink | None = None
         self._intake: Intake | None = None
+        self._shedding: Shedding | None = None
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
 
@@ -106,21 +114,26 @@ class LiveStream:
                 "this server does not resume streams; start a new one", ref="resume"
             )
         services = self._services
+        words = partial(services.words, self._tenant)
         asked = None if hello.modules is UNSET else hello.modules
-        modules, warnings = services.registry.resolve(asked, words=services.words())
+        modules, warnings = services.registry.resolve(asked, words=words())
         session = Session(
             services.registry,
             modules,
             hello.audio,
             self._lease.slots,
-            services.gallery,
+            partial(services.gallery, self._tenant),
             services.ring_s,
-            services.words,
+            words,
         )
         self._session = session
         self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
-        self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room)
+        now_s = time.monotonic()
+        pace = Pace(now_s)
+        self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room, pace)
+        self._shedding = Shedding(session, pace, now_s)
+        services.load.add(self._shedding)
         self.send(
             Ready(
                 session=self.id,
@@ -154,10 +167,11 @@ class LiveStream:
         totals = self._totals()
         self._services.engine.close(self._lease)
         if self._session is not None:
-            self._services.keep(self._session.learned)
-            self._session.close()
+            self._services.keep(self._tenant, self._session.learned)
         self._services.metrics.coalesced.inc(self.outbox.coalesced)
-        self._session = self._sink = self._intake = self._attached = None
+        if self._shedding is not None:
+            self._services.load.remove(self._shedding)
+        self._session = self._sink = self._intake = self._shedding = self._attached = None
         self.is_over = True
         return totals
 

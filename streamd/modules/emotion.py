@@ -29,6 +29,7 @@ from streamd.modules.emotion_model import (
     smooth,
 )
 from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import EmotionSettings, HopMs, Probability, given, overridden
 from streamd.types import RATE_HZ, Floats
 
@@ -293,7 +294,9 @@ class EmotionModule:
         self.model = model
         self._spent = spent
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[EmotionOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[EmotionOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         return parse_options(self.name, request, EmotionOptions)
 

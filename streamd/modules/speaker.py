@@ -33,6 +33,7 @@ from streamd.modules.decision import (
 )
 from streamd.modules.gallery import Gallery, Match
 from streamd.modules.labels import Labels
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import HopMs, Probability, SpeakerSettings, overridden
 from streamd.types import RATE_HZ, Floats
 
@@ -236,7 +237,9 @@ class SpeakerModule:
         self.settings = settings
         self._card = card
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         return parse_options(self.name, request, SpeakerOptions)
 

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, parse_options
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import VadSettings, overridden
 from streamd.types import RATE_HZ, Samples
 
@@ -156,7 +157,9 @@ class VadModule:
         self.grid = grid
         self._card = card
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[VadOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[VadOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
         lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)

@@ -19,10 +19,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
+from streamd.events import Wake
 from streamd.modules.base import ModelCard, Ms, parse_options
+from streamd.modules.stepper import Evidence, Gate, StepperContext
 from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
 from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
-from streamd.types import Samples
+from streamd.types import RATE_HZ, Samples
 
 STEP = 1280
 """Samples between two scores: eight mel frames of 10 ms."""
@@ -122,6 +124,22 @@ class Detection:
     phrase_ms: int
     """How long the phrase takes to say."""
 
+    def event(self, evidence: Evidence, ms: Ms) -> Wake:
+        """Return the event, with what is known of who said the phrase, and when."""
+        start, end = evidence.phrase(self.phrase_ms * RATE_HZ // 1000, self.since)
+        speaker = evidence.speaker
+        return Wake(
+            t0=ms(start),
+            t1=ms(end, end=True),
+            at=ms(self.stop, end=True),
+            word=self.word,
+            score=round(self.score, 4),
+            class_=UNSET if self.class_name is None else self.class_name,
+            utterance=UNSET if evidence.utterance is None else evidence.utterance,
+            speaker=UNSET if speaker is None or speaker.speaker is None else speaker.speaker,
+            speaker_score=UNSET if speaker is None else speaker.score,
+        )
+
 
 class WakeStepper:
     """The steps of one stream."""
@@ -152,7 +170,7 @@ class WakeStepper:
         self._has_trace = False
         """Whether any word scored `TRACE` or more in the last step that the model ran."""
         self._listening: Listening | None = None
-        self.select(listening)
+        self.configure(listening)
 
     @property
     def enabled(self) -> bool:
@@ -164,8 +182,9 @@ class WakeStepper:
         may_speak = self._may_speak(stop)
         return self._has_trace if may_speak is False else may_speak
 
-    def select(self, listening: Listening | None) -> None:
-        """Take new words, thresholds or patience from the next step on."""
+    def configure(self, options: Listening | None) -> None:
+        """Take other words, thresholds or patience from the next step on; None: no words."""
+        listening = options
         if self._listening is None:
             self.reset()
         self._listening = listening
@@ -240,22 +259,32 @@ class WakeModule:
         self.loaded = loaded
         self._register = register
 
+    @property
+    def gate(self) -> Gate | None:
+        """The model sleeps where nobody may be speaking, unless the configuration forbids it."""
+        s = self.settings
+        return Gate(STEP, s.gate_threshold, s.gate_hold_ms, s.gate_rise_db) if s.gate else None
+
+    def open(self, options: Listening | None, context: StepperContext) -> WakeStepper:
+        """Return the steps of one stream."""
+        return WakeStepper(options, context.ms, context.report, context.may_speak)
+
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
         """Every word that may be asked for."""
         own = {name: WordModel.of(word) for name, word in custom.items()}
         return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
 
     def parse(
-        self, request: Mapping[str, Any], custom: CustomWords = NO_WORDS
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[Listening, list[tuple[str, str]]]:
         """Read a client's options; unknown words are left out with a warning.
 
         Args:
             request: the options.
-            custom: words of the user's own, as they are now.
+            words: of the user's own, as they are now.
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
-        known = self.known(custom)
+        known = self.known(words)
         wanted = given(options.words, self.settings.words)
         names = tuple(dict.fromkeys(w for w in wanted if w in known))
         missing = [w for w in wanted if w not in known]
@@ -267,7 +296,7 @@ class WakeModule:
             )
         warnings += [("unknown_word", _unknown_words([word], have)) for word in missing]
         s = self.settings
-        words = tuple(
+        listened_for = tuple(
             Word(
                 name,
                 _of(options.threshold, name, self._threshold(name, known[name])),
@@ -277,7 +306,7 @@ class WakeModule:
             )
             for name in names
         )
-        return Listening(words, given(options.refractory_ms, s.refractory_ms)), warnings
+        return Listening(listened_for, given(options.refractory_ms, s.refractory_ms)), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold

@@ -43,8 +43,8 @@ def embed(
             items = list(audio[:, start : start + OpenWakeWord.item_samples])
             _, state = wake.run(items, [()] * len(batch), state)
             steps.append(state["history"][:, -1])
-        heard = np.stack(steps, axis=1) if steps else np.zeros((len(batch), 0, 96), np.float32)
-        for row, i, count in zip(heard, batch, counts, strict=True):
+        stacked = np.stack(steps, axis=1) if steps else np.zeros((len(batch), 0, 96), np.float32)
+        for row, i, count in zip(stacked, batch, counts, strict=True):
             found[i] = row[:count]
         done(len(batch))
     return found

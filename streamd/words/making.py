@@ -21,7 +21,7 @@ from streamd.words.augment import altered_copy, background, plain_copy
 from streamd.words.clips import Clip
 from streamd.words.features import embed
 from streamd.words.negatives import Negatives
-from streamd.words.training import Heard, Logits, threshold_for, train, window_for
+from streamd.words.training import EmbeddedCopy, Logits, threshold_for, train, window_for
 from streamd.words.training import crossings as count_crossings
 
 MIN_CLIPS, MAX_CLIPS = 3, 50
@@ -73,7 +73,7 @@ def make_word(
         report: called with the progress.
     """
     rng = np.random.default_rng(len(clips))
-    heard = _heard(clips, wake, rng, report)
+    embedded = _embedded(clips, wake, rng, report)
     confusers = _confusers(clips, wake, rng)
     # Not the longest: one slow clip, or a noise taken for speech, would widen it for all.
     lengths = [clip.stop - clip.start for clip in clips]
@@ -86,7 +86,7 @@ def make_word(
         report("checking", fold / folds)
         kept = [i for i in range(len(clips)) if i % folds != fold]
         head = train(
-            [copy for i in kept for copy in heard[i]],
+            [copy for i in kept for copy in embedded[i]],
             [confusers[i] for i in kept],
             negatives.without(fold, folds),
             window,
@@ -94,9 +94,9 @@ def make_word(
         )
         unheard += [head.logits(stream) for stream in negatives.part(fold, folds).streams]
         for i in range(fold, len(clips), folds):
-            scores[i] = [head.best(copy) for copy in _tried(heard[i])]
+            scores[i] = [head.best(copy) for copy in _tried(embedded[i])]
     report("training", 0.0)
-    every = [copy for copies in heard for copy in copies]
+    every = [copy for copies in embedded for copy in copies]
     final = train(every, confusers, negatives, window, folds)
     report("training", 1.0)
 
@@ -128,9 +128,9 @@ def make_word(
     return Making(CustomWord(info, served.pack()), tuple(_remarks(clips, plain, bound)))
 
 
-def _heard(
+def _embedded(
     clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator, report: Report
-) -> list[list[Heard]]:
+) -> list[list[EmbeddedCopy]]:
     """Return embedded copies of each clip; the first ones are plain."""
     each = int(np.clip(COPIES // len(clips), MIN_COPIES, MAX_COPIES))
     copies = []
@@ -145,19 +145,21 @@ def _heard(
     def embedded(count: int) -> None:
         nonlocal done
         done += count
-        report("listening", done / len(flat))
+        report("embedding", done / len(flat))
 
     found = embed(wake, [copy.samples for copy in flat], embedded)
-    heard = [Heard.of(copy, e) for copy, e in zip(flat, found, strict=True)]
-    return [heard[i : i + each] for i in range(0, len(heard), each)]
+    result = [EmbeddedCopy.of(copy, e) for copy, e in zip(flat, found, strict=True)]
+    return [result[i : i + each] for i in range(0, len(result), each)]
 
 
-def _tried(copies: Sequence[Heard]) -> Sequence[Heard]:
+def _tried(copies: Sequence[EmbeddedCopy]) -> Sequence[EmbeddedCopy]:
     """Return one plain copy and the last altered ones."""
     return [copies[0], *copies[1 - TRIED_COPIES :]]
 
 
-def _confusers(clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator) -> list[Heard]:
+def _confusers(
+    clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator
+) -> list[EmbeddedCopy]:
     """Return each clip's phrase reversed, with halves swapped, in thirds, and its noise alone."""
     made = []
     for clip in clips:
@@ -176,7 +178,7 @@ def _confusers(clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generat
         ):
             pieces += [piece, quiet, quiet]
         made.append(np.concatenate([*pieces, noise]))
-    return [Heard(embeddings, 0, 0) for embeddings in embed(wake, made)]
+    return [EmbeddedCopy(embeddings, 0, 0) for embeddings in embed(wake, made)]
 
 
 def _remarks(clips: Sequence[Clip], plain: npt.NDArray[np.float64], bound: float) -> list[str]:

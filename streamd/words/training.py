@@ -37,7 +37,7 @@ Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class EmbeddedCopy:
     """A copy of a clip, embedded."""
 
     embeddings: Floats
@@ -47,7 +47,7 @@ class Heard:
     stop: int
 
     @classmethod
-    def of(cls, copy: Copy, embeddings: Floats) -> Heard:
+    def of(cls, copy: Copy, embeddings: Floats) -> EmbeddedCopy:
         """Return a copy with its embeddings."""
         return cls(embeddings, copy.start, copy.stop)
 
@@ -72,9 +72,9 @@ class Linear:
             total += products[place : place + count, place]
         return total
 
-    def best(self, heard: Heard) -> float:
+    def best(self, embedded: EmbeddedCopy) -> float:
         """Return the highest logit on a copy of a clip."""
-        return float(self.logits(heard.embeddings[SETTLING // 2 :]).max(initial=-np.inf))
+        return float(self.logits(embedded.embeddings[SETTLING // 2 :]).max(initial=-np.inf))
 
 
 def window_for(phrase: int) -> int:
@@ -84,8 +84,8 @@ def window_for(phrase: int) -> int:
 
 
 def train(
-    copies: Sequence[Heard],
-    confusers: Sequence[Heard],
+    copies: Sequence[EmbeddedCopy],
+    confusers: Sequence[EmbeddedCopy],
     negatives: Negatives,
     window: int,
     seed: int,
@@ -168,7 +168,7 @@ def _unscaled(fitted: Fit, mean: Floats, sd: Floats) -> Linear:
     return Linear(weights.astype(np.float32), float(bias))
 
 
-def _windows(copies: Sequence[Heard], window: int, *, is_positive: bool) -> Iterator[Floats]:
+def _windows(copies: Sequence[EmbeddedCopy], window: int, *, is_positive: bool) -> Iterator[Floats]:
     """Return windows that contain the whole phrase and end just after it, or those without it."""
     for copy in copies:
         embeddings, length = copy.embeddings, copy.stop - copy.start

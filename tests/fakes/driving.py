@@ -19,7 +19,6 @@ from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.passes.heads import WordHeads
-from streamd.engine.slots import SlotStates
 from streamd.engine.steps import walk
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
@@ -64,7 +63,7 @@ class Stage:
     ) -> None:
         passes = fake_passes() if passes is None else passes
         self.passes = {p.name: p for p in passes}
-        self.states = {p.name: SlotStates(p.state, capacity) for p in passes if p.state}
+        self.states = {p.name: p.backend.slots(p.state, capacity) for p in passes if p.state}
         self.random = None if seed is None else random.Random(seed)
         """None: every job is run at once, alone, in the order it came."""
         self.waiting: list[tuple[Player, Job]] = []

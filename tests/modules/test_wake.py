@@ -157,10 +157,10 @@ def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_droppe
     alexa, timer = word("alexa", 0.5, 2), word("timer", 0.5, 1)
     listener = Ears(Listening((alexa,), 2000))
     listener.hear(*QUIET, 0.9)
-    listener.stepper.select(Listening((timer,), 2000))
+    listener.stepper.configure(Listening((timer,), 2000))
     assert listener.stepper.options() == ("timer",)
     assert listener.hear(0.9, name="timer") == [0]
-    listener.stepper.select(Listening((timer, alexa), 2000))
+    listener.stepper.configure(Listening((timer, alexa), 2000))
     assert listener.hear(0.9) == []  # the first of two in a row
     assert listener.hear(0.9) == [0]
 
@@ -169,11 +169,11 @@ def test_after_a_pause_without_words_it_warms_up_again() -> None:
     listener = ears()
     listener.hear(*QUIET, 0.1)
     wanted = listener.listening
-    listener.stepper.select(None)
+    listener.stepper.configure(None)
     assert not listener.stepper.enabled
     assert listener.stepper.options() == ()
     listener.at = 100 * STEP
-    listener.stepper.select(wanted)
+    listener.stepper.configure(wanted)
     assert listener.hear(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
     assert listener.found[0].since == 100 * STEP
 

@@ -15,7 +15,7 @@ from streamd.words.clips import Clip, find_phrase, load_clip
 from streamd.words.features import embed
 from streamd.words.making import make_word
 from streamd.words.negatives import Negatives, built_in
-from streamd.words.training import Heard, Linear, crossings, threshold_for, window_for
+from streamd.words.training import EmbeddedCopy, Linear, crossings, threshold_for, window_for
 
 pytestmark = pytest.mark.models
 
@@ -33,7 +33,7 @@ def served() -> Linear:
 def test_it_hears_the_phrase_from_a_voice_that_it_does_not_know():
     unknown = [PHRASES[voice] for voice in PHRASES if voice not in HEARD]
     for embeddings in embed(passes()[0], [spoken(path) for path in unknown]):
-        assert served().best(Heard(embeddings, 0, 0)) > 0
+        assert served().best(EmbeddedCopy(embeddings, 0, 0)) > 0
 
 
 def test_it_does_not_hear_it_in_other_talk():

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.arrays import PULL_AGAIN, load_arrays
-from streamd.engine.backends.base import Backend, Graph
-from streamd.engine.passes.base import State, StateSpec, stack
+from streamd.engine.backends.base import Graph, GraphBackend
+from streamd.engine.passes.base import stack
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.warm import warm_up
+from streamd.engine.slots import State, StateSpec
 from streamd.models import catalogue
 from streamd.models.library import Library
 from streamd.types import Samples
@@ -47,7 +48,7 @@ class OpenWakeWord:
     copies_state = True
 
     def __init__(
-        self, backend: Backend, library: Library, words: Iterable[str] | None = None
+        self, backend: GraphBackend, library: Library, words: Iterable[str] | None = None
     ) -> None:
         """Load the graphs.
 
@@ -58,9 +59,10 @@ class OpenWakeWord:
         self.heads = WordHeads()
         """Heads of the users' own words."""
         self._words = {word: catalogue.word(word) for word in wanted}
-        self._embed = backend.load(library.path("wake_embed.onnx"))
+        self.backend = backend
+        self._embed = backend.load(library.path(backend.file("wake_embed")))
         self._heads: dict[str, Graph] = {
-            word: backend.load(library.path(f"wake_{word}.onnx")) for word in wanted
+            word: backend.load(library.path(backend.file(f"wake_{word}"))) for word in wanted
         }
         prime = load_arrays(library.path("wake_prime.npz"), PULL_AGAIN, ("cnn", "history"))
         self.state: Mapping[str, StateSpec] = {

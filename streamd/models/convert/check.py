@@ -107,8 +107,8 @@ def head(window: int, sources: Sequence[Path], converted: Path, load: Loader) ->
     original, mel, embedding = sources
     theirs, ours = load(original), load(converted)
     name = input_name(original)
-    heard = np.array(list(_published_embeddings(load(mel), load(embedding))), np.float32)
-    spans = np.lib.stride_tricks.sliding_window_view(heard, window, axis=0).swapaxes(1, 2)
+    embeddings = np.array(list(_published_embeddings(load(mel), load(embedding))), np.float32)
+    spans = np.lib.stride_tricks.sliding_window_view(embeddings, window, axis=0).swapaxes(1, 2)
     noise = np.random.default_rng(_NOISE_SEED).normal(0, 15, (256, window, wake.WIDTH))
     features = np.concatenate((spans, noise)).astype(np.float32)
     want = np.concatenate([theirs({name: row[None]})[0] for row in features])

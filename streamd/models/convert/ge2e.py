@@ -100,8 +100,8 @@ def lowest_layer(b: Builder, w: Weights, begun: Begun) -> tuple[str, tuple[str, 
 
     T is S // 160 - 1 - skip. The steps, as those of all layers, are zero beyond an item's frames.
     """
-    heard = b.op("Slice", _mel(b), "skip", b.const([2**31], "int64"), b.const([1], "int64"))
-    return _layer(b, w, 0, b.op("Transpose", heard, perm=[1, 0, 2]), begun.last[0])
+    mel = b.op("Slice", _mel(b), "skip", b.const([2**31], "int64"), b.const([1], "int64"))
+    return _layer(b, w, 0, b.op("Transpose", mel, perm=[1, 0, 2]), begun.last[0])
 
 
 def save(

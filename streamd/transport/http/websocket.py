@@ -14,6 +14,7 @@ from streamd.errors import BadInput, Draining, Refusal, UpgradeRequired
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.live.stream import LiveStream
+from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.peers import Peers
@@ -100,7 +101,7 @@ class Streams:
             self._services.engine.close(lease)
             raise
         peer = self._peers.of(request)
-        stream = LiveStream(self._services, lease, peer)
+        stream = LiveStream(self._services, lease, DEFAULT_TENANT, peer)
         connection = Connection(socket, self._services, stream, peer)
         self._open[connection] = socket
         self._empty.clear()
@@ -113,13 +114,16 @@ class Streams:
         return response
 
     def _lease(self) -> Lease:
+        engine = self._services.engine
+        if not self.is_draining and not engine.is_full:
+            self._services.load.admit()
         try:
             if self.is_draining:
                 raise Draining(
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
-            return self._services.engine.open()
+            return engine.open()
         except Refusal as error:
             self._services.metrics.refused.labels(error.code).inc()
             raise

@@ -21,7 +21,7 @@ FAKE = [FakeVad, FakeWake]
 WORDS = [("alexa",), (), ("timer", "alexa"), ("hey_jarvis", "timer"), ("alexa", "hey_jarvis")]
 
 
-GE2E_FILES = ["ge2e.onnx", "ge2e_int8.onnx"]
+GE2E_FILES = ["ge2e", "ge2e_int8"]
 
 
 @pytest.fixture

@@ -95,7 +95,6 @@ def test_however_often_words_change_only_those_of_open_streams_are_kept() -> Non
             player = Player(stage, registry, ask, words=words(version))
             player.play([bytes(40_000)])
             assert len(heads) == 3
-            player.session.close()
             del player
         assert len(heads) == 1
     finally:

@@ -1,0 +1,61 @@
+"""One stepper in one session: its gate, its reports, and what happens at marks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamd.modules.stepper import StepperContext, StepperModule
+from streamd.session.gate import SpeechGate
+from streamd.session.margins import make_room
+from streamd.session.reports import Reports
+from streamd.session.shared import Shared
+from streamd.session.track import Mark, Progress
+
+
+def _always(stop: int) -> bool:
+    return True
+
+
+class Path:
+    """The path of a stepper beside that of the VAD.
+
+    Args:
+        module: What is opened.
+        options: What the session asked of it; None if it is off.
+        shared: Of the session.
+    """
+
+    def __init__(self, module: StepperModule, options: Any | None, shared: Shared) -> None:
+        self._name = module.name
+        self._ring = shared.ring
+        self.progress = Progress()
+        self.gate = (
+            None if module.gate is None else SpeechGate(module.gate, shared.ring, shared.vad)
+        )
+        self.reports = Reports(shared, self.progress)
+        may_speak = _always if self.gate is None else self.gate.may_speak
+        context = StepperContext(shared.ms, shared.emitter.emit, self.reports.add, may_speak)
+        self.stepper = module.open(options, context)
+        self._make_room()
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether it has nothing to find where nobody speaks."""
+        return self.gate is not None or not self.stepper.enabled
+
+    def passed(self, mark: Mark) -> None:
+        """The stepper has come to a mark."""
+        if mark.cause is None:
+            self.stepper.configure(mark.payload.get(self._name))
+            self._make_room()
+            return
+        self.reports.reached(mark.payload)
+        if mark.resets and self.gate is not None:
+            self.gate.restart()
+
+    def _make_room(self) -> None:
+        """Have the ring hold what a model that slept goes back to."""
+        stepper = self.stepper
+        if stepper.enabled:
+            steps = stepper.step * stepper.at_once_asleep
+            make_room(self._ring, stepper.reach + stepper.context + steps)
