@@ -190,6 +190,7 @@ class LiveStream:
                 return False
         except Exception as error:
             self.give_up(error)
+        self._note_pace(now_s)
         self._services.ticks.due(self)
         return True
 
@@ -201,6 +202,7 @@ class LiveStream:
         """
         assert self._intake is not None
         is_all = await self._intake.feed(data, now_s)
+        self._note_pace(now_s)
         self._services.ticks.due(self)
         if not is_all:
             await self.finish()
@@ -290,6 +292,10 @@ class LiveStream:
         self._abort(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
     # Inside.
+
+    def _note_pace(self, now_s: float) -> None:
+        if self._shedding is not None:
+            self._lease.is_ahead = self._shedding.is_ahead(now_s)
 
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
