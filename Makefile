@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 # What `make ci` runs, one after the other.
 CI_TARGETS := test
 
-.PHONY: run test check ci test-latest test-install constraints bench clean
+.PHONY: run test check ci test-faults test-latest test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -28,6 +28,10 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 
 ci:  ## all that CI runs
 	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done
+
+test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills, full disks, clocks
+	$(BIN)/streamd models pull
+	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
 
 test-latest:  ## the same as `test` with the newest packages, in .venv-latest
 	rm -rf .venv-latest

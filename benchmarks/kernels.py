@@ -131,12 +131,12 @@ def ours(model, samples, option=None):
 
 
 def left(voice, samples):
-    """Windows that were begun ahead."""
+    """Windows that were begun early."""
 
     def prepare(batch):
-        ahead = Ge2eSpeculative(voice)
+        speculative = Ge2eSpeculative(voice)
         items = [RNG.integers(-3000, 3000, samples, dtype=np.int16) for _ in range(batch)]
-        begun, _ = ahead.run([i[: ahead.samples] for i in items], [None] * batch, {})
+        begun, _ = speculative.run([i[: speculative.samples] for i in items], [None] * batch, {})
         requests = [WindowRequest(frozenset(), 0, one) for one in begun]
         return lambda: voice.run(items, requests, {})
 

@@ -197,9 +197,6 @@ class Request:
     def close(self):
         self.engine.close(self.lease)
 
-    def wants(self, job):
-        return True
-
     def fail(self, job, error):
         if not self.done.done():
             self.done.set_exception(error)
@@ -224,7 +221,7 @@ class Whole(Request):
         return self.audio[job.start : job.stop]
 
     def complete(self, job, output):
-        self.planner.complete(job.tag, output)
+        self.planner.complete(job.key, output)
 
     def advance(self):
         self.planner.deliver()
@@ -261,6 +258,7 @@ class Heard(Request):
 
     def advance(self):
         self.engine.submit(self.lease, self.session.jobs())
+        self.engine.withdraw(self.lease, self.session.withdrawn())
         if self.session.ended and not self.done.done():
             self.done.set_result(None)
 

@@ -19,6 +19,7 @@ from streamd.errors import ConfigError
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.words import CustomWords
+from streamd.observability import descriptors
 from streamd.observability.cores import usable_cores
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.session.planner import MAX_IN_FLIGHT
@@ -75,6 +76,7 @@ class Daemon:
         """
         config = self._config
         self._catch_hangup()
+        self._check_descriptors()
         gallery = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
@@ -176,6 +178,21 @@ class Daemon:
             if self._parts.engine.is_healthy:
                 self._notifier.watchdog()
             await asyncio.sleep(interval_s)
+
+    def _check_descriptors(self) -> None:
+        """Take as many file descriptors as a full server needs, or log what to raise."""
+        most = self._config.limits.max_streams
+        needed = most + self._config.server.max_waiting + descriptors.SPARE
+        allowed = descriptors.allow(needed)
+        if allowed < needed:
+            log.warning(
+                "too few file descriptors for limits.max_streams",
+                allowed=allowed,
+                needed=needed,
+                max_streams=most,
+                advice=f"raise the hard limit: LimitNOFILE={needed} in the systemd unit, or "
+                f"`ulimit -Hn {needed}` as root; or lower limits.max_streams",
+            )
 
     def _report_start(self, sockets: Sequence[socket.socket], words: CustomWords) -> None:
         """Log what runs here, and what of the configuration is not the default."""

@@ -92,9 +92,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
     wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
     voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
-    ahead = Ge2eSpeculative(voice)
+    speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
-    voice.max_batch = ahead.max_batch = config.engine.voice_batch
+    voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
     if wake is not None:
         wake.max_batch = config.engine.live_batch
@@ -104,7 +104,7 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
-    engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [ahead])
+    engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [speculative])
     return Parts(make_registry(config, vad, metrics), engine, metrics)
 
 

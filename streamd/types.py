@@ -67,6 +67,21 @@ class Lane(enum.IntEnum):
     """Not asked for yet. Has threads of its own, and time for full batches."""
 
 
+class WindowRequest(NamedTuple):
+    """What the readers of a window want of its pass besides what it always gives."""
+
+    extras: frozenset[str]
+    """Names of further outputs, each of which costs something."""
+    new: int
+    """Samples at the end of the window that no window before it had."""
+    begun: Floats | None = None
+    """What the speculative pass computed over the beginning of the window, float32."""
+
+
+Options: TypeAlias = tuple[str, ...] | WindowRequest | None
+"""What a job wants of its pass besides the audio: wake words of a step, or a window's request."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One item for a batched model pass. Made by a session, run by the engine.
@@ -76,12 +91,15 @@ class Job:
 
     The session names the audio as a span of its timeline; the samples are cut when the item
     is put into a batch, so that a waiting job holds no copy of the audio.
+
+    It is plain data, so that it can cross to another process: what it is for stays in a table of
+    the session, under the job's key.
     """
 
     pass_name: str
     lane: Lane
-    tag: Any
-    """Whatever the session needs to recognise the answer."""
+    key: int
+    """Names the job among those of its session that are out."""
     start: int = 0
     stop: int = 0
     """Span on the session's timeline, samples at 16 kHz; `stop` is exclusive."""
@@ -91,25 +109,13 @@ class Job:
     """State slot to read, -1 for the initial state (and for passes without state)."""
     store: int = -1
     """State slot to write, -1 to keep nothing."""
-    options: Any = None
-    """What the pass wants besides the audio, as the words of a wake step."""
+    options: Options = None
     step: int = 0
     """Samples from one step to the next; 0 for a window."""
     steps: int = 1
     """How many steps the samples hold."""
     asked: int = 1
     """How many of them, the last ones, are to be answered; the model only hears the others."""
-
-
-class WindowRequest(NamedTuple):
-    """What the readers of a window want of its pass besides what it always gives."""
-
-    extras: frozenset[str]
-    """Names of further outputs, each of which costs something."""
-    new: int
-    """Samples at the end of the window that no window before it had."""
-    begun: Any = None
-    """What a pass that heard the beginning ahead left of it."""
 
 
 class Slots(NamedTuple):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from streamd.bench.files import raise_open_files
+from streamd.observability import descriptors
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,7 +24,7 @@ def main() -> None:
     parent, cores, *arguments = sys.argv[1:]
     if cores != "-":
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
-    raise_open_files()
+    descriptors.allow()
     _die_with(int(parent))
     sys.argv = ["streamd", *arguments]
     runpy.run_module("streamd", run_name="__main__")

@@ -18,7 +18,6 @@ import numpy as np
 from websockets.uri import parse_uri
 
 from streamd import __version__
-from streamd.bench.files import raise_open_files
 from streamd.bench.messages import (
     HEAD_BYTES,
     READY,
@@ -34,6 +33,7 @@ from streamd.bench.mixing import Mixer
 from streamd.bench.player import Player
 from streamd.bench.tally import Tally
 from streamd.bench.ticker import Ticker
+from streamd.observability import descriptors
 
 LOOK_S = 0.1
 """How often a step is looked at, whether it has failed."""
@@ -173,7 +173,7 @@ async def serve() -> None:
 
 def main() -> None:
     """Run it."""
-    raise_open_files()
+    descriptors.allow()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
 

@@ -12,7 +12,6 @@ import msgspec
 import typer
 
 from streamd.bench import plots
-from streamd.bench.files import most_streams
 from streamd.bench.measuring import Request, measure
 from streamd.bench.probe import MODULES
 from streamd.bench.step import Step
@@ -30,6 +29,7 @@ from streamd.config import Config, store_path
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
+from streamd.observability.descriptors import most_streams
 from streamd.view.console import PlainConsole, stderr, stdout
 
 MOST_STREAMS = 4096

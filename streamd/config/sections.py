@@ -205,7 +205,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Name of a file in `streamd/engine/backends`."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first, as many for voices, and as many for what is
-    heard of them ahead; 0 takes one per core that the process may use."""
+    computed of them early; 0 takes one per core that the process may use."""
     live_batch: Count = 64
     """Steps in a batch of VAD or wake."""
     voice_batch: Count = 6

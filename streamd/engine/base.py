@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,9 +12,6 @@ from streamd.types import Job, Samples, Slots
 
 class Sink(Protocol):
     """Where the answers of a stream's jobs go. Called on the event loop."""
-
-    def wants(self, job: Job) -> bool:
-        """Whether the answer of a job that waits is still of use."""
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, now that it is put into a batch."""
@@ -78,6 +75,9 @@ class Engine(Protocol):
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
         """Queue jobs; their answers go to `lease.sink`. A closed lease takes none."""
+
+    def withdraw(self, lease: Lease, keys: Collection[int]) -> None:
+        """Do not run the jobs of these keys; those that run already are answered all the same."""
 
     def collect(self) -> None:
         """Take in what was run, and hand out the answers."""

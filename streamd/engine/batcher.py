@@ -26,7 +26,7 @@ class Batcher(Generic[ItemT]):
     An idle worker gets all that waits of a pass: nothing waits for batch mates, but what comes
     while a worker is busy makes its next batch. Among passes the better lane goes first, then the
     older item; within a batch likewise, so that a final overtakes interims.
-    Only passes whose work is done ahead wait for full batches, for so long as they may.
+    Only passes of speculative work wait for full batches, for so long as they may.
     Items have sizes, and those of a batch add up to what its pass takes, or it is one alone.
 
     The queues need no bound of their own: a session has one job a stepper and a handful of
@@ -54,46 +54,50 @@ class Batcher(Generic[ItemT]):
         self._queues[pass_name][lane].append((now, item, size))
 
     def take(
-        self, passes: Iterable[str], keep: Callable[[ItemT], bool], now: float
+        self, passes: Iterable[str], now: float
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
         """The next batch for a worker that serves `passes`.
-
-        Items that `keep` refuses (their session is gone) are dropped here, not run.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.
         """
-        while True:
-            heads = [
-                (lane, queue[0][0], name)
-                for name in passes
-                for lane, queue in self._queues[name].items()
-                if queue and self._is_ripe(name, queue, now)
-            ]
-            if not heads:
-                return None
-            name = min(heads)[2]
-            batch: list[tuple[float, ItemT]] = []
-            room = self._max_batch[name]
-            for queue in self._queues[name].values():
-                while queue and (not batch or queue[0][2] <= room):
-                    queued_at, item, size = queue.popleft()
-                    if keep(item):
-                        batch.append((queued_at, item))
-                        room -= size
-            if batch:
-                return name, batch
+        heads = [
+            (lane, queue[0][0], name)
+            for name in passes
+            for lane, queue in self._queues[name].items()
+            if queue and self._is_ripe(name, queue, now)
+        ]
+        if not heads:
+            return None
+        name = min(heads)[2]
+        batch: list[tuple[float, ItemT]] = []
+        room = self._max_batch[name]
+        for queue in self._queues[name].values():
+            while queue and (not batch or queue[0][2] <= room):
+                queued_at, item, size = queue.popleft()
+                batch.append((queued_at, item))
+                room -= size
+        return name, batch
 
     def is_waiting(self, pass_name: str) -> bool:
         """Whether any item of a pass waits, ripe or not."""
         return any(self._queues[pass_name].values())
 
-    def drop(self, pass_name: str, is_off: Callable[[ItemT], bool]) -> None:
-        """Take out the items of a pass that nobody waits for any more."""
-        for queue in self._queues[pass_name].values():
-            kept = [entry for entry in queue if not is_off(entry[1])]
-            queue.clear()
-            queue.extend(kept)
+    def drop(self, is_useless: Callable[[ItemT], bool]) -> int:
+        """Take out the items that nobody waits for any more.
+
+        Returns:
+            How many there were.
+        """
+        dropped = 0
+        for lanes in self._queues.values():
+            for queue in lanes.values():
+                kept = [entry for entry in queue if not is_useless(entry[1])]
+                if len(kept) < len(queue):
+                    dropped += len(queue) - len(kept)
+                    queue.clear()
+                    queue.extend(kept)
+        return dropped
 
     def _is_ripe(self, name: str, queue: deque[tuple[float, ItemT, int]], now: float) -> bool:
         patience_s = self._patience_s.get(name, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from streamd.engine.base import Lease
@@ -24,11 +24,11 @@ from streamd.types import Job, Lane, Slots
 
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
-AHEAD_S = 0.08
-"""How long what is done ahead waits for a full batch: less than half of the time that it has."""
+SPECULATIVE_WAIT_S = 0.08
+"""How long speculative work waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
 STAND_BACK, STAND_FAR_BACK = 5, 10
-"""Nice values of the threads that are not live, and of those whose work is done ahead. Where cores
+"""Nice values of the threads that are not live, and of those of speculative work. Where cores
 are short they would take their equal share for small batches; standing back they find larger ones,
 which cost less."""
 
@@ -40,11 +40,11 @@ class LocalEngine:
         passes: the model passes to serve.
         max_streams: leases at a time.
         threads: for each of three kinds of work: the live lane, the rest, which stands back for it,
-            and what is done ahead, which stands back for both. Each has all cores while the others
+            and speculative work, which stands back for both. Each has all cores while the others
             have nothing to do.
         metrics: where to count.
-        ahead: passes whose work is done before it is asked for: in full batches, on threads of
-            their own, so that nothing that is asked for waits behind them.
+        speculative: passes whose work is done before it is asked for: in full batches, on threads
+            of their own, so that nothing that is asked for waits behind them.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class LocalEngine:
         max_streams: int,
         threads: int,
         metrics: Metrics,
-        ahead: Sequence[Pass] = (),
+        speculative: Sequence[Pass] = (),
     ) -> None:
-        self._passes = {p.name: p for p in (*passes, *ahead)}
-        self._ahead = [p.name for p in ahead]
+        self._passes = {p.name: p for p in (*passes, *speculative)}
+        self._speculative = [p.name for p in speculative]
         self._states = {
             p.name: SlotStates(p.state, max_streams * SLOTS_PER_STREAM) for p in passes if p.state
         }
         self._batcher: Batcher[tuple[Job, Lease]] = Batcher(
             {name: p.max_batch for name, p in self._passes.items()},
-            dict.fromkeys(self._ahead, AHEAD_S),
+            dict.fromkeys(self._speculative, SPECULATIVE_WAIT_S),
         )
         self._metrics = metrics
         self._answered: Callable[[], None] | None = None
@@ -78,7 +78,7 @@ class LocalEngine:
         lanes = [
             ("live", live, 0),
             ("batch", rest, STAND_BACK),
-            ("ahead", self._ahead, STAND_FAR_BACK),
+            ("speculative", self._speculative, STAND_FAR_BACK),
         ]
         self._workers = [
             Worker(f"{lane}-{number}", served, self._finished, nice)
@@ -145,8 +145,7 @@ class LocalEngine:
         """The stream is over: what still waits is dropped."""
         if not lease.closed:
             lease.closed, lease.sink = True, None
-            for name in self._ahead:  # these might wait for batch mates that never come
-                self._batcher.drop(name, self._is_off)
+            lease.in_flight -= self._batcher.drop(lambda item: item[1] is lease)
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
@@ -162,6 +161,13 @@ class LocalEngine:
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
+    def withdraw(self, lease: Lease, keys: Collection[int]) -> None:
+        """Drop the jobs of these keys that wait; those in a batch are answered all the same."""
+        if keys and not lease.closed:
+            lease.in_flight -= self._batcher.drop(
+                lambda item: item[1] is lease and item[0].key in keys
+            )
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Dispatch all jobs that are submitted inside at its end, so that they make one batch."""
@@ -173,7 +179,7 @@ class LocalEngine:
 
     def run_waiting(self) -> bool:
         """Run one batch here and now, without threads; False if none waits (offline use)."""
-        batch = self._next_batch([name for name in self._passes if name not in self._ahead])
+        batch = self._next_batch([name for name in self._passes if name not in self._speculative])
         if batch is None:
             return False
         run(batch)
@@ -212,7 +218,7 @@ class LocalEngine:
         return True
 
     def _next_batch(self, passes: Sequence[str]) -> Batch | None:
-        taken = self._batcher.take(passes, self._keep, time.monotonic())
+        taken = self._batcher.take(passes, time.monotonic())
         if taken is None:
             return None
         name, entries = taken
@@ -243,24 +249,6 @@ class LocalEngine:
         for lane, count in counts.items():
             self._jobs[name, lane].inc(count)
             self._waits[lane].observe(now - oldest[lane])
-
-    def _keep(self, item: tuple[Job, Lease]) -> bool:
-        job, lease = item
-        if lease.closed:
-            lease.in_flight -= 1
-            self._release_if_done(lease)
-            return False
-        assert lease.sink is not None
-        if not lease.sink.wants(job):
-            lease.in_flight -= 1
-            return False
-        return True
-
-    def _is_off(self, item: tuple[Job, Lease]) -> bool:
-        _, lease = item
-        if lease.closed:
-            lease.in_flight -= 1
-        return lease.closed
 
     def _finished(self, worker: Worker, batch: Batch, is_last: bool) -> None:
         """On the worker's thread."""

@@ -63,6 +63,7 @@ class Analysis:
         """Queue the session's work with the engine; False if there is none."""
         jobs = self.session.jobs()
         self._engine.submit(self._lease, jobs)
+        self._engine.withdraw(self._lease, self.session.withdrawn())
         return bool(jobs)
 
     def end(self) -> Iterator[Event]:
@@ -92,10 +93,6 @@ class Analysis:
             yield self._outbox.take()
 
     # The engine's side.
-
-    def wants(self, job: Job) -> bool:
-        """Whether the answer is still of use."""
-        return self.session.wants(job)
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""

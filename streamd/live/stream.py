@@ -1,6 +1,6 @@
 """A live stream: its session, its engine lease and its events, apart from the socket.
 
-The engine asks the session (`wants`, `cut`, `complete`) and calls the stream (`advance`, `fail`).
+The engine asks the session (`cut`, `complete`) and calls the stream (`advance`, `fail`).
 The stream alone carries jobs to the engine and events to the log. A `Connection` attaches to it,
 brings its messages and sends its events. When the socket drops, the connection leaves, and `Held`
 keeps the stream for the next one.
@@ -315,11 +315,6 @@ class LiveStream:
 
     # The engine's side. An error here is this stream's alone.
 
-    def wants(self, job: Job) -> bool:
-        """Whether the answer is still of use."""
-        assert self._session is not None
-        return self._session.wants(job)
-
     def cut(self, job: Job) -> Samples:
         """The samples of a job."""
         assert self._session is not None
@@ -357,6 +352,8 @@ class LiveStream:
         try:
             if jobs := session.jobs():
                 self._services.engine.submit(self._lease, jobs)
+            if withdrawn := session.withdrawn():
+                self._services.engine.withdraw(self._lease, withdrawn)
         except Exception as error:
             self.give_up(error)
             return

@@ -117,7 +117,7 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class SpeculativePass:
-    """A pass that can hear another's windows before they are asked for.
+    """A pass that can compute another's windows before they are asked for.
 
     Its items come without options where they are the beginning of a window, and its answer is
     what the window is then asked for with (`WindowRequest.begun`). With a `WindowRequest` they are

@@ -35,13 +35,13 @@ class Registry:
         wake: WakeModule | None,
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
-        ahead: Mapping[str, SpeculativePass] | None = None,
+        speculative: Mapping[str, SpeculativePass] | None = None,
     ) -> None:
         self.vad = vad
         self.wake = wake
         self.readers = {module.name: module for module in readers}
         self._defaults = defaults
-        self.ahead = ahead or {}
+        self.speculative = speculative or {}
         """By the name of the pass whose windows are begun."""
 
     @property

@@ -87,6 +87,9 @@ class Metrics:
         self.connections_closed = counter(
             "connections_closed", "Connections closed because no request came.", "reason"
         )
+        self.descriptors_exhausted = counter(
+            "descriptors_exhausted", "Connections that came when no file descriptor was free."
+        )
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -3,51 +3,32 @@
 Windows advance only to the watermark, so which windows there are depends on the audio alone.
 One window serves every reader that asked for the same one. Answers may come in any order;
 readers see them, and the beginnings and ends of utterances, strictly in order.
-
-Most of a window can be heard before its end is spoken, and all of the last window of an utterance
-while the silence behind it is not yet long enough: that is work ahead, which changes no answer.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, SpeculativePass, Utterance, Window, WindowSpec
+from streamd.session.plan import MISSING, Plan
+from streamd.session.speculation import Attempt, Speculation
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
 MAX_IN_FLIGHT = 4
 """Windows of one session that wait for the engine at a time; the rest wait uncut."""
 
-DOUBT, PAUSE = 1024, 3072
-"""Silence after which it is not sure that speech goes on, and after which it is likely over: half
-of the usual hangover. In samples."""
-
-_MISSING = object()
-
-
-@dataclass(slots=True, eq=False)
-class Ahead:
-    """A window that is likely to come, or the beginning of one."""
-
-    is_running: bool = False
-    """A thread has it, or had."""
-    is_off: bool = False
-    """Nobody waits for it: the window is heard when it is asked for, or did not come."""
-    answer: Any = _MISSING
-    entry: Entry | None = None
-    """Whose answer this is, where it is all of a window."""
-
 
 @dataclass(slots=True, eq=False)
 class Entry:
     """One thing to tell the readers of an utterance, when it is its turn."""
 
-    plan: _Plan | None
+    plan: Plan | None
     """None for a barrier."""
     at: int
     window: Window | None = None
@@ -56,60 +37,12 @@ class Entry:
     """What to do when a barrier is reached."""
     spec: WindowSpec | None = None
     request: WindowRequest | None = None
-    ahead: Ahead | None = None
-    """Its beginning."""
+    begun: Attempt | None = None
+    """The speculative job over its beginning."""
     barrier: Mark | None = None
     """The barrier that was being walked on a copy: the window may reach into its tail."""
-    sent: bool = False
-    answer: Any = _MISSING
-
-
-@dataclass(slots=True, eq=False)
-class _Plan:
-    """The windows of one utterance. What is on is fixed when it opens."""
-
-    utterance: Utterance
-    readers: Sequence[Reader]
-    next_start: dict[WindowSpec, int] = field(default_factory=dict)
-    last_stop: dict[WindowSpec, int] = field(default_factory=dict)
-    extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
-    ahead: dict[_Likely, Ahead] = field(default_factory=dict)
-    told: bool = False
-    """Whether the readers know of the utterance."""
-
-    def last_start(self, spec: WindowSpec, end: int) -> int | None:
-        """Where the last window begins if the speech ends at `end`; None if there is none."""
-        last = self.last_stop.get(spec)
-        if last is not None and end - last < spec.hop // 2:  # what it would add
-            return None
-        start = max(self.utterance.onset, end - spec.length)
-        return start if end - start >= spec.minimum else None
-
-    def is_voiced(self, spec: WindowSpec, start: int, stop: int) -> bool:
-        """Whether there is speech enough in a window."""
-        return self.utterance.voiced(start, stop) >= spec.min_voiced * (stop - start)
-
-    def request(self, spec: WindowSpec, start: int, stop: int) -> WindowRequest:
-        """What is asked of a window if it is the next."""
-        new = min(stop - self.last_stop.get(spec, start), stop - start)
-        return WindowRequest(self.extras[spec], new)
-
-    def drop_but(self, spec: WindowSpec, likely: _Likely | None) -> None:
-        """Give up what is not likely any more; a beginning that a thread has may still serve."""
-        for key, ahead in list(self.ahead.items()):
-            may_serve = key.stop is None and ahead.is_running
-            if key.spec == spec and key != likely and not may_serve:
-                ahead.is_off = True
-                del self.ahead[key]
-
-
-class _Likely(NamedTuple):
-    """What may be heard ahead."""
-
-    spec: WindowSpec
-    start: int
-    stop: int | None
-    """None for the beginning of a window that ends where it ends."""
+    is_sent: bool = False
+    answer: Any = MISSING
 
 
 class Planner:
@@ -119,25 +52,23 @@ class Planner:
         self,
         emit: Callable[[Iterable[TimedEvent]], None],
         finished: Callable[[Utterance], None],
-        ahead: Mapping[str, SpeculativePass] | None = None,
+        speculative: Mapping[str, SpeculativePass] | None = None,
+        keys: Iterator[int] | None = None,
     ) -> None:
         self._emit = emit
         self._finished = finished
-        self._ahead = ahead or {}
-        """By the pass that would be asked."""
-        self._to_hear: list[Job] = []
-        """Work ahead that the engine has not been given yet."""
-        self._open: _Plan | None = None
+        self._keys = itertools.count() if keys is None else keys
+        self._speculation = Speculation(speculative or {}, self._keys)
+        self._open: Plan | None = None
         self._queue: deque[Entry] = deque()
-        self._in_flight = 0
+        self._asked: dict[int, Entry] = {}
+        """Windows that were asked for and not answered, by the key of their job."""
+        self._awaited: dict[int, Entry] = {}
+        """Windows whose answer is that of a speculative job that runs, by its key."""
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
-        """An utterance began; `readers` will hear of it."""
-        self._open = _Plan(utterance, readers)
-        for reader in readers:
-            spec = reader.spec
-            self._open.next_start[spec] = utterance.onset
-            self._open.extras[spec] = self._open.extras.get(spec, frozenset()) | reader.extras
+        """Plan windows of an utterance that began, for these readers."""
+        self._open = Plan(utterance, readers)
 
     def advance(self, watermark: int, at: int, barrier: Mark | None) -> None:
         """Plan the windows of the open utterance that end at or below the watermark."""
@@ -155,44 +86,7 @@ class Planner:
             self._plan_window(plan, spec, Window(start, stop, at), barrier)
         if barrier is None:
             for spec, start in plan.next_start.items():
-                self._look_ahead(plan, spec, start, watermark, at)
-
-    def _look_ahead(
-        self, plan: _Plan, spec: WindowSpec, start: int, watermark: int, at: int
-    ) -> None:
-        """Begin the next window of a kind; in a pause, hear the one that would be the last."""
-        speculative_pass = self._ahead.get(spec.pass_name)
-        if speculative_pass is None:
-            return
-        silence, likely = at - watermark, None
-        if silence >= PAUSE:
-            if (last := plan.last_start(spec, watermark)) is not None:
-                likely = _Likely(spec, last, watermark)
-        elif (
-            silence < DOUBT
-            and speculative_pass.samples < spec.length
-            and start + speculative_pass.samples <= watermark
-        ):
-            likely = _Likely(spec, start, None)
-        plan.drop_but(spec, likely)
-        if likely is None or likely in plan.ahead:
-            return
-        request, stop = None, likely.stop
-        if stop is None:
-            stop = likely.start + speculative_pass.samples
-        else:
-            begun = plan.ahead.get(likely._replace(stop=None))
-            is_at_it = begun is not None and begun.answer is _MISSING
-            if is_at_it or not plan.is_voiced(spec, likely.start, stop):
-                return
-            request = plan.request(spec, likely.start, stop)
-            if begun is not None:
-                request = request._replace(begun=begun.answer)
-        ahead = plan.ahead[likely] = Ahead()
-        job = Job(
-            speculative_pass.pass_name, Lane.SPECULATIVE, ahead, likely.start, stop, options=request
-        )
-        self._to_hear.append(job)
+                self._speculation.consider(plan, spec, start, watermark, at)
 
     def closed(self, utterance: Utterance, barrier: Mark | None) -> None:
         """The utterance is over: plan what its end still asks for."""
@@ -206,8 +100,7 @@ class Planner:
             if start is not None:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, barrier)
-        for ahead in plan.ahead.values():
-            ahead.is_off = True
+        self._speculation.end()
         self._queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
@@ -215,80 +108,93 @@ class Planner:
         self._queue.append(Entry(None, at, passed=passed))
 
     def _plan_window(
-        self, plan: _Plan, spec: WindowSpec, window: Window, barrier: Mark | None
+        self, plan: Plan, spec: WindowSpec, window: Window, barrier: Mark | None
     ) -> None:
-        likely = _Likely(spec, window.start, window.stop)
-        whole = plan.ahead.pop(likely, None)
-        begun = plan.ahead.pop(likely._replace(stop=None), None)
+        whole, begun = self._speculation.take(spec, window.start, window.stop)
         if not plan.is_voiced(spec, window.start, window.stop):
-            for ahead in (whole, begun):
-                if ahead is not None:
-                    ahead.is_off = True
+            self._speculation.drop(whole)
+            self._speculation.drop(begun)
             return
         request = plan.request(spec, window.start, window.stop)
         plan.last_stop[spec] = window.stop
         entry = Entry(
-            plan, window.at, window, spec=spec, request=request, ahead=begun, barrier=barrier
+            plan, window.at, window, spec=spec, request=request, begun=begun, barrier=barrier
         )
-        if whole is not None:
-            # A thread that has not come to it by now would only keep it waiting.
-            entry.sent, whole.is_off = whole.is_running, not whole.is_running
-            entry.answer, whole.entry = whole.answer, entry
+        if whole is not None and whole.is_running:
+            entry.is_sent, entry.answer = True, whole.answer
+            if whole.answer is MISSING:
+                self._awaited[whole.key] = entry
+        # A job that does not run by now would only keep the window waiting.
+        self._speculation.drop(whole)
         self._queue.append(entry)
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to send to the engine, to wait for or to deliver."""
-        return bool(self._queue or self._to_hear)
+        return bool(self._queue) or self._speculation.has_news
 
     def jobs(self) -> list[Job]:
-        """The next windows for the engine, and what can be heard of those to come."""
+        """Return the next windows for the engine, and the speculative jobs."""
         jobs: list[Job] = []
         for entry in self._queue:
-            if self._in_flight == MAX_IN_FLIGHT:
+            if len(self._asked) == MAX_IN_FLIGHT:
                 break
-            if entry.window is None or entry.sent:
+            if entry.window is None or entry.is_sent:
                 continue
             request = self._request(entry)
             if request is None:
                 continue
             assert entry.spec is not None
             assert entry.plan is not None
-            entry.sent = True
-            self._in_flight += 1
+            entry.is_sent = True
+            key = next(self._keys)
+            self._asked[key] = entry
             lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
             start, stop = entry.window.start, entry.window.stop
-            jobs.append(Job(entry.spec.pass_name, lane, entry, start, stop, options=request))
-        jobs += [job for job in self._to_hear if not job.tag.is_off]
-        self._to_hear.clear()
+            jobs.append(Job(entry.spec.pass_name, lane, key, start, stop, options=request))
+        jobs += self._speculation.jobs()
         return jobs
 
+    def withdrawn(self) -> list[int]:
+        """Return the keys of the jobs whose answers are of no use since the last call."""
+        return self._speculation.withdrawn()
+
     def _request(self, entry: Entry) -> WindowRequest | None:
-        """What to ask for a window; None while a thread is at its beginning."""
-        request, ahead = entry.request, entry.ahead
+        """What to ask for a window; None while the engine computes its beginning."""
+        request, begun = entry.request, entry.begun
         assert request is not None
-        if ahead is None:
+        if begun is None:
             return request
-        if ahead.answer is not _MISSING:
-            return request._replace(begun=ahead.answer)
-        if ahead.is_running:
+        if begun.answer is not MISSING:
+            return request._replace(begun=begun.answer)
+        if begun.is_running:
             return None
-        ahead.is_off = True  # the window is whole before a thread has come to it
+        self._speculation.drop(begun)  # the window is whole before the job was put into a batch
         return request
 
-    def complete(self, tag: Entry | Ahead, answer: Any) -> None:
-        """Take the answer to a window or to what was heard ahead."""
-        tag.answer = answer
-        if isinstance(tag, Entry):
-            self._in_flight -= 1
-        elif tag.entry is not None:
-            tag.entry.answer = answer
+    def started(self, key: int) -> Mark | None:
+        """Take note that a job is put into a batch.
+
+        Returns:
+            The barrier whose tail its window may reach into, if there is one.
+        """
+        if (entry := self._asked.get(key)) is not None:
+            return entry.barrier
+        self._speculation.started(key)
+        return None
+
+    def complete(self, key: int, answer: Any) -> None:
+        """Take the answer to the job of this key."""
+        if (entry := self._asked.pop(key, None) or self._awaited.pop(key, None)) is not None:
+            entry.answer = answer
+        else:
+            self._speculation.complete(key, answer)
 
     def deliver(self) -> None:
         """Tell the readers all that is complete, in order."""
         while self._queue:
             entry = self._queue[0]
-            if entry.window is not None and entry.answer is _MISSING:
+            if entry.window is not None and entry.answer is MISSING:
                 return
             self._queue.popleft()
             plan = entry.plan
@@ -296,8 +202,8 @@ class Planner:
                 assert entry.passed is not None
                 entry.passed()
                 continue
-            if not plan.told:
-                plan.told = True
+            if not plan.is_announced:
+                plan.is_announced = True
                 for reader in plan.readers:
                     reader.opened(plan.utterance)
             if entry.window is None:
@@ -325,5 +231,5 @@ class Planner:
         if self._open is not None:
             for spec, start in self._open.next_start.items():
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
-        waiting = (e.window.start for e in self._queue if e.window and e.answer is _MISSING)
+        waiting = (e.window.start for e in self._queue if e.window and e.answer is MISSING)
         return min(low, min(waiting, default=low))

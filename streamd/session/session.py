@@ -7,6 +7,7 @@ answered.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -38,11 +39,11 @@ from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.history import History
 from streamd.session.loudness import Loudness
-from streamd.session.planner import Ahead, Entry, Planner
+from streamd.session.planner import Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.track import Mark, Track
 from streamd.session.wakes import EVIDENCE_AGE, Barrier, WakeReporter
-from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
+from streamd.types import RATE_HZ, AudioFormat, Job, Lane, Samples, Slots
 
 MAX_MARKS = 64
 """Flushes, gaps and changes of configuration that may wait for the audio before them."""
@@ -93,9 +94,13 @@ class Session:
         settings = registry.vad.effective(modules.vad)
         self._segmenter = Segmenter(_segmenter_config(settings))
         self._history = History(settings.frame)
-        self._planner = Planner(self._emit_all, self._utterance_done, registry.ahead)
+        keys = itertools.count()
+        """Numbers the jobs. What each is for stands in the tracks and in the planner."""
+        self._planner = Planner(self._emit_all, self._utterance_done, registry.speculative, keys)
         vad = VadStepper(settings, self._decided)
-        self._vad = Track(vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state)
+        self._vad = Track(
+            next(keys), vad, self._ring, slots["vad"], self._passed_vad, settings.copies_state
+        )
         self._tracks = [self._vad]
         self._activity = Activity()
         self._is_gated = True
@@ -108,8 +113,11 @@ class Session:
             self._listener = WakeStepper(
                 modules.wake, self._services.ms, self._detected, self._may_speak
             )
-            self._wake = Track(self._listener, self._ring, slots["wake"], self._passed_wake)
+            self._wake = Track(
+                next(keys), self._listener, self._ring, slots["wake"], self._passed_wake
+            )
             self._tracks.append(self._wake)
+        self._tracks_by_key = {track.key: track for track in self._tracks}
         self._wakes = WakeReporter(
             self._history,
             self._vad,
@@ -244,26 +252,27 @@ class Session:
             jobs.extend(self._planner.jobs())
         return jobs
 
-    def wants(self, job: Job) -> bool:
-        """Whether the answer of a job that waits is still of use."""
-        return not (isinstance(job.tag, Ahead) and job.tag.is_off)
+    def withdrawn(self) -> list[int]:
+        """Keys of the jobs that the engine need not run any more, since the last call."""
+        return self._planner.withdrawn()
 
     def cut(self, job: Job) -> Samples:
         """The samples of a job, when it is put into a batch."""
         if job.samples is not None:
             return job.samples
-        if isinstance(job.tag, Ahead):
-            job.tag.is_running = True
-        elif isinstance(job.tag, Entry) and job.tag.barrier is not None:
-            return job.tag.barrier.read(self._ring, job.start, job.stop)
+        if job.lane is not Lane.LIVE:
+            barrier = self._planner.started(job.key)
+            if barrier is not None:
+                return barrier.read(self._ring, job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
         """Take the engine's answer."""
-        if isinstance(job.tag, Track):
-            job.tag.complete(job, output)
+        track = self._tracks_by_key.get(job.key)
+        if track is not None:
+            track.complete(job, output)
         else:
-            self._planner.complete(job.tag, output)
+            self._planner.complete(job.key, output)
 
     @property
     def utterances(self) -> int:

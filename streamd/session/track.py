@@ -56,12 +56,15 @@ class Track:
 
     def __init__(
         self,
+        key: int,
         stepper: Stepper,
         ring: Ring,
         slots: Slots,
         passed: Callable[[Mark], None],
         copies_state: bool = True,
     ) -> None:
+        self.key = key
+        """Of each of its jobs, as one is out at a time."""
         self.stepper = stepper
         self.position = 0
         """Start of the next live step."""
@@ -78,7 +81,7 @@ class Track:
         self._awaited = 0
         """Where the stream must have come to, or a mark lie in it, before it goes on."""
         self._known: Any = None
-        """The stepper's own answer for the next step, where it was asked ahead."""
+        """The stepper's own answer for the next step, where it was asked beforehand."""
         self._tail: _Tail | None = None
 
     @property
@@ -194,7 +197,7 @@ class Track:
         return Job(
             self.stepper.pass_name,
             Lane.LIVE,
-            self,
+            self.key,
             begin,
             stop,
             samples,

@@ -6,10 +6,6 @@ from streamd.types import Lane
 Queue = Batcher[str]
 
 
-def everybody(item: str) -> bool:
-    return True
-
-
 def fill(*entries: tuple[str, Lane, str]) -> Queue:
     """Items that came one second after the other."""
     batcher: Queue = Batcher({"vad": 3, "wake": 2, "voice": 2})
@@ -19,7 +15,7 @@ def fill(*entries: tuple[str, Lane, str]) -> Queue:
 
 
 def taken(batcher: Queue, *passes: str) -> tuple[str, list[str]] | None:
-    batch = batcher.take(passes, everybody, 99.0)
+    batch = batcher.take(passes, 99.0)
     return batch and (batch[0], [item for _, item in batch[1]])
 
 
@@ -64,28 +60,20 @@ def test_no_batch_is_larger_than_its_pass_takes() -> None:
 
 def test_items_keep_the_time_they_were_queued_at() -> None:
     batcher = fill(("vad", Lane.LIVE, "a"), ("vad", Lane.LIVE, "b"))
-    assert batcher.take(["vad"], everybody, 99.0) == ("vad", [(0.0, "a"), (1.0, "b")])
+    assert batcher.take(["vad"], 99.0) == ("vad", [(0.0, "a"), (1.0, "b")])
 
 
-def test_items_whose_session_is_gone_are_dropped_and_take_no_place() -> None:
+def test_items_that_nobody_waits_for_take_no_place_in_a_batch() -> None:
     batcher = fill(*[("voice", Lane.FINAL, n) for n in ("gone", "a", "gone", "b", "gone")])
-    asked: list[str] = []
-
-    def keep(item: str) -> bool:
-        asked.append(item)
-        return item != "gone"
-
-    batch = batcher.take(["voice"], keep, 99.0)
-    assert batch is not None
-    assert [item for _, item in batch[1]] == ["a", "b"]
-    assert batcher.take(["voice"], keep, 99.0) is None
-    assert asked == ["gone", "a", "gone", "b", "gone"]
+    assert batcher.drop(lambda item: item == "gone") == 3
+    assert taken(batcher, "voice") == ("voice", ["a", "b"])
+    assert taken(batcher, "voice") is None
 
 
 def test_a_pass_with_nothing_but_dropped_items_does_not_hide_another() -> None:
     batcher = fill(("vad", Lane.LIVE, "gone"), ("wake", Lane.LIVE, "w"))
-    batch = batcher.take(["vad", "wake"], lambda item: item != "gone", 99.0)
-    assert batch == ("wake", [(1.0, "w")])
+    batcher.drop(lambda item: item == "gone")
+    assert batcher.take(["vad", "wake"], 99.0) == ("wake", [(1.0, "w")])
 
 
 def test_it_says_how_much_waits_and_for_how_long() -> None:
@@ -107,23 +95,23 @@ def test_sizes_add_up_to_what_a_pass_takes_or_an_item_goes_alone():
 
 
 def test_a_patient_pass_waits_for_a_full_batch_and_not_too_long() -> None:
-    batcher: Queue = Batcher({"ahead": 3, "voice": 2}, {"ahead": 0.5})
-    batcher.add("ahead", Lane.SPECULATIVE, "a", 10.0)
-    batcher.add("ahead", Lane.SPECULATIVE, "b", 10.2)
-    assert batcher.take(["ahead", "voice"], everybody, 10.4) is None
+    batcher: Queue = Batcher({"speculative": 3, "voice": 2}, {"speculative": 0.5})
+    batcher.add("speculative", Lane.SPECULATIVE, "a", 10.0)
+    batcher.add("speculative", Lane.SPECULATIVE, "b", 10.2)
+    assert batcher.take(["speculative", "voice"], 10.4) is None
     batcher.add("voice", Lane.INTERIM, "v", 10.4)
-    assert batcher.take(["ahead", "voice"], everybody, 10.4) == ("voice", [(10.4, "v")])
-    batcher.add("ahead", Lane.SPECULATIVE, "c", 10.4)
-    batcher.add("ahead", Lane.SPECULATIVE, "d", 10.4)
-    full = batcher.take(["ahead"], everybody, 10.4)
-    assert full == ("ahead", [(10.0, "a"), (10.2, "b"), (10.4, "c")])
-    assert batcher.take(["ahead"], everybody, 10.8) is None
-    assert batcher.take(["ahead"], everybody, 10.9) == ("ahead", [(10.4, "d")])
+    assert batcher.take(["speculative", "voice"], 10.4) == ("voice", [(10.4, "v")])
+    batcher.add("speculative", Lane.SPECULATIVE, "c", 10.4)
+    batcher.add("speculative", Lane.SPECULATIVE, "d", 10.4)
+    full = batcher.take(["speculative"], 10.4)
+    assert full == ("speculative", [(10.0, "a"), (10.2, "b"), (10.4, "c")])
+    assert batcher.take(["speculative"], 10.8) is None
+    assert batcher.take(["speculative"], 10.9) == ("speculative", [(10.4, "d")])
 
 
 def test_what_nobody_waits_for_is_taken_out() -> None:
-    batcher: Queue = Batcher({"ahead": 3}, {"ahead": 0.5})
+    batcher: Queue = Batcher({"speculative": 3}, {"speculative": 0.5})
     for item in "abc":
-        batcher.add("ahead", Lane.SPECULATIVE, item, 1.0)
-    batcher.drop("ahead", lambda item: item == "b")
-    assert batcher.take(["ahead"], everybody, 9.0) == ("ahead", [(1.0, "a"), (1.0, "c")])
+        batcher.add("speculative", Lane.SPECULATIVE, item, 1.0)
+    batcher.drop(lambda item: item == "b")
+    assert batcher.take(["speculative"], 9.0) == ("speculative", [(1.0, "a"), (1.0, "c")])

@@ -31,7 +31,7 @@ from streamd.engine import local as engine_module
 from streamd.engine.base import Lease
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass, State
-from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice
+from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice
 from streamd.errors import Overloaded
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
@@ -63,9 +63,6 @@ class Client:
         self.failures: list[Exception] = []
         self.answered = asyncio.Event()
 
-    def wants(self, job: Job) -> bool:
-        return self.session.wants(job)
-
     def cut(self, job: Job) -> Samples:
         return self.session.cut(job)
 
@@ -81,6 +78,7 @@ class Client:
 
     def pump(self) -> None:
         self.engine.submit(self.lease, self.session.jobs())
+        self.engine.withdraw(self.lease, self.session.withdrawn())
         self.events += self.session.events()
         self.answered.set()
 
@@ -203,10 +201,6 @@ class Sink:
         self.outputs: list[Any] = []
         self.settlings = 0
         self.errors: list[Exception] = []
-        self.is_wanting = True
-
-    def wants(self, job: Job) -> bool:
-        return self.is_wanting
 
     def cut(self, job: Job) -> Samples:
         if job.samples is None:
@@ -232,7 +226,7 @@ def lease_of(engine: LocalEngine) -> tuple[Lease, Sink]:
 def frame(lease: Lease, samples: Samples | None = None) -> Job:
     slots = lease.slots["vad"]
     audio = np.zeros(576, np.int16) if samples is None else samples
-    return Job("vad", Lane.LIVE, None, samples=audio, load=-1, store=slots.live)
+    return Job("vad", Lane.LIVE, 0, samples=audio, load=-1, store=slots.live)
 
 
 async def test_slots_of_a_stream_that_left_are_not_given_on_while_its_jobs_run() -> None:
@@ -269,8 +263,8 @@ async def test_a_lease_that_is_closed_takes_no_more_jobs(engine: LocalEngine) ->
 
 async def test_a_bad_job_fails_its_own_stream_only(engine: LocalEngine) -> None:
     (bad, bad_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
-    engine.submit(bad, [Job("voice", Lane.FINAL, None, samples="not samples")])  # type: ignore[arg-type]
-    engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    engine.submit(bad, [Job("voice", Lane.FINAL, 1, samples="not samples")])  # type: ignore[arg-type]
+    engine.submit(good, [Job("voice", Lane.FINAL, 1, samples=np.ones(6400, np.int16))])
     await until(lambda: bad_sink.errors and good_sink.outputs)
     assert not bad_sink.outputs
     assert not good_sink.errors
@@ -278,8 +272,8 @@ async def test_a_bad_job_fails_its_own_stream_only(engine: LocalEngine) -> None:
 
 async def test_audio_that_is_gone_fails_its_own_stream_only(engine: LocalEngine) -> None:
     (late, late_sink), (good, good_sink) = lease_of(engine), lease_of(engine)
-    engine.submit(late, [Job("voice", Lane.FINAL, None)])
-    engine.submit(good, [Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))])
+    engine.submit(late, [Job("voice", Lane.FINAL, 1)])
+    engine.submit(good, [Job("voice", Lane.FINAL, 1, samples=np.ones(6400, np.int16))])
     await until(lambda: late_sink.errors and good_sink.outputs)
     engine.close(late)
     assert engine.leases == 1  # nothing of it is out any more
@@ -288,7 +282,7 @@ async def test_audio_that_is_gone_fails_its_own_stream_only(engine: LocalEngine)
 async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: LocalEngine) -> None:
     lease, sink = lease_of(engine)
     window = np.ones(6400, np.int16)
-    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)] * 3)
+    engine.submit(lease, [Job("voice", Lane.FINAL, 1, samples=window)] * 3)
     await until(lambda: sink.settlings)
     assert (len(sink.outputs), sink.settlings) == (3, 1)
 
@@ -322,7 +316,7 @@ async def test_voices_never_make_the_vad_wait() -> None:
     engine.start()
     lease, sink = lease_of(engine)
     window = np.ones(6400, np.int16)
-    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)] * 3)
+    engine.submit(lease, [Job("voice", Lane.FINAL, 1, samples=window)] * 3)
     engine.submit(lease, [frame(lease)])
     await until(lambda: len(sink.outputs) == 1)
     voice.go.set()
@@ -330,12 +324,12 @@ async def test_voices_never_make_the_vad_wait() -> None:
     assert await stopped(engine)
 
 
-async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
+async def test_speculative_work_waits_for_mates_and_nothing_waits_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "AHEAD_S", HANG_S)
+    monkeypatch.setattr(engine_module, "SPECULATIVE_WAIT_S", HANG_S)
 
-    class SlowBeginning(FakeAhead):
+    class SlowBeginning(FakeSpeculative):
         go = threading.Event()
         sizes: ClassVar[list[int]] = []
 
@@ -347,36 +341,46 @@ async def test_work_ahead_waits_for_mates_and_nothing_waits_for_it(
     beginning = SlowBeginning()
     beginning.max_batch = 2
     passes: list[Pass] = [FakeVad(), FakeVoice()]
-    engine = LocalEngine(passes, max_streams=2, threads=1, metrics=Metrics(), ahead=[beginning])
+    engine = LocalEngine(
+        passes, max_streams=2, threads=1, metrics=Metrics(), speculative=[beginning]
+    )
     engine.start()
     lease, sink = lease_of(engine)
     window = np.ones(beginning.samples, np.int16)
-    ahead = Job(beginning.name, Lane.SPECULATIVE, None, samples=window)
-    engine.submit(lease, [ahead])
-    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window), frame(lease)])
+    speculative = Job(beginning.name, Lane.SPECULATIVE, 2, samples=window)
+    engine.submit(lease, [speculative])
+    engine.submit(lease, [Job("voice", Lane.FINAL, 1, samples=window), frame(lease)])
     await until(lambda: len(sink.outputs) == 2)
     assert not beginning.sizes
-    engine.submit(lease, [ahead])
+    engine.submit(lease, [speculative])
     await until(lambda: beginning.sizes == [2])
-    engine.submit(lease, [Job("voice", Lane.FINAL, None, samples=window)])
+    engine.submit(lease, [Job("voice", Lane.FINAL, 1, samples=window)])
     await until(lambda: len(sink.outputs) == 3)  # though a thread is at the other
     beginning.go.set()
     await until(lambda: len(sink.outputs) == 5)
-    engine.submit(lease, [ahead])
+    engine.submit(lease, [speculative])
     engine.close(lease)
     assert engine.leases == 0  # it has waited for mates, and is dropped
     assert await stopped(engine)
 
 
-async def test_what_is_not_wanted_any_more_is_not_run() -> None:
-    engine = LocalEngine([FakeVad(), FakeVoice()], max_streams=2, threads=1, metrics=Metrics())
+async def test_a_withdrawn_job_is_not_run_and_one_in_a_batch_is_answered() -> None:
+    vad = HeldVad()
+    engine = LocalEngine([vad, FakeVoice()], max_streams=2, threads=1, metrics=Metrics())
     engine.start()
     (lease, sink), (other, other_sink) = lease_of(engine), lease_of(engine)
-    sink.is_wanting = False
-    engine.submit(lease, [frame(lease)])
-    engine.submit(other, [frame(other)])
-    await until(lambda: other_sink.outputs)
-    assert not sink.outputs
+    running, waiting, wanted = (frame(lease) for _ in range(3))
+    running.key, waiting.key, wanted.key = 7, 8, 9
+    engine.submit(lease, [running])
+    await until(vad.entered.is_set)
+    engine.submit(lease, [waiting, wanted])
+    same_key = frame(other)
+    same_key.key = waiting.key
+    engine.submit(other, [same_key])
+    engine.withdraw(lease, [running.key, waiting.key])
+    vad.go.set()
+    await until(lambda: len(sink.outputs) == 2 and other_sink.outputs)
+    assert lease.in_flight == 0
     engine.close(lease)
     engine.close(other)
     assert engine.leases == 0
@@ -427,7 +431,7 @@ def test_offline_batches_run_here_and_now() -> None:
     engine = LocalEngine(fake_passes(), max_streams=2, threads=1, metrics=Metrics())
     lease, sink = lease_of(engine)
     engine.submit(
-        lease, [frame(lease), Job("voice", Lane.FINAL, None, samples=np.ones(6400, np.int16))]
+        lease, [frame(lease), Job("voice", Lane.FINAL, 1, samples=np.ones(6400, np.int16))]
     )
     assert engine.run_waiting()
     assert engine.run_waiting()

@@ -42,7 +42,7 @@ class Remembering:
 
 def job(steps: int, asked: int, option: str = "words") -> Job:
     return Job(
-        "wake", Lane.LIVE, None, options=option, step=STEP, steps=steps, asked=asked
+        "wake", Lane.LIVE, 0, options=option, step=STEP, steps=steps, asked=asked
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_steps_that_are_as_far_run_side_by_side() -> None:
 
 
 def test_a_window_has_one_output_and_a_step_a_list() -> None:
-    window = Job("wake", Lane.FINAL, None)
+    window = Job("wake", Lane.FINAL, 0)
     outputs, _ = walk(Remembering(), [window, job(1, 1)], [audio(1), audio(1)], fresh(2))
     assert isinstance(outputs[0], tuple)
     assert isinstance(outputs[1], list)

@@ -46,7 +46,7 @@ class Bench:
 
     def batch(self, *items: Samples, load: bool = True) -> Batch:
         jobs = [
-            Job("sum", Lane.LIVE, None, load=n if load else -1, store=n) for n in range(len(items))
+            Job("sum", Lane.LIVE, n, load=n if load else -1, store=n) for n in range(len(items))
         ]
         return Batch(self.model, self.states, jobs, list(items))
 

@@ -17,7 +17,7 @@ import pytest
 from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice, FakeWake, wake_tone
+from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.slots import SlotStates
 from streamd.engine.steps import walk
 from streamd.events import Event
@@ -42,7 +42,7 @@ Item = bytes | tuple[str, Any]
 
 
 def fake_passes() -> list[Pass]:
-    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeAhead()]
+    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeSpeculative()]
 
 
 def fake_registry(**sections: dict[str, Any]) -> Registry:
@@ -108,9 +108,6 @@ class Stage:
     def _run(self, chosen: list[tuple[Player, Job]]) -> None:
         name = chosen[0][1].pass_name
         self.waiting = [w for w in self.waiting if w not in chosen]
-        chosen = [(player, job) for player, job in chosen if player.session.wants(job)]
-        if not chosen:
-            return
         samples = [player.session.cut(job) for player, job in chosen]
         jobs = [job for _, job in chosen]
         states = self.states.get(name)
@@ -150,6 +147,12 @@ class Player:
 
     def pump(self) -> None:
         self.stage.waiting += [(self, job) for job in self.session.jobs()]
+        withdrawn = self.session.withdrawn()
+        self.stage.waiting = [
+            (player, job)
+            for player, job in self.stage.waiting
+            if player is not self or job.key not in withdrawn
+        ]
         self.events += self.session.events()
 
     def send(self, item: Item) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from streamd.events import SpeechStart, TimedEvent
 from streamd.modules.base import SpeculativePass, Utterance, Window, WindowSpec
-from streamd.session.planner import DOUBT, MAX_IN_FLIGHT, PAUSE, Planner
+from streamd.session.planner import MAX_IN_FLIGHT, Planner
+from streamd.session.speculation import DOUBT, PAUSE
 from streamd.types import Job, Lane
 
 SPEC = WindowSpec("voice", length=1600, hop=500, minimum=400)
@@ -39,21 +40,27 @@ class Log:
 class Bench:
     """A planner, and what came out of it."""
 
-    def __init__(self, ahead: Mapping[str, SpeculativePass] | None = None) -> None:
+    def __init__(self, speculative: Mapping[str, SpeculativePass] | None = None) -> None:
         self.events: list[TimedEvent] = []
         self.finished: list[str] = []
-        self.planner = Planner(self.events.extend, lambda u: self.finished.append(u.id), ahead)
+        self.planner = Planner(
+            self.events.extend, lambda u: self.finished.append(u.id), speculative
+        )
         self.out: list[Job] = []
+        self.withdrawn: list[int] = []
 
     def pump(self) -> list[Job]:
         self.planner.deliver()
         jobs = self.planner.jobs()
-        self.out += jobs
+        withdrawn = self.planner.withdrawn()
+        assert {job.key for job in self.out} >= set(withdrawn)
+        self.out = [job for job in self.out if job.key not in withdrawn] + jobs
+        self.withdrawn += withdrawn
         return jobs
 
     def answer(self, job: Job) -> None:
         self.out.remove(job)
-        self.planner.complete(job.tag, (job.start, job.stop))
+        self.planner.complete(job.key, (job.start, job.stop))
         self.pump()
 
     def answer_all(self) -> None:
@@ -260,14 +267,14 @@ def test_what_may_still_be_asked_for_is_kept() -> None:
 
 
 LONG = WindowSpec("voice", length=16_000, hop=5_000, minimum=4_000)
-AHEAD = {"voice": SpeculativePass("ahead", 14_000)}
+SPECULATIVE = {"voice": SpeculativePass("speculative", 14_000)}
 
 
 class Speech:
-    """An utterance that began at 0, window by window, with work ahead."""
+    """An utterance that began at 0, window by window, with speculative work."""
 
     def __init__(self) -> None:
-        self.bench, self.log = Bench(AHEAD), Log(LONG)
+        self.bench, self.log = Bench(SPECULATIVE), Log(LONG)
         self.utterance = Utterance("u1", 0, 0, 0, runs=[(0, 1 << 30)])
         self.bench.planner.opened(self.utterance, [self.log])
 
@@ -290,20 +297,20 @@ class Speech:
             self.bench.answer(job)
 
     def begun(self, job: Job, answer: Any = "begun") -> None:
-        job.tag.is_running = True
+        self.bench.planner.started(job.key)
         self.bench.out.remove(job)
-        self.bench.planner.complete(job.tag, answer)
+        self.bench.planner.complete(job.key, answer)
 
 
 def test_a_window_is_begun_once_before_its_end_and_then_asked_for_with_what_that_left() -> None:
     speech = Speech()
     assert speech.hear(13_999) == []
-    assert speech.hear(14_000) == [("ahead", 0, 14_000)]
+    assert speech.hear(14_000) == [("speculative", 0, 14_000)]
     assert speech.hear(15_000) == []
     speech.begun(speech.bench.out[0])
     assert speech.hear(16_000) == [("voice", 0, 16_000)]
     assert speech.bench.out[0].options.begun == "begun"
-    assert speech.hear(19_000) == [("ahead", 5_000, 19_000)]
+    assert speech.hear(19_000) == [("speculative", 5_000, 19_000)]
 
 
 def test_a_window_that_could_not_be_begun_is_asked_for_whole() -> None:
@@ -318,9 +325,9 @@ def test_a_window_waits_for_a_thread_that_is_at_its_beginning() -> None:
     speech = Speech()
     speech.hear(14_000)
     (begin,) = speech.bench.out
-    begin.tag.is_running = True
+    speech.bench.planner.started(begin.key)
     assert speech.hear(16_000) == []
-    assert not begin.tag.is_off
+    assert not speech.bench.withdrawn
     speech.begun(begin)
     assert speech.asked() == [("voice", 0, 16_000)]
     assert speech.bench.out[0].options.begun == "begun"
@@ -331,8 +338,8 @@ def test_a_window_does_not_wait_for_a_beginning_that_waits_itself() -> None:
     speech.hear(14_000)
     (begin,) = speech.bench.out
     assert speech.hear(16_000) == [("voice", 0, 16_000)]
-    assert begin.tag.is_off
-    assert speech.bench.out[1].options.begun is None
+    assert speech.bench.withdrawn == [begin.key]
+    assert speech.bench.out[0].options.begun is None
 
 
 def test_all_at_once_is_not_begun_at_all() -> None:
@@ -344,7 +351,7 @@ def test_the_last_window_is_heard_in_the_pause_that_is_likely_the_end() -> None:
     speech = Speech()
     speech.hear(18_000)
     assert speech.hear(18_500, DOUBT) == []
-    assert speech.hear(18_500, PAUSE) == [("ahead", 2_500, 18_500)]
+    assert speech.hear(18_500, PAUSE) == [("speculative", 2_500, 18_500)]
     assert speech.hear(18_500, PAUSE + 512) == []
     last = speech.bench.out[-1]
     assert last.options.new == 2_500
@@ -357,7 +364,7 @@ def test_the_last_window_is_heard_in_the_pause_that_is_likely_the_end() -> None:
 def test_a_short_utterance_is_heard_in_the_pause_too() -> None:
     speech = Speech()
     speech.hear(4_000)
-    assert speech.hear(4_000, PAUSE) == [("ahead", 0, 4_000)]
+    assert speech.hear(4_000, PAUSE) == [("speculative", 0, 4_000)]
     speech.begun(speech.bench.out[-1], answer=(0, 4_000))
     assert speech.close(4_000) == []
     assert speech.log.told == ["u1 opened", (0, 4_000), "u1 closed"]
@@ -367,7 +374,7 @@ def test_the_end_waits_for_a_thread_that_is_at_the_last_window() -> None:
     speech = Speech()
     speech.hear(4_000, PAUSE)
     (last,) = speech.bench.out
-    last.tag.is_running = True
+    speech.bench.planner.started(last.key)
     assert speech.close(4_000) == []
     assert speech.log.told == []
     speech.begun(last, answer=(0, 4_000))
@@ -380,7 +387,7 @@ def test_the_end_does_not_wait_for_a_last_window_that_waits_itself() -> None:
     speech.hear(4_000, PAUSE)
     (last,) = speech.bench.out
     assert speech.close(4_000) == [("voice", 0, 4_000)]
-    assert last.tag.is_off
+    assert speech.bench.withdrawn == [last.key]
 
 
 def test_what_was_heard_in_a_pause_is_of_no_use_once_there_was_more_speech() -> None:
@@ -388,9 +395,9 @@ def test_what_was_heard_in_a_pause_is_of_no_use_once_there_was_more_speech() -> 
     speech.hear(4_000, PAUSE)
     speech.begun(speech.bench.out[-1], answer="stale")
     assert speech.hear(9_000) == []
-    assert speech.hear(9_000, PAUSE) == [("ahead", 0, 9_000)]
-    assert speech.hear(14_000) == [("ahead", 0, 14_000)]
-    assert len(speech.bench.planner._open.ahead) == 1  # the others are not kept
+    assert speech.hear(9_000, PAUSE) == [("speculative", 0, 9_000)]
+    assert speech.hear(14_000) == [("speculative", 0, 14_000)]
+    assert len(speech.bench.planner._speculation._likely) == 1  # the others are not kept
     assert speech.close(15_000) == [("voice", 0, 15_000)]
 
 
@@ -398,14 +405,14 @@ def test_what_was_begun_goes_on_in_the_pause() -> None:
     speech = Speech()
     speech.hear(14_000)
     (begin,) = speech.bench.out
-    begin.tag.is_running = True
+    speech.bench.planner.started(begin.key)
     assert speech.hear(15_000, PAUSE) == []  # a thread is at it
     speech.begun(begin)
-    assert speech.hear(15_000, PAUSE + 512) == [("ahead", 0, 15_000)]
+    assert speech.hear(15_000, PAUSE + 512) == [("speculative", 0, 15_000)]
     assert speech.bench.out[-1].options.begun == "begun"
 
 
-def test_a_last_window_that_is_mostly_silence_is_not_heard_ahead() -> None:
+def test_a_last_window_that_is_mostly_silence_is_not_computed_early() -> None:
     speech = Speech()
     speech.utterance.runs[:] = [(0, 1_000), (4_500, 5_000)]
     assert speech.hear(5_000, PAUSE) == []
@@ -424,8 +431,8 @@ def test_speech_that_goes_on_after_all_takes_back_what_waits() -> None:
     speech.hear(18_000)
     speech.hear(18_500, PAUSE)
     begin = speech.bench.out[-1]
-    assert speech.hear(19_000) == [("ahead", 5_000, 19_000)]
-    assert begin.tag.is_off
+    assert speech.hear(19_000) == [("speculative", 5_000, 19_000)]
+    assert speech.bench.withdrawn == [begin.key]
 
 
 def test_nobody_begins_what_a_breath_may_end() -> None:
@@ -433,13 +440,13 @@ def test_nobody_begins_what_a_breath_may_end() -> None:
     speech.hear(14_000)
     (begin,) = speech.bench.out
     assert speech.hear(14_500, DOUBT) == []
-    assert begin.tag.is_off
-    assert speech.hear(15_000) == [("ahead", 0, 14_000)]
+    assert speech.bench.withdrawn == [begin.key]
+    assert speech.hear(15_000) == [("speculative", 0, 14_000)]
     speech.close(15_500)
-    assert all(job.tag.is_off for job in speech.bench.out if job.pass_name == "ahead")
+    assert not any(job.pass_name == "speculative" for job in speech.bench.out)
 
 
 def test_windows_that_are_short_are_not_begun() -> None:
-    bench, log = Bench({"voice": SpeculativePass("ahead", 1600)}), Log()
+    bench, log = Bench({"voice": SpeculativePass("speculative", 1600)}), Log()
     bench.speak([log], 0, 6123)
     assert {job.pass_name for job in bench.pump()} == {"voice"}

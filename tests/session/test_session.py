@@ -25,7 +25,7 @@ from fakes.driving import (
 )
 
 from streamd.audio.ring import Overwritten, Ring
-from streamd.engine.passes.fake import FakeAhead, FakeVad, FakeVoice, FakeWake
+from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake
 from streamd.errors import BadConfig
 from streamd.session.session import MAX_MARKS
 from streamd.types import AudioFormat
@@ -535,7 +535,7 @@ def test_a_wake_word_right_behind_a_flush_is_in_no_utterance_that_the_flush_ende
     stop = 49 * 1280  # in the middle of a frame of the VAD
     sound[stop - 1] = 30_000
     items = script(pcm(sound), [(2 * (stop - 100), ("flush", "f"))])
-    passes = [FakeVad(), WakeOnAPeak(), FakeVoice(), FakeAhead()]
+    passes = [FakeVad(), WakeOnAPeak(), FakeVoice(), FakeSpeculative()]
     player = Player(Stage(passes, seed=2, slow=slow), modules={"vad": {}, "wake": {}})
     player.play(items)
     (wake,) = player.of("wake")
@@ -550,7 +550,7 @@ def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(ki
     sound[stop - 1] = 30_000
     items = script(pcm(sound), [(2 * stop, (kind, "f" if kind == "flush" else 9))])
     for slow in ("vad", "wake"):
-        passes = [FakeVad(), WakeOnAPeak(), FakeVoice(), FakeAhead()]
+        passes = [FakeVad(), WakeOnAPeak(), FakeVoice(), FakeSpeculative()]
         modules = {"vad": {"min_speech_ms": 0}, "wake": {}}
         awake = fake_registry(wake={"gate": False})  # what it hears is no speech before
         player = Player(Stage(passes, seed=2, slow=slow), awake, modules=modules)

@@ -77,7 +77,7 @@ class Walk:
         self.stepper = stepper or Log()
         self.ring = Ring(100_000)
         self.passed: list[tuple[Mark, int]] = []
-        self.track = Track(self.stepper, self.ring, SLOTS, self._passed, copies_state)
+        self.track = Track(0, self.stepper, self.ring, SLOTS, self._passed, copies_state)
         self.jobs: list[Job] = []
 
     def _passed(self, mark: Mark) -> None:

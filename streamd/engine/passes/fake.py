@@ -117,7 +117,7 @@ class FakeVoice:
         return [_voice(item, request) for item, request in zip(items, options, strict=True)], {}
 
 
-class FakeAhead:
+class FakeSpeculative:
     """Remembers the beginning of a window, if it is loud, and hears whole ones, as the real one."""
 
     name = Ge2eSpeculative.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -31,15 +32,29 @@ class Requests(web.RequestHandler):
         server: aiohttp's server, which holds the application.
         waiting: given the connection while it has no request.
         metrics: counts the refused requests.
+        lost: called when the connection is lost, if it uses the file descriptor in reserve. It is
+            closed after one answer.
     """
 
-    __slots__ = ("_metrics", "_waiting")
+    __slots__ = ("_lost", "_metrics", "_waiting")
 
-    def __init__(self, server: web.Server, waiting: Waiting, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        waiting: Waiting,
+        metrics: Metrics,
+        lost: Callable[[], None] | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, access_log=None)  # type: ignore[arg-type]
         self._waiting = waiting
         self._metrics = metrics
+        self._lost = lost
+
+    @property
+    def uses_reserve(self) -> bool:
+        """Whether the connection uses the file descriptor in reserve."""
+        return self._lost is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to wait for the first request."""
@@ -50,6 +65,8 @@ class Requests(web.RequestHandler):
         """Forget the connection."""
         self._waiting.leave(self)
         super().connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -57,6 +74,8 @@ class Requests(web.RequestHandler):
         """Send the answer; a refusal by aiohttp, such as 404, is sent as JSON."""
         if isinstance(resp, web.HTTPException) and resp.status >= _ERROR:
             resp = self._counted(faults.translated(resp, request))
+        if self.uses_reserve:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from streamd.config import ServerConfig
-from streamd.errors import Unavailable
+from streamd.errors import HttpError, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http import pages
+from streamd.transport.http.accept import Acceptor
 from streamd.transport.http.faults import SERVER
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.requests import Requests
 from streamd.transport.http.waiting import Waiting
-from streamd.transport.http.websocket import Streams
+from streamd.transport.http.websocket import RETRY_AFTER_MS, Streams
 
 log = structlog.get_logger("streamd.http")
 
 BACKLOG = 512
+_OPERATIONS = ("/health", "/metrics")
 _MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """The host's name has an address, or a family of addresses, that this machine does not have."""
 
@@ -49,32 +51,47 @@ class Server:
     ) -> None:
         self._metrics = metrics
         self._waiting = Waiting(settings.request_timeout_s, settings.max_waiting, metrics)
-        app = web.Application(middlewares=[self._waiting.middleware])
+        app = web.Application(middlewares=[self._waiting.middleware, self._refuse_on_reserve])
         app.router.add_get("/v1/stream", streams.handle)
         app.router.add_routes(operations.routes())
         app.router.add_routes(pages.routes())
         app.on_response_prepare.append(_name_server)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
-        self._listeners: list[asyncio.Server] = []
+        self._acceptor = Acceptor(self._requests, self._waiting, metrics)
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        for listener in sockets:
-            server = await loop.create_server(self._accept, sock=listener, backlog=BACKLOG)
-            self._listeners.append(server)
+        self._acceptor.start(sockets)
 
     async def stop(self) -> None:
         """Accept no more connections, and close those that there are."""
-        for server in self._listeners:
-            server.close()
+        self._acceptor.stop()
         await self._runner.cleanup()
 
-    def _accept(self) -> Requests:
+    def _requests(self, lost: Callable[[], None] | None) -> Requests:
         server = self._runner.server
         assert server is not None
-        return Requests(server, self._waiting, self._metrics)
+        return Requests(server, self._waiting, self._metrics, lost)
+
+    @web.middleware
+    async def _refuse_on_reserve(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Refuse all but health and metrics on a connection that uses the reserve."""
+        connection = request.protocol
+        if (
+            isinstance(connection, Requests)
+            and connection.uses_reserve
+            and not request.path.startswith(_OPERATIONS)
+        ):
+            self._metrics.refused.labels("descriptors").inc()
+            raise HttpError(
+                "overloaded",
+                "the server has no file descriptor left for a connection; try again later",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
+        return await handler(request)
 
 
 async def _name_server(request: web.Request, response: web.StreamResponse) -> None:

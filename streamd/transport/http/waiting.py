@@ -38,13 +38,18 @@ class Waiting:
         if connection.transport is None:
             return
         if len(self._since) >= self._most:
-            self._close(next(iter(self._since)), "crowded")
+            self.make_room()
         self._since[connection] = asyncio.get_running_loop().time()
         self._arm()
 
     def leave(self, connection: web.RequestHandler) -> None:
         """End the wait: the request is complete, or the connection is gone."""
         self._since.pop(connection, None)
+
+    def make_room(self) -> None:
+        """Close the connection that has waited for longest, if any waits."""
+        if self._since:
+            self._close(next(iter(self._since)), "crowded")
 
     @property
     def middleware(self) -> Middleware:

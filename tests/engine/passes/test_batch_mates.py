@@ -119,7 +119,7 @@ def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, b
 
 @pytest.mark.models
 @pytest.mark.parametrize("file", GE2E_FILES)
-def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
+def test_a_window_that_was_begun_early_is_bit_equal_to_one_that_was_not(
     backend, library, file, minutes
 ):
     model = Ge2eVoice(backend, library, file)
@@ -143,12 +143,12 @@ def test_a_window_that_was_begun_ahead_is_bit_equal_to_one_that_was_not(
 
 @pytest.mark.models
 @pytest.mark.parametrize("file", GE2E_FILES)
-def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
+def test_a_window_that_was_computed_early_is_bit_equal_to_one_that_was_not(
     backend, library, file, minutes
 ):
     model = Ge2eVoice(backend, library, file)
-    ahead = Ge2eSpeculative(model)
-    begin = minutes[70_000:][: ahead.samples]
+    speculative = Ge2eSpeculative(model)
+    begin = minutes[70_000:][: speculative.samples]
     loud = [minutes[40_000:][:length] for length in (6_400, 17_000, 22_528, 22_529, 25_600)]
     windows = [*loud, *(window // 64 for window in loud)]  # these have to be raised
     rng = np.random.default_rng(6)
@@ -156,9 +156,9 @@ def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
         shuffled = [windows[place] for place in order]
         request = WindowRequest(frozenset({"prosody"}), 4_000)
         items, options = [begin, *shuffled, begin // 64], [None, *[request] * len(windows), None]
-        (row, *got, none), _ = ahead.run(items, options, {})
+        (row, *got, none), _ = speculative.run(items, options, {})
         assert none is None
-        ((alone,), _) = ahead.run([begin], [None], {})
+        ((alone,), _) = speculative.run([begin], [None], {})
         assert np.array_equal(row, alone)
         for window, voice in zip(shuffled, got, strict=True):
             (want,), _ = model.run([window], [request], {})
@@ -167,7 +167,7 @@ def test_a_window_that_was_heard_ahead_is_bit_equal_to_one_that_was_not(
     # Where the beginning has been heard, what is left is heard alone.
     window = minutes[70_000:][:25_600]
     ((want,), _) = model.run([window], [None], {})
-    ((got,), _) = ahead.run([window], [WindowRequest(frozenset(), 0, row)], {})
+    ((got,), _) = speculative.run([window], [WindowRequest(frozenset(), 0, row)], {})
     assert same(got, want)
 
 

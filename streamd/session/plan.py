@@ -1,0 +1,48 @@
+"""Which windows an utterance has, and what is asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streamd.modules.base import Reader, Utterance, WindowSpec
+from streamd.types import WindowRequest
+
+MISSING = object()
+"""Stands for an answer that has not come; None is an answer."""
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """The windows of one utterance. Its readers are fixed when it opens."""
+
+    utterance: Utterance
+    readers: Sequence[Reader]
+    next_start: dict[WindowSpec, int] = field(default_factory=dict)
+    last_stop: dict[WindowSpec, int] = field(default_factory=dict)
+    extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
+    is_announced: bool = False
+    """Whether the readers know of the utterance."""
+
+    def __post_init__(self) -> None:
+        for reader in self.readers:
+            spec = reader.spec
+            self.next_start[spec] = self.utterance.onset
+            self.extras[spec] = self.extras.get(spec, frozenset()) | reader.extras
+
+    def last_start(self, spec: WindowSpec, end: int) -> int | None:
+        """Return where the last window begins if the speech ends at `end`; None without one."""
+        last = self.last_stop.get(spec)
+        if last is not None and end - last < spec.hop // 2:  # what it would add
+            return None
+        start = max(self.utterance.onset, end - spec.length)
+        return start if end - start >= spec.minimum else None
+
+    def is_voiced(self, spec: WindowSpec, start: int, stop: int) -> bool:
+        """Return whether a window has speech enough."""
+        return self.utterance.voiced(start, stop) >= spec.min_voiced * (stop - start)
+
+    def request(self, spec: WindowSpec, start: int, stop: int) -> WindowRequest:
+        """Return what is asked of a window if it is the next."""
+        new = min(stop - self.last_stop.get(spec, start), stop - start)
+        return WindowRequest(self.extras[spec], new)

@@ -1,0 +1,160 @@
+"""Windows that are likely to come, given to the engine before they are asked for.
+
+Most of a window is spoken before its end is, and all of the last window of an utterance before the
+silence behind it is long enough to end it. The engine computes both while it has time, which
+changes no answer. A job that turns out to be of no use is withdrawn unless it already runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from streamd.modules.base import SpeculativePass, WindowSpec
+from streamd.session.plan import MISSING, Plan
+from streamd.types import Job, Lane
+
+DOUBT, PAUSE = 1024, 3072
+"""Silence after which it is not sure that speech goes on, and after which it is likely over: half
+of the usual hangover. In samples."""
+
+
+class Likely(NamedTuple):
+    """A window that is likely to come, or the beginning of one."""
+
+    spec: WindowSpec
+    start: int
+    stop: int | None
+    """None for the beginning of a window that ends where it ends."""
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One speculative job."""
+
+    key: int
+    is_running: bool = False
+    """Whether a batch has it, or had it."""
+    answer: Any = MISSING
+
+
+class Speculation:
+    """The speculative jobs of one session.
+
+    Args:
+        passes: The speculative pass of each pass that has one, by the name of the latter.
+        keys: Numbers the session's jobs.
+    """
+
+    def __init__(self, passes: Mapping[str, SpeculativePass], keys: Iterator[int]) -> None:
+        self._passes = passes
+        self._keys = keys
+        self._likely: dict[Likely, Attempt] = {}
+        """Attempts at windows of the open utterance that have not been planned."""
+        self._pending: dict[int, Attempt] = {}
+        """Attempts whose answers are still of use, by key."""
+        self._new: dict[int, Job] = {}
+        self._withdrawn: list[int] = []
+
+    def consider(self, plan: Plan, spec: WindowSpec, start: int, watermark: int, at: int) -> None:
+        """Begin the next window of a kind; in a pause, compute the one that would be the last.
+
+        Args:
+            plan: Of the open utterance.
+            spec: The kind of window.
+            start: Where the next one starts.
+            watermark: Sample up to which speech is certain.
+            at: Sample up to which the voice activity is known.
+        """
+        speculative_pass = self._passes.get(spec.pass_name)
+        if speculative_pass is None:
+            return
+        silence, likely = at - watermark, None
+        if silence >= PAUSE:
+            if (last := plan.last_start(spec, watermark)) is not None:
+                likely = Likely(spec, last, watermark)
+        elif (
+            silence < DOUBT
+            and speculative_pass.samples < spec.length
+            and start + speculative_pass.samples <= watermark
+        ):
+            likely = Likely(spec, start, None)
+        self._drop_unlikely(spec, likely)
+        if likely is None or likely in self._likely:
+            return
+        request, stop = None, likely.stop
+        if stop is None:
+            stop = likely.start + speculative_pass.samples
+        else:
+            begun = self._likely.get(likely._replace(stop=None))
+            is_running = begun is not None and begun.answer is MISSING
+            if is_running or not plan.is_voiced(spec, likely.start, stop):
+                return
+            request = plan.request(spec, likely.start, stop)
+            if begun is not None:
+                request = request._replace(begun=begun.answer)
+        attempt = Attempt(next(self._keys))
+        self._likely[likely] = self._pending[attempt.key] = attempt
+        self._new[attempt.key] = Job(
+            speculative_pass.pass_name,
+            Lane.SPECULATIVE,
+            attempt.key,
+            likely.start,
+            stop,
+            options=request,
+        )
+
+    def take(
+        self, spec: WindowSpec, start: int, stop: int
+    ) -> tuple[Attempt | None, Attempt | None]:
+        """Return the attempts at a window that is now planned: at all of it, at its beginning."""
+        whole = self._likely.pop(Likely(spec, start, stop), None)
+        return whole, self._likely.pop(Likely(spec, start, None), None)
+
+    def drop(self, attempt: Attempt | None) -> None:
+        """Ignore the answer of an attempt, and withdraw its job unless it runs."""
+        if attempt is None or self._pending.pop(attempt.key, None) is None:
+            return
+        if self._new.pop(attempt.key, None) is None and not attempt.is_running:
+            self._withdrawn.append(attempt.key)
+
+    def end(self) -> None:
+        """Drop what is left when the utterance is over."""
+        for attempt in self._likely.values():
+            self.drop(attempt)
+        self._likely.clear()
+
+    def started(self, key: int) -> None:
+        """Take note that a job is put into a batch."""
+        if (attempt := self._pending.get(key)) is not None:
+            attempt.is_running = True
+
+    def complete(self, key: int, answer: Any) -> None:
+        """Take the answer of a job; nobody waits for that of an attempt that was dropped."""
+        if (attempt := self._pending.pop(key, None)) is not None:
+            attempt.answer = answer
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is a job that the engine does not know of."""
+        return bool(self._new)
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs since the last call."""
+        jobs = list(self._new.values())
+        self._new.clear()
+        return jobs
+
+    def withdrawn(self) -> list[int]:
+        """Return the keys of the jobs withdrawn since the last call."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn
+
+    def _drop_unlikely(self, spec: WindowSpec, likely: Likely | None) -> None:
+        """Drop what is not likely any more; a beginning that runs may still serve."""
+        for key, attempt in list(self._likely.items()):
+            may_serve = key.stop is None and attempt.is_running
+            if key.spec == spec and key != likely and not may_serve:
+                self.drop(attempt)
+                del self._likely[key]
