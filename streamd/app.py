@@ -16,6 +16,7 @@ from streamd import __version__
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
 from streamd.errors import ConfigError
+from streamd.live.held import Held, ResumeLimits
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.words import CustomWords
@@ -136,10 +137,12 @@ class Daemon:
             self._stop.set()
 
     def _services(self, gallery: GalleryWatcher, ticks: Ticks) -> Services:
-        limits = self._config.limits
+        limits, resume = self._config.limits, self._config.resume
         for queue, bound in (
             ("streams", limits.max_streams),
             ("events", limits.max_events_queued),
+            ("held_streams", resume.max_held),
+            ("log_events", resume.max_events),
             ("ring_samples", self._config.session.ring_s * RATE_HZ),
             ("marks", MAX_MARKS),
             ("windows_in_flight", MAX_IN_FLIGHT),
@@ -154,6 +157,7 @@ class Daemon:
             keep=gallery.keep,
             metrics=self._parts.metrics,
             limits=Limits(
+                max_streams=limits.max_streams,
                 max_message_bytes=limits.max_message_bytes,
                 max_lag_ms=limits.max_lag_ms,
                 idle_s=limits.idle_s,
@@ -161,6 +165,15 @@ class Daemon:
                 max_events_queued=limits.max_events_queued,
             ),
             ring_s=self._config.session.ring_s,
+            held=Held(
+                ResumeLimits(
+                    window_s=resume.window_s,
+                    max_held=resume.max_held,
+                    max_events=resume.max_events,
+                    max_bytes=resume.max_memory_mb * 1_000_000,
+                ),
+                self._parts.metrics,
+            ),
         )
 
     async def _drain(self, streams: Streams) -> None:

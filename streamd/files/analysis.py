@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from streamd.engine.local import LocalEngine
-from streamd.events import Event
-from streamd.live.outbox import Outbox
+from streamd.events import LogEvent
+from streamd.live.event_log import EventLog
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.session.session import Session
@@ -39,22 +39,22 @@ class Analysis:
         self._lease = engine.open()
         self._lease.sink = self
         self.session = Session(registry, modules, audio, self._lease.slots, lambda: gallery, ring_s)
-        self._outbox = Outbox(bound=1)
+        self._log = EventLog(bound=1)
 
-    def events(self, blocks: Iterable[bytes]) -> Iterator[Event]:
+    def events(self, blocks: Iterable[bytes]) -> Iterator[LogEvent]:
         """Events as the blocks bring them, numbered; ends with the last final one."""
         for block in blocks:
             yield from self.feed(block)
         yield from self.end()
 
-    def feed(self, block: bytes) -> Iterator[Event]:
+    def feed(self, block: bytes) -> Iterator[LogEvent]:
         """Events that a block of audio brings."""
         view = memoryview(block)
         while view:
             view = view[self.session.receive_audio(view) :]
             yield from self._settle()
 
-    def gap(self, ms: int) -> Iterator[Event]:
+    def gap(self, ms: int) -> Iterator[LogEvent]:
         """Events that audio which the file does not hold brings."""
         self.session.receive_gap(ms)
         yield from self._settle()
@@ -66,12 +66,12 @@ class Analysis:
         self._engine.withdraw(self._lease, self.session.withdrawn())
         return bool(jobs)
 
-    def end(self) -> Iterator[Event]:
+    def end(self) -> Iterator[LogEvent]:
         """The final events, without `bye`."""
         self.session.receive_end()
         yield from self._settle()
 
-    def bye(self) -> Event:
+    def bye(self) -> LogEvent:
         """The totals."""
         self.session.bye()
         return next(self._settle())
@@ -80,17 +80,17 @@ class Analysis:
         """Give the slots back."""
         self._engine.close(self._lease)
 
-    def _settle(self) -> Iterator[Event]:
+    def _settle(self) -> Iterator[LogEvent]:
         while self.submit():
             while self._engine.run_waiting():
                 pass
         yield from self.take()
 
-    def take(self) -> Iterator[Event]:
+    def take(self) -> Iterator[LogEvent]:
         """The events since the last call, numbered."""
         for event in self.session.events():
-            self._outbox.put(event)
-            yield self._outbox.take()
+            self._log.number(event)
+            yield event
 
     # The engine's side.
 

@@ -67,6 +67,11 @@ class Held:
         """Streams that have no socket and go on."""
         return len(self._dropped)
 
+    @property
+    def leases(self) -> int:
+        """Leases of streams that have no socket: those that go on and those that end."""
+        return len(self._dropped) + len(self._tasks)
+
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
         """The `resume` of a `ready`: a new token; None where no stream is kept.
 
@@ -151,13 +156,14 @@ class Held:
             self._let_go(stream, "drain")
 
     async def drained(self) -> None:
-        """Wait for the ends that have begun; when cancelled, cut them short."""
-        tasks = list(self._tasks)
-        try:
-            await asyncio.wait(tasks) if tasks else None
-        finally:
-            for task in tasks:
-                task.cancel()
+        """Wait for all ends that have begun."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    def abandon(self) -> None:
+        """End without the finals what has not come to its end yet."""
+        for task in self._tasks:
+            task.cancel()
 
     # Inside.
 
@@ -205,7 +211,9 @@ class Held:
         self._metrics.held_streams.labels("dropped").set(len(self._dropped))
         self._metrics.held_streams.labels("ended").set(len(self._ended))
         self._metrics.held_bytes.set(self._size_bytes)
-        oldest = [next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept]
+        oldest = [
+            next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept
+        ]
         if self._timer is None and oldest:
             self._timer = asyncio.get_running_loop().call_at(min(oldest), self._expire)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streamd.engine.base import Engine
+from streamd.live.held import Held
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -15,8 +16,9 @@ from streamd.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one stream may use."""
+    """What one stream may use, and how many there may be."""
 
+    max_streams: int
     max_message_bytes: int
     max_lag_ms: int
     idle_s: int
@@ -48,3 +50,4 @@ class Services:
     metrics: Metrics
     limits: Limits
     ring_s: int
+    held: Held

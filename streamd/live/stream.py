@@ -17,7 +17,7 @@ import structlog
 
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Lease
-from streamd.errors import Internal, MaxDuration, SlowConsumer, WireError
+from streamd.errors import Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
 from streamd.events import Ack, Error, Event, GapCause, Ready
 from streamd.live.delivery import Attached, Delivery
 from streamd.live.intake import Intake
@@ -26,6 +26,7 @@ from streamd.live.outbox import Outbox
 from streamd.live.services import Services
 from streamd.protocol import messages
 from streamd.session.session import Session
+from streamd.store.base import DEFAULT_TENANT
 from streamd.types import Job, Samples
 
 log = structlog.get_logger("streamd.live.stream")
@@ -143,25 +144,30 @@ class LiveStream:
         self._pump()
         return outbox
 
-    def resume(self, connection: Attached, last_seq: int, peer: str | None) -> Outbox:
+    def resume(self, connection: Attached, token: str, last_seq: int, peer: str | None) -> Outbox:
         """Send events to this connection instead of the one before.
 
         Args:
             connection: The new one.
+            token: What its client came with.
             last_seq: The newest log event that its client has.
             peer: Address of the client.
 
         Raises:
-            ResumeUnknown: Events after `last_seq` are no longer kept; nothing changes.
+            ResumeUnknown: Events after `last_seq` are no longer kept, and nothing changes; or the
+                stream has failed.
         """
         again = self._delivery.log.after(last_seq)
         if self._delivery.attached is not None:
             self._delivery.attached.supersede()
+        if self.is_over and not self._says_bye:
+            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
         self._peer = peer
-        if self._session is not None:
+        if self._session is not None and self._intake is not None:
             self._session.audio.drop_carried()
+            self._intake.interrupt()
             self._meter.lost()
-        ready = self._ready()
+        ready = self._ready(token)
         ready.resumed = True
         ready.have_samples = self._facts["samples"] if self.audio is None else self.audio.frames
         ready.have_controls = self.controls
@@ -245,9 +251,7 @@ class LiveStream:
         await self.finish()
         raise self._too_long()
 
-    async def control(
-        self, message: messages.Message, gap_cause: GapCause = "client"
-    ) -> None:
+    async def control(self, message: messages.Message, gap_cause: GapCause = "client") -> None:
         """Take a message that acts at its place in the stream, waiting until there is room.
 
         Args:
@@ -294,7 +298,7 @@ class LiveStream:
             self._intake.finish()
             session.receive_end()
             self._pump()
-        while not session.ended and not self.is_over:
+        while not self.is_over and not session.ended:
             await self._until_advanced()
 
     def report(self, fault: Error) -> None:
@@ -398,7 +402,7 @@ class LiveStream:
         max_s = self._services.limits.max_session_s
         return MaxDuration(f"the stream reached the limit of {max_s} s of audio; start a new one")
 
-    def _ready(self) -> Ready:
+    def _ready(self, presented: str | None = None) -> Ready:
         facts = self._facts if self._session is None else self._described(self._session)
         return Ready(
             session=self.id,
@@ -406,7 +410,7 @@ class LiveStream:
             audio=facts["audio"],
             modules=facts["modules"],
             limits=self._services.limits.described(),
-            resume=self._services.held.offer(self),
+            resume=self._services.held.offer(self, presented),
         )
 
     def _described(self, session: Session) -> dict[str, Any]:

@@ -133,12 +133,13 @@ def parse(fields: Mapping[str, Any]) -> Message:
 
 
 def _hello(fields: Mapping[str, Any]) -> Hello:
+    if (resume := _resume(fields)) is not None:
+        return Hello(resume=resume)  # all else is as it was when the stream was opened
     return Hello(
         client=optional_text(fields, "client"),
         device=optional_text(fields, "device"),
         audio=_format(want(fields, "audio", dict, BadConfig, default={})),
         modules=_modules(fields) if "modules" in fields else None,
-        resume=_resume(fields),
     )
 
 

@@ -19,7 +19,6 @@ from streamd.audio.source import AudioIn
 from streamd.events import (
     Bye,
     Cause,
-    Event,
     Flushed,
     Gap,
     GapCause,
@@ -79,7 +78,7 @@ class Session:
         self._words = words
         self._ring = Ring(ring_s * RATE_HZ)
         self._services = ReaderContext(self.audio.clock.ms, gallery, audio.channel_kind)
-        self._events: list[Event] = []
+        self._events: list[LogEvent] = []
         self._count = 0
         self._barriers = 0
         self._speech = 0
@@ -147,6 +146,11 @@ class Session:
         if self._spare < wanted:
             self._spare = self.room
         return self._spare
+
+    @property
+    def ring_bytes(self) -> int:
+        """Memory of the audio that is kept."""
+        return self._ring.capacity * 2
 
     @property
     def can_mark(self) -> bool:
@@ -235,7 +239,7 @@ class Session:
         """What is to be kept of each enrolled voice, once the session is over."""
         return self._services.voices.learned
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[LogEvent]:
         """Events since the last call, in order."""
         events, self._events = self._events, []
         return events

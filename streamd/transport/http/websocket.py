@@ -19,7 +19,6 @@ from streamd.engine.base import Lease
 from streamd.errors import BadMessage, HttpError, Overloaded, TooLarge
 from streamd.live.connection import Connection
 from streamd.live.services import Services
-from streamd.live.stream import LiveStream
 from streamd.transport.http.frames import Tap
 from streamd.transport.http.linger import discard_incoming
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
@@ -248,7 +247,7 @@ class Streams:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        lease = self._lease()
+        lease = self._admit()
         limit = self._services.limits.max_message_bytes
         response = _Response(
             protocols=(SUBPROTOCOL,),
@@ -266,11 +265,11 @@ class Streams:
                 raise ConnectionResetError("the client is gone")
             socket = AiohttpSocket(response, transport, tap, limit)
         except BaseException:
-            self._services.engine.close(lease)
+            if lease is not None:
+                self._services.engine.close(lease)
             raise
         peer = self._peers.of(request)
-        stream = LiveStream(self._services, lease, peer)
-        connection = Connection(socket, self._services, stream, peer)
+        connection = Connection(socket, self._services, lease, peer)
         self._open[connection] = socket
         self._empty.clear()
         try:
@@ -281,7 +280,14 @@ class Streams:
                 self._empty.set()
         return response
 
-    def _lease(self) -> Lease:
+    def _admit(self) -> Lease | None:
+        """Give a new stream its slots; None for a socket that may only resume a held stream.
+
+        Raises:
+            HttpError: the server stops.
+            Overloaded: no further stream can be carried.
+        """
+        engine, held = self._services.engine, self._services.held
         try:
             if self.is_draining:
                 raise HttpError(
@@ -289,7 +295,16 @@ class Streams:
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
-            return self._services.engine.open()
+            max_streams = self._services.limits.max_streams
+            if engine.leases - held.leases < max_streams:
+                return engine.open()
+            # Only its first message says whether a socket is for a new stream or for a held one.
+            if sum(connection.may_only_resume for connection in self._open) < len(held):
+                return None
+            raise Overloaded(
+                f"all {max_streams} streams are in use; try again later",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
         except (HttpError, Overloaded) as error:
             self._services.metrics.refused.labels(error.code).inc()
             raise
@@ -307,6 +322,8 @@ class Streams:
         Those that have not ended after the grace, or when this is cancelled, are broken off.
         """
         self.is_draining = True
+        held = self._services.held
+        held.drain()
         connections = list(self._open)
         try:
             async with asyncio.timeout(grace_s):
@@ -315,8 +332,10 @@ class Streams:
                     # Spread, so that not all clients come back in the same instant.
                     await asyncio.sleep(min(grace_s / 4 / len(connections), SPREAD_S))
                 await self._empty.wait()
+                await held.drained()
         except TimeoutError:
-            log.warning("not all streams ended in time", streams=len(self._open))
+            log.warning("not all streams ended in time", streams=len(self._open), held=held.leases)
         finally:
+            held.abandon()
             for socket in self._open.values():
                 socket.abort()
