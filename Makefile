@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 # What `make ci` runs, one after the other.
 CI_TARGETS := test
 
-.PHONY: run test check ci test-faults test-latest test-install constraints bench clean
+.PHONY: run test check ci test-faults test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -37,6 +37,29 @@ test-latest:  ## the same as `test` with the newest packages, in .venv-latest
 	rm -rf .venv-latest
 	$(MAKE) --no-print-directory test VENV=.venv-latest CONSTRAINTS=
 
+# Whatever touches aiohttp, on the fast path and off it, with the lowest and the newest aiohttp that
+# pyproject.toml allows. All other packages but those that aiohttp itself needs are as CI has them.
+WIRE_TESTS ?= tests/integration tests/transport tests/live
+COMPAT := .venv-compat-lowest .venv-compat-newest
+AIOHTTP_lowest := $(shell sed -n 's/.*"aiohttp>=\([0-9.]*\),.*/aiohttp==\1/p' pyproject.toml)
+AIOHTTP_newest := aiohttp
+NOT_ALIKE := ^(aiohttp|aiohappyeyeballs|aiosignal|attrs|frozenlist|multidict|propcache|yarl)==
+
+test-compat: $(COMPAT:=/.test)  ## the wire tests with the lowest and the newest aiohttp, both paths
+	set -e; for venv in $(COMPAT); do for path in auto off; do \
+	  $$venv/bin/python -c "import aiohttp; print('aiohttp', aiohttp.__version__, 'fast_path', '$$path')"; \
+	  STREAMD_SERVER__FAST_PATH=$$path $$venv/bin/pytest -n 2 --dist loadfile $(WIRE_TESTS); \
+	done; done
+
+.venv-compat-%/.test: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)"
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	grep -Ev '$(NOT_ALIKE)' constraints.txt > $(@D)/constraints.txt
+	PIP_CONSTRAINT=$(@D)/constraints.txt PIP_BUILD_CONSTRAINT=$(@D)/constraints.txt \
+	  $(@D)/bin/python -m pip install --disable-pip-version-check --editable '.[test]' '$(AIOHTTP_$*)'
+	@touch $@
+
 test-install: $(VENV)/.dev  ## ask the package index whether constraints.txt holds everywhere
 	$(BIN)/pytest -m index --timeout 1800
 
@@ -51,7 +74,7 @@ bench: $(VENV)/.run  ## what a core carries, and what each model pass costs
 	$(BIN)/streamd bench
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" \

@@ -23,9 +23,9 @@ import soundfile
 from streams import CLIPS, MODULES, RATE_HZ, cpu_s, load, make_streams, serve
 
 from streamd.config import Config
-from streamd.evaluation.hearing import Ears, Task
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Executor, Task
 from streamd.evaluation.workers import do_here
 from streamd.models.library import Library
 
@@ -46,10 +46,10 @@ def main() -> None:
             soundfile.write(Path(folder) / f"{number}.flac", samples, RATE_HZ)
             rows.append(Row(line=number + 2, path=f"{number}.flac"))
         manifest = Manifest(path=Path(folder) / "m.csv", rows=tuple(rows))
-        ears = Ears(Config(), Library(), manifest)
+        executor = Executor(Config(), Library(), manifest)
         for _ in range(args.rounds):
             server = served(streams) * 1000 / heard_s
-            evaluation = evaluated(ears, manifest) * 1000 / heard_s
+            evaluation = evaluated(executor, manifest) * 1000 / heard_s
             print(
                 f"server {server:.2f} ms/s, evaluation {evaluation:.2f} ms/s, "
                 f"{evaluation / server:.2f} times"
@@ -71,14 +71,14 @@ def served(streams: list[np.ndarray]) -> float:
         server.wait(30)
 
 
-def evaluated(ears: Ears, manifest: Manifest) -> float:
+def evaluated(executor: Executor, manifest: Manifest) -> float:
     """CPU seconds of an evaluation, its models loaded."""
     tasks = [
         Task(stream=Stream(rows=(row,)), modules=MODULES, keep=("speech_end", "wake"))
         for row in manifest.rows
     ]
     before = time.process_time()
-    for _ in do_here(ears, tasks):
+    for _ in do_here(executor, tasks):
         pass
     return time.process_time() - before
 

@@ -68,7 +68,7 @@ def make_stages(originals):
     """For each pass: name of each stage to what makes its run of a batch."""
     backend, library = OnnxRuntime(), Library()
     wake = OpenWakeWord(backend, library)
-    fp32, int8 = (Ge2eVoice(backend, library, f) for f in ("ge2e.onnx", "ge2e_int8.onnx"))
+    fp32, int8 = (Ge2eVoice(backend, library, f) for f in ("ge2e", "ge2e_int8"))
     return (
         {
             "silero, a frame of 32 ms": ours(SileroVad(backend, library), 576),

@@ -21,7 +21,7 @@ from streams import CLIPS, MESSAGE_MS, RATE_HZ, make_streams
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import NO_WORDS
@@ -74,7 +74,8 @@ def run(parts, modules, streams, gallery=None, words=NO_WORDS):
     gallery = gallery or Gallery.empty()
     chosen, _ = parts.registry.resolve(modules, words=words)
     sessions = [
-        Analysis(parts.engine, parts.registry, chosen, AudioFormat(), gallery) for _ in streams
+        OfflineAnalysis(parts.engine, parts.registry, chosen, AudioFormat(), gallery)
+        for _ in streams
     ]
     step = RATE_HZ * MESSAGE_MS // 1000
     began = time.process_time()

@@ -32,9 +32,10 @@ from streams import CLIPS, make_streams
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
+from streamd.engine.passes.heads import WordHead
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.modules.words import EMBEDDING_DIM, CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.modules.words import EMBEDDING_DIM, CustomWord, WordEstimate, WordInfo
 from streamd.types import RATE_HZ
 
 STREAMS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -170,7 +171,7 @@ def own_words():
         info = WordInfo(
             name=name, clips=0, phrase_ms=700, threshold=0.9, estimate=estimate, training_data=""
         )
-        found[name] = CustomWord(info, WordHead(name, weights, -20.0))
+        found[name] = CustomWord(info, WordHead(weights, -20.0).pack())
     return found
 
 

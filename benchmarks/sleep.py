@@ -21,10 +21,11 @@ from rich.table import Table
 
 from streamd.compose import make_parts
 from streamd.config import Config
-from streamd.config.sections import EngineConfig, WakeConfig
-from streamd.files.analysis import Analysis
+from streamd.config.sections import EngineConfig
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.settings import WakeSettings
 from streamd.types import RATE_HZ, AudioFormat
 
 WORDS = ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin", "weather", "timer"]
@@ -32,7 +33,7 @@ MODULES = {"vad": {}, "wake": {"words": WORDS}}
 BLOCK = RATE_HZ // 2
 
 
-class Counted(Analysis):
+class Counted(OfflineAnalysis):
     """An analysis that counts the wake word's steps."""
 
     steps = 0
@@ -48,7 +49,7 @@ def main():
     args = parser.parse_args()
     parts = {
         gate: make_parts(
-            Config(engine=EngineConfig(threads=1), wake=WakeConfig(gate=gate)), Library()
+            Config(engine=EngineConfig(threads=1), wake=WakeSettings(gate=gate)), Library()
         )
         for gate in (True, False)
     }

@@ -110,9 +110,9 @@ class Live(Player):
             parse_uri(url), hello, messages, step, nothing, lambda _: self.opened.set()
         )
 
-    def hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+    def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
         """An event."""
-        super().hear(text, now_s)
+        super().receive(text, now_s)
         self.said.append((now_s - self.began_s, msgspec.json.decode(text)))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -174,7 +174,7 @@ def alone(audio: np.ndarray) -> list[dict[str, Any]]:
     """The events of the same audio without a server."""
     from streamd.compose import make_parts
     from streamd.config import Config
-    from streamd.files.analysis import Analysis
+    from streamd.files.offline import OfflineAnalysis
     from streamd.models.library import Library
     from streamd.modules.gallery import Gallery
     from streamd.types import AudioFormat
@@ -183,7 +183,9 @@ def alone(audio: np.ndarray) -> list[dict[str, Any]]:
     if _parts is None:
         _parts = make_parts(Config(), Library())
     chosen, _ = _parts.registry.resolve(MODULES)
-    analysis = Analysis(_parts.engine, _parts.registry, chosen, AudioFormat(), Gallery.empty())
+    analysis = OfflineAnalysis(
+        _parts.engine, _parts.registry, chosen, AudioFormat(), Gallery.empty()
+    )
     events = [msgspec.to_builtins(e) for e in analysis.events([audio.tobytes()])]
     analysis.close()
     return events

@@ -33,14 +33,15 @@ from rich.table import Table
 from streamd.bench.speech import read_clips
 from streamd.compose import make_parts
 from streamd.config import Config
-from streamd.config.sections import EngineConfig, SpeakerConfig
+from streamd.config.sections import EngineConfig
 from streamd.models.library import Library
 from streamd.modules.base import Utterance
 from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import Gallery
-from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.registry import Registry
 from streamd.session.planner import Planner
 from streamd.session.session import Session
+from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat
 
 try:
@@ -89,7 +90,7 @@ def middle(clip):
 
 async def measure(model, recordings, args):
     """Every way of asking, one after the other, of one engine."""
-    speaker = SpeakerConfig(model=model)
+    speaker = SpeakerSettings(model=model)
     if args.hop_ms:
         speaker = msgspec.structs.replace(speaker, hop_ms=args.hop_ms)
     config = Config(
@@ -108,7 +109,8 @@ async def measure(model, recordings, args):
         rows = []
         for way in (Whole, Heard):
             for in_flight in (1, args.in_flight):
-                verify = partial(verify_one, way, parts, gallery, speaker.settings.bands[CHANNEL])
+                band = speaker.settings.thresholds.of(CHANNEL)
+                verify = partial(verify_one, way, parts, gallery, band)
                 batches.clear()
                 row = await keep_busy(verify, recordings, in_flight, args.seconds)
                 rows.append(
@@ -238,8 +240,8 @@ class Heard(Request):
         module = EnrolmentModule(parts.registry.readers["speaker"].settings)
         module.reader = self.reader
         self.session = Session(
-            Registry(parts.registry.vad, None, [module], ()),
-            ModuleSet(readers={module.name: None}),
+            Registry(parts.registry.vad, [], [module], ()),
+            {module.name: None},
             AudioFormat(),
             self.lease.slots,
             Gallery.empty,

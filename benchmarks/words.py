@@ -23,6 +23,7 @@ import numpy as np
 
 from streamd.audio.files import load
 from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
@@ -35,7 +36,7 @@ from streamd.words.features import SETTLING, STEP, embed
 from streamd.words.making import make_word
 from streamd.words.negatives import built_in
 from streamd.words.training import (
-    Heard,
+    EmbeddedCopy,
     Linear,
     crossings,
     threshold_for,
@@ -86,7 +87,8 @@ def main():
                 order = rng.permutation(len(clips))
                 drawn, rest = [clips[i] for i in order[:size]], order[size:]
                 began = time.monotonic()
-                head, served = make_word("a", drawn, wake, built_in()).word.head, 0.0
+                packed = make_word("a", drawn, wake, built_in()).word.head
+                head, served = WordHead.unpack(packed), 0.0
                 took = time.monotonic() - began
                 recipes = {
                     "recipe": (Linear(head.weights, head.bias), served),
@@ -100,7 +102,7 @@ def main():
                             continue
                         for condition, copies in tests.items():
                             missed = [
-                                linear.best(Heard(e, 0, 0)) < threshold
+                                linear.best(EmbeddedCopy(e, 0, 0)) < threshold
                                 for i in rest
                                 for e in copies[i]
                             ]
@@ -127,9 +129,9 @@ def main():
 def baseline(clips, wake, rng):
     copies = [plain_copy(clip, rng) for clip in clips for _ in range(4)]
     found = embed(wake, [copy.samples for copy in copies])
-    heard = [Heard.of(c, e) for c, e in zip(copies, found, strict=True)]
+    embedded = [EmbeddedCopy.of(c, e) for c, e in zip(copies, found, strict=True)]
     window = window_for(max(clip.stop - clip.start for clip in clips))
-    return train(heard, [], built_in(), window, 0, rounds=1)
+    return train(embedded, [], built_in(), window, 0, rounds=1)
 
 
 def test_copies(clips, noises, rng):

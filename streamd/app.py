@@ -19,9 +19,11 @@ from streamd.errors import ConfigError
 from streamd.live.held import Held, ResumeLimits
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
+from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
 from streamd.observability.cores import usable_cores
+from streamd.observability.lag import watch_loop
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
@@ -94,13 +96,14 @@ class Daemon:
             background = [
                 asyncio.create_task(gallery.watch()),
                 asyncio.create_task(streams.keep_alive()),
+                asyncio.create_task(watch_loop(self._parts.metrics.loop_lag)),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             for task in background:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
             self._catch_signals()
-            self._report_start(sockets, gallery.words())
+            self._report_start(sockets, gallery.words(), streams.fast_path.obstacle)
             listening(_url(config.server.host, sockets[0].getsockname()[1]))
             self._notifier.ready()
 
@@ -113,6 +116,7 @@ class Daemon:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
             await server.stop()
+            ticks.stop()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")
             for end in ends:
@@ -207,11 +211,14 @@ class Daemon:
                 f"`ulimit -Hn {needed}` as root; or lower limits.max_streams",
             )
 
-    def _report_start(self, sockets: Sequence[socket.socket], words: CustomWords) -> None:
+    def _report_start(
+        self, sockets: Sequence[socket.socket], words: CustomWords, obstacle: str | None
+    ) -> None:
         """Log what runs here, and what of the configuration is not the default."""
         registry = self._parts.registry
-        known = None if registry.wake is None else list(registry.wake.known(words))
-        modules, _ = registry.resolve({name: {} for name in registry.loaded})
+        wake = registry.find(WakeModule)
+        known = None if wake is None else list(wake.known(words))
+        modules, _ = registry.resolve({name: {} for name in registry.modules})
         log.info(
             "started",
             version=__version__,
@@ -219,6 +226,7 @@ class Daemon:
             models={name: card["model"] for name, card in registry.describe(modules).items()},
             words=known,
             threads=self._config.engine.threads or len(usable_cores()),
+            fast_path="active" if obstacle is None else f"not active: {obstacle}",
             config=self._config.source,
             changed={s.key: s.value for s in describe(self._config) if s.value != s.default},
         )

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
-from streamd.engine.backends.base import Backend
+from streamd.config.sections import EngineConfig
+from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -20,13 +22,13 @@ from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
-from streamd.modules.decision import Band
-from streamd.modules.emotion import EmotionModule, EmotionSettings
+from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
 from streamd.modules.registry import Registry
-from streamd.modules.speaker import SpeakerModule, SpeakerSettings
-from streamd.modules.vad import VadModule, VadSettings
-from streamd.modules.wake import WakeModule, WakeSettings, WordModel
+from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stepper import StepperModule
+from streamd.modules.vad import VadGrid, VadModule
+from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cores
 from streamd.observability.metrics import Metrics
 
@@ -62,21 +64,45 @@ def speaker_model(config: Config) -> Model:
     return catalogue.model(SPEAKER_MODELS[config.speaker.model])
 
 
-def load_backend(name: str) -> Backend:
-    """A backend by its name; its framework is imported here, and only now.
+class Backends:
+    """The backends that a configuration names, each loaded once."""
+
+    def __init__(self, engine: EngineConfig) -> None:
+        self._default = engine.backend
+        self._named = {str(name): backend for name, backend in engine.backends.items()}
+        self._loaded: dict[str, GraphBackend] = {}
+
+    def of(self, pass_name: str) -> GraphBackend:
+        """Return the backend of a pass.
+
+        Raises:
+            ConfigError: There is no such backend, or its framework is not installed.
+        """
+        key, name = "engine.backend", self._default
+        if pass_name in self._named:
+            key, name = f"engine.backends.{pass_name}", self._named[pass_name]
+        if name not in self._loaded:
+            self._loaded[name] = load_backend(name, key)
+        return self._loaded[name]
+
+
+def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
+    """Return a backend by its name; its framework is imported here, and only now.
+
+    Args:
+        name: Of its file.
+        key: Of the configuration that names it.
 
     Raises:
-        ConfigError: there is no such backend, or its framework is not installed.
+        ConfigError: There is no such backend, or its framework is not installed.
     """
     if name not in BACKENDS:
-        raise ConfigError(
-            f"engine.backend: unknown backend {name!r}; available: {', '.join(BACKENDS)}"
-        )
+        raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:
-        raise ConfigError(f"engine.backend {name!r} cannot be loaded: {error}") from error
-    backend: Backend = getattr(module, BACKENDS[name])()
+        raise ConfigError(f"{key} {name!r} cannot be loaded: {error}") from error
+    backend: GraphBackend = getattr(module, BACKENDS[name])()
     return backend
 
 
@@ -87,11 +113,16 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backend = load_backend(config.engine.backend)
+    backends = Backends(config.engine)
     vad: SileroVad | WebrtcVad
-    vad = SileroVad(backend, library) if config.vad.engine == "silero" else WebrtcVad()
-    wake = OpenWakeWord(backend, library, config.wake.load) if config.wake.words else None
-    voice = Ge2eVoice(backend, library, speaker_model(config).files[0])
+    vad = WebrtcVad()
+    if config.vad.engine == "silero":
+        vad = SileroVad(backends.of(SileroVad.name), library)
+    wake = None
+    if config.wake.words:
+        wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    graph = Path(speaker_model(config).files[0]).stem
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph)
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
@@ -107,80 +138,40 @@ def make_parts(config: Config, library: Library) -> Parts:
     # A held stream never costs a new one its place, and a full server lets it return.
     max_leases = config.limits.max_streams + config.resume.max_held
     engine = LocalEngine(passes, max_leases, threads, metrics, [speculative])
-    return Parts(make_registry(config, vad, metrics), engine, metrics)
+    heads = None if wake is None else wake.heads
+    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     """Voice activity, with the configuration's defaults."""
-    v = config.vad
+    frame = vad.item_samples - vad.context_samples
     return VadModule(
-        VadSettings(
-            engine=v.engine,
-            frame=vad.item_samples - vad.context_samples,
-            context=vad.context_samples,
-            on=v.on,
-            off=v.off,
-            min_speech_ms=v.min_speech_ms,
-            hangover_ms=v.hangover_ms,
-            pre_roll_ms=v.pre_roll_ms,
-            max_utterance_ms=v.max_utterance_ms,
-            gate=v.gate,
-            gate_dbfs=v.gate_dbfs,
-            gate_hold_ms=v.gate_hold_ms,
-            copies_state=vad.copies_state,
-        ),
-        _card(catalogue.model(VAD_MODELS[v.engine])),
+        config.vad,
+        VadGrid(frame, vad.context_samples, vad.copies_state),
+        _card(catalogue.model(VAD_MODELS[config.vad.engine])),
     )
 
 
-def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) -> Registry:
+def make_registry(
+    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+) -> Registry:
     """The modules, with the configuration's defaults.
 
     Args:
         config: of the daemon.
         vad: the pass that hears voice activity.
         metrics: where to count what a module computes by itself.
+        heads: where the wake pass finds the users' own words; None without that pass.
     """
     w = config.wake
-    wake_module = None
-    if w.words:
-        wake_module = WakeModule(
-            WakeSettings(
-                w.words,
-                w.threshold,
-                w.patience,
-                w.refractory_ms,
-                w.thresholds,
-                w.patiences,
-                w.gate,
-                w.gate_threshold,
-                w.gate_hold_ms,
-                w.gate_rise_db,
-            ),
-            {word: _word(word) for word in w.load},
-        )
-    s = config.speaker
-    bands = {
-        "wide": Band(s.thresholds.wide.accept, s.thresholds.wide.reject),
-        "narrow": Band(s.thresholds.narrow.accept, s.thresholds.narrow.reject),
-    }
-    speaker = SpeakerModule(
-        SpeakerSettings(
-            hop_ms=s.hop_ms,
-            window_ms=s.window_ms,
-            min_speech_ms=s.min_speech_ms,
-            label_min_ms=s.label_min_ms,
-            assign=s.assign,
-            new=s.new,
-            max_labels=s.max_labels,
-            change=s.change,
-            bands=bands,
-        ),
-        _card(speaker_model(config)),
-    )
+    steppers: list[StepperModule] = []
+    if w.words and heads is not None:
+        loaded = {word: _word(word) for word in w.load}
+        steppers.append(WakeModule(w, loaded, heads.register))
+    speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
     e = config.emotion
     emotion = EmotionModule(
-        EmotionSettings(hop_ms=e.hop_ms, threshold=e.threshold or None),
+        e,
         EmotionModel.load(Path(e.model))
         if e.model
         else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),
@@ -189,7 +180,7 @@ def make_registry(config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics) 
     # In this order: emotion wants to know who speaks.
     return Registry(
         make_vad(config, vad),
-        wake_module,
+        steppers,
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},

@@ -9,6 +9,8 @@ from typing import IO, Any
 
 import msgspec
 
+JOINERS = "\u200c\u200d"
+"""Zero width non-joiner and joiner: Persian and Sinhala names and emoji need them to look right."""
 _ERRORS = "streamd.escape"
 
 
@@ -19,7 +21,7 @@ def display_name(path: str | os.PathLike[str]) -> str:
     characters and others that a terminal does not print; the rest stays.
     """
     return "".join(
-        char if char.isprintable() or char in "\u200c\u200d" else _escaped(char)
+        char if char.isprintable() or char in JOINERS else _escaped(char)
         for char in os.fspath(path)
     )
 

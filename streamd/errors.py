@@ -1,50 +1,51 @@
-"""Every error that streamd names, with the close code and the exit code of each leaf.
+"""Every error that streamd names, with what clients and shells are told of each leaf.
 
 ::
 
-    StreamdError                exit 1
-    ├── WireError               told to the client as an `error` event (close code)
-    │   ├── BadMessage          4000  bad_message      not fatal until the tenth in a row
-    │   ├── BadConfig           4002  bad_config       exit 2
-    │   ├── UnsupportedAudio    4005  unsupported_audio
-    │   ├── TooLarge            1009  too_large
-    │   ├── Internal            1011  internal
-    │   ├── ResumeUnknown       4004  resume_unknown
-    │   ├── SlowConsumer        4008  slow_consumer
-    │   ├── Idle                4010  idle
-    │   ├── MaxDuration         4011  max_duration
-    │   └── Overloaded          4013  overloaded
-    ├── HttpError               a request is refused with an HTTP status (HTTP_STATUS)
-    ├── ConfigError             exit 3  file, line or key, and what was expected
-    ├── CannotConnect           exit 4
-    ├── RefusedByServer         exit 5
-    ├── NotAudio                exit 6
-    ├── ModelMissing            exit 7
-    ├── Unavailable             exit 8  address in use, permission, disk
-    │   ├── StoreGone                   the database was deleted while it was in use
-    │   └── NotErased                   deleted, but not yet past recovery
-    ├── WrongUsage              exit 2  of the command line
-    ├── BadManifest             exit 2  each fault of an evaluation's manifest with its line
-    └── BadName, NameTaken, NoSuchSpeaker, NoSuchWord    exit 2
+                                 exit  code                 close  HTTP
+    StreamdError                 1
+    ├── Refusal                        a client is told, over HTTP by a status and a JSON body
+    │   ├── WireError                  or by an `error` event, which comes before any close
+    │   │   ├── BadMessage             bad_message          4000   400
+    │   │   ├── BadConfig        2     bad_config           4002   400
+    │   │   ├── UnsupportedAudio       unsupported_audio    4005   415
+    │   │   ├── TooLarge               too_large            1009   413
+    │   │   ├── Internal               internal             1011   500
+    │   │   ├── ResumeUnknown          resume_unknown       4004   404
+    │   │   ├── SlowConsumer           slow_consumer        4008
+    │   │   ├── Idle                   idle                 4010
+    │   │   ├── MaxDuration            max_duration         4011
+    │   │   └── Overloaded             overloaded           4013   503
+    │   ├── BadInput                   bad_input                   400
+    │   ├── Unauthenticated            unauthenticated      4001   401
+    │   ├── Forbidden                  forbidden            4003   403
+    │   ├── NotFound                   not_found                   404
+    │   │   ├── NoSuchSpeaker    2     not_found                   404
+    │   │   └── NoSuchWord       2     not_found                   404
+    │   ├── MethodNotAllowed           method_not_allowed          405
+    │   ├── Conflict                   conflict                    409
+    │   │   └── NameTaken        2     conflict                    409
+    │   ├── OutOfRange                 out_of_range                422
+    │   ├── TooShort                   too_short                   422
+    │   ├── UpgradeRequired            upgrade_required            426
+    │   ├── RateExceeded               rate_exceeded        4012   429
+    │   ├── Draining                   draining                    503
+    │   ├── BadName              2     bad_name                    400
+    │   ├── NotAudio             6     not_audio                   415
+    │   ├── ModelMissing         7     not_loaded                  501
+    │   └── Unavailable          8     unavailable                 503
+    │       ├── StoreGone        8     unavailable                 503
+    │       └── NotErased        8     unavailable                 503
+    ├── ConfigError              3
+    ├── CannotConnect            4
+    ├── RefusedByServer          5
+    ├── WrongUsage               2
+    └── BadManifest              2
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
-
-HTTP_STATUS: Final[Mapping[str, int]] = {
-    "bad_input": 400,
-    "forbidden": 403,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "too_large": 413,
-    "upgrade_required": 426,
-    "internal": 500,
-    "overloaded": 503,
-    "draining": 503,
-}
-"""HTTP status of each error code that a request, also one for an upgrade, can be refused with."""
+from typing import ClassVar
 
 
 class StreamdError(Exception):
@@ -53,13 +54,22 @@ class StreamdError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-class WireError(StreamdError):
-    """A fault that the client is told about in an `error` event."""
+class Refusal(StreamdError):
+    """A fault that a client is told about: over HTTP a status and a JSON body.
+
+    Args:
+        message: What is wrong, and what to do next.
+        ref: The field or the message that the error is about, as `audio.rate`.
+        retry_after_ms: How long the client should wait first; None where that would not help.
+    """
 
     code: ClassVar[str]
-    close_code: ClassVar[int]
-    fatal: ClassVar[bool] = True
+    close_code: ClassVar[int] = 1011
+    """Of the WebSocket that ends with it."""
+    status: ClassVar[int] = 400
+    """Of the HTTP answer."""
     retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later."""
 
     def __init__(
         self, message: str, *, ref: str | None = None, retry_after_ms: int | None = None
@@ -67,8 +77,13 @@ class WireError(StreamdError):
         super().__init__(message)
         self.message = message
         self.ref = ref
-        """The field or the message that the error is about, as `audio.rate`."""
         self.retry_after_ms = retry_after_ms
+
+
+class WireError(Refusal):
+    """A fault that the client of a stream is told about in an `error` event."""
+
+    fatal: ClassVar[bool] = True
 
 
 class BadMessage(WireError):
@@ -92,13 +107,15 @@ class UnsupportedAudio(WireError):
 
     code = "unsupported_audio"
     close_code = 4005
+    status = 415
 
 
 class TooLarge(WireError):
-    """A WebSocket message over `limits.max_message_bytes`."""
+    """A WebSocket message over `limits.max_message_bytes`, or a request that is too long."""
 
     code = "too_large"
     close_code = 1009
+    status = 413
 
 
 class Internal(WireError):
@@ -106,6 +123,7 @@ class Internal(WireError):
 
     code = "internal"
     close_code = 1011
+    status = 500
     retryable = True
 
 
@@ -114,6 +132,7 @@ class ResumeUnknown(WireError):
 
     code = "resume_unknown"
     close_code = 4004
+    status = 404
 
 
 class SlowConsumer(WireError):
@@ -145,23 +164,149 @@ class Overloaded(WireError):
 
     code = "overloaded"
     close_code = 4013
+    status = 503
     retryable = True
 
 
-class HttpError(StreamdError):
-    """A request that is refused.
+class BadInput(Refusal):
+    """A request that is malformed, or has a field of a wrong type."""
 
-    Args:
-        code: a key of `HTTP_STATUS`.
-        message: what is wrong, and what to do next.
-        retry_after_ms: how long the client should wait first; None where that would not help.
-    """
+    code = "bad_input"
+    status = 400
 
-    def __init__(self, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry_after_ms = retry_after_ms
+
+class Unauthenticated(Refusal):
+    """No key, or one that is not known."""
+
+    code = "unauthenticated"
+    close_code = 4001
+    status = 401
+
+
+class Forbidden(Refusal):
+    """Who asks may not do this."""
+
+    code = "forbidden"
+    close_code = 4003
+    status = 403
+
+
+class NotFound(Refusal):
+    """There is nothing at this path."""
+
+    code = "not_found"
+    status = 404
+
+
+class NoSuchSpeaker(NotFound):
+    """A name that nobody is enrolled under."""
+
+    exit_code = 2
+
+
+class NoSuchWord(NotFound):
+    """A name that no wake word of the user's own has."""
+
+    exit_code = 2
+
+
+class MethodNotAllowed(Refusal):
+    """The path does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class Conflict(Refusal):
+    """What is asked for contradicts what there is."""
+
+    code = "conflict"
+    status = 409
+
+
+class NameTaken(Conflict):
+    """Another voice, or another wake word, has this name."""
+
+    exit_code = 2
+
+
+class OutOfRange(Refusal):
+    """A field of the right type with a value that is not taken."""
+
+    code = "out_of_range"
+    status = 422
+
+
+class TooShort(Refusal):
+    """Audio with less speech than the answer needs."""
+
+    code = "too_short"
+    status = 422
+
+
+class UpgradeRequired(Refusal):
+    """The path is a WebSocket."""
+
+    code = "upgrade_required"
+    status = 426
+
+
+class RateExceeded(Refusal):
+    """More connections, messages or requests than the key may have."""
+
+    code = "rate_exceeded"
+    close_code = 4012
+    status = 429
+    retryable = True
+
+
+class Draining(Refusal):
+    """The server is about to stop."""
+
+    code = "draining"
+    status = 503
+    retryable = True
+
+
+class BadName(Refusal):
+    """A name that no voice, or no wake word, may have."""
+
+    exit_code = 2
+    code = "bad_name"
+    status = 400
+
+
+class NotAudio(Refusal):
+    """The input is not audio that can be decoded."""
+
+    exit_code = 6
+    code = "not_audio"
+    status = 415
+
+
+class ModelMissing(Refusal):
+    """A model file is not there, or not the one that was expected."""
+
+    exit_code = 7
+    code = "not_loaded"
+    status = 501
+
+
+class Unavailable(Refusal):
+    """An address in use, a missing permission, a full disk."""
+
+    exit_code = 8
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+
+class StoreGone(Unavailable):
+    """The database of the store was deleted while a process had it open."""
+
+
+class NotErased(Unavailable):
+    """Something is deleted, but another process keeps its remains from being overwritten."""
 
 
 class ConfigError(StreamdError):
@@ -182,32 +327,6 @@ class RefusedByServer(StreamdError):
     exit_code = 5
 
 
-class NotAudio(StreamdError):
-    """The input is not audio that can be decoded."""
-
-    exit_code = 6
-
-
-class ModelMissing(StreamdError):
-    """A model file is not there, or not the one that was expected."""
-
-    exit_code = 7
-
-
-class Unavailable(StreamdError):
-    """An address in use, a missing permission, a full disk."""
-
-    exit_code = 8
-
-
-class StoreGone(Unavailable):
-    """The database of the store was deleted while a process had it open."""
-
-
-class NotErased(Unavailable):
-    """Something is deleted, but another process keeps its remains from being overwritten."""
-
-
 class WrongUsage(StreamdError):
     """Arguments of a command that do not go together, or that nothing can be done with."""
 
@@ -216,29 +335,5 @@ class WrongUsage(StreamdError):
 
 class BadManifest(StreamdError):
     """A manifest that cannot be evaluated; one line for each fault, with its place."""
-
-    exit_code = 2
-
-
-class BadName(StreamdError):
-    """A name that no voice, or no wake word, may have."""
-
-    exit_code = 2
-
-
-class NameTaken(StreamdError):
-    """Another voice, or another wake word, has this name."""
-
-    exit_code = 2
-
-
-class NoSuchSpeaker(StreamdError):
-    """A name that nobody is enrolled under."""
-
-    exit_code = 2
-
-
-class NoSuchWord(StreamdError):
-    """A name that no wake word of the user's own has."""
 
     exit_code = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -16,6 +16,21 @@ RATE_HZ = 16_000
 Samples: TypeAlias = npt.NDArray[np.int16]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
+MAX_NAME_CHARS = 64
+"""Of a voice or a wake word."""
+WordName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*\Z",
+        max_length=MAX_NAME_CHARS,
+        description="lower-case letters and digits, words joined by one underscore, "
+        f"{MAX_NAME_CHARS} characters at most, as hey_computer",
+    ),
+]
+"""What a wake word of the user's own may be called."""
+
+MAX_CHANNELS = 8
+Channel = Annotated[int, msgspec.Meta(ge=0, lt=MAX_CHANNELS)]
 Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
 
 
@@ -23,12 +38,12 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
     """What the client sends. Valid by construction through `protocol.messages`."""
 
     codec: Codec = "pcm_s16le"
-    rate: int = RATE_HZ
-    """Hz, 8000–48000."""
-    channels: int = 1
-    """Interleaved, 1–8."""
-    use: tuple[int, ...] | None = None
-    """Channels to mix, from 0; None mixes all."""
+    rate: Annotated[int, msgspec.Meta(ge=8_000, le=48_000)] = RATE_HZ
+    """Hz."""
+    channels: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHANNELS)] = 1
+    """Interleaved."""
+    use: Annotated[tuple[Channel, ...], msgspec.Meta(min_length=1)] | None = None
+    """Channels to mix, from 0, each once; None mixes all."""
 
     @property
     def bytes_per_sample(self) -> int:
@@ -78,8 +93,9 @@ class WindowRequest(NamedTuple):
     """What the speculative pass computed over the beginning of the window, float32."""
 
 
-Options: TypeAlias = tuple[str, ...] | WindowRequest | None
-"""What a job wants of its pass besides the audio: wake words of a step, or a window's request."""
+Options: TypeAlias = tuple[str | int, ...] | WindowRequest | None
+"""What a job wants of its pass besides the audio: of a step the wake words, loaded ones by name and
+registered heads by id; of a window its request."""
 
 
 @dataclass(slots=True, eq=False)
@@ -124,3 +140,7 @@ class Slots(NamedTuple):
     live: int
     copy: int
     """For what is evaluated on a copy while the live state goes on untouched."""
+
+
+STATELESS = Slots(-1, -1)
+"""Of a pass that keeps no state."""

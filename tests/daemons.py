@@ -27,6 +27,7 @@ DATA = Path(__file__).parent / "data"
 VOICES = ("slt", "rms", "awb", "kal16", "espeak")
 STREAMD = (sys.executable, "-m", "streamd")
 RATE_HZ = 16_000
+RUN = ("STREAMD_MODELS", "STREAMD_SERVER__FAST_PATH")
 
 Event = dict[str, Any]
 Said = str | bytes | dict[str, Any]
@@ -40,13 +41,17 @@ def environment(home: Path, **settings: object) -> dict[str, str]:
         settings: `limits__idle_s=1` is `STREAMD_LIMITS__IDLE_S`; capitals are taken as they are.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMD_")}
-    if "STREAMD_MODELS" in os.environ:
-        kept["STREAMD_MODELS"] = os.environ["STREAMD_MODELS"]
     chosen = {
         name if name.isupper() else f"STREAMD_{name.upper()}": str(value)
         for name, value in settings.items()
     }
-    return {**kept, "STREAMD_DATA": str(home), "PYTHONWARNINGS": "error", **chosen}
+    fixed = {"STREAMD_DATA": str(home), "PYTHONWARNINGS": "error"}
+    return {**kept, **settings_of_the_run(), **fixed, **chosen}
+
+
+def settings_of_the_run() -> dict[str, str]:
+    """The variables of streamd that whoever runs the tests may set for every daemon."""
+    return {name: os.environ[name] for name in RUN if name in os.environ}
 
 
 def speech(voice: str = "slt", seconds: float | None = None) -> bytes:

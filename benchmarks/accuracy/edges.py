@@ -4,15 +4,15 @@ from collections import defaultdict
 
 import numpy as np
 
-from streamd.config.sections import VadConfig
 from streamd.evaluation.vad import Edge, compared
 from streamd.events import Wake
+from streamd.settings import VadSettings
 
 from .sessions import CONFIG, annotations, hear, speech
 from .stats import Table, rate, spread
 
 FRAME_MS = 32
-UNGATED = VadConfig(gate=False)
+UNGATED = VadSettings(gate=False)
 BARE = {"on": 0.5, "off": 0.5, "min_speech_ms": 0, "hangover_ms": FRAME_MS, "pre_roll_ms": 0}
 """An utterance is a run of frames that silero gives 0.5 or more."""
 
@@ -25,8 +25,8 @@ def measure(clip):
     samples = clip.samples()
     words = list(CONFIG.wake.load)
     wakes = [e for e in hear(samples, {"wake": {"words": words}}) if isinstance(e, Wake)]
-    gated = frames(samples, VadConfig(**BARE))
-    ungated = frames(samples, VadConfig(**BARE, gate=False))
+    gated = frames(samples, VadSettings(**BARE))
+    ungated = frames(samples, VadSettings(**BARE, gate=False))
     edges, edges_ungated = speech(samples), speech(samples, vad=UNGATED)
     found = {
         "clip": clip,

@@ -12,13 +12,12 @@ from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import LimitsConfig
 from streamd.evaluation.codecs import telephone
-from streamd.evaluation.hearing import Enrolment, make_gallery
+from streamd.evaluation.tasks import Enrolment, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
-from streamd.files.analysis import Analysis
+from streamd.files.enrolment import VoiceReading
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
-from streamd.modules.enrolment import EnrolmentModule
 from streamd.modules.gallery import Gallery
-from streamd.modules.registry import ModuleSet, Registry
 from streamd.types import RATE_HZ, AudioFormat
 
 CONFIG = Config(limits=LimitsConfig(max_streams=4))
@@ -95,15 +94,14 @@ def hear(samples, modules, channel="wide", gallery=NOBODY, vad=CONFIG.vad, speak
 def listen(samples, channel="wide"):
     """The voice of one recording, as `streamd enroll` hears it."""
     shared = parts()
-    module = EnrolmentModule(shared.registry.readers["speaker"].settings)
-    registry = Registry(shared.registry.vad, None, [module], ())
-    _events(shared.engine, registry, ModuleSet(readers={module.name: None}), samples, channel)
-    reader = module.reader
-    return Print(reader.mean if reader.embeddings else None, reader.speech * 1000 // RATE_HZ)
+    reading = VoiceReading(shared.registry)
+    _events(shared.engine, reading.registry, reading.modules, samples, channel)
+    sample = reading.sample(channel)
+    return Print(sample.embedding, sample.speech_ms)
 
 
 def _events(engine, registry, modules, samples, channel, gallery=NOBODY):
-    analysis = Analysis(engine, registry, modules, FORMATS[channel], gallery)
+    analysis = OfflineAnalysis(engine, registry, modules, FORMATS[channel], gallery)
     try:
         return list(analysis.events([encode(samples, channel)]))
     finally:

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from streamd.config.sections import VadConfig
 from streamd.events import Speaker, SpeakerChange
+from streamd.settings import VadSettings
 
 from .sessions import FORMATS, hear, speech
 from .stats import Table, rate, spread
@@ -18,7 +18,7 @@ JOINS = 50
 PAUSE_MS = (600, 1500)
 NEAR_MS = 1600
 """A change told within one window of the join is that of the join."""
-BARE = VadConfig(pre_roll_ms=0)
+BARE = VadSettings(pre_roll_ms=0)
 
 
 def tasks(clips):

@@ -35,7 +35,7 @@ def play(connections, audio, step):
     began = time.process_time()
     for start in range(0, audio.shape[1] - step + 1, step):
         for connection, stream in zip(connections, audio, strict=True):
-            connection.hear(stream[start : start + step])
+            connection.process(stream[start : start + step])
     return {"cpu_s": time.process_time() - began, "rss_bytes": rss_bytes("self")}
 
 

@@ -11,7 +11,7 @@ from streams import CLIPS, RATE_HZ, make_streams, skipped
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.types import AudioFormat
@@ -106,7 +106,7 @@ class Truth(NamedTuple):
     """(stream, word, `at`)."""
 
 
-class _Tapped(Analysis):
+class _Tapped(OfflineAnalysis):
     """An analysis that keeps the engine's answers."""
 
     def __init__(self, *parts):

@@ -19,13 +19,13 @@ class Connection:
         self.detections = self._wake.detections
         self.embed = self._voice.embed
 
-    def hear(self, chunk):
-        self._wake.hear(chunk)
+    def process(self, chunk):
+        self._wake.process(chunk)
         self._rest = np.concatenate([self._rest, chunk])
         while len(self._rest) >= FRAME:
-            self._vad.hear(self._rest[:FRAME])
+            self._vad.process(self._rest[:FRAME])
             self._rest = self._rest[FRAME:]
-        self._voice.hear(chunk)
+        self._voice.process(chunk)
 
 
 def run(audio, wanted):

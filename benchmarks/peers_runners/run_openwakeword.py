@@ -18,7 +18,7 @@ class Connection:
         self.detections = job.Detections()
         self._samples = 0
 
-    def hear(self, chunk):
+    def process(self, chunk):
         scores = self._model.predict(chunk)
         self._samples += len(chunk)
         for name, score in scores.items():

@@ -13,7 +13,7 @@ class Connection:
         self.detections = job.Detections()
         self._samples = 0
 
-    def hear(self, chunk):
+    def process(self, chunk):
         self._samples += len(chunk)
         at_ms = self._samples * 1000 // job.RATE_HZ
         for features in self._features.process_streaming(chunk.tobytes()):

@@ -23,7 +23,7 @@ class Connection:
         self._first = 0
         self.embeddings = []
 
-    def hear(self, chunk):
+    def process(self, chunk):
         keep = WINDOW + STEP
         self._first += max(len(self._heard) + len(chunk) - keep, 0)
         self._heard = np.concatenate([self._heard, chunk])[-keep:]

@@ -13,7 +13,7 @@ class Connection:
         self._model = load_silero_vad(onnx=True)  # which sets one thread, for torch too
         self.probabilities = []
 
-    def hear(self, frame):
+    def process(self, frame):
         wave = torch.from_numpy(frame.astype(np.float32) / 32768)
         self.probabilities.append(self._model(wave, job.RATE_HZ).item())
 

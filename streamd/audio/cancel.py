@@ -1,4 +1,4 @@
-"""Channels that cancel each other: their mix is silent while they are not."""
+"""Channels that cancel each other: they are not silent, but their mix is."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from streamd.audio.pcm import FULL_SCALE, to_int16
 from streamd.types import Floats
 
 _ACTIVE_POWER = 1e-6
-"""Mean square, -60 dBFS: fainter sound says nothing about its channels."""
+"""Mean square, -60 dBFS. Fainter sound does not show whether its channels cancel."""
 _CANCELLED = 10 ** (-25 / 10)
 """Power of the mix against the loudest channel. One channel in use of eight gives -18 dB."""
 _WINDOWS_PER_S = 2
 _WINDOW_SHARE = 20
-"""The first twentieth of each half second is looked at."""
+"""One over the share of each half second that is examined, its first twentieth."""
 _ENOUGH = 4
-"""Windows that cancel, less those that do not."""
+"""Windows that cancel, minus those that do not, at which the channels count as cancelling."""
 
 
 def do_cancel(loudest: float, mixed: float) -> bool | None:
-    """Whether channels cancel, by mean squares; None where it is too quiet to say."""
+    """Return whether channels cancel, by mean squares; None if they are too quiet to decide."""
     return None if loudest < _ACTIVE_POWER else mixed < _CANCELLED * loudest
 
 
 class CancelWatch:
     """Watches the channels of a stream, in windows counted from its start.
 
-    The sums are exact integers, so that they do not depend on how the audio was cut.
+    The sums are exact integers, so that they do not depend on the length of messages.
 
     Args:
         rate_hz: The input rate.

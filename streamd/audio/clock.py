@@ -1,12 +1,12 @@
 """The session's clock: timeline positions and input frame counts to integer milliseconds.
 
-A time is floor(1000·n/rate), n in sample frames at the input rate (`docs/wire.md`). A gap that
-the client declares in frames adds to n. A gap in milliseconds adds its milliseconds as they are:
-as frames they could be fractional.
-Only integers are used, so an hour at 11 025 Hz is as exact as the first second.
+A time is floor(1000·n/rate), n in sample frames at the input rate (`docs/wire.md`). A gap that the
+client declares in frames adds to n. A gap in milliseconds adds its milliseconds to the result,
+because it need not be a whole number of frames. Only integers are used, so an hour at 11 025 Hz is
+as exact as the first second.
 
-The timeline counts samples at 16 kHz and has no hole at a gap: the resampler ends one
-*stretch* there and begins the next, whose grid starts at the first frame after the gap.
+The timeline counts samples at 16 kHz and has no hole at a gap: one *piece* of it ends there and the
+next begins. The resampler's grid starts anew at the first frame after the gap.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streamd.types import RATE_HZ
 
 
 class _Piece(NamedTuple):
-    """Where a stretch begins."""
+    """Where a piece begins."""
 
     position: int
     """Timeline samples before it."""
@@ -39,7 +39,7 @@ class Clock:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._stretches = [_Piece(0, 0, 0, 0)]
+        self._pieces = [_Piece(0, 0, 0, 0)]
 
     def begin_piece(self, position: int, frames: int, gap_ms: int, gap_frames: int = 0) -> None:
         """Anchor what follows a gap.
@@ -53,45 +53,45 @@ class Clock:
         Raises:
             ValueError: One of the four went back.
         """
-        stretch = _Piece(position, frames, gap_ms, gap_frames)
-        last = self._stretches[-1]
-        if any(new < old for new, old in zip(stretch, last, strict=True)):
-            raise ValueError(f"{stretch} lies before {last}")
-        # A stretch without a sample has no position of its own. It is not kept, lest gap
-        # after gap without audio fill the memory; the first of such a row is the end mark
-        # of the stretch before.
-        if len(self._stretches) > 1 and last.position == position:
-            self._stretches[-1] = stretch
+        piece = _Piece(position, frames, gap_ms, gap_frames)
+        last = self._pieces[-1]
+        if any(new < old for new, old in zip(piece, last, strict=True)):
+            raise ValueError(f"{piece} lies before {last}")
+        # A piece without a sample has no position of its own. Only the first of several in a
+        # row is kept, as the end of the piece before; otherwise gaps without audio would fill
+        # the memory.
+        if len(self._pieces) > 1 and last.position == position:
+            self._pieces[-1] = piece
         else:
-            self._stretches.append(stretch)
+            self._pieces.append(piece)
 
     def ms(self, position: int, *, end: bool = False) -> int:
-        """Time of a timeline position, in ms.
+        """Return the time of a timeline position, ms.
 
         Args:
             position: Samples at 16 kHz.
-            end: Take a position where two stretches meet as the end of the first (before
+            end: Take a position where two pieces meet as the end of the first (before
                 the gap) rather than as the start of the second (after it).
 
         Raises:
             ValueError: The position lies before all that `forget_before` left.
         """
         find = bisect_left if end else bisect_right
-        index = find(self._stretches, position, key=lambda s: s.position) - 1
-        if index < 0 and position == self._stretches[0].position:
+        index = find(self._pieces, position, key=lambda s: s.position) - 1
+        if index < 0 and position == self._pieces[0].position:
             index = 0
         if index < 0:
             raise ValueError(f"position {position} is forgotten")
-        stretch = self._stretches[index]
+        piece = self._pieces[index]
         # In units of 1/16000 of an input frame: an integer at every position.
-        n = stretch.frames * RATE_HZ + (position - stretch.position) * self.rate_hz
-        if index + 1 < len(self._stretches):
-            n = min(n, self._stretches[index + 1].frames * RATE_HZ)
-        n += stretch.gap_frames * RATE_HZ
-        return stretch.gap_ms + 1000 * n // (RATE_HZ * self.rate_hz)
+        n = piece.frames * RATE_HZ + (position - piece.position) * self.rate_hz
+        if index + 1 < len(self._pieces):
+            n = min(n, self._pieces[index + 1].frames * RATE_HZ)
+        n += piece.gap_frames * RATE_HZ
+        return piece.gap_ms + 1000 * n // (RATE_HZ * self.rate_hz)
 
     def ms_of_frames(self, frames: int) -> int:
-        """Time after so many input frames, in ms; at a gap, the time after it.
+        """Return the time after so many input frames, ms; at a gap, the time after it.
 
         Raises:
             ValueError: The frame lies before all that `forget_before` left.
@@ -100,30 +100,30 @@ class Clock:
         return piece.gap_ms + 1000 * (frames + piece.gap_frames) // self.rate_hz
 
     def position_of(self, frames: int) -> int:
-        """Timeline position that an ideal resampler reaches after so many input frames.
+        """Return the timeline position that an ideal resampler reaches after so many input frames.
 
         Raises:
             ValueError: The frame lies before all that `forget_before` left.
         """
-        stretch = self._piece_of_frames(frames)
-        return stretch.position + (frames - stretch.frames) * RATE_HZ // self.rate_hz
+        piece = self._piece_of_frames(frames)
+        return piece.position + (frames - piece.frames) * RATE_HZ // self.rate_hz
 
     def frames_within(self, position: int) -> int:
-        """The most input frames, of this stretch or to come, that `position` has room for.
+        """Return how many input frames in all fit below `position`.
 
-        The inverse of `position_of` in the newest stretch: more frames would lie beyond.
+        The inverse of `position_of` in the newest piece: more frames would lie beyond.
         """
-        stretch = self._stretches[-1]
-        samples = position - stretch.position
-        return stretch.frames + ((samples + 1) * self.rate_hz - 1) // RATE_HZ
+        piece = self._pieces[-1]
+        samples = position - piece.position
+        return piece.frames + ((samples + 1) * self.rate_hz - 1) // RATE_HZ
 
     def forget_before(self, position: int) -> None:
-        """Drop the stretches that end before `position`; nobody may ask about them again."""
-        held = bisect_left(self._stretches, position, key=lambda s: s.position) - 1
-        del self._stretches[: max(0, held)]
+        """Drop the pieces that end before `position`; their times are unknown from then on."""
+        held = bisect_left(self._pieces, position, key=lambda s: s.position) - 1
+        del self._pieces[: max(0, held)]
 
     def _piece_of_frames(self, frames: int) -> _Piece:
-        index = bisect_right(self._stretches, frames, key=lambda s: s.frames) - 1
+        index = bisect_right(self._pieces, frames, key=lambda s: s.frames) - 1
         if index < 0:
             raise ValueError(f"frame {frames} is forgotten")
-        return self._stretches[index]
+        return self._pieces[index]

@@ -1,4 +1,4 @@
-"""Bytes of any length to mono floats, the same bit for bit however they were cut."""
+"""Bytes of messages of any length to mono floats. Chunking does not change a bit of them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ONE = np.float32(1)
 class Decoder:
     """One stream's bytes to mono float32 in [-1, 1].
 
-    A sample frame (one sample of every channel) that is cut between two messages waits for
-    its rest. The channels of `use` are averaged in their order, in float32, one after the
-    other: numpy's own sum may pair its terms by the shape of the array.
+    A sample frame (one sample of every channel) that is split between two messages waits for
+    the rest. The channels of `use` are averaged in their order, in float32, one after the
+    other, because numpy's own sum may pair its terms by the shape of the array.
 
     Args:
         fmt: What the client sends.
@@ -58,20 +58,19 @@ class Decoder:
         self._frame_bytes = fmt.frame_bytes
         self._carry = b""
         self.signature = Signature()
-        """What the stream looks like by its first bytes."""
+        """The file format that the first bytes of the stream suggest."""
         self.watch = CancelWatch(fmt.rate, len(self._use)) if len(self._use) > 1 else None
-        """Whether the channels cancel, where several are mixed."""
+        """Whether the channels cancel, if several are mixed."""
         self.non_finite = False
-        """Whether a float that is no number or infinite came, on a channel in use. It stays
-        set; such a sample counts as 0."""
+        """Whether NaN or infinity ever came on a channel in use. Such a sample counts as 0."""
 
     @property
     def carried(self) -> int:
-        """Bytes of a frame not yet whole."""
+        """Bytes of a frame that is not complete yet."""
         return len(self._carry)
 
     def drop_carry(self) -> None:
-        """Forget those bytes: the next byte begins a frame."""
+        """Drop the bytes of an incomplete frame: the next byte begins a frame."""
         self._carry = b""
 
     def push(self, data: bytes | memoryview) -> Floats:
@@ -86,7 +85,7 @@ class Decoder:
         return self.mix(self.whole_frames(data))
 
     def whole_frames(self, data: bytes | memoryview) -> bytes | memoryview:
-        """The frames that `data` makes whole, as bytes; the rest is carried."""
+        """Return the bytes of all complete frames; the rest is carried."""
         if self._carry:
             data = self._carry + data
             self._carry = b""
@@ -98,7 +97,7 @@ class Decoder:
         return data
 
     def mix(self, data: bytes | memoryview) -> Floats:
-        """Whole frames, as bytes, to mono."""
+        """Decode the bytes of complete frames to mono."""
         frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
         if self.watch is None:
             return self._linear(frames[:, self._use[0]])
@@ -112,7 +111,7 @@ class Decoder:
         return total
 
     def _linear(self, column: npt.NDArray[Any]) -> Floats:
-        """One channel, full scale ±1, as an array of its own."""
+        """Return one channel, full scale ±1, as a new array."""
         linear: Floats
         if self._fmt.codec == "pcm_s16le":
             linear = column * _STEP

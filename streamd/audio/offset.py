@@ -1,9 +1,9 @@
-"""Takes a constant offset (DC) out of a stream, and leaves a stream without one as it is.
+"""Removes a constant offset (DC) from a stream. A stream without one does not change.
 
-A microphone whose zero is not at 0 adds the same to every sample. The power of that counts as
-level: quiet is never quiet, and a window of faint speech is not raised as it should be. A high-pass
-filter would mend it, and would change all other audio a little, which moves every score. So the
-offset is measured, and subtracted only where there is one.
+A microphone with an offset adds the same value to every sample. Its power counts as level: silence
+is never quiet, and the gain of a window of faint speech is too small. A high-pass filter would
+remove it, but would also change all other audio a little, which moves every score. So the offset is
+measured, and subtracted only if there is one.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ import numpy.typing as npt
 from streamd.types import Samples
 
 BLOCK = 320
-"""Samples whose mean is one measurement, 20 ms, counted from the start of the stretch."""
+"""Samples whose mean is one measurement, 20 ms, counted from the start of the piece."""
 _WINDOW = 32
-"""Measurements that count, 0.64 s."""
+"""Measurements that are remembered, 0.64 s."""
 _LEAST = 16
 """The smallest offset, in steps of int16, that is subtracted: -66 dBFS."""
 _FEWEST = 4
-"""Measurements that decide, if they hardly differ; with more they may differ more."""
+"""Fewest measurements that decide. The more there are, the more they may differ."""
 _ENOUGH = 16
 """Measurements that decide even if they scatter."""
 _EVERY = 4
-"""Of so many blocks one is measured while there is no sign of an offset."""
+"""One of so many blocks is measured while there is no sign of an offset."""
 _LIMIT = _LEAST * BLOCK
 _ONES = np.ones(BLOCK, np.float32)
 _LOWEST, _HIGHEST = -(1 << 15), (1 << 15) - 1
 
 
 class OffsetRemover:
-    """One stream's offset: the median of what the last blocks have for a mean.
+    """One stream's offset: the median of the means of the last blocks.
 
-    What is subtracted from a block follows from the blocks before it. So nothing is held back, and
-    how the stream was cut into messages changes nothing.
+    What is subtracted from a block follows from earlier blocks. So no sample waits, and chunking
+    changes nothing.
     """
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new stretch: nothing before it has an influence."""
+        """Begin a new piece: nothing before it has an influence."""
         self._means: deque[float] = deque(maxlen=_WINDOW)
         self._blocks = 0
         self._is_clean = False
         """Whether the last block that was measured had no sign of an offset."""
         self._sum = self._count = 0
-        """Of the block that is not whole yet."""
+        """Sum and number of the samples of the block that is not complete yet."""
         self.offset = 0
         """What is subtracted now, in steps of int16."""
 
@@ -76,11 +76,11 @@ class OffsetRemover:
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def tail(self, samples: Samples) -> Samples:
-        """About what `push` would give for the next samples; nothing changes."""
+        """Return about what `push` would return for the samples; the state does not change."""
         return _without(samples, self.offset) if self.offset else samples
 
     def _part(self, samples: Samples) -> Samples:
-        """Samples that do not reach beyond the end of a block."""
+        """Process samples of one block, up to its end at most."""
         out = self.tail(samples)
         self._sum += int(samples.sum(dtype=np.int64))
         self._count += len(samples)
@@ -95,7 +95,7 @@ class OffsetRemover:
         return self._is_clean and self._blocks % _EVERY != 0
 
     def _whole(self, samples: Samples) -> Samples:
-        """Whole blocks."""
+        """Process complete blocks."""
         count = len(samples) // BLOCK
         if self._is_clean:
             measured = -self._blocks % _EVERY
@@ -123,7 +123,7 @@ class OffsetRemover:
         if mean is None:
             return
         if self._is_clean:
-            # There was none: what follows decides by many measurements, never by few.
+            # There was no offset before: a decision now needs many measurements.
             self._means.clear()
             self._means.extend((0.0, 0.0))
         self._means.append(mean)
@@ -138,12 +138,12 @@ class OffsetRemover:
 
 
 def _sum(block: Samples) -> float:
-    """Of a block: a whole number below 2^24, so float32 has it exactly."""
+    """Return the sum of a block: an integer below 2^24, so float32 holds it exactly."""
     return float(block.astype(np.float32).dot(_ONES))
 
 
 def _common(means: list[float]) -> int:
-    """The offset that sorted means have in common, 0 if they may be those of sound alone."""
+    """Return the offset that sorted means share, 0 if sound alone may explain them."""
     count = len(means)
     median = means[count // 2]
     if count < _FEWEST or abs(median) < _LEAST:

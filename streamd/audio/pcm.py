@@ -1,4 +1,4 @@
-"""Float samples to int16, the one way it is done here."""
+"""Float samples to int16; all code here uses this one way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_int16(floats: Floats) -> Samples:
     Returns:
         int16 samples of the same shape.
     """
-    # Plain ufuncs in place: for 20 ms of audio the call is the cost, and np.clip's is dear.
+    # Plain ufuncs in place: for 20 ms of audio the cost is the calls, and np.clip is slow.
     scaled = floats * _FULL_SCALE
     np.rint(scaled, out=scaled)
     np.maximum(scaled, _LOWEST, out=scaled)

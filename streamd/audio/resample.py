@@ -2,8 +2,8 @@
 
 soxr gives the same values under any chunking but not the same *number* of samples after the
 same input, and it works in bursts. So it is always fed in blocks of 10 ms counted from the
-start of the stretch. Its output lags by up to 37 ms at 48 kHz, 40 ms at 44.1 kHz and 115 ms
-at 8 kHz; `tail` gives what is still inside without ending the stream.
+start of the piece. Its output lags by up to 37 ms at 48 kHz, 40 ms at 44.1 kHz and 115 ms
+at 8 kHz; `tail` returns what is still inside without ending the stream.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Resampler:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new stretch: nothing before it has an influence."""
+        """Begin a new piece: nothing before it has an influence."""
         self._received = 0  # frames pushed
         self._emitted = 0  # samples given out
         self._pending: Floats = np.zeros(0, np.float32)
@@ -55,14 +55,14 @@ class Resampler:
         )
 
     def push(self, mono: Floats) -> Samples:
-        """Resample on.
+        """Resample the next samples.
 
         Args:
             mono: float32, shape `[n]` at the input rate, full scale ±1, any n.
 
         Returns:
-            The samples that are certain by now, int16 at 16 kHz; often none. How many came in
-            all depends on how many frames were pushed in all, and on nothing else.
+            The samples that are certain by now, int16 at 16 kHz; often none. Their total number
+            depends only on the total number of frames pushed.
         """
         self._received += len(mono)
         out = mono if self._stream is None else self._feed(self._stream, mono)
@@ -72,10 +72,10 @@ class Resampler:
         return to_int16(out)
 
     def tail(self) -> Samples:
-        """The samples that would still come if the stretch ended here; nothing changes.
+        """Return the samples that would still come if the piece ended here.
 
-        With them the stretch has floor(received·16000/rate) samples. They equal what the live
-        stream would give later (±1 LSB) but for the last few milliseconds, which reach into
+        With them the piece has floor(received·16000/rate) samples. They equal what the live
+        stream returns later (±1 LSB), except for the last few milliseconds, which depend on
         the zeros that are assumed to follow.
         """
         missing = self._received * RATE_HZ // self.rate_hz - self._emitted
@@ -90,7 +90,7 @@ class Resampler:
         return to_int16(np.pad(tail, (0, missing - len(tail))))
 
     def drain(self) -> Samples:
-        """End the stretch: its last samples, as `tail` gives them; then `restart`."""
+        """Return the last samples of the piece, as `tail` does, and `restart`."""
         tail = self.tail()
         self.restart()
         return tail
@@ -101,7 +101,7 @@ class Resampler:
         whole = len(data) - len(data) % size
         outputs: list[Floats] = []
         for at in range(0, whole, size):
-            # A copy, as a view would keep all of a long message in memory.
+            # A copy, because a view would keep a whole long message in memory.
             block = data[at : at + size].copy()
             self._history.append(block)
             outputs.append(stream.resample_chunk(block))

@@ -23,7 +23,7 @@ class Ring:
             raise ValueError(f"a ring holds at least one sample, not {capacity}")
         self._buffer: Samples = np.zeros(capacity, np.int16)
         self.capacity = capacity
-        """Samples held at most; to be read only, as is `head`."""
+        """Most samples held; read-only, like `head`."""
         self.head = 0
         """Position after the newest sample: how many samples were ever written."""
         self._first = 0
@@ -35,7 +35,7 @@ class Ring:
         return max(self._first, self.head - self.capacity)
 
     def grow(self, capacity: int) -> None:
-        """Hold so many samples from now on, if that is more; what is held stays held."""
+        """Raise the capacity, if it is less; all samples are kept."""
         if capacity <= self.capacity:
             return
         held = self.read(self.tail, self.head)
@@ -44,7 +44,7 @@ class Ring:
         self.write(held)
 
     def write(self, samples: Samples) -> None:
-        """Append samples; of more than the capacity the last part stays.
+        """Append samples; if there are more than the capacity, the last ones remain.
 
         Args:
             samples: int16, shape `[n]`, any n.
@@ -67,11 +67,11 @@ class Ring:
         return span if span.base is None else span.copy()
 
     def view(self, start: int, stop: int) -> Samples:
-        """The span `[start, stop)`, good until the next write.
+        """Return the span `[start, stop)` as a view that is valid until the next write.
 
         Raises:
             Overwritten: `start` lies before `tail`.
-            ValueError: The span is no span of what was written: it begins below 0, ends
+            ValueError: The span is not part of what was written: it begins below 0, ends
                 before it begins, or ends after `head`.
         """
         if not 0 <= start <= stop <= self.head:

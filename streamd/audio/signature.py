@@ -1,4 +1,4 @@
-"""First bytes of what is sent as samples and is something else."""
+"""Recognises files and other data that a client sends in place of samples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DESCRIPTIONS = {
     "aac": "AAC frames",
     "json": "JSON text",
 }
-"""What each format is called in a warning, by the name in its code `looks_like_…`."""
+"""Name of each format in a warning, by its name in the code `looks_like_…`."""
 
 _BYTES = 12
 """Enough for all formats but MP3 without a tag and AAC: `RIFF`, four bytes of length, `WAVE`."""
 _HEADER_BYTES = 6
-"""What is read of a frame header of MP3 or AAC."""
+"""Bytes that are read of a frame header of MP3 or AAC."""
 _KBIT = (
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1, layer III
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
@@ -27,11 +27,11 @@ _RATES_HZ = (44_100, 48_000, 32_000)
 _RATE_DIVISORS = {3: 1, 2: 2, 0: 4}
 """By the version bits: MPEG-1, 2 and 2.5."""
 _ALIKE = ((0, 0xFF), (1, 0xFE), (2, 0x0C))
-"""Bits that are equal in two headers of one MP3 or AAC stream: sync, version, layer and rate."""
+"""Bits that are equal in all headers of an MP3 or AAC stream: sync, version, layer and rate."""
 
 
 class Signature:
-    """Looks at the first bytes of a stream, however they are cut into messages."""
+    """Examines the first bytes of a stream, in messages of any length."""
 
     def __init__(self) -> None:
         self.looks_like: str | None = None
@@ -60,7 +60,8 @@ class Signature:
         elif name := _by_first_bytes(self._bytes):
             self._decide(name)
         elif frame := _mp3_frame(self._bytes) or _aac_frame(self._bytes):
-            # Samples may look like one frame header by chance, but not like two in their places.
+            # Samples may look like one frame header by chance, but not like two at the right
+            # distance.
             self._wanted = frame + _HEADER_BYTES
         else:
             self._decide("")
@@ -92,7 +93,7 @@ def _by_first_bytes(start: bytes) -> str:
 
 
 def _mp3_frame(header: bytes) -> int:
-    """Bytes of the frame that an MPEG layer III header begins; 0 if it is no header."""
+    """Return the length of the frame of an MPEG layer III header; 0 if it is no header."""
     sync, second, third = header[0], header[1], header[2]
     version, layer = second >> 3 & 3, second >> 1 & 3
     kbit, rate = third >> 4, third >> 2 & 3
@@ -107,7 +108,7 @@ def _mp3_frame(header: bytes) -> int:
 
 
 def _aac_frame(header: bytes) -> int:
-    """Bytes of the frame that an ADTS header begins; 0 if it is no header."""
+    """Return the length of the frame of an ADTS header; 0 if it is no header."""
     if header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return 0
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5

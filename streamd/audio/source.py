@@ -23,11 +23,11 @@ class AudioIn:
     def __init__(self, fmt: AudioFormat) -> None:
         self.fmt = fmt
         self.clock = Clock(fmt.rate)
-        """Dates timeline positions; the session may let it forget."""
+        """Maps positions to milliseconds. The session tells it which ones to forget."""
         self._decoder = Decoder(fmt)
         self._resampler = Resampler(fmt.rate)
         self._offset = OffsetRemover()
-        # What most clients send needs no detour through floats: they would change nothing.
+        # What most clients send needs no conversion to floats and back.
         self._as_is = fmt.codec == "pcm_s16le" and fmt.rate == RATE_HZ and fmt.channels == 1
         self._frame_bytes = fmt.frame_bytes
         self._frames = 0
@@ -41,7 +41,7 @@ class AudioIn:
 
     @property
     def position(self) -> int:
-        """Timeline samples given out so far."""
+        """Timeline samples returned so far."""
         return self._position
 
     @property
@@ -51,16 +51,16 @@ class AudioIn:
 
     @property
     def carried(self) -> int:
-        """Bytes of a sample frame that is not yet whole."""
+        """Bytes of a sample frame that is not complete yet."""
         return self._decoder.carried
 
     def drop_carried(self) -> None:
-        """Forget those bytes: the next byte begins a frame."""
+        """Drop the bytes of an incomplete frame: the next byte begins a frame."""
         self._decoder.drop_carry()
 
     @property
     def is_suspect(self) -> bool:
-        """Whether there is something to warn of: one of the next three."""
+        """Whether one of the next three properties calls for a warning."""
         decoder = self._decoder
         return decoder.non_finite or bool(decoder.signature.looks_like) or self.channels_cancel
 
@@ -71,7 +71,7 @@ class AudioIn:
 
     @property
     def looks_like(self) -> str | None:
-        """The format that the first bytes are of, "" for none; None before they came."""
+        """The file format of the first bytes, "" for none; None before they came."""
         return self._decoder.signature.looks_like
 
     @property
@@ -93,20 +93,20 @@ class AudioIn:
         return self._give(self._resampler.push(self._decoder.mix(whole)))
 
     def tail(self) -> Samples:
-        """What the resampler still holds, up to `mark()`; the live state stays as it is."""
+        """Return what the resampler still holds, up to `mark()`; the live state does not change."""
         return self._offset.tail(self._resampler.tail())
 
     def gap(self, ms: int = 0, frames: int = 0) -> Samples:
-        """End the stretch, and let the clock move on.
+        """End the piece, and move the clock on.
 
-        A byte carried is dropped. What comes next begins a stretch of its own at `position`.
+        Carried bytes are dropped. What comes next begins a piece of its own at `position`.
 
         Args:
             ms: Length of the audio lost.
             frames: The same in sample frames at the input rate, where it is known exactly.
 
         Returns:
-            The last samples of the stretch, to append to the timeline first.
+            The last samples of the piece, to append to the timeline first.
         """
         self._decoder.drop_carry()
         last = self._give(self._resampler.drain())
@@ -117,11 +117,11 @@ class AudioIn:
         return last
 
     def mark(self) -> int:
-        """Timeline position of all frames received, `position` plus the length of `tail()`."""
+        """Return the timeline position of all frames received: `position` and the `tail()`."""
         return self.clock.position_of(self._frames)
 
     def bytes_for(self, samples: int) -> int:
-        """How many bytes may be taken at once so that `mark()` gains no more than the room.
+        """Return how many bytes may be taken at once so that `mark()` stays within the room.
 
         Args:
             samples: Room on the timeline from `position` on. What the resampler holds back is
@@ -134,7 +134,7 @@ class AudioIn:
         return max(0, frames * self._frame_bytes - self.carried)
 
     def bytes_until(self, ms: int) -> int:
-        """How many more bytes there are before the clock passes `ms`, gaps counted; 0 if it has."""
+        """Return how many bytes fit before the clock passes `ms`, gaps counted; 0 if it has."""
         frames = -(-(ms - self._gap_ms) * self.fmt.rate // 1000) - self._gap_frames - self._frames
         return max(0, frames * self.fmt.frame_bytes - self.carried)
 

@@ -2,6 +2,6 @@
 
 `running.py` reads top to bottom as one measurement. Three kinds of process take part: this one
 searches (`search.py`) and reports; the server under load (`server.py`), which may be one of its
-own; and the load (`load.py`), `worker.py` in processes of their own, so that the one that measures
-does not slow what it measures.
+own; and the load (`load.py`): processes that run `worker.py`, so that measuring does not slow the
+server.
 """

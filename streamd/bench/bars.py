@@ -1,4 +1,4 @@
-"""Bars of text, an eighth of a character exact."""
+"""Bars of text, exact to an eighth of a character."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `share` of `width` characters; what is not nothing is at least a hair."""
+    """Return a bar of `share` of `width` characters; a share above 0 is always visible."""
     eighths = round(share * width * 8)
     if share > 0:
         eighths = max(eighths, 1)

@@ -1,7 +1,7 @@
 """`python -m streamd.bench.leash PARENT CORES ARGUMENT…`: a streamd that dies with its parent.
 
-Nothing of a bench survives it, not even where it is killed itself. PARENT is the process that
-starts this one, CORES are those to run on (`0,1`, or `-` for all), the rest is for `streamd`.
+The server ends with the bench, even if the bench is killed. PARENT is the process that starts this
+one, CORES are those to run on (`0,1`, or `-` for all), the other arguments are for `streamd`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Put the leash on, and become streamd."""
+    """Arrange to be killed with the parent, and become streamd."""
     parent, cores, *arguments = sys.argv[1:]
     if cores != "-":
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
@@ -33,7 +33,7 @@ def main() -> None:
 def _die_with(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before
+        if os.getppid() != parent:  # it ended before
             os._exit(1)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""How it goes, while it goes: a table that grows on a terminal, lines elsewhere."""
+"""Progress of a measurement: a growing table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamd.view.console import PlainColumn
 
 
 class Screen:
-    """A `running.Watcher` for people; it keeps the steps, too.
+    """A `running.Watcher` for people, which also collects the steps.
 
     Args:
-        console: to show it on; the table goes when the screen is closed.
-        bounds: what a server must hold, in words.
+        console: where to show progress; the table disappears when the screen is closed.
+        bounds: the bounds of a step, in words.
     """
 
     def __init__(self, console: Console, bounds: str) -> None:

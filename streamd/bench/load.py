@@ -1,4 +1,4 @@
-"""The processes of the load, from this end of their pipes."""
+"""The processes of the load, as the bench sees them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from streamd.bench.messages import (
 from streamd.errors import StreamdError
 
 STREAMS_EACH = 256
-"""Streams of one process; it has time to spare with so many."""
+"""Streams of one process, few enough that it has time to spare."""
 LOOK_S = 0.05
-"""A look at the metrics may come so much too late."""
+"""Most seconds by which a look at the metrics may be late."""
 
 
 class Loaders:
     """Processes that play streams; more are started as they are needed.
 
     Args:
-        setup: what each is told first.
-        most: processes at the most.
+        setup: the first message to each of them.
+        most: the most processes.
     """
 
     def __init__(self, setup: Setup, most: int) -> None:
@@ -47,7 +47,7 @@ class Loaders:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        # A file of no name, so that a process that fails can be asked why.
+        # A temporary file for stderr, to report why a process failed.
         self._log = tempfile.TemporaryFile()
         return self
 
@@ -67,7 +67,7 @@ class Loaders:
         self._log.close()
 
     def prepare(self, streams: int) -> int:
-        """Have enough processes for so many streams; gives how many there will be."""
+        """Start enough processes for so many streams; return how many there are."""
         wanted = min(-(-streams // STREAMS_EACH), self._most)
         known = len(self._processes)
         while len(self._processes) < wanted:
@@ -91,8 +91,8 @@ class Loaders:
         """Play a step to its end.
 
         Args:
-            step: for all streams; they are dealt out.
-            watch: called all the while with the monotonic time.
+            step: for all streams, which are divided among the processes.
+            watch: called repeatedly with the monotonic time.
 
         Raises:
             StreamdError: a process failed.

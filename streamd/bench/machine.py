@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("aiohttp", "numpy", "onnxruntime", "uvloop", "websockets")
 
 
 def described() -> dict[str, Any]:
-    """The machine, the versions and the date, as JSON has them."""
+    """Return the machine, the versions and the date for the JSON."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
@@ -29,7 +29,7 @@ def described() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The name of the processor, as the system knows it."""
+    """Return the name of the processor as the system reports it."""
     if sys.platform == "darwin":
         asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
@@ -43,7 +43,7 @@ def cpu_model() -> str:
 
 
 def busy_s() -> float | None:
-    """Seconds that the cores of this process have been at work, whoever's, since the start."""
+    """Return seconds since boot that the cores of this process were busy, for any process."""
     try:
         lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     except OSError:

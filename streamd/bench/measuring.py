@@ -1,4 +1,4 @@
-"""From what was asked for to figures: a server, the load, the search, and their end."""
+"""One measurement from request to figures: starts and ends the server, the load and the search."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from streamd.observability.cores import usable_cores
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be measured."""
+    """A measurement to make."""
 
     url: str | None
-    """Of a server that runs; None for one of the bench's own."""
+    """URL of a running server; None starts one."""
     cores: int | None
-    """For a server of the bench's own; None is all."""
+    """Cores of a server that the bench starts; None is all."""
     audio: Path | None
-    """To play; None for the clips of the package."""
+    """Audio to play; None for the clips of the package."""
     modules: tuple[str, ...]
     words: tuple[str, ...]
     duty: float
     message_ms: int
     start: int
     most: int
-    """Streams to begin with, and at the most."""
+    """Streams of the first step, and the most streams."""
     step_s: float
     p99_ms: float
     seed: int
@@ -58,17 +58,17 @@ def measure(
     """Measure.
 
     Args:
-        request: what.
-        config: file of the configuration of a server of the bench's own.
-        own_words: of the user, for the same.
-        console: to show progress on.
+        request: what to measure.
+        config: configuration file of a server that the bench starts.
+        own_words: the user's own wake words, for that server.
+        console: where to show progress.
 
     Returns:
-        Figures, as JSON has them. Ctrl-C ends it early, and they are of what there is.
+        The figures of the JSON. Ctrl-C ends the measurement early, with the figures so far.
 
     Raises:
         StreamdError: it cannot be measured.
-        KeyboardInterrupt: there was nothing yet.
+        KeyboardInterrupt: there are no figures yet.
     """
     server_cores, load_cores = share_cores(request.cores)
     clips = read_clips(request.audio, request.seed)
@@ -128,7 +128,7 @@ def measure(
 
 
 def share_cores(count: int | None) -> tuple[list[int], list[int]]:
-    """Cores of the server and of the load; empty for all.
+    """Return the cores of the server and of the load; empty for all.
 
     Raises:
         BadConfig: there are not so many, or cores cannot be chosen here.
@@ -162,4 +162,4 @@ def _note(console: Console, text: str) -> None:
 
 
 def _nothing() -> None:
-    """A server that is not ours cannot be asked whether it still runs."""
+    """Do nothing: the bench cannot check whether a server that it did not start still runs."""

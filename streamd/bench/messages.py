@@ -1,4 +1,4 @@
-"""What the bench and the processes of its load say to each other, over pipes."""
+"""Messages between the bench and the processes of its load, over pipes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from streamd.bench.tally import Played
 _HEAD = struct.Struct("<I")
 HEAD_BYTES = _HEAD.size
 READY = _HEAD.pack(0)
-"""Said by a process of the load when it is set up."""
+"""Sent by a process of the load when it is set up."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Said once, first."""
+    """The first message to a process."""
 
     url: str
     modules: dict[str, Any]
     """`hello.modules`."""
     clips: list[bytes]
-    """int16 of this machine, 16 kHz."""
+    """int16 in the byte order of this machine, 16 kHz."""
     message_ms: int
     duty: float
     seed: int
     cores: list[int]
-    """To run on; empty for all."""
+    """Cores to run on; empty for all."""
 
 
 class Play(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -37,23 +37,23 @@ class Play(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Numbers of the streams to play."""
     open_s: float
     spread_s: float
-    """Streams open evenly over so long."""
+    """Seconds over which the streams open evenly."""
     from_s: float
     until_s: float
-    """What is measured."""
+    """End of the time that is measured, with `from_s` as its start."""
     give_up_s: float
-    """Lag of the acks at which the step has failed and ends."""
+    """Seconds of lag of the acks at which the step fails and ends."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """End the step now, as it failed elsewhere."""
+    """End the step now, because it failed in another process."""
 
 
 Order = Setup | Play | Stop
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step."""
+    """The result of a step."""
 
     played: Played
     is_cut: bool
@@ -66,19 +66,19 @@ _read_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def framed(message: Order | Answer) -> bytes:
-    """A message behind its length."""
+    """Return the encoded message with its length in front."""
     body = _encode(message)
     return _HEAD.pack(len(body)) + body
 
 
 def length(head: bytes) -> int:
-    """Of the body behind `HEAD_BYTES`."""
+    """Return the length of the body that follows `HEAD_BYTES`."""
     size: int = _HEAD.unpack(head)[0]
     return size
 
 
 def receive_answer(pipe: BinaryIO) -> Answer | None:
-    """The next answer; None when the other end is closed."""
+    """Return the next answer; None when the other end is closed."""
     head = pipe.read(HEAD_BYTES)
     if len(head) < HEAD_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""What `/metrics` of the server says, and what became of it between two looks."""
+"""The server's `/metrics`, and the difference between two looks at it."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The server at one moment."""
 
     at_s: float
-    """Monotonic."""
+    """Monotonic seconds."""
     version: str = ""
     cpu_s: float | None = None
-    """None where the server is not on Linux."""
+    """CPU seconds of the server; None if it does not run on Linux."""
     busy_s: float | None = None
-    """Of the cores of this machine, whoever used them; None where the server is on another."""
+    """Busy seconds of this machine's cores, for all programs; None if the server runs elsewhere."""
     resident_bytes: float | None = None
     sessions: int = 0
     """Open streams."""
     pass_s: dict[str, float] = {}
     """CPU time of all batches, by pass."""
     items: dict[str, float] = {}
-    """In all batches, by pass."""
+    """Items in all batches, by pass."""
     batches: dict[str, float] = {}
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server did between two snapshots, for each second of each stream's audio."""
+    """Resources that the server used between two snapshots."""
 
     cores: float | None
-    """That were busy, on average; None if the server does not tell."""
+    """Busy cores on average; None if the server does not report it."""
     cpu_ms: float | None
     """CPU milliseconds per stream-second."""
     stages_ms: dict[str, float]
-    """The same by pass, CPU of its batches; `rest` is what is left of the CPU."""
+    """The same by pass, CPU of its batches; `rest` is the other CPU."""
     mean_batch: dict[str, float]
-    """Items, by pass."""
+    """Mean items in a batch, by pass."""
     items_per_s: dict[str, float] = {}
-    """Frames, steps or windows that the models were given, for each stream, by pass."""
+    """Frames, steps or windows per second and stream, by pass."""
 
 
 def metrics_url(stream_url: str) -> str:
-    """Where the metrics of the server of a stream are."""
+    """Return the URL of the metrics of the server of a stream."""
     parts = urlsplit(stream_url)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     path = parts.path.removesuffix(STREAM_PATH).rstrip("/") + "/metrics"
@@ -59,10 +59,10 @@ def metrics_url(stream_url: str) -> str:
 
 
 def look(url: str) -> Snapshot | None:
-    """Ask the server; None if it does not tell."""
+    """Read the server's metrics; None if it does not answer."""
     handlers = []
     if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
-        handlers.append(urllib.request.ProxyHandler({}))  # no proxy reaches our own loopback
+        handlers.append(urllib.request.ProxyHandler({}))  # no proxy for loopback
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_S) as answer:
             text = answer.read().decode()
@@ -72,10 +72,10 @@ def look(url: str) -> Snapshot | None:
 
 
 def read(text: str, at_s: float) -> Snapshot:
-    """A body of `/metrics`.
+    """Parse a body of `/metrics`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     plain: dict[str, float] = {}
     by_pass: dict[str, dict[str, float]] = {}
@@ -100,12 +100,12 @@ def read(text: str, at_s: float) -> Snapshot:
 
 
 def spent(before: Snapshot, after: Snapshot, streams: int) -> Spent:
-    """The difference.
+    """Return the difference of two snapshots.
 
     Args:
         before: the earlier look.
         after: the later one.
-        streams: that played in real time meanwhile.
+        streams: streams that played in real time between them.
     """
     wall_s = after.at_s - before.at_s
 

@@ -1,7 +1,7 @@
-"""What a stream plays: clips in an order of its own, quiet between them, cut into messages.
+"""What a stream plays: clips in an order of its own, with quiet between them, as messages.
 
-A message is sent as it lies here: clips are cut once, and every stream sends slices of the same
-bytes. A clip and a quiet are therefore whole numbers of messages.
+Clips are split into messages once, and every stream sends slices of the same bytes. So a clip and a
+quiet are whole numbers of messages.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from streamd.audio.pcm import FULL_SCALE
 from streamd.types import RATE_HZ, Samples
 
 NOISE_DBFS = -72.0
-"""Of the quiet: a silent room at a fair microphone, below the level gate of the VAD."""
+"""Level of the quiet: a silent room with a fair microphone, below the level gate of the VAD."""
 NOISE_S = 30
 _GOLDEN = 0.618033988749895
 
 
 class Message(NamedTuple):
-    """What is sent at once."""
+    """One message to send."""
 
     pcm: memoryview
     is_voiced: bool
-    """Whether it is of a clip; a clip counts whole, with its own pauses."""
+    """Whether it belongs to a clip; all of a clip counts, pauses included."""
 
 
 def place(index: int) -> float:
-    """A number from 0 up to 1; those of however many indices are spread evenly."""
+    """Return a number in [0, 1). Those of the first n indices are spread evenly, for any n."""
     return index * _GOLDEN % 1
 
 
 class Mixer:
-    """Cuts clips, once, and makes the streams that play them.
+    """Splits clips into messages, once, and makes the streams that play them.
 
     Args:
         clips: int16, 16 kHz; at least one.
         message_ms: length of a message.
         duty: share of the time that is clips, over 0 up to 1.
-        seed: decides everything that is drawn.
+        seed: of all random choices.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Mixer:
         self._quiet = self._cut(_noise(seed), is_voiced=False)
 
     def stream(self, index: int) -> Iterator[Message]:
-        """What stream number `index` plays, without end; the same for the same number and seed.
+        """Yield what stream number `index` plays, without end; equal for equal number and seed.
 
-        Streams begin in different places of what they play. Those are spread evenly, and so at
-        every moment about `duty` of the streams have a voice, of however many there are.
+        The streams begin at different places, which are spread evenly. So at every moment about
+        `duty` of the streams play a clip, however many there are.
         """
         rng = random.Random(f"{self._seed}/{index}")
         messages = self._play(rng)
@@ -69,7 +69,7 @@ class Mixer:
 
     def _play(self, rng: random.Random) -> Iterator[Message]:
         owed = 0.0
-        """Messages of quiet, of which a part may be left from clip to clip."""
+        """Messages of quiet that are still to be played, a fraction of which is carried over."""
         while True:
             for clip in rng.sample(self._clips, len(self._clips)):
                 yield from clip

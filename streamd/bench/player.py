@@ -1,7 +1,7 @@
-"""One live stream, as cheap as it can be: the protocol of `websockets` without its tasks.
+"""One live stream at the least cost: the protocol of `websockets` without its tasks.
 
-A client of `streamd.client` costs two tasks and a lock for each message; a machine that measures
-itself has better uses for its cores. What to send and when, the ticker of the worker decides.
+`streamd.client` costs two tasks and a lock for each message, too much for a load that shares the
+machine with the server. The ticker of the worker decides when to send.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from streamd.bench.tally import Tally
 from streamd.types import RATE_HZ
 
 ACK_EVERY_S = 0.5
-"""The longest that a server may wait with an `ack` while all is well."""
+"""The longest time between two acks of a server that is in time."""
 _END = b'{"type":"end"}'
 
 
 class _Event(msgspec.Struct, gc=False):
-    """What is looked at of any event."""
+    """The fields of an event that the bench reads."""
 
     type: str = ""
     at: int = -1
@@ -52,7 +52,7 @@ class Player(asyncio.Protocol):
         messages: what to play, each of `message_samples`.
         message_samples: int16 samples at 16 kHz.
         tally: where to count.
-        ready: called when the server has said `ready` and audio may come.
+        ready: called after the server's `ready`, when audio may be sent.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Player(asyncio.Protocol):
         ready: Callable[[Player], None],
     ) -> None:
         self.began_s = 0.0
-        """When the first sample was taken, so to speak; monotonic."""
+        """When the first sample would have been recorded; monotonic seconds."""
         self.is_over = False
         self.ended = asyncio.Event()
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol("streamd.v1")])
@@ -76,12 +76,12 @@ class Player(asyncio.Protocol):
         self._ready = ready
         self._transport: asyncio.Transport | None = None
         self._sent_s = array("d")
-        """When each message was sent; monotonic."""
+        """When each message was sent; monotonic seconds."""
         self._acked = 0
         self._fault = ""
         self._is_ending = False
 
-    # What the worker does with it.
+    # Called by the worker.
 
     @property
     def sent(self) -> int:
@@ -97,7 +97,7 @@ class Player(asyncio.Protocol):
         self._tally.sent(now_s, is_voiced)
 
     def lag_s(self, now_s: float) -> float:
-        """How far the server is behind with receiving, seconds; 0 while its acks are in time."""
+        """Return seconds that the server is behind in receiving; 0 while its acks are in time."""
         first = self._acked // self._message_samples
         if first >= len(self._sent_s):
             return 0.0
@@ -115,13 +115,13 @@ class Player(asyncio.Protocol):
             self._write()
 
     def abort(self) -> None:
-        """Break off."""
+        """Close the socket at once."""
         self._is_ending = True
         if self._transport is not None:
             self._transport.abort()
         self._over()
 
-    # asyncio's side.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open: shake hands."""
@@ -130,19 +130,19 @@ class Player(asyncio.Protocol):
         self._write()
 
     def data_received(self, data: bytes) -> None:
-        """Whatever the server sends."""
+        """Take what the server sends."""
         now_s = time.monotonic()
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 if event.opcode is Opcode.TEXT:
-                    self.hear(event.data, now_s)
+                    self.receive(event.data, now_s)
             elif isinstance(event, Response):
                 self._shaken()
         self._write()
 
     def eof_received(self) -> None:
-        """The server is done."""
+        """Take the end of what the server sends."""
         self._protocol.receive_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,12 +152,12 @@ class Player(asyncio.Protocol):
             self._fault = self._protocol.close_reason or ("dropped" if exc else f"close_{code}")
         self._over()
 
-    def hear(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
-        """An event, encoded; monotonic seconds."""
+    def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
+        """Take an encoded event, at monotonic seconds."""
         try:
             event = _decode(text)
         except msgspec.DecodeError:
-            return  # of a later protocol, or a part of a message: nothing that is measured
+            return  # an event of a later protocol, or part of a message; neither is measured
         kind = event.type
         if kind == "ack":
             self._acked = event.samples
@@ -165,7 +165,7 @@ class Player(asyncio.Protocol):
         elif kind in ("gap", "degraded"):
             self._tally.shed(now_s, kind)
         elif event.at >= 0:
-            self._tally.heard(now_s, kind, now_s - self._sent_at(event.at * RATE_HZ // 1000))
+            self._tally.received(now_s, kind, now_s - self._sent_at(event.at * RATE_HZ // 1000))
             if kind == "speech_end":
                 self._tally.speech(now_s, event.t1 - event.t0)
         elif kind == "ready":
@@ -188,7 +188,7 @@ class Player(asyncio.Protocol):
             self.abort()
 
     def _sent_at(self, samples: int) -> float:
-        """When the last of the first `samples` was sent."""
+        """Return when the last of the first `samples` was sent."""
         number = min((samples - 1) // self._message_samples, len(self._sent_s) - 1)
         return self._sent_s[max(number, 0)] if self._sent_s else time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Plots of a measurement, from its JSON alone, in the style of those of an evaluation."""
+"""Plots of a measurement, from its JSON alone, in the style of the evaluation's plots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STAGE_COLORS = {
 
 
 def check(file: Path) -> None:
-    """See that it can be drawn there, before minutes are spent on it.
+    """Check that the plot can be drawn, before minutes of measuring.
 
     Raises:
         StreamdError: matplotlib is not installed, or does not know the kind of file.
@@ -112,7 +112,7 @@ def _stages(axes: Axes, steps: list[Figures], cores: int | None) -> None:
     places = range(len(told))
     bottoms = [0.0] * len(told)
     for number, name in enumerate(names):
-        # Of a stream-second to cores: a thousand milliseconds of all streams are one.
+        # From ms per stream-second to cores: 1000 ms over all streams are one core.
         heights = [s["server"]["stages_ms"].get(name, 0.0) * s["streams"] / 1000 for s in told]
         color = _STAGE_COLORS.get(name, SERIES[number % len(SERIES)])
         label = "transport, sessions, …" if name == "rest" else name

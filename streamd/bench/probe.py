@@ -1,4 +1,4 @@
-"""One stream before all others: whether the server is there, and serves what is asked for."""
+"""One stream before all others: checks that the server runs and serves what is requested."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamd.errors import BadConfig, CannotConnect
 from streamd.types import RATE_HZ
 
 WARM_S = 3
-"""Audio that is played as fast as it goes: whatever a server does once, it has then done."""
+"""Seconds of audio, sent as fast as possible, so that the server's one-time work is done."""
 TIMEOUT_S = 60
 MODULES = ("vad", "wake", "speaker", "emotion")
 _UNSERVED = ("unknown_module", "unknown_word", "module_unavailable", "unknown_option")
 
 
 def modules_of(modules: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
-    """`hello.modules` for names of modules; those that are not named are off."""
+    """Return `hello.modules` for names of modules; the others are off."""
     chosen: dict[str, Any] = dict.fromkeys(MODULES, False) | {name: {} for name in modules}
     if "wake" in modules:
         chosen["wake"] = {"words": list(words)}
@@ -33,9 +33,9 @@ def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
         The server's `ready`.
 
     Raises:
-        CannotConnect: nobody answers, or not in time.
-        RefusedByServer: the server takes no stream.
-        BadConfig: it does not serve what is asked for.
+        CannotConnect: no server answers in time.
+        RefusedByServer: the server refuses the stream.
+        BadConfig: it does not serve what is requested.
     """
     try:
         return asyncio.run(asyncio.wait_for(_probe(url, modules, mixer), TIMEOUT_S))

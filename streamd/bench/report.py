@@ -1,4 +1,4 @@
-"""What a measurement found, as JSON has it."""
+"""The results of a measurement as JSON."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from streamd.bench.search import Search
 from streamd.bench.step import Step
 
 Ending = Literal["found", "max", "load", "refused", "interrupted"]
-"""`found`: the server broke above the capacity. Else it is a lower bound, and this says why."""
+"""`found`: the server broke above the capacity. Else the reason why it is a lower bound."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured."""
 
     url: str | None
-    """Of a server that ran already; None for one of the bench's own."""
+    """URL of a server that ran already; None for one that the bench started."""
     cores: int | None
-    """That the server may use; None if it is not ours."""
+    """Cores that the server may use; None if the bench did not start it."""
     version: str
-    """Of the server; empty if it does not tell."""
+    """Version of the server; empty if unknown."""
     options: dict[str, Any]
-    """As they were in force."""
+    """Options in force."""
     modules: dict[str, Any]
-    """Of `ready`: model, licence, words."""
+    """`modules` of `ready`: model, licence, words."""
     idle: Snapshot | None
     """The server before the first step."""
 
@@ -36,13 +36,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 def figures(
     setting: Setting, search: Search, steps: Sequence[Step], *, is_interrupted: bool
 ) -> dict[str, Any]:
-    """All of it.
+    """Return all figures.
 
     Args:
         setting: what was measured.
-        search: when it was over.
-        steps: in the order in which they were taken.
-        is_interrupted: whether somebody ended it before.
+        search: after its end.
+        steps: in the order in which they ran.
+        is_interrupted: whether Ctrl-C ended it early.
     """
     best = next((s for s in reversed(steps) if s.has_held and s.streams == search.held), None)
     broke = next((s for s in reversed(steps) if s.streams == search.broke), None)
@@ -68,7 +68,7 @@ def figures(
 
 
 def memory_per_stream(idle_bytes: float | None, steps: Sequence[Step]) -> float | None:
-    """Of the largest step while the number grew; memory that was used once is not given back."""
+    """Return bytes per stream of the largest step while the number grew: memory is never freed."""
     found, most = None, 0
     for step in steps:
         if step.streams <= most:

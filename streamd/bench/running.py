@@ -15,15 +15,15 @@ from streamd.bench.search import Search
 from streamd.bench.step import Bounds, Step, sum_up
 
 LEAD_S = 0.2
-"""From the order to the first stream."""
+"""Seconds from the order to the first stream."""
 SETTLE_S = 5.0
-"""At the most, for a few streams; less for short steps."""
+"""Most seconds to settle, for a few streams; short steps settle faster."""
 OPENED_PER_S = 200
-"""Streams that open in a second, where there are many."""
+"""Streams that open per second, if there are many."""
 SPREAD = 0.6
-"""Share of the settling in which the streams open."""
+"""Share of the settling time in which the streams open."""
 GIVE_UP_S = 4.0
-"""Beyond the bound of the lag: nothing is learned from a server that falls ever further behind."""
+"""Seconds of lag beyond the bound at which a step ends: the server only falls further behind."""
 
 
 QUIET_S = 60.0
@@ -31,7 +31,7 @@ LOOK_S = 0.2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a measurement may be told."""
+    """Options of a measurement."""
 
     step_s: float
     message_ms: int
@@ -39,27 +39,27 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watcher(Protocol):
-    """Who is told how it goes."""
+    """Follows the progress of a measurement."""
 
     def began(self, streams: int, seconds: float) -> None:
-        """A step begins, and will take so long."""
+        """A step begins, which takes so many seconds."""
 
     def at(self, seconds: float) -> None:
-        """It has lasted so long."""
+        """The step has lasted so many seconds."""
 
     def done(self, step: Step) -> None:
-        """It is over."""
+        """The step is over."""
 
 
 class Times(NamedTuple):
-    """Of a step, seconds."""
+    """Times of a step, seconds."""
 
     spread_s: float
     settle_s: float
 
 
 def times(streams: int, step_s: float) -> Times:
-    """How long streams open, and what passes before it is measured."""
+    """Return how long the streams of a step open, and how long they settle."""
     settle_s = min(SETTLE_S, step_s / 4) + streams / OPENED_PER_S
     return Times(SPREAD * settle_s, settle_s)
 
@@ -72,15 +72,15 @@ def ramp(
     check: Callable[[], None],
     watcher: Watcher,
 ) -> None:
-    """Measure until the search knows; every step goes to the watcher as soon as it is there.
+    """Measure until the search ends; the watcher gets every step at once.
 
     Args:
         options: of the measurement.
-        search: of the capacity.
-        loaders: of the processes that play.
-        look: at the server's metrics.
-        check: raises where the server is gone.
-        watcher: told of everything.
+        search: for the capacity.
+        loaders: the processes of the load.
+        look: reads the server's metrics.
+        check: raises if the server has ended.
+        watcher: follows the progress.
 
     Raises:
         StreamdError: the server or the load failed.
@@ -96,7 +96,7 @@ def ramp(
 
 
 def await_quiet(sessions: int, look: Callable[[], Snapshot | None]) -> None:
-    """Wait until a server that was overrun has ended what it still had; at most a minute."""
+    """Wait until an overloaded server has ended its streams; at most a minute."""
     until_s = time.monotonic() + QUIET_S
     while time.monotonic() < until_s:
         now = look()
@@ -112,7 +112,7 @@ def measure(
     look: Callable[[], Snapshot | None],
     watcher: Watcher,
 ) -> Step:
-    """One step."""
+    """Run one step."""
     loaders.prepare(streams)
     spread_s, settle_s = times(streams, options.step_s)
     began_s = time.monotonic() + LEAD_S

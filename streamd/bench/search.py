@@ -1,15 +1,15 @@
-"""Which number of streams to try next: grow geometrically until it breaks, then bisect."""
+"""Search for the capacity: double the number of streams until a step breaks, then bisect."""
 
 from __future__ import annotations
 
 GROWTH = 2
 BISECTIONS = 4
 CLOSE_ENOUGH = 0.05
-"""The search ends when what broke is this share above what held: no box is steadier than that."""
+"""Relative gap between held and broken at which the search ends; no machine is steadier."""
 
 
 class Search:
-    """The largest number that holds.
+    """Searches for the largest number that holds.
 
     Args:
         start: tried first.
@@ -18,15 +18,15 @@ class Search:
 
     def __init__(self, start: int, most: int) -> None:
         self.held = 0
-        """The largest number that held; 0 while none has."""
+        """The largest number that held; 0 before the first."""
         self.broke: int | None = None
-        """The smallest number that did not; None while all have held."""
+        """The smallest number that broke; None before the first."""
         self._start = start
         self._most = most
         self._bisections = BISECTIONS
 
     def next(self) -> int | None:
-        """The number to try; None when the search is over."""
+        """Return the number to try; None when the search is over."""
         if self.broke is None:
             grown = self.held * GROWTH if self.held else self._start
             return min(grown, self._most) if self.held < self._most else None
@@ -39,7 +39,7 @@ class Search:
         return self.held + gap // 2
 
     def tell(self, streams: int, has_held: bool) -> None:
-        """What became of a number that was tried."""
+        """Take the result of a number that was tried."""
         if has_held:
             self.held = max(self.held, streams)
         else:

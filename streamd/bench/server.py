@@ -1,4 +1,4 @@
-"""A `streamd serve` of the bench's own: the current configuration, a store that is thrown away."""
+"""A `streamd serve` that the bench starts, with the current configuration and a temporary store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LISTENING = "listening on "
 
 
 class ServerFailed(StreamdError):
-    """The server did not start, or is gone; leaves with the server's own exit code."""
+    """The server did not start, or has ended. The exit code is the server's own."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -30,13 +30,13 @@ class ServerFailed(StreamdError):
 
 
 class OwnServer:
-    """A server from `listening on …` to its end. It never outlives this process.
+    """A server that the bench starts. It never outlives this process.
 
     Args:
-        config: file of the configuration; None for the one that would be found anyway.
-        max_streams: that it takes.
+        config: configuration file; None for the default one.
+        max_streams: the most streams.
         cores: to run on; empty for all.
-        words: wake words of the user's own, which its store shall know.
+        words: the user's own wake words, to put into its store.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OwnServer:
         words: CustomWords | None = None,
     ) -> None:
         self.url = ""
-        """Of the stream."""
+        """URL of the stream."""
         self._config = config
         self._max_streams = max_streams
         self._cores = cores
@@ -78,7 +78,7 @@ class OwnServer:
         self._throw_away()
 
     def check(self) -> None:
-        """See that it still runs.
+        """Check that it still runs.
 
         Raises:
             ServerFailed: it does not.
@@ -97,8 +97,8 @@ class OwnServer:
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",
         }
-        # The configuration may say how many threads; where it does not, a thread for each core
-        # that the server has, not for each that the machine has.
+        # Unless the configuration sets the threads: one for each core of the server, not of the
+        # machine.
         if self._cores and "STREAMD_ENGINE__THREADS" not in environ:
             chosen["STREAMD_ENGINE__THREADS"] = str(len(self._cores))
         unwatched = {
@@ -117,7 +117,7 @@ class OwnServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the bench, which ends it in its time
+                start_new_session=True,  # Ctrl-C is for the bench, which ends the server itself
             )
         assert self._process.stdout is not None
         for line in self._process.stdout:

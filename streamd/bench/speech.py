@@ -1,4 +1,4 @@
-"""The voices that are played: clips of the package, or audio of the user's."""
+"""The speech that is played: clips of the package, or the user's audio."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamd.errors import NotAudio
 from streamd.types import RATE_HZ, Samples
 
 MAX_CLIP_S = 10
-"""Longer audio is cut, so that no two streams play one long file in step."""
+"""Longest clip, seconds. Longer audio is split, so that no two streams play it in step."""
 MIN_CLIP_S = 0.5
 MAX_TOTAL_S = 600
-"""Enough for variety; every process of the load holds it (19 MB)."""
+"""Most audio, seconds: enough for variety; every process of the load holds it (19 MB)."""
 _SUFFIXES = {
     ".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav",
     ".webm",
@@ -27,10 +27,10 @@ _SUFFIXES = {
 
 
 def read_clips(place: Path | None, seed: int = 1) -> list[Samples]:
-    """Clips, int16 at 16 kHz, of 0.5 to 10 s each and 600 s in all.
+    """Read clips, int16 at 16 kHz, of 0.5 to 10 s each and at most 600 s in all.
 
     Args:
-        place: a file, or a folder of them with what is below it; None for those of the package.
+        place: a file, or a folder with its subfolders; None for the clips of the package.
         seed: decides which files of a large folder are taken.
 
     Raises:
@@ -53,7 +53,7 @@ def read_clips(place: Path | None, seed: int = 1) -> list[Samples]:
                 clips.append(clip)
                 left_s -= len(clip) / RATE_HZ
         except NotAudio:
-            continue  # one broken file in a folder of a thousand
+            continue  # one broken file in a folder does not matter
         if left_s < MIN_CLIP_S:
             break
     if not clips:
@@ -72,7 +72,7 @@ def _own() -> list[Samples]:
 
 
 def _pieces(file: Path, most_s: float) -> Iterator[Samples]:
-    """The first `most_s` of a file in pieces; what is left over may be too short to be one."""
+    """Yield the first `most_s` of a file in clips; a remainder that is too short is dropped."""
     source = read(file)
     audio = AudioIn(source.format)
     size, left = MAX_CLIP_S * RATE_HZ, int(most_s * RATE_HZ)

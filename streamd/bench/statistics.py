@@ -12,7 +12,7 @@ MAX_BINS = 14
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Of one kind of event, milliseconds."""
+    """Percentiles of one kind of event, milliseconds."""
 
     n: int
     p50: float
@@ -29,12 +29,12 @@ class Histogram(msgspec.Struct, frozen=True):
 
     @property
     def totals(self) -> list[int]:
-        """Counts of all kinds together."""
+        """Return the counts of all kinds together."""
         return [sum(column) for column in zip(*self.counts.values(), strict=True)]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all values do not exceed (nearest rank).
+    """Return the smallest value that at least `share` of all values do not exceed (nearest rank).
 
     Args:
         ordered: at least one value, ascending.
@@ -44,7 +44,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:
-    """None where there is nothing to tell of."""
+    """Return percentiles; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -53,7 +53,7 @@ def percentiles(values: Sequence[float]) -> Percentiles | None:
 
 
 def histogram(values: Mapping[str, Sequence[float]]) -> Histogram:
-    """Bins of a round width from 0 to the 99th percentile of all values; the rest is in the last.
+    """Return bins of a round width from 0 to the 99th percentile; the last holds the rest.
 
     Args:
         values: milliseconds by kind, none negative.
@@ -71,6 +71,6 @@ def histogram(values: Mapping[str, Sequence[float]]) -> Histogram:
 
 
 def _round_width(least: float) -> float:
-    """The next of 1, 2, 5, 10, 20 and so on."""
+    """Return the next of 1, 2, 5, 10, 20 and so on."""
     size = 10.0 ** math.floor(math.log10(max(least, 1.0)))
     return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= least)

@@ -1,4 +1,4 @@
-"""What one number of streams came to, and whether the server held."""
+"""Figures of one number of streams, and the verdict: whether the server held."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from streamd.bench.metrics import Snapshot, Spent, spent
 from streamd.bench.statistics import Histogram, Percentiles, histogram, percentiles
 
 LATE_MS = 20.0
-"""A message that goes out later than this, at the 99th percentile, is not real time."""
+"""Lateness of messages, ms at the 99th percentile, above which the load is not real time."""
 BUSY = 0.85
-"""Share of a core from which on a process of the load has no time to spare."""
+"""Share of a core at which a process of the load has no time to spare."""
 
 Verdict = Literal["held", "latency", "lag", "shed", "lost", "refused", "load"]
-"""`load`: it was not the server that gave way."""
+"""The result of a step. `load`: the load failed, not the server."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What a server must hold."""
+    """Bounds that a server must hold."""
 
     p99_ms: float
-    """Latency of all timed events together."""
+    """99th percentile of the latency of all timed events, ms."""
 
     @property
     def lag_ms(self) -> float:
-        """Of the acks: that it receives in real time at all."""
+        """Most lag of the acks, ms: the server receives in real time."""
         return max(1000.0, self.p99_ms)
 
 
 class Late(msgspec.Struct, frozen=True, kw_only=True):
-    """The load's own side."""
+    """Figures of the load itself."""
 
     p99_ms: float
-    """How long after their time messages were sent."""
+    """How late messages were sent, ms."""
     most_ms: float
     cpu_ms: float
-    """Of its processes, per stream-second."""
+    """CPU milliseconds of its processes per stream-second."""
     busiest: float
     """Share of a core that its busiest process took."""
     processes: int
@@ -54,21 +54,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """Streams that opened in time."""
     verdict: Verdict
     why: str
-    """For people; empty where it held."""
+    """Reason for people; empty if the server held."""
     seconds: float
-    """Measured, after settling."""
+    """Seconds that were measured, after settling."""
     latency_ms: dict[str, Percentiles]
-    """By type of event; `all` is all together, and there is none without events."""
+    """Latency by type of event; `all` is all together. A type without events is absent."""
     histogram: Histogram
     worst_lag_ms: float
-    """Of the acks."""
+    """Worst lag of the acks, ms."""
     server: Spent | None
-    """None where `/metrics` could not be read."""
+    """None if `/metrics` could not be read."""
     resident_bytes: float | None
     others_cores: float | None
-    """Cores of this machine that were neither the server's nor the load's; None if unknown."""
+    """Cores of this machine that other programs used; None if unknown."""
     voiced: float
-    """Share of the messages sent that were of clips."""
+    """Share of the messages sent that belong to clips."""
     speech: float
     """Share of the streams' time that the server reported as utterances that ended."""
     late: Late
@@ -78,7 +78,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_held(self) -> bool:
-        """Whether it is within the bounds."""
+        """Whether the step is within the bounds."""
         return self.verdict == "held"
 
 
@@ -89,7 +89,7 @@ def sum_up(
     looks: tuple[Snapshot | None, Snapshot | None],
     bounds: Bounds,
 ) -> Step:
-    """Put together what the load and the server say of a step."""
+    """Combine the figures of the load and of the server."""
     played = [answer.played for answer in answers]
     latencies: defaultdict[str, list[float]] = defaultdict(list)
     for one in played:
@@ -133,7 +133,7 @@ def sum_up(
 
 
 def judge(step: Step, bounds: Bounds) -> tuple[Verdict, str]:
-    """Whether the server held, and if not, why; the plainest reason first."""
+    """Return whether the server held and, if not, the plainest reason."""
     if step.refused:
         return "refused", f"refused: {_told(step.refused)}"
     if step.lost:

@@ -1,4 +1,4 @@
-"""What a measurement found, for a person."""
+"""The results of a measurement, for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Figures = Mapping[str, Any]
 
 BAR = 36
 CROWD = 0.25
-"""Cores that others may use before it is worth a word."""
+"""Cores that other programs may use before the summary mentions it."""
 _STAGES = {
     "emotion": "its network, on the event loop",
     "rest": "transport, sessions, dispatch",
@@ -32,7 +32,7 @@ _LOWER_BOUND = {
 
 
 def show(console: Console, found: Figures) -> None:
-    """Print it, but for the table of the steps."""
+    """Print the summary, without the table of the steps."""
     console.print()
     console.print(Text(_where(found), "dim"))
     console.print()

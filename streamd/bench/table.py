@@ -1,4 +1,4 @@
-"""The steps as a table, in as many columns as there is room for."""
+"""The steps as a table, with as many columns as fit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.text import Text
 from streamd.bench.step import Step
 
 WIDE = 106
-"""Characters from which on there is room for every column."""
+"""Characters in a line that fit every column."""
 NONE = "–"
 
 
 class Column(NamedTuple):
-    """A head, what to show of a step, and whether only a wide terminal has it."""
+    """A heading, the text for a step, and whether only a wide terminal shows it."""
 
     head: str
     show: Callable[[Step], str]
@@ -68,7 +68,7 @@ UNITS = "p50 to late in ms, CPU in ms per stream-second"
 
 
 def steps_table(steps: Sequence[Step], width: int) -> Table:
-    """One row a step."""
+    """Return a table with a row per step."""
     columns = [c for c in COLUMNS if width >= WIDE or not c.is_wide]
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -88,6 +88,6 @@ def steps_table(steps: Sequence[Step], width: int) -> Table:
 
 
 def line(step: Step) -> str:
-    """A step in a line of a log."""
+    """Return a step as a line of a log."""
     shown = ", ".join(f"{c.head} {c.show(step)}" for c in COLUMNS[1:])
     return f"{step.streams} streams: {step.why or 'held'}; {shown}"

@@ -1,4 +1,4 @@
-"""What all streams of one process of the load come to, within the time that is measured."""
+"""Counts over all streams of one process of the load, within the time that is measured."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from streamd.bench.statistics import percentile
 
 
 class Played(msgspec.Struct, kw_only=True):
-    """What a process of the load says of a step."""
+    """The counts of one process of the load for a step."""
 
     seconds: float
-    """That were measured; fewer where the step was cut."""
+    """Seconds that were measured; fewer if the step ended early."""
     ready: int
-    """Streams that the server took."""
+    """Streams that the server accepted."""
     messages: int
     voiced: int
-    """Messages of clips."""
+    """Messages that belong to clips."""
     latencies_ms: dict[str, list[float]]
-    """By type of event: from sending the sample `at` to the event's arrival."""
+    """Latency by type of event: from sending the sample `at` to the event's arrival."""
     worst_lag_ms: float
-    """Of the acks: from sending the last sample that one names to its arrival."""
+    """Worst lag of an ack: from sending the last sample that it covers to its arrival."""
     speech_ms: int
-    """From t0 to t1 of every utterance that ended."""
+    """Sum of t0 to t1 of all utterances that ended."""
     late_p99_ms: float
-    """How long after their time messages were sent."""
+    """How late messages were sent, 99th percentile."""
     late_most_ms: float
     cpu_s: float
     refused: dict[str, int]
-    """Streams by why they did not open."""
+    """Number of streams that did not open, by reason."""
     lost: dict[str, int]
-    """Streams by why they ended."""
+    """Number of streams that ended too early, by reason."""
     shed: dict[str, int]
-    """`gap` and `degraded` events."""
+    """Number of `gap` and `degraded` events."""
 
 
 class Tally:
-    """Counts what falls into the time that is measured; what goes wrong counts at any time.
+    """Counts within the time that is measured; failures count at any time.
 
     Args:
-        from_s: monotonic.
-        until_s: monotonic.
+        from_s: start, monotonic seconds.
+        until_s: end, monotonic seconds.
     """
 
     def __init__(self, from_s: float, until_s: float) -> None:
@@ -65,51 +65,51 @@ class Tally:
         return bool(self._refused or self._lost) or self._has_given_up
 
     def sent(self, now_s: float, is_voiced: bool) -> None:
-        """A message went out."""
+        """Count a message that was sent."""
         if self._from_s <= now_s < self._until_s:
             self._messages += 1
             self._voiced += is_voiced
 
     def late(self, now_s: float, due_s: float) -> None:
-        """By how much it was late."""
+        """Count by how much it was late."""
         if self._from_s <= now_s < self._until_s:
             self._late_s.append(now_s - due_s)
 
     def acked(self, now_s: float, lag_s: float) -> None:
-        """An ack came so long after its last sample; or none came for so long."""
+        """Count the lag of an ack, or the time without one."""
         if self._from_s <= now_s:
             self._worst_lag_s = max(self._worst_lag_s, lag_s)
 
     def gave_up(self, lag_s: float) -> None:
-        """A stream was so far behind that there is nothing more to learn, at whatever time."""
+        """Count a stream that is too far behind to go on, at any time."""
         self._has_given_up = True
         self._worst_lag_s = max(self._worst_lag_s, lag_s)
 
-    def heard(self, now_s: float, kind: str, latency_s: float) -> None:
-        """An event came so long after the sample that it depends on."""
+    def received(self, now_s: float, kind: str, latency_s: float) -> None:
+        """Count the latency of an event."""
         if self._from_s <= now_s < self._until_s:
             self._latencies[kind].append(round(1000 * max(latency_s, 0.0), 2))
 
     def speech(self, now_s: float, speech_ms: int) -> None:
-        """An utterance is over."""
+        """Count an utterance that is over."""
         if self._from_s <= now_s < self._until_s:
             self._speech_ms += speech_ms
 
     def shed(self, now_s: float, kind: str) -> None:
-        """The server did less than it was asked for."""
+        """Count an event that says that the server shed load."""
         if self._from_s <= now_s < self._until_s:
             self._shed[kind] += 1
 
     def refused(self, why: str) -> None:
-        """A stream did not open."""
+        """Count a stream that did not open."""
         self._refused[why] += 1
 
     def lost(self, why: str) -> None:
-        """A stream ended that should not have."""
+        """Count a stream that ended too early."""
         self._lost[why] += 1
 
     def played(self, seconds: float) -> Played:
-        """All of it, of so many seconds."""
+        """Return all counts of so many seconds."""
         late_s = sorted(self._late_s)
         return Played(
             seconds=seconds,

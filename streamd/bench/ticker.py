@@ -1,4 +1,4 @@
-"""One timer for all streams of a process: each sends at its time, whoever else there is."""
+"""One timer for all streams of a process: each sends at its own time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Ticker:
     """Sends for streams in real time.
 
     Message k of a stream is due when its last sample could have been recorded, counted from the
-    stream's start: what is late once does not make the rest late.
+    stream's start, so that one late message does not delay the others.
 
     Args:
         message_s: length of a message, seconds.
@@ -26,13 +26,13 @@ class Ticker:
         self._message_s = message_s
         self._tally = tally
         self._due: list[tuple[float, int, Player]] = []
-        """A heap; the number in the middle keeps players from being compared."""
+        """A heap of (due time, number, player); the number prevents comparing players."""
         self._added = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
 
     def add(self, player: Player) -> None:
-        """A stream begins now."""
+        """Start sending for a stream now."""
         if self._is_stopped:
             return
         self._added += 1
@@ -65,6 +65,7 @@ class Ticker:
             self._timer.cancel()
             self._timer = None
         if self._due:
-            # Up to whole milliseconds: uvloop has no finer ones, and would come too soon to send.
+            # Rounded up to whole milliseconds: uvloop has no finer timers, and would call too
+            # early.
             wait_s = max(math.ceil(1000 * (self._due[0][0] - time.monotonic())), 0) / 1000
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._tick)

@@ -1,6 +1,6 @@
 """A process of the load: `python -m streamd.bench.worker`, orders on stdin, answers on stdout.
 
-It ends when stdin is closed: with the bench, whatever ends that one.
+It ends when stdin is closed, and so with the bench.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from streamd.bench.ticker import Ticker
 from streamd.observability import descriptors
 
 LOOK_S = 0.1
-"""How often a step is looked at, whether it has failed."""
+"""Seconds between checks whether a step has failed."""
 END_S = 15.0
-"""How long the server may take to end the streams of a step: it may be far behind."""
+"""Seconds that the server may take to end the streams of a step: it may be far behind."""
 
 
 class Load:
@@ -59,11 +59,11 @@ class Load:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End the step that is being played."""
+        """End the current step."""
         self._stop.set()
 
     async def play(self, order: Play) -> Answer:
-        """One step."""
+        """Play one step."""
         self._stop.clear()
         tally = Tally(order.from_s, order.until_s)
         ticker = Ticker(self._message_s, tally)
@@ -172,17 +172,17 @@ async def serve() -> None:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the process."""
     descriptors.allow()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve())
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """The cheapest event loop that there is; None for asyncio's own."""
+    """Return the fastest event loop available; None for asyncio's own."""
     try:
         import uvloop
-    except ImportError:  # there is none for this platform
+    except ImportError:  # not available on this platform
         return None
     return uvloop.Loop
 

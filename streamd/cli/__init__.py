@@ -1,4 +1,4 @@
-"""The command line: one file a command, errors to exit codes in one place."""
+"""The command line: one file per command, and one place that maps errors to exit codes."""
 
 import os
 
@@ -8,8 +8,8 @@ for _name in (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 ):
-    # Before numpy is imported. streamd has compute threads of its own, one per core: those that
-    # numpy starts for a matrix of a few thousand numbers only fight with them, at twice the CPU.
+    # Before numpy is imported. streamd has its own compute threads, one per core. Those that
+    # numpy starts for a matrix of a few thousand numbers compete with them, at twice the CPU.
     os.environ.setdefault(_name, "1")
 
 from streamd.cli.main import main  # noqa: E402

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from streamd.audio.files import Gap
 from streamd.cli.common import (
     ConfigOption,
     EventsOption,
@@ -22,11 +21,12 @@ from streamd.cli.common import (
 )
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
-from streamd.cli.recording import Recording, TrackOption, open_recording, open_stdin, view_of
+from streamd.cli.recording import TrackOption, open_recording, open_stdin, view_of
 from streamd.cli.runtime import note_other_models, open_voices, ready_library
 from streamd.compose import make_parts, speaker_model
 from streamd.events import Event
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
+from streamd.files.recording import Recording
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.view import View, make_view, only
 
@@ -64,7 +64,7 @@ def analyze(
         note_other_models(store, settings)
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)
-    analysis = Analysis(
+    analysis = OfflineAnalysis(
         parts.engine, parts.registry, modules, recording.format, gallery, settings.session.ring_s
     )
     for code, message in warnings:
@@ -81,13 +81,13 @@ def analyze(
 
 
 def _events(
-    recording: Recording, analysis: Analysis, view: View, *, is_bar_shown: bool
+    recording: Recording, analysis: OfflineAnalysis, view: View, *, is_bar_shown: bool
 ) -> Iterator[Event]:
-    """All events, the position shown in passing."""
+    """Yield all events, and show the position."""
     at_s = 0.0
     with seconds_bar(recording.name, recording.stated_s, is_shown=is_bar_shown) as done:
         for part in recording.parts:
-            yield from analysis.gap(part.ms) if isinstance(part, Gap) else analysis.feed(part)
+            yield from analysis.feed(part)
             seconds = recording.seconds(part)
             at_s += seconds
             view.position(at_s, recording.stated_s)

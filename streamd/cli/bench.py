@@ -33,7 +33,7 @@ from streamd.observability.descriptors import most_streams
 from streamd.view.console import PlainConsole, stderr, stdout
 
 MOST_STREAMS = 4096
-"""Where nobody says more: the server reserves state for as many, and uses none before they come."""
+"""Default for --max. The server reserves state for as many, and uses none before they come."""
 _PIPED_WIDTH = 106
 
 _LOAD, _OUTPUT = "The load", "Output"
@@ -144,7 +144,7 @@ def _names(option: str, text: str, known: tuple[str, ...] = ()) -> tuple[str, ..
 
 
 def _limit(most: int | None) -> int:
-    """Streams at the most: what was asked for, or what the system allows."""
+    """Most streams to try: as many as requested, or as the system allows."""
     wanted, allowed = most or MOST_STREAMS, most_streams()
     if allowed is None or wanted <= allowed:
         return wanted
@@ -153,7 +153,7 @@ def _limit(most: int | None) -> int:
 
 
 def _own_words(settings: Config) -> CustomWords:
-    """Words of the user's own; the store is not made for the sake of asking."""
+    """Load the user's own words, without creating a store."""
     if not store_path(settings.store.path, os.environ).exists():
         return {}
     with closing(open_voices(settings)) as store:
@@ -161,7 +161,7 @@ def _own_words(settings: Config) -> CustomWords:
 
 
 def _check_writable(file: Path | None) -> None:
-    """Now, and not after minutes of measuring."""
+    """Refuse a file that cannot be written before minutes of measuring."""
     if file is None:
         return
     if file.is_dir():

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from streamd.audio.files import Gap
 
 BOUND = 64
-"""Blocks that may wait. A pipe is then not read; a microphone loses audio, and a gap says so."""
+"""Most blocks that wait. At the bound a pipe is not read, and a microphone's loss becomes a gap."""
 
 
 class Feed:
@@ -31,9 +31,9 @@ class Feed:
         self._putting: asyncio.Task[None] | None = None
 
     def offer(self, block: bytes, lost_bytes: int = 0) -> None:
-        """Give a block without waiting; for a source that cannot wait.
+        """Add a block without waiting; for a source that cannot wait.
 
-        What finds the queue full is lost, and a gap takes its place.
+        If the queue is full, the block is lost, and a gap replaces it.
 
         Args:
             block: The audio.
@@ -42,20 +42,20 @@ class Feed:
         self._loop.call_soon_threadsafe(self._offer, block, lost_bytes)
 
     def put(self, block: bytes | None) -> None:
-        """Give a block, waiting for room; None ends the feed. Not on the event loop."""
+        """Add a block, waiting for room; None ends the feed. Not on the event loop."""
         taken: Future[None] = Future()
-        # No coroutine is made here: where the loop ends meanwhile, nobody would await it.
+        # No coroutine is created here: if the loop ends meanwhile, nothing would await it.
         self._loop.call_soon_threadsafe(self._begin_put, block, taken)
         taken.result()
 
     def end(self) -> None:
-        """End the feed behind what waits in it. From the event loop."""
+        """End the feed after the blocks that wait. Called on the event loop."""
         self._ended = True
         if self._queue.empty():
-            self._queue.put_nowait(None)  # wakes who waits for a block
+            self._queue.put_nowait(None)  # wakes the consumer
 
     async def __aiter__(self) -> AsyncIterator[bytes | Gap]:
-        """The blocks and gaps, until the end."""
+        """Yield the blocks and gaps, until the end."""
         while not (self._ended and self._queue.empty()):
             block = await self._queue.get()
             if block is None:
@@ -84,17 +84,17 @@ class Feed:
         self._queue.put_nowait(block)
 
     def _gap(self) -> Gap | None:
-        """The gap of what was lost; less than a millisecond is kept for the next one."""
+        """Return the gap of the lost audio; less than a millisecond is added to the next one."""
         ms = self._lost_bytes * 1000 // self._bytes_per_s
         self._lost_bytes -= ms * self._bytes_per_s // 1000
         return Gap(ms) if ms else None
 
 
 def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
-    """Blocks of a pipe or file, as they come.
+    """Return blocks of a pipe or file, as they come.
 
-    Read by a daemon thread: a read that blocks for ever must not keep the program alive. And read
-    past Python's buffer, whose lock the thread would hold when the interpreter wants to close it.
+    A daemon thread reads, so that a read that blocks for ever does not keep the program alive. It
+    bypasses Python's buffer, whose lock it would hold when the interpreter closes it.
     """
     feed = Feed(bytes_per_s=1)  # nothing is lost: the pipe waits
     number = pipe.fileno()
@@ -105,7 +105,7 @@ def read_pipe(pipe: BinaryIO, block_bytes: int) -> Feed:
                 feed.put(block)
             feed.put(None)
         except RuntimeError:
-            return  # the event loop is gone, and the program with it
+            return  # the event loop has ended, and so has the program
 
     threading.Thread(target=run, name="stdin", daemon=True).start()
     return feed

@@ -29,12 +29,12 @@ ConfigOption = Annotated[
         "-c",
         help="Configuration file (TOML).",
         envvar="STREAMD_CONFIG",
-        readable=False,  # we say ourselves why it cannot be read
+        readable=False,  # our own message says why it cannot be read
     ),
 ]
 WordsOption = Annotated[
     list[str] | None,
-    typer.Option("--word", "-w", help="Wake word to listen for; repeat for more."),
+    typer.Option("--word", "-w", help="Wake word to detect; repeat for more."),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON event per line, on a terminal too.")
@@ -47,7 +47,7 @@ NoAcksOption = Annotated[bool, typer.Option("--no-acks", help="Leave out the ack
 
 
 def _checked_url(url: str | None) -> str | None:
-    """Refuse what is no WebSocket URL before anything else is done."""
+    """Refuse anything but a WebSocket URL before the command starts."""
     if url is None:
         return None
     try:
@@ -74,22 +74,22 @@ OwnOrUrlOption = Annotated[
 
 
 def complain(message: str) -> None:
-    """Tell a person of an error."""
+    """Print an error to stderr, for people."""
     stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
 
 
 def note(message: str) -> None:
-    """Tell a person something."""
+    """Print a note to stderr, for people."""
     stderr.print(message, soft_wrap=True)
 
 
 def read_config(path: Path | None) -> Config:
-    """The configuration in force."""
+    """Read the configuration in force."""
     return load(path, os.environ)
 
 
 def read_session_config(path: Path | None) -> Config:
-    """The same, for who listens: default words of the user's own are there."""
+    """Read the configuration of a command that opens sessions, and check its default words."""
     config = read_config(path)
     if own_words(config):
         from streamd.cli.runtime import open_voices  # imports numpy

@@ -1,4 +1,4 @@
-"""`streamd doctor`: what would keep this machine from listening."""
+"""`streamd doctor`: check whether streamd can run on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.store.base import enrolled_elsewhere
@@ -36,7 +36,7 @@ from streamd.view.console import print_json, stdout
 
 NEEDED_MB = 500
 PROBE_S = 2.0
-"""Seconds that whatever holds the port may take to say that it is streamd."""
+"""Seconds in which the program on the port must answer that it is streamd."""
 _MOST_INFO_BYTES = 1 << 20
 _STYLES = {"ok": "green", "note": "yellow", "fail": "red"}
 
@@ -51,13 +51,13 @@ class Check(NamedTuple):
 
     @property
     def status(self) -> str:
-        """`ok`, `note` for what may be left as it is, or `fail`."""
+        """`ok`, `note` if streamd works without it, or `fail`."""
         if self.error is not None:
             return "fail"
         return "ok" if self.is_fine else "note"
 
     def described(self) -> dict[str, str]:
-        """The check as `--json` has it."""
+        """The check for `--json`."""
         return {"check": self.what, "status": self.status, "message": self.result}
 
 
@@ -141,7 +141,7 @@ def _port(config: Config) -> str:
 
 
 def _running(host: str, port: int) -> str | None:
-    """The version of the streamd that answers there; None where nobody or another one does."""
+    """Return the version of the streamd that answers there; None if no streamd does."""
     address = f"[{host}]" if ":" in host else host
     try:
         with build_opener(ProxyHandler({})).open(
@@ -163,7 +163,7 @@ def _disk() -> Check:
 
 
 def _microphone() -> Check:
-    """The default microphone. Only `streamd mic` needs one, so its lack is no failure."""
+    """Check the default microphone. Only `streamd mic` needs one, so its lack is no failure."""
     try:
         driver = load_driver()
         found = find_device(driver, None)
@@ -176,10 +176,10 @@ def _speed(config: Config) -> str:
     parts = make_parts(config, Library())
     with closing(open_voices(config)) as store:
         modules, _ = parts.registry.resolve(None, words=store.load_words())
-    analysis = Analysis(
+    analysis = OfflineAnalysis(
         parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty(), config.session.ring_s
     )
-    # Loud noise keeps the level gate open: the wake word and the VAD hear every sample.
+    # Loud noise keeps the level gate open: the wake word and the VAD process every sample.
     noise = os.urandom(2 * RATE_HZ)
     list(analysis.feed(noise))
     began = time.process_time()

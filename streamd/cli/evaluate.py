@@ -105,7 +105,7 @@ def evaluate_command(
     failures: Annotated[
         Path | None,
         typer.Option(
-            help="Write the rows that failed to this CSV file, with what happened.",
+            help="Write the rows that failed to this CSV file, with the kind of failure.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
@@ -204,7 +204,7 @@ def evaluate_command(
 
 
 def _own_words(settings: Config) -> CustomWords:
-    """Words of the user's own; the store is not made for the sake of asking."""
+    """Load the user's own words, without creating a store."""
     if not store_path(settings.store.path, os.environ).exists():
         return {}
     with closing(open_voices(settings)) as store:

@@ -19,13 +19,13 @@ from streamd.view.console import stdout
 
 
 class Command(NamedTuple):
-    """Where a command is, and what the list of commands says of it."""
+    """A command: its summary in the list of commands, and where it is."""
 
     summary: str
     name: str = "app"
-    """The function, or the Typer of its own commands, in the command's file."""
+    """Name of the function, or of the Typer with subcommands, in the command's file."""
     file: str = ""
-    """The file in `streamd.cli`; empty where it is called as the command is."""
+    """The file in `streamd.cli`; empty if it has the name of the command."""
 
 
 COMMANDS = {
@@ -61,8 +61,8 @@ COMMANDS = {
 class Commands(TyperGroup):
     """Lists the commands without importing their files; imports the file of the one that runs.
 
-    The files import numpy, the engine and the server: more than a second that `--help` and
-    `--version` would wait for.
+    The files import numpy, the engine and the server, which takes more than a second; `--help` and
+    `--version` do not need them.
     """
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
@@ -136,7 +136,7 @@ def main() -> NoReturn:
 
     A reader that leaves early, as in `| head`, is no error.
     """
-    escape_undecodable(sys.stdout, sys.stderr)  # names of files that are not text
+    escape_undecodable(sys.stdout, sys.stderr)  # file names that are not text
     streams = guard()
     code: Any = 0
     try:
@@ -158,7 +158,7 @@ def main() -> NoReturn:
 def _run(streams: tuple[Output, Output]) -> NoReturn:
     """Run the command, and write out all that it printed."""
     try:
-        make_app()()  # ends by itself where all is well, and says what is wrong with the usage
+        make_app()()  # exits by itself on success, and prints errors of usage
     finally:
         for stream in streams:
             with contextlib.suppress(BrokenPipeError):

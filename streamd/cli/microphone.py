@@ -13,9 +13,9 @@ from streamd.errors import ConfigError, Unavailable
 
 BLOCK_MS = 20
 LOOK_S = 0.5
-"""Seconds between two looks at whether the device still runs."""
+"""Seconds between checks that the device still runs."""
 SILENT_S = 3.0
-"""Seconds without a block after which a device counts as gone. A quiet room sends blocks too."""
+"""Seconds without a block after which a device counts as gone; a quiet room sends blocks too."""
 _RATES_HZ = (48_000, 44_100, 16_000, 8_000)
 _SAMPLE_BYTES = 2
 _CHOOSE = "choose another one with --device; `streamd mic --list` shows them"
@@ -82,7 +82,7 @@ class Microphone(Feed):
     """
 
     failure: Unavailable | None = None
-    """Why the device gave no more, once the feed has ended for that reason."""
+    """Why the device stopped, once the feed has ended for that reason."""
 
     def __init__(self, driver: Any, device: str | None, silent_s: float = SILENT_S) -> None:
         self._driver = driver
@@ -94,7 +94,7 @@ class Microphone(Feed):
         super().__init__(self.rate_hz * _SAMPLE_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[bytes | Gap]:
-        """The blocks and gaps, until `end`.
+        """Yield the blocks and gaps, until `end`.
 
         Raises:
             Unavailable: The device does not start.
@@ -109,11 +109,11 @@ class Microphone(Feed):
                 yield block
         finally:
             watch.cancel()
-            with suppress(self._driver.PortAudioError):  # as of a device that is unplugged
+            with suppress(self._driver.PortAudioError):  # for example of an unplugged device
                 self._stream.__exit__(None, None, None)
 
     async def _watch(self) -> None:
-        """End the feed once the device gives nothing more; never otherwise."""
+        """End the feed when the device stops delivering blocks."""
         seen, silent_s = self._blocks, 0.0
         while getattr(self._stream, "active", True) and silent_s < self._silent_s:
             await asyncio.sleep(min(LOOK_S, self._silent_s))
@@ -153,7 +153,7 @@ class Microphone(Feed):
             self.offer(bytes(data), lost * _SAMPLE_BYTES)
 
     def _lost_frames(self, frames: int, time: Any) -> int:
-        """How much the driver lost before this block, by its clock; one block if it has none."""
+        """Return frames lost by the driver before this block, by its clock; a block without one."""
         captured_s = getattr(time, "inputBufferAdcTime", 0.0)
         if not captured_s or self._captured_to_s is None:
             return frames

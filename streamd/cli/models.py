@@ -1,4 +1,4 @@
-"""`streamd models`: what is heard with, under which licence, and whether it is whole."""
+"""`streamd models`: the models in use, their licences, and whether their files are intact."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Output:
             raise
 
     def _discard(self) -> None:
-        """Lead the stream nowhere: Python flushes it once more at exit, and would complain."""
+        """Redirect the stream to nowhere: Python flushes it at exit, and would report an error."""
         self.is_broken = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())

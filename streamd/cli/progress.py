@@ -1,4 +1,4 @@
-"""Progress on stderr, where that is a terminal; nothing in a pipe."""
+"""Progress on stderr if it is a terminal; nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamd.view.words import position
 
 
 def bars(*columns: ProgressColumn, is_shown: bool = True, stays: bool = False) -> Progress:
-    """A progress display of a description, the given columns and the time that has passed."""
+    """Return a progress display: a description, the given columns and the elapsed time."""
     return Progress(
         SpinnerColumn(),
         PlainColumn(),
@@ -44,9 +44,9 @@ def seconds_bar(
     """Show the position in audio, and a bar where the total is known.
 
     Args:
-        label: What is read.
+        label: Name of the audio.
         total_s: Seconds of audio, None if unknown.
-        is_shown: False where lines or a live view on the same terminal would break it.
+        is_shown: False if lines or a live view share the terminal.
 
     Yields:
         The function to call with the seconds of each block.

@@ -1,10 +1,8 @@
-"""Recordings that a command reads: which track, and what there is to say about them."""
+"""Recordings that a command reads: their track, and remarks about them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import chain
@@ -13,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from streamd.audio.files import AudioFile, Gap, as_pcm16, read
+from streamd.audio.files import read
 from streamd.audio.files.length import stated_s
 from streamd.cli.common import note
 from streamd.errors import UnsupportedAudio, WrongUsage
+from streamd.files.recording import Recording
 from streamd.protocol.messages import Hello, parse
-from streamd.types import AudioFormat
 from streamd.view import View
 from streamd.view.late import LateView
 
@@ -45,26 +43,6 @@ TrackOption = Annotated[
 ]
 
 
-@dataclass(slots=True)
-class Recording:
-    """Audio that a command reads, in the form in which a stream carries it."""
-
-    name: str
-    format: AudioFormat
-    parts: Iterator[bytes | Gap]
-    """Blocks in that format, and the gaps between them."""
-    offset_ms: int = 0
-    """What is to be added to every time: the audio starts so late in the file."""
-    stated_s: float | None = None
-    """Length that the file states, for a display of progress."""
-
-    def seconds(self, part: bytes | Gap) -> float:
-        """How much time a part takes."""
-        if isinstance(part, Gap):
-            return part.ms / 1000
-        return len(part) / self.format.frame_bytes / self.format.rate
-
-
 def open_recording(file: Path, track: int | None = None) -> Recording:
     """Open a file; remarks about it go to stderr.
 
@@ -73,26 +51,26 @@ def open_recording(file: Path, track: int | None = None) -> Recording:
         Unavailable: It cannot be read.
     """
     audio = read(file, track=track, note=note)
-    return Recording(file.name, audio.format, _encoded(audio), audio.offset_ms, stated_s(file))
+    return Recording.of_file(file.name, audio, stated_s(file))
 
 
 def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Recording:
-    """Open stdin: raw samples, or a file where it begins like one.
+    """Open stdin: raw samples, or a file if it begins like one.
 
     Args:
-        audio: What raw samples are, as `hello.audio`.
+        audio: Format of raw samples, as `hello.audio`.
         track: Audio track of a file.
-        is_raw: Whether it is raw samples, whatever it looks like.
+        is_raw: Whether stdin is raw samples, whatever it begins like.
 
     Raises:
         NotAudio: A file that cannot be decoded.
-        WrongUsage: Raw samples of a kind that streamd does not take.
+        WrongUsage: Raw samples of a format that streamd does not accept.
     """
     name, stdin = "stdin", sys.stdin.buffer
     start = stdin.read(START_BYTES)
     if not is_raw and looks_like_file(start):
         file = read(BytesIO(start + stdin.read()), name=name, track=track, note=note)
-        return Recording(name, file.format, _encoded(file), file.offset_ms)
+        return Recording.of_file(name, file)
     if track is not None:
         raise WrongUsage("--track is for files; raw samples have no tracks")
     try:
@@ -105,7 +83,7 @@ def open_stdin(audio: dict[str, Any], track: int | None, *, is_raw: bool) -> Rec
 
 
 def looks_like_file(start: bytes) -> bool:
-    """Whether bytes are the start of an audio file rather than of raw samples."""
+    """Return whether bytes are the start of an audio file rather than of raw samples."""
     if start.startswith(_FILE_STARTS) or start[4:8] == b"ftyp":
         return True
     if start[::_TS_BYTES] == b"GGG":
@@ -116,9 +94,5 @@ def looks_like_file(start: bytes) -> bool:
 
 
 def view_of(recording: Recording, view: View) -> View:
-    """The view that shows events at their times in the file."""
+    """Return the view that shows events at their times in the file."""
     return LateView(view, recording.offset_ms) if recording.offset_ms else view
-
-
-def _encoded(audio: AudioFile) -> Iterator[bytes | Gap]:
-    return (part if isinstance(part, Gap) else as_pcm16(part) for part in audio.parts)

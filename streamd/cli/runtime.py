@@ -20,12 +20,12 @@ from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
-    """The store of enrolled voices and words of the user's own."""
+    """Open the store of enrolled voices and the user's own words."""
     return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
 
 
 def note_other_models(store: Store, config: Config) -> None:
-    """Say who is enrolled and will not be recognised, as it was with another model."""
+    """Print the other-model enrolments, which are not recognised."""
     model = speaker_model(config).id
     if names := enrolled_elsewhere(store.speakers(), model):
         note(
@@ -36,12 +36,12 @@ def note_other_models(store: Store, config: Config) -> None:
 
 
 def ready_library(config: Config) -> Library:
-    """The models that a configuration needs; what is missing is pulled."""
+    """Return the models that a configuration needs; missing ones are pulled."""
     return load_library(wanted_models(config))
 
 
 def is_fault(finding: Finding, config: Config) -> bool:
-    """Whether a model file is damaged, or missing although the configuration needs it."""
+    """Return whether a model file is damaged, or missing although the configuration needs it."""
     if finding.status == "missing":
         return finding.model in with_needs(wanted_models(config))
     return finding.status != "ok"

@@ -18,17 +18,17 @@ from streamd.observability import logging
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 YOUNG = 20_000
-"""Objects made, less those gone, between two looks at the youngest."""
+"""Objects created, less those deleted, between two collections of the youngest generation."""
 
 
 def serve(
     config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+        int | None, typer.Option(help="TCP port; 0 picks a free one.", min=0, max=65535)
     ] = None,
     log_level: Annotated[
-        LogLevel | None, typer.Option(help="Least severity that is logged.", show_default="info")
+        LogLevel | None, typer.Option(help="Lowest severity that is logged.", show_default="info")
     ] = None,
 ) -> None:
     """Run the daemon: page, WebSocket and health on one port.
@@ -54,9 +54,9 @@ def serve(
 
 
 def _collect_less() -> None:
-    """Look for garbage that holds itself less often: streams make next to none.
+    """Run the cyclic garbage collector less often: streams create next to no cycles.
 
-    What is here by now stays for good and need never be looked at again.
+    Objects that exist by now stay for good, and are never examined again.
     """
     gc.collect()
     gc.freeze()

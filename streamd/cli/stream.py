@@ -23,10 +23,11 @@ from streamd.cli.common import (
 )
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
-from streamd.cli.recording import Recording, TrackOption, open_recording, view_of
+from streamd.cli.recording import TrackOption, open_recording, view_of
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
 from streamd.errors import WrongUsage
+from streamd.files.recording import Recording
 from streamd.view import View, make_view, only
 
 BLOCK_BYTES = 4096
@@ -38,7 +39,7 @@ def stream(
     file: Annotated[str, typer.Argument(help="Audio file, or - for raw samples on stdin.")],
     url: UrlOption = DEFAULT_URL,
     fast: Annotated[
-        bool, typer.Option("--fast", help="As fast as the server takes it, not in real time.")
+        bool, typer.Option("--fast", help="As fast as the server accepts it, not in real time.")
     ] = False,
     word: WordsOption = None,
     json: JsonOption = False,

@@ -63,7 +63,7 @@ class Interrupt:
     """Ctrl-C while a stream is open.
 
     Args:
-        end: Ends the audio at the first one, where the source has to be told.
+        end: Ends the audio at its first result, for a source that does not end by itself.
         abort: Drops the connection at the second one.
     """
 

@@ -16,7 +16,7 @@ from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
 from streamd.cli.recording import TrackOption
 from streamd.cli.runtime import load_library, open_voices
-from streamd.compose import load_backend
+from streamd.compose import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NameTaken, NoSuchWord, NotAudio
@@ -139,11 +139,11 @@ def add(
         if name in store.load_words() and not replace:
             raise NameTaken(f"wake word {name!r} exists already; add --replace, or remove it first")
         library = load_library(NEEDED)
-        backend = load_backend(settings.engine.backend)
-        vad = SileroVad(backend, library)
+        backends = Backends(settings.engine)
+        vad = SileroVad(backends.of(SileroVad.name), library)
         clips = [load_clip(file, vad, track) for file in files]
         _refuse_copies(clips)
-        wake = OpenWakeWord(backend, library, ())
+        wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, ())
         with _bar(not json) as report:
             made = make_word(name, clips, wake, built_in(), threshold=threshold, report=report)
         store.add_word(made.word, replace=replace)
@@ -169,7 +169,7 @@ def add(
 
 @app.command()
 def remove(context: typer.Context, name: NameArgument) -> None:
-    """Remove a word. Sessions that already listen for it keep it until they end."""
+    """Remove a word. Sessions that already use it keep it until they end."""
     settings = read_config(context.obj)
     with closing(open_voices(settings)) as store:
         if not store.remove_word(name):
@@ -180,7 +180,7 @@ def remove(context: typer.Context, name: NameArgument) -> None:
 
 
 def _refuse_copies(clips: list[Clip]) -> None:
-    """The guess would be of clips that were heard in training."""
+    """Refuse duplicates: the estimate would rest on clips that are in the training data."""
     seen: dict[bytes, str] = {}
     for clip in clips:
         twin = seen.setdefault(clip.samples.tobytes(), clip.name)

@@ -4,25 +4,18 @@ from streamd.config.checks import check_own_words, own_words
 from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.sections import (
-    AcceptReject,
-    ChannelThresholds,
     Config,
     EngineConfig,
     LimitsConfig,
     LogConfig,
     ServerConfig,
     SessionConfig,
-    SpeakerConfig,
     StoreConfig,
-    VadConfig,
-    WakeConfig,
 )
 from streamd.places import data_dir, key_path, store_path
 
 __all__ = [
     "SYSTEM_FILE",
-    "AcceptReject",
-    "ChannelThresholds",
     "Config",
     "EngineConfig",
     "LimitsConfig",
@@ -30,10 +23,7 @@ __all__ = [
     "ServerConfig",
     "SessionConfig",
     "Setting",
-    "SpeakerConfig",
     "StoreConfig",
-    "VadConfig",
-    "WakeConfig",
     "check_own_words",
     "data_dir",
     "describe",

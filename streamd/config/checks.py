@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Collection, Iterator
 from operator import attrgetter
 
-from streamd.config.sections import Config, Sections, WakeConfig
+from streamd.config.sections import Config, Sections
 from streamd.errors import ConfigError
+from streamd.settings import WakeSettings
+from streamd.types import WordName
+from streamd.validation import fits
 
-_BUILT_IN = WakeConfig().load
-_OWN_WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_BUILT_IN = WakeSettings().load
 
 _NOT_ABOVE = (
     ("vad.off", "vad.on"),
@@ -78,4 +79,4 @@ def _is_network(text: str) -> bool:
 
 
 def _may_be_own(word: str) -> bool:
-    return _OWN_WORD.fullmatch(word) is not None and word not in _BUILT_IN
+    return fits(word, WordName) and word not in _BUILT_IN

@@ -16,6 +16,7 @@ from streamd.config.sections import Config, Sections
 from streamd.config.toml import KeyPath
 from streamd.errors import ConfigError
 from streamd.places import absolute, expanded
+from streamd.validation import Invalid
 
 SYSTEM_FILE = Path("/etc/streamd/streamd.toml")
 _PREFIX = "STREAMD_"
@@ -145,14 +146,20 @@ class _Loading:
             if value and is_path(kind):
                 value = self._absolute(value, folder, path)
         except RefusedError as refused:
-            fault = f"{where(refused.path)}: {'.'.join(refused.path)}: {refused}"
-            self._faults[fault] = None
+            self._refuse(where, refused.path, str(refused))
+            return
+        except Invalid as invalid:
+            for fault in invalid.faults:
+                self._refuse(where, fault.path, fault.what)
             return
         node = self._tree
         for part in path[:-1]:
             node = node.setdefault(part, {})
         node[path[-1]] = value
         self._origins[".".join(path)] = where(path)
+
+    def _refuse(self, where: Callable[[KeyPath], str], path: KeyPath, problem: str) -> None:
+        self._faults[f"{where(path)}: {'.'.join(path)}: {problem}"] = None
 
     def _absolute(self, value: str, folder: Path, path: KeyPath) -> str:
         try:

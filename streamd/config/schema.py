@@ -1,8 +1,7 @@
-"""What the sections say about a key: whether it exists, and in words what it takes."""
+"""What the sections say about a key: whether it exists, and what it takes."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args, get_origin
@@ -10,8 +9,12 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+from streamd import validation
 from streamd.config.sections import Sections
 from streamd.config.toml import KeyPath
+from streamd.validation import Invalid, expected
+
+MAPPING = "a table"
 
 
 class RefusedError(Exception):
@@ -38,7 +41,10 @@ def kind_of(path: KeyPath) -> Any:
         elif get_origin(kind) is Mapping:
             kind = get_args(kind)[1]
         else:
-            raise RefusedError(path[:depth], f"expected {expected(kind)}, got a table")
+            raise RefusedError(
+                path[:depth],
+                f"expected {expected(inspect.type_info(kind), MAPPING)}, got {MAPPING}",
+            )
     return kind
 
 
@@ -51,17 +57,15 @@ def convert(candidates: Sequence[Any], kind: Any, path: KeyPath) -> Any:
     """The first of `candidates` that is a `kind`.
 
     Raises:
-        RefusedError: none is, by its type or its range; says what was expected.
+        Invalid: None is, by its type or its range; has the faults of the first.
     """
+    refused: list[Invalid] = []
     for value in candidates:
-        with contextlib.suppress(msgspec.ValidationError):
-            return msgspec.convert(value, kind)
-    raise RefusedError(path, f"expected {expected(kind)}, got {_shown(candidates[0])}")
-
-
-def expected(kind: Any) -> str:
-    """What a key takes, in words: `a whole number from 0 to 65535`."""
-    return _in_words(inspect.type_info(kind))
+        try:
+            return validation.convert(value, kind, path, MAPPING)
+        except Invalid as invalid:
+            refused.append(invalid)
+    raise refused[0]
 
 
 def is_path(kind: Any) -> bool:
@@ -70,47 +74,6 @@ def is_path(kind: Any) -> bool:
         case inspect.Metadata(extra={"is_path": True}):
             return True
     return False
-
-
-def _in_words(kind: inspect.Type) -> str:
-    match kind:
-        case inspect.Metadata(extra_json_schema={"description": str(text)}):
-            return text
-        case inspect.Metadata(type=inner):
-            return _in_words(inner)
-        case inspect.IntType():
-            return "a whole number" + _range(kind.ge, kind.le)
-        case inspect.FloatType():
-            return "a number" + _range(kind.ge, kind.le)
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.LiteralType():
-            return "one of " + ", ".join(f'"{value}"' for value in kind.values)
-        case inspect.StrType():
-            least = " of at least one character" if kind.min_length else ""
-            return f"a string{least}"
-        case inspect.VarTupleType():
-            return f"a list, each item {_in_words(kind.item_type)}"
-        case inspect.DictType():
-            return f"a table, each value {_in_words(kind.value_type)}"
-        case _:
-            return "a table"
-
-
-def _range(least: float | None, most: float | None) -> str:
-    return "" if least is None or most is None else f" from {least:g} to {most:.12g}"
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case dict():
-            return "a table"
-        case _:
-            return repr(value)
 
 
 def _unknown(table: KeyPath, part: str, known: Collection[str]) -> str:

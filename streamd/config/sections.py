@@ -10,11 +10,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Probability = Annotated[float, Meta(ge=0, le=1)]
-Cosine = Annotated[float, Meta(ge=-1, le=1)]
+from streamd.settings import (
+    EmotionSettings,
+    File,
+    SpeakerSettings,
+    VadSettings,
+    WakeSettings,
+)
+
 Count = Annotated[int, Meta(ge=1, le=1024)]
-Patience = Annotated[int, Meta(ge=1, le=25)]
-Word = Annotated[str, Meta(min_length=1, max_length=64)]
+BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
 Origin = Annotated[
     str,
     Meta(
@@ -25,9 +30,6 @@ Origin = Annotated[
     ),
 ]
 """The schemes left out are those of pages whose origin a browser sends as `null`, or of no page."""
-File = Annotated[str, Meta(extra={"is_path": True})]
-"""A path. From a file it is relative to the folder of that file, from the environment to the
-current directory; `~` is the home. Once loaded it is absolute."""
 Module = Literal["vad", "wake", "speaker", "emotion"]
 
 
@@ -50,6 +52,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Seconds from a connection, or from its last answer, to a whole request."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
     """Connections that wait for a request; the oldest makes room for the next."""
+    fast_path: Literal["auto", "off"] = "auto"
+    """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
@@ -91,131 +95,13 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Seconds of audio kept per stream (32 KB each)."""
 
 
-class VadConfig(Struct, frozen=True, kw_only=True):
-    """Speech edges."""
-
-    engine: Literal["silero", "webrtc"] = "silero"
-    """`webrtc` is for boards that cannot carry silero."""
-    on: Probability = 0.5
-    """Speech probability that opens a segment."""
-    off: Probability = 0.35
-    """Speech probability below which the hangover runs; not above `on`."""
-    min_speech_ms: Annotated[int, Meta(ge=0, le=10_000)] = 64
-    """Speech needed before `speech_start`, milliseconds."""
-    hangover_ms: Annotated[int, Meta(ge=0, le=10_000)] = 384
-    """Silence that ends a segment, milliseconds."""
-    pre_roll_ms: Annotated[int, Meta(ge=0, le=2000)] = 200
-    """Audio counted to the segment before its onset, milliseconds."""
-    max_utterance_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 30_000
-    """Length at which an utterance is cut, milliseconds."""
-    gate: bool = True
-    """Skip the model while the level is low."""
-    gate_dbfs: Annotated[float, Meta(ge=-120, le=0)] = -60.0
-    """Level below which the model may be skipped, dBFS."""
-    gate_hold_ms: Annotated[int, Meta(ge=0, le=60_000)] = 480
-    """Time below that level before skipping begins, milliseconds."""
-
-
-class WakeConfig(Struct, frozen=True, kw_only=True):
-    """Wake words."""
-
-    load: tuple[Word, ...] = (
-        "alexa",
-        "hey_jarvis",
-        "hey_mycroft",
-        "hey_marvin",
-        "weather",
-        "timer",
-    )
-    """Words that clients may ask for."""
-    words: tuple[Word, ...] = ("alexa",)
-    """Words of a client that names none; each in `load`, or one of your own."""
-    threshold: Probability = 0.5
-    """Score at which a word is heard that has no threshold of its own (`timer` has: 0.7)."""
-    patience: Patience = 1
-    """Steps of 80 ms in a row at the threshold or above."""
-    refractory_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2000
-    """Stream time during which the same word is not reported again, milliseconds."""
-    thresholds: Mapping[str, Probability] = field(default_factory=dict)
-    """Threshold by word, where it differs from `threshold`."""
-    patiences: Mapping[str, Patience] = field(default_factory=dict)
-    """Patience by word, where it differs from `patience`."""
-    gate: bool = True
-    """Let the model sleep while nobody may be speaking."""
-    gate_threshold: Probability = 0.1
-    """Speech probability from which somebody may be."""
-    gate_rise_db: Annotated[float, Meta(gt=0, le=20)] = 3.0
-    """How much louder it must get for the same, over the quietest of the last two seconds."""
-    gate_hold_ms: Annotated[int, Meta(ge=80, le=60_000)] = 640
-    """Time without either before the model sleeps, milliseconds."""
-
-
-class AcceptReject(Struct, frozen=True, kw_only=True):
-    """Cosine bounds of a decision about an enrolled voice; `unsure` lies between them."""
-
-    accept: Cosine = 0.78
-    """At or above: the voice is the enrolled one."""
-    reject: Cosine = 0.65
-    """Below: it is not; not above `accept`."""
-
-
-class NarrowAcceptReject(AcceptReject, frozen=True, kw_only=True):
-    """On telephone audio, where all voices are more alike."""
-
-    accept: Cosine = 0.8
-    reject: Cosine = 0.7
-
-
-class ChannelThresholds(Struct, frozen=True, kw_only=True):
-    """Bounds by kind of channel, since telephone audio scores apart."""
-
-    wide: AcceptReject = AcceptReject()
-    """Above 8 kHz and not companded."""
-    narrow: NarrowAcceptReject = NarrowAcceptReject()
-    """8 kHz, µ-law or A-law."""
-
-
-class SpeakerConfig(Struct, frozen=True, kw_only=True):
-    """Who speaks. Every score is a cosine between voice embeddings."""
-
-    model: Literal["ge2e", "ge2e-int8"] = "ge2e"
-    """`ge2e-int8` is faster and another model: voices have to be enrolled with it."""
-    hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
-    """Milliseconds between windows."""
-    window_ms: Annotated[int, Meta(ge=400, le=1600)] = 1600
-    """Milliseconds of one window; the model was trained on 1600 and hears no more at once."""
-    min_speech_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
-    """Speech below which the decision is `too_short`, milliseconds."""
-    label_min_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1600
-    """Speech needed to found a new session label, milliseconds."""
-    assign: Cosine = 0.75
-    """At or above: the voice gets an existing session label."""
-    new: Cosine = 0.7
-    """Below, to all labels: the voice founds a new one; not above `assign`."""
-    max_labels: Annotated[int, Meta(ge=1, le=1000)] = 32
-    """Session labels per stream."""
-    change: Cosine = 0.7
-    """A window below this to the current voice speaks for a change."""
-    thresholds: ChannelThresholds = ChannelThresholds()
-
-
-class EmotionConfig(Struct, frozen=True, kw_only=True):
-    """In what mood someone speaks."""
-
-    hop_ms: Annotated[int, Meta(ge=100, le=10_000)] = 500
-    """Milliseconds between points of the track; where it is the speaker module's, both read the
-    same pass of the model."""
-    model: File = ""
-    """Model file made by `python -m training.emotion retrain`; empty is the one that is shipped."""
-    threshold: Probability = 0.0
-    """Probability of the likeliest label below which the module abstains; 0 takes the model's."""
-
-
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """How model passes are run."""
 
-    backend: Annotated[str, Meta(min_length=1, max_length=64)] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
+    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    """Backend of a pass where it is another one, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first, as many for voices, and as many for what is
     computed of them early; 0 takes one per core that the process may use."""
@@ -251,10 +137,10 @@ class Sections(Struct, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     resume: ResumeConfig = ResumeConfig()
     session: SessionConfig = SessionConfig()
-    vad: VadConfig = VadConfig()
-    wake: WakeConfig = field(default_factory=WakeConfig)
-    speaker: SpeakerConfig = SpeakerConfig()
-    emotion: EmotionConfig = EmotionConfig()
+    vad: VadSettings = VadSettings()
+    wake: WakeSettings = field(default_factory=WakeSettings)
+    speaker: SpeakerSettings = SpeakerSettings()
+    emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()

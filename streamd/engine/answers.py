@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.slots import State, StateSpec
 from streamd.types import Job
 
 

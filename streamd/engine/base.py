@@ -79,11 +79,14 @@ class Engine(Protocol):
     def withdraw(self, lease: Lease, keys: Collection[int]) -> None:
         """Do not run the jobs of these keys; those that run already are answered all the same."""
 
-    def collect(self) -> None:
-        """Take in what was run, and hand out the answers."""
+    def collect(self) -> bool:
+        """Take in one batch that was run, and hand out its answers; True if there are more."""
 
     def together(self) -> AbstractContextManager[None]:
-        """Dispatch all jobs that are submitted inside at its end, so that they make one batch."""
+        """Dispatch all jobs that are submitted inside at its end, so that they make one batch.
+
+        The loop may turn meanwhile.
+        """
 
     def observe(self) -> None:
         """Bring the queue gauges up to date."""

@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from streamd.engine.base import Lease
 from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
-from streamd.engine.slots import SlotStates
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
@@ -58,7 +57,9 @@ class LocalEngine:
         self._passes = {p.name: p for p in (*passes, *speculative)}
         self._speculative = [p.name for p in speculative]
         self._states = {
-            p.name: SlotStates(p.state, max_streams * SLOTS_PER_STREAM) for p in passes if p.state
+            p.name: p.backend.slots(p.state, max_streams * SLOTS_PER_STREAM)
+            for p in passes
+            if p.state
         }
         self._batcher: Batcher[tuple[Job, Lease]] = Batcher(
             {name: p.max_batch for name, p in self._passes.items()},
@@ -71,6 +72,8 @@ class LocalEngine:
         """What the threads have run and the loop has not yet taken in, and whether it was a
         thread's last: what one was given at most, as none is given more before."""
         self._scheduled = False
+        self._is_gathering = False
+        """Nothing is dispatched yet, so that all that comes makes one batch."""
         self.max_streams = max_streams
         self.leases = 0
         live = [p.name for p in passes if p.name in LIVE_PASSES]
@@ -170,11 +173,15 @@ class LocalEngine:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Dispatch all jobs that are submitted inside at its end, so that they make one batch."""
-        self._scheduled = True
+        """Dispatch all jobs that are submitted inside at its end, so that they make one batch.
+
+        The loop may turn meanwhile.
+        """
+        self._scheduled = self._is_gathering = True
         try:
             yield
         finally:
+            self._is_gathering = False
             self._dispatch()
 
     def run_waiting(self) -> bool:
@@ -192,6 +199,8 @@ class LocalEngine:
             self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
 
     def _dispatch(self) -> None:
+        if self._is_gathering:
+            return
         self._scheduled = False
         given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
         waiting = [name for name in self._passes if given and self._batcher.is_waiting(name)]
@@ -261,9 +270,13 @@ class LocalEngine:
             else:
                 self._loop.call_soon_threadsafe(self.collect)
 
-    def collect(self) -> None:
-        """Take in what the threads have run, and hand out the answers."""
-        while self._inbox:
+    def collect(self) -> bool:
+        """Take in a batch that a thread has run, and hand out its answers.
+
+        Returns:
+            Whether there are more.
+        """
+        if self._inbox:
             worker, batch, is_last = self._inbox.popleft()
             if is_last:
                 worker.is_idle = True
@@ -271,6 +284,7 @@ class LocalEngine:
             self._scheduled = True
             self._deliver(batch)
             self._dispatch()
+        return bool(self._inbox)
 
     def _deliver(self, batch: Batch) -> None:
         self._sizes[batch.model.name].observe(sum(job.steps for job in batch.jobs))

@@ -1,23 +1,65 @@
-"""Per-stream model state as arrays `[slots, …]`, gathered and scattered by index."""
+"""Per-stream model state, gathered and scattered by slot.
+
+The backend of a pass makes the slots, in the memory that its models read: host arrays on the CPU.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from streamd.engine.passes.base import State, StateSpec
 from streamd.errors import Overloaded
 
+State = Mapping[str, npt.NDArray[Any]]
+"""Rows of per-stream state, one array `[batch, *shape]` of the backend's for each name of
+`Pass.state`."""
 
-class SlotStates:
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """One named part of the state of a stream: `initial` is its value at the start."""
+
+    initial: npt.NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one stream's part, without the slot axis."""
+        return self.initial.shape
+
+
+class SlotStates(Protocol):
     """The state of all streams for one pass.
 
-    The arrays are made for `capacity` slots at once; the operating system gives a page only
-    when a slot is first written, so what is not used costs nothing. A slot is read and
+    The event loop acquires and releases; compute threads gather and scatter. A slot is read and
     written by at most one batch at a time, because a stream has one job in flight.
+    """
+
+    def acquire(self) -> int:
+        """Return a free slot. What is in it is left from before: the first job loads -1.
+
+        Raises:
+            Overloaded: All are in use.
+        """
+
+    def release(self, slot: int) -> None:
+        """Take a slot back; no job of its stream may be running."""
+
+    def gather(self, slots: Sequence[int]) -> State:
+        """Return rows for a batch, which are copies; slot -1 gives the initial state."""
+
+    def scatter(self, slots: Sequence[int], rows: State) -> None:
+        """Write a batch's new rows; slot -1 keeps nothing."""
+
+
+class HostSlots:
+    """The state of all streams for one pass as host arrays `[slots, …]`.
+
+    The arrays are made for `capacity` slots at once; the operating system gives a page only
+    when a slot is first written, so what is not used costs nothing.
     """
 
     def __init__(self, specs: Mapping[str, StateSpec], capacity: int) -> None:
@@ -28,11 +70,6 @@ class SlotStates:
             for name, spec in specs.items()
         }
         self._free = list(range(capacity - 1, -1, -1))
-
-    @property
-    def used(self) -> int:
-        """Slots given out."""
-        return self.capacity - len(self._free)
 
     def acquire(self) -> int:
         """A slot. What is in it is left from before: the first job loads -1.

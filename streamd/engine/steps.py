@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from streamd.engine.passes.base import Pass, Replaying, State
+from streamd.engine.passes.base import Pass, Replaying
+from streamd.engine.slots import State
 from streamd.types import Job, Samples
 
 

@@ -1,6 +1,6 @@
-"""How right the events are: labelled recordings through the very session that serves.
+"""Accuracy of the events: labelled recordings through the same session code that serves streams.
 
-A manifest names recordings and their truth, `hearing` turns them into events, and one file for
-each module turns the events into figures with their intervals. No figure is computed in a
-worker: what is heard once can be counted again.
+A manifest names recordings and their labels, `tasks` turns them into events, and one file per
+module turns the events into figures with intervals. Workers compute no figures, so that cached
+events can be counted again.
 """

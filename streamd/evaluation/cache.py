@@ -1,8 +1,8 @@
-"""What was heard already, on disk: an evaluation that was cut off goes on where it was.
+"""Results of workers on disk, so that an interrupted evaluation continues where it stopped.
 
-One file for each combination of options, models, code and configuration; in it one sealed line
-for each stream, so that a manifest may grow. What workers answer holds voice embeddings, and
-those are never written in the clear.
+There is one file for each combination of options, models, code and configuration, with one
+encrypted line for each stream, so that a manifest may grow. Results contain voice embeddings, which
+are never written unencrypted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import msgspec
 
 import streamd
 from streamd.errors import Unavailable
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Manifest
+from streamd.evaluation.tasks import Result, Task
 from streamd.places import eval_dir
 from streamd.store.cipher import Cipher, Damaged, load_or_make_key
 
 KEPT_DAYS = 30
-_NOT_HEARD = ("cli", "evaluation", "transport", "view", "words")
-"""Packages that have no say in what a worker answers…"""
-_HEARD = (
+_NO_INFLUENCE = ("cli", "evaluation", "transport", "view", "words")
+"""Packages that do not influence the results of a worker…"""
+_INFLUENCE = (
     "evaluation/codecs.py",
     "evaluation/conditions.py",
-    "evaluation/hearing.py",
+    "evaluation/tasks.py",
     "evaluation/noise.py",
     "evaluation/recordings.py",
     "evaluation/rooms.py",
@@ -44,30 +44,30 @@ _HEARD = (
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """`streamd/eval` in the user's cache directory."""
+    """Return `streamd/eval` in the user's cache directory."""
     return eval_dir(environ)
 
 
 def fingerprint(*of: Any) -> str:
-    """One name for everything that an answer hangs on, besides the recording itself."""
+    """Return a hash of everything that a result depends on, besides the recording itself."""
     text = json.dumps([streamd.__version__, _code(), *of], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _code() -> str:
-    """This streamd's source and data: while it is worked on, its version says nothing."""
+    """Return a hash of the source and data: during development the version does not change."""
     root = Path(streamd.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        heard = place.parts[0] not in _NOT_HEARD or str(place) in _HEARD
-        if heard and path.is_file() and path.suffix != ".pyc":
+        counts = place.parts[0] not in _NO_INFLUENCE or str(place) in _INFLUENCE
+        if counts and path.is_file() and path.suffix != ".pyc":
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 def task_key(task: Task, manifest: Manifest) -> str:
-    """A task's name: the same rows, wishes and files have the same."""
+    """Return the key of a task: equal rows, options and files have equal keys."""
     digest = hashlib.sha256(msgspec.json.encode(_without_lines(task)))
     for file in sorted({manifest.file(row) for row in task.stream.rows}):
         status = file.stat()
@@ -77,18 +77,18 @@ def task_key(task: Task, manifest: Manifest) -> str:
 
 
 def _without_lines(task: Task) -> Task:
-    """A line that moved in its manifest is the same row."""
+    """Return the task without line numbers: a row may move in its manifest."""
     rows = tuple(msgspec.structs.replace(row, line=0) for row in task.stream.rows)
     return msgspec.structs.replace(task, stream=msgspec.structs.replace(task.stream, rows=rows))
 
 
 class Cache:
-    """Answers by the key of their task.
+    """Results by the key of their task.
 
     Args:
         directory: holds the files and their key.
         name: of the file, a `fingerprint`.
-        is_fresh: begin anew.
+        is_fresh: ignore earlier results.
 
     Raises:
         Unavailable: it cannot be written.
@@ -106,44 +106,44 @@ class Cache:
             self._file = os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="ascii")
         except OSError as error:
             raise Unavailable(
-                f"{directory}: what is heard cannot be kept: {error.strerror or error}. Set "
+                f"{directory}: results cannot be kept: {error.strerror or error}. Set "
                 "XDG_CACHE_HOME to a directory that can be written."
             ) from error
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, key: str) -> Heard | None:
-        """An answer from an earlier run, or this one."""
+    def get(self, key: str) -> Result | None:
+        """Return a result of an earlier run or of this one."""
         return self._known.get(key)
 
-    def put(self, key: str, heard: Heard) -> None:
-        """Keep an answer; it is on disk when this returns."""
-        text = json.dumps(heard)
+    def put(self, key: str, result: Result) -> None:
+        """Store a result; it is on disk when this returns."""
+        text = json.dumps(result)
         sealed = self._cipher.seal(text.encode(), self._name, key)
         self._file.write(f"{key} {base64.b64encode(sealed).decode()}\n")
         self._file.flush()
-        self._known[key] = json.loads(text)  # as a later run will read it
+        self._known[key] = json.loads(text)  # the same as a later run reads it
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _read(self) -> Iterator[tuple[str, Heard]]:
+    def _read(self) -> Iterator[tuple[str, Result]]:
         if not self._path.exists():
             return
         for line in self._path.read_text(encoding="ascii").splitlines():
             key, _, sealed = line.partition(" ")
             try:
                 yield key, json.loads(self._cipher.open(base64.b64decode(sealed), self._name, key))
-            except (Damaged, ValueError):  # cut off while it was written
+            except (Damaged, ValueError):  # truncated while it was written
                 continue
 
 
 def _forget_old(directory: Path) -> None:
-    """Drop files that nothing was added to for a month."""
+    """Delete files that did not change for a month."""
     oldest_s = time.time() - KEPT_DAYS * 86_400
     for path in directory.glob("*.jsonl"):
-        with contextlib.suppress(FileNotFoundError):  # another evaluation was first
+        with contextlib.suppress(FileNotFoundError):  # another evaluation deleted it first
             if path.stat().st_mtime < oldest_s:
                 path.unlink()

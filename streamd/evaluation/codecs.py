@@ -1,4 +1,4 @@
-"""What a telephone or a lossy link makes of speech: G.711 µ-law and Opus."""
+"""Effects of a telephone or a lossy link on speech: G.711 µ-law and Opus."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streamd.types import RATE_HZ, Floats, Samples
 NARROW_HZ = 8000
 _OPUS_HZ = 48_000
 _OPUS_FRAME = 960
-"""20 ms, what clients send."""
+"""20 ms, as clients send it."""
 _LOOKAHEAD = 312
 """Samples at 48 kHz by which libopus delays, in its low-delay and its VoIP mode alike."""
 _CLIP, _BIAS = 32_635, 132
 
 
 def mulaw(samples: Samples) -> npt.NDArray[np.uint8]:
-    """G.711 µ-law codes of int16 samples, one byte each."""
+    """Return the G.711 µ-law codes of int16 samples, one byte each."""
     wide = samples.astype(np.int32)
     magnitude = np.minimum(np.abs(wide), _CLIP) + _BIAS
     exponent = np.log2(magnitude).astype(np.int32) - 7
@@ -31,12 +31,12 @@ def mulaw(samples: Samples) -> npt.NDArray[np.uint8]:
 
 
 def telephone(samples: Samples) -> bytes:
-    """What a telephone client sends of 16 kHz audio: 8 kHz, µ-law."""
+    """Return 16 kHz audio as a telephone client sends it: 8 kHz, µ-law."""
     return mulaw(soxr.resample(samples, RATE_HZ, NARROW_HZ)).tobytes()
 
 
 def halved(samples: Samples) -> bytes:
-    """16 kHz audio that holds nothing above 4 kHz, at the 8 kHz that it was recorded with."""
+    """Return 16 kHz audio that was recorded at 8 kHz at its original rate."""
     narrow: Samples = soxr.resample(samples, RATE_HZ, NARROW_HZ)
     return narrow.astype("<i2", copy=False).tobytes()
 
@@ -46,7 +46,7 @@ def opus(audio: Floats, rate_hz: int, bits_per_s: int) -> Floats:
 
     Args:
         audio: mono float32, full scale ±1.
-        rate_hz: of `audio`, and of what is given back.
+        rate_hz: of `audio` and of the result.
         bits_per_s: 6 000 to 510 000.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Conditions: what happens to a recording on its way to the session.
+"""Conditions: changes to a recording on its way to the session.
 
-In the order of a real way: room, noise, gain, then the codecs. Everything drawn is drawn from
-a seed of the row, so that a row sounds the same in every run and in every process.
+They act in the order of a real signal path: room, noise, gain, then the codecs. Random choices
+depend on a seed of the row, so that a row sounds the same in every run and in every process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Noise(msgspec.Struct, frozen=True):
     place: str = ""
     """A recording or a folder of them: of noise or, for `babble`, of voices."""
     digest: str = ""
-    """Of the recordings: what was computed with other ones is not used again."""
+    """Hash of the recordings, so that results with others are not used again."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Room(msgspec.Struct, frozen=True):
     place: str = ""
     """An impulse response or a folder of them."""
     digest: str = ""
-    """Of the recordings, as `Noise.digest`."""
+    """Hash of the recordings, as `Noise.digest`."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class Room(msgspec.Struct, frozen=True):
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done to every recording; nothing by default."""
+    """Changes to every recording; none by default."""
 
     room: Room | None = None
     noise: Noise | None = None
@@ -64,7 +64,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     mulaw: bool = False
 
     def described(self) -> list[str]:
-        """In words, in the order in which they act; empty for recordings as they are."""
+        """Return the conditions in words, in the order in which they act; none by default."""
         said = []
         if self.room is not None:
             said.append(f"room, {self.room.name}")
@@ -83,7 +83,7 @@ PLAIN = Conditions()
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A stretch of a stream that belongs to one row, with the silence around it."""
+    """The part of a stream that belongs to one row, with the silence around it."""
 
     seed: str
     start: int
@@ -91,11 +91,11 @@ class Piece(msgspec.Struct, frozen=True):
     """Samples of the stream."""
     speech_start: int
     speech_stop: int
-    """Where the row's recording lies, counted from `start`."""
+    """End of the row's recording, counted from `start` like its beginning."""
 
 
 def parse_noise(text: str) -> Noise:
-    """`SNR_DB[:white|pink|babble[:FILE-or-DIR]|FILE-or-DIR]`.
+    """Parse `SNR_DB[:white|pink|babble[:FILE-or-DIR]|FILE-or-DIR]`.
 
     Raises:
         BadConfig: something else, or no such file.
@@ -119,7 +119,7 @@ def parse_noise(text: str) -> Noise:
 
 
 def parse_room(text: str) -> Room:
-    """RT60 in milliseconds, or an impulse response, or a folder of them.
+    """Parse an RT60 in milliseconds, an impulse response, or a folder of them.
 
     Raises:
         BadConfig: something else, or no such file.
@@ -144,16 +144,16 @@ def _recordings(option: str, place: str, known: str) -> tuple[str, str]:
 def carry(
     samples: Samples, pieces: Sequence[Piece], conditions: Conditions, is_narrow: bool
 ) -> tuple[bytes, AudioFormat]:
-    """What a client of that kind would send.
+    """Return what a client would send under these conditions.
 
     Args:
         samples: int16, 16 kHz, mono.
         pieces: of the stream; together they are all of it.
-        conditions: what happens on the way.
+        conditions: changes on the way.
         is_narrow: whether the recordings were at 8 kHz already.
 
     Returns:
-        The bytes and what a stream declares that carries them.
+        The bytes, and the format to declare in `hello`.
     """
     if conditions.room or conditions.noise or conditions.gain_db:
         samples = to_int16(_through_air(_floats(samples), pieces, conditions))

@@ -1,8 +1,8 @@
 """Diarization error rate of the speaker labels of one session.
 
 Scored as NIST does (Rich Transcription 2009): a collar around every labelled boundary is left
-out, overlapping speech counts once for every speaker, and labels are mapped to speakers in the
-way that leaves the least error.
+out, overlapping speech counts once for every speaker, and labels are mapped to speakers so that the
+error is least.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ class Turn(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """Of one session, ms of speaker time."""
+    """Errors of one session, ms of speaker time."""
 
     speech: int
     missed: int
-    """Speech that nothing was heard in, or that was given to nobody."""
+    """Speech that was not detected, or that got no label."""
     false: int
-    """Somebody was heard where nobody speaks."""
+    """Detected speech where nobody speaks."""
     confused: int
-    """Speech that was given to another speaker's label."""
+    """Speech that got another speaker's label."""
     unlabelled: int
-    """The part of `missed` that was heard, and given to nobody: too short, or unsure."""
+    """The part of `missed` that was detected but got no label: too short, or unsure."""
     speakers: int
     labels: int
 
     @property
     def wrong(self) -> int:
-        """All of it."""
+        """Sum of all errors."""
         return self.missed + self.false + self.confused
 
 
 NOBODY = ""
-"""Speech that no label was given to."""
+"""Label of speech that got none."""
 
 
-def heard_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
-    """Who spoke when, as a client would draw it from final and change events."""
+def reported_turns(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
+    """Return who spoke when, as a client would show it from final and change events."""
     turns: list[Turn] = []
     changes: dict[str, list[Mapping[str, Any]]] = {}
     verdicts: dict[str, Mapping[str, Any]] = {}
@@ -78,11 +78,11 @@ def _who(verdict: Mapping[str, Any] | None) -> str:
     return verdict["speaker"] or NOBODY
 
 
-def score(truth: Sequence[Turn], heard: Sequence[Turn], duration_ms: int) -> Errors:
+def score(truth: Sequence[Turn], reported: Sequence[Turn], duration_ms: int) -> Errors:
     """Compare turns on a grid of 10 ms."""
     count = -(-duration_ms // STEP_MS)
     speakers, reference = _grid(truth, count)
-    names, found = _grid(heard, count)
+    names, found = _grid(reported, count)
     labels = [i for i, name in enumerate(names) if name != NOBODY]
     known = found[labels]
     scored = _outside_collars(truth, count)

@@ -1,8 +1,8 @@
-"""Emotion: how often the label is right, how far the probabilities may be believed.
+"""Emotion: how often the label is right, and how well the probabilities are calibrated.
 
 A row's prediction is the mean of the scores of its final events, weighted by their lengths. The
-labels that the manifest holds are the task: scores are renormalised among them, so that a
-corpus of four emotions is a choice among four.
+labels of the manifest define the task: scores are renormalised among them, so that a corpus of
+four emotions is a choice among four.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import by_speaker, in_sessions
 from streamd.evaluation.statistics import (
     Doubles,
@@ -29,48 +28,49 @@ from streamd.evaluation.statistics import (
     share,
 )
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Result, Task
 
 CLASSES = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 SAME = {"calm": "neutral"}
-"""Labels of corpora that are one of ours."""
+"""Labels of corpora that are another name for one of ours."""
 AROUSAL_ONLY = ("bored",)
-"""Labels that are none of ours, and low in arousal."""
+"""Labels that only the arousal measure uses, as low arousal."""
 HIGH = ("angry", "happy", "fearful", "surprised")
 LOW = ("neutral", "sad", "bored")
-"""Disgust is neither: corpora disagree."""
+"""Labels of low arousal. Disgust is neither low nor high: corpora disagree."""
 MAX_BINS, MIN_BIN_ROWS = 15, 10
-"""Of the calibration error: bins with equally many rows (Nguyen & O'Connor, 2015), and not so
-few that chance alone makes an error."""
+"""Bins of the calibration error: equally many rows in each (Nguyen & O'Connor, 2015), and
+enough that chance alone makes no error."""
 PRECISION = 0.70
 _CURVE = 200
 
 
 class Said(NamedTuple):
-    """What was made of one row."""
+    """The result of one row."""
 
     row: Row
     scores: Doubles | None
-    """`[7]`, summing to 1; None if nothing was said."""
+    """`[7]`, summing to 1; None if there was no event."""
     arousal: float | None
     abstains: bool
-    """Events of half its speech or more did."""
+    """Whether events of at least half its speech abstain."""
 
     @property
     def label(self) -> str:
-        """What is true of it."""
+        """The true label."""
         return SAME.get(self.row.label, self.row.label)
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
-    """Labels that are known, and a speaker in one split only."""
+    """Refuse unknown labels, and a speaker in more than one split."""
     check_labels(rows, (*CLASSES, *SAME, *AROUSAL_ONLY), faults)
     check_halves(rows, faults)
 
 
 def modules(options: Options) -> dict[str, dict[str, Any]]:
-    """What a session is asked for: with the speaker module where the configuration has it on.
+    """Return the modules of a session, with the speaker module if the configuration has it on.
 
-    Whose voice it is says with which baseline it is compared.
+    The speaker decides which baseline a voice is compared with.
     """
     names = ["vad", "emotion"]
     if "speaker" in options.config.session.modules:
@@ -78,8 +78,8 @@ def modules(options: Options) -> dict[str, dict[str, Any]]:
     return {name: {} for name in names}
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear every row, or every speaker's rows in their order, and compare."""
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
+    """Run every row, or every speaker's rows in their order, and compare."""
     streams = by_speaker(manifest.rows) if options.baseline else in_sessions(manifest.rows)
     tasks = [
         Task(
@@ -90,23 +90,23 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for stream in streams
     ]
-    answers = hear("sessions", tasks)
+    answers = run("sessions", tasks)
     said = [one for s, h in zip(streams, answers, strict=True) for one in of_rows(s, h)]
     return report(said, options.is_open, options.seed)
 
 
-def of_rows(stream: Stream, heard: Heard) -> list[Said]:
-    """One session's final events, each given to the row that most of it lies in."""
-    spans = heard["spans"]
+def of_rows(stream: Stream, result: Result) -> list[Said]:
+    """Assign each final event of a session to the row that most of it lies in."""
+    spans = result["spans"]
     own: list[list[Mapping[str, Any]]] = [[] for _ in spans]
-    for event in heard["events"]:
+    for event in result["events"]:
         overlaps = [min(event["t1"], b) - max(event["t0"], a) for a, b in spans]
         own[int(np.argmax(overlaps))].append(event)
     return [said_of(row, events) for row, events in zip(stream.rows, own, strict=True)]
 
 
 def said_of(row: Row, events: Sequence[Mapping[str, Any]]) -> Said:
-    """The mean over a row's final events, weighted by their lengths."""
+    """Return the mean over a row's final events, weighted by their lengths."""
     if not events:
         return Said(row, None, None, True)
     weights = np.array([max(e["t1"] - e["t0"], 1) for e in events], np.float64)
@@ -118,7 +118,7 @@ def said_of(row: Row, events: Sequence[Mapping[str, Any]]) -> Said:
 
 
 def report(said: Sequence[Said], is_open: bool, seed: int) -> Report:
-    """Figures over all rows."""
+    """Return the figures over all rows."""
     judged = [one for one in said if one.label in CLASSES]
     present = [name for name in CLASSES if any(one.label == name for one in judged)]
     choices = list(CLASSES) if is_open else present
@@ -160,7 +160,7 @@ class _Task:
     ) -> None:
         self._present, self._choices, self._draws = present, choices, draws
         columns = [CLASSES.index(name) for name in choices]
-        # A row that nothing was said of has no confidence, and is wrong.
+        # A row without an event has no confidence, and is wrong.
         scores = np.array(
             [np.zeros(len(choices)) if s.scores is None else s.scores[columns] for s in said]
         )
@@ -198,7 +198,7 @@ class _Task:
         }
 
     def failures(self, said: Sequence[Said]) -> Iterator[Failure]:
-        """Rows of which nothing was said, or another label."""
+        """Yield rows without an event or with another label."""
         for one, guess, confidence in zip(said, self.guess, self.confidence, strict=True):
             if guess < 0:
                 yield Failure(one.row, "silent")
@@ -207,14 +207,14 @@ class _Task:
                 yield Failure(one.row, "wrong_label", {**detail, "abstain": one.abstains})
 
     def uar(self) -> Metric:
-        """The mean over the labels of the share of their rows that was recognised."""
+        """Return the share of rows that was recognised, averaged over the labels."""
         one_hot = np.array([self.truth == self._choices.index(n) for n in self._present], float)
         value = float(np.mean((one_hot @ self.right) / one_hot.sum(axis=1)))
 
         def statistic(weights: Doubles) -> Doubles:
             with np.errstate(invalid="ignore"):
                 recalls = (weights @ (one_hot * self.right).T) / (weights @ one_hot.T)
-            found: Doubles = recalls.mean(axis=1)  # NaN where a label was not drawn
+            found: Doubles = recalls.mean(axis=1)  # NaN if a label was not drawn
             return found
 
         return Metric(value, len(self.truth), self._draws.interval(statistic, True))
@@ -230,7 +230,7 @@ class _Task:
         return share(flags[among], self._draws.among(among), "no such rows")
 
     def _bins(self) -> Doubles:
-        """Which bin a row is in, `[bins, rows]` of 0 and 1; equally many rows in each."""
+        """Return the bins as `[bins, rows]` of 0 and 1; equally many rows in each."""
         count = len(self.confidence)
         order = np.argsort(self.confidence, kind="stable")
         bins = np.zeros((max(1, min(MAX_BINS, count // MIN_BIN_ROWS)), count))
@@ -238,7 +238,7 @@ class _Task:
         return bins
 
     def ece(self) -> Metric:
-        """The mean distance of the likeliest label's probability from how often it is right."""
+        """Return the mean difference of the likeliest label's probability and its precision."""
         bins = self._bins()
         gap = self.confidence - self.right
 
@@ -283,7 +283,7 @@ class _Task:
         return statistic
 
     def coverage(self) -> Metric:
-        """The largest share of rows, the surest first, of which 70 % are right."""
+        """Return the largest share of rows, most confident first, of which 70 % are right."""
         statistic = self._coverage_statistic()
         value = float(statistic(np.ones((1, len(self.right))))[0])
         return Metric(value, len(self.right), self._draws.interval(statistic))
@@ -343,7 +343,7 @@ class _Task:
 
 
 def arousal_auc(said: Sequence[Said], seed: int) -> Metric:
-    """How well arousal ranks: the chance that a high row lies above a low one."""
+    """Return how well arousal ranks: the chance that a high row lies above a low one."""
     judged = [s for s in said if s.arousal is not None and s.label in (*HIGH, *LOW)]
     high: Flags = np.array([s.label in HIGH for s in judged], bool)
     if high.all() or not high.any():

@@ -12,16 +12,16 @@ import streamd
 from streamd.config import Config, describe
 from streamd.evaluation import emotion, manifest, speaker, vad, wake
 from streamd.evaluation.conditions import Conditions, Noise
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
+from streamd.evaluation.tasks import Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
 
 class Module(StrEnum):
-    """What can be evaluated."""
+    """Modules that can be evaluated."""
 
     vad = "vad"
     wake = "wake"
@@ -31,7 +31,7 @@ class Module(StrEnum):
 
 class _Parts(NamedTuple):
     check: Check
-    evaluate: Callable[[Manifest, Options, Hear], Report]
+    evaluate: Callable[[Manifest, Options, Run], Report]
 
 
 _MODULES = {
@@ -40,7 +40,7 @@ _MODULES = {
     Module.speaker: _Parts(speaker.check, speaker.evaluate),
     Module.emotion: _Parts(emotion.check, emotion.evaluate),
 }
-NOT_HEARD = ("server", "store", "log", "limits")
+NO_INFLUENCE = ("server", "store", "log", "limits")
 """Sections of the configuration that change no event."""
 
 
@@ -50,7 +50,7 @@ def read_manifest(
     split: str | None,
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
-    """Read and check a manifest; all of it, also where only a split is wanted.
+    """Read and check all of a manifest, even if only a split is evaluated.
 
     Raises:
         BadManifest: one line for each fault, or no row is of the split.
@@ -61,27 +61,27 @@ def read_manifest(
 
 
 def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list[Any]:
-    """What the answers of workers hang on besides the task and the code."""
-    heard = {
+    """Return a hash of what results depend on besides the task and the code."""
+    relevant = {
         setting.key: setting.value
         for setting in describe(config)
-        if setting.key.partition(".")[0] not in NOT_HEARD
+        if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
     models = [(finding.file, finding.status) for finding in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
     emotion_model = Path(config.emotion.model)
     status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
-    return [heard, models, own, status and (status.st_size, status.st_mtime_ns)]
+    return [relevant, models, own, status and (status.st_size, status.st_mtime_ns)]
 
 
-def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear everything and count.
+def evaluate(module: Module, rows: Manifest, options: Options, run: Run) -> Report:
+    """Run all recordings and compute the figures.
 
     Args:
         module: to evaluate.
         rows: checked for it.
         options: as the user gave them.
-        hear: has tasks done.
+        run: runs tasks.
 
     Returns:
         Figures under the keys that `docs/evaluation.md` lists, and tables.
@@ -92,8 +92,8 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
     """
     models: dict[str, Any] = {}
 
-    def noting(what: str, tasks: Sequence[Task]) -> list[Heard]:
-        answers = hear(what, tasks)
+    def noting(what: str, tasks: Sequence[Task]) -> list[Result]:
+        answers = run(what, tasks)
         for answer in answers[:1]:
             models.update(answer["models"])
         return answers
@@ -115,7 +115,7 @@ def evaluate(module: Module, rows: Manifest, options: Options, hear: Hear) -> Re
 
 
 def _told(module: Module, options: Options) -> dict[str, Any]:
-    """The options that this module looks at."""
+    """Return the options that this module uses."""
     told: dict[Module, dict[str, Any]] = {
         Module.wake: {"words": list(options.words)},
         Module.speaker: {
@@ -140,7 +140,7 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
 
 
 def _noise(noise: Noise) -> dict[str, Any]:
-    """Recordings of noise are their own kind."""
+    """Describe the noise; a recording is its own kind."""
     return {
         "snr_db": noise.snr_db,
         "kind": noise.kind or noise.place,
@@ -149,9 +149,9 @@ def _noise(noise: Noise) -> dict[str, Any]:
 
 
 def differences(config: Config) -> dict[str, Any]:
-    """Keys that are not at their defaults and may change what is heard."""
+    """Return the keys that differ from their defaults and may change an event."""
     return {
         setting.key: setting.value
         for setting in describe(config)
-        if setting.value != setting.default and setting.key.partition(".")[0] not in NOT_HEARD
+        if setting.value != setting.default and setting.key.partition(".")[0] not in NO_INFLUENCE
     }

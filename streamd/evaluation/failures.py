@@ -14,15 +14,15 @@ from streamd.errors import Unavailable
 from streamd.evaluation.manifest import Manifest, Row
 
 OWN_COLUMNS = ("failure", "detail")
-"""What is added to the columns of the manifest."""
+"""Columns that are added to those of the manifest."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """One thing that went wrong with a row."""
+    """One failure of a row."""
 
     row: Row
     kind: str
-    """As `missed` or `false_accept`; `docs/evaluation.md` lists them."""
+    """Kind of failure, such as `missed`; `docs/evaluation.md` lists them."""
     detail: dict[str, Any] = {}
 
     def described(self) -> dict[str, Any]:
@@ -41,12 +41,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def write(file: Path, manifest: Manifest, failures: Sequence[Failure]) -> None:
-    """Write the rows that failed as a manifest of their own, with what happened.
+    """Write the rows that failed as a manifest, with the kind of failure.
 
     Args:
         file: to write; a relative `path` is relative to it, as in any manifest.
         manifest: where the rows are from; all of its columns are kept.
-        failures: a row's own become one line.
+        failures: those of one row share a line.
 
     Raises:
         Unavailable: the file cannot be written.

@@ -1,8 +1,8 @@
-"""A manifest: recordings and what is true of them, as CSV.
+"""A manifest: recordings and their labels, as CSV.
 
 Columns by name in any order: `path,label,speaker` and, where wanted,
-`start_ms,end_ms,session,split,corpus`. No figure depends on others. Paths are relative to the
-manifest or, where nothing lies there, to the folder that its own lies in.
+`start_ms,end_ms,session,split,corpus`. Others change no figure. Paths are relative to the folder
+of the manifest or, if there is no such file, to the parent of that folder.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from streamd.evaluation.spreadsheet import Sheet, read_sheet
 REQUIRED = ("path", "label", "speaker")
 OPTIONAL = ("start_ms", "end_ms", "session", "split", "corpus")
 MAX_FAULTS = 20
-"""Faults shown; more of them are counted."""
+"""Most faults shown; further ones are only counted."""
 TOGETHER = frozenset({"enrol", "test"})
-"""Splits that are meant to share speakers: where voices are enrolled, and where they are heard."""
+"""Splits that share speakers on purpose: one enrols voices, the other tests them."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a manifest: a recording, or a part of one."""
 
     line: int
-    """In the file; the header is line 1."""
+    """Line in the file; the header is line 1."""
     path: str
     """As written; `Manifest.file` finds it."""
     label: str = ""
     speaker: str = ""
     start_ms: int | None = None
-    """None: from the beginning."""
+    """Start of the part; None is the beginning."""
     end_ms: int | None = None
-    """None: to the end."""
+    """End of the part; None is the end."""
     session: str = ""
     split: str = ""
     corpus: str = ""
@@ -49,7 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        """The speaker, or a name of its own where none is given: what a bootstrap draws."""
+        """The speaker, or a unique name if there is none: the unit of the bootstrap."""
         return self.speaker or f"line {self.line}"
 
 
@@ -59,12 +59,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     rows: tuple[Row, ...]
     columns: tuple[str, ...] = ()
-    """All that the file has, also those that nothing is read from."""
+    """All columns of the file, including those that are not used."""
     cells: Mapping[int, tuple[str, ...]] = {}
     """The fields of each line."""
 
     def file(self, row: Row) -> Path:
-        """Where a row's recording lies: beside the manifest, or where its folder does."""
+        """Return a row's recording, relative to the manifest's folder or to the parent of it."""
         beside = self.path.parent / row.path
         above = self.path.parent.parent / row.path
         return above if above.is_file() and not beside.is_file() else beside
@@ -87,18 +87,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Faults:
-    """What is wrong with a manifest, gathered so that all of it is said at once."""
+    """Collects the faults of a manifest, to report all of them at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._found: dict[tuple[int, str], None] = {}
 
     def add(self, line: int, message: str) -> None:
-        """Note a fault; the message says what to do."""
+        """Add a fault; the message says what to do."""
         self._found[line, message] = None
 
     def refuse(self) -> None:
-        """End here if anything was found.
+        """Raise if there is any fault.
 
         Raises:
             BadManifest: one line for each fault, in the order of the file.
@@ -117,19 +117,19 @@ def refusal(path: Path, faults: Sequence[str]) -> BadManifest:
 
 
 Check = Callable[[Sequence[Row], Faults], None]
-"""What a module asks of the rows besides what every module does."""
+"""A module's own checks of the rows."""
 
 
 Progress = Callable[[int, int], None]
-"""How many recordings of how many were looked at."""
+"""Takes the number of recordings checked, and of all recordings."""
 BEYOND_MS = 100
-"""Annotations are often rounded up: so much beyond the end of a recording is no fault."""
+"""Milliseconds that a row may exceed its recording by: annotations are often rounded up."""
 
 
 def read(path: Path, check: Check, progress: Progress = lambda done, total: None) -> Manifest:
-    """Read a manifest and refuse it whole if anything in it is wrong.
+    """Read a manifest, and refuse all of it if anything in it is wrong.
 
-    Every recording is opened, and where rows name times its length is looked at.
+    Every recording is opened, and its length is checked if rows have times.
 
     Args:
         path: of the CSV file, UTF-8.
@@ -171,7 +171,7 @@ def _lines(sheet: Sheet, faults: Faults) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_columns(sheet: Sheet, faults: Faults) -> bool:
-    """Whether every column is there that must be."""
+    """Check that all required columns exist; return whether they do."""
     missing = [name for name in REQUIRED if name not in sheet.columns]
     if missing:
         faults.add(
@@ -221,7 +221,7 @@ def _time(line: int, name: str, text: str, faults: Faults) -> int | None:
 
 
 def _check_recordings(manifest: Manifest, faults: Faults, progress: Progress) -> None:
-    """Every file is there and is audio, and no row lies beyond it."""
+    """Check that every file exists and is audio, and that no row lies beyond it."""
     by_file: dict[Path, list[Row]] = {}
     for row in manifest.rows:
         by_file.setdefault(manifest.file(row), []).append(row)
@@ -244,7 +244,7 @@ def _check_times(file: Path, rows: Sequence[Row], faults: Faults) -> None:
     opened = files.read(file, name=rows[0].path)
     if not any(row.is_part for row in rows):
         return
-    # Counted, as what a header states may be wrong.
+    # Counted, because a header may state a wrong length.
     length_ms = sum(map(len, opened.blocks)) * 1000 // opened.rate_hz
     for row in rows:
         if (row.start_ms or 0) >= length_ms or (row.end_ms or 0) > length_ms + BEYOND_MS:
@@ -252,12 +252,12 @@ def _check_times(file: Path, rows: Sequence[Row], faults: Faults) -> None:
 
 
 def beyond(row: Row, length_ms: int) -> str:
-    """What is wrong with a row that lies beyond its recording."""
+    """Return the message for a row that lies beyond its recording."""
     return f"{row.path} is {length_ms} ms long; correct start_ms and end_ms"
 
 
 def _check_twice(rows: Sequence[Row], faults: Faults) -> None:
-    """The same part twice would count twice, and a voice would be compared with itself."""
+    """Refuse duplicate rows: they would count twice, and compare a voice with itself."""
     seen: dict[tuple[str, str, str, int | None, int | None], int] = {}
     for row in rows:
         key = (row.path, row.label, row.speaker, row.start_ms, row.end_ms)
@@ -283,7 +283,7 @@ def check_speakers(rows: Sequence[Row], faults: Faults) -> None:
 def check_halves(
     rows: Sequence[Row], faults: Faults, together: frozenset[str] = frozenset()
 ) -> None:
-    """Refuse a speaker in more than one split: what was learned of a voice is not tested on it.
+    """Refuse a speaker in more than one split: no voice is tested that was used for tuning.
 
     Args:
         rows: of the manifest.

@@ -1,4 +1,4 @@
-"""Noise at a given SNR, made here or taken from recordings; the same for the same row."""
+"""Noise at a given SNR, synthetic or recorded; equal for equal rows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from streamd.types import RATE_HZ, Floats
 
 Rng = np.random.Generator
 _FRAME = 320
-"""20 ms, over which a level is taken."""
+"""20 ms, over which a level is measured."""
 _ACTIVE_DB = 30.0
-"""Frames this far below the loudest (its 95th percentile) are no part of the level."""
+"""Frames this far below the loudest ones (95th percentile) do not count for the level."""
 TALKERS = 6
 BABBLE = "babble"
 
 
 def active_rms(audio: Floats) -> float:
-    """Level of the speech in a recording, its pauses left out; 0 for silence.
+    """Return the level of the speech in a recording, without its pauses; 0 for silence.
 
-    The mean power of the 20 ms frames within 30 dB of the loudest ones: as ITU-T P.56 means
-    it, in a simpler way.
+    This is the mean power of the 20 ms frames within 30 dB of the loudest ones, a simple form of
+    ITU-T P.56.
     """
     whole = audio[: len(audio) // _FRAME * _FRAME].reshape(-1, _FRAME)
     power = (whole.astype(np.float64) ** 2).mean(axis=1)
@@ -37,21 +37,21 @@ def active_rms(audio: Floats) -> float:
 
 
 def white(rng: Rng, count: int) -> Floats:
-    """Equal power at every frequency."""
+    """Return noise of equal power at every frequency."""
     return rng.standard_normal(count, dtype=np.float32)
 
 
 def pink(rng: Rng, count: int) -> Floats:
-    """Equal power in every octave from 20 Hz up."""
+    """Return noise of equal power in every octave from 20 Hz up."""
     return _shaped(rng, count, lambda hz: np.maximum(hz, np.float32(20)) ** np.float32(-0.5))
 
 
 def babble(rng: Rng, count: int, place: str = "") -> Floats:
-    """Six people who talk at once, each as loud as the others.
+    """Return six people who talk at once, equally loud.
 
-    Of a folder every talker has recordings of their own, one after the other, and begins somewhere
-    in the first; of fewer than six recordings several talkers share one, and begin in places that
-    are evenly apart.
+    With a folder, every talker has recordings of their own, one after the other, and begins
+    somewhere in the first. With fewer than six recordings several talkers share one, and begin at
+    evenly spaced places.
 
     Args:
         rng: of this row.
@@ -75,7 +75,7 @@ def babble(rng: Rng, count: int, place: str = "") -> Floats:
 
 
 def _talking(files: list[Path], begin: float, count: int) -> Floats:
-    """One talker: recordings one after the other, round and round, each at the same level.
+    """Return one talker: recordings in a loop, all at the same level.
 
     Args:
         files: in their order.
@@ -107,7 +107,7 @@ def _round_and_round(files: list[Path]) -> Iterator[Path]:
 
 
 def _talk() -> Path:
-    """Two and a half minutes of many synthetic voices: `streamd/words/data/README.md`."""
+    """Return the file with 2.5 minutes of synthetic voices: `streamd/words/data/README.md`."""
     return Path(str(resources.files("streamd.words") / "data" / "talk.ogg"))
 
 
@@ -115,7 +115,7 @@ KINDS: dict[str, Callable[[Rng, int], Floats]] = {"white": white, "pink": pink, 
 
 
 def recorded(rng: Rng, count: int, place: str) -> Floats:
-    """A stretch of a recording, drawn from a file or a folder; round and round if short.
+    """Return a random part of a recording, from a file or a folder; a short one is repeated.
 
     Raises:
         NotAudio: the file is none, or is silent.
@@ -128,7 +128,7 @@ def recorded(rng: Rng, count: int, place: str) -> Floats:
 
 
 def made(rng: Rng, count: int, kind: str, place: str) -> Floats:
-    """Noise of a kind, at any level.
+    """Return noise of a kind, at any level.
 
     Args:
         rng: of this row.
@@ -142,7 +142,7 @@ def made(rng: Rng, count: int, kind: str, place: str) -> Floats:
 
 
 def add(audio: Floats, noise: Floats, speech: slice, snr_db: float) -> Floats:
-    """Audio with noise, at an SNR to the active level of its part `speech`.
+    """Return audio with noise, at an SNR to the active level of its part `speech`.
 
     Args:
         audio: mono float32 at 16 kHz.

@@ -47,7 +47,7 @@ STYLE = {
 
 
 def need() -> None:
-    """See that plots can be drawn, before anything is heard.
+    """Check that plots can be drawn, before anything is evaluated.
 
     matplotlib keeps its settings and list of fonts in streamd's cache folder, unless
     MPLCONFIGDIR says where.
@@ -123,7 +123,7 @@ def _vad(figure: Figure, found: Figures) -> None:
     lines.set_xlabel("seconds")
     lines.grid(axis="y", visible=False)
     lines.set_title(_title("Speech edges: F1", found["f1"]))
-    _key(lines, {"heard": BLUE, "labelled": QUIET})
+    _key(lines, {"reported": BLUE, "labelled": QUIET})
     for offset, key, color in ((-0.18, "miss", ORANGE), (0.18, "false_alarm", RED)):
         values = [100 * (file[key] or 0) for file in files]
         bars.barh([r + offset for r in range(len(files))], values, 0.34, color=color)
@@ -135,7 +135,7 @@ def _vad(figure: Figure, found: Figures) -> None:
 
 
 def _wrong(file: Figures) -> float:
-    """Milliseconds that were missed or false."""
+    """Return milliseconds that were missed or false."""
     speech = sum(b - a for a, b in file["labelled"])
     missed, false = (file["miss"] or 0.0), (file["false_alarm"] or 0.0)
     return float(missed * speech + false * (file["duration_ms"] - speech))
@@ -224,7 +224,7 @@ def _speaker(figure: Figure, found: Figures) -> None:
     det.set_ylabel("own voice refused, %")
     det.set_title(_title("EER", found["eer"]))
     if curves:
-        det.legend(title=f"{curves[0]['channel']}, heard for", title_fontsize=8)
+        det.legend(title=f"{curves[0]['channel']}, test of", title_fontsize=8)
         _scores(scores, curves[0], found)
 
 

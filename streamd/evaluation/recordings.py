@@ -15,12 +15,12 @@ _SUFFIXES = (
     ".mka", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".sph", ".w64", ".wav",
     ".webm", ".wma",
 )  # fmt: skip
-"""Of the files in a folder that are taken for recordings."""
+"""Extensions of the files in a folder that count as recordings."""
 _MAX_HELD_BYTES = 256_000_000
 
 
 def recordings(place: str) -> list[Path]:
-    """The file, or every audio file in the folder and the folders in it, in order."""
+    """Return the file, or every audio file in the folder and its subfolders, in order."""
     path = Path(place)
     if path.is_file():
         return [path]
@@ -29,7 +29,7 @@ def recordings(place: str) -> list[Path]:
 
 
 def digest(place: str) -> str:
-    """A name for the recordings of a place as they are now: other files give another."""
+    """Return a hash of the recordings of a place as they are now."""
     found = hashlib.sha256()
     for file in recordings(place):
         status = file.stat()
@@ -38,14 +38,14 @@ def digest(place: str) -> str:
 
 
 class _Held:
-    """Recordings as a session would have them, the last ones kept in memory."""
+    """Recordings as a session would receive them; the last ones stay in memory."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[Path, Samples] = OrderedDict()
         self._bytes = 0
 
     def get(self, file: Path) -> Samples:
-        """A recording."""
+        """Return a recording."""
         if file in self._held:
             self._held.move_to_end(file)
             return self._held[file]
@@ -64,7 +64,7 @@ _held = _Held()
 
 
 def sound(file: Path) -> Samples:
-    """All of a recording: int16, 16 kHz, mono.
+    """Return all of a recording: int16, 16 kHz, mono.
 
     Raises:
         NotAudio: it is none, or is silent.

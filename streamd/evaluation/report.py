@@ -1,4 +1,4 @@
-"""What an evaluation finds: figures for programs, tables for people."""
+"""Results of an evaluation: figures for programs, tables for people."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ CHANNELS = ("wide", "narrow", "cross")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What an evaluation may be told."""
+    """Options of an evaluation."""
 
     config: Config
     conditions: Conditions = PLAIN
     seed: int = 1
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     words: tuple[str, ...] = ()
     """Wake words to evaluate; empty: those that the labels name."""
     own_words: tuple[str, ...] = ()
-    """Words of the user's own that there are."""
+    """The user's own wake words."""
     baseline: bool = False
     """Emotion: a speaker's rows are one session."""
     is_open: bool = False
     """Emotion: among all seven labels, also where the manifest has fewer."""
     lengths_s: tuple[float | None, ...] = LENGTHS_S
-    """Speaker: how much of a test is heard; None is all."""
+    """Speaker: seconds of a test that are used; None is all."""
     channels: tuple[str, ...] = CHANNELS
-    """Speaker: how voices are enrolled and heard."""
+    """Speaker: channels on which voices are enrolled and tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Report:
     figures: dict[str, Any]
     tables: list[Table]
     failures: tuple[Failure, ...] = ()
-    """Rows of which something is wrong, in the order of the manifest."""
+    """Rows that failed, in the order of the manifest."""
 
 
 def percent(metric: Metric | Mapping[str, Any], digits: int = 1) -> str:
@@ -82,7 +82,7 @@ def written(
 
 
 def short(path: str, length: int = 40) -> str:
-    """A path for a table: its end, where names differ, and a mark for what is left out."""
+    """Return the end of a path for a table, with a mark if it was shortened."""
     parts = path.replace("\\", "/").split("/")
     name = "/".join(parts[-2:])
     return name if len(name) <= length else "…" + name[-length + 1 :]

@@ -1,4 +1,4 @@
-"""Rooms: impulse responses, made of a reverberation time or taken from recordings."""
+"""Rooms: impulse responses, synthetic for a reverberation time or recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ONSET = 0.1
 
 
 def synthetic(rng: Rng, rt60_ms: int) -> Floats:
-    """An impulse response: the direct sound, then noise that dies away.
+    """Return an impulse response: the direct sound, then decaying noise.
 
     Exponentially decaying noise is the diffuse field of a room (Polack, 1988). Both parts have
     the same energy, as a few steps away from the microphone in a living room.
@@ -39,7 +39,7 @@ def synthetic(rng: Rng, rt60_ms: int) -> Floats:
 
 
 def recorded(rng: Rng, place: str) -> Floats:
-    """An impulse response from a file, or from one of a folder's files.
+    """Return an impulse response from a file, or from one of a folder's files.
 
     Raises:
         NotAudio: the file is none, is silent, or is too long for an impulse response.
@@ -50,9 +50,9 @@ def recorded(rng: Rng, place: str) -> Floats:
 
 @lru_cache(maxsize=256)
 def _load(file: Path) -> Floats:
-    """The first channel at 16 kHz, from the direct sound on: events keep their times."""
+    """Return the first channel at 16 kHz, from the direct sound on: events keep their times."""
     opened = read(file, max_s=MAX_RESPONSE_S)
-    # Of an array of microphones one: their mean would be a comb filter.
+    # One microphone of an array: their mean would be a comb filter.
     first = np.concatenate([block[:, 0] for block in opened.blocks])
     response: Floats = soxr.resample(first, opened.rate_hz, RATE_HZ, quality="HQ")
     peak = np.abs(response).max(initial=0)

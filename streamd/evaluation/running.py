@@ -1,4 +1,4 @@
-"""Tasks to answers: over the cores, each once, and never again if it was heard before."""
+"""Runs tasks on all cores, each once, and takes cached results."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable, Iterator, Sequence
 from streamd.config import Config
 from streamd.errors import BadManifest
 from streamd.evaluation.cache import Cache, task_key
-from streamd.evaluation.hearing import Ears, Heard, Task
 from streamd.evaluation.manifest import Manifest, refusal
-from streamd.evaluation.workers import Answer, Setup, Workers, do_here, make_ears
+from streamd.evaluation.tasks import Executor, Result, Task
+from streamd.evaluation.workers import Answer, Setup, Workers, do_here, make_executor
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
-Hear = Callable[[str, Sequence[Task]], list[Heard]]
-"""What is being done, in a word, and the tasks; gives their answers in order."""
+Run = Callable[[str, Sequence[Task]], list[Result]]
+"""Takes the kind of work in a word, and tasks; returns their results in order."""
 Report = Callable[[str, int, int, int], None]
-"""What is being done, how many of how many are done, and how many of those were kept."""
+"""Takes the kind of work, the numbers of tasks done and in all, and how many were cached."""
 
 
 class Runner:
-    """Has tasks done.
+    """Runs tasks.
 
     Args:
         config: in force.
         library: of models.
         manifest: whose rows the tasks name.
         words: wake words of the user's own.
-        cache: of what was heard before.
-        jobs: processes at once; 1 does everything here.
-        report: told after each task.
+        cache: of earlier results.
+        jobs: processes at once; 1 runs everything in this process.
+        report: called after each task.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Runner:
         self._cache = cache
         self._jobs = jobs
         self._report = report
-        self._here: Ears | None = None
+        self._here: Executor | None = None
         self._workers: Workers | None = None
 
-    def __call__(self, what: str, tasks: Sequence[Task]) -> list[Heard]:
-        """Do tasks, in any order; answers in the order of the tasks.
+    def __call__(self, what: str, tasks: Sequence[Task]) -> list[Result]:
+        """Run tasks in any order; return results in the order of the tasks.
 
         Raises:
             BadManifest: recordings that turned out to be damaged; the results of all others are
@@ -66,19 +66,19 @@ class Runner:
         names = list(todo)
         faults: list[str] = []
         answers = self._do(list(todo.values()))
-        for count, (number, heard) in enumerate(answers, kept + 1):
-            if isinstance(heard, BadManifest):
-                faults.append(str(heard))
+        for count, (number, result) in enumerate(answers, kept + 1):
+            if isinstance(result, BadManifest):
+                faults.append(str(result))
             else:
-                self._cache.put(names[number], heard)
+                self._cache.put(names[number], result)
             self._report(what, count, total, kept)
         if faults:
             raise refusal(self._manifest.path, sorted(set(faults)))
         found = [self._cache.get(key) for key in keys]
-        return [heard for heard in found if heard is not None]
+        return [result for result in found if result is not None]
 
     def close(self) -> None:
-        """End the worker processes; what they are at is lost."""
+        """End the worker processes; unfinished tasks are lost."""
         if self._workers is not None:
             self._workers.close()
             self._workers = None
@@ -86,7 +86,7 @@ class Runner:
     def _do(self, tasks: Sequence[Task]) -> Iterator[Answer]:
         if self._workers is None and (self._jobs == 1 or len(tasks) < 2):
             if self._here is None:
-                self._here = make_ears(self._setup)
+                self._here = make_executor(self._setup)
             return do_here(self._here, tasks)
         if self._workers is None:
             self._workers = Workers(self._jobs, self._setup)

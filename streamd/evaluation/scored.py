@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from streamd.engine.local import LocalEngine
+from streamd.engine.base import Engine
 from streamd.events import Event
-from streamd.files.analysis import Analysis
+from streamd.files.analysis import FileSession
 from streamd.modules.registry import Registry
 from streamd.modules.wake import STEP, Detection, Listening, WakeStepper
 from streamd.types import Job
@@ -16,14 +16,14 @@ from streamd.types import Job
 _BLOCK_BYTES = 16_384
 """Half a second at 16 kHz. The level gate takes the power of quiet blocks in one product, and from
 10 000 samples on BLAS gives that to threads that spend more than they save."""
-Scores = Mapping[str, tuple[float, str | None]]
+Scores = Mapping[str | int, tuple[float, str | None]]
 """One step's score and class, by word."""
 
 
-class Scored(Analysis):
-    """An analysis that leaves the engine to its caller."""
+class Scored(FileSession):
+    """A session that leaves the engine to its caller, and keeps every score."""
 
-    def __init__(self, engine: LocalEngine, registry: Registry, *rest: Any) -> None:
+    def __init__(self, engine: Engine, registry: Registry, *rest: Any) -> None:
         super().__init__(engine, registry, *rest)
         self._scores: dict[int, Scores] = {}
         """By the end of the step, samples; a step that the model slept through has none."""
@@ -36,15 +36,10 @@ class Scored(Analysis):
         """
         events: list[Event] = []
         for start in range(0, len(data), _BLOCK_BYTES):
-            view = memoryview(data)[start : start + _BLOCK_BYTES]
-            while view:
-                view = view[self.session.receive_audio(view) :]
-                while self.submit():
-                    yield
-                events += self.take()
-        self.session.receive_end()
-        while self.submit():
+            yield from self.put(data[start : start + _BLOCK_BYTES])
             yield
+            events += self.take()
+        yield from self.finish()
         return [*events, *self.take()]
 
     def complete(self, job: Job, output: Any) -> None:
@@ -60,7 +55,7 @@ class Scored(Analysis):
         """What the session would have reported at other thresholds.
 
         The steps of the session go through the very stepper that makes events: with its score
-        where the model heard the step, with none where it slept. Neither depends on the
+        where the model ran on the step, with none where it slept. Neither depends on the
         threshold, so this is what such a session would report.
 
         Returns:
@@ -77,8 +72,8 @@ class Scored(Analysis):
         for threshold in thresholds:
             ats: dict[str, list[int]] = {name: [] for name in served.names}
 
-            def detected(heard: Detection, ats: dict[str, list[int]] = ats) -> None:
-                ats[heard.word].append(ms(heard.stop, end=True))
+            def detected(detection: Detection, ats: dict[str, list[int]] = ats) -> None:
+                ats[detection.word].append(ms(detection.stop, end=True))
 
             words = tuple(replace(word, threshold=threshold) for word in served.words)
             stepper = WakeStepper(Listening(words, served.refractory_ms), ms, detected)

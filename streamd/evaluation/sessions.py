@@ -1,4 +1,4 @@
-"""Which rows one session hears."""
+"""Which rows form one session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamd.evaluation.streams import Stream
 
 
 def in_sessions(rows: Iterable[Row], *, lead_out_ms: int = 0) -> list[Stream]:
-    """Rows of one `session` together, in their order; every other row by itself."""
+    """Return rows of one `session` together, in their order, and every other row by itself."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(f"session {row.session}" if row.session else f"{row.line}", []).append(
@@ -19,7 +19,7 @@ def in_sessions(rows: Iterable[Row], *, lead_out_ms: int = 0) -> list[Stream]:
 
 
 def by_speaker(rows: Iterable[Row]) -> list[Stream]:
-    """Each speaker's rows as one session, in their order; a row without speaker by itself."""
+    """Return each speaker's rows as one session, in their order; others by themselves."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.cluster, []).append(row)

@@ -1,4 +1,4 @@
-"""Voices: verification, identification through the module, and labels of nobody enrolled."""
+"""Voices: verification, identification by the module, and labels of unknown voices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Beginning, Enrolment, Heard, Task
 from streamd.evaluation.manifest import (
     TOGETHER,
     Faults,
@@ -24,10 +23,11 @@ from streamd.evaluation.manifest import (
     check_speakers,
 )
 from streamd.evaluation.report import Options, Report, Table, percent
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
 from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Beginning, Enrolment, Result, Task
 from streamd.evaluation.verification import (
     Condition,
     TrialVoice,
@@ -44,24 +44,24 @@ from streamd.modules.gallery import Channel
 
 MODULES: dict[str, dict[str, Any]] = {"vad": {}, "speaker": {}}
 MAX_GALLERY = 50
-"""Voices that a recording is compared with at once."""
+"""Most voices that a recording is compared with at once."""
 OUTCOMES = ("right", "wrong", "unsure", "reject", "too_short")
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
-    """Everybody is named; enrolments and tests share speakers, other splits do not."""
+    """Refuse rows without a speaker, and speakers in splits that must not share them."""
     check_speakers(rows, faults)
     check_halves(rows, faults, TOGETHER)
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear every recording as an enrolment and as a test, then sessions."""
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
+    """Run every recording as an enrolment and as a test, then the sessions."""
     if options.conditions.mulaw:
-        raise BadConfig("--mulaw: voices are heard on both channels; choose with --channel")
+        raise BadConfig("--mulaw: voices are tested on both channels; choose with --channel")
     rows = manifest.rows
     wanted = beginnings(options)
     tasks = [Task(stream=Stream(rows=(row,)), beginnings=wanted) for row in rows]
-    answers = hear("voices", tasks)
+    answers = run("voices", tasks)
     served = answers[0]["models"]["speaker"]
     voices: dict[tuple[Row, Beginning], TrialVoice] = {
         (row, beginning): TrialVoice.of(voice)
@@ -73,11 +73,11 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         for condition in conditions(options)
     ]
     described = [(v.condition, v.described(served["thresholds"])) for v in verified]
-    # The first that anything can be said of: telephone recordings have no wide condition.
+    # The first condition with trials: telephone recordings have no wide one.
     first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
     opening, figures = described[first]
-    identified, table, failed = _identify(manifest, voices, options, opening, hear)
-    labelled, labels = _label(manifest, options, opening, hear)
+    identified, table, failed = _identify(manifest, voices, options, opening, run)
+    labelled, labels = _label(manifest, options, opening, run)
     shown = [v for v in verified if v.condition[::2] == (opening.channel, opening.enrolments)]
     one = {"channel": opening.channel, "length_s": opening.seconds, "enrolments": 1}
     return Report(
@@ -97,9 +97,9 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
 
 
 def _identify(
-    manifest: Manifest, voices: Voices, options: Options, condition: Condition, hear: Hear
+    manifest: Manifest, voices: Voices, options: Options, condition: Condition, run: Run
 ) -> tuple[dict[str, Any], list[Table], list[Failure]]:
-    """Every test through the whole module, against a gallery with its voice and without."""
+    """Run every test through the whole module, against a gallery with its voice and one without."""
     enrolled_by = condition.enrolled_by()
     tested_by = Condition(condition.channel, None, 1).tested_by(options)
     wanted: Channel = "narrow" if condition.channel == "narrow" else "wide"
@@ -125,12 +125,12 @@ def _identify(
                         gallery=enrolled,
                     )
                 )
-    answers = hear("galleries", tasks)
+    answers = run("galleries", tasks)
     outcomes: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
     failed: list[Failure] = []
-    for (row, is_known), heard in zip(trials, answers, strict=True):
-        failed += failures(row, is_known, heard)
-        outcomes[is_known] += [(row.speaker, said) for said in _outcomes(heard, row.speaker)]
+    for (row, is_known), result in zip(trials, answers, strict=True):
+        failed += failures(row, is_known, result)
+        outcomes[is_known] += [(row.speaker, said) for said in _outcomes(result, row.speaker)]
     found: dict[str, Any] = {"channel": condition.channel}
     table = Table(
         f"Whole utterances against everybody enrolled ({condition.channel})",
@@ -151,11 +151,11 @@ def _identify(
     return found, [table] if table.rows else [], failed
 
 
-def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
-    """Decisions on a test that are not its voice, or that take a stranger for somebody."""
-    if is_enrolled and not heard["events"]:
+def failures(row: Row, is_enrolled: bool, result: Result) -> Iterator[Failure]:
+    """Yield wrong decisions on a test, and unknown voices that were accepted."""
+    if is_enrolled and not result["events"]:
         yield Failure(row, "no_decision")
-    for event in heard["events"]:
+    for event in result["events"]:
         detail = {"t0": event["t0"], "t1": event["t1"], "score": event["score"]}
         if event["decision"] == "accept":
             if not is_enrolled:
@@ -169,7 +169,7 @@ def failures(row: Row, is_enrolled: bool, heard: Heard) -> Iterator[Failure]:
 def _gallery(
     test: Row, prints: Mapping[Row, TrialVoice], channel: Channel
 ) -> tuple[Enrolment, ...]:
-    """One enrolment of every speaker, or of 50 of them; never the test itself."""
+    """Return one enrolment of every speaker, or of 50 of them; never the test itself."""
     rng = random.Random(f"{test.path} {test.start_ms}")
     by_speaker: dict[str, list[Row]] = {}
     for row in prints:
@@ -189,9 +189,9 @@ def _gallery(
     )
 
 
-def _outcomes(heard: Heard, speaker: str) -> list[str]:
+def _outcomes(result: Result, speaker: str) -> list[str]:
     said = []
-    for event in heard["events"]:
+    for event in result["events"]:
         if event["decision"] == "accept":
             said.append("right" if event["speaker"] == speaker else "wrong")
         else:
@@ -200,9 +200,9 @@ def _outcomes(heard: Heard, speaker: str) -> list[str]:
 
 
 def _label(
-    manifest: Manifest, options: Options, condition: Condition, hear: Hear
+    manifest: Manifest, options: Options, condition: Condition, run: Run
 ) -> tuple[dict[str, Any], list[Table]]:
-    """Sessions in which nobody is enrolled: who is taken for whom."""
+    """Run sessions in which nobody is enrolled, and score their labels."""
     streams = [
         _annotated(stream) for stream in in_sessions(row for row in manifest.rows if row.session)
     ]
@@ -218,8 +218,8 @@ def _label(
         )
         for stream in streams
     ]
-    answers = hear("sessions", tasks)
-    scored = [_score(stream, heard) for stream, heard in zip(streams, answers, strict=True)]
+    answers = run("sessions", tasks)
+    scored = [_score(stream, result) for stream, result in zip(streams, answers, strict=True)]
     names = [stream.name for stream in streams]
     draws = Draws(names, "session", options.seed)
     speech = np.array([errors.speech for errors in scored], np.float64)
@@ -259,28 +259,28 @@ def _label(
                 percent(as_many),
             )
         ],
-        f"collar {COLLAR_MS} ms, overlaps count; of joined recordings, what the VAD heard of each "
-        "is its speaker's",
+        f"collar {COLLAR_MS} ms, overlaps count; in joined recordings, speech that the VAD "
+        "detects is the speaker's of that recording",
     )  # fmt: skip
     return found, [table]
 
 
 def _annotated(stream: Stream) -> Stream:
-    """Parts of one file, told apart by times, annotate it: the file is heard whole."""
+    """Return the whole file as a stream if all rows are parts of it: they annotate it."""
     one_file = len({row.path for row in stream.rows}) == 1
     if one_file and all(row.is_part for row in stream.rows):
         return msgspec.structs.replace(stream, is_whole=True)
     return stream
 
 
-def _score(stream: Stream, heard: Heard) -> Errors:
-    ends = [e for e in heard["events"] if e["type"] == "speech_end"]
+def _score(stream: Stream, result: Result) -> Errors:
+    ends = [e for e in result["events"] if e["type"] == "speech_end"]
     truth = []
-    for row, (start, stop) in zip(stream.rows, heard["spans"], strict=True):
+    for row, (start, stop) in zip(stream.rows, result["spans"], strict=True):
         spoken = [(start, stop)]
         if not stream.is_whole:
-            # A recording's own pauses are nobody's: where the VAD hears speech is its speaker's.
+            # Only what the VAD calls speech in a recording is its speaker's; pauses are nobody's.
             spoken = [(max(start, e["t0"]), min(stop, e["t1"])) for e in ends]
         truth += [Turn(a, b, row.speaker) for a, b in spoken if b > a]
-    turns = diarization.heard_turns(heard["events"])
-    return diarization.score(truth, turns, heard["duration_ms"])
+    turns = diarization.reported_turns(result["events"])
+    return diarization.score(truth, turns, result["duration_ms"])

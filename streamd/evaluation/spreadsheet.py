@@ -25,7 +25,7 @@ class Sheet(NamedTuple):
 
     @property
     def separator(self) -> str:
-        """What stands between the columns, in words."""
+        """Name of the separator of the columns."""
         return DELIMITERS.get(self.delimiter, repr(self.delimiter))
 
 
@@ -49,7 +49,7 @@ def read_sheet(path: Path, known: Sequence[str]) -> Sheet:
     except UnicodeDecodeError as error:
         raise BadManifest(f"{path}: not UTF-8: byte {error.start}; save it as UTF-8") from error
     first = text.splitlines()[0] if text else ""
-    # Excel writes and reads this line where the columns are not separated as it expects.
+    # Excel writes and reads this line for separators that it does not expect.
     stated = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
     delimiter = stated[1] if stated else _delimiter(first, known)
     lines = _lines(text, delimiter)
@@ -70,7 +70,7 @@ def _lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(header: str, known: Sequence[str]) -> str:
-    """The one that finds most of the known columns; a comma where none is better."""
+    """Return the separator that finds most of the known columns; a comma if none is better."""
 
     def found(delimiter: str) -> int:
         names = [name.strip().strip('"') for name in header.split(delimiter)]

@@ -2,8 +2,8 @@
 
 Recordings of one speaker are not independent, so a bootstrap draws speakers and not rows
 (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8). Where all of a few
-recordings were right, every draw says the same: a share is never given a narrower interval than
-Wilson's (1927).
+recordings were right, all draws are equal: a share never gets a narrower interval than Wilson's
+(1927).
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ import numpy.typing as npt
 
 RESAMPLES = 1000
 MIN_CLUSTERS = 5
-"""Fewer speakers say nothing about speakers: rows are drawn instead."""
+"""Fewest speakers for a bootstrap over speakers; with fewer, rows are drawn."""
 _CHUNK = 4_000_000
-"""Weights held at once."""
+"""Most weights in memory at once."""
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Cluster = Literal["speaker", "file", "session"]
 Statistic = Callable[[Doubles], Doubles]
-"""How often each row counts, `[draws, rows]`, to a figure for each draw; NaN where there is
-none."""
+"""Maps the weight of each row, `[draws, rows]`, to a figure for each draw; NaN if there is none."""
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """A figure, on how much it rests, and where it would lie 95 times of 100."""
+    """A figure with the number of cases behind it and its 95 % interval."""
 
     value: float | None
     n: int
@@ -49,7 +48,7 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 def none_for(reason: str) -> Metric:
-    """No figure, and why."""
+    """Return a metric without a value, and the reason."""
     return Metric(None, 0, None, reason)
 
 
@@ -86,7 +85,7 @@ class Draws:
         self._seed = seed
 
     def among(self, kept: Flags) -> Draws:
-        """The same over some of the rows."""
+        """Return the same draws over some of the rows."""
         own = [cluster for cluster, is_kept in zip(self._clusters, kept, strict=True) if is_kept]
         return Draws(own, self._what, self._seed)
 
@@ -95,11 +94,11 @@ class Draws:
         return {"unit": self.unit, "resamples": RESAMPLES, "seed": self._seed}
 
     def interval(self, statistic: Statistic, is_share: bool = False) -> tuple[float, float] | None:
-        """Quantiles of a figure over the draws; None with fewer than two rows.
+        """Return quantiles of a figure over the draws; None with fewer than two rows.
 
         Args:
             statistic: of weights `[draws, rows]`.
-            is_share: every draw alike means too few rows, not certainty: give None then.
+            is_share: equal draws mean too few rows, not certainty: return None then.
         """
         if self._count < 2:
             return None
@@ -114,7 +113,7 @@ class Draws:
 
 
 def quantiles(drawn: Doubles, is_share: bool = False) -> tuple[float, float] | None:
-    """The middle 95 % of a bootstrap's figures; NaN ones are left out."""
+    """Return the middle 95 % of a bootstrap's figures, without NaN."""
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn) or (is_share and np.ptp(drawn) == 0):
         return None
@@ -123,7 +122,7 @@ def quantiles(drawn: Doubles, is_share: bool = False) -> tuple[float, float] | N
 
 
 def ratio(hits: Doubles, of: Doubles) -> Statistic:
-    """The statistic sum(hits) / sum(of), rows weighted."""
+    """Return the statistic sum(hits) / sum(of) over weighted rows."""
 
     def statistic(weights: Doubles) -> Doubles:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -134,7 +133,7 @@ def ratio(hits: Doubles, of: Doubles) -> Statistic:
 
 
 def share(flags: Sequence[bool] | Flags, draws: Draws, reason: str = "no rows") -> Metric:
-    """The share of rows of which something is true, no narrower than Wilson's interval."""
+    """Return the share of true flags, with at least Wilson's interval."""
     hits = np.asarray(flags, np.float64)
     if not len(hits):
         return none_for(reason)
@@ -169,7 +168,7 @@ def _at_most(count: int, mean: float) -> float:
 
 
 def _solve(rising: Callable[[float], float], near: int) -> float:
-    """Where a function that rises is zero, by bisection."""
+    """Return the zero of a rising function, by bisection."""
     low, high = 0.0, 2.0 * near + 20
     for _ in range(80):
         middle = (low + high) / 2
@@ -178,7 +177,7 @@ def _solve(rising: Callable[[float], float], near: int) -> float:
 
 
 def median(values: Sequence[float], draws: Draws, reason: str) -> Metric:
-    """The median, with a bootstrap interval of weighted medians."""
+    """Return the median, with a bootstrap interval of weighted medians."""
     if not len(values):
         return none_for(reason)
     data = np.asarray(values, np.float64)
@@ -194,7 +193,7 @@ def median(values: Sequence[float], draws: Draws, reason: str) -> Metric:
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Median, 95th percentile and largest, for the JSON."""
+    """Return median, 95th percentile and maximum, for the JSON."""
     if not len(values):
         return {"p50": None, "p95": None, "max": None}
     p50, p95 = np.quantile(np.asarray(values, np.float64), [0.5, 0.95])

@@ -1,4 +1,4 @@
-"""Rows to the audio of one session: parts cut out, rows joined, conditions applied."""
+"""Rows to the audio of one session: extracts parts, joins rows, applies conditions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from streamd.evaluation.manifest import BEYOND_MS, Manifest, Row, beyond
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
 PAUSE_MS = 700
-"""Silence between two rows of a session, and behind a part that was cut out: the VAD's hangover
-of 384 ms ends the utterance there, and a late event still belongs to its row."""
+"""Silence between two rows of a session, and behind an extracted part: the VAD's hangover of 384 ms
+ends the utterance there, and a late event still belongs to its row."""
 _PER_MS = RATE_HZ // 1000
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """What one session hears."""
+    """The rows of one session."""
 
     rows: tuple[Row, ...]
     is_whole: bool = False
-    """The rows annotate one file, which is heard whole; else each row's part is cut out, and
-    they are joined in their order."""
+    """Whether the rows annotate one file, which is used whole; else each row's part is extracted,
+    and the parts are joined in their order."""
     lead_out_ms: int = 0
-    """How much of what follows a part in its file is heard too."""
+    """Milliseconds after a part in its file that are used too."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Audio(NamedTuple):
 
 
 def open_stream(stream: Stream, manifest: Manifest, conditions: Conditions) -> Audio:
-    """Decode, cut, join and condition.
+    """Decode, extract, join, and apply conditions.
 
     Raises:
         BadManifest: a row begins or ends beyond its file, or its file is not audio.
@@ -78,10 +78,10 @@ def open_stream(stream: Stream, manifest: Manifest, conditions: Conditions) -> A
 
 @lru_cache(maxsize=4)
 def _load(file: Path, where: str) -> tuple[Samples, bool]:
-    """All of a file at 16 kHz, and whether it is a telephone's.
+    """Return all of a file at 16 kHz, and whether it is telephone audio.
 
-    Decoded and resampled as by a session, and no more than that: what else a session does to its
-    input, the session that hears this does.
+    It is decoded and resampled as by a session, and no more: the session that receives it does
+    the rest.
     """
     try:
         opened = read(file)
@@ -109,11 +109,11 @@ def _join(
     for number, row in enumerate(stream.rows):
         samples, _ = files[manifest.file(row)]
         start, stop = _span(row, len(samples), manifest)
-        heard = samples[start : stop + stream.lead_out_ms * _PER_MS]
+        used = samples[start : stop + stream.lead_out_ms * _PER_MS]
         is_last = number == len(stream.rows) - 1
         pause = 0 if is_last and row.end_ms is None else PAUSE_MS * _PER_MS
-        parts += [heard, np.zeros(pause, np.int16)]
-        end = position + len(heard) + pause
+        parts += [used, np.zeros(pause, np.int16)]
+        end = position + len(used) + pause
         spans.append((position, position + stop - start))
         seed = f"{row.path} {row.start_ms} {row.end_ms}"
         pieces.append(Piece(seed, position, end, 0, stop - start))

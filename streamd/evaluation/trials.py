@@ -1,7 +1,7 @@
 """Verification trials: equal error rate, detection cost and their thresholds.
 
-A trial is a score between an enrolled voice and a test. Trials of the same two speakers hang
-together, so the bootstrap draws speakers: a trial between a and b counts as often as both were
+A trial is a score between an enrolled voice and a test. Trials of the same two speakers are not
+independent, so the bootstrap draws speakers: a trial between a and b counts as often as both were
 drawn.
 """
 
@@ -30,11 +30,11 @@ P_TARGET = 0.05
 """Of the detection cost (NIST SRE 2016 takes 0.01 and 0.005, for calls among thousands): one
 utterance of twenty comes from the voice that is looked for. A miss and a false accept cost 1."""
 MAX_STEPS = 8192
-"""Thresholds of a bootstrap; exact where there are no more trials than that."""
+"""Most thresholds of a bootstrap; it is exact if there are no more trials."""
 MAX_PAIRED = 100
-"""Speakers whose pairs are drawn; of more, only the enrolled ones are."""
+"""Most speakers whose pairs are drawn; with more, only enrolled ones are."""
 _MAX_COUNTS = 10_000_000
-"""Counts by pair of speakers and threshold that are held."""
+"""Most counts by pair of speakers and threshold in memory."""
 
 
 class Point(NamedTuple):
@@ -64,13 +64,13 @@ class Trials:
 
     @property
     def described(self) -> dict[str, int]:
-        """How many there are, for the JSON."""
+        """Return the numbers of trials, for the JSON."""
         genuine = int(self.genuine.sum())
         return {"genuine": genuine, "impostor": len(self.genuine) - genuine}
 
     @property
     def lack(self) -> str | None:
-        """Why there are no figures."""
+        """Reason for the lack of figures; None if there are some."""
         if not self.genuine.any():
             return "no genuine trials: a speaker needs two recordings"
         if self.genuine.all():
@@ -78,7 +78,7 @@ class Trials:
         return None
 
     def between(self, low: float, high: float, *, genuine: bool) -> Metric:
-        """The share of genuine or impostor trials with a score from `low` on, below `high`."""
+        """Return the share of genuine or impostor trials with a score in [low, high)."""
         own = self.genuine == genuine
         count = int(own.sum())
         if not count:
@@ -101,7 +101,7 @@ class Trials:
         return Metric(hits / count, count, bounds)
 
     def eer(self) -> Point:
-        """Where as many genuine trials are refused as impostors are let in."""
+        """Return the rate at which as many genuine trials are rejected as impostors accepted."""
 
         def at(missed: Doubles, passed: Doubles) -> Indices:
             found: Indices = np.argmin(np.abs(missed - passed), axis=1)
@@ -114,7 +114,7 @@ class Trials:
         return self._point(value, at)
 
     def min_dcf(self) -> Point:
-        """The least detection cost of any threshold, 1 being that of deciding blindly."""
+        """Return the least detection cost of any threshold; 1 is the cost of deciding blindly."""
         worst = min(P_TARGET, 1 - P_TARGET)
 
         def cost(missed: Doubles, passed: Doubles) -> Doubles:
@@ -128,7 +128,7 @@ class Trials:
         return self._point(value, lambda m, p: np.argmin(cost(m, p), axis=1))
 
     def curve(self) -> tuple[Doubles, Doubles, Doubles]:
-        """Thresholds, shares of genuine trials refused and of impostors let in above them."""
+        """Return thresholds, shares of genuine trials rejected, and of impostors accepted."""
         genuine = self.genuine[None].astype(np.float64)
         missed, passed = _rates(genuine, 1 - genuine)
         return self.scores, missed[0], passed[0]
@@ -155,7 +155,7 @@ class Trials:
         return self._drawn
 
     def _weights(self) -> tuple[Doubles, Doubles]:
-        """How much genuine and impostor trials weigh at each step, `[draws, steps]` each."""
+        """Return the weights of genuine and impostor trials at each step, `[draws, steps]` each."""
         count = len(self.scores)
         own = self.genuine
         rng = np.random.default_rng(self._seed)
@@ -178,7 +178,7 @@ class Trials:
 
 
 def _rates(genuine: Doubles, impostor: Doubles) -> tuple[Doubles, Doubles]:
-    """Weights by rising score to shares missed and passed, `[draws, steps]`."""
+    """Return shares missed and accepted, `[draws, steps]`, from weights by rising score."""
     missed: Doubles = np.cumsum(genuine, axis=1) / genuine.sum(axis=1, keepdims=True)
     passed: Doubles = 1 - np.cumsum(impostor, axis=1) / impostor.sum(axis=1, keepdims=True)
     return missed, passed

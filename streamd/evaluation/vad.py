@@ -1,7 +1,7 @@
 """Speech edges against labelled speech, in steps of 10 ms.
 
-The labels mark speech, everything else in a file is none; what is compared is the utterance as
-it is reported, `t0` to `t1`, pre-roll and bridged pauses included.
+The labels mark speech; everything else in a file is no speech. They are compared with the
+utterances as reported, `t0` to `t1`, pre-roll and bridged pauses included.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves, check_labels
 from streamd.evaluation.report import Options, Report, Table, percent, short, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.statistics import (
     Doubles,
     Draws,
@@ -30,6 +29,7 @@ from streamd.evaluation.statistics import (
     spread,
 )
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Result, Task
 
 MODULES: dict[str, dict[str, Any]] = {"vad": {}}
 LABELS = ("speech", "noise", "silence", "nonspeech")
@@ -54,22 +54,22 @@ class Compared:
 
     name: str
     truth: Flags
-    heard: Flags
+    reported: Flags
     onsets: list[int]
-    """Delay of each labelled onset that was heard, ms."""
+    """Delay of each labelled onset that was detected, ms."""
     segments: list[bool]
-    """For each labelled stretch of speech, whether any of it was heard."""
+    """For each labelled segment, whether any of it was reported."""
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """Steps of: speech, speech that was heard, no speech, no speech that was heard."""
-        both = int((self.truth & self.heard).sum())
-        speech, heard = int(self.truth.sum()), int(self.heard.sum())
-        return speech, both, len(self.truth) - speech, heard - both
+        """Return steps of speech, reported speech, no speech, and falsely reported speech."""
+        both = int((self.truth & self.reported).sum())
+        speech, reported = int(self.truth.sum()), int(self.reported.sum())
+        return speech, both, len(self.truth) - speech, reported - both
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
-    """Labels that are known; no file whole and in parts at once."""
+    """Refuse unknown labels, and a file that is labelled both whole and in parts."""
     check_labels(rows, LABELS, faults)
     check_halves(rows, faults)
     for _, own in _by_file(rows):
@@ -82,8 +82,8 @@ def check(rows: Sequence[Row], faults: Faults) -> None:
             )
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear every file whole and compare."""
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
+    """Run every file whole, and compare."""
     files = [own for _, own in _by_file(manifest.rows)]
     tasks = [
         Task(
@@ -94,7 +94,7 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for own in files
     ]
-    answers = hear("files", tasks)
+    answers = run("files", tasks)
     compared = [compare(own, h) for own, h in zip(files, answers, strict=True)]
     failed = [
         failure
@@ -108,14 +108,14 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
 def failures(
     rows: Sequence[Row], spans: Sequence[tuple[int, int]], file: Compared
 ) -> Iterator[Failure]:
-    """Labelled speech of which nothing was reported, and speech reported in what is none."""
+    """Yield labelled speech that was not reported, and speech reported where there is none."""
     for row, (start, stop) in zip(rows, spans, strict=True):
         part = slice(round(start / STEP_MS), round(stop / STEP_MS))
-        heard = file.heard[part]
+        reported = file.reported[part]
         if row.label == "speech":
-            if not heard.any():
+            if not reported.any():
                 yield Failure(row, "missed")
-        elif false_ms := int((heard & ~file.truth[part]).sum()) * STEP_MS:
+        elif false_ms := int((reported & ~file.truth[part]).sum()) * STEP_MS:
             yield Failure(row, "false_alarm", {"speech_ms": false_ms})
 
 
@@ -125,7 +125,7 @@ def _by_file(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def edges(events: Iterable[dict[str, Any]]) -> list[Edge]:
-    """Utterances out of `speech_start` and `speech_end`."""
+    """Return the utterances of `speech_start` and `speech_end` events."""
     known: dict[str, int] = {}
     found = []
     for event in events:
@@ -136,42 +136,42 @@ def edges(events: Iterable[dict[str, Any]]) -> list[Edge]:
     return found
 
 
-def compare(rows: Sequence[Row], heard: Heard) -> Compared:
-    """One file's labels with what was heard in it."""
-    spans = zip(rows, heard["spans"], strict=True)
+def compare(rows: Sequence[Row], result: Result) -> Compared:
+    """Compare one file's labels with its events."""
+    spans = zip(rows, result["spans"], strict=True)
     labelled = [tuple(span) for row, span in spans if row.label == "speech"]
-    return compared(rows[0].path, labelled, edges(heard["events"]), heard["duration_ms"])
+    return compared(rows[0].path, labelled, edges(result["events"]), result["duration_ms"])
 
 
 def compared(
     name: str, labelled: Iterable[tuple[int, int]], found: list[Edge], duration_ms: int
 ) -> Compared:
-    """Labels and edges, both in ms, on the grid of 10 ms."""
-    truth, heard = (np.zeros(duration_ms // STEP_MS, bool) for _ in range(2))
+    """Compare labels and edges, both in ms, on a grid of 10 ms."""
+    truth, reported = (np.zeros(duration_ms // STEP_MS, bool) for _ in range(2))
     for start, stop in labelled:
         truth[round(start / STEP_MS) : round(stop / STEP_MS)] = True
     for edge in found:
-        heard[edge.start // STEP_MS : edge.end // STEP_MS] = True
-    regions = stretches(truth)
-    segments = [bool(heard[a // STEP_MS : b // STEP_MS].any()) for a, b in regions]
-    return Compared(name, truth, heard, onset_delays(regions, found), segments)
+        reported[edge.start // STEP_MS : edge.end // STEP_MS] = True
+    regions = runs_of(truth)
+    segments = [bool(reported[a // STEP_MS : b // STEP_MS].any()) for a, b in regions]
+    return Compared(name, truth, reported, onset_delays(regions, found), segments)
 
 
-def stretches(flags: Flags) -> list[tuple[int, int]]:
-    """Where steps are set: start and end of each stretch, ms."""
+def runs_of(flags: Flags) -> list[tuple[int, int]]:
+    """Return start and end of each run of set steps, ms."""
     steps = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     return [(int(a) * STEP_MS, int(b) * STEP_MS) for a, b in zip(starts, stops, strict=True)]
 
 
 def onset_delays(regions: Sequence[tuple[int, int]], found: Sequence[Edge]) -> list[int]:
-    """From each labelled onset after a pause to the news of it, if it was heard as one, ms."""
+    """Return the delay from each labelled onset after a pause to its event, if it has one, ms."""
     delays = []
     for (_, before), (start, stop) in pairwise([(0, -PAUSE_MS), *regions]):
         if start - before < PAUSE_MS:
             continue
-        heard = [edge.at for edge in found if edge.start < stop and edge.end > start]
-        delays += [max(heard[0] - start, 0)] if heard else []
+        reported = [edge.at for edge in found if edge.start < stop and edge.end > start]
+        delays += [max(reported[0] - start, 0)] if reported else []
     return delays
 
 
@@ -182,21 +182,23 @@ def report(files: Sequence[Compared], seed: int) -> Report:
     speech, both, rest, false = counts
     missed = speech - both
     onsets = [(file.name, delay) for file in files for delay in file.onsets]
-    segments = [(file.name, heard) for file in files for heard in file.segments]
+    segments = [(file.name, reported) for file in files for reported in file.segments]
     delays = [delay for _, delay in onsets]
-    f1 = _share(2 * both, 2 * both + false + missed, draws, "no speech, labelled or heard")
+    f1 = _share(2 * both, 2 * both + false + missed, draws, "no speech, labelled or reported")
     miss = _share(missed, speech, draws, "no labelled speech")
     false_alarm = _share(false, rest, draws, "nothing but speech")
-    late = median(delays, Draws([name for name, _ in onsets], "file", seed), "no onset was heard")
+    late = median(
+        delays, Draws([name for name, _ in onsets], "file", seed), "no onset was reported"
+    )
     unheard = share(
-        [not heard for _, heard in segments],
+        [not reported for _, reported in segments],
         Draws([name for name, _ in segments], "file", seed),
         "no labelled speech",
     )
     minutes = float(counts[[0, 2]].sum()) * STEP_MS / 60_000
     figures: dict[str, Any] = {
         "f1": f1.described(),
-        "precision": _share(both, both + false, draws, "nothing was heard").described(),
+        "precision": _share(both, both + false, draws, "no speech was reported").described(),
         "miss": miss.described(speech_ms=int(speech.sum()) * STEP_MS),
         "false_alarm": false_alarm.described(rest_ms=int(rest.sum()) * STEP_MS),
         "onset_ms": late.described(**spread(delays)),
@@ -208,7 +210,7 @@ def report(files: Sequence[Compared], seed: int) -> Report:
     }
     overall = Table(
         "Speech edges",
-        ("files", "minutes", "F1", "missed speech", "false of the rest", "stretches unheard"),
+        ("files", "minutes", "F1", "missed speech", "false of the rest", "segments missed"),
         [
             (
                 str(len(files)),
@@ -233,7 +235,7 @@ def report(files: Sequence[Compared], seed: int) -> Report:
 
 
 def _share(part: Doubles, of: Doubles, draws: Draws, reason: str) -> Metric:
-    """A share of steps; what is counted for `n` are the files that have any."""
+    """Return a share of steps; `n` counts the files that have any."""
     files = int((of > 0).sum())
     if not files:
         return none_for(reason)
@@ -252,8 +254,8 @@ def _described(file: Compared) -> dict[str, Any]:
         "f1": _divided(2 * both, speech + both + false),
         "miss": _divided(speech - both, speech),
         "false_alarm": _divided(false, rest),
-        "labelled": stretches(file.truth),
-        "heard": stretches(file.heard),
+        "labelled": runs_of(file.truth),
+        "heard": runs_of(file.reported),
     }
 
 
@@ -262,8 +264,8 @@ def _divided(part: int, of: int) -> float | None:
 
 
 def _worst(files: Sequence[Compared], shown: int = 8) -> Table:
-    """The files with the most steps that were wrong."""
-    wrong = sorted(files, key=lambda f: -int((f.truth != f.heard).sum()))
+    """Return a table of the files with the most wrong steps."""
+    wrong = sorted(files, key=lambda f: -int((f.truth != f.reported).sum()))
     rows = []
     for file in wrong[:shown]:
         speech, both, rest, false = file.counts

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamd.evaluation.conditions import Conditions
-from streamd.evaluation.hearing import Beginning, unpack
 from streamd.evaluation.manifest import Row
 from streamd.evaluation.report import Options, Table, percent, written
+from streamd.evaluation.tasks import Beginning, unpack
 from streamd.evaluation.trials import P_TARGET, Trials
 from streamd.types import Floats
 
@@ -21,15 +21,15 @@ _BINS = 60
 
 
 class Condition(NamedTuple):
-    """Under which trials are comparable, and have thresholds of their own."""
+    """A condition whose trials are comparable and share thresholds."""
 
     channel: str
-    """`wide`, `narrow`, or `cross`: enrolled wide and heard narrow."""
+    """`wide`, `narrow`, or `cross`: enrolled wide and tested narrow."""
     seconds: float | None
     enrolments: int
 
     @property
-    def heard(self) -> str:
+    def test_channel(self) -> str:
         """The channel whose thresholds decide."""
         return "wide" if self.channel == "wide" else "narrow"
 
@@ -39,13 +39,13 @@ class Condition(NamedTuple):
         return "whole" if self.seconds is None else f"{self.seconds:g} s"
 
     def enrolled_by(self) -> Beginning:
-        """How the voice is enrolled: whole recordings, and nothing done to them."""
+        """Return how the voice is enrolled: from whole recordings without conditions."""
         return Beginning(None, Conditions(mulaw=self.channel == "narrow"))
 
     def tested_by(self, options: Options) -> Beginning:
-        """How the test is heard."""
+        """Return how the test is run."""
         conditions = options.conditions
-        if self.heard == "narrow":
+        if self.test_channel == "narrow":
             conditions = Conditions(
                 room=conditions.room,
                 noise=conditions.noise,
@@ -57,25 +57,25 @@ class Condition(NamedTuple):
 
 
 class TrialVoice(NamedTuple):
-    """What a recording gives."""
+    """The embeddings of a recording."""
 
     channel: str
     speech_ms: int
     embedding: Floats | None
 
     @classmethod
-    def of(cls, heard: Mapping[str, Any]) -> TrialVoice:
+    def of(cls, result: Mapping[str, Any]) -> TrialVoice:
         """From a worker's answer."""
-        packed = heard["embedding"]
+        packed = result["embedding"]
         embedding = None if packed is None else unpack(packed)
-        return cls(heard["channel"], heard["speech_ms"], embedding)
+        return cls(result["channel"], result["speech_ms"], embedding)
 
 
 Voices = Mapping[tuple[Row, Beginning], TrialVoice]
 
 
 def conditions(options: Options) -> list[Condition]:
-    """All of them; the first is the one that the report opens with."""
+    """Return all conditions; the report begins with the first."""
     lengths = sorted(options.lengths_s, key=lambda s: -(s or np.inf))
     return [
         Condition(channel, seconds, size)
@@ -86,7 +86,7 @@ def conditions(options: Options) -> list[Condition]:
 
 
 def beginnings(options: Options) -> tuple[Beginning, ...]:
-    """All that is wanted of each recording."""
+    """Return what is needed of each recording."""
     wanted = [
         beginning
         for condition in conditions(options)
@@ -96,12 +96,12 @@ def beginnings(options: Options) -> tuple[Beginning, ...]:
 
 
 def enrolled_rows(rows: Sequence[Row]) -> list[Row]:
-    """Those of split `enrol`, or all where there is none."""
+    """Return the rows of split `enrol`, or all if there are none."""
     return [row for row in rows if row.split == "enrol"] or list(rows)
 
 
 def tested_rows(rows: Sequence[Row]) -> list[Row]:
-    """Those of no split but `enrol`, or all where there is none."""
+    """Return the rows outside split `enrol`, or all if there are none."""
     return [row for row in rows if row.split != "enrol"] or list(rows)
 
 
@@ -122,15 +122,15 @@ class Verification:
         speakers = sorted({row.speaker for row in rows})
         self._ids = {name: i for i, name in enumerate(speakers)}
         tested_by = condition.tested_by(options)
-        heard = [(row, voices[row, tested_by]) for row in tested_rows(rows)]
-        heard = [(row, v) for row, v in heard if v.channel == condition.heard]
-        clear = [(r, v) for r, v in heard if v.speech_ms >= min_speech_ms]
+        candidates = [(row, voices[row, tested_by]) for row in tested_rows(rows)]
+        candidates = [(row, v) for row, v in candidates if v.channel == condition.test_channel]
+        clear = [(r, v) for r, v in candidates if v.speech_ms >= min_speech_ms]
         self.tests = [(r, v.embedding) for r, v in clear if v.embedding is not None]
-        self.too_short = len(heard) - len(self.tests)
+        self.too_short = len(candidates) - len(self.tests)
         self.trials = self._trials(list(self._models(enrolled_rows(rows))))
 
     def _models(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], Floats]]:
-        """Every voice, enrolled from each run of so many of its recordings."""
+        """Yield every voice, enrolled from each run of so many of its recordings."""
         by_speaker: dict[str, list[tuple[Row, Floats]]] = {}
         enrolled_by, size = self.condition.enrolled_by(), self.condition.enrolments
         wanted = "narrow" if self.condition.channel == "narrow" else "wide"
@@ -140,7 +140,7 @@ class Verification:
                 by_speaker.setdefault(row.speaker, []).append((row, voice.embedding))
         tested = {row for row, _ in self.tests}
         for own in by_speaker.values():
-            # Nothing would be left to test where all of a voice's recordings are enrolled.
+            # Nothing would be left to test if all of a voice's recordings were enrolled.
             if len(own) < size or (len(own) == size and all(row in tested for row, _ in own)):
                 continue
             for start in range(len(own)):
@@ -164,7 +164,7 @@ class Verification:
 
     def described(self, served: Mapping[str, Any]) -> dict[str, Any]:
         """For the JSON."""
-        trials, band = self.trials, served[self.condition.heard]
+        trials, band = self.trials, served[self.condition.test_channel]
         eer, cost = trials.eer(), trials.min_dcf()
         shares = {
             f"{who}_{what}": trials.between(low, high, genuine=who == "genuine").described()
@@ -192,7 +192,7 @@ class Verification:
             return {**self._name(), "det": [], "histogram": None}
         scores, missed, passed = trials.curve()
         kept = np.unique(np.linspace(0, len(scores) - 1, MAX_CURVE).astype(int))
-        # Rare errors are what a detection curve is for: every step of theirs is kept.
+        # A detection curve shows rare errors: every step of theirs is kept.
         rare = np.flatnonzero((passed < 0.02) & (np.diff(passed, prepend=1) < 0))[-MAX_CURVE:]
         kept = np.union1d(kept, rare)
         edges = np.linspace(scores[0], scores[-1], _BINS + 1)
@@ -220,7 +220,7 @@ def _rounded(threshold: float | None) -> float | None:
 
 
 def thresholds_table(found: Sequence[tuple[Condition, Mapping[str, Any]]]) -> Table:
-    """EER, cost and where they lie, condition by condition."""
+    """Return a table of EER and cost with their thresholds, by condition."""
     table = Table(
         "One enrolled voice, one recording: thresholds by condition",
         ("channel", "enrolled", "test", "genuine", "impostor", "EER", "at", "min DCF", "at"),
@@ -247,7 +247,7 @@ def thresholds_table(found: Sequence[tuple[Condition, Mapping[str, Any]]]) -> Ta
 
 
 def decisions_table(found: Sequence[tuple[Condition, Mapping[str, Any]]]) -> Table:
-    """What the thresholds that are served make of the same pairs."""
+    """Return a table of the decisions on the same pairs at the thresholds in force."""
     table = Table(
         "The same pairs at the thresholds that are served",
         ("channel", "enrolled", "test", "own: accept", "own: unsure", "own: reject",

@@ -1,7 +1,7 @@
 """Wake words: misses against false accepts per hour, latency, double firings.
 
-A row whose label is a word holds that word once. Every other row is audio without it, whatever
-its label says.
+A row whose label is a word contains that word once. Every other row is audio without it, whatever
+its label is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 
 from streamd.errors import BadManifest
 from streamd.evaluation.failures import Failure
-from streamd.evaluation.hearing import Heard, Task
 from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves
 from streamd.evaluation.report import Options, Report, Table, percent, written
-from streamd.evaluation.running import Hear
+from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
 from streamd.evaluation.statistics import (
     Draws,
@@ -30,41 +29,42 @@ from streamd.evaluation.statistics import (
     share,
     spread,
 )
+from streamd.evaluation.tasks import Result, Task
 
 THRESHOLDS = (0.01, 0.02, *(n / 20 for n in range(1, 20)), 0.98, 0.99)
 LEAD_OUT_MS = 500
-"""What follows a part in its file is heard for so long: a late event is still one."""
+"""Milliseconds after a part in its file that are used too, so that a late event counts."""
 _HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A row as it was heard."""
+    """The events of a row."""
 
     row: Row
     start_ms: int
     stop_ms: int
-    """In its session."""
+    """End of the row in its session, ms."""
     wakes: list[tuple[str, int]]
     """Word and `at` of each event, ms in the session."""
     speech_ends: list[tuple[int, int]]
     """Start and end of each utterance, ms."""
     grid: dict[str, dict[str, list[int]]]
-    """By word and threshold: `at` of the events there would have been."""
+    """By word and threshold, `at` of the events at that threshold."""
 
     @property
     def duration_ms(self) -> int:
-        """Of the row itself."""
+        """Length of the row, ms."""
         return self.stop_ms - self.start_ms
 
     def count(self, word: str, threshold: float | None = None) -> int:
-        """Events of a word, at the threshold served or at another one."""
+        """Return the number of events of a word, at the threshold in force or at another one."""
         if threshold is None:
             return sum(name == word for name, _ in self.wakes)
         return len(self.grid[word][f"{threshold:g}"])
 
     def latency_ms(self, word: str) -> int | None:
-        """From the phrase's end to the first event's `at`; None where either is unknown."""
+        """Return ms from the phrase's end to the first event's `at`; None if either is unknown."""
         at = next((at for name, at in self.wakes if name == word), None)
         if at is None:
             return None
@@ -75,17 +75,17 @@ class Take:
 
 
 def check(rows: Sequence[Row], faults: Faults) -> None:
-    """A speaker in one split only."""
+    """Refuse a speaker in more than one split."""
     check_halves(rows, faults)
 
 
 def modules(options: Options, words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What a session is asked for."""
+    """Return the modules of a session."""
     return {"vad": {}, "wake": {"words": list(words)}}
 
 
 def choose_words(manifest: Manifest, options: Options) -> tuple[str, ...]:
-    """The words that were asked for, or those that labels name.
+    """Return the words of the options, or else those of the labels.
 
     Raises:
         BadManifest: neither names a word that is loaded.
@@ -101,8 +101,8 @@ def choose_words(manifest: Manifest, options: Options) -> tuple[str, ...]:
     return words
 
 
-def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
-    """Hear every session, at all thresholds at once."""
+def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
+    """Run every session, at all thresholds at once."""
     words = choose_words(manifest, options)
     streams = in_sessions(manifest.rows, lead_out_ms=LEAD_OUT_MS)
     tasks = [
@@ -115,14 +115,14 @@ def evaluate(manifest: Manifest, options: Options, hear: Hear) -> Report:
         )
         for stream in streams
     ]
-    answers = hear("sessions", tasks)
+    answers = run("sessions", tasks)
     takes = [t for s, h in zip(streams, answers, strict=True) for t in takes_of(s.rows, h)]
     served = answers[0]["models"]["wake"]
     return report(takes, words, served, options.seed)
 
 
 def failures(takes: Sequence[Take], words: Sequence[str]) -> Iterator[Failure]:
-    """Words that were missed or reported twice, and events of words that nobody said."""
+    """Yield words that were missed or reported twice, and events of words that nobody said."""
     for take in takes:
         for word in words:
             ats = [at - take.start_ms for name, at in take.wakes if name == word]
@@ -134,24 +134,26 @@ def failures(takes: Sequence[Take], words: Sequence[str]) -> Iterator[Failure]:
                 yield Failure(take.row, kind, {"word": word, **({"at_ms": ats} if ats else {})})
 
 
-def takes_of(rows: Sequence[Row], heard: Heard) -> list[Take]:
-    """One session's events, each given to the row that was last to begin before it."""
-    spans = heard["spans"]
+def takes_of(rows: Sequence[Row], result: Result) -> list[Take]:
+    """Assign each event of a session to the row that began last before it."""
+    spans = result["spans"]
     starts = [start for start, _ in spans]
     takes = [
-        Take(row, start, stop, [], [], {w: {t: [] for t in by} for w, by in heard["wakes"].items()})
+        Take(
+            row, start, stop, [], [], {w: {t: [] for t in by} for w, by in result["wakes"].items()}
+        )
         for row, (start, stop) in zip(rows, spans, strict=True)
     ]
 
     def owner(at: int) -> Take:
         return takes[max(bisect_right(starts, at) - 1, 0)]
 
-    for event in heard["events"]:
+    for event in result["events"]:
         if event["type"] == "wake":
             owner(event["at"]).wakes.append((event["word"], event["at"]))
         else:
             owner(event["t1"]).speech_ends.append((event["t0"], event["t1"]))
-    for word, by_threshold in heard["wakes"].items():
+    for word, by_threshold in result["wakes"].items():
         for threshold, ats in by_threshold.items():
             for at in ats:
                 owner(at).grid[word][threshold].append(at)
@@ -161,7 +163,7 @@ def takes_of(rows: Sequence[Row], heard: Heard) -> list[Take]:
 def report(
     takes: Sequence[Take], words: Sequence[str], served: Mapping[str, Any], seed: int
 ) -> Report:
-    """Figures over all words and for each.
+    """Return the figures over all words and for each word.
 
     Args:
         takes: all rows.
@@ -210,14 +212,14 @@ def report(
 
 
 def _listed(labels: Sequence[str], shown: int = 12) -> str:
-    """Labels that were taken for no word: a misspelt one must meet the eye."""
+    """Return the labels that are no word, so that misspelt ones are visible."""
     names = [label or "no label" for label in labels[:shown]]
     more = [f"{len(labels) - shown} more"] if len(labels) > shown else []
     return ", ".join([*names, *more]) or "none"
 
 
 class _Figures:
-    """Of some words: rows of them, and rows of none of them."""
+    """Figures of some words: rows of them, and rows of none of them."""
 
     def __init__(self, takes: Sequence[Take], words: Sequence[str], seed: int) -> None:
         self._words = words
@@ -229,20 +231,20 @@ class _Figures:
 
     @property
     def hours(self) -> float:
-        """Of audio without the words."""
+        """Hours of audio without the words."""
         return sum(t.duration_ms for t in self.negative) / _HOUR_MS
 
     def miss(self, threshold: float | None = None) -> Metric:
-        """The share of rows of a word without an event of it."""
+        """Return the share of rows of a word without an event of it."""
         missed = [t.count(t.row.label, threshold) == 0 for t in self.positive]
         return share(missed, self.hits, "no rows of the word")
 
     def false_accepts(self, threshold: float | None = None) -> int:
-        """Events of any of the words where none was said."""
+        """Return the number of events of the words where none was said."""
         return sum(t.count(word, threshold) for t in self.negative for word in self._words)
 
     def fa_per_h(self, threshold: float | None = None) -> Metric:
-        """False accepts per hour; no narrower than Poisson's interval."""
+        """Return false accepts per hour, with at least Poisson's interval."""
         if not self.hours:
             return none_for("no rows without the word")
         events = np.array(
@@ -256,12 +258,12 @@ class _Figures:
         return Metric(float(events.sum()) / self.hours, len(self.negative), (low, high))
 
     def double(self) -> Metric:
-        """The share of rows of a word with more than one event of it."""
+        """Return the share of rows of a word with more than one event of it."""
         counts = [t.count(t.row.label) > 1 for t in self.positive]
         return share(counts, self.hits, "no rows of the word")
 
     def latencies(self) -> tuple[list[int], Metric]:
-        """From the end of the phrase to the event, ms."""
+        """Return ms from the end of the phrase to the event, and their median."""
         known = [(t, t.latency_ms(t.row.label)) for t in self.positive]
         late = [(t, ms) for t, ms in known if ms is not None]
         draws = Draws([t.row.cluster for t, _ in late], "speaker", self._seed)
@@ -281,7 +283,7 @@ class _Figures:
         }
 
     def point(self, threshold: float) -> dict[str, Any]:
-        """Of the curve."""
+        """Return a point of the curve."""
         return {
             "threshold": round(threshold, 4),
             "miss": self.miss(threshold).described(),
@@ -291,7 +293,7 @@ class _Figures:
         }
 
     def cells(self, name: str) -> tuple[str, ...]:
-        """Of the table."""
+        """Return a row of the table."""
         values, _ = self.latencies()
         late = spread(values)
         return (

@@ -1,7 +1,7 @@
-"""Processes that do tasks, each with the models and many sessions side by side.
+"""Processes that run tasks, each with the models and many sessions side by side.
 
-A worker sends its answers together with how many tasks it has room for, and waits for the reply:
-neither side ever writes while the other one does, so that no pipe can fill up on both ends.
+A worker sends its results together with the number of tasks that it has room for, and waits for the
+reply. The two sides never write at the same time, so that no pipe fills up on both ends.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from pathlib import Path
 
 from streamd.config import Config
 from streamd.errors import BadManifest, StreamdError
-from streamd.evaluation.hearing import Ears, Heard, Task
 from streamd.evaluation.manifest import Manifest
+from streamd.evaluation.tasks import Executor, Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 
 Setup = tuple[Config, Path, Manifest, CustomWords]
 """Configuration in force, folder of the models, manifest, words of the user's own."""
-Answer = tuple[int, Heard | BadManifest]
-"""The place of a task in its list, and its answer or the fault of its recording."""
+Answer = tuple[int, Result | BadManifest]
+"""The index of a task, and its result or the fault of its recording."""
 
 
-def make_ears(setup: Setup) -> Ears:
+def make_executor(setup: Setup) -> Executor:
     """Load the models."""
     config, models, manifest, words = setup
-    return Ears(config, Library(models), manifest, words)
+    return Executor(config, Library(models), manifest, words)
 
 
-def do_here(ears: Ears, tasks: Sequence[Task]) -> Iterator[Answer]:
-    """Do tasks in this process; answers as they come."""
+def do_here(executor: Executor, tasks: Sequence[Task]) -> Iterator[Answer]:
+    """Run tasks in this process; yield results as they come."""
     waiting = deque(enumerate(tasks))
-    while waiting or ears.is_busy:
-        while waiting and ears.room:
-            ears.begin(*waiting.popleft())
-        yield from ears.advance()
+    while waiting or executor.is_busy:
+        while waiting and executor.room:
+            executor.begin(*waiting.popleft())
+        yield from executor.advance()
 
 
 class Workers:
@@ -52,12 +52,12 @@ class Workers:
     """
 
     def __init__(self, count: int, setup: Setup) -> None:
-        # Spawned: a fork would copy the threads of whatever this process has loaded.
+        # Spawned: a fork would break libraries with threads that this process has loaded.
         spawned = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
         self._rooms: dict[Connection, int] = {}
-        """How many tasks the workers have room for that wait for a reply."""
+        """Number of tasks that each waiting worker has room for."""
         for _ in range(count):
             ours, theirs = spawned.Pipe()
             process = spawned.Process(target=_work, args=(theirs, setup), daemon=True)
@@ -67,7 +67,7 @@ class Workers:
             self._pipes.append(ours)
 
     def do(self, tasks: Sequence[Task]) -> Iterator[Answer]:
-        """Do tasks; answers as they come.
+        """Run tasks; yield results as they come.
 
         Raises:
             StreamdError: that a worker met, or it was killed.
@@ -89,7 +89,7 @@ class Workers:
                 yield from answers
 
     def close(self) -> None:
-        """End the processes; what they are at is lost."""
+        """End the processes; unfinished tasks are lost."""
         for process in self._processes:
             process.terminate()
         for process, pipe in zip(self._processes, self._pipes, strict=True):
@@ -112,18 +112,18 @@ def _received(pipe: Connection) -> tuple[list[Answer], int]:
 
 
 def _work(pipe: Connection, setup: Setup) -> None:
-    """What a worker process does, until the other end of its pipe is closed."""
+    """Run a worker process until the other end of its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with suppress(EOFError, ConnectionError):
         try:
-            ears = make_ears(setup)
+            executor = make_executor(setup)
             answers: list[Answer] = []
             while True:
-                pipe.send((answers, ears.room))
+                pipe.send((answers, executor.room))
                 for number, task in pipe.recv():
-                    ears.begin(number, task)
+                    executor.begin(number, task)
                 answers = []
-                while ears.is_busy and not answers:
-                    answers = ears.advance()
+                while executor.is_busy and not answers:
+                    answers = executor.advance()
         except StreamdError as error:
             pipe.send(error)

@@ -1,110 +1,178 @@
-"""A file through the very session that serves, without a socket: `streamd analyze`."""
+"""A file through the very session that serves, on an engine that others may use too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
-from streamd.engine.local import LocalEngine
-from streamd.events import LogEvent
+from streamd.audio.files import Gap
+from streamd.engine.base import Engine
+from streamd.events import Event
+from streamd.files.recording import Part
 from streamd.live.event_log import EventLog
+from streamd.live.sink import SessionSink
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.session.session import Session
-from streamd.types import AudioFormat, Job, Samples
+from streamd.types import AudioFormat, Job
+
+_BLOCK_BYTES = 16_384
+"""Audio between two turns of the event loop: half a second at 16 kHz, a millisecond of work."""
 
 
-class Analysis:
-    """Drives one session with the engine, in one thread.
+class FileSession(SessionSink):
+    """A session over a file, apart from who waits for the engine.
+
+    `put` and `finish` yield where the session needs answers before it can go on. The caller lets
+    the engine run at each `yield`, in whatever way it has.
 
     Args:
-        engine: not started; its batches run here.
-        registry: the modules there are.
-        modules: what is on.
-        audio: what the blocks will be.
-        gallery: the enrolled voices.
-        ring_s: seconds of audio held.
+        engine: Runs the session's jobs; a lease of it is taken until `close`.
+        registry: The modules there are.
+        modules: What is on.
+        audio: The format of the blocks.
+        gallery: The enrolled voices.
+        ring_s: Seconds of audio held: what bounds the work that waits at the engine.
+
+    Raises:
+        Overloaded: The engine has no lease left.
     """
 
     def __init__(
         self,
-        engine: LocalEngine,
+        engine: Engine,
         registry: Registry,
         modules: ModuleSet,
         audio: AudioFormat,
         gallery: Gallery,
         ring_s: int = 8,
     ) -> None:
-        self._engine = engine
-        self._lease = engine.open()
-        self._lease.sink = self
-        self.session = Session(registry, modules, audio, self._lease.slots, lambda: gallery, ring_s)
+        lease = engine.open()
+        session = Session(registry, modules, audio, lease.slots, lambda: gallery, ring_s)
+        super().__init__(session, engine, lease)
         self._log = EventLog(bound=1)
+        self._error: Exception | None = None
 
-    def events(self, blocks: Iterable[bytes]) -> Iterator[LogEvent]:
-        """Events as the blocks bring them, numbered; ends with the last final one."""
-        for block in blocks:
-            yield from self.feed(block)
-        yield from self.end()
+    def put(self, part: Part) -> Iterator[None]:
+        """Hand a part of the recording to the session.
 
-    def feed(self, block: bytes) -> Iterator[LogEvent]:
-        """Events that a block of audio brings."""
-        view = memoryview(block)
+        Raises:
+            Exception: Whatever a model pass or a module failed with.
+        """
+        if isinstance(part, Gap):
+            while not self.session.can_mark:
+                yield
+                self._check()
+            self.session.receive_gap(part.ms)
+            self._submit()
+            return
+        view = memoryview(part)
         while view:
             view = view[self.session.receive_audio(view) :]
-            yield from self._settle()
+            self._submit()
+            if view:
+                yield
+                self._check()
 
-    def gap(self, ms: int) -> Iterator[LogEvent]:
-        """Events that audio which the file does not hold brings."""
-        self.session.receive_gap(ms)
-        yield from self._settle()
-
-    def submit(self) -> bool:
-        """Queue the session's work with the engine; False if there is none."""
-        jobs = self.session.jobs()
-        self._engine.submit(self._lease, jobs)
-        self._engine.withdraw(self._lease, self.session.withdrawn())
-        return bool(jobs)
-
-    def end(self) -> Iterator[LogEvent]:
-        """The final events, without `bye`."""
+    def finish(self) -> Iterator[None]:
+        """End the recording; the final events are there after it. Raises as `put` does."""
         self.session.receive_end()
-        yield from self._settle()
+        self._submit()
+        while not self.session.ended:
+            yield
+            self._check()
 
-    def bye(self) -> LogEvent:
-        """The totals."""
-        self.session.bye()
-        return next(self._settle())
-
-    def close(self) -> None:
-        """Give the slots back."""
-        self._engine.close(self._lease)
-
-    def _settle(self) -> Iterator[LogEvent]:
-        while self.submit():
-            while self._engine.run_waiting():
-                pass
-        yield from self.take()
-
-    def take(self) -> Iterator[LogEvent]:
-        """The events since the last call, numbered."""
+    def take(self) -> list[Event]:
+        """Return the events since the last call, numbered."""
+        taken: list[Event] = []
         for event in self.session.events():
             self._log.number(event)
-            yield event
+            taken.append(event)
+        return taken
 
-    # The engine's side.
+    def bye(self) -> Event:
+        """Return the totals, as the last event; nobody may call anything but `close` after it."""
+        self.session.bye()
+        (event,) = self.take()
+        return event
 
-    def cut(self, job: Job) -> Samples:
-        """The samples of a job."""
-        return self.session.cut(job)
-
-    def complete(self, job: Job, output: Any) -> None:
-        """An answer."""
-        self.session.complete(job, output)
+    def close(self) -> None:
+        """Give the lease back."""
+        self._engine.close(self._lease)
 
     def advance(self) -> None:
-        """Nothing to do: `_settle` asks again."""
+        """Take the work that follows from the answers to the engine."""
+        try:
+            self.submit()
+        except Exception as error:
+            self._error = self._error or error
 
     def fail(self, job: Job, error: Exception) -> None:
-        """A job that cannot be run: nothing here can go on without it."""
-        raise error
+        """Nothing here can go on without the job: `put` or `finish` raises the error."""
+        self._error = self._error or error
+
+    def _submit(self) -> None:
+        self.submit()
+        self._check()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+class Analysis(FileSession):
+    """Runs a file on a started engine, whose streams and other files share its batches.
+
+    The event loop goes on meanwhile. Where the ring is full the file waits, so that it never has
+    more work at the engine than a stream may have.
+    """
+
+    _waiting: asyncio.Future[None] | None = None
+    """Done when the session has moved on."""
+
+    async def events(self, parts: AsyncIterable[Part]) -> AsyncIterator[Event]:
+        """Yield the events as the parts bring them; end with the last final one."""
+        async for part in parts:
+            for event in await self.feed(part):
+                yield event
+        for event in await self.end():
+            yield event
+
+    async def feed(self, part: Part) -> list[Event]:
+        """Take a part of the recording; return the events that there are by now."""
+        for piece in _pieces(part):
+            await self._run(self.put(piece))
+            await asyncio.sleep(0)  # others have their turn
+        return self.take()
+
+    async def end(self) -> list[Event]:
+        """Return the final events, without `bye`."""
+        await self._run(self.finish())
+        return self.take()
+
+    def advance(self) -> None:
+        """Go on, and wake who waits for it."""
+        super().advance()
+        self._wake()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """Give up, and wake who waits."""
+        super().fail(job, error)
+        self._wake()
+
+    async def _run(self, steps: Iterator[None]) -> None:
+        for _ in steps:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+def _pieces(part: Part) -> Iterator[Part]:
+    if isinstance(part, Gap):
+        yield part
+        return
+    for start in range(0, len(part), _BLOCK_BYTES):
+        yield part[start : start + _BLOCK_BYTES]

@@ -31,6 +31,8 @@ from streamd.store.base import DEFAULT_TENANT
 
 log = structlog.get_logger("streamd.live.connection")
 
+LOOK_S = 0.1
+"""From the end of `idle_s` to the last look whether the client has sent anything."""
 CLOSE_S = 5.0
 """How long the last events may take to a client that does not read."""
 RETRY_AFTER_MS = 5000
@@ -97,8 +99,6 @@ class Connection:
         self._to_write = asyncio.Event()
         self.is_sending = False
         """The writer waits for the client to read."""
-        self._is_paused = False
-        """The socket is not read before the next tick is over."""
         self._is_busy = False
         """The reader is at a message: the socket is not silent, it is not read."""
         self._received_at = time.monotonic()
@@ -151,7 +151,6 @@ class Connection:
     def flush(self) -> None:
         """Send what is in the outbox, or have the writer do it where the client does not read."""
         if self.is_sending or not self._socket.is_clear:
-            self._services.ticks.must_send()
             self._to_write.set()
             return
         self._socket.send_now(self._outbox.take_all())
@@ -177,9 +176,7 @@ class Connection:
 
     def rest(self) -> None:
         """Leave what comes in the kernel for a tick: it is not urgent."""
-        if not self._is_paused and self._services.ticks.after_tick(self._resume_reading):
-            self._is_paused = True
-            self._socket.pause_reading()
+        self._socket.rest()
 
     # The tasks.
 
@@ -253,9 +250,16 @@ class Connection:
             self._end(_DROPPED)
 
     async def _watch(self) -> None:
-        # Not woken by each message: it sleeps on until the silence could be long enough.
-        while (wait_s := self._silent_from() + self._idle_s - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait_s)
+        while True:
+            silent_from = self._silent_from()
+            # Not woken by each message: it sleeps on until the silence could be long enough.
+            if (wait_s := silent_from + self._idle_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+                continue
+            # Timers come first when a stopped process goes on: read what the socket holds by now.
+            await asyncio.sleep(LOOK_S)
+            if self._silent_from() == silent_from:
+                break
         self._protocol.close()
         self.abort(Idle(f"nothing was received for {self._idle_s:g} s"))
 
@@ -378,10 +382,6 @@ class Connection:
         self._socket.on_audio(None)
         if self._reader is not None:
             self._reader.cancel()
-
-    def _resume_reading(self) -> None:
-        self._is_paused = False
-        self._socket.resume_reading()
 
     def _end(self, close: _Close) -> None:
         """Decide how this ends; the first decision stands."""

@@ -27,15 +27,12 @@ class Socket(Protocol):
                 it, comes by iteration. None is offered nothing.
         """
 
-    def pause_reading(self) -> None:
-        """Leave what comes to the kernel, where it waits until `resume_reading`; a hint."""
-
-    def resume_reading(self) -> None:
-        """Read again. A close does too."""
+    def rest(self) -> None:
+        """Leave what comes next in the kernel for a tick: it is not urgent; a hint."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether all that was sent is on its way, so that more can be sent now."""
+        """Whether `send_now` may be called: all that was sent is on its way."""
 
     def send_now(self, texts: Sequence[str]) -> None:
         """Send without waiting, and without a turn of the loop; only while `is_clear`."""

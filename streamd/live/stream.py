@@ -14,9 +14,10 @@ import time
 from typing import Any
 
 import structlog
+from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
-from streamd.engine.base import Lease
+from streamd.engine.base import Engine, Lease
 from streamd.errors import Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
 from streamd.events import Ack, Error, Event, GapCause, Ready
 from streamd.live.delivery import Attached, Delivery
@@ -24,10 +25,11 @@ from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
+from streamd.live.sink import SessionSink
 from streamd.protocol import messages
 from streamd.session.session import Session
 from streamd.store.base import DEFAULT_TENANT
-from streamd.types import Job, Samples
+from streamd.types import Job
 
 log = structlog.get_logger("streamd.live.stream")
 
@@ -74,13 +76,13 @@ class LiveStream:
             self._meter, limits.max_events_queued, services.held.limits.max_events
         )
         self._session: Session | None = None
+        self._sink: _Sink | None = None
         self._intake: Intake | None = None
         self._says_bye = False
         self._facts: dict[str, Any] = {}
         """Of `ready`, as they were when the session was closed."""
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-        lease.sink = self
 
     @property
     def takes_audio(self) -> bool:
@@ -110,7 +112,8 @@ class LiveStream:
             WireError: it asks for what there is not.
         """
         services = self._services
-        modules, warnings = services.registry.resolve(hello.modules, words=services.words())
+        asked = None if hello.modules is UNSET else hello.modules
+        modules, warnings = services.registry.resolve(asked, words=services.words())
         session = Session(
             services.registry,
             modules,
@@ -121,6 +124,7 @@ class LiveStream:
             services.words,
         )
         self._session = session
+        self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
         self._intake = Intake(session, max_ms, self._meter, self._acked, self._until_room)
         for code, text in warnings:
@@ -205,8 +209,7 @@ class LiveStream:
         if self._session is not None:
             self._facts = self._described(self._session)
             self._services.keep(self._session.learned)
-            self._session.close()
-        self._session = self._intake = None
+        self._session = self._sink = self._intake = None
         self.stop()
         log.info(
             "stream closed",
@@ -317,21 +320,6 @@ class LiveStream:
         log.error("session failed", session=self.id, exc_info=error)
         self._fail(Internal(f"the session failed: {type(error).__name__}"))
 
-    # The engine's side. An error here is this stream's alone.
-
-    def cut(self, job: Job) -> Samples:
-        """The samples of a job."""
-        assert self._session is not None
-        return self._session.cut(job)
-
-    def complete(self, job: Job, output: Any) -> None:
-        """An answer."""
-        assert self._session is not None
-        try:
-            self._session.complete(job, output)
-        except Exception as error:
-            self.fail(job, error)
-
     def advance(self) -> None:
         """Take the audio that waits, and carry on what follows from it and from answers."""
         if self._intake is not None and not self.is_due:
@@ -351,13 +339,10 @@ class LiveStream:
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
         session = self._session
-        if session is None or self.is_over:
+        if session is None or self._sink is None or self.is_over:
             return
         try:
-            if jobs := session.jobs():
-                self._services.engine.submit(self._lease, jobs)
-            if withdrawn := session.withdrawn():
-                self._services.engine.withdraw(self._lease, withdrawn)
+            self._sink.submit()
         except Exception as error:
             self.give_up(error)
             return
@@ -436,3 +421,15 @@ class LiveStream:
             totals["audio_s"] = round(audio.frames / audio.fmt.rate, 3)
             totals["utterances"] = self._session.utterances
         return totals
+
+
+class _Sink(SessionSink):
+    def __init__(self, stream: LiveStream, session: Session, engine: Engine, lease: Lease) -> None:
+        super().__init__(session, engine, lease)
+        self._stream = stream
+
+    def advance(self) -> None:
+        self._stream.advance()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        self._stream.fail(job, error)

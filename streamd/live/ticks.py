@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,10 +16,9 @@ LONGEST_S = 0.040
 """Of a tick. Two messages of the usual 20 ms are read in one go, and frames and steps come in
 batches; what is decided may be as much later."""
 PATIENCE = 32
-"""Ticks without a message after which there are none: idle sockets cost nothing."""
-PASSES = 5
-"""Turns of the loop between two ticks. What a message sets off takes as many: read, hand to the
-session, take its jobs, form the batch, send the event."""
+"""Ticks without a message after which the timer rests: idle sockets cost nothing."""
+TURN_S = 0.004
+"""How long a tick holds the loop; then everything else has its turn, and the tick goes on."""
 
 
 class Member(Protocol):
@@ -32,29 +31,46 @@ class Member(Protocol):
         """Take the audio that came, and hand on what follows from it."""
 
 
+class Source(Protocol):
+    """A live socket that is read at each tick, and not by the loop."""
+
+    descriptor: int
+    is_watched: bool
+    """Set and cleared by `Ticks`."""
+    rests_in: int
+    """Number of the tick that leaves it unread. Set by `Ticks`."""
+
+    def read(self) -> None:
+        """Take what has come; called when there is something, be it the end."""
+
+    def release(self) -> None:
+        """Be unwatched, and read by the loop again."""
+
+
 class Batches(Protocol):
     """What ticks ask of the engine."""
 
     leases: int
     """Streams that hold a lease."""
 
-    def collect(self) -> None:
-        """Take in the answers of the threads."""
+    def collect(self) -> bool:
+        """Take in an answer of the threads; True if there are more."""
 
     def together(self) -> AbstractContextManager[None]:
         """Dispatch all jobs that are submitted inside at its end."""
 
 
 class Ticks:
-    """Keeps the loop from waking for every message.
+    """Keeps the loop from waking for every message, without ever holding it up.
 
     Every stream sends fifty messages a second, each at its own moment, and to wake for one costs
-    more than to take it. So the loop waits for a few milliseconds, longer with more streams. It
-    reads what came meanwhile in one go, and at the end of each tick advances all streams together,
-    which makes one batch. While it waits it takes in the answers of the threads, gives them their
-    next work and sends events. Only an event that its client is too slow for ends the wait, as the
-    loop has to send that one. A loop that has work for longer than a tick does not wait: at
-    capacity nothing is lost.
+    more than to take it. So with more than a few streams the sockets are not the loop's to read: a
+    timer looks at them every few milliseconds, less often with more streams. A tick reads what came
+    meanwhile, and then advances all streams together, which makes one batch. Between two ticks the
+    loop is free: it takes in the answers of the threads, and serves everyone else.
+
+    A tick that takes long is done in pieces, with a turn of the loop between them. A loop that has
+    work for longer than a tick does not wait for the next one: at capacity nothing is lost.
 
     Args:
         engine: whose answers are collected, and whose batches are formed.
@@ -63,24 +79,38 @@ class Ticks:
     def __init__(self, engine: Batches) -> None:
         self._engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._selector = selectors.DefaultSelector()
+        """Of the watched sockets; epoll or kqueue, which have a descriptor themselves."""
         self._due: list[Member] = []
         """Streams that are advanced at the end of this tick."""
-        self._after: list[Callable[[], None]] = []
-        """What is called then too."""
         self.is_running = False
         """Whether streams are advanced tick by tick."""
-        self._must_send = False
-        self._passes = 0
+        self._is_asleep = False
+        """The timer rests until a message comes."""
+        self._number = 0
+        """Of the latest tick."""
+        self._began_s = 0.0
         self._idle = 0
         """Ticks since a message came."""
-        self._until = 0.0
-        self._wait = threading.Lock()
-        """Held by the loop, except for a moment after an answer."""
-        self._wait.acquire()
+        self._next: asyncio.Handle | None = None
+        """The call with which ticks go on."""
+        self._work: Iterator[None] = iter(())
+        """What is left of the tick."""
+        self._is_asked = False
+        """The loop will collect."""
 
     def start(self) -> None:
         """Begin, on the loop."""
         self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Watch no sockets any more."""
+        if self._is_asleep:
+            self._stay_awake()
+        if self._next is not None:
+            self._next.cancel()
+        self._release_all()
+        self._selector.close()
 
     def due(self, member: Member) -> None:
         """Audio came: advance the stream soon, together with all others."""
@@ -89,24 +119,39 @@ class Ticks:
         member.is_due = True
         self._due.append(member)
         self._idle = 0
-        if self._loop is None or self.is_running:
+        if self._loop is None:
             return
-        if self._engine.leases > FEW:
+        if self.is_running:
+            if self._is_asleep:
+                self._stay_awake()
+                self._next = self._loop.call_soon(self._begin)
+        elif self._engine.leases > FEW:
             self.is_running = True
-            self._loop.call_soon(self._turn)
+            self._next = self._loop.call_soon(self._begin)
         elif len(self._due) == 1:
-            self._loop.call_soon(self._advance)
+            self._loop.call_soon(self._advance_now)
 
-    def after_tick(self, call: Callable[[], None]) -> bool:
-        """Call back after the next tick; False if there is none, as with few streams."""
+    def watch(self, source: Source) -> bool:
+        """Read the socket at each tick from now on; False if there are no ticks.
+
+        The caller makes sure that the loop does not read it. The descriptor must be unwatched
+        before it is closed.
+        """
         if not self.is_running:
             return False
-        self._after.append(call)
+        self._selector.register(source.descriptor, selectors.EVENT_READ, source)
+        source.is_watched = True
         return True
 
-    def must_send(self) -> None:
-        """There is an event that the loop has to send; on the loop."""
-        self._must_send = True
+    def unwatch(self, source: Source) -> None:
+        """Read the socket no longer."""
+        if source.is_watched:
+            source.is_watched = False
+            self._selector.unregister(source.descriptor)
+
+    def rest(self, source: Source) -> None:
+        """Leave what comes next in the kernel for one tick."""
+        source.rests_in = self._number + 1
 
     def answered(self) -> None:
         """A thread has something to collect; from that thread, once it is there.
@@ -114,53 +159,87 @@ class Ticks:
         Raises:
             RuntimeError: the loop is closed.
         """
-        # This is asked after the answer was put down, and the loop collects once more after the
-        # last tick: one of the two sees it.
-        if not self.is_running:
+        # The flag is cleared before the loop collects, and this is asked after the answer was put
+        # down: one of the two sees it.
+        if not self._is_asked:
+            self._is_asked = True
             assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._engine.collect)
-        elif self._wait.locked():
-            try:
-                self._wait.release()
-            except RuntimeError:
-                return  # another thread has just done it
+            self._loop.call_soon_threadsafe(self._collect)
 
-    def _turn(self) -> None:
-        assert self._loop is not None
-        if self._engine.leases <= FEW or self._idle > PATIENCE:
+    def _collect(self) -> None:
+        """Take in one answer: each leads to as much work as a piece of a tick."""
+        self._is_asked = False
+        if self._engine.collect() and not self._is_asked:
+            self._is_asked = True
+            assert self._loop is not None
+            self._loop.call_soon(self._collect)
+
+    def _begin(self) -> None:
+        """Begin a tick."""
+        if self._engine.leases < FEW:  # not at FEW: one stream must not change it to and fro
             self.is_running = False
-            self._engine.collect()
-            self._advance()
+            self._release_all()
+            self._advance_now()
             return
-        self._loop.call_soon(self._turn)  # first: an error below must not be the end of it
-        self._engine.collect()
-        self._passes += 1
-        if self._passes >= PASSES:
-            self._passes = 0
-            self._tick()
+        self._number += 1
+        self._idle += 1
+        self._began_s = time.monotonic()
+        self._work = self._tick()
+        self._go_on()
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self._must_send = False
-        if now >= self._until:
-            self._until = now + min(self._engine.leases * PER_STREAM_S, LONGEST_S)
-            self._idle += 1
-            self._advance()
-            if self._must_send:
-                return
-        while self._until > now and self._wait.acquire(timeout=self._until - now):
-            self._engine.collect()
-            if self._must_send:
-                return
-            now = time.monotonic()
+    def _go_on(self) -> None:
+        """Go on with the tick, until it is over or others must have their turn."""
+        assert self._loop is not None
+        until_s = time.monotonic() + TURN_S
+        next_s: float | None = None
+        try:
+            for _ in self._work:
+                if time.monotonic() >= until_s:
+                    next_s = 0.0
+                    break
+        finally:  # an error must not be the last tick
+            if next_s is not None:
+                self._next = self._loop.call_soon(self._go_on)
+            elif self._idle > PATIENCE:
+                self._is_asleep = True
+                self._loop.add_reader(self._selector.fileno(), self._wake)
+            else:
+                length_s = min(self._engine.leases * PER_STREAM_S, LONGEST_S)
+                left_s = self._began_s + length_s - time.monotonic()
+                self._next = self._loop.call_later(max(left_s, 0.0), self._begin)
 
-    def _advance(self) -> None:
+    def _tick(self) -> Iterator[None]:
+        """Read the sockets, and advance the streams; in small pieces."""
+        for key, _ in self._selector.select(0):
+            source: Source = key.data
+            if source.is_watched and source.rests_in != self._number:
+                source.read()
+                yield
+        yield from self._advance()
+
+    def _advance(self) -> Iterator[None]:
         """Advance all streams that are due, and form one batch of what they bring."""
         due, self._due = self._due, []
-        after, self._after = self._after, []
-        for call in after:
-            call()
         with self._engine.together():
             for member in due:
                 member.is_due = False
                 member.advance()
+                yield
+
+    def _advance_now(self) -> None:
+        for _ in self._advance():
+            pass
+
+    def _wake(self) -> None:
+        self._stay_awake()
+        self._idle = 0
+        self._begin()
+
+    def _stay_awake(self) -> None:
+        assert self._loop is not None
+        self._is_asleep = False
+        self._loop.remove_reader(self._selector.fileno())
+
+    def _release_all(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            key.data.release()

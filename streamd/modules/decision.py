@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from streamd.events import Decision
 from streamd.modules.gallery import Match
+from streamd.settings import Band
 
 NEAREST = 0.5
 """Cosine below which two stretches of speech are hardly one voice in two moods."""
@@ -18,14 +19,6 @@ LabelUse: TypeAlias = Literal["assigned", "own", "founded"]
 """A label that was there before, the one that the voice founded, or one that it founds now."""
 
 _NOBODY = Match("", -math.inf)
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A voice is accepted from `accept` on and rejected below `reject`; between: unsure."""
-
-    accept: float
-    reject: float
 
 
 @dataclass(frozen=True, slots=True)

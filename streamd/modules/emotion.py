@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.events import Emotion, TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec, parse_options
@@ -28,6 +29,8 @@ from streamd.modules.emotion_model import (
     smooth,
 )
 from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.settings import EmotionSettings, HopMs, Probability, given, overridden
 from streamd.types import RATE_HZ, Floats
 
 WINDOW_MS = 1600
@@ -45,18 +48,9 @@ EVERYONE = ""
 class EmotionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    hop_ms: HopMs | UnsetType = UNSET
+    threshold: Probability | UnsetType = UNSET
     """Probability of the likeliest label below which the module abstains."""
-
-
-@dataclass(frozen=True, slots=True)
-class EmotionSettings:
-    """The server's defaults."""
-
-    hop_ms: int
-    threshold: float | None
-    """None takes the one that the model was calibrated with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +95,9 @@ class EmotionReader:
     """The moods of one session.
 
     Args:
-        options: what the session set.
-        settings: the server's defaults.
+        settings: those of the session.
+        threshold: probability of the likeliest label below which to abstain; None takes the
+            model's.
         model: judges.
         services: of the session.
         previous: the reader before a change of options.
@@ -113,22 +108,21 @@ class EmotionReader:
 
     def __init__(
         self,
-        options: EmotionOptions,
         settings: EmotionSettings,
+        threshold: float | None,
         model: EmotionModel,
         services: ReaderContext,
         previous: EmotionReader | None,
         spent: Callable[[float], None],
     ) -> None:
-        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
         self.spec = WindowSpec(
             pass_name="voice",
             length=WINDOW_MS * RATE_HZ // 1000,
-            hop=hop_ms * RATE_HZ // 1000,
+            hop=settings.hop_ms * RATE_HZ // 1000,
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self._model = model
-        self._threshold = settings.threshold if options.threshold is None else options.threshold
+        self._threshold = threshold
         self._services = services
         self._spent = spent
         self._reach = max(model.window_ms * RATE_HZ // 1000, self.spec.length)
@@ -300,20 +294,21 @@ class EmotionModule:
         self.model = model
         self._spent = spent
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[EmotionOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[EmotionOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         return parse_options(self.name, request, EmotionOptions)
 
     def describe(self, options: EmotionOptions) -> dict[str, Any]:
         """The entry in `ready`."""
-        threshold = self.settings.threshold if options.threshold is None else options.threshold
         return {
             **msgspec.structs.asdict(self.model.card),
             "labels": list(self.model.labels),
-            "hop_ms": self.settings.hop_ms if options.hop_ms is None else options.hop_ms,
+            "hop_ms": given(options.hop_ms, self.settings.hop_ms),
             "window_ms": self.model.window_ms,
             "min_speech_ms": self.model.min_speech_ms,
-            "threshold": threshold,
+            "threshold": self._threshold(options),
             "latency_ms": WINDOW_MS,
         }
 
@@ -321,4 +316,9 @@ class EmotionModule:
         self, options: EmotionOptions, services: ReaderContext, previous: EmotionReader | None
     ) -> EmotionReader:
         """The moods of one session."""
-        return EmotionReader(options, self.settings, self.model, services, previous, self._spent)
+        settings, threshold = overridden(self.settings, options), self._threshold(options)
+        return EmotionReader(settings, threshold, self.model, services, previous, self._spent)
+
+    def _threshold(self, options: EmotionOptions) -> float | None:
+        # A client's 0 is one: only the server's takes the model's.
+        return given(options.threshold, self.settings.threshold or None)

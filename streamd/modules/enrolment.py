@@ -9,7 +9,9 @@ import numpy as np
 
 from streamd.events import TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
-from streamd.modules.speaker import MIN_WINDOW_MS, SpeakerSettings
+from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
 
@@ -72,7 +74,9 @@ class EnrolmentModule:
     def __init__(self, settings: SpeakerSettings) -> None:
         self.reader = EnrolmentReader(settings)
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[None, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[None, list[tuple[str, str]]]:
         """There are no options."""
         return None, []
 

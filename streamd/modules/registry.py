@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-from streamd.modules.base import ReaderModule, SpeculativePass
-from streamd.modules.vad import VadModule, VadOptions
-from streamd.modules.wake import Listening, WakeModule
+from streamd.modules.base import Module, ReaderModule, SpeculativePass
+from streamd.modules.stepper import StepperModule
+from streamd.modules.vad import VadModule
 from streamd.modules.words import NO_WORDS, CustomWords
 
-KNOWN = ("vad", "wake", "speaker", "emotion", "transcript")
+PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
 """Every module of the protocol, loaded or not."""
 
+ModuleSet: TypeAlias = Mapping[str, Any]
+"""What is on in a session: options by the module's name, in the registry's order."""
 
-@dataclass(frozen=True, slots=True)
-class ModuleSet:
-    """What is on in a session, with options."""
-
-    vad: VadOptions | None = None
-    """None: no speech edges are reported; the VAD itself always runs."""
-    wake: Listening | None = None
-    readers: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the reader modules that are on, by name, in the registry's order."""
+ModuleT = TypeVar("ModuleT", bound=Module)
 
 
 class Registry:
-    """The modules of a server. Shared by all sessions, never changed."""
+    """The modules of a server. Shared by all sessions, never changed.
+
+    Args:
+        vad: The module whose decisions make utterances. It always runs; where it is off, its
+            edges are not reported.
+        steppers: The other modules that walk over the whole stream.
+        readers: The modules that read windows of speech, in the order in which they are told.
+        defaults: Names of those that are on where a client names none.
+        speculative: Speculative passes, by the name of the pass whose windows they begin.
+    """
 
     def __init__(
         self,
         vad: VadModule,
-        wake: WakeModule | None,
+        steppers: Sequence[StepperModule],
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
         speculative: Mapping[str, SpeculativePass] | None = None,
     ) -> None:
         self.vad = vad
-        self.wake = wake
+        self.steppers = {module.name: module for module in steppers}
         self.readers = {module.name: module for module in readers}
-        self._defaults = defaults
+        self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
+        """All that can be asked for, by name."""
         self.speculative = speculative or {}
-        """By the name of the pass whose windows are begun."""
+        self._defaults = defaults
 
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """Names of the modules that can be asked for."""
-        wake = ("wake",) if self.wake else ()
-        return ("vad", *wake, *self.readers)
+    def find(self, kind: type[ModuleT]) -> ModuleT | None:
+        """Return the module of a class, if there is one."""
+        return next((m for m in self.modules.values() if isinstance(m, kind)), None)
 
     def resolve(
         self,
@@ -72,53 +73,30 @@ class Registry:
             BadConfig: a wrong type or a value out of range.
         """
         if request is None:
-            request = {name: {} for name in self._defaults if name in self.loaded}
-        base = base or ModuleSet()
-        vad, wake, readers = base.vad, base.wake, dict(base.readers)
+            request = {name: {} for name in self._defaults if name in self.modules}
+        chosen = dict(base or {})
+        known = tuple(dict.fromkeys((*PROTOCOL, *self.modules)))
         warnings: list[tuple[str, str]] = []
         for name, options in request.items():
-            if name not in KNOWN:
+            if name not in known:
                 warnings.append(
-                    ("unknown_module", f"unknown module {name!r}; known: {', '.join(KNOWN)}")
+                    ("unknown_module", f"unknown module {name!r}; known: {', '.join(known)}")
                 )
-                continue
-            is_on = options is not False
-            wanted: Mapping[str, Any] = options if isinstance(options, Mapping) else {}
-            if is_on and name not in self.loaded:
+            elif options is False:
+                chosen.pop(name, None)
+            elif name not in self.modules:
                 warnings.append(
                     (
                         "module_unavailable",
                         f"module {name!r} is not available on this server: it has no model",
                     )
                 )
-                continue
-            if name == "vad":
-                vad = _take(self.vad.parse(wanted), warnings) if is_on else None
-            elif name == "wake":
-                assert self.wake is not None or not is_on
-                wake = (
-                    _take(self.wake.parse(wanted, words), warnings) if is_on and self.wake else None
-                )
-            elif is_on:
-                readers[name] = _take(self.readers[name].parse(wanted), warnings)
             else:
-                readers.pop(name, None)
-        ordered = {name: readers[name] for name in self.readers if name in readers}
-        return ModuleSet(vad, wake, ordered), warnings
+                wanted = options if isinstance(options, Mapping) else {}
+                chosen[name], more = self.modules[name].parse(wanted, words)
+                warnings.extend(more)
+        return {name: chosen[name] for name in self.modules if name in chosen}, warnings
 
     def describe(self, modules: ModuleSet) -> dict[str, dict[str, Any]]:
         """The `modules` of `ready`."""
-        described = {}
-        if modules.vad is not None:
-            described["vad"] = self.vad.describe(modules.vad)
-        if modules.wake is not None and self.wake is not None:
-            described["wake"] = self.wake.describe(modules.wake)
-        for name, options in modules.readers.items():
-            described[name] = self.readers[name].describe(options)
-        return described
-
-
-def _take(parsed: tuple[Any, list[tuple[str, str]]], warnings: list[tuple[str, str]]) -> Any:
-    options, more = parsed
-    warnings.extend(more)
-    return options
+        return {name: self.modules[name].describe(options) for name, options in modules.items()}

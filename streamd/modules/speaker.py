@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.events import Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import (
@@ -25,7 +26,6 @@ from streamd.modules.base import (
 )
 from streamd.modules.decision import (
     TOO_SHORT,
-    Band,
     Evidence,
     LabelBand,
     SpeakerDecision,
@@ -33,6 +33,8 @@ from streamd.modules.decision import (
 )
 from streamd.modules.gallery import Gallery, Match
 from streamd.modules.labels import Labels
+from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.settings import HopMs, Probability, SpeakerSettings, overridden
 from streamd.types import RATE_HZ, Floats
 
 CHANGE_WINDOWS = 2
@@ -46,30 +48,9 @@ class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
     mode: Literal["identify"] = "identify"
-    hop_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] | None = None
-    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    hop_ms: HopMs | UnsetType = UNSET
+    threshold: Probability | UnsetType = UNSET
     """Score at which an enrolled voice is accepted; the `unsure` band keeps its width."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeakerSettings:
-    """The server's defaults."""
-
-    hop_ms: int
-    window_ms: int
-    min_speech_ms: int
-    """Less speech than this decides nothing."""
-    label_min_ms: int
-    """Speech that a new label takes."""
-    assign: float
-    """Cosine from which a voice belongs to a label."""
-    new: float
-    """Cosine to every label below which a voice is a new one."""
-    max_labels: int
-    change: float
-    """Cosine below which a window speaks against the current voice."""
-    bands: Mapping[str, Band]
-    """By channel, `wide` and `narrow`."""
 
 
 @dataclass(slots=True)
@@ -105,21 +86,19 @@ class SpeakerReader:
 
     def __init__(
         self,
-        options: SpeakerOptions,
         settings: SpeakerSettings,
         services: ReaderContext,
         previous: SpeakerReader | None,
     ) -> None:
-        hop_ms = settings.hop_ms if options.hop_ms is None else options.hop_ms
         self.spec = WindowSpec(
             pass_name="voice",
             length=settings.window_ms * RATE_HZ // 1000,
-            hop=hop_ms * RATE_HZ // 1000,
+            hop=settings.hop_ms * RATE_HZ // 1000,
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self._settings = settings
         self._services = services
-        self._band = _band(settings.bands[services.channel], options)
+        self._band = settings.thresholds.of(services.channel)
         self._label_band = LabelBand(settings.assign, settings.new)
         # The very object: utterances that still run under the old options settle labels too.
         self._labels: Labels = Labels(settings.max_labels) if previous is None else previous._labels
@@ -258,23 +237,30 @@ class SpeakerModule:
         self.settings = settings
         self._card = card
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         return parse_options(self.name, request, SpeakerOptions)
 
+    def effective(self, options: SpeakerOptions) -> SpeakerSettings:
+        """The server's settings with the session's on top."""
+        settings = overridden(self.settings, options)
+        if options.threshold is UNSET:
+            return settings
+        thresholds = settings.thresholds.moved_to(options.threshold)
+        return msgspec.structs.replace(settings, thresholds=thresholds)
+
     def describe(self, options: SpeakerOptions) -> dict[str, Any]:
         """The entry in `ready`."""
-        s = self.settings
+        s = self.effective(options)
         return {
             **msgspec.structs.asdict(self._card),
             "mode": options.mode,
-            "hop_ms": s.hop_ms if options.hop_ms is None else options.hop_ms,
+            "hop_ms": s.hop_ms,
             "window_ms": s.window_ms,
             "min_speech_ms": s.min_speech_ms,
-            "thresholds": {
-                channel: {"accept": band.accept, "reject": band.reject}
-                for channel, band in ((c, _band(b, options)) for c, b in s.bands.items())
-            },
+            "thresholds": msgspec.to_builtins(s.thresholds),
             "latency_ms": s.window_ms,
         }
 
@@ -282,11 +268,4 @@ class SpeakerModule:
         self, options: SpeakerOptions, services: ReaderContext, previous: SpeakerReader | None
     ) -> SpeakerReader:
         """The voices of one session."""
-        return SpeakerReader(options, self.settings, services, previous)
-
-
-def _band(band: Band, options: SpeakerOptions) -> Band:
-    """The server's band, or one of its width at the session's threshold."""
-    if options.threshold is None:
-        return band
-    return Band(options.threshold, max(options.threshold - (band.accept - band.reject), 0.0))
+        return SpeakerReader(self.effective(options), services, previous)

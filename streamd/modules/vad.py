@@ -8,46 +8,42 @@ that changes 0.1 % of silero's decisions, closing at once ten times as many.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
 from streamd.modules.base import ModelCard, parse_options
+from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.settings import VadSettings, overridden
 from streamd.types import RATE_HZ, Samples
+
+HYSTERESIS = 0.15
+"""How far below the threshold of a session silence begins."""
 
 
 class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    threshold: Annotated[float, msgspec.Meta(gt=HYSTERESIS, lt=1)] | UnsetType = UNSET
     """Speech begins at this probability, and counts as silence 0.15 below."""
-    min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | None = None
-    hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | None = None
-    pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
-    max_utterance_ms: Annotated[int, msgspec.Meta(ge=1000, le=600_000)] | None = None
+    min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | UnsetType = UNSET
+    hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | UnsetType = UNSET
+    pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] | UnsetType = UNSET
+    max_utterance_ms: Annotated[int, msgspec.Meta(ge=1000, le=600_000)] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
-class VadSettings:
-    """The server's defaults, and what the engine of the VAD wants."""
+class VadGrid:
+    """What the engine of the VAD wants."""
 
-    engine: str
     frame: int
     """Samples of one decision."""
     context: int
     """Samples in front of it."""
-    on: float
-    off: float
-    min_speech_ms: int
-    hangover_ms: int
-    pre_roll_ms: int
-    max_utterance_ms: int
-    gate: bool
-    gate_dbfs: float
-    gate_hold_ms: int
     copies_state: bool = True
 
 
@@ -95,9 +91,11 @@ class VadStepper:
     at_once = 8
     at_once_asleep = 1
 
-    def __init__(self, settings: VadSettings, decided: Callable[[int, int, float], None]) -> None:
-        self.step = settings.frame
-        self.context = settings.context
+    def __init__(
+        self, settings: VadSettings, grid: VadGrid, decided: Callable[[int, int, float], None]
+    ) -> None:
+        self.step = grid.frame
+        self.context = grid.context
         self.tail_steps = 0
         self.replay = 1
         self.reach = 0
@@ -154,25 +152,24 @@ class VadModule:
 
     name: ClassVar[str] = "vad"
 
-    def __init__(self, settings: VadSettings, card: ModelCard) -> None:
+    def __init__(self, settings: VadSettings, grid: VadGrid, card: ModelCard) -> None:
         self.settings = settings
+        self.grid = grid
         self._card = card
 
-    def parse(self, request: Mapping[str, Any]) -> tuple[VadOptions, list[tuple[str, str]]]:
+    def parse(
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
+    ) -> tuple[VadOptions, list[tuple[str, str]]]:
         """Read a client's options."""
         options, warnings = parse_options(self.name, request, VadOptions)
-        if options.threshold is not None and options.threshold <= 0.15:
-            raise BadConfig(
-                "modules.vad.threshold: expected a number above 0.15", ref="modules.vad.threshold"
-            )
         lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)
-        if lengths == (None, None, None):
+        if lengths == (UNSET, UNSET, UNSET):
             return options, warnings
         s = self.effective(options)
-        shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * s.frame * 1000 // RATE_HZ
+        shortest_ms = s.pre_roll_ms + s.min_speech_ms + 2 * self.grid.frame * 1000 // RATE_HZ
         if s.max_utterance_ms < shortest_ms:
             raise BadConfig(
-                f"modules.vad.max_utterance_ms: {s.max_utterance_ms} ms is too short; with these "
+                f"`modules.vad.max_utterance_ms`: {s.max_utterance_ms} ms is too short; with these "
                 f"pre_roll_ms and min_speech_ms it must be at least {shortest_ms} ms",
                 ref="modules.vad.max_utterance_ms",
             )
@@ -182,11 +179,11 @@ class VadModule:
         """The server's settings with the session's on top."""
         if options is None:
             return self.settings
-        given = {k: v for k, v in msgspec.structs.asdict(options).items() if v is not None}
-        threshold = given.pop("threshold", None)
-        if threshold is not None:
-            given |= {"on": threshold, "off": threshold - 0.15}
-        return replace(self.settings, **given)
+        settings = overridden(self.settings, options)
+        if options.threshold is UNSET:
+            return settings
+        off = options.threshold - HYSTERESIS
+        return msgspec.structs.replace(settings, on=options.threshold, off=off)
 
     def describe(self, options: VadOptions) -> dict[str, Any]:
         """The entry in `ready`."""
@@ -198,5 +195,5 @@ class VadModule:
             "hangover_ms": s.hangover_ms,
             "pre_roll_ms": s.pre_roll_ms,
             "max_utterance_ms": s.max_utterance_ms,
-            "latency_ms": s.min_speech_ms + s.frame * 1000 // RATE_HZ,
+            "latency_ms": s.min_speech_ms + self.grid.frame * 1000 // RATE_HZ,
         }

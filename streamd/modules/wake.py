@@ -13,14 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
+from streamd.events import Wake
 from streamd.modules.base import ModelCard, Ms, parse_options
-from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, WordHead
-from streamd.types import Samples
+from streamd.modules.stepper import Evidence, Gate, StepperContext
+from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
+from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
+from streamd.types import RATE_HZ, Samples
 
 STEP = 1280
 """Samples between two scores: eight mel frames of 10 ms."""
@@ -39,38 +43,21 @@ MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
 """What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
 a phrase twice in it."""
 
+T = TypeVar("T")
+
 TRACE = 0.02
 """A score, of any word, at which it may be about to rise: what is no word scores far below."""
-
-Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Patience = Annotated[int, msgspec.Meta(ge=1, le=25)]
 
 
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a session may set."""
 
-    words: tuple[str, ...] | None = None
-    threshold: Score | dict[str, Score] | None = None
+    words: tuple[str, ...] | UnsetType = UNSET
+    threshold: Probability | dict[str, Probability] | UnsetType = UNSET
     """One for all words, or by word."""
-    patience: Patience | dict[str, Patience] | None = None
+    patience: Patience | dict[str, Patience] | UnsetType = UNSET
     """Steps in a row at or over the threshold, likewise."""
-    refractory_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WakeSettings:
-    """The server's defaults."""
-
-    words: tuple[str, ...]
-    threshold: float
-    patience: int
-    refractory_ms: int
-    thresholds: Mapping[str, float]
-    patiences: Mapping[str, int]
-    gate: bool = True
-    gate_threshold: float = 0.1
-    gate_hold_ms: int = 640
-    gate_rise_db: float = 3.0
+    refractory_ms: RefractoryMs | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +69,8 @@ class WordModel:
     """How long the phrase takes to say, at a usual pace."""
     window: int = LONGEST_WINDOW
     """Embeddings that its head looks at."""
-    head: WordHead | None = None
-    """Of a word of the user's own; the wake pass has the others."""
+    head: bytes | None = None
+    """Of a word of the user's own, packed; the wake pass has the others."""
     threshold: float | None = None
     """Where it is not the one of all other words; a word of the user's own has one."""
 
@@ -91,7 +78,7 @@ class WordModel:
     def of(cls, word: CustomWord) -> WordModel:
         """A word of the user's own."""
         info = word.info
-        return cls(info.card, info.phrase_ms, word.head.window, word.head, info.threshold)
+        return cls(info.card, info.phrase_ms, word.window, word.head, info.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +89,13 @@ class Word:
     threshold: float
     patience: int
     model: WordModel
+    head: Head | None = None
+    """Of a word of the user's own: the wake pass knows it as long as somebody listens for it."""
+
+    @property
+    def key(self) -> str | int:
+        """What the wake pass knows it by."""
+        return self.name if self.head is None else self.head.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +123,22 @@ class Detection:
     """Nothing before this sample had a say."""
     phrase_ms: int
     """How long the phrase takes to say."""
+
+    def event(self, evidence: Evidence, ms: Ms) -> Wake:
+        """Return the event, with what is known of who said the phrase, and when."""
+        start, end = evidence.phrase(self.phrase_ms * RATE_HZ // 1000, self.since)
+        speaker = evidence.speaker
+        return Wake(
+            t0=ms(start),
+            t1=ms(end, end=True),
+            at=ms(self.stop, end=True),
+            word=self.word,
+            score=round(self.score, 4),
+            class_=UNSET if self.class_name is None else self.class_name,
+            utterance=UNSET if evidence.utterance is None else evidence.utterance,
+            speaker=UNSET if speaker is None or speaker.speaker is None else speaker.speaker,
+            speaker_score=UNSET if speaker is None else speaker.score,
+        )
 
 
 class WakeStepper:
@@ -160,7 +170,7 @@ class WakeStepper:
         self._has_trace = False
         """Whether any word scored `TRACE` or more in the last step that the model ran."""
         self._listening: Listening | None = None
-        self.select(listening)
+        self.configure(listening)
 
     @property
     def enabled(self) -> bool:
@@ -172,14 +182,15 @@ class WakeStepper:
         may_speak = self._may_speak(stop)
         return self._has_trace if may_speak is False else may_speak
 
-    def select(self, listening: Listening | None) -> None:
-        """Take new words, thresholds or patience from the next step on."""
+    def configure(self, options: Listening | None) -> None:
+        """Take other words, thresholds or patience from the next step on; None: no words."""
+        listening = options
         if self._listening is None:
             self.reset()
         self._listening = listening
         names = listening.names if listening else ()
         models = [word.model for word in listening.words] if listening else []
-        self._heads = tuple(model.head or name for model, name in zip(models, names, strict=True))
+        self._keys = tuple(word.key for word in listening.words) if listening else ()
         self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
@@ -188,12 +199,12 @@ class WakeStepper:
     ) -> None:
         """Every step is the model's."""
 
-    def options(self) -> tuple[str | WordHead, ...]:
-        """The heads to run: the pass knows them by name, or gets them."""
-        return self._heads
+    def options(self) -> tuple[str | int, ...]:
+        """The words to score, as the pass knows them."""
+        return self._keys
 
     def interpret(
-        self, start: int, stop: int, output: Mapping[str, tuple[float, str | None]] | None
+        self, start: int, stop: int, output: Mapping[str | int, tuple[float, str | None]] | None
     ) -> None:
         """Look for crossings in one step's scores; None where the model slept."""
         assert self._listening is not None
@@ -203,8 +214,8 @@ class WakeStepper:
         if output is None:
             return
         self._has_trace = any(score >= TRACE for score, _ in output.values())
-        for word in self._listening.words:
-            score, class_name = output[word.name]
+        for word, key in zip(self._listening.words, self._keys, strict=True):
+            score, class_name = output[key]
             if self._age <= WARM_UP_STEPS or score < word.threshold:
                 self._above[word.name] = 0
                 continue
@@ -241,9 +252,22 @@ class WakeModule:
 
     name: ClassVar[str] = "wake"
 
-    def __init__(self, settings: WakeSettings, loaded: Mapping[str, WordModel]) -> None:
+    def __init__(
+        self, settings: WakeSettings, loaded: Mapping[str, WordModel], register: RegisterHead
+    ) -> None:
         self.settings = settings
         self.loaded = loaded
+        self._register = register
+
+    @property
+    def gate(self) -> Gate | None:
+        """The model sleeps where nobody may be speaking, unless the configuration forbids it."""
+        s = self.settings
+        return Gate(STEP, s.gate_threshold, s.gate_hold_ms, s.gate_rise_db) if s.gate else None
+
+    def open(self, options: Listening | None, context: StepperContext) -> WakeStepper:
+        """Return the steps of one stream."""
+        return WakeStepper(options, context.ms, context.report, context.may_speak)
 
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
         """Every word that may be asked for."""
@@ -251,17 +275,17 @@ class WakeModule:
         return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
 
     def parse(
-        self, request: Mapping[str, Any], custom: CustomWords = NO_WORDS
+        self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[Listening, list[tuple[str, str]]]:
         """Read a client's options; unknown words are left out with a warning.
 
         Args:
             request: the options.
-            custom: words of the user's own, as they are now.
+            words: of the user's own, as they are now.
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
-        known = self.known(custom)
-        wanted = self.settings.words if options.words is None else options.words
+        known = self.known(words)
+        wanted = given(options.words, self.settings.words)
         names = tuple(dict.fromkeys(w for w in wanted if w in known))
         missing = [w for w in wanted if w not in known]
         have = ", ".join(sorted(known)) or "none"
@@ -272,17 +296,17 @@ class WakeModule:
             )
         warnings += [("unknown_word", _unknown_words([word], have)) for word in missing]
         s = self.settings
-        words = tuple(
+        listened_for = tuple(
             Word(
                 name,
-                float(_of(options.threshold, name, self._threshold(name, known[name]))),
-                int(_of(options.patience, name, s.patiences.get(name, s.patience))),
+                _of(options.threshold, name, self._threshold(name, known[name])),
+                _of(options.patience, name, s.patiences.get(name, s.patience)),
                 known[name],
+                None if (head := known[name].head) is None else self._register(head),
             )
             for name in names
         )
-        refractory_ms = s.refractory_ms if options.refractory_ms is None else options.refractory_ms
-        return Listening(words, refractory_ms), warnings
+        return Listening(listened_for, given(options.refractory_ms, s.refractory_ms)), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold
@@ -304,16 +328,11 @@ class WakeModule:
         }
 
 
-def _of(
-    given: float | int | Mapping[str, float] | Mapping[str, int] | None,
-    word: str,
-    default: float,
-) -> float:
-    if given is None:
-        return default
-    if isinstance(given, Mapping):
-        return given.get(word, default)
-    return given
+def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
+    """What an option says of a word: it has one value for all, or some by word."""
+    if isinstance(option, dict):
+        return option.get(word, default)
+    return given(option, default)
 
 
 def _unknown_words(words: Sequence[str], loaded: str) -> str:

@@ -1,30 +1,27 @@
-"""Wake words of the user's own: a linear head on the frozen speech embedding, and its card."""
+"""Wake words of the user's own: a head on the frozen speech embedding, and its card."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
 
 from streamd.errors import BadName
 from streamd.modules.base import ModelCard
-from streamd.types import Floats
+from streamd.types import WordName
+from streamd.validation import Invalid, convert
 
 EMBEDDING_DIM = 96
 MAX_WINDOW = 34
 """Embeddings of a stream that the wake pass keeps."""
-MAX_NAME_CHARS = 64
 LICENCE = "yours"
 """The head is made of the user's clips and of negatives that bind nobody."""
 SOURCE = "`streamd words add` on this machine"
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _FLOAT = np.dtype("<f4")
 
 
@@ -71,54 +68,27 @@ class WordInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WordHead:
-    """`sigmoid(<weights, features> + bias)`. Equal only to itself, so a batch groups by it."""
-
-    name: str
-    weights: Floats
-    """`[window, 96]`, read-only."""
-    bias: float
-
-    @property
-    def window(self) -> int:
-        """Embeddings that it looks at, one per 80 ms."""
-        return len(self.weights)
-
-    def scores(self, features: Floats) -> list[float]:
-        """Scores of windows `[n, window, 96]`, 0 to 1.
-
-        Each is the same to the bit whatever the others are; a matrix product's would not be.
-        """
-        products = (features * self.weights).reshape(len(features), -1)
-        return [_sigmoid(z + self.bias) for z in products.sum(axis=1).tolist()]
-
-    def pack(self) -> bytes:
-        """As little-endian float32: the bias, then the weights."""
-        return np.concatenate(([self.bias], self.weights.ravel())).astype(_FLOAT).tobytes()
-
-    @classmethod
-    def unpack(cls, name: str, packed: bytes) -> WordHead:
-        """From `pack`.
-
-        Raises:
-            ValueError: it is no such head.
-        """
-        numbers = np.frombuffer(packed, _FLOAT)
-        window, rest = divmod(len(numbers) - 1, EMBEDDING_DIM)
-        if rest or not 1 <= window <= MAX_WINDOW or not np.isfinite(numbers).all():
-            raise ValueError(f"not a head of a wake word: {len(packed)} bytes")
-        weights = numbers[1:].reshape(window, EMBEDDING_DIM).astype(np.float32)
-        weights.flags.writeable = False
-        return cls(name, weights, float(numbers[0]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class CustomWord:
     """A word that the user made."""
 
     info: WordInfo
-    head: WordHead
+    head: bytes
+    """What recognises it, packed: little-endian float32, a bias and weights `[window, 96]`."""
 
+    @property
+    def window(self) -> int:
+        """Embeddings that the head looks at, one per 80 ms."""
+        return len(self.head) // _FLOAT.itemsize // EMBEDDING_DIM
+
+
+class Head(Protocol):
+    """A head that the wake pass knows, for as long as this is referred to."""
+
+    id: int
+
+
+RegisterHead: TypeAlias = Callable[[bytes], Head]
+"""Makes a packed head known to the wake pass."""
 
 CustomWords: TypeAlias = Mapping[str, CustomWord]
 """The words of one tenant, by name. Never changed: a change of the store makes a new one."""
@@ -131,13 +101,20 @@ def check_word(name: str) -> str:
     Raises:
         BadName: it is not lower case in the manner of `hey_computer`, or too long.
     """
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_CHARS:
-        raise BadName(
-            f"wake word {name!r}: lower-case letters and digits, words joined by one underscore, "
-            f"{MAX_NAME_CHARS} characters at most, as hey_computer"
-        )
-    return name
+    try:
+        return convert(name, WordName)
+    except Invalid as invalid:
+        raise BadName(f"wake word {name!r}: {invalid.first.expected}") from None
 
 
-def _sigmoid(z: float) -> float:
-    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+def check_head(packed: bytes) -> bytes:
+    """Return the packed head, if it is one.
+
+    Raises:
+        ValueError: It is not.
+    """
+    numbers = np.frombuffer(packed, _FLOAT)
+    window, rest = divmod(len(numbers) - 1, EMBEDDING_DIM)
+    if rest or not 1 <= window <= MAX_WINDOW or not np.isfinite(numbers).all():
+        raise ValueError(f"not a head of a wake word: {len(packed)} bytes")
+    return packed

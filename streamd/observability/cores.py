@@ -1,4 +1,4 @@
-"""The cores that this process may use, which need not be all that the machine has."""
+"""The cores that this process may use, which may be fewer than the machine has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> list[int]:
-    """Their numbers."""
+    """Return the numbers of these cores."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

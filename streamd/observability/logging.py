@@ -1,7 +1,7 @@
 """Log set-up: JSON lines as a service, readable lines on a terminal, to stderr in both.
 
-Neither audio nor embeddings nor credentials are ever written: whatever holds them is replaced
-by its size on the way out, in case somebody logs one by mistake.
+Audio, embeddings and credentials are never written: a processor replaces any value that may hold
+them by its size, in case some code logs one by mistake.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _CREDENTIALS = frozenset(
     {"authorization", "x-api-key", "api_key", "apikey", "token", "ticket", "password"}
 )
 _LONGEST_NUMBERS = 16
-"""A longer list of numbers is samples or an embedding, not a fact about either."""
+"""Longest list of numbers that is logged. A longer one holds samples or an embedding."""
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging, which share one output.
 
-    `level` is for streamd's own loggers; others (aiohttp, asyncio) are heard from `warning`
-    on, since their debug output shows what went over the wire. May be called again.
+    `level` is for streamd's own loggers. Others (aiohttp, asyncio) log from `warning` on, because
+    their debug output contains what clients sent. May be called again.
 
     Args:
-        level: least severity that is written.
+        level: lowest severity that is written.
         format: `auto` is `console` where the stream is a terminal, else `json`.
         stream: where to write, stderr if None.
     """
@@ -75,12 +75,12 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
     root.handlers = [h for h in root.handlers if not isinstance(h, _Handler)] + [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("streamd").setLevel(level.upper())
-    # It warns of each client that offers a subprotocol that is not ours.
+    # It warns of every client that offers another subprotocol.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that a second `configure` replaces it and leaves those of others alone."""
+    """streamd's handler. A second `configure` replaces it and keeps other handlers."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -105,7 +105,7 @@ def _renderers(format: Format, *, colors: bool) -> list[Processor]:
 
 
 def withhold(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """A structlog processor: audio, embeddings and credentials become what they are, unseen."""
+    """A structlog processor that replaces audio, embeddings and credentials."""
     return {
         key: value if key in ("exc_info", "_record") else _safe(key, value)
         for key, value in event.items()
@@ -113,7 +113,7 @@ def withhold(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def leave_out_empty(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """A structlog processor: a field without a value is not written."""
+    """A structlog processor that removes fields without a value."""
     return {key: value for key, value in event.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus may scrape. No label is a session, a device or a name: those have no bound."""
+"""Prometheus metrics. No label is a session, a device or a name, whose number has no bound."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from streamd import __version__
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 _COMPUTE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+_LOOP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _LAG_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class Metrics:
     """The metrics of one app, in a registry of its own, so that two apps share a process.
 
-    Labels: `pass` is a model pass, `lane` is `live`, `final` or `interim`, `code` a close code.
+    Labels: `pass` is a model pass, `lane` is `live`, `final`, `interim` or `speculative`, `code` a
+    close code.
     """
 
     def __init__(self) -> None:
-        # A second series for each metric, which nobody reads.
+        # Otherwise each metric has a second series with its time of creation.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -44,27 +46,25 @@ class Metrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"streamd_{name}", text, labels, buckets=buckets, registry=registry)
 
-        self.sessions_open = gauge("sessions_open", "Sessions that exist now.")
-        self.sessions = counter("sessions", "Sessions that ended.", "code")
+        self.sessions_open = gauge("sessions_open", "Streams that are open now.")
+        self.sessions = counter("sessions", "Streams that ended.", "code")
         self.messages = counter("messages", "Messages received.", "kind")
         """kind: `binary` or `text`."""
         self.received_bytes = counter("received_bytes", "Payload bytes received.")
         self.audio_seconds = counter("audio_seconds", "Audio received, seconds of stream time.")
-        self.events = counter("events", "Events sent.", "type")
+        self.events = counter("events", "Events put into the queue of a client.", "type")
         self.event_lag = histogram(
             "event_lag_seconds",
-            "From the last sample that an event depended on being received to the event sent.",
+            "From receiving the last sample that an event depends on to sending the event.",
             _LAG_S,
             "type",
         )
-        self.jobs = counter("jobs", "Items given to the engine.", "pass", "lane")
-        self.queue_depth = gauge("queue_depth", "Items that wait.", "pass", "lane")
-        self.queue_limit = gauge("queue_limit", "Most items that a queue takes.", "queue")
+        self.jobs = counter("jobs", "Items given to a model.", "pass", "lane")
+        self.queue_depth = gauge("queue_depth", "Items that wait for a model.", "pass", "lane")
+        self.queue_limit = gauge("queue_limit", "Bound of a queue.", "queue")
         self.batch_size = histogram("batch_size", "Steps or windows of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
-        self.pass_cpu = counter(
-            "pass_cpu_seconds", "CPU time of the models, that of their thread.", "pass"
-        )
+        self.pass_cpu = counter("pass_cpu_seconds", "CPU time of the batches.", "pass")
         self.job_wait = histogram(
             "job_wait_seconds",
             "From the arrival of a batch's oldest item to the batch's start.",
@@ -85,13 +85,20 @@ class Metrics:
         """reason: `window`, `count`, `memory`, `events`, `failed` or `drain`."""
         self.gaps = counter("gaps", "Gap events.", "cause")
         self.coalesced = counter(
-            "coalesced_events", "Interim events replaced before a slow client read them."
+            "coalesced_events",
+            "Interim events that a newer one replaced before a slow client read them.",
         )
         self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
         self.baselines_dropped = counter(
-            "baselines_dropped", "Baselines of voices that could not be written.", "cause"
+            "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )
         """cause: `full` or `stopped`."""
+        self.loop_lag = histogram(
+            "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
+        )
+        self.fast_path_active = gauge(
+            "fast_path_active", "1 if sockets without TLS are read past aiohttp."
+        )
         self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
         self.connections_waiting = gauge(
             "connections_waiting", "Connections without a request in progress."
@@ -107,5 +114,5 @@ class Metrics:
         )
 
     def render(self) -> tuple[bytes, str]:
-        """The body and the content type of `GET /metrics`."""
+        """Return the body and the content type of `GET /metrics`."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

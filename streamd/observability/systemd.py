@@ -1,4 +1,4 @@
-"""What systemd wants to hear from a `Type=notify` service: sd_notify(3), without its library."""
+"""Notifications of a `Type=notify` service to systemd: sd_notify(3), without its library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Tells systemd about the service. Says nothing where it was not started by systemd."""
+    """Notifies systemd of the state of the service. Does nothing if systemd did not start it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         name = environ.get("NOTIFY_SOCKET", "")
@@ -16,19 +16,19 @@ class Notifier:
         self._address = "\0" + name[1:] if name.startswith("@") else name
 
     def ready(self, status: str = "") -> bool:
-        """The service serves. True if systemd was told; so below."""
+        """Report that the service is ready. True if the message was sent, here and below."""
         return self._send("READY=1", _status(status))
 
     def stopping(self, status: str = "") -> bool:
-        """The service drains and will end."""
+        """Report that the service drains and will end."""
         return self._send("STOPPING=1", _status(status))
 
     def status(self, text: str) -> bool:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         return self._send(_status(text))
 
     def watchdog(self) -> bool:
-        """All workers are alive; see `watchdog_interval_s`."""
+        """Report that all workers are alive; see `watchdog_interval_s`."""
         return self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> bool:
@@ -45,7 +45,7 @@ class Notifier:
 
 
 def watchdog_interval_s(environ: Mapping[str, str]) -> float | None:
-    """Seconds between two calls of `Notifier.watchdog`: half of WatchdogSec, None without it."""
+    """Return seconds between calls of `Notifier.watchdog`: half of WatchdogSec, None without it."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # meant for the process that started us
     try:

@@ -1,4 +1,4 @@
-"""A bound on how much of one kind is logged, so that no client can fill a disk."""
+"""A bound on log records of one kind, so that no client can fill a disk."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 BURST = 10
-"""Records of one kind in a row that are written."""
+"""Records of one kind that are written per period."""
 PERIOD_S = 60.0
-"""Seconds until as many are written again."""
+"""Length of a period, seconds."""
 KINDS = 256
-"""Kinds that are remembered; the one that was seen longest ago is forgotten."""
+"""Kinds that are remembered; the least recently seen one is forgotten."""
 
 
 class Throttle:
-    """Lets through so many warnings and errors of one kind in a minute, and counts the others.
+    """Admits `BURST` warnings and errors of one kind per period, and counts the others.
 
-    A kind is a logger and an event. Of other libraries it is the logger alone, as their texts
-    hold what a client wrote. Records below `warning` are not bounded: they are one or two for
-    each stream.
+    A kind is a logger and an event. For other libraries it is the logger alone, because their
+    texts contain what a client wrote. Records below `warning` are not bounded: each stream has
+    one or two.
 
     Args:
         clock: monotonic seconds.
@@ -32,7 +32,7 @@ class Throttle:
         """Start of the period and records in it."""
 
     def admits(self, record: logging.LogRecord) -> bool:
-        """Whether to write a record; the first after a pause says how many were left out."""
+        """Return whether to write a record. The first of a period says how many were left out."""
         if record.levelno < logging.WARNING:
             return True
         event = record.msg.get("event", "") if isinstance(record.msg, dict) else ""

@@ -11,39 +11,31 @@ ignored. Null stands for "not given" where a field has nothing else to say so: `
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from streamd.errors import BadConfig, BadMessage, UnsupportedAudio
-from streamd.protocol.fields import (
-    as_integer,
-    optional_text,
-    show,
-    want,
-    want_integer,
-)
-from streamd.types import AudioFormat, Codec
+from streamd.types import AudioFormat
+from streamd.validation import Invalid, convert, show
 
 MAX_GAP_MS = 3_600_000
 """One message moves the clock by an hour at most."""
 MAX_GAP_SAMPLES = MAX_GAP_MS // 1000 * 48_000
 """That hour at the highest rate, in sample frames."""
-_MAX_SEQ = 2**63 - 1
-_CODECS = get_args(Codec)
-_RATES_HZ = range(8_000, 48_001)
-_CHANNELS = range(1, 9)
 
-ModuleRequest: TypeAlias = dict[str, Literal[False] | dict[str, Any]]
-"""Module name to its options; false is off. What the options mean, the modules say."""
+ModuleRequest: TypeAlias = dict[str, bool | dict[str, Any]]
+"""Module name to its options; false is off, true becomes no options. What the options mean, the
+modules say."""
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """The session to go on with."""
 
     token: str
-    last_seq: int = 0
+    last_seq: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     """The newest log event that the client has."""
 
 
@@ -53,13 +45,13 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     client: str | None = None
     device: str | None = None
     audio: AudioFormat = AudioFormat()
-    modules: ModuleRequest | None = None
-    """None: the default modules of the key."""
+    modules: ModuleRequest | UnsetType = UNSET
+    """Left out: the default modules of the key."""
     resume: Resume | None = None
 
 
 class Audio(msgspec.Struct, frozen=True):
-    """Audio bytes, at least one, cut anywhere."""
+    """Audio bytes, cut anywhere."""
 
     data: bytes
 
@@ -81,7 +73,7 @@ class Flush(msgspec.Struct, frozen=True):
 class Config(msgspec.Struct, frozen=True):
     """Change modules from here on; those not named stay as they are."""
 
-    modules: ModuleRequest
+    modules: ModuleRequest = {}
 
 
 class End(msgspec.Struct, frozen=True):
@@ -95,6 +87,20 @@ class Ping(msgspec.Struct, frozen=True):
     """Echoed as it came."""
 
 
+class _AudioText(msgspec.Struct, frozen=True):
+    data: str
+
+
+class _GapText(msgspec.Struct, frozen=True):
+    ms: Annotated[int, Meta(ge=0, le=MAX_GAP_MS)]
+
+
+class _GapInSamplesText(msgspec.Struct, frozen=True):
+    samples: Annotated[int, Meta(ge=0, le=MAX_GAP_SAMPLES)]
+
+
+_Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
+"""Messages that read otherwise in JSON than they are meant."""
 Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
 
 
@@ -115,8 +121,8 @@ def read_object(text: str) -> dict[str, Any]:
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise BadMessage("`type`: missing; expected the type of the message", ref="type")
-    if kind not in _PARSERS:
-        known = ", ".join(_PARSERS)
+    if kind not in _KINDS:
+        known = ", ".join(_KINDS)
         raise BadMessage(f"unknown message type {show(kind)}; known: {known}", ref="type")
     return fields
 
@@ -129,116 +135,70 @@ def parse(fields: Mapping[str, Any]) -> Message:
         BadConfig: A wrong type in `hello` or `config`; `ref` names the field.
         UnsupportedAudio: Audio in `hello` that streamd does not take; likewise.
     """
-    return _PARSERS[fields["type"]](fields)
-
-
-def _hello(fields: Mapping[str, Any]) -> Hello:
-    if (resume := _resume(fields)) is not None:
-        return Hello(resume=resume)  # all else is as it was when the stream was opened
-    return Hello(
-        client=optional_text(fields, "client"),
-        device=optional_text(fields, "device"),
-        audio=_format(want(fields, "audio", dict, BadConfig, default={})),
-        modules=_modules(fields) if "modules" in fields else None,
-    )
-
-
-def _format(audio: Mapping[str, Any]) -> AudioFormat:
-    # All types before any value, so that a wrong type is never hidden by a bad value.
-    codec = want(audio, "codec", str, BadConfig, default="pcm_s16le", path="audio.")
-    rate = want(audio, "rate", (int, float), BadConfig, default=16_000, path="audio.")
-    channels = want(audio, "channels", (int, float), BadConfig, default=1, path="audio.")
-    use = audio.get("use")
-    if use is not None:
-        use = want(audio, "use", list, BadConfig, path="audio.")
-        for index in range(len(use)):
-            want(use, index, (int, float), BadConfig, path="audio.use.")
-
-    if codec not in _CODECS:
-        raise _unsupported("codec", f"{show(codec)} is not supported; use {', '.join(_CODECS)}")
-    rate_hz, count = as_integer(rate), as_integer(channels)
-    if rate_hz is None or rate_hz not in _RATES_HZ:
-        raise _unsupported("rate", f"{show(rate)} Hz is not supported; use 8000–48000 Hz")
-    if count is None or count not in _CHANNELS:
-        raise _unsupported("channels", f"{show(channels)} channels are not supported; use 1–8")
-    return AudioFormat(codec=codec, rate=rate_hz, channels=count, use=_use(use, count))
-
-
-def _use(use: list[Any] | None, channels: int) -> tuple[int, ...] | None:
-    if use is None:
-        return None
-    chosen = tuple(c for c in map(as_integer, use) if c is not None and c in range(channels))
-    if not use or len(chosen) < len(use):
-        raise _unsupported("use", f"name at least one channel, each from 0 to {channels - 1}")
-    if len(set(chosen)) < len(chosen):
-        raise _unsupported("use", "each channel may be named once only")
-    return chosen
-
-
-def _unsupported(field: str, what: str) -> UnsupportedAudio:
-    return UnsupportedAudio(f"`audio.{field}`: {what}", ref=f"audio.{field}")
-
-
-def _modules(fields: Mapping[str, Any]) -> ModuleRequest:
-    modules = want(fields, "modules", dict, BadConfig)
-    request: ModuleRequest = {}
-    for name in modules:
-        value = want(modules, name, (bool, dict), BadConfig, path="modules.")
-        request[name] = {} if value is True else value
-    return request
-
-
-def _resume(fields: Mapping[str, Any]) -> Resume | None:
-    if fields.get("resume") is None:
-        return None
-    resume = want(fields, "resume", dict, BadConfig)
-    return Resume(
-        token=want(resume, "token", str, BadConfig, path="resume."),
-        last_seq=want_integer(
-            resume, "last_seq", range(_MAX_SEQ + 1), BadConfig, default=0, path="resume."
-        ),
-    )
-
-
-def _audio(fields: Mapping[str, Any]) -> Audio:
-    text = want(fields, "data", str, BadMessage)
+    kind = _KINDS[fields["type"]]
+    if kind is _GapText and "samples" in fields:
+        kind = _GapInSamplesText
+    if kind is Hello and fields.get("resume") is not None:
+        fields = {"resume": fields["resume"]}  # all else is as it was when the stream was opened
     try:
-        return Audio(binascii.a2b_base64(text, strict_mode=True))
-    except ValueError:
-        raise BadMessage("`data` is not base64 (RFC 4648, padded)", ref="data") from None
+        message = convert(fields, kind)
+    except Invalid as invalid:
+        raise _refusal(kind, invalid) from None
+    match message:
+        case _AudioText(data=text):
+            return Audio(_decoded(text))
+        case _GapText(ms=ms):
+            return Gap(ms=ms)
+        case _GapInSamplesText(samples=samples):
+            return Gap(samples=samples)
+        case Hello(audio=audio):
+            _check_use(audio)
+    if isinstance(message, Hello | Config) and message.modules:
+        return msgspec.structs.replace(message, modules=_without_true(message.modules))
+    return message
 
 
-def _gap(fields: Mapping[str, Any]) -> Gap:
-    if "samples" in fields:
-        samples = want_integer(fields, "samples", range(MAX_GAP_SAMPLES + 1), BadMessage)
-        return Gap(samples=samples)
-    return Gap(want_integer(fields, "ms", range(MAX_GAP_MS + 1), BadMessage))
-
-
-def _flush(fields: Mapping[str, Any]) -> Flush:
-    return Flush(want(fields, "id", str, BadMessage, default=""))
-
-
-def _config(fields: Mapping[str, Any]) -> Config:
-    return Config(_modules(fields) if "modules" in fields else {})
-
-
-def _end(_: Mapping[str, Any]) -> End:
-    return End()
-
-
-def _ping(fields: Mapping[str, Any]) -> Ping:
-    if fields.get("t") is None:
-        return Ping()
-    return Ping(want(fields, "t", (str, int, float), BadMessage))
-
-
-_PARSERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
-    "hello": _hello,
-    "audio": _audio,
-    "gap": _gap,
-    "flush": _flush,
-    "config": _config,
-    "end": _end,
-    "ping": _ping,
+_KINDS: dict[str, type[Message | _Text]] = {
+    "hello": Hello,
+    "audio": _AudioText,
+    "gap": _GapText,
+    "flush": Flush,
+    "config": Config,
+    "end": End,
+    "ping": Ping,
 }
+
+
+def _refusal(kind: type, invalid: Invalid) -> BadConfig | BadMessage | UnsupportedAudio:
+    fault = invalid.first
+    if kind is Hello and fault.path[0] == "audio" and fault.problem == "value":
+        # The key of `audio`, not an item in it.
+        return _unsupported(fault.path[1], fault.what)
+    error = BadConfig if kind in (Hello, Config) else BadMessage
+    return error(str(fault), ref=fault.where)
+
+
+def _without_true(modules: ModuleRequest) -> ModuleRequest:
+    return {name: {} if asked is True else asked for name, asked in modules.items()}
+
+
+def _unsupported(key: str, what: str) -> UnsupportedAudio:
+    return UnsupportedAudio(f"`audio.{key}`: {what}", ref=f"audio.{key}")
+
+
+def _check_use(audio: AudioFormat) -> None:
+    """Check the channels to mix against those that there are."""
+    if audio.use is None:
+        return
+    if max(audio.use) >= audio.channels:
+        last = audio.channels - 1
+        raise _unsupported("use", f"expected channels from 0 to {last}, got {max(audio.use)}")
+    if len(set(audio.use)) < len(audio.use):
+        raise _unsupported("use", "expected each channel once")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise BadMessage("`data`: expected base64 (RFC 4648, padded)", ref="data") from None

@@ -7,26 +7,19 @@ from collections import deque
 import numpy as np
 
 from streamd.audio.ring import Ring
+from streamd.types import RATE_HZ
 
-STEP = 1280
-"""Samples of one measurement, 80 ms."""
-_MEMORY = 25
-"""Steps whose quietest is compared with, 2 s: longer than a phrase and its echo."""
+_MEMORY = 2 * RATE_HZ
+"""Samples whose quietest step is compared with: longer than a phrase and its echo."""
 _SUMMED = 8
 """Samples that are added up before anything else."""
-_SUMS = STEP // _SUMMED
 _AT_ONCE = 8
 """Steps that are measured in one go, if they are there: most of the cost is one of calls."""
 
 
-def _white(dbfs: float) -> float:
-    """What `_powers` gives for white noise of that level."""
-    return 6 * _SUMMED * (_SUMS - 2) * (10 ** (dbfs / 20) * 32768) ** 2
-
-
-_QUIET_ROOM = _white(-72)
+_QUIET_ROOM_DBFS = -72
 """What a stretch is taken to begin in: somebody may be speaking already."""
-_LEAST = _white(-90)
+_LEAST_DBFS = -90
 """Changes below that, one step of int16, are no sound."""
 _ONES = np.ones(_SUMMED)
 
@@ -41,10 +34,14 @@ class Loudness:
         ring: the stream.
         rise_db: how much louder a step must be.
         hold: steps after it in which a word may still be heard.
+        step: samples of one measurement, a multiple of 8.
     """
 
-    def __init__(self, ring: Ring, rise_db: float, hold: int) -> None:
+    def __init__(self, ring: Ring, rise_db: float, hold: int, step: int) -> None:
         self._ring = ring
+        self._step = step
+        self._quiet_room = _white(_QUIET_ROOM_DBFS, step)
+        self._least = _white(_LEAST_DBFS, step)
         self._rise = 10 ** (rise_db / 10)
         self._hold = hold
         self.restart()
@@ -52,8 +49,8 @@ class Loudness:
     def restart(self) -> None:
         """Begin a new stretch."""
         self._stop = -1
-        self._last = _QUIET_ROOM
-        self._recent = deque([_QUIET_ROOM], _MEMORY)
+        self._last = self._quiet_room
+        self._recent = deque([self._quiet_room], _MEMORY // self._step)
         self._next: deque[float] = deque()
         """Of the steps behind the last one, as far as they were measured with it."""
         self._since = self._hold + 1
@@ -67,34 +64,39 @@ class Loudness:
         """
         if stop == self._stop:
             return self._since <= self._hold
-        if stop != self._stop + STEP:
+        if stop != self._stop + self._step:
             self.restart()
         self._stop = stop
         if not self._next:
-            start = stop - STEP
-            steps = min((self._ring.head - start) // STEP, _AT_ONCE)
-            self._next.extend(_powers(self._ring, start, steps))
+            start = stop - self._step
+            steps = min((self._ring.head - start) // self._step, _AT_ONCE)
+            self._next.extend(_powers(self._ring, start, steps, self._step))
         # Two steps together: steady noise varies less then, and what is said is longer than one.
         now = self._next.popleft()
         power, self._last = (self._last + now) / 2, now
         self._recent.append(power)
-        if power >= self._rise * max(min(self._recent), _LEAST):
+        if power >= self._rise * max(min(self._recent), self._least):
             self._since = 0
         else:
             self._since += 1
         return self._since <= self._hold
 
 
-def _powers(ring: Ring, start: int, steps: int) -> list[float]:
+def _white(dbfs: float, step: int) -> float:
+    """What `_powers` gives for white noise of that level."""
+    return 6 * _SUMMED * (step // _SUMMED - 2) * (10 ** (dbfs / 20) * 32768) ** 2
+
+
+def _powers(ring: Ring, start: int, steps: int, step: int) -> list[float]:
     """Of 0.25 to 1.3 kHz, where every vowel has most of its power, and hum and hiss have little.
 
     Sums of samples keep what is low, and the second difference of these what is not too low. All
     are whole numbers below 2^53, so it does not matter how they are added.
     """
-    wide = ring.view(start, start + steps * STEP).astype(np.float64)
+    wide = ring.view(start, start + steps * step).astype(np.float64)
     low = wide.reshape(-1, _SUMMED).dot(_ONES)
     change = low[1:] - low[:-1]
-    bend = np.zeros((steps, _SUMS))
+    bend = np.zeros((steps, step // _SUMMED))
     np.subtract(change[1:], change[:-1], out=bend.reshape(-1)[:-2])
     bend[:, -2:] = 0  # these reach into the next step, which may not be there yet
     powers: list[float] = np.vecdot(bend, bend).tolist()

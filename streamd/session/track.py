@@ -11,7 +11,7 @@ import numpy as np
 
 from streamd.audio.ring import Ring
 from streamd.events import Cause
-from streamd.modules.base import Stepper
+from streamd.modules.stepper import Stepper
 from streamd.types import Job, Lane, Samples, Slots
 
 
@@ -44,6 +44,22 @@ class Mark:
         return self.cause is not None
 
 
+@dataclass(slots=True, eq=False)
+class Progress:
+    """How far a track has come: what the other parts of a session may know of it."""
+
+    position: int = 0
+    """Start of the next live step."""
+    step: int = 0
+    """Samples from one step to the next; the track sets it."""
+    barrier: Mark | None = None
+    """The barrier whose tail is being walked on a copy, until it has been passed."""
+
+    def covers(self, stop: int) -> bool:
+        """Whether all whole steps up to a sample have been taken."""
+        return self.position + self.step > stop
+
+
 class Track:
     """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answers.
 
@@ -62,12 +78,13 @@ class Track:
         slots: Slots,
         passed: Callable[[Mark], None],
         copies_state: bool = True,
+        progress: Progress | None = None,
     ) -> None:
         self.key = key
         """Of each of its jobs, as one is out at a time."""
         self.stepper = stepper
-        self.position = 0
-        """Start of the next live step."""
+        self._progress = Progress() if progress is None else progress
+        self._progress.step = stepper.step
         self._heard = 0
         """How far the live state has heard; behind `position` where the model sleeps."""
         self.marks: deque[Mark] = deque()
@@ -87,19 +104,19 @@ class Track:
     @property
     def low(self) -> int:
         """The oldest sample that may still be asked for."""
-        needed = max(self._heard, self.position - self.stepper.reach)
+        needed = max(self._heard, self._progress.position - self.stepper.reach)
         return max(needed - self.stepper.context, self._stretch)
 
     @property
-    def current_barrier(self) -> Mark | None:
-        """The barrier whose tail is being walked on a copy, until it has been passed."""
-        return None if self._tail is None else self._tail.mark
+    def position(self) -> int:
+        """Start of the next live step."""
+        return self._progress.position
 
     def advance(self) -> Job | None:
         """Walk as far as possible without the model; gives the next job, if there is one."""
         while not self._busy:
             barrier, limit = None, self._ring.head
-            stop = self.position + self.stepper.step
+            stop = self._progress.position + self.stepper.step
             if self.marks:
                 if self._tail is not None:
                     if (job := self._tail_step(self._tail)) is not None:
@@ -138,14 +155,14 @@ class Track:
             return
         self._heard = job.stop
         for one in output:
-            start = self.position
-            self.position += self.stepper.step
-            self.stepper.interpret(start, self.position, one)
+            start = self._progress.position
+            self._progress.position += self.stepper.step
+            self.stepper.interpret(start, self._progress.position, one)
 
     def _live_step(self, stop: int, attends: bool, limit: int, barrier: Mark | None) -> Job | None:
-        start = self.position
+        start = self._progress.position
         if not self.stepper.enabled:
-            self.position = self._heard = stop
+            self._progress.position = self._heard = stop
             self._fresh = True
             return None
         known, self._known = self._known, None
@@ -153,11 +170,11 @@ class Track:
             known = self.stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
         if known is not None:
             answer, stop = known
-            self.position = self._heard = stop
+            self._progress.position = self._heard = stop
             self.stepper.interpret(start, stop, answer)
             return None
         if not attends:
-            self.position = stop
+            self._progress.position = stop
             if limit < stop + self.stepper.step:
                 self._awaited = stop + self.stepper.step * self.stepper.at_once_asleep
             self.stepper.interpret(start, stop, None)
@@ -183,13 +200,13 @@ class Track:
 
     def _replay_from(self) -> int:
         """Where the model goes on to hear when it is asked about the next step."""
-        farthest = self.position - (self.stepper.replay - 1) * self.stepper.step
+        farthest = self._progress.position - (self.stepper.replay - 1) * self.stepper.step
         return max(self._heard, farthest)
 
     def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
         step = self.stepper.step
         steps = (stop - start) // step
-        asked = 1 if self._tail is not None else (stop - self.position) // step
+        asked = 1 if self._tail is not None else (stop - self._progress.position) // step
         begin = start - self.stepper.context
         if samples is None and begin < self._stretch:
             pad = np.zeros(self._stretch - begin, np.int16)
@@ -213,16 +230,17 @@ class Track:
 
     def _begin_tail(self, mark: Mark) -> None:
         step, context = self.stepper.step, self.stepper.context
-        begin = max(self.position - context, self._stretch)
-        pad = np.zeros(context - (self.position - begin), np.int16)
+        begin = max(self._progress.position - context, self._stretch)
+        pad = np.zeros(context - (self._progress.position - begin), np.int16)
         audio = np.concatenate([pad, mark.read(self._ring, begin, mark.place)])
-        steps = -(-(mark.place - self.position) // step)
-        if self.stepper.enabled and self._copies_state and self._heard == self.position:
+        steps = -(-(mark.place - self._progress.position) // step)
+        if self.stepper.enabled and self._copies_state and self._heard == self._progress.position:
             steps += self.stepper.tail_steps if mark.place > self._stretch else 0
         else:
             steps = 0
         padded = np.zeros(context + steps * step, np.int16)
         padded[: len(audio)] = audio[: len(padded)]
+        self._progress.barrier = mark
         self._tail = _Tail(
             mark, padded, steps, self.stepper.save(), -1 if self._fresh else self._slots.live
         )
@@ -234,7 +252,7 @@ class Track:
         step = self.stepper.step
         offset = tail.done * step
         samples = tail.audio[offset : offset + self.stepper.context + step]
-        start = self.position + offset
+        start = self._progress.position + offset
         heard = samples[self.stepper.context :]
         known = self.stepper.answer(lambda begin, end: heard, start, start + step, start + step)
         if known is not None:
@@ -257,12 +275,12 @@ class Track:
         self.stepper.restore(tail.saved)
         mark = self.marks.popleft()
         self._passed(mark)
-        self._tail = None
+        self._tail = self._progress.barrier = None
         if mark.resets:
             self.stepper.reset()
             self._fresh = True
             self._awaited = 0
-            self.position = self._heard = self._stretch = mark.place
+            self._progress.position = self._heard = self._stretch = mark.place
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What a store of enrolled voices is, and the values that it speaks in."""
+"""The protocol of a store of enrolled voices, and its value types."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True)
 class SpeakerInfo:
-    """What may be told about an enrolled voice; its embeddings may not."""
+    """Public facts about an enrolled voice. Its embeddings are not among them."""
 
     name: str
     enrolments: int
     channels: tuple[Channel, ...]
     models: tuple[str, ...]
-    """Ids of the models that it was enrolled with; others do not know it."""
+    """Ids of the models that it was enrolled with; it is unknown to others."""
     speech_ms: int
     """Speech in all its enrolments."""
     created_ms: int
@@ -49,8 +49,8 @@ class Store(Protocol):
     """Voices of one tenant. Calls are synchronous and may come from any thread.
 
     Each call that changes something does all of it or, if it raises or the process dies, nothing.
-    Every call may raise `Unavailable` (permission, disk, a lock that is not given up), and
-    `StoreGone` after the database was deleted; the first call after a new one was made opens it.
+    Every call may raise `Unavailable` (permission, disk, a lock that is not released), and
+    `StoreGone` after the database was deleted. The first call after a new one was created opens it.
     """
 
     def enrol(
@@ -59,21 +59,21 @@ class Store(Protocol):
         enrolments: Sequence[Enrolment],
         baselines: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        """Add enrolments to a voice, which they found if need be.
+        """Add enrolments to a voice, and create it if there is none of that name.
 
         Args:
-            name: as `check_name` wants it.
-            enrolments: one at least.
+            name: as `check_name` requires.
+            enrolments: at least one.
             baselines: by model, what was learned of the voice; takes the place of earlier ones.
 
         Raises:
             BadName: the name may not be used.
-            ValueError: an embedding is none, or of another size than those of its model.
+            ValueError: an embedding is invalid, or of another size than those of its model.
         """
         ...
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
-        """What `model` computed of each enrolment of a voice: unit vectors `[dim]`, oldest first.
+        """Return the embeddings of a voice by `model`: unit vectors `[dim]`, oldest first.
 
         Raises:
             BadName: the name may not be used.
@@ -81,7 +81,7 @@ class Store(Protocol):
         ...
 
     def speakers(self) -> list[SpeakerInfo]:
-        """Every voice, by name."""
+        """Return every voice, by name."""
         ...
 
     def rename(self, old: str, new: str) -> bool:
@@ -98,7 +98,7 @@ class Store(Protocol):
 
         Raises:
             NotErased: it is deleted, but remains of it stay in the files until another process
-                ends what it reads; `erase` has to be called again.
+                finishes reading; call `erase` again.
         """
         ...
 
@@ -111,19 +111,19 @@ class Store(Protocol):
         ...
 
     def version(self) -> int:
-        """A number that grows with every change, also by other processes. Cheap to poll."""
+        """Return a number that grows with every change, also by other processes. Cheap to poll."""
         ...
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
         """Keep what was learned of voices, by name, in the place of what was kept before.
 
-        Names of nobody (any more) are passed over. Who calls it knows what it keeps: it does
-        not count as a change in this store's own `version`, only in that of other processes.
+        Names without a voice are skipped. The caller knows what it stores: this store's own
+        `version` does not change, only that of other processes.
         """
         ...
 
     def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
-        """The voices that `model` knows; `revision` is the `version` that it shows.
+        """Return the voices that were enrolled with `model`; `revision` is their `version`.
 
         Args:
             model: of the embeddings.
@@ -132,11 +132,11 @@ class Store(Protocol):
         ...
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
-        """Keep a wake word; when it was made is noted here.
+        """Store a wake word with the time of its creation.
 
         Args:
-            word: its name as `check_word` wants it.
-            replace: whether it may take the place of another one.
+            word: its name is as `check_word` requires.
+            replace: whether it may replace another one.
 
         Raises:
             BadName: the name may not be used.
@@ -153,14 +153,14 @@ class Store(Protocol):
         ...
 
     def load_words(self) -> CustomWords:
-        """Every wake word of the tenant's own, by name."""
+        """Return every wake word of the tenant, by name."""
         ...
 
     def close(self) -> None:
-        """Give the store back. Nothing else may be called afterwards."""
+        """Close the store. No other call may follow."""
         ...
 
 
 def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
-    """Names of the voices that were enrolled, but not with this model: it does not know them."""
+    """Return the names of the other-model enrolments: voices that are unknown to this model."""
     return [speaker.name for speaker in speakers if model not in speaker.models]

@@ -1,7 +1,7 @@
 """Encryption of voice embeddings at rest: AES-256-GCM under one key file.
 
-What a record belongs to is authenticated with it, so that who can write the database but has
-not the key cannot give one voice's embedding to another name.
+The owner of a record is authenticated with it. So nobody who can write the database, but has no
+key, can give one voice's embedding to another name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OTHERS_MAY = 0o027
 
 
 class Damaged(Exception):
-    """A record that this key did not seal, or that was changed or moved since."""
+    """A record of another key, or one that was changed or moved."""
 
 
 class Cipher:
@@ -35,12 +35,12 @@ class Cipher:
         self._aead = AESGCM(key)
 
     def seal(self, plain: bytes, *belongs_to: str) -> bytes:
-        """Encrypt; the result is nonce, ciphertext and tag: 28 bytes longer."""
+        """Encrypt; the result is nonce, ciphertext and tag, 28 bytes longer."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plain, _bound(belongs_to))
 
     def open(self, sealed: bytes, *belongs_to: str) -> bytes:
-        """Decrypt what was sealed for the same `belongs_to`.
+        """Decrypt a record that was sealed with the same `belongs_to`.
 
         Raises:
             Damaged: another key, another owner, or changed bytes.
@@ -77,9 +77,9 @@ def load_key(path: Path) -> bytes:
 
 
 def load_or_make_key(path: Path) -> bytes:
-    """Read the key file, or make it (mode 0600) where there is none.
+    """Read the key file, or create it (mode 0600) if there is none.
 
-    Of two processes that make it at once, both get the same key.
+    Two processes that create it at once get the same key.
 
     Raises:
         ConfigError: as `load_key`.
@@ -92,7 +92,7 @@ def load_or_make_key(path: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A link to a finished file: nobody can read half a key, and the first one stays.
+    # A link to a complete file: nobody reads half a key, and the first key stays.
     descriptor, name = tempfile.mkstemp(prefix=".key-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""An SQLite connection set up as streamd wants it, and its errors in words of what to do."""
+"""An SQLite connection as streamd configures it, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from streamd.errors import ConfigError, StreamdError, Unavailable
 
 BUSY_TIMEOUT_MS = 5000
-"""How long a call waits for another process that writes; writes take a few milliseconds."""
+"""Milliseconds that a call waits for another process that writes; writes take a few."""
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file."""
@@ -63,7 +63,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def identity_of(path: Path) -> Identity | None:
-    """Which file lies there now; None if there is none."""
+    """Return the identity of the file at a path; None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def identity_of(path: Path) -> Identity | None:
 
 
 def make_file(path: Path) -> Identity:
-    """Make the file of the database, for its owner only, where there is none.
+    """Create the file of the database, for its owner only, if there is none.
 
     Raises:
         OSError: no permission, no disk.
@@ -81,7 +81,7 @@ def make_file(path: Path) -> Identity:
     if not path.exists():
         with _alone(path.parent):
             if not path.exists():  # still: another process may have been first
-                # The log of a database that was deleted must not become that of the new one.
+                # The log of a deleted database must not become the log of the new one.
                 for kind in ("-wal", "-shm"):
                     path.with_name(path.name + kind).unlink(missing_ok=True)
                 os.close(_open(path))
@@ -94,13 +94,13 @@ def make_file(path: Path) -> Identity:
 
 
 def _open(path: Path) -> int:
-    # SQLite itself would let the umask decide; its -wal and -shm take this mode over.
+    # SQLite would use the umask; its -wal and -shm files take over this mode.
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Hold the lock that processes take while they make a file in the directory."""
+    """Hold the lock that processes take while they create a file in the directory."""
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -113,7 +113,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def transaction(
     connection: sqlite3.Connection, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
 ) -> Iterator[None]:
-    """All or nothing, at one moment.
+    """Run a block as one transaction.
 
     IMMEDIATE takes the write lock at the start, so that it cannot fail half-way; DEFERRED is
     for several reads that belong together.
@@ -130,7 +130,7 @@ def transaction(
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite and the file system into ours.
+    """Translate errors of SQLite and the file system.
 
     Raises:
         Unavailable: permission, disk, lock, damage.

@@ -26,11 +26,11 @@ _PROOF = b"streamd"
 class Database:
     """An open database with the cipher of its records. Any thread may use it.
 
-    A database that was deleted is let go, and a new one in its place is opened, at the next use.
+    If the database was deleted, the next use closes it and opens a new one in its place.
 
     Args:
-        path: the database file, which is made where there is none.
-        key_path: the key file, which is made for a database that has no key yet.
+        path: the database file, which is created if there is none.
+        key_path: the key file, which is created for a database without a key.
 
     Raises:
         ConfigError: the database is not ours, of a newer streamd, or of another key.
@@ -45,43 +45,43 @@ class Database:
         self._key_path = key_path
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
-        """Which file the connection has open."""
+        """Identity of the open file."""
         self._lock = threading.Lock()
-        """A connection has one transaction at a time, whoever's thread began it."""
+        """Guards the connection, which has one transaction at a time for all threads."""
         self._quiet_changes = 0
-        """Rows that were changed without the records being others than before."""
+        """Changed rows that do not count in `version`."""
         self._past_versions = 0
-        """Above every `version` of the databases that were here before this one."""
+        """Offset above every `version` of earlier databases at this path."""
         with explained(path):
             self._open()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, alone, without a transaction.
+        """Hold the connection, without a transaction.
 
         Raises:
             StoreGone: the file was deleted.
             Unavailable: it cannot be read.
-            ConfigError: another file lies there now, which cannot be used.
+            ConfigError: there is another file now, which cannot be used.
         """
         with self._lock, explained(self.path):
             yield self._current()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection, alone, in a transaction; raises as `reading` does."""
+        """Hold the connection, in a transaction; raises as `reading` does."""
         with self.reading() as db, transaction(db):
             yield db
 
     @contextlib.contextmanager
     def quietly(self, db: sqlite3.Connection) -> Iterator[None]:
-        """Changes within do not count in this process's own `version`."""
+        """Exclude changes within from this process's own `version`."""
         before = db.total_changes
         yield
         self._quiet_changes += db.total_changes - before
 
     def version(self, db: sqlite3.Connection) -> int:
-        """A number that grows with every change, also by other processes."""
+        """Return a number that grows with every change, also by other processes."""
         # data_version grows with other connections' commits only, total_changes with our own.
         (others,) = db.execute("PRAGMA data_version").fetchone()
         return self._past_versions + int(others) + db.total_changes - self._quiet_changes
@@ -95,7 +95,7 @@ class Database:
         identity = identity_of(self.path)
         if identity is None:
             self._let_go()
-            # Not made anew here: who deleted it may be about to put a backup in its place.
+            # Not created again here: whoever deleted it may be about to restore a backup.
             raise StoreGone(f"store {self.path}: it was deleted while it was in use")
         if self._connection is None or identity != self._identity:
             self._let_go()
@@ -119,7 +119,7 @@ class Database:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
-        with contextlib.suppress(sqlite3.Error):  # of a file that is no more
+        with contextlib.suppress(sqlite3.Error):  # of a file that was deleted
             self._past_versions = self.version(connection) + 1
         self._quiet_changes = 0
         connection.close()
@@ -129,12 +129,12 @@ def _cipher(connection: sqlite3.Connection, path: Path, key_path: Path) -> Ciphe
     proof = connection.execute("SELECT value FROM secrets WHERE name = 'proof'").fetchone()
     if proof is None:
         cipher = Cipher(load_or_make_key(key_path))
-        # Of two processes at once the first wins; the key file was made once, so both agree.
+        # Of two processes the first wins; the key file was created once, so both agree.
         connection.execute(
             "INSERT OR IGNORE INTO secrets VALUES ('proof', ?)", (cipher.seal(_PROOF, "proof"),)
         )
         return cipher
-    # A new key would not open what is there: never make one for a database that has one.
+    # A new key could not open the records: never create one for a database that has one.
     if not key_path.exists():
         raise ConfigError(
             f"key {key_path}: missing, and the voices in {path} cannot be read without it: "

@@ -1,4 +1,4 @@
-"""What a deletion leaves in the files, and how it is erased.
+"""Remains of a deletion in the files, and how they are erased.
 
 SQLite zeroes the pages of deleted rows (`secure_delete`), but the old pages stay in the
 write-ahead log, and in the database itself, until a checkpoint copies the zeroed ones over and
@@ -15,7 +15,7 @@ from streamd.store.connect import BUSY_TIMEOUT_MS
 
 
 def request(db: sqlite3.Connection) -> None:
-    """Note that something is to be erased, in the transaction that deletes it."""
+    """Note that remains are to be erased, in the transaction that deletes."""
     db.execute("INSERT INTO erasures DEFAULT VALUES")
 
 

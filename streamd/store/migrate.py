@@ -13,14 +13,14 @@ from streamd.errors import ConfigError
 from streamd.store.connect import BUSY_TIMEOUT_MS, explained, transaction
 
 APPLICATION_ID = int.from_bytes(b"STRD", "big")
-"""In the header of each of our databases: what says that a file is ours."""
+"""Application id in the header of each streamd database."""
 BUSY_LOOK_S = 0.01
-"""How often a database that another process writes is tried again."""
+"""Seconds between attempts on a database that another process writes."""
 
 
 @cache
 def migrations() -> tuple[str, ...]:
-    """The scripts in order; the first takes a database from version 0 to 1."""
+    """Return the scripts in order; the first takes a database from version 0 to 1."""
     folder = resources.files("streamd.store") / "migrations"
     scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(script.read_text(encoding="utf-8") for script in scripts)
@@ -39,7 +39,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
                 return
         _write_ahead(connection)
         with transaction(connection):
-            # Again, now under the lock: another process may have been first.
+            # Check again under the lock: another process may have been first.
             for script in migrations()[_version(connection, path) :]:
                 for statement in statements(script):
                     connection.execute(statement)
@@ -48,13 +48,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Outside of a transaction, as SQLite wants it; it stays set in the file."""
+    """Switch to write-ahead mode, outside a transaction as SQLite requires. The file keeps it."""
     until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # For this alone SQLite waits for nobody: it reads before it writes.
+            # SQLite's busy timeout does not apply here, because it reads before it writes.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
                 raise
             time.sleep(BUSY_LOOK_S)
@@ -63,7 +63,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    # In a transaction: half-way through another process's migration it would look foreign.
+    # In a transaction: during another process's migration the file would look foreign.
     application, version, objects = (
         connection.execute(query).fetchone()[0]
         for query in (
@@ -86,7 +86,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def statements(script: str) -> Iterator[str]:
-    """The statements of a script one by one: `executescript` would commit in between."""
+    """Yield the statements of a script one by one: `executescript` would commit in between."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

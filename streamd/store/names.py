@@ -1,15 +1,13 @@
-"""What a voice may be called."""
+"""Valid names of a voice."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+from streamd.display import JOINERS
 from streamd.errors import BadName
-
-MAX_NAME_CHARS = 64
-JOINERS = "\u200c\u200d"
-"""Zero width non-joiner and joiner: Persian and Sinhala names and emoji need them to look right."""
+from streamd.types import MAX_NAME_CHARS
 
 _SESSION_LABEL = re.compile(r"S[0-9]+")
 
@@ -18,7 +16,7 @@ def check_name(name: str) -> str:
     """Return the name in Unicode NFC, so that one spelling is one voice.
 
     Raises:
-        BadName: it is empty, too long, not printable, or reads like a session label.
+        BadName: it is empty, too long, not printable, or has the form of a session label.
     """
     name = unicodedata.normalize("NFC", name)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
@@ -42,9 +40,9 @@ def check_name(name: str) -> str:
 
 
 def _joins(name: str, place: int) -> bool:
-    """Whether a joiner may change how the characters beside it look.
+    """Return whether a joiner may change how the characters beside it look.
 
-    Two names must not differ in a joiner that nobody can see, as between two Latin letters.
+    Two names must not differ in an invisible joiner, as between two Latin letters.
     """
     before, after = name[:place][-1:], name[place + 1 :][:1]
     seen = all(char.isprintable() and char != " " for char in (before, after))

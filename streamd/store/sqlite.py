@@ -21,9 +21,9 @@ from streamd.types import Floats
 
 
 def open_store(path: Path, key_path: Path, tenant: str = DEFAULT_TENANT) -> SqliteStore:
-    """Open the store; database, key and their directories are made on first use.
+    """Open the store; create database, key and their directories at the first use.
 
-    What an earlier process deleted and could not erase is erased now, if nobody reads it.
+    Remains of earlier deletions are erased now, if no other process reads the database.
 
     Args:
         path: the database; its directory must allow files beside it (`-wal`, `-shm`).
@@ -44,7 +44,7 @@ def open_store(path: Path, key_path: Path, tenant: str = DEFAULT_TENANT) -> Sqli
 
 
 class SqliteStore:
-    """See `streamd.store.base.Store`, which says what each call does."""
+    """The store of `streamd.store.base.Store`, which documents each call."""
 
     def __init__(self, database: Database, tenant: str) -> None:
         self._database = database
@@ -56,7 +56,7 @@ class SqliteStore:
         enrolments: Sequence[Enrolment],
         baselines: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        """Add enrolments to a voice, which they found if need be."""
+        """Add enrolments to a voice, and create it if there is none of that name."""
         name = check_name(name)
         if not enrolments:
             raise ValueError("a voice without an enrolment")
@@ -68,7 +68,7 @@ class SqliteStore:
                 voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
-        """What `model` computed of each enrolment of a voice."""
+        """Return the embeddings of a voice by `model`."""
         with self._database.reading() as db:
             return voices.embeddings(db, self._sealing(), check_name(name), model)
 
@@ -109,21 +109,21 @@ class SqliteStore:
             return self._database.version(db)
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
-        """Keep what was learned of voices, in the place of what was kept before."""
+        """Store the learned baselines of voices, in place of earlier ones."""
         now_ms = _now_ms()
         with self._database.writing() as db, self._database.quietly(db):
             for name, baseline in baselines.items():
                 voices.keep_baseline(db, self._sealing(), name, model, baseline, now_ms)
 
     def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
-        """The voices that `model` knows."""
+        """Return the voices that were enrolled with `model`."""
         with self._database.reading() as db, transaction(db, "DEFERRED"):
-            # The first read of the transaction, hence of the moment that the version shows.
+            # The first read fixes the state that the transaction sees, so this is its version.
             version = self._database.version(db)
             return voices.gallery(db, self._sealing(), model, baseline_model, version)
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
-        """Keep a wake word."""
+        """Store a wake word."""
         check_word(word.info.name)
         with self._database.writing() as db:
             cipher = self._database.cipher
@@ -136,7 +136,7 @@ class SqliteStore:
         try:
             check_word(name)
         except BadName:
-            return False  # nobody can have made it
+            return False  # no such word can exist
         with self._database.writing() as db:
             found = words.remove(db, self._tenant, name)
             if found:
@@ -151,7 +151,7 @@ class SqliteStore:
             return words.load(db, self._database.cipher, self._tenant)
 
     def close(self) -> None:
-        """Give the store back."""
+        """Close the store."""
         self._database.close()
 
     def _erase_or_raise(self, what: str) -> None:
@@ -170,7 +170,7 @@ class SqliteStore:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-                return False  # a process that writes holds the lock for long
+                return False  # another process holds the write lock
 
     def _sealing(self) -> Tenant:
         return Tenant(self._tenant, self._database.cipher, self._damaged)
@@ -186,7 +186,7 @@ def _checked(name: str) -> str | None:
     try:
         return check_name(name)
     except BadName:
-        return None  # nobody can have it
+        return None  # no such voice can exist
 
 
 def _now_ms() -> int:

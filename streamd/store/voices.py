@@ -1,4 +1,4 @@
-"""The voices of a tenant as rows of the database. Every function wants a transaction."""
+"""The voices of a tenant as rows of the database. Every function runs in a transaction."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _FLOAT = np.dtype("<f4")
 _BASELINE = "baseline"
 
 Complain = Callable[[str], Exception]
-"""Makes the error of a voice, by its name, whose records cannot be opened."""
+"""Returns the error for a voice, by its name, whose records cannot be opened."""
 
 
 class Tenant(NamedTuple):
-    """Whose voices, and what seals them."""
+    """A tenant's name and the cipher of its records."""
 
     name: str
     cipher: Cipher
     damaged: Complain
 
     def seal(self, plain: bytes, name: str, model: str, kind: str) -> bytes:
-        """Encrypt a record of a voice; `kind` is its channel, or says that it is a baseline."""
+        """Encrypt a record of a voice; `kind` is its channel, or marks a baseline."""
         return self.cipher.seal(plain, self.name, name, model, kind)
 
     def open(self, sealed: bytes, name: str, model: str, kind: str) -> bytes:
-        """Decrypt a record of a voice; raises what `damaged` makes."""
+        """Decrypt a record of a voice; raises the error that `damaged` returns."""
         try:
             return self.cipher.open(sealed, self.name, name, model, kind)
         except Damaged as error:
@@ -43,7 +43,7 @@ class Tenant(NamedTuple):
 
 
 def find(db: sqlite3.Connection, tenant: Tenant, name: str) -> int | None:
-    """Row of the voice of that (checked) name."""
+    """Return the row id of the voice with a (checked) name."""
     row = db.execute(
         "SELECT id FROM speakers WHERE tenant = ? AND name = ?", (tenant.name, name)
     ).fetchone()
@@ -57,10 +57,10 @@ def enrol(
     enrolments: Iterable[Enrolment],
     now_ms: int,
 ) -> None:
-    """Add enrolments to a voice, which they found if need be.
+    """Add enrolments to a voice, and create it if there is none of that name.
 
     Raises:
-        ValueError: an embedding is none, or of another size than those of its model.
+        ValueError: an embedding is invalid, or of another size than those of its model.
     """
     db.execute(
         "INSERT OR IGNORE INTO speakers (tenant, name, created_at) VALUES (?, ?, ?)",
@@ -84,7 +84,7 @@ def enrol(
 
 
 def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) -> list[Floats]:
-    """What a voice is enrolled with, unit vectors; empty if there is no such voice."""
+    """Return the embeddings of a voice, unit vectors; empty if there is no such voice."""
     rows = db.execute(
         "SELECT channel, embedding FROM enrolments WHERE speaker_id = ? AND model = ? ORDER BY id",
         (find(db, tenant, name), model),
@@ -97,7 +97,7 @@ def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) ->
 def keep_baseline(
     db: sqlite3.Connection, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
 ) -> None:
-    """Put a baseline in the place of an earlier one; nothing if there is no such voice."""
+    """Store a baseline in place of an earlier one; do nothing if there is no such voice."""
     speaker = find(db, tenant, name)
     if speaker is not None:
         sealed = tenant.seal(baseline, name, model, _BASELINE)
@@ -108,7 +108,7 @@ def keep_baseline(
 
 
 def infos(db: sqlite3.Connection, tenant: Tenant) -> list[SpeakerInfo]:
-    """Every voice, by name."""
+    """Return every voice, by name."""
     rows = db.execute(
         "SELECT name, s.created_at, channel, model, count(*), sum(speech_ms)"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
@@ -142,7 +142,7 @@ def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
         return False
     if find(db, tenant, new) not in (None, speaker):
         raise NameTaken(f"a speaker named {new!r} already exists; delete it first")
-    # The name is sealed into each record, so the records change with it.
+    # Each record is sealed with the name, so the records change with it.
     enrolments = db.execute(
         "SELECT id, model, channel, embedding FROM enrolments WHERE speaker_id = ?", (speaker,)
     ).fetchall()
@@ -174,7 +174,7 @@ def delete(db: sqlite3.Connection, tenant: Tenant, name: str) -> bool:
 def gallery(
     db: sqlite3.Connection, tenant: Tenant, model: str, baseline_model: str | None, version: int
 ) -> Gallery:
-    """The voices that `model` knows, with their baselines of `baseline_model`."""
+    """Return the voices that were enrolled with `model`, with baselines of `baseline_model`."""
     rows: list[tuple[str, Channel, bytes]] = db.execute(
         "SELECT name, channel, embedding"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"

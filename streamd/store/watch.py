@@ -1,4 +1,4 @@
-"""The store as a running server sees it: polled for changes, written to when streams end."""
+"""The store as a running server uses it: polled for changes, written when streams end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamd.store.base import Store, enrolled_elsewhere
 log = structlog.get_logger("streamd.store")
 
 MAX_UNWRITTEN = 1000
-"""Voices whose baselines may wait for the store, about 5 KB each."""
+"""Most voices whose baselines wait for the store, about 5 KB each."""
 
 _OVER = {
     "store": "the store can be read again",
@@ -29,7 +29,7 @@ _OVER = {
 
 
 class _Look(NamedTuple):
-    """What the store holds."""
+    """Contents of the store."""
 
     gallery: Gallery
     words: CustomWords
@@ -43,9 +43,9 @@ class GalleryWatcher:
     written on a thread.
 
     Args:
-        store: where they lie.
-        poll_s: seconds between looks.
-        model: id of the model whose voices are wanted.
+        store: of voices and words.
+        poll_s: seconds between polls.
+        model: id of the speaker model in force.
         metrics: counts the baselines that were dropped.
     """
 
@@ -58,25 +58,25 @@ class GalleryWatcher:
         self._gallery = Gallery.empty(-1)
         self._words = NO_WORDS
         self._elsewhere: list[str] = []
-        """Voices that the log names as not known to the model."""
+        """Other-model enrolments that the log has reported."""
         self._thread = ThreadPoolExecutor(1, "store")
         self._unwritten: dict[str, bytes] = {}
-        """Baselines that are not in the store yet, the latest of each voice; the gallery has them
+        """Baselines that are not in the store yet, the latest of each voice. The gallery has them
         already."""
         self._is_writing = False
         self._complaints: dict[str, str] = {}
-        """By kind, the last trouble that was logged and is not over: each is logged once."""
+        """By kind, the last problem that was logged and persists: each is logged once."""
 
     def current(self) -> Gallery:
-        """The voices as they are now."""
+        """Return the current voices."""
         return self._gallery
 
     def words(self) -> CustomWords:
-        """The wake words of the user's own as they are now."""
+        """Return the user's own wake words, as they are now."""
         return self._words
 
     async def load(self) -> None:
-        """Look at the store once.
+        """Read the store once, if it changed.
 
         Raises:
             Unavailable: it cannot be read.
@@ -88,7 +88,7 @@ class GalleryWatcher:
             self._take(found)
 
     async def watch(self) -> None:
-        """Look again and again, and finish what could not be written or erased before."""
+        """Poll the store, and retry what could not be written or erased before."""
         while True:
             await asyncio.sleep(self._poll_s)
             try:
@@ -97,16 +97,16 @@ class GalleryWatcher:
             except StoreGone as error:
                 self._forget(error)
             except StreamdError as error:
-                # The voices of a moment ago are better than none.
+                # The voices known so far stay in use.
                 self._complain("store", "the store cannot be read", str(error))
             self._write()
             await self._erase()
 
     def keep(self, baselines: Mapping[str, bytes]) -> None:
-        """Keep what a session learned of voices; it is in use at once, and written when it can be.
+        """Use the baselines that a session learned from now on, and write them to the store.
 
-        Names of nobody (any more) are passed over. While the store cannot be written, the latest
-        baseline of each voice waits, of `MAX_UNWRITTEN` voices at the most; the oldest is dropped.
+        Names without a voice are skipped. While the store cannot be written, the latest baseline of
+        each of at most `MAX_UNWRITTEN` voices waits; the oldest is dropped.
         """
         known = {name: kept for name, kept in baselines.items() if name in self._gallery}
         if not known:
@@ -122,7 +122,7 @@ class GalleryWatcher:
         self._write()
 
     def close(self) -> None:
-        """Write what is to be written, a last time, and end the thread."""
+        """Write what still waits, once more, and end the thread."""
         last: Future[None] | None = None
         if self._unwritten:
             last = self._thread.submit(
@@ -133,7 +133,7 @@ class GalleryWatcher:
             self._drop("stopped", len(self._unwritten), str(error))
 
     def _look(self, revision: int) -> _Look | None:
-        """On the thread: what the store holds; None if it is as it was at that revision."""
+        """Read the store, on the thread; None if it did not change since that revision."""
         if self._store.version() == revision:
             return None
         gallery = self._store.load_gallery(self._model, BASELINE_MODEL)
@@ -148,11 +148,7 @@ class GalleryWatcher:
         for name in self._unwritten.keys() - set(found.gallery.names):
             del self._unwritten[name]  # of a voice that was deleted
         self._gallery = found.gallery.remembering(self._unwritten)
-        # Heads that did not change stay the same objects: a batch groups by them.
-        self._words = {
-            name: old if (old := self._words.get(name)) and old.info == word.info else word
-            for name, word in found.words.items()
-        }
+        self._words = found.words
         if found.elsewhere and found.elsewhere != self._elsewhere:
             log.warning(
                 "voices were enrolled with another model and are not recognised: "
@@ -163,7 +159,7 @@ class GalleryWatcher:
         self._elsewhere = found.elsewhere
 
     def _forget(self, error: StoreGone) -> None:
-        """Forget all voices and words: whoever deleted the file wants it so."""
+        """Forget all voices and words: the file was deleted on purpose."""
         self._gallery = Gallery.empty(-1)
         self._words = NO_WORDS
         self._unwritten.clear()

@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from streamd.errors import NameTaken, Unavailable
-from streamd.modules.words import CustomWord, CustomWords, WordHead, WordInfo
+from streamd.modules.words import CustomWord, CustomWords, WordInfo, check_head
 from streamd.store.cipher import Cipher, Damaged
 
 
@@ -18,7 +18,7 @@ def add(
     """Insert a word, in a transaction.
 
     Returns:
-        Whether it took the place of another one.
+        Whether it replaced another one.
 
     Raises:
         NameTaken: there is one of that name, and it is not to be replaced.
@@ -34,7 +34,7 @@ def add(
             tenant,
             name,
             msgspec.json.encode(info).decode(),
-            cipher.seal(word.head.pack(), tenant, "word", name),
+            cipher.seal(word.head, tenant, "word", name),
         ),
     )
     return replaced
@@ -47,10 +47,10 @@ def remove(db: sqlite3.Connection, tenant: str, name: str) -> bool:
 
 
 def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
-    """Every word, by name.
+    """Return every word, by name.
 
     Raises:
-        Unavailable: one was tampered with, or is of a streamd that this one does not know.
+        Unavailable: one was tampered with, or is of an unknown version of streamd.
     """
     rows = db.execute(
         "SELECT name, info, head FROM words WHERE tenant = ? ORDER BY name", (tenant,)
@@ -58,7 +58,7 @@ def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
     words = {}
     for name, info, sealed in rows:
         try:
-            head = WordHead.unpack(name, cipher.open(sealed, tenant, "word", name))
+            head = check_head(cipher.open(sealed, tenant, "word", name))
             words[name] = CustomWord(msgspec.json.decode(info, type=WordInfo), head)
         except (Damaged, ValueError) as error:  # msgspec's errors are ValueErrors too
             raise Unavailable(

@@ -12,7 +12,7 @@ FLOOR_DBFS = -60.0
 
 
 class View(Protocol):
-    """Where a command sends what it hears."""
+    """Shows the events that a command receives."""
 
     alive: bool
     """False once nobody reads the output any more; the command should stop."""
@@ -30,14 +30,14 @@ class View(Protocol):
         """Show one wire event."""
 
     def level(self, dbfs: float) -> None:
-        """Show how loud the audio is that is being sent."""
+        """Show the level of the audio that is being sent."""
 
     def position(self, done_s: float, total_s: float | None) -> None:
-        """Show how many seconds of a file are sent, and of how many, where that is known."""
+        """Show how many seconds of a file were sent, and of how many, if that is known."""
 
 
 def dbfs(pcm_s16le: bytes) -> float:
-    """RMS level of a block of samples, −60 and below for silence."""
+    """Return the RMS level of a block of samples, at least −60 dBFS."""
     samples = array("h", pcm_s16le[: len(pcm_s16le) // 2 * 2])
     if sys.byteorder == "big":
         samples.byteswap()

@@ -25,12 +25,12 @@ def event_types() -> list[str]:
 
 
 def shows_all(kind: str) -> bool:
-    """Whether events of a type are shown where nobody chose: yes."""
+    """Return True: without a choice, all types of events are shown."""
     return True
 
 
 def only(chosen: str | None, *, no_acks: bool = False) -> Shows:
-    """Return what is shown with `--events chosen` and `--no-acks`.
+    """Return which types are shown with `--events chosen` and `--no-acks`.
 
     Raises:
         WrongUsage: There is no such type.

@@ -19,7 +19,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 PIPE_WIDTH = 10_000
-"""Characters in a line that nobody has to fit on a screen: a pipe gets whole names."""
+"""Characters per line in a pipe, so that names are never truncated there."""
 
 _SYMBOLS: dict[int, int] = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
@@ -28,13 +28,13 @@ _SYMBOLS: dict[int, int] = {
     **dict.fromkeys((0x200E, 0x200F, 0x2028, 0x2029), 0xFFFD),
     **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
 }
-"""C0 and C1 controls and changes of the writing direction."""
+"""C0 and C1 control characters, and those that change the writing direction."""
 _ESCAPES = {
     code: f"\\u{code:04x}"
     for code in (*_SYMBOLS, *range(0xD800, 0xE000))
     if code > 0x20  # JSON itself escapes the others
 }
-"""Escapes for JSON of the same, and of bytes of a file name that are not text."""
+"""The same as JSON escapes, and bytes of a file name that are not text."""
 
 
 class PlainConsole(Console):
@@ -44,7 +44,7 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Take a string as it is, with symbols for the control characters."""
+        """Render a string without markup, with symbols for the control characters."""
         return super().render_str(visible(text), **options)
 
     def render(
@@ -65,7 +65,7 @@ def visible(text: str) -> str:
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """Return a value as JSON, readable, with escapes for all that a terminal would obey."""
+    """Return a value as readable JSON, with escapes for every control character."""
     return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPES)
 
 
@@ -89,7 +89,7 @@ class PipeConsole(PlainConsole):
 
 
 def stdout() -> PlainConsole:
-    """A console for what a command is asked for."""
+    """Return a console for the results of a command."""
     return PlainConsole() if sys.stdout.isatty() else PipeConsole()
 
 

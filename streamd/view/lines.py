@@ -31,7 +31,7 @@ class JsonLines:
         pass
 
     def event(self, event: dict[str, Any]) -> None:
-        """Write the event; quietly nothing once the reader has gone, as after `| head -1`."""
+        """Write the event; do nothing once the reader has left, as after `| head -1`."""
         if not self.alive or not self._shows(str(event.get("type"))):
             return
         try:
@@ -43,7 +43,7 @@ class JsonLines:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def level(self, dbfs: float) -> None:
-        """Levels are no wire events."""
+        """Do nothing: a level is no wire event."""
 
     def position(self, done_s: float, total_s: float | None) -> None:
-        """Neither is the position."""
+        """Do nothing: a position is no wire event."""

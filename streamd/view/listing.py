@@ -1,4 +1,4 @@
-"""Lists of voices and words that hold at any width."""
+"""Lists of voices and words that stay readable at any width."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GAP = 2
 
 
 class Column(NamedTuple):
-    """A heading, and whether a narrow table goes without the column."""
+    """A heading, and whether a narrow table omits the column."""
 
     heading: str
     is_minor: bool = False
 
 
 def listing(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> RenderableType:
-    """Rows as a table where it fits, else each as a block of lines.
+    """Return rows as a table if it fits, else each row as a block of lines.
 
     Minor columns are left out of the table, the last first, until it fits. A block has everything:
     the first field as its title, and a line for each other one. Nothing is broken inside a word

@@ -25,7 +25,7 @@ _SILENT = {"ready", "ack", "pong"}
 
 
 class LiveView:
-    """Final events scroll by above; a strip below says what is going on now."""
+    """Final events scroll by above; a strip below shows what is going on now."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class LiveView:
         self._now_ms = 0
         self._position: tuple[float, float | None] | None = None
         self._wakes: Counter[str] = Counter()
-        self._heard: Counter[str] = Counter()
+        self._voices: Counter[str] = Counter()
         self._moods: Counter[str] = Counter()
         self._live = Live(
             get_renderable=self._strip,
@@ -70,11 +70,11 @@ class LiveView:
         self._live.stop()
 
     def level(self, dbfs: float) -> None:
-        """Feed the meter."""
+        """Show the level of the audio."""
         self._dbfs = dbfs
 
     def position(self, done_s: float, total_s: float | None) -> None:
-        """Show how far a file is."""
+        """Show the position in a file."""
         self._position = done_s, total_s
 
     def event(self, event: dict[str, Any]) -> None:
@@ -107,12 +107,12 @@ class LiveView:
     def _count(self, final: dict[str, Any]) -> None:
         match final:
             case {"type": "speaker", "speaker": str(name)}:
-                self._heard[name] += 1
+                self._voices[name] += 1
             case {"type": "emotion", "label": str(label)} if not final.get("abstain"):
                 self._moods[label] += 1
 
     def _strip(self) -> RenderableType:
-        """A rule with the position, and the cells of now in one line."""
+        """Return a rule with the position, and one line with the current state."""
         width = self._console.width
         cells = strip.fit(self._now(), width)
         return Group(self._rule(width), cells)
@@ -123,7 +123,7 @@ class LiveView:
             dbfs=self._dbfs,
             at=clock(self._now_ms),
             name=self._words.name(self._speaker) if self._speaker else None,
-            verdict=self._words.verdict(self._speaker) if self._speaker else "",
+            decision=self._words.decision(self._speaker) if self._speaker else "",
             has_moods=self._has_moods,
             mood=self._mood,
             wake=self._wake,
@@ -147,10 +147,10 @@ class LiveView:
         table.add_column(style="dim", width=9)
         table.add_column()
         speech_ms, utterances = bye.get("speech_ms", 0), bye.get("utterances", 0)
-        table.add_row("heard", clock(bye.get("duration_ms", 0)))
+        table.add_row("audio", clock(bye.get("duration_ms", 0)))
         noun = "utterance" if utterances == 1 else "utterances"
         table.add_row("speech", f"{clock(speech_ms)} in {utterances} {noun}")
-        counted = (("words", self._wakes), ("voices", self._heard), ("moods", self._moods))
+        counted = (("words", self._wakes), ("voices", self._voices), ("moods", self._moods))
         for title, counter in counted:
             if counter:
                 listed = ", ".join(f"{name} ({n})" for name, n in counter.most_common())

@@ -1,7 +1,7 @@
 """The line below the live view's log: what is going on now, in whatever width there is.
 
 Names and labels come first. Where the line is too short for everything, the bars shrink, then go;
-then numbers go; a name is cut only where it is wider than all that is left.
+then numbers go; a name is truncated only if it is wider than the rest of the line.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Now(NamedTuple):
 
     is_speaking: bool
     dbfs: float | None
-    """Level of the audio that is sent; None where nothing is sent, and then `at` is shown."""
+    """Level of the audio that is sent, dBFS; None if nothing is sent, and then `at` is shown."""
     at: str
     """Stream time."""
     name: Text | None
     """Of the last speaker, None before the first."""
-    verdict: str
+    decision: str
     """The decision about the speaker, with its score."""
     has_moods: bool
     mood: dict[str, Any] | None
@@ -45,14 +45,14 @@ class _Size(NamedTuple):
 
     meter: int = 24
     arousal: int = 6
-    has_verdict: bool = True
+    has_decision: bool = True
     has_numbers: bool = True
     has_blanks: bool = True
-    """Whether a cell that has nothing yet says so."""
+    """Whether a cell without a value yet says so."""
 
 
 def fit(now: Now, width: int) -> Table:
-    """The line at the first size of `_sizes` that fits."""
+    """Return the line at the first size of `_sizes` that fits."""
     cells: list[Text] = []
     for size in _sizes():
         cells = [cell for cell in _cells(now, size) if cell is not None]
@@ -74,12 +74,12 @@ def fit(now: Now, width: int) -> Table:
 
 
 def _sizes() -> Iterator[_Size]:
-    """From everything to next to nothing."""
+    """Yield the sizes of the line, from everything to next to nothing."""
     size = _Size()
     for arousal, meter in ((6, 24), (4, 24), (4, 16), (4, 9), (4, 5), (0, 5), (0, 0)):
         size = size._replace(arousal=arousal, meter=meter)
         yield size
-    for name in ("has_blanks", "has_numbers", "has_verdict"):
+    for name in ("has_blanks", "has_numbers", "has_decision"):
         size = size._replace(**{name: False})
         yield size
 
@@ -106,7 +106,7 @@ def _meter(now: Now, size: _Size) -> Text:
 def _who(now: Now, size: _Size) -> Text:
     if now.name is None:
         return Text("nobody yet", style="dim")
-    return Text.assemble(now.name, f"  {now.verdict}") if size.has_verdict else now.name
+    return Text.assemble(now.name, f"  {now.decision}") if size.has_decision else now.name
 
 
 def _mood(now: Now, size: _Size) -> Text | None:
@@ -130,6 +130,6 @@ def _wake(now: Now, size: _Size) -> Text | None:
 
 
 def bar(share: float, cells: int, style: str) -> Text:
-    """`cells` wide, filled as far as `share` of 0 to 1."""
+    """Return a bar of `cells` characters, filled to `share` (0 to 1)."""
     filled = round(cells * max(0.0, min(1.0, share)))
     return Text.assemble(("━" * filled, style), ("─" * (cells - filled), "dim"))

@@ -1,4 +1,4 @@
-"""How wire events read: the rows of the live view's log, and the phrases of its strip."""
+"""Wire events in words: the rows of the live view's log, and the phrases of its strip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Words:
         self._voices: dict[str, str] = {}
 
     def row(self, event: dict[str, Any]) -> Table:
-        """One row of the log. Tables of one row line up, since the first columns are fixed."""
+        """Return one row of the log. Rows line up, because the first columns have a fixed width."""
         row = Table.grid(padding=(0, 2, 0, 0))
         row.add_column(width=9, style="dim", no_wrap=True)
         row.add_column(width=14, no_wrap=True)
@@ -41,7 +41,7 @@ class Words:
         return row
 
     def _says(self, event: dict[str, Any]) -> Text:
-        """The event in words, and the plain JSON of a type that this version does not know."""
+        """Return the event in words, or its JSON if this version does not know its type."""
         match event:
             case {"type": "speech_start", "utterance": utterance, "t0": t0}:
                 return Text(f"{utterance}  from {clock(t0)}", style="dim")
@@ -68,15 +68,15 @@ class Words:
                 return Text(json.dumps(rest, ensure_ascii=False), style="dim")
 
     def who(self, event: dict[str, Any]) -> Text:
-        """A speaker decision."""
-        return Text.assemble(self.name(event), f"  {self.verdict(event)}")
+        """Return a speaker decision with the name."""
+        return Text.assemble(self.name(event), f"  {self.decision(event)}")
 
     def name(self, event: dict[str, Any]) -> Text:
-        """Whom a speaker decision names."""
+        """Return the name in a speaker decision."""
         return self._name(event.get("speaker"))
 
-    def verdict(self, event: dict[str, Any]) -> str:
-        """A speaker decision without the name."""
+    def decision(self, event: dict[str, Any]) -> str:
+        """Return a speaker decision in words, without the name."""
         decision = str(event.get("decision"))
         score = "" if decision == "too_short" else f"  {number(event, 'score')}"
         return f"{_DECISIONS.get(decision, decision)}{score}"
@@ -89,7 +89,7 @@ class Words:
 
 
 def mood_now(event: dict[str, Any]) -> Text:
-    """The label alone; one that nobody should act on is not named."""
+    """Return the label alone, or `unsure` if the event abstains."""
     if event.get("abstain"):
         return Text("unsure", style="dim")
     return Text(str(event.get("label", "")))
@@ -104,12 +104,12 @@ def _mood(event: dict[str, Any], label: str) -> Text:
 
 
 def clock(ms: int) -> str:
-    """Stream time as mm:ss.mmm."""
+    """Return stream time as mm:ss.mmm."""
     return f"{ms // 60_000:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
 def position(done_s: float, total_s: float | None) -> str:
-    """A place in audio as `0:12 of 1:30`; without a total that is unknown or was too small."""
+    """Return a position as `0:12 of 1:30`, without a total that is unknown or was too small."""
     done = _minutes(done_s)
     return done if total_s is None or done_s > total_s + 1 else f"{done} of {_minutes(total_s)}"
 
@@ -121,6 +121,6 @@ def _minutes(seconds: float) -> str:
 
 
 def number(event: dict[str, Any], key: str) -> str:
-    """A field of 0 to 1 in two decimals, empty where the event has none."""
+    """Return a field of 0 to 1 with two decimals; empty if the event has none."""
     value = event.get(key)
     return f"{value:.2f}" if isinstance(value, int | float) else ""

@@ -1,7 +1,7 @@
-"""The same phrase said otherwise: faster, in rooms, in noise, in the middle of talk.
+"""Augmentation of a phrase: faster, in rooms, in noise, in the middle of talk.
 
-All of it is made here, so that a word can be trained on a machine that has nothing but the clips.
-Rates and levels are drawn from ranges that were tried: wider ones made the heads worse.
+Rooms and noises are synthetic, so that training needs nothing but the clips. Wider ranges of rates
+and levels made the heads worse.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ Rng = np.random.Generator
 SPEED = (0.88, 1.14)
 SNR_DB = (3.0, 25.0)
 TALK_DB = (-10.0, 2.0)
-"""Level of talk before and behind the phrase, to that of the phrase."""
+"""Level of talk before and after the phrase, dB relative to the phrase."""
 RT60_S = (0.12, 0.6)
 DIRECT_DB = (-3.0, 12.0)
-"""Direct sound to reverberation."""
+"""Direct sound relative to reverberation, dB."""
 LOWPASS_HZ = (3000.0, 6500.0)
 PEAK_DBFS = (-30.0, -1.0)
 LEAD_S = (1.3, 2.2)
-"""Before the phrase: more than a head looks back beyond it."""
+"""Seconds before the phrase: more than a head looks back."""
 TRAIL = RATE_HZ // 2
 _FADE = 160
 
 
 class Copy:
-    """A recording of the phrase as it might have been.
+    """An augmented recording of the phrase.
 
     Attributes:
         samples: int16, 16 kHz.
         start: first sample of the phrase.
-        stop: behind its last.
+        stop: exclusive end of the phrase.
     """
 
     __slots__ = ("samples", "start", "stop")
@@ -54,12 +54,12 @@ class Copy:
 
 
 def plain_copy(clip: Clip, rng: Rng) -> Copy:
-    """The clip as it is, in a quiet room, at another place of the grid of steps."""
+    """Return the clip unchanged, in a quiet room, at a random offset to the grid of steps."""
     return _placed(clip.samples.astype(np.float64), clip.start, clip.stop, rng, noise=8.0)
 
 
 def altered_copy(clip: Clip, rng: Rng) -> Copy:
-    """The clip with whatever chance brings."""
+    """Return the clip with random changes."""
     speed = rng.uniform(*SPEED)
     sound = soxr.resample(clip.samples.astype(np.float64), RATE_HZ, RATE_HZ / speed)
     copy = _placed(sound, int(clip.start / speed), int(clip.stop / speed), rng, noise=0.0)
@@ -83,7 +83,7 @@ def altered_copy(clip: Clip, rng: Rng) -> Copy:
 
 
 def background(count: int, rng: Rng) -> Sound:
-    """Noise of unit power: coloured or of many voices, steady or in bursts."""
+    """Return noise of unit power: coloured or of many voices, steady or in bursts."""
     kind = int(rng.integers(4))
     noise = _babble(count, rng) if kind == 3 else _coloured(count, kind / 2, rng)
     if rng.random() < 0.3:
@@ -93,7 +93,7 @@ def background(count: int, rng: Rng) -> Sound:
 
 
 def room(rng: Rng) -> Sound:
-    """Impulse response of a room: the direct sound, then noise that dies away exponentially."""
+    """Return an impulse response of a room: direct sound, then exponentially decaying noise."""
     rt60_s = rng.uniform(*RT60_S)
     n = int(rt60_s * 0.8 * RATE_HZ)
     t = np.arange(n) / RATE_HZ
@@ -106,7 +106,7 @@ def room(rng: Rng) -> Sound:
 
 
 def convolve(sound: Sound, kernel: Sound) -> Sound:
-    """As long as the sound."""
+    """Return the convolution, truncated to the length of the sound."""
     size = 1 << (len(sound) + len(kernel) - 2).bit_length()
     spectrum = np.fft.rfft(sound, size) * np.fft.rfft(kernel, size)
     out: Sound = np.fft.irfft(spectrum, size)[: len(sound)]
@@ -114,7 +114,7 @@ def convolve(sound: Sound, kernel: Sound) -> Sound:
 
 
 def _placed(sound: Sound, start: int, stop: int, rng: Rng, noise: float) -> Copy:
-    """The phrase with its surroundings faded out, between silences."""
+    """Return the phrase between silences, with its surroundings faded out."""
     begin = max(start - int(rng.integers(0, 3200)), 0)
     end = min(stop + int(rng.integers(800, 4800)), len(sound))
     cut = sound[begin:end].copy()
@@ -128,7 +128,7 @@ def _placed(sound: Sound, start: int, stop: int, rng: Rng, noise: float) -> Copy
 
 
 def _coloured(count: int, slope: float, rng: Rng) -> Sound:
-    """White (0), pink (0.5), brown (1): power falls with frequency to twice the slope."""
+    """Return noise whose power falls with twice the slope: white (0), pink (0.5), brown (1)."""
     hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
     spectrum = rng.standard_normal(len(hz)) + 1j * rng.standard_normal(len(hz))
     return np.fft.irfft(spectrum / np.maximum(hz, 30) ** slope, count)
@@ -141,7 +141,7 @@ def _babble(count: int, rng: Rng) -> Sound:
 
 
 def _talk(count: int, rng: Rng) -> Sound:
-    """Somebody talking, of unit power."""
+    """Return talk of unit power."""
     talk = _recorded_talk()
     begin = int(rng.integers(len(talk)))
     taken = np.take(talk, np.arange(begin, begin + count), mode="wrap").astype(np.float64)

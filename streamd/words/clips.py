@@ -1,4 +1,4 @@
-"""Recordings of a phrase: where in them it is said, and what is wrong with them."""
+"""Recordings of a phrase: finds the phrase, and what is wrong with the recording."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from streamd.types import RATE_HZ, Samples
 MAX_CLIP_S = 15.0
 MIN_PHRASE_MS = 200
 MAX_PHRASE_MS = 2500
-"""Longer ones do not fit into what a head can look at."""
+"""Longest phrase: longer ones do not fit into the window of a head."""
 _ON = 0.5
 _PAUSE = RATE_HZ // 5
-"""A silence inside a phrase is shorter, samples."""
+"""Longest silence inside a phrase, samples."""
 _MARGIN = 400
-"""The VAD is that much late at onsets and early at ends, samples."""
+"""Samples by which the VAD is late at onsets and early at ends."""
 _LEAD = RATE_HZ // 2
 _CLIPPED_SHARE = 0.002
 _QUIET_DBFS = -45.0
 _SECOND_DB = 12.0
-"""Another stretch of speech counts as another utterance if it is at most so much fainter."""
+"""Another run of speech counts as a second utterance if it is at most so much fainter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,12 +40,12 @@ class Clip:
     start: int
     """First sample of the phrase."""
     stop: int
-    """Behind its last."""
+    """Exclusive end of the phrase."""
     remarks: tuple[str, ...] = ()
 
     @property
     def phrase_ms(self) -> int:
-        """How long the phrase takes."""
+        """Length of the phrase."""
         return (self.stop - self.start) * 1000 // RATE_HZ
 
 
@@ -58,8 +58,8 @@ def load_clip(file: Path, vad: Pass, track: int | None = None) -> Clip:
         track: Number of the audio track, from 1; None takes the first.
 
     Raises:
-        NotAudio: it is not audio, has no such track, holds no speech, or is too long to be one
-            phrase.
+        NotAudio: it is not audio, has no such track, contains no speech, or is too long to be
+            one phrase.
     """
     name = display_name(file)
     notes: list[str] = []
@@ -70,21 +70,21 @@ def load_clip(file: Path, vad: Pass, track: int | None = None) -> Clip:
 
 
 def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:
-    """Find the loudest stretch of speech.
+    """Find the loudest run of speech.
 
     Raises:
         NotAudio: there is none, or it is too long to be one phrase.
     """
-    stretches = _speech(samples, vad)
-    if not stretches:
+    runs = _speech(samples, vad)
+    if not runs:
         raise NotAudio(
             f"{name}: no speech was found in it. Record the phrase again, closer or louder."
         )
     power = samples.astype(np.float64) ** 2
-    levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in stretches]
-    energies = [power[a:b].sum() for a, b in stretches]
+    levels = [10 * np.log10(power[a:b].mean() + 1e-9) for a, b in runs]
+    energies = [power[a:b].sum() for a, b in runs]
     best = int(np.argmax(energies))
-    start, stop = stretches[best]
+    start, stop = runs[best]
     clip = Clip(name, samples, start, stop)
     if not MIN_PHRASE_MS <= clip.phrase_ms <= MAX_PHRASE_MS:
         raise NotAudio(
@@ -102,7 +102,7 @@ def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:
 
 
 def _speech(samples: Samples, vad: Pass) -> Sequence[tuple[int, int]]:
-    """Stretches of speech, (start, stop), pauses closed."""
+    """Return runs of speech as (start, stop), with pauses closed."""
     context: int = vad.context_samples  # type: ignore[attr-defined]
     frame: int = vad.item_samples - context  # type: ignore[attr-defined]
     silence = np.zeros(_LEAD + frame, np.int16)

@@ -12,21 +12,21 @@ from streamd.types import Floats, Samples
 
 STEP = OpenWakeWord.item_samples - OpenWakeWord.context_samples
 SETTLING = 10
-"""Embeddings at the start of a stream that still hang on what the state began with."""
+"""Embeddings at the start of a stream that still depend on the initial state."""
 
 
 def embed(
     wake: OpenWakeWord, recordings: Sequence[Samples], done: Callable[[int], None] = lambda n: None
 ) -> list[Floats]:
-    """Embeddings of recordings, each a stream of its own.
+    """Return embeddings of recordings, each a stream of its own.
 
     Args:
         wake: the pass.
         recordings: int16, 16 kHz.
-        done: told how many more recordings are through.
+        done: called with the number of further recordings done.
 
     Returns:
-        `[steps, 96]` of each; step `n` has heard the samples before `(n + 1) * STEP`.
+        `[steps, 96]` of each; step `n` depends on the samples before `(n + 1) * STEP`.
     """
     found: list[Floats] = [np.zeros((0, 96), np.float32)] * len(recordings)
     by_length = sorted(range(len(recordings)), key=lambda i: len(recordings[i]))
@@ -43,8 +43,8 @@ def embed(
             items = list(audio[:, start : start + OpenWakeWord.item_samples])
             _, state = wake.run(items, [()] * len(batch), state)
             steps.append(state["history"][:, -1])
-        heard = np.stack(steps, axis=1) if steps else np.zeros((len(batch), 0, 96), np.float32)
-        for row, i, count in zip(heard, batch, counts, strict=True):
+        stacked = np.stack(steps, axis=1) if steps else np.zeros((len(batch), 0, 96), np.float32)
+        for row, i, count in zip(stacked, batch, counts, strict=True):
             found[i] = row[:count]
         done(len(batch))
     return found

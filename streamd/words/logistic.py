@@ -1,7 +1,7 @@
 """Logistic regression with an L2 penalty, fitted by L-BFGS: what small heads are trained with.
 
-Binary and multinomial, with weights for the samples, full batch, in numpy alone. Nothing in it
-is random: the same numbers in give the same numbers out.
+Binary and multinomial, with weights for the samples, full batch, in numpy alone. It is
+deterministic: equal input gives equal output.
 """
 
 from __future__ import annotations

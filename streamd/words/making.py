@@ -1,8 +1,8 @@
-"""From clips of a phrase to a word that can be served, with an honest guess of how good it is.
+"""From clips of a phrase to a wake word, with an estimate of its errors.
 
-The guess is by folds: each head of them has heard neither the clips nor the negatives that it is
-asked about. The threshold is set on these answers, and the head that is kept, which has heard
-everything, is shifted so that a score of 0.5 is that threshold.
+The estimate is by cross-validation: each head is tested on clips and negatives that it was not
+trained on. These scores determine the threshold. The head that is kept is trained on everything,
+and shifted so that a score of 0.5 is that threshold.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
-from streamd.types import RATE_HZ, Floats, Samples
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo
+from streamd.types import RATE_HZ, Samples
 from streamd.words.augment import altered_copy, background, plain_copy
 from streamd.words.clips import Clip
 from streamd.words.features import embed
 from streamd.words.negatives import Negatives
-from streamd.words.training import Heard, Linear, Logits, threshold_for, train, window_for
+from streamd.words.training import EmbeddedCopy, Logits, threshold_for, train, window_for
 from streamd.words.training import crossings as count_crossings
 
 MIN_CLIPS, MAX_CLIPS = 3, 50
 COPIES = 240
-"""Of all clips together, about."""
+"""Approximate number of copies of all clips together."""
 MIN_COPIES, MAX_COPIES = 6, 24
-"""Of each clip."""
+"""Bounds of the number of copies of each clip."""
 PLAIN_COPIES = 4
-"""Of these, as it is."""
+"""Copies of each clip without changes."""
 TRIED_COPIES = 4
-"""Copies of each clip that the guess of misses rests on: one plain, the others altered."""
+"""Copies of each clip for the estimate of misses: one plain, the others altered."""
 MAX_FOLDS = 4
 FALSE_ACCEPTS_PER_H = 2.0
 HEADROOM = 1.2
-"""How far above what the negatives ask for the threshold lies, in logits: real talk of other
-corpora scores higher than the negatives that could be shipped. Measured on 5 h of three of them
-(`benchmarks/words.py`), over 12 words: -0.5 to 1.9, 0.8 in the mean."""
+"""Margin of the threshold above what the negatives require, in logits: real talk of other corpora
+scores higher than the negatives that could be shipped. Measured on 5 h of three of them
+(`benchmarks/words.py`), over 12 words: -0.5 to 1.9, 0.8 on average."""
 
 Report = Callable[[str, float], None]
-"""Told what is done and how much of it, 0 to 1."""
+"""Takes the name of the stage, and its progress from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Making:
-    """A word, and what speaks against it."""
+    """A word, and remarks about its weaknesses."""
 
     word: CustomWord
     remarks: tuple[str, ...]
@@ -65,16 +66,16 @@ def make_word(
     Args:
         name: as `check_word` wants it.
         clips: recordings of the phrase, at least three.
-        wake: the pass whose embedding is read.
-        negatives: what it must not be taken for.
-        threshold: score at which it will be heard; 0.5 is where training puts two false accepts
-            an hour, with headroom.
-        report: told how far it is.
+        wake: the pass that computes embeddings.
+        negatives: audio without the phrase.
+        threshold: score at which the word is detected; training puts two false accepts an hour,
+            with a margin, at 0.5.
+        report: called with the progress.
     """
     rng = np.random.default_rng(len(clips))
-    heard = _heard(clips, wake, rng, report)
+    embedded = _embedded(clips, wake, rng, report)
     confusers = _confusers(clips, wake, rng)
-    # Not the longest: one drawl, or a sound taken for speech, would widen it for all.
+    # Not the longest: one slow clip, or a noise taken for speech, would widen it for all.
     lengths = [clip.stop - clip.start for clip in clips]
     window = window_for(int(np.quantile(lengths, 0.75)))
     folds = min(len(clips), MAX_FOLDS)
@@ -85,7 +86,7 @@ def make_word(
         report("checking", fold / folds)
         kept = [i for i in range(len(clips)) if i % folds != fold]
         head = train(
-            [copy for i in kept for copy in heard[i]],
+            [copy for i in kept for copy in embedded[i]],
             [confusers[i] for i in kept],
             negatives.without(fold, folds),
             window,
@@ -93,9 +94,9 @@ def make_word(
         )
         unheard += [head.logits(stream) for stream in negatives.part(fold, folds).streams]
         for i in range(fold, len(clips), folds):
-            scores[i] = [head.best(copy) for copy in _tried(heard[i])]
+            scores[i] = [head.best(copy) for copy in _tried(embedded[i])]
     report("training", 0.0)
-    every = [copy for copies in heard for copy in copies]
+    every = [copy for copies in embedded for copy in copies]
     final = train(every, confusers, negatives, window, folds)
     report("training", 1.0)
 
@@ -123,14 +124,14 @@ def make_word(
         f"{negatives.seconds / 3600:.1f} h of built-in negatives (synthetic speech, EmoDB, "
         "excerpts of open corpora, noise).",
     )
-    served = WordHead(name, _read_only(final), final.bias - zero)
-    return Making(CustomWord(info, served), tuple(_remarks(clips, plain, bound)))
+    served = WordHead(final.weights, final.bias - zero)
+    return Making(CustomWord(info, served.pack()), tuple(_remarks(clips, plain, bound)))
 
 
-def _heard(
+def _embedded(
     clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator, report: Report
-) -> list[list[Heard]]:
-    """Copies of each clip, embedded; the first ones are plain."""
+) -> list[list[EmbeddedCopy]]:
+    """Return embedded copies of each clip; the first ones are plain."""
     each = int(np.clip(COPIES // len(clips), MIN_COPIES, MAX_COPIES))
     copies = []
     for number, clip in enumerate(clips):
@@ -144,20 +145,22 @@ def _heard(
     def embedded(count: int) -> None:
         nonlocal done
         done += count
-        report("listening", done / len(flat))
+        report("embedding", done / len(flat))
 
     found = embed(wake, [copy.samples for copy in flat], embedded)
-    heard = [Heard.of(copy, e) for copy, e in zip(flat, found, strict=True)]
-    return [heard[i : i + each] for i in range(0, len(heard), each)]
+    result = [EmbeddedCopy.of(copy, e) for copy, e in zip(flat, found, strict=True)]
+    return [result[i : i + each] for i in range(0, len(result), each)]
 
 
-def _tried(copies: Sequence[Heard]) -> Sequence[Heard]:
-    """One plain copy and the last altered ones."""
+def _tried(copies: Sequence[EmbeddedCopy]) -> Sequence[EmbeddedCopy]:
+    """Return one plain copy and the last altered ones."""
     return [copies[0], *copies[1 - TRIED_COPIES :]]
 
 
-def _confusers(clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator) -> list[Heard]:
-    """Of each clip: its phrase backwards, its halves swapped, in thirds, and its noise alone."""
+def _confusers(
+    clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generator
+) -> list[EmbeddedCopy]:
+    """Return each clip's phrase reversed, with halves swapped, in thirds, and its noise alone."""
     made = []
     for clip in clips:
         phrase = clip.samples[clip.start : clip.stop]
@@ -175,20 +178,14 @@ def _confusers(clips: Sequence[Clip], wake: OpenWakeWord, rng: np.random.Generat
         ):
             pieces += [piece, quiet, quiet]
         made.append(np.concatenate([*pieces, noise]))
-    return [Heard(embeddings, 0, 0) for embeddings in embed(wake, made)]
+    return [EmbeddedCopy(embeddings, 0, 0) for embeddings in embed(wake, made)]
 
 
 def _remarks(clips: Sequence[Clip], plain: npt.NDArray[np.float64], bound: float) -> list[str]:
     found = [f"{clip.name}: {remark}" for clip in clips for remark in clip.remarks]
     if np.median(plain) < bound + HEADROOM:
-        return found  # who resembles whom cannot be told
+        return found  # too few to say which one differs
     for clip, score in zip(clips, plain.tolist(), strict=True):
-        if score < bound:  # a word made of the others takes it for other talk
+        if score < bound:  # a word made of the other clips does not recognise it
             found.append(f"{clip.name}: does not resemble the others; is it the same phrase?")
     return found
-
-
-def _read_only(head: Linear) -> Floats:
-    weights = head.weights.copy()
-    weights.flags.writeable = False
-    return weights

@@ -1,7 +1,7 @@
-"""What a wake word must not be taken for: hours of speech and noise, as embeddings.
+"""Negatives of wake words: hours of speech and noise, as embeddings.
 
-The arrays are made by `python -m training.words.negatives`; `data/README.md` says of what, and
-under which licences. Each stream is a minute or so of one kind of sound.
+`python -m training.words.negatives` makes the arrays; `data/README.md` names the sources and their
+licences. Each stream is about a minute of one kind of sound.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from streamd.types import Floats
 
 STEP_S = 0.08
 LEVELS_PER_SD = 6
-"""Of the int8 steps: an error of 5 % of a standard deviation, and 60 bytes per embedding."""
+"""int8 steps per standard deviation: an error of 5 % of it, and 60 bytes per embedding."""
 REFRACTORY = 25
 """Steps in which a word is not reported again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Negatives:
-    """Streams of embeddings, in which nobody says the phrase."""
+    """Streams of embeddings without the phrase."""
 
     streams: tuple[Floats, ...]
     """`[steps, 96]` each."""
     sources: tuple[str, ...]
-    """What each stream is of."""
+    """Source of each stream."""
 
     @property
     def seconds(self) -> float:
-        """Of all of them."""
+        """Length of all streams together."""
         return sum(map(len, self.streams)) * STEP_S
 
     @property
@@ -46,11 +46,11 @@ class Negatives:
         return every.mean(axis=0), every.std(axis=0) + np.float32(1e-6)
 
     def part(self, fold: int, folds: int) -> Negatives:
-        """Every `folds`-th stream from `fold` on."""
+        """Return every `folds`-th stream from `fold` on."""
         return self._of(range(fold, len(self.streams), folds))
 
     def without(self, fold: int, folds: int) -> Negatives:
-        """The others."""
+        """Return the other streams."""
         return self._of([i for i in range(len(self.streams)) if i % folds != fold])
 
     def _of(self, chosen: Sequence[int]) -> Negatives:
@@ -59,13 +59,14 @@ class Negatives:
         )
 
     def save(self, path: Path) -> None:
-        """Write them, coarsely: int8 of each dimension's own scale, compressed."""
+        """Write them compressed, as int8 with a scale for each dimension."""
         mean, sd = self.moments
         every = np.concatenate(self.streams)
         steps = np.rint((every - mean) / sd * LEVELS_PER_SD)
         np.savez_compressed(
             path,
-            # By dimension, not by step: neighbours are alike, which compresses better.
+            # Ordered by dimension, not by step: neighbouring values are similar, which compresses
+            # better.
             embeddings=np.ascontiguousarray(np.clip(steps, -127, 127).astype(np.int8).T),
             mean=mean,
             scale=sd / LEVELS_PER_SD,
@@ -78,7 +79,7 @@ class Negatives:
         """Read what `save` wrote.
 
         Raises:
-            ModelMissing: it is not there, or damaged.
+            ModelMissing: it is missing or damaged.
         """
         names = ("embeddings", "scale", "mean", "lengths", "sources")
         file = load_arrays(path, INSTALL_AGAIN, names)
@@ -90,6 +91,6 @@ class Negatives:
 
 @cache
 def built_in() -> Negatives:
-    """Those that come with streamd."""
+    """Return the negatives that come with streamd."""
     with resources.as_file(resources.files("streamd.words") / "data" / "negatives.npz") as path:
         return Negatives.load(path)

@@ -1,4 +1,4 @@
-"""What a phrase should not be: short, or a word of everyday talk."""
+"""Checks of a phrase: it should be neither short nor a word of everyday talk."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from functools import cache
 from importlib import resources
 
 SHORT_MS = 550
-"""Below, there is too little to tell it from the middle of other words."""
+"""Shorter phrases are hard to tell from parts of other words."""
 _VOWELS = "aeiouy"
 
 
 @cache
 def common_words() -> frozenset[str]:
-    """English words of everyday talk; the synthetic negatives are made of them."""
+    """Return English words of everyday talk, which the synthetic negatives consist of."""
     text = (resources.files("streamd.words") / "data" / "common.txt").read_text(encoding="ascii")
     return frozenset(text.split())
 
 
 def remarks(name: str, phrase_ms: int) -> list[str]:
-    """What speaks against a phrase, by its name and its length in the clips."""
+    """Return the weaknesses of a phrase, by its name and its length in the clips."""
     found = []
     parts = name.split("_")
     if phrase_ms < SHORT_MS:
@@ -35,7 +35,7 @@ def remarks(name: str, phrase_ms: int) -> list[str]:
 
 
 def _syllables(word: str) -> int:
-    """Groups of vowels, a rough count."""
+    """Return the number of groups of vowels, a rough count of syllables."""
     is_vowel = [letter in _VOWELS for letter in word.removesuffix("e")]
     return sum(
         now and not before for before, now in zip([False, *is_vowel[:-1]], is_vowel, strict=True)

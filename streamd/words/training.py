@@ -17,19 +17,19 @@ from streamd.words.logistic import Fit, fit
 from streamd.words.negatives import REFRACTORY, Negatives
 
 REACH = 12_400
-"""Samples that one embedding has heard: 76 mel frames of 10 ms, and the last one's 25."""
+"""Samples that one embedding depends on: 76 mel frames of 10 ms, the last one of 25."""
 USUAL_WINDOW = 16
-"""Embeddings; of phrases up to 1.5 s. Shorter windows missed more."""
+"""Window of phrases up to 1.5 s, in embeddings. Shorter windows missed more."""
 LATE = 2400
-"""How long after the phrase's end it still counts as just said, samples."""
+"""Samples after the phrase's end during which a window still counts as positive."""
 L2 = 0.2
-"""Features are of unit variance. From 0.01 to 0.2 nothing changed but the time it takes."""
+"""Penalty for features of unit variance. From 0.01 to 0.2 only the training time changed."""
 ROUNDS = 2
 RANDOM_NEGATIVES = 9000
 HARD_NEGATIVES = 3000
-"""Added in each round."""
+"""Negatives that each round adds."""
 CONFUSER_WEIGHT = 0.2
-"""Of what surrounds the phrase and what is cut from it, to all negatives."""
+"""Weight of the surroundings and fragments of the phrase, relative to all negatives."""
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-4
 
@@ -37,7 +37,7 @@ Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class EmbeddedCopy:
     """A copy of a clip, embedded."""
 
     embeddings: Floats
@@ -47,8 +47,8 @@ class Heard:
     stop: int
 
     @classmethod
-    def of(cls, copy: Copy, embeddings: Floats) -> Heard:
-        """A copy and what the wake pass made of it."""
+    def of(cls, copy: Copy, embeddings: Floats) -> EmbeddedCopy:
+        """Return a copy with its embeddings."""
         return cls(embeddings, copy.start, copy.stop)
 
 
@@ -61,7 +61,7 @@ class Linear:
     bias: float
 
     def logits(self, embeddings: Floats) -> Logits:
-        """At every step that has a whole window behind it; empty for a shorter stream."""
+        """Return the logit of every step with a whole window; empty for a shorter stream."""
         window = len(self.weights)
         count = len(embeddings) - window + 1
         if count <= 0:
@@ -72,20 +72,20 @@ class Linear:
             total += products[place : place + count, place]
         return total
 
-    def best(self, heard: Heard) -> float:
-        """The highest on a copy of a clip."""
-        return float(self.logits(heard.embeddings[SETTLING // 2 :]).max(initial=-np.inf))
+    def best(self, embedded: EmbeddedCopy) -> float:
+        """Return the highest logit on a copy of a clip."""
+        return float(self.logits(embedded.embeddings[SETTLING // 2 :]).max(initial=-np.inf))
 
 
 def window_for(phrase: int) -> int:
-    """Embeddings that hold a phrase of that many samples whole, wherever on the grid it ends."""
+    """Return embeddings that contain a phrase of so many samples, wherever on the grid it ends."""
     needed = -(-(phrase + LATE + STEP - REACH) // STEP) + 1
     return int(np.clip(needed, USUAL_WINDOW, MAX_WINDOW))
 
 
 def train(
-    copies: Sequence[Heard],
-    confusers: Sequence[Heard],
+    copies: Sequence[EmbeddedCopy],
+    confusers: Sequence[EmbeddedCopy],
     negatives: Negatives,
     window: int,
     seed: int,
@@ -95,8 +95,8 @@ def train(
 
     Args:
         copies: the phrase, in many forms; what comes before it and after it is a negative.
-        confusers: pieces of the phrase in the wrong order, and the like: negatives throughout.
-        negatives: where nobody says it.
+        confusers: fragments of the phrase in the wrong order, and the like: negatives throughout.
+        negatives: audio without the phrase.
         window: embeddings to look at.
         seed: of the choice of negatives.
         rounds: fits; before each but the first, the negatives that score highest are added.
@@ -127,7 +127,7 @@ def train(
 
 
 def crossings(logits: Logits, threshold: float) -> int:
-    """Events that a stream would give: crossings, less those in the refractory of another."""
+    """Return the number of events: crossings that are not in the refractory time of another."""
     above = logits >= threshold
     count, last = 0, -REFRACTORY
     for step in np.flatnonzero(above & ~np.concatenate(([False], above[:-1]))).tolist():
@@ -137,7 +137,7 @@ def crossings(logits: Logits, threshold: float) -> int:
 
 
 def threshold_for(streams: Sequence[Logits], events: float) -> float:
-    """The lowest threshold that gives no more than so many events on the streams."""
+    """Return the lowest threshold with at most so many events on the streams."""
     every = np.concatenate([*streams, np.zeros(0, np.float32)])
     peaks = np.unique(every)[::-1][:4000]
     low, high = 0, len(peaks)
@@ -151,7 +151,7 @@ def threshold_for(streams: Sequence[Logits], events: float) -> float:
 
 
 def _apart(logits: Logits, threshold: float) -> int:
-    """Steps over the threshold that are a refractory apart.
+    """Return the number of steps over the threshold that are a refractory time apart.
 
     Never fewer than there are crossings, and never fewer at a lower threshold.
     """
@@ -168,8 +168,8 @@ def _unscaled(fitted: Fit, mean: Floats, sd: Floats) -> Linear:
     return Linear(weights.astype(np.float32), float(bias))
 
 
-def _windows(copies: Sequence[Heard], window: int, *, is_positive: bool) -> Iterator[Floats]:
-    """Windows that hold the phrase whole and end just behind it; or those that do not hold it."""
+def _windows(copies: Sequence[EmbeddedCopy], window: int, *, is_positive: bool) -> Iterator[Floats]:
+    """Return windows that contain the whole phrase and end just after it, or those without it."""
     for copy in copies:
         embeddings, length = copy.embeddings, copy.stop - copy.start
         for step in range(window - 1, len(embeddings)):
@@ -192,7 +192,7 @@ def _gathered(windows: Iterator[Floats] | list[Floats], window: int) -> Floats:
 
 
 class _Pool:
-    """Every window of the negatives, without holding them all."""
+    """Every window of the negatives, without all of them in memory."""
 
     def __init__(self, negatives: Negatives, window: int) -> None:
         self._streams = [s for s in negatives.streams if len(s) >= window]
@@ -202,7 +202,7 @@ class _Pool:
         self.count = int(self._starts[-1])
 
     def take(self, indices: npt.NDArray[Any]) -> Floats:
-        """Windows by their number, `[n, window, 96]`."""
+        """Return windows by their numbers, `[n, window, 96]`."""
         out = np.empty((len(indices), self._window, EMBEDDING_DIM), np.float32)
         owners = np.searchsorted(self._starts, indices, side="right") - 1
         places = indices - self._starts[owners]
@@ -211,6 +211,6 @@ class _Pool:
         return out
 
     def hardest(self, head: Linear, count: int) -> npt.NDArray[Any]:
-        """Numbers of those that score highest."""
+        """Return the numbers of the windows that score highest."""
         logits = np.concatenate([head.logits(stream) for stream in self._streams])
         return np.argsort(-logits, kind="stable")[:count]

@@ -36,11 +36,11 @@ def test_the_place_of_an_input_frame_has_its_time(rate, data):
 class Stream:
     """A clock driven as `AudioIn` drives it, and the same in fractions."""
 
-    def __init__(self, rate, stretches):
+    def __init__(self, rate, pieces):
         self.rate, self.clock = rate, Clock(rate)
         self.begins = []
         position = frames = gaps = gap_frames = 0
-        for length, gap_ms, lost in stretches:
+        for length, gap_ms, lost in pieces:
             self.begins.append((position, frames, gaps, gap_frames))
             frames += length
             position = self.clock.position_of(frames)
@@ -55,15 +55,15 @@ class Stream:
         return floor(1000 * n / self.rate) + gaps
 
 
-stretches = st.lists(
+pieces = st.lists(
     st.tuples(st.integers(0, 200_000), st.integers(0, 3_600_000), st.integers(0, 9_000_000)),
     max_size=8,
 )
 
 
-@given(rate=RATES, stretches=stretches, data=st.data())
-def test_times_stay_exact_across_gaps(rate, stretches, data):
-    stream = Stream(rate, stretches)
+@given(rate=RATES, pieces=pieces, data=st.data())
+def test_times_stay_exact_across_gaps(rate, pieces, data):
+    stream = Stream(rate, pieces)
     last = stream.begins[-1][0]
     position = data.draw(st.integers(0, last + 100_000))
     as_start = max(i for i, (start, *_) in enumerate(stream.begins) if start <= position)
@@ -73,18 +73,18 @@ def test_times_stay_exact_across_gaps(rate, stretches, data):
     assert stream.clock.ms(position, end=True) == stream.exact_ms(as_end, position)
 
 
-@given(rate=RATES, stretches=stretches)
-def test_time_never_goes_back(rate, stretches):
-    stream = Stream(rate, stretches)
+@given(rate=RATES, pieces=pieces)
+def test_time_never_goes_back(rate, pieces):
+    stream = Stream(rate, pieces)
     last = stream.begins[-1][0]
     places = sorted({p + d for p, *_ in stream.begins for d in (-1, 0, 1)} | {last + 9999})
     times = [stream.clock.ms(p, end=e) for p in places if p >= 0 for e in (True, False)]
     assert times == sorted(times)
 
 
-@given(rate=RATES, stretches=stretches)
-def test_a_stretch_never_reaches_beyond_its_last_frame(rate, stretches):
-    stream = Stream(rate, stretches)
+@given(rate=RATES, pieces=pieces)
+def test_a_piece_never_reaches_beyond_its_last_frame(rate, pieces):
+    stream = Stream(rate, pieces)
     for (_, _, gaps, lost), (position, frames, _, _) in itertools.pairwise(stream.begins):
         end = floor(Fraction(1000 * (frames + lost), rate)) + gaps
         assert stream.clock.ms(position, end=True) <= end
@@ -127,11 +127,11 @@ def test_a_row_of_gaps_does_not_fill_the_memory():
     clock = Clock(48000)
     for count in range(1, 10_000):  # a frame a time: never a sample at 16 kHz
         clock.begin_piece(0, count, count)
-    assert len(clock._stretches) <= 2
+    assert len(clock._pieces) <= 2
     assert clock.ms(0) == 9999 + 9999 * 1000 // 48000
 
 
-def test_old_stretches_can_be_forgotten():
+def test_old_pieces_can_be_forgotten():
     clock = Clock(16000)
     for count in range(1, 11):
         clock.begin_piece(100 * count, 100 * count, 1000 * count)

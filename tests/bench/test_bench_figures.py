@@ -20,7 +20,7 @@ def played(latencies=(), streams=2, seconds=10.0, is_cut=False, cpu_s=0.1, **tol
     for number in range(int(streams * seconds * 50)):
         tally.sent(0.0, number % 5 < 2)
     for latency_s in latencies:
-        tally.heard(1.0, "wake", latency_s)
+        tally.received(1.0, "wake", latency_s)
     for lag_s in told.get("lags", ()):
         tally.acked(1.0, lag_s)
     for late_s in told.get("late", ()):
@@ -77,7 +77,7 @@ def test_processes_of_the_load_are_summed_up_as_one() -> None:
 def test_what_falls_outside_of_the_time_measured_is_not_counted() -> None:
     tally = Tally(10, 20)
     for now in (9.9, 10.0, 19.9, 20.0):
-        tally.heard(now, "wake", 0.1)
+        tally.received(now, "wake", 0.1)
         tally.sent(now, True)
         tally.late(now, now)
     found = tally.played(10)

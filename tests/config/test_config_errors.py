@@ -79,9 +79,13 @@ FILE_MISTAKES = {
     "wrong item": (
         '[server]\norigins = [\n  "https://a.org",\n  "a.org"\n]',
         2,
-        "server.origins: expected a list, each item an origin without a path, as "
-        '"https://example.org:8443", "tauri://localhost" or "null", '
-        "got ['https://a.org', 'a.org']",
+        "server.origins.1: expected an origin without a path, as "
+        '"https://example.org:8443", "tauri://localhost" or "null", got "a.org"',
+    ),
+    "value for a list": (
+        "[wake]\nwords = 5",
+        2,
+        "wake.words: expected a list, each item a string of 1 to 64 characters, got 5",
     ),
     "no proxy": (
         '[server]\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/33"]',
@@ -92,7 +96,7 @@ FILE_MISTAKES = {
     "empty string": (
         '[server]\nhost = ""',
         2,
-        'server.host: expected a string of at least one character, got ""',
+        'server.host: expected a string of 1 to 255 characters, got ""',
     ),
     "table for value": (
         "[server.port]\na = 1",
@@ -289,5 +293,5 @@ def test_an_origin_is_taken(origin: str) -> None:
 
 @pytest.mark.parametrize("origin", NO_ORIGINS)
 def test_what_is_no_origin_is_refused_and_it_says_what_is_one(origin: str) -> None:
-    with pytest.raises(ConfigError, match="expected a list, each item an origin without a path"):
+    with pytest.raises(ConfigError, match=r"origins\.0: expected an origin without a path"):
         load(None, {"STREAMD_SERVER__ORIGINS": json.dumps([origin])})

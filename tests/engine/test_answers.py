@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from streamd.engine.answers import BadAnswer, check
-from streamd.engine.passes.base import StateSpec
 from streamd.engine.passes.ge2e import VoiceOutput
+from streamd.engine.slots import StateSpec
 from streamd.types import Job, Lane
 
 SPECS = {"h": StateSpec(np.zeros(3, np.float32)), "count": StateSpec(np.zeros((), np.int64))}

@@ -30,8 +30,9 @@ from waiting import HANG_S, until
 from streamd.engine import local as engine_module
 from streamd.engine.base import Lease
 from streamd.engine.local import LocalEngine
-from streamd.engine.passes.base import Pass, State
+from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice
+from streamd.engine.slots import State
 from streamd.errors import Overloaded
 from streamd.events import Event
 from streamd.modules.gallery import Gallery

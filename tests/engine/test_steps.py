@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.backends.host import Host
+from streamd.engine.slots import State, StateSpec
 from streamd.engine.steps import walk
 from streamd.types import Job, Lane, Samples
 
@@ -20,6 +21,7 @@ class Remembering:
     name = "wake"
     max_batch = 8
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state = {"total": StateSpec(np.zeros((), np.int64))}

@@ -10,8 +10,8 @@ import pytest
 from waiting import HANG_S
 
 from streamd.engine.answers import BadAnswer
-from streamd.engine.passes.base import State, StateSpec
-from streamd.engine.slots import SlotStates
+from streamd.engine.backends.host import Host
+from streamd.engine.slots import HostSlots, State, StateSpec
 from streamd.engine.worker import Batch, Worker, run
 from streamd.types import Job, Lane, Samples
 
@@ -24,6 +24,7 @@ class Summing:
     name = "sum"
     max_batch = 8
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state = {"total": StateSpec(np.zeros((), np.int64))}
@@ -42,7 +43,7 @@ class Summing:
 class Bench:
     def __init__(self) -> None:
         self.model = Summing()
-        self.states = SlotStates(self.model.state, 8)
+        self.states = HostSlots(self.model.state, 8)
 
     def batch(self, *items: Samples, load: bool = True) -> Batch:
         jobs = [

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from streamd.evaluation.diarization import COLLAR_MS, Turn, assign, heard_turns, score
+from streamd.evaluation.diarization import COLLAR_MS, Turn, assign, reported_turns, score
 
 TRUTH = [Turn(1000, 4000, "ada"), Turn(5000, 8000, "bob")]
 LENGTH_MS = 10_000
@@ -84,7 +84,7 @@ def test_turns_are_those_that_a_client_would_draw():
         wire("speech_end", "u3", t0=8000, t1=9000),
         wire("speech_end", "u4", t0=9500, t1=9900),
     ]
-    assert heard_turns(events) == [
+    assert reported_turns(events) == [
         (1000, 3000, "S1"), (3000, 5000, "S2"), (6000, 7000, ""), (8000, 9000, "ada"),
         (9500, 9900, ""),
     ]  # fmt: skip
@@ -97,4 +97,4 @@ def test_a_change_from_nobody(first):
         wire("speaker", decision="reject", speaker="S2", t0=500, t1=900),
         wire("speech_end", t0=0, t1=900),
     ]
-    assert heard_turns(events)[0] == (0, 500, first or "")
+    assert reported_turns(events)[0] == (0, 500, first or "")

@@ -12,10 +12,10 @@ from daemons import DATA
 from streamd.config import Config
 from streamd.errors import BadManifest, ModelMissing, StreamdError
 from streamd.evaluation.cache import Cache, fingerprint, task_key
-from streamd.evaluation.hearing import Beginning, Enrolment, Task, make_gallery, unpack
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.running import Runner
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Beginning, Enrolment, Task, make_gallery, unpack
 from streamd.models.library import Library
 
 VAD = {"vad": {}}

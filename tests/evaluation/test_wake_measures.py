@@ -7,10 +7,10 @@ from daemons import DATA
 
 from streamd.config import Config
 from streamd.errors import BadManifest
-from streamd.evaluation.hearing import Ears, Task
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.report import Options
 from streamd.evaluation.streams import Stream
+from streamd.evaluation.tasks import Executor, Task
 from streamd.evaluation.wake import THRESHOLDS, Take, choose_words, report, takes_of
 from streamd.evaluation.workers import do_here
 from streamd.models.library import Library
@@ -74,7 +74,7 @@ def test_latency_is_from_the_end_of_the_phrase():
 
 def test_events_of_a_session_belong_to_the_row_that_was_last_to_begin():
     rows = [row("alexa", 2), row("noise", 3)]
-    heard = {
+    result = {
         "spans": [(0, 1000), (1700, 2700)],
         "events": [
             {"type": "wake", "word": "alexa", "at": 1300},
@@ -83,7 +83,7 @@ def test_events_of_a_session_belong_to_the_row_that_was_last_to_begin():
         ],
         "wakes": {"alexa": {"0.5": [1300, 1750], "0.9": [1300]}},
     }
-    first, second = takes_of(rows, heard)
+    first, second = takes_of(rows, result)
     assert first.wakes == [("alexa", 1300)]
     assert first.speech_ends == [(200, 900)]
     assert second.wakes == [("alexa", 1750)]
@@ -102,35 +102,35 @@ def test_words_are_those_that_labels_name(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ears():
-    return Ears(Config(), Library(), Manifest(path=DATA / "m.csv", rows=()))
+def executor():
+    return Executor(Config(), Library(), Manifest(path=DATA / "m.csv", rows=()))
 
 
-def hear(ears, rows, words=("alexa", "hey_jarvis"), **more):
+def run_rows(executor, rows, words=("alexa", "hey_jarvis"), **more):
     modules = {"vad": {}, "wake": {"words": list(words)}}
     task = Task(
         stream=Stream(rows=rows), modules=modules, keep=("wake",),
         thresholds=(0.2, 0.5, 0.8, 0.999), **more,
     )  # fmt: skip
-    ((_, heard),) = do_here(ears, [task])
-    return heard
+    ((_, result),) = do_here(executor, [task])
+    return result
 
 
 @pytest.mark.parametrize("voice", ["slt", "rms", "espeak"])
-def test_at_the_threshold_that_is_served_it_is_what_the_session_said(ears, voice):
-    heard = hear(ears, (Row(line=2, path=f"speech_{voice}.flac"),))
-    assert heard["events"]
+def test_at_the_threshold_that_is_served_it_is_what_the_session_said(executor, voice):
+    result = run_rows(executor, (Row(line=2, path=f"speech_{voice}.flac"),))
+    assert result["events"]
     for word in ("alexa", "hey_jarvis"):
-        said = [event["at"] for event in heard["events"] if event["word"] == word]
-        assert heard["wakes"][word]["0.5"] == said
+        said = [event["at"] for event in result["events"] if event["word"] == word]
+        assert result["wakes"][word]["0.5"] == said
 
 
-def test_another_threshold_is_a_session_with_that_threshold(ears):
+def test_another_threshold_is_a_session_with_that_threshold(executor):
     rows = (Row(line=2, path="speech_kal16.flac"),)
     modules = {"vad": {}, "wake": {"words": ["alexa", "weather"], "threshold": 0.2}}
     task = Task(stream=Stream(rows=rows), modules=modules, keep=("wake",))
-    ((_, real),) = do_here(ears, [task])
-    replayed = hear(ears, rows, ("alexa", "weather"))["wakes"]
+    ((_, real),) = do_here(executor, [task])
+    replayed = run_rows(executor, rows, ("alexa", "weather"))["wakes"]
     for word in ("alexa", "weather"):
         said = [event["at"] for event in real["events"] if event["word"] == word]
         assert replayed[word]["0.2"] == said
@@ -138,15 +138,17 @@ def test_another_threshold_is_a_session_with_that_threshold(ears):
 
 
 def test_a_phrase_that_ends_with_the_recording_is_heard_in_the_silence_behind_it(
-    ears, tmp_path_factory
+    executor, tmp_path_factory
 ):
     """The last steps are walked on a copy of the state, and are part of the replay."""
     folder = tmp_path_factory.mktemp("cut")
     samples, _ = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
-    at = hear(ears, (Row(line=2, path="speech_slt.flac"),), ("alexa",))["wakes"]["alexa"]["0.5"][0]
+    at = run_rows(executor, (Row(line=2, path="speech_slt.flac"),), ("alexa",))["wakes"]["alexa"][
+        "0.5"
+    ][0]
     soundfile.write(folder / "cut.wav", np.array(samples[: (at - 60) * 16]), 16_000)
-    cut = Ears(Config(), Library(), Manifest(path=folder / "m.csv", rows=()))
-    heard = hear(cut, (Row(line=2, path="cut.wav"),), ("alexa",))
-    said = [event["at"] for event in heard["events"]]
+    cut = Executor(Config(), Library(), Manifest(path=folder / "m.csv", rows=()))
+    result = run_rows(cut, (Row(line=2, path="cut.wav"),), ("alexa",))
+    said = [event["at"] for event in result["events"]]
     assert said == [at - 60]
-    assert heard["wakes"]["alexa"]["0.5"] == said
+    assert result["wakes"]["alexa"]["0.5"] == said

@@ -18,7 +18,7 @@ from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake, wake_tone
-from streamd.engine.slots import SlotStates
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.steps import walk
 from streamd.events import Event
 from streamd.modules.gallery import Gallery
@@ -48,7 +48,7 @@ def fake_passes() -> list[Pass]:
 def fake_registry(**sections: dict[str, Any]) -> Registry:
     """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
     config = msgspec.convert({"wake": {"load": WORDS}} | sections, Config)
-    return make_registry(config, FakeVad(), Metrics())
+    return make_registry(config, FakeVad(), Metrics(), WordHeads())
 
 
 class Stage:
@@ -63,7 +63,7 @@ class Stage:
     ) -> None:
         passes = fake_passes() if passes is None else passes
         self.passes = {p.name: p for p in passes}
-        self.states = {p.name: SlotStates(p.state, capacity) for p in passes if p.state}
+        self.states = {p.name: p.backend.slots(p.state, capacity) for p in passes if p.state}
         self.random = None if seed is None else random.Random(seed)
         """None: every job is run at once, alone, in the order it came."""
         self.waiting: list[tuple[Player, Job]] = []

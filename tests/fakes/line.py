@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from streamd.transport.http.frames import Tap
-from streamd.transport.http.websocket import AiohttpSocket
+from streamd.live.ticks import FEW, Ticks
+from streamd.transport.http.fast_path import FastSocket, WatchedTap
 
 LIMIT = 10_000
 
@@ -19,39 +21,92 @@ class Behind(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.received = b""
+        self.is_lost = False
+        self.waiting: deque[tuple[Opcode, bytes]] = deque()
+        """Messages that nobody has dealt with."""
+        self._messages = Protocol(Side.SERVER, max_size=None)
 
     def data_received(self, data: bytes) -> None:
         self.received += data
+        self._messages.receive_data(data)
+        for frame in cast(list[Frame], self._messages.events_received()):
+            self.waiting.append((frame.opcode, bytes(frame.data)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+
+
+class FakeEngine:
+    """Has so many streams, and nothing to do."""
+
+    def __init__(self, leases: int) -> None:
+        self.leases = leases
+
+    def collect(self) -> bool:
+        return False
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Line:
-    """The socket with a tap on it, which takes all audio."""
+    """The socket with a tap on it, which takes all audio.
 
-    def __init__(self) -> None:
-        self.ours, self.theirs = socket.socketpair()
+    Args:
+        streams: that the server has: with many it is read at ticks.
+        pair: sockets that are connected, ours first; by default they are of no network.
+    """
+
+    def __init__(
+        self, streams: int = FEW, pair: tuple[socket.socket, socket.socket] | None = None
+    ) -> None:
+        self.engine = FakeEngine(streams)
+        self.ticks = Ticks(self.engine)
+        self.is_due = False
+        self.ours, self.theirs = pair or socket.socketpair()
         self.theirs.setblocking(False)
         self.behind = Behind()
         self.response = SimpleNamespace(closed=False, close=self._closed)
         self.client = Protocol(Side.CLIENT, max_size=None)
         self.audio = b""
+        self.log: list[tuple[bool, bytes]] = []
+        """What was dealt with, in that order; audio is true."""
+        self.has_room = True
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self.transport, _ = await loop.create_connection(lambda: self.behind, sock=self.ours)
-        self.tap = Tap(self.behind, LIMIT)
+        self.ticks.start()
+        self.tap = WatchedTap(self.behind, LIMIT, self.transport, self.ticks)
         self.tap.stand_between(self.transport)
         self.tap.on_audio(self._take)
-        self.socket = AiohttpSocket(cast(Any, self.response), self.transport, self.tap, LIMIT)
+        self.socket = FastSocket(cast(Any, self.response), self.transport, self.tap, LIMIT)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self.transport.abort()
         self.theirs.close()
         await asyncio.sleep(0)
+        self.engine.leases = 0  # the last tick
+        self.ticks.stop()
 
     def _take(self, data: bytes, messages: int) -> bool:
+        if not self.has_room:
+            return False
         self.audio += data
+        self.log.append((True, data))
+        self.ticks.due(self)
         return True
+
+    def deal_with_all(self) -> None:
+        """Do what the reader of aiohttp's messages does."""
+        while self.behind.waiting:
+            opcode, data = self.behind.waiting.popleft()
+            self.log.append((opcode is Opcode.BINARY, data))
+            self.tap.handled()
+
+    def advance(self) -> None:
+        """Nothing follows from audio here."""
 
     async def _closed(self, **said: Any) -> None:
         """aiohttp waits for the peer to close too."""

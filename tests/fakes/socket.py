@@ -23,9 +23,7 @@ class FakeSocket:
     def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Everything comes by iteration."""
 
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
+    def rest(self) -> None: ...
 
     def send_now(self, texts: Sequence[str]) -> None:
         self.sent += [json.loads(text) for text in texts]

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+
+import pytest
+from waiting import until
 
 from streamd.live import ticks as module
 from streamd.live.ticks import FEW, Ticks
 
+MANY = FEW + 1
+
 
 class FakeEngine:
-    """Collects and batches nothing, and writes down that it was asked to."""
+    """Batches nothing, and writes down that it was asked to."""
 
-    def __init__(self, leases: int, log: list[str] | None = None) -> None:
+    def __init__(self, leases: int) -> None:
         self.leases = leases
-        self.log = [] if log is None else log
-        self.collected = 0
-        self.on_collect: Callable[[int], None] = lambda count: None
+        self.log: list[str] = []
+        self.answers = 0
 
-    def collect(self) -> None:
-        self.collected += 1
-        self.on_collect(self.collected)
+    def collect(self) -> bool:
+        self.log.append("collect")
+        self.answers = max(self.answers - 1, 0)
+        return self.answers > 0
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -34,76 +39,246 @@ class FakeEngine:
 class FakeStream:
     """Counts how often it is advanced."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_advance: Callable[[], None] = lambda: None) -> None:
         self.is_due = False
         self.advanced = 0
+        self._on_advance = on_advance
 
     def advance(self) -> None:
         assert not self.is_due
         self.advanced += 1
+        self._on_advance()
 
 
-def a_message(ticks: Ticks) -> None:
-    ticks.due(FakeStream())
+class FakeSource:
+    """One end of a pair, which takes what comes; `ticks` reads it, or nobody does."""
+
+    def __init__(self, ticks: Ticks) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.descriptor = self.ours.fileno()
+        self.is_watched = False
+        self.rests_in = 0
+        self.reads: list[bytes] = []
+        self.read_in: list[int] = []
+        self.released = 0
+        self.stream = FakeStream()
+        self._ticks = ticks
+
+    def read(self) -> None:
+        self.reads.append(self.ours.recv(100))
+        self.read_in.append(self._ticks._number)
+        self._ticks.due(self.stream)
+
+    def release(self) -> None:
+        self._ticks.unwatch(self)
+        self.released += 1
+
+    def close(self) -> None:
+        self._ticks.unwatch(self)
+        self.ours.close()
+        self.theirs.close()
 
 
-def waits(
-    monkeypatch, leases: int, during: Callable[[Ticks], None] = a_message, turns: int = 50
-) -> list[float]:
-    """The timeouts with which a loop waits in some turns; `during` is called in each wait."""
-    taken: list[float] = []
+class Rig:
+    """Ticks that run, with as many watched sockets as a test asks for."""
 
-    class Lock:
-        def locked(self) -> bool:
-            return True
+    def __init__(self, leases: int) -> None:
+        self.engine = FakeEngine(leases)
+        self.ticks = Ticks(self.engine)
+        self.ticks.start()
+        self.sources: list[FakeSource] = []
 
-        def release(self) -> None:
-            pass
+    async def run(self) -> None:
+        """Have a tick, by way of a stream that is due."""
+        self.ticks.due(stream := FakeStream())
+        await until(lambda: stream.advanced == 1)
 
-        def acquire(self, timeout: float = 0.0) -> bool:
-            if timeout > 0:
-                taken.append(timeout)
-                during(ticks)
-            return False
+    def source(self) -> FakeSource:
+        self.sources.append(FakeSource(self.ticks))
+        assert self.ticks.watch(self.sources[-1])
+        return self.sources[-1]
 
-    monkeypatch.setattr(module.threading, "Lock", Lock)
-    ticks = Ticks(engine := FakeEngine(leases))
-    waits_of[id(ticks)] = engine
-
-    async def main() -> None:
-        ticks.start()
-        ticks.due(FakeStream())
-        for _ in range(turns):
-            await asyncio.sleep(0)
-
-    asyncio.run(main())
-    return taken
+    async def tick(self) -> None:
+        """At least one tick from begin to end."""
+        for _ in range(2):  # the first may be in progress already
+            await self.run()
 
 
-waits_of: dict[int, FakeEngine] = {}
+@pytest.fixture
+async def rig() -> AsyncIterator[Callable[[int], Rig]]:
+    rigs: list[Rig] = []
+
+    def make(leases: int) -> Rig:
+        rigs.append(Rig(leases))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        for source in made.sources:
+            source.close()
+        made.ticks.stop()
 
 
-def test_with_few_streams_the_loop_is_left_alone(monkeypatch):
-    assert waits(monkeypatch, FEW) == []
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """How long the loop was asked to wait for each tick; none is really waited for."""
+    asked: list[float] = []
+    loop_type = asyncio.SelectorEventLoop
+    original = loop_type.call_later
+
+    def call_later(self, delay, callback, *args, **kw):
+        if getattr(callback, "__name__", "") == "_begin":
+            asked.append(delay)
+            delay = 0
+        return original(self, delay, callback, *args, **kw)
+
+    monkeypatch.setattr(loop_type, "call_later", call_later)
+    return asked
 
 
-def test_a_tick_grows_with_the_streams_to_its_bound(monkeypatch):
-    some, many = (waits(monkeypatch, n) for n in (40, 10_000))
-    assert max(some) < 41 * module.PER_STREAM_S
-    assert 0.5 < max(many) / module.LONGEST_S < 1.01
+async def test_with_few_streams_the_loop_is_left_alone(rig, waits):
+    made = rig(FEW)
+    await made.run()
+    source = FakeSource(made.ticks)
+    assert not made.ticks.watch(source)
+    source.close()
+    assert waits == []
 
 
-def test_when_the_streams_are_gone_ticks_end(monkeypatch):
-    def leave(ticks: Ticks) -> None:
-        waits_of[id(ticks)].leases = 0
+@pytest.mark.parametrize(("streams", "most_s"), [(40, 0.018), (10_000, 0.040)])
+async def test_a_tick_grows_with_the_streams_to_its_bound(rig, waits, streams, most_s):
+    made = rig(streams)
+    await made.run()
+    for _ in range(10):
+        await made.tick()
+    assert most_s / 2 < max(waits) <= most_s
 
-    assert len(waits(monkeypatch, 100, leave)) == 1
+
+async def test_the_loop_is_free_between_two_ticks(rig, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_S", 3600.0)
+    monkeypatch.setattr(module, "PER_STREAM_S", 3600.0)
+    made = rig(MANY)
+    await made.run()
+    made.ticks.due(stream := FakeStream())
+    await asyncio.sleep(0.001)  # would take an hour
+    made.ticks.answered()
+    await until(lambda: "collect" in made.engine.log)
+    assert stream.advanced == 0
 
 
-def test_without_messages_ticks_end_and_begin_with_the_next_one(monkeypatch):
-    monkeypatch.setattr(module, "LONGEST_S", 1e-9)  # every look at the clock ends a tick
-    assert len(waits(monkeypatch, 100, lambda ticks: None, 1000)) == module.PATIENCE + 1
-    assert len(waits(monkeypatch, 100, a_message, 1000)) > 200
+async def test_what_came_is_read_and_advanced_in_the_same_tick(rig):
+    made = rig(MANY)
+    await made.run()
+    one, other = made.source(), made.source()
+    one.theirs.send(b"1")
+    other.theirs.send(b"2")
+    await made.tick()
+    assert (one.reads, other.reads) == ([b"1"], [b"2"])
+    assert (one.stream.advanced, other.stream.advanced) == (1, 1)
+
+
+async def test_a_long_tick_is_done_in_pieces_but_makes_one_batch(rig, monkeypatch):
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    made = rig(MANY)
+    log = made.engine.log
+    await made.run()
+    streams = [FakeStream(lambda: log.append("advance")) for _ in range(3)]
+    for stream in streams:
+        made.ticks.due(stream)
+
+    def others() -> None:
+        log.append("others")
+        if not all(stream.advanced for stream in streams):
+            asyncio.get_running_loop().call_soon(others)
+
+    log.clear()
+    others()
+    await until(lambda: all(stream.advanced for stream in streams))
+    await made.tick()
+    batch = log[: log.index("dispatch")]
+    assert batch.count("begin") == 1
+    pieces = " ".join(batch[batch.index("advance") :]).split("advance")
+    assert len(pieces) == 4
+    assert all("others" in between for between in pieces[1:3])
+
+
+async def test_one_that_rests_is_left_out_of_one_tick(rig):
+    made = rig(MANY)
+    await made.run()
+    resting, other = made.source(), made.source()
+    resting.theirs.send(b"1")
+    other.theirs.send(b"2")
+    made.ticks.rest(resting)
+    await until(lambda: other.reads == [b"2"] and resting.reads == [b"1"])
+    assert other.read_in == [resting.rests_in]
+    assert resting.read_in == [resting.rests_in + 1]
+
+
+async def test_one_that_is_unwatched_within_the_tick_is_not_read(rig):
+    made = rig(MANY)
+    await made.run()
+    pair = [made.source(), made.source()]
+    for source in pair:
+        source.theirs.send(b"1")
+        source.read = lambda: [made.ticks.unwatch(one) for one in pair]  # type: ignore[method-assign]
+    await made.tick()
+    assert not any(source.is_watched for source in pair)
+
+
+async def test_when_the_streams_are_gone_the_sockets_are_the_loops_again(rig):
+    made = rig(MANY)
+    await made.run()
+    source = made.source()
+    made.engine.leases = FEW  # one less is not enough: it may be back soon
+    await made.tick()
+    assert source.released == 0
+    made.engine.leases = FEW - 1
+    await until(lambda: source.released == 1)
+    assert not made.ticks.is_running
+    assert not source.is_watched
+
+
+async def test_who_is_due_when_ticks_end_is_advanced_all_the_same(rig):
+    made = rig(MANY)
+    await made.run()
+    made.engine.leases = 0
+    made.ticks.due(stream := FakeStream())
+    await until(lambda: stream.advanced == 1)
+    assert not made.ticks.is_running
+
+
+@pytest.mark.parametrize("how", ["a watched socket", "the loop"])
+async def test_without_messages_the_timer_rests_and_goes_on_with_the_next_one(rig, waits, how):
+    made = rig(MANY)
+    await made.run()
+    source = made.source()
+    await until(lambda: made.ticks._is_asleep)
+    assert len(waits) == module.PATIENCE
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+    assert len(waits) == module.PATIENCE
+    if how == "the loop":
+        made.ticks.due(source.stream)
+    else:
+        source.theirs.send(b"1")
+    await until(lambda: source.stream.advanced == 1)
+    await until(lambda: len(waits) > module.PATIENCE)
+
+
+async def test_an_error_is_not_the_last_tick(rig):
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def fail() -> None:
+        raise ValueError
+
+    made = rig(MANY)
+    await made.run()
+    made.ticks.due(FakeStream(fail))
+    await until(lambda: faults != [])
+    made.ticks.due(stream := FakeStream())
+    await until(lambda: stream.advanced == 1)
 
 
 async def test_streams_that_are_due_are_advanced_together_and_once():
@@ -121,66 +296,25 @@ async def test_streams_that_are_due_are_advanced_together_and_once():
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert [stream.advanced for stream in streams] == [2, 1, 1]
+    ticks.stop()
 
 
-def test_streams_are_advanced_once_a_tick(monkeypatch):
-    log: list[str] = []
-    monkeypatch.setattr(module, "LONGEST_S", 0.002)
-
-    async def main() -> None:
-        engine = FakeEngine(1000, log)
-        ticks = Ticks(engine)
-        ticks.start()
-        tick = ticks._tick
-        monkeypatch.setattr(ticks, "_tick", lambda: (log.append("tick"), tick()))
-        ticks.due(FakeStream())
-        for _ in range(20 * module.PASSES):
-            await asyncio.sleep(0)
-        engine.leases = 0
+async def test_answers_are_asked_for_once_and_taken_one_a_turn(rig):
+    made = rig(FEW)
+    made.engine.answers = 3
+    for _ in range(3):  # on the loop, so that it has no turn in between
+        made.ticks.answered()
+    assert made.engine.log == []
+    for turn in range(1, 4):
         await asyncio.sleep(0)
+        assert made.engine.log.count("collect") == turn
+    for _ in range(10):
         await asyncio.sleep(0)
-
-    asyncio.run(main())
-    assert 5 <= log.count("dispatch") <= log.count("tick") + 1 <= 22
-    assert "dispatch begin" not in " ".join(log[:-2])
-    assert log[-1] == "dispatch"  # who is due when it ends is not forgotten
+    assert made.engine.log.count("collect") == 3
 
 
-async def test_what_waits_for_the_next_tick_is_called_after_it_and_once():
-    ticks = Ticks(FakeEngine(FEW))
-    called: list[str] = []
-    assert not ticks.after_tick(lambda: called.append("no tick comes"))
-    ticks.is_running = True
-    assert ticks.after_tick(lambda: called.append("first"))
-    assert ticks.after_tick(lambda: called.append("second"))
-    assert called == []
-    for _ in range(2):
-        ticks._advance()
-        assert called == ["first", "second"]
-
-
-async def test_an_answer_is_collected_within_a_tick_but_an_event_to_send_ends_it(monkeypatch):
-    monkeypatch.setattr(module, "PER_STREAM_S", 60.0)
-    monkeypatch.setattr(module, "LONGEST_S", 60.0)
-    ticks = Ticks(engine := FakeEngine(FEW + 1))
-    stop = threading.Event()
-
-    def collected(count: int) -> None:
-        if count % 25 == 0:
-            ticks.must_send()
-
-    def answer() -> None:
-        while not stop.wait(0.001):
-            ticks.answered()
-
-    engine.on_collect = collected
-    ticks.start()
-    thread = threading.Thread(target=answer)
-    thread.start()
-    ticks.due(FakeStream())
-    for _ in range(4 * module.PASSES):  # would take minutes
-        await asyncio.sleep(0)
-    assert engine.collected >= 60
-    engine.leases = 0
-    stop.set()
-    thread.join()
+async def test_an_answer_of_a_thread_is_collected(rig):
+    made = rig(FEW)
+    made.engine.answers = 1
+    await asyncio.to_thread(made.ticks.answered)
+    await until(lambda: made.engine.answers == 0)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from streamd.modules.decision import Band, Evidence, LabelBand, SpeakerDecision, decide
+from streamd.modules.decision import Evidence, LabelBand, SpeakerDecision, decide
 from streamd.modules.gallery import Match
+from streamd.settings import Band
 
 BAND = Band(accept=0.75, reject=0.65)
 LABELS = LabelBand(assign=0.7, new=0.6)

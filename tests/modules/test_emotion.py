@@ -14,9 +14,10 @@ from fakes.driving import Player, Stage, enrolled, fake_registry, pcm, silence, 
 from streamd.engine.passes.prosody import DESCRIPTORS, Moments
 from streamd.events import Emotion
 from streamd.modules.base import ReaderContext, Utterance, Window
-from streamd.modules.emotion import EmotionModule, EmotionSettings
+from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import FEATURES, FORMAT, LABELS, Baseline, EmotionModel
 from streamd.modules.gallery import Gallery
+from streamd.settings import EmotionSettings
 from streamd.types import Floats
 
 K = len(DESCRIPTORS)
@@ -86,9 +87,7 @@ class Talk:
         self.gallery = gallery or Gallery.empty()
         self.services = ReaderContext(lambda p, end=False: p // 16, lambda: self.gallery, "wide")
         self.spent: list[float] = []
-        self.module = EmotionModule(
-            EmotionSettings(hop_ms=500, threshold=None), model, self.spent.append
-        )
+        self.module = EmotionModule(EmotionSettings(hop_ms=500), model, self.spent.append)
         self.reader = self.module.open(self.module.parse(options)[0], self.services, None)
 
     @property

@@ -13,7 +13,7 @@ import soundfile
 from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.events import Emotion
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
@@ -32,7 +32,9 @@ def moods() -> Callable[[Samples], list[Emotion]]:
 
     def hear(samples: Samples) -> list[Emotion]:
         modules, _ = parts.registry.resolve({"emotion": {}})
-        analysis = Analysis(parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty())
+        analysis = OfflineAnalysis(
+            parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty()
+        )
         try:
             events = list(analysis.events([samples.tobytes()]))
         finally:

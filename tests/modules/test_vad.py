@@ -8,9 +8,10 @@ from fakes.driving import fake_registry, hum, silence, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.modules.vad import LevelGate, VadStepper
+from streamd.modules.vad import LevelGate, VadGrid, VadStepper
 
 FRAME = 512
+GRID = VadGrid(FRAME, 64)
 
 
 def settings(**keys: Any) -> Any:
@@ -42,7 +43,7 @@ def test_full_scale_does_not_overflow() -> None:
 
 def test_while_the_gate_is_closed_it_is_no_speech_without_the_model() -> None:
     decided: list[tuple[int, int, float]] = []
-    stepper = VadStepper(settings(gate_hold_ms=32), lambda *d: decided.append(d))
+    stepper = VadStepper(settings(gate_hold_ms=32), GRID, lambda *d: decided.append(d))
     answers = [
         stepper.answer(lambda *_, f=f: f, 0, 512, 512)
         for f in frames(hum(32), silence(96), hum(32))
@@ -57,7 +58,7 @@ def test_frames_looked_at_together_are_answered_as_one_by_one(levels, data) -> N
     audio = np.concatenate([np.full(FRAME, level, np.int16) for level in levels])
 
     def run(together: bool) -> list[float | None]:
-        stepper = VadStepper(settings(gate_dbfs=-60.0, gate_hold_ms=64), lambda *d: None)
+        stepper = VadStepper(settings(gate_dbfs=-60.0, gate_hold_ms=64), GRID, lambda *d: None)
         answers: list[float | None] = []
         while (start := len(answers) * FRAME) < len(audio):
             stop = start + FRAME
@@ -70,14 +71,14 @@ def test_frames_looked_at_together_are_answered_as_one_by_one(levels, data) -> N
 
 
 def test_without_the_gate_the_model_is_asked_about_everything() -> None:
-    stepper = VadStepper(settings(gate=False), lambda *d: None)
+    stepper = VadStepper(settings(gate=False), GRID, lambda *d: None)
     assert all(
         stepper.answer(lambda *_, f=f: f, 0, 512, 512) is None for f in frames(silence(3000))
     )
 
 
 def test_the_gate_comes_back_from_a_copy_as_it_was_and_is_open_after_a_gap() -> None:
-    stepper = VadStepper(settings(gate_hold_ms=64), lambda *d: None)
+    stepper = VadStepper(settings(gate_hold_ms=64), GRID, lambda *d: None)
     quiet = silence(32)
     stepper.answer(lambda *_: quiet, 0, 512, 512)
     saved = stepper.save()

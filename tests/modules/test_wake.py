@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from streamd.engine.passes.heads import WordHead, WordHeads
 from streamd.errors import BadName
 from streamd.modules.base import ModelCard
 from streamd.modules.wake import (
@@ -14,12 +15,12 @@ from streamd.modules.wake import (
     Detection,
     Listening,
     WakeModule,
-    WakeSettings,
     WakeStepper,
     Word,
     WordModel,
 )
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo, check_word
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo, check_word
+from streamd.settings import WakeSettings
 
 QUIET = [0.0] * WARM_UP_STEPS
 MODEL = WordModel(ModelCard(model="m", license="l", source="s", training_data="t"), 700)
@@ -156,10 +157,10 @@ def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_droppe
     alexa, timer = word("alexa", 0.5, 2), word("timer", 0.5, 1)
     listener = Ears(Listening((alexa,), 2000))
     listener.hear(*QUIET, 0.9)
-    listener.stepper.select(Listening((timer,), 2000))
+    listener.stepper.configure(Listening((timer,), 2000))
     assert listener.stepper.options() == ("timer",)
     assert listener.hear(0.9, name="timer") == [0]
-    listener.stepper.select(Listening((timer, alexa), 2000))
+    listener.stepper.configure(Listening((timer, alexa), 2000))
     assert listener.hear(0.9) == []  # the first of two in a row
     assert listener.hear(0.9) == [0]
 
@@ -168,11 +169,11 @@ def test_after_a_pause_without_words_it_warms_up_again() -> None:
     listener = ears()
     listener.hear(*QUIET, 0.1)
     wanted = listener.listening
-    listener.stepper.select(None)
+    listener.stepper.configure(None)
     assert not listener.stepper.enabled
     assert listener.stepper.options() == ()
     listener.at = 100 * STEP
-    listener.stepper.select(wanted)
+    listener.stepper.configure(wanted)
     assert listener.hear(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
     assert listener.found[0].since == 100 * STEP
 
@@ -190,23 +191,25 @@ def custom(name: str, threshold: float = 0.5, seed: int = 0) -> CustomWord:
         estimate=estimate,
         training_data="5 clips of the user",
     )
-    return CustomWord(info, WordHead(name, weights, -1.5))
+    return CustomWord(info, WordHead(weights, -1.5).pack())
 
 
 @pytest.fixture
 def module() -> WakeModule:
-    settings = WakeSettings(("alexa",), 0.6, 1, 2000, {"own": 0.7}, {})
-    return WakeModule(settings, {"alexa": MODEL})
+    settings = WakeSettings(words=("alexa",), threshold=0.6, thresholds={"own": 0.7})
+    return WakeModule(settings, {"alexa": MODEL}, WordHeads().register)
 
 
 def test_a_word_of_ones_own_is_listened_for_with_its_head_and_threshold(module) -> None:
-    own, other = custom("own", 0.4), custom("other_own", 0.4)
+    own, other = custom("own", 0.4), custom("other_own", 0.4, seed=1)
     words = {"own": own, "other_own": other}
     listening, warnings = module.parse({"words": ["own", "alexa", "other_own"]}, words)
     assert not warnings
     assert [w.threshold for w in listening.words] == [0.7, 0.6, 0.4]
     stepper = WakeStepper(listening, lambda position, end=False: position // 16, [].append)
-    assert stepper.options() == (own.head, "alexa", other.head)
+    keys = [word.key for word in listening.words]
+    assert stepper.options() == (keys[0], "alexa", keys[2])
+    assert keys[0] != keys[2]
     described = module.describe(listening)
     assert described["words"] == ["own", "alexa", "other_own"]
     assert "word-own" in described["model"]
@@ -224,26 +227,6 @@ def test_a_word_that_is_gone_is_unknown_and_one_that_is_there_is_named(module) -
 def test_a_word_of_ones_own_cannot_take_the_place_of_one_that_is_loaded(module) -> None:
     listening, _ = module.parse({}, {"alexa": custom("alexa")})
     assert listening.words[0].model is MODEL
-
-
-def test_scores_of_a_head_do_not_hang_on_the_others_in_the_batch() -> None:
-    head = custom("own").head
-    features = np.random.default_rng(1).normal(size=(33, 5, 96)).astype(np.float32) * 3
-    together = head.scores(features)
-    assert together == [head.scores(features[i : i + 1])[0] for i in range(33)]
-    assert together[7:20] == head.scores(features[7:20])
-    exact = np.einsum("nwd,wd->n", features.astype(float), head.weights) + head.bias
-    assert together == pytest.approx(1 / (1 + np.exp(-exact)), abs=1e-5)
-
-
-def test_a_head_survives_packing_and_what_is_none_does_not() -> None:
-    head = custom("own").head
-    again = WordHead.unpack("own", head.pack())
-    assert np.array_equal(again.weights, head.weights)
-    assert again.bias == head.bias
-    for broken in (b"", head.pack()[:-4], b"\xff" * 4 * 97, np.zeros(35 * 96 + 1, "<f4").tobytes()):
-        with pytest.raises(ValueError, match="not a head"):
-            WordHead.unpack("own", broken)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streamd.engine.local import LocalEngine
 from streamd.events import Event
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.observability.metrics import Metrics
 
 common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -83,7 +83,7 @@ def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int
 def test_analysis_says_what_the_stream_says(stream: Stream, blocks: list[int]) -> None:
     engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
     modules, _ = REGISTRY.resolve(ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}})
-    analysis = Analysis(engine, REGISTRY, modules, stream.audio, GALLERY)
+    analysis = OfflineAnalysis(engine, REGISTRY, modules, stream.audio, GALLERY)
     cuts = list(itertools.accumulate(blocks))
     events = list(analysis.events([i for i in script(stream.data, (), cuts) if i]))
     assert [e.seq for e in events] == list(range(1, len(events) + 1))

@@ -31,7 +31,7 @@ from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -59,7 +59,7 @@ def passes() -> list[Pass]:
 
 @pytest.fixture(scope="module")
 def registry(passes: list[Pass]) -> Registry:
-    return make_registry(Config(), passes[0], Metrics())
+    return make_registry(Config(), passes[0], Metrics(), passes[1].heads)
 
 
 def speech(name: str, seconds: float) -> Samples:
@@ -139,7 +139,7 @@ def test_analysis_says_what_the_stream_says(
 ) -> None:
     engine = LocalEngine(passes, max_streams=1, threads=1, metrics=Metrics())
     modules, _ = registry.resolve(MODULES)
-    analysis = Analysis(engine, registry, modules, AudioFormat(), Gallery.empty())
+    analysis = OfflineAnalysis(engine, registry, modules, AudioFormat(), Gallery.empty())
     data = pcm(talk)
     events = list(analysis.events(data[i : i + 33_333] for i in range(0, len(data), 33_333)))
     direct = Player(Stage(passes, seed=8), registry, MODULES).play(script(data, (), [9, 99_999]))
@@ -164,7 +164,7 @@ def test_the_detector_whose_state_cannot_be_copied_keeps_the_promise_too(
     passes: list[Pass], talk: Samples
 ) -> None:
     webrtc: list[Pass] = [WebrtcVad(), *passes[1:]]
-    registry = make_registry(Config(), webrtc[0], Metrics())
+    registry = make_registry(Config(), webrtc[0], Metrics(), webrtc[1].heads)
     data, found = pcm(talk), []
     for seed in (None, 1, 2):
         cuts = [] if seed is None else random.Random(seed).sample(range(len(data)), 100)

@@ -9,7 +9,6 @@ from fakes.driving import Player, Stage, pcm
 
 from streamd.compose import make_registry
 from streamd.config import Config
-from streamd.config.sections import WakeConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -18,6 +17,7 @@ from streamd.engine.passes.warm import initial_rows
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
+from streamd.settings import WakeSettings
 from streamd.types import RATE_HZ, Samples
 
 pytestmark = pytest.mark.models
@@ -37,8 +37,8 @@ def test_strangers_are_as_strange_with_an_offset_as_without() -> None:
     backend, library = OnnxRuntime(), Library()
     voice = Ge2eVoice(backend, library)
     passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice)]
-    no_words = Config(wake=WakeConfig(load=(), words=()))
-    registry = make_registry(no_words, passes[0], Metrics())
+    no_words = Config(wake=WakeSettings(load=(), words=()))
+    registry = make_registry(no_words, passes[0], Metrics(), None)
     owner = clip("slt")
     windows = [owner[at : at + WINDOW] for at in range(0, len(owner) - WINDOW, RATE_HZ)]
     heard, _ = voice.run(windows, [None] * len(windows), initial_rows(voice, len(windows)))

@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from streamd.compose import make_registry
 from streamd.config import Config
-from streamd.config.sections import WakeConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -34,6 +33,7 @@ from streamd.evaluation.rooms import synthetic
 from streamd.models.library import Library
 from streamd.modules.wake import STEP
 from streamd.observability.metrics import Metrics
+from streamd.settings import WakeSettings
 from streamd.types import RATE_HZ, Job, Samples
 
 DATA = Path(__file__).parents[1] / "data"
@@ -97,7 +97,9 @@ def asleep_and_awake(passes: list[Pass], sound: bytes, modules: Any) -> list[Cou
     """What one that sleeps hears, and one that does not."""
     players = []
     for gate in (True, False):
-        registry = make_registry(Config(wake=WakeConfig(gate=gate)), passes[0], Metrics())
+        registry = make_registry(
+            Config(wake=WakeSettings(gate=gate)), passes[0], Metrics(), passes[1].heads
+        )
         players.append(Counting(Stage(passes), registry, modules))
         players[-1].play([sound])
     return players

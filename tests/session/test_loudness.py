@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from streamd.audio.ring import Ring
-from streamd.session.loudness import STEP, Loudness
+from streamd.session.loudness import Loudness
 from streamd.types import Samples
 
+STEP = 1280
 HOLD = 3
 
 
 def ask(sound: Samples, pieces: int = STEP) -> list[bool]:
     """Step by step, the ring filled piece by piece."""
     ring = Ring(len(sound))
-    loudness, answers = Loudness(ring, 3.0, HOLD), []
+    loudness, answers = Loudness(ring, 3.0, HOLD, STEP), []
     for start in range(0, len(sound), pieces):
         ring.write(sound[start : start + pieces])
         while (stop := (len(answers) + 1) * STEP) <= ring.head:
@@ -72,7 +73,7 @@ def test_it_is_the_same_however_much_there_is_when_it_is_asked(pieces: int) -> N
 def test_a_step_that_is_left_out_begins_a_new_stretch() -> None:
     ring = Ring(100 * STEP)
     ring.write(np.concatenate([hiss(-30, 30), np.zeros(STEP, np.int16), hiss(-40, 30)]))
-    steady, anew = Loudness(ring, 3.0, HOLD), Loudness(ring, 3.0, HOLD)
+    steady, anew = Loudness(ring, 3.0, HOLD, STEP), Loudness(ring, 3.0, HOLD, STEP)
     for stop in range(STEP, 31 * STEP, STEP):
         steady.rose(stop), anew.rose(stop)
     assert not anew.rose(30 * STEP)

@@ -426,11 +426,11 @@ def test_a_flood_of_messages_has_to_wait_while_the_engine_stands_still() -> None
 def _state_size(player: Player) -> int:
     session = player.session
     return (
-        len(session.audio.clock._stretches)
+        len(session.audio.clock._pieces)
         + len(session._history._runs)
         + len(session._history._utterances)
         + len(session._history._verdicts)
-        + len(session._wakes._queue)
+        + sum(path.reports.depth for path in session._paths)
         + session._planner.depth
         + sum(len(t.marks) for t in session._tracks)
     )

@@ -32,7 +32,8 @@ KILLING = """
 import os, shutil, signal, sys
 from pathlib import Path
 import numpy as np
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.engine.passes.heads import WordHead
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 from streamd.store import Enrolment, open_store
 
 def enrolment(n):
@@ -43,7 +44,7 @@ def word(name, clips=5):
                             negatives_s=3600)
     info = WordInfo(name=name, clips=clips, phrase_ms=640, threshold=0.5, estimate=estimate,
                     training_data='clips')
-    return CustomWord(info, WordHead(name, np.ones((16, 96), np.float32), -1.5))
+    return CustomWord(info, WordHead(np.ones((16, 96), np.float32), -1.5).pack())
 
 def opened(folder):
     return open_store(folder / 'v.db', folder / 'key')

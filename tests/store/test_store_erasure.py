@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamd.engine.passes.heads import WordHead
 from streamd.errors import NotErased
-from streamd.modules.words import CustomWord, WordEstimate, WordHead, WordInfo
+from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 from streamd.store import Enrolment, SqliteStore, open_store, sqlite
 from streamd.store.erasure import request
 
@@ -32,7 +33,7 @@ def word(bias: float = 0.0) -> CustomWord:
         estimate=estimate,
         training_data="5 clips",
     )
-    return CustomWord(info, WordHead("hey_you", np.ones((16, 96), np.float32), bias))
+    return CustomWord(info, WordHead(np.ones((16, 96), np.float32), bias).pack())
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_speech_that_ended_is_quiet():
 
 def test_totals_count_words_and_voices():
     scrolled, _ = shown(WAKE, WAKE, SPEAKER, BYE)
-    for text in ("heard", "00:03.000", "1 utterance", "alexa (2)", "maria (1)"):
+    for text in ("audio", "00:03.000", "1 utterance", "alexa (2)", "maria (1)"):
         assert text in scrolled
 
 

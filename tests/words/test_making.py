@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from fakes.lantern import DATA, HEARD, PHRASES, clips, few_negatives, lantern, passes
 
+from streamd.engine.passes.heads import WordHead
 from streamd.errors import NotAudio
 from streamd.words import phrases
 from streamd.words.augment import altered_copy
@@ -14,7 +15,7 @@ from streamd.words.clips import Clip, find_phrase, load_clip
 from streamd.words.features import embed
 from streamd.words.making import make_word
 from streamd.words.negatives import Negatives, built_in
-from streamd.words.training import Heard, Linear, crossings, threshold_for, window_for
+from streamd.words.training import EmbeddedCopy, Linear, crossings, threshold_for, window_for
 
 pytestmark = pytest.mark.models
 
@@ -25,14 +26,14 @@ def spoken(path) -> np.ndarray:
 
 
 def served() -> Linear:
-    head = lantern().word.head
+    head = WordHead.unpack(lantern().word.head)
     return Linear(head.weights, head.bias)
 
 
 def test_it_hears_the_phrase_from_a_voice_that_it_does_not_know():
     unknown = [PHRASES[voice] for voice in PHRASES if voice not in HEARD]
     for embeddings in embed(passes()[0], [spoken(path) for path in unknown]):
-        assert served().best(Heard(embeddings, 0, 0)) > 0
+        assert served().best(EmbeddedCopy(embeddings, 0, 0)) > 0
 
 
 def test_it_does_not_hear_it_in_other_talk():
@@ -44,7 +45,7 @@ def test_it_does_not_hear_it_in_other_talk():
 def test_the_same_clips_give_the_same_head_and_a_threshold_only_moves_the_guess():
     again = make_word("hey_lantern", clips(), passes()[0], few_negatives(), threshold=0.99)
     one, other = again.word.info, lantern().word.info
-    assert again.word.head.pack() == lantern().word.head.pack()
+    assert again.word.head == lantern().word.head
     assert (one.threshold, other.threshold) == (0.99, 0.5)
     assert (one.phrase_ms, one.training_data) == (other.phrase_ms, other.training_data)
     assert one.estimate.missed >= other.estimate.missed
@@ -60,7 +61,7 @@ def test_what_it_says_of_the_word_adds_up():
     assert guess.negatives_s == pytest.approx(few_negatives().seconds, abs=0.1)
     assert guess.false_accepts * 3600 <= 2 * guess.negatives_s + 3600
     assert "4 clips" in info.training_data
-    assert len(lantern().word.head.pack()) == 4 * (16 * 96 + 1)
+    assert len(lantern().word.head) == 4 * (16 * 96 + 1)
 
 
 def test_a_clip_of_something_else_is_named():

@@ -30,12 +30,12 @@ from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
 from streamd.events import TimedEvent
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
 from streamd.modules.emotion_model import FEATURES, STATES, describe
 from streamd.modules.gallery import Gallery
-from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.registry import Registry
 from streamd.observability.metrics import Metrics
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples, WindowRequest
 from training.emotion.augment import augment
@@ -124,11 +124,11 @@ class _Ears:
         self.voice = Ge2eVoice(backend, library)
         self._engine = LocalEngine([vad, self.voice], 1, 1, Metrics())
         self._module = _Module()
-        self._registry = Registry(make_vad(config, vad), None, [self._module], ())
-        self._modules = ModuleSet(readers={self._module.name: None})
+        self._registry = Registry(make_vad(config, vad), [], [self._module], ())
+        self._modules = {self._module.name: None}
 
     def hear(self, samples: Samples) -> _Reader:
-        analysis = Analysis(
+        analysis = OfflineAnalysis(
             self._engine, self._registry, self._modules, AudioFormat(), Gallery.empty()
         )
         try:

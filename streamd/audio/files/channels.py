@@ -17,7 +17,7 @@ def _cancels(block: Floats) -> bool | None:
 
 
 def without_cancelling(parts: Iterator[Part], name: str, note: Note) -> Iterator[Part]:
-    """The parts of a file; blocks that cancel have their loudest channel in all channels.
+    """Yield the parts of a file; in blocks that cancel, the loudest channel replaces all others.
 
     Each block of half a second is judged, a quiet one as the block before it.
     """

@@ -28,20 +28,20 @@ OPTIONS = {
     "ignore_length": "1",  # of WAV, which FFmpeg gets only where the header is wrong
 }
 _CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
-"""FLAC has a checksum for each frame; without these, a damaged one comes out as noise."""
+"""FLAC has a checksum for each frame; without these options, a damaged frame becomes noise."""
 _TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "mpegts", "asf", "flv", "flac"}
 """Formats that store times. For all others FFmpeg only adds up the lengths of packets."""
 _FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
-"""Formats whose clock starts at 0 where the file states a duration. Without one it is a recording
-of a live stream, whose clock may show anything; so it may in MPEG-TS."""
+"""Formats whose clock starts at 0 if the file states a duration. Without one it records a live
+stream, whose clock may start anywhere, as in MPEG-TS."""
 _MAX_OFFSET_S = 24 * 3600.0
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _SYNC = b"\xff\xe0"
 """Frames of MP3 and AAC begin with eleven set bits; padding behind the last one does not."""
 _MAX_BAD_STARTS = 8
-"""Packets that may be damaged before the first good one."""
+"""Most damaged packets before the first good one."""
 _MAX_BAD_READS = 16
-"""Errors of the demuxer in a row; FFmpeg itself resumes behind damage."""
+"""Most errors of the demuxer in a row; FFmpeg itself resumes after damage."""
 
 
 class _Timed(NamedTuple):
@@ -60,7 +60,7 @@ def decode(
 
     Args:
         file: At its start, seekable.
-        name: What messages call it.
+        name: Its name in messages.
         track: Number of the audio track, from 1; None takes the first and notes the others.
         note: Called with what a person should know.
 
@@ -96,7 +96,7 @@ def _decode(
     file: BinaryIO, name: str, track: int | None, note: Note, head: Head | None
 ) -> Iterator[Head | Part]:
     try:
-        # Titles in Latin-1 are common, and no fault of the audio.
+        # Titles in Latin-1 are common and harmless.
         with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
             stream = _choose(container, name, track, note)
             stream.codec_context.options = _CODEC_OPTIONS.get(stream.codec_context.name, {})
@@ -171,7 +171,7 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
 
 
 def _tag_bytes(tag: bytes) -> int:
-    """The length of a tag by its first bytes; a picture in it may look like many packets."""
+    """Return the length of a tag by its first bytes; a picture in it may look like many packets."""
     if tag.startswith(b"APETAGEX") and len(tag) >= 16:
         return 32 + int.from_bytes(tag[12:16], "little")
     if not tag.startswith(b"ID3") or len(tag) < 10:
@@ -254,7 +254,7 @@ def _stated_rate(stream: AudioStream) -> int | None:
 
 
 def _offset_ms(start_s: float, container: InputContainer, name: str, note: Note) -> int:
-    """How late the audio starts: against 0, or against the earliest track."""
+    """Return how late the audio starts, relative to 0 or to the earliest track."""
     is_from_zero = container.format.name in _FROM_ZERO and container.duration
     origin_s = 0.0 if is_from_zero else (container.start_time or 0) / 1_000_000
     late_s = start_s - origin_s

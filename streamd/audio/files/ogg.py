@@ -39,7 +39,7 @@ def is_ogg(file: BinaryIO) -> bool:
 
 
 def links(file: BinaryIO) -> Iterator[list[Span]]:
-    """The spans of each link, in bytes; a page whose length is damaged is left out.
+    """Yield the spans of each link, in bytes; a page whose length is damaged is left out.
 
     A link begins with the first page of a logical stream that follows a page of another kind;
     the streams of one link all begin together. Only page headers are read.
@@ -59,7 +59,7 @@ def links(file: BinaryIO) -> Iterator[list[Span]]:
 
 
 def _next_page(file: BinaryIO, at: int) -> _Page | None:
-    """The page at a place or after it."""
+    """Return the page at a place or after it."""
     cut = None
     while True:
         file.seek(at)
@@ -85,7 +85,7 @@ def _next_page(file: BinaryIO, at: int) -> _Page | None:
 
 
 def _page_inside(file: BinaryIO, at: int, end: int) -> int | None:
-    """Where another page begins before the stated end, if none begins there."""
+    """Return where another page begins before the stated end, if none begins there."""
     file.seek(end)
     if file.read(len(_CAPTURE)) == _CAPTURE:
         return None
@@ -95,7 +95,7 @@ def _page_inside(file: BinaryIO, at: int, end: int) -> int | None:
 
 
 class Window(RawIOBase):
-    """Some spans of a file, one behind the other, as a file."""
+    """Several spans of a file as one file."""
 
     def __init__(self, file: BinaryIO, spans: Sequence[Span]) -> None:
         self._file = file

@@ -214,7 +214,7 @@ def _sane(block: Floats) -> Floats:
 
 
 def _resampled(parts: Iterator[Part], rate_hz: int, channels: int) -> Iterator[Part]:
-    """The parts at the highest rate; each stretch between gaps is resampled by itself."""
+    """The parts at the highest rate; each piece between gaps is resampled by itself."""
 
     def begin() -> soxr.ResampleStream:
         return soxr.ResampleStream(rate_hz, _MAX_RATE_HZ, channels, dtype="float32", quality="HQ")

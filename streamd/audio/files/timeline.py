@@ -5,9 +5,9 @@ from __future__ import annotations
 from streamd.audio.files.parts import Note
 
 JITTER_S = 0.04
-"""A smaller difference between two frames is rounding, priming or an encoder's delay."""
+"""Least difference that is a gap. Smaller ones are rounding, priming or an encoder's delay."""
 MAX_DRIFT_S = 0.2
-"""Small differences may add up to this before a gap makes them good."""
+"""Sum of small differences at which a gap corrects the clock."""
 MAX_GAP_MS = 3_600_000
 """The longest gap that the protocol carries in one message."""
 _EXACT_S = 0.001
@@ -18,7 +18,7 @@ class Timeline:
 
     Args:
         name: What the note calls the file.
-        note: Called when a gap is cut to an hour.
+        note: Called when a gap is limited to an hour.
     """
 
     def __init__(self, name: str, note: Note) -> None:

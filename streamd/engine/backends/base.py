@@ -1,4 +1,4 @@
-"""What a backend is: it loads a graph file and returns it as a function of arrays."""
+"""What a backend is: it keeps the state of streams, and runs graphs as functions of arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
+
+from streamd.engine.slots import SlotStates, StateSpec
 
 Graph: TypeAlias = Callable[[Mapping[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]
 """Inputs by name to outputs in the order that the graph file declares. Thread-safe."""
@@ -17,10 +19,24 @@ class Backend(Protocol):
 
     name: str
 
+    def slots(self, state: Mapping[str, StateSpec], capacity: int) -> SlotStates:
+        """Make the state of all streams for one pass, in the memory that its models read.
+
+        Args:
+            state: The parts of a stream's state, by name.
+            capacity: Number of slots.
+        """
+
+
+class GraphBackend(Backend, Protocol):
+    """A runtime that loads graphs."""
+
+    def file(self, graph: str) -> str:
+        """Return the name of the file that holds a graph, as `silero.onnx` for `silero`."""
+
     def load(self, path: Path) -> Graph:
         """Load a graph file.
 
         Raises:
             ModelMissing: the file is not there or cannot be loaded.
         """
-        ...

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streamd.engine.backends.base import Graph
+from streamd.engine.backends.host import Host
 from streamd.errors import ModelMissing
 
 
-class FakeBackend:
+class FakeBackend(Host):
     """Loads no file: a graph is looked up by its file name.
 
     Args:
@@ -20,6 +21,10 @@ class FakeBackend:
 
     def __init__(self, graphs: Mapping[str, Graph]) -> None:
         self._graphs = graphs
+
+    def file(self, graph: str) -> str:
+        """Return the name of the file that holds a graph."""
+        return f"{graph}.onnx"
 
     def load(self, path: Path) -> Graph:
         """Give the function that stands for this file.

@@ -16,16 +16,21 @@ import onnxruntime as ort
 
 from streamd.display import encodable
 from streamd.engine.backends.base import Graph
+from streamd.engine.backends.host import Host
 from streamd.errors import ModelMissing
 
 
-class OnnxRuntime:
+class OnnxRuntime(Host):
     """Runs graphs on the calling thread alone.
 
     The engine has one thread per core; a pool inside each session would only fight with it.
     """
 
     name = "onnxruntime"
+
+    def file(self, graph: str) -> str:
+        """Return the name of the file that holds a graph."""
+        return f"{graph}.onnx"
 
     def load(self, path: Path) -> Graph:
         """Load a graph file.

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from streamd.engine.backends.base import Backend
+from streamd.engine.slots import State, StateSpec
 from streamd.types import Samples
-
-State = Mapping[str, npt.NDArray[Any]]
-"""Rows of per-stream state, one array `[batch, *shape]` for each name of `Pass.state`."""
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpec:
-    """One named part of the state of a stream: `initial` is its value at the start."""
-
-    initial: npt.NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one stream's part, without the slot axis."""
-        return self.initial.shape
 
 
 class Pass(Protocol):
@@ -40,6 +26,10 @@ class Pass(Protocol):
     """Items that one call should take at the most; more make the others wait."""
     copies_state: bool
     """False where the state cannot be read from one slot and written to another."""
+
+    @property
+    def backend(self) -> Backend:
+        """What runs it, and keeps the state of its streams."""
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.backends.host import Host
 from streamd.engine.passes.ge2e import Ge2eSpeculative, VoiceOutput, prosody
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import WordScores
+from streamd.engine.slots import State, StateSpec
 from streamd.types import RATE_HZ, Samples, WindowRequest
 
 THRESHOLD_DBFS = -40.0
@@ -38,6 +40,7 @@ class FakeVad:
     context_samples = 64
     max_batch = 64
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state: Mapping[str, StateSpec] = {
@@ -67,9 +70,11 @@ class FakeWake:
     context_samples = 480
     max_batch = 32
     copies_state = True
+    backend = Host()
 
     def __init__(self, words: Iterable[str] = ("alexa", "hey_jarvis", "timer")) -> None:
         self.words = tuple(words)
+        self.heads = WordHeads()
         self.state: Mapping[str, StateSpec] = {"tones": StateSpec(np.zeros((), np.int32))}
 
     def run(
@@ -106,6 +111,7 @@ class FakeVoice:
     max_samples = 25600
     max_batch = 8
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state: Mapping[str, StateSpec] = {}
@@ -124,6 +130,7 @@ class FakeSpeculative:
     samples = Ge2eSpeculative.samples
     max_batch = 6
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state: Mapping[str, StateSpec] = {}

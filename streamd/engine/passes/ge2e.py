@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamd.engine.backends.base import Backend, Graph
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.backends.base import Graph, GraphBackend
 from streamd.engine.passes.prosody import Moments, moments
 from streamd.engine.passes.warm import warm_up
+from streamd.engine.slots import State, StateSpec
 from streamd.models.library import Library
 from streamd.types import Floats, Samples, WindowRequest
 
@@ -58,7 +58,7 @@ class Ge2eVoice:
     Args:
         backend: runs the graph.
         library: where it lies.
-        file: which graph: `ge2e.onnx`, or `ge2e_int8.onnx`, whose embeddings are near the other's
+        graph: `ge2e`, or `ge2e_int8`, whose embeddings are near the other's
             but another model's.
     """
 
@@ -68,13 +68,14 @@ class Ge2eVoice:
     max_batch = 8
     copies_state = True
 
-    def __init__(self, backend: Backend, library: Library, file: str = "ge2e.onnx") -> None:
+    def __init__(self, backend: GraphBackend, library: Library, graph: str = "ge2e") -> None:
         """Load the graph.
 
         Raises:
             ModelMissing: the model is not pulled.
         """
-        self.graph = backend.load(library.path(file))
+        self.backend = backend
+        self.graph = backend.load(library.path(backend.file(graph)))
         self.state: Mapping[str, StateSpec] = {}
 
     def warm(self) -> None:
@@ -164,6 +165,7 @@ class Ge2eSpeculative:
 
     def __init__(self, voice: Ge2eVoice) -> None:
         self._voice = voice
+        self.backend = voice.backend
         self.state: Mapping[str, StateSpec] = {}
 
     def run(

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.arrays import PULL_AGAIN, load_arrays
-from streamd.engine.backends.base import Backend, Graph
-from streamd.engine.passes.base import State, StateSpec, stack
+from streamd.engine.backends.base import Graph, GraphBackend
+from streamd.engine.passes.base import stack
+from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.warm import warm_up
+from streamd.engine.slots import State, StateSpec
 from streamd.models import catalogue
 from streamd.models.library import Library
-from streamd.modules.words import WordHead
 from streamd.types import Samples
 
-WordScores: TypeAlias = dict[str, tuple[float, str | None]]
-"""Word to its score, 0 to 1, and the class that won where the word has classes."""
+WordScores: TypeAlias = dict[str | int, tuple[float, str | None]]
+"""Word, or id of a head, to its score, 0 to 1, and the class that won where it has classes."""
 
 _STEP = 1280
 
@@ -28,8 +29,8 @@ class OpenWakeWord:
 
     Items are 1760 samples: the 480 before the step (zeros at the start of a stream) and the 1280
     of the step, the steps following each other on the stream's own grid of 80 ms. An item's
-    option is the tuple of words that it wants: names of `words`, and heads of the user's own
-    words. Its output has those words and no other.
+    option is the tuple of words that it wants: names of `words`, and ids of `heads`. Its output has
+    those and no other.
 
     The numbers are those of `openwakeword.Model.predict`, but that it reports 0 for the first
     five steps of a stream; here they are as they come.
@@ -47,7 +48,7 @@ class OpenWakeWord:
     copies_state = True
 
     def __init__(
-        self, backend: Backend, library: Library, words: Iterable[str] | None = None
+        self, backend: GraphBackend, library: Library, words: Iterable[str] | None = None
     ) -> None:
         """Load the graphs.
 
@@ -55,10 +56,13 @@ class OpenWakeWord:
             ModelMissing: a model is not pulled, or there is no such word.
         """
         wanted = library.words() if words is None else tuple(words)
+        self.heads = WordHeads()
+        """Heads of the users' own words."""
         self._words = {word: catalogue.word(word) for word in wanted}
-        self._embed = backend.load(library.path("wake_embed.onnx"))
+        self.backend = backend
+        self._embed = backend.load(library.path(backend.file("wake_embed")))
         self._heads: dict[str, Graph] = {
-            word: backend.load(library.path(f"wake_{word}.onnx")) for word in wanted
+            word: backend.load(library.path(backend.file(f"wake_{word}"))) for word in wanted
         }
         prime = load_arrays(library.path("wake_prime.npz"), PULL_AGAIN, ("cnn", "history"))
         self.state: Mapping[str, StateSpec] = {
@@ -83,22 +87,24 @@ class OpenWakeWord:
 
         Args:
             items: int16 arrays of 1760 samples.
-            options: the words that each item wants, each of `words` or a `WordHead`.
+            options: the words that each item wants, each a name of `words` or an id of `heads`.
             state: rows of `fresh`, `cnn` and `history`.
 
         Returns:
             `{word: (score, class name or None)}` per item, and the new state.
+
+        Raises:
+            KeyError: a head is not registered any more, as its stream is over.
         """
         cnn, history = self._embed({"audio": stack(items), **state})
         # Filled in beforehand, so that the order of the words does not hang on batch mates either.
-        outputs: list[WordScores] = [
-            dict.fromkeys(map(_name, words), (0.0, None)) for words in options
-        ]
+        outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
         for word, rows in _rows_by_word(options).items():
-            if isinstance(word, WordHead):
-                scores = word.scores(_latest(history, rows, word.window))
+            if isinstance(word, int):
+                head = self.heads[word]
+                scores = head.scores(_latest(history, rows, head.window))
                 for row, score in zip(rows, scores, strict=True):
-                    outputs[row][word.name] = (score, None)
+                    outputs[row][word] = (score, None)
             else:
                 self._score(word, rows, history, outputs)
         return outputs, _state(cnn, history)
@@ -143,12 +149,8 @@ def _latest(history: npt.NDArray[Any], rows: list[int], window: int) -> npt.NDAr
     return history[rows, -window:]
 
 
-def _name(word: str | WordHead) -> str:
-    return word.name if isinstance(word, WordHead) else word
-
-
-def _rows_by_word(options: Sequence[Any]) -> dict[str | WordHead, list[int]]:
-    rows: dict[str | WordHead, list[int]] = {}
+def _rows_by_word(options: Sequence[Any]) -> dict[str | int, list[int]]:
+    rows: dict[str | int, list[int]] = {}
     for row, words in enumerate(options):
         for word in words:
             rows.setdefault(word, []).append(row)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from streamd.engine.backends.base import Backend
-from streamd.engine.passes.base import State, StateSpec, stack
+from streamd.engine.backends.base import GraphBackend
+from streamd.engine.passes.base import stack
 from streamd.engine.passes.warm import warm_up
+from streamd.engine.slots import State, StateSpec
 from streamd.models.library import Library
 from streamd.types import Samples
 
@@ -35,13 +36,14 @@ class SileroVad:
     max_batch = 64
     copies_state = True
 
-    def __init__(self, backend: Backend, library: Library) -> None:
+    def __init__(self, backend: GraphBackend, library: Library) -> None:
         """Load the graph.
 
         Raises:
             ModelMissing: the model is not pulled.
         """
-        self._run = backend.load(library.path("silero.onnx"))
+        self.backend = backend
+        self._run = backend.load(library.path(backend.file("silero")))
         rows: State = {name: np.zeros((1, 128), np.float32) for name in ("h", "c")}
         for item in run_in():
             _, rows = self.run([item], [None], rows)

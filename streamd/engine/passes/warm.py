@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from streamd.engine.passes.base import Pass, State
+from streamd.engine.passes.base import Pass
+from streamd.engine.slots import State
 
 
 def initial_rows(model: Pass, batch: int) -> State:
-    """State rows `[batch, *shape]` of streams that have just begun."""
-    return {
-        name: np.broadcast_to(spec.initial, (batch, *spec.shape)).copy()
-        for name, spec in model.state.items()
-    }
+    """Return state rows `[batch, *shape]` of streams that have just begun."""
+    return model.backend.slots(model.state, 1).gather([-1] * batch)
 
 
 def warm_up(model: Pass, samples: int, option: Any = None) -> None:

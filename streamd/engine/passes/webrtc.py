@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import webrtcvad
 
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.backends.host import Host
+from streamd.engine.slots import State, StateSpec
 from streamd.types import RATE_HZ, Samples
 
 
@@ -40,6 +41,7 @@ class WebrtcVad:
         if mode not in range(4):
             raise ValueError(f"webrtc mode must be 0 to 3, not {mode}")
         self._mode = mode
+        self.backend = Host()
         empty = np.empty((), object)  # holds None: no detector yet
         self.state: Mapping[str, StateSpec] = {"detector": StateSpec(empty)}
 

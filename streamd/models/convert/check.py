@@ -28,7 +28,7 @@ FEATURE_TOLERANCE = 1e-2
 
 
 class VoiceTolerance(NamedTuple):
-    """How far a converted voice encoder may be from the plain one."""
+    """Tolerances of a converted voice encoder."""
 
     cosine: float
     """Smallest cosine of two d-vectors."""
@@ -44,7 +44,7 @@ _NOISE_SEED = 7
 
 
 def clip() -> npt.NDArray[np.int16]:
-    """The check clip, int16 at 16 kHz."""
+    """Return the check clip, int16 at 16 kHz."""
     samples: npt.NDArray[np.int16] = soundfile.read(CLIP, dtype="int16")[0]
     return samples
 
@@ -107,8 +107,8 @@ def head(window: int, sources: Sequence[Path], converted: Path, load: Loader) ->
     original, mel, embedding = sources
     theirs, ours = load(original), load(converted)
     name = input_name(original)
-    heard = np.array(list(_published_embeddings(load(mel), load(embedding))), np.float32)
-    spans = np.lib.stride_tricks.sliding_window_view(heard, window, axis=0).swapaxes(1, 2)
+    embeddings = np.array(list(_published_embeddings(load(mel), load(embedding))), np.float32)
+    spans = np.lib.stride_tricks.sliding_window_view(embeddings, window, axis=0).swapaxes(1, 2)
     noise = np.random.default_rng(_NOISE_SEED).normal(0, 15, (256, window, wake.WIDTH))
     features = np.concatenate((spans, noise)).astype(np.float32)
     want = np.concatenate([theirs({name: row[None]})[0] for row in features])
@@ -117,7 +117,7 @@ def head(window: int, sources: Sequence[Path], converted: Path, load: Loader) ->
 
 
 def ge2e(checkpoint: Path, converted: Path, load: Loader, tolerance: VoiceTolerance) -> None:
-    """Compare what the clip's windows give with what a plain numpy network makes of them.
+    """Compare the outputs for the clip's windows with those of a plain numpy network.
 
     Raises:
         ModelMissing: they differ by more than the tolerance.
@@ -192,7 +192,7 @@ def _sigmoid(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _refuse_over(converted: Path, worst: Any, limit: float) -> None:
-    """`worst` must come by numpy's `max`, which keeps a NaN where Python's loses it."""
+    """`worst` must come from numpy's `max`, which keeps a NaN, while Python's may lose it."""
     if not worst <= limit:
         raise ModelMissing(
             f"the converted {converted.name} differs from its original by {worst:.2g} "

@@ -68,14 +68,13 @@ class Begun:
 def convert(source: Path, target: Path) -> None:
     """Write `ge2e.onnx`.
 
-    A window may be heard in several calls: each takes what the one before left. Inputs: `audio`
-    float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and at least 160
-    more than the longest item's whole frames; `skip` int64 [1], the mel frames at the beginning
-    of the audio that an earlier call has heard, there for the frame behind them; `frames` int32
-    [N], the mel frames after those that count; `begun` float32 [N, 2561], zeros in the first
-    call. Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]: mean and standard
-    deviation over all frames so far of LSTM layer 2, then of layer 3; `begun` for the next call
-    as `going`.
+    A window may be processed in several calls: each continues from the one before. Inputs: `audio`
+    float32 [N, S] scaled ±1, zero after each item's end, S a multiple of 160 and at least 160 more
+    than the longest item's whole frames; `skip` int64 [1], the mel frames at the beginning of the
+    audio that an earlier call processed, present only for the frame after them; `frames` int32 [N],
+    the mel frames after those that count; `begun` float32 [N, 2561], zeros in the first call.
+    Outputs: `embedding` [N, 256] of length 1; `states` [N, 1024]: mean and standard deviation over
+    all frames so far of LSTM layer 2, then of layer 3; `begun` for the next call as `going`.
 
     Args:
         source: `resemblyzer/pretrained.pt` of the wheel.
@@ -101,8 +100,8 @@ def lowest_layer(b: Builder, w: Weights, begun: Begun) -> tuple[str, tuple[str, 
 
     T is S // 160 - 1 - skip. The steps, as those of all layers, are zero beyond an item's frames.
     """
-    heard = b.op("Slice", _mel(b), "skip", b.const([2**31], "int64"), b.const([1], "int64"))
-    return _layer(b, w, 0, b.op("Transpose", heard, perm=[1, 0, 2]), begun.last[0])
+    mel = b.op("Slice", _mel(b), "skip", b.const([2**31], "int64"), b.const([1], "int64"))
+    return _layer(b, w, 0, b.op("Transpose", mel, perm=[1, 0, 2]), begun.last[0])
 
 
 def save(

@@ -1,10 +1,10 @@
 """The same encoder with LSTM layers 2 and 3 in int8.
 
-Layer 1 reads power mel without a logarithm, which eight bits cannot hold. What the other layers
-read lies in (-1, 1): it is the output of an LSTM. So one fixed scale would do for it; but
+Layer 1 reads power mel without a logarithm, whose range eight bits cannot represent. The input of
+the other layers is the output of an LSTM and lies in (-1, 1), so one fixed scale is enough. But
 onnxruntime's operator takes the scale from the smallest and the largest value of the whole batch,
-and with that an item's answer would depend on its batch mates. So every item carries two units
-more, whose output is 1 and -1 at every step: the scale is 2/255 then, whoever is in the batch.
+so that an item's output would depend on its batch mates. Therefore every item has two more units,
+whose output is 1 and -1 at every step: the scale is then always 2/255.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from streamd.models.convert import ge2e
 from streamd.models.convert.graph import CONTRIB, Builder, Weights
 
 _ANCHORS = (1.0, -1.0, 0.0, 0.0)
-"""Output of the units beside the network's 256; two fill up, as kernels like multiples of 4."""
+"""Output of the units beside the network's 256; two are padding to a multiple of 4."""
 _WIDTH = ge2e.WIDTH + len(_ANCHORS)
 _HELD = 30.0
 """A gate is open from this on, and a cell's tanh is 1: float32 has no number in between."""
 _PAIR = 128
-"""What two weights may add up to. AVX2 multiplies by activations up to 255 and adds two products
+"""Largest sum of two weights. AVX2 multiplies by activations up to 255 and adds two products
 in int16, saturating at 32767: 255 times 128 is just below."""
 
 

@@ -140,8 +140,8 @@ def _mel(b: Builder, w: Weights) -> str:
     is_fresh = b.op("Greater", b.unsqueeze("fresh", 1, 2), b.const(0.0))
     late = (np.arange(_FRAMES) < _LATE_FRAMES)[None, :, None]
     unfilled = b.op("And", is_fresh, b.const(late, "bool"))
-    heard = b.op("Where", unfilled, b.const(-1e9), db)
-    peak = b.op("ReduceMax", heard, axes=[1, 2], keepdims=1)
+    filled = b.op("Where", unfilled, b.const(-1e9), db)
+    peak = b.op("ReduceMax", filled, axes=[1, 2], keepdims=1)
     floored = b.op("Max", db, b.op("Sub", peak, b.const(80.0)))
     scaled = b.op("Add", b.op("Div", floored, b.const(10.0)), b.const(2.0))
     return b.op("Where", unfilled, b.const(1.0), scaled)

@@ -5,54 +5,85 @@ from __future__ import annotations
 import msgspec
 from aiohttp import hdrs, web
 
-from streamd.errors import HTTP_STATUS, HttpError
+from streamd.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    Internal,
+    MethodNotAllowed,
+    NotFound,
+    OutOfRange,
+    RateExceeded,
+    Refusal,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UpgradeRequired,
+)
 
 SERVER = "streamd"
 """The `Server` header: neither versions nor libraries."""
-_RETRYABLE = 500
-"""From this status on the fault is the server's, and the same request may succeed later."""
-_CODES = {status: code for code, status in HTTP_STATUS.items()}
+_BY_STATUS = {
+    kind.status: kind
+    for kind in (
+        BadInput,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        Conflict,
+        TooLarge,
+        OutOfRange,
+        UpgradeRequired,
+        RateExceeded,
+        Unavailable,
+    )
+}
+"""What aiohttp means by the status of its own refusals."""
 _UPGRADE = {hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade", hdrs.SEC_WEBSOCKET_VERSION: "13"}
 
 
-def response(error: HttpError, status: int | None = None) -> web.Response:
+def response(error: Refusal, status: int | None = None) -> web.Response:
     """Return the answer to a request that is refused.
 
     Args:
         error: the reason.
-        status: a status that says more than the one of the error's code.
+        status: a status that says more than the one of the error.
     """
-    status = HTTP_STATUS[error.code] if status is None else status
-    fault: dict[str, object] = {
-        "code": error.code,
-        "message": error.message,
-        "ref": None,
-        "retryable": status >= _RETRYABLE,
-    }
     headers = {hdrs.SERVER: SERVER}
     if error.retry_after_ms is not None:
-        fault["retry_after_ms"] = error.retry_after_ms
         headers[hdrs.RETRY_AFTER] = str(-(-error.retry_after_ms // 1000))
-    if error.code == "upgrade_required":
+    if isinstance(error, UpgradeRequired):
         headers |= _UPGRADE
     return web.Response(
-        body=msgspec.json.encode({"error": fault}),
-        status=status,
+        body=msgspec.json.encode(body(error)),
+        status=error.status if status is None else status,
         headers=headers,
         content_type="application/json",
     )
 
 
+def body(error: Refusal) -> dict[str, dict[str, object]]:
+    """Return the JSON body that tells a client of an error."""
+    fault: dict[str, object] = {
+        "code": error.code,
+        "message": error.message,
+        "ref": error.ref,
+        "retryable": error.retryable,
+    }
+    if error.retry_after_ms is not None:
+        fault["retry_after_ms"] = error.retry_after_ms
+    return {"error": fault}
+
+
 def translated(refusal: web.HTTPException, request: web.BaseRequest) -> web.Response:
     """Return a refusal by aiohttp in streamd's form."""
-    answer = response(HttpError(_code(refusal.status), _message(refusal, request)), refusal.status)
+    other = BadInput if refusal.status < Internal.status else Internal
+    error = _BY_STATUS.get(refusal.status, other)(_message(refusal, request))
+    answer = response(error, refusal.status)
     if hdrs.ALLOW in refusal.headers:
         answer.headers[hdrs.ALLOW] = refusal.headers[hdrs.ALLOW]
     return answer
-
-
-def _code(status: int) -> str:
-    return _CODES.get(status, "bad_input" if status < _RETRYABLE else "internal")
 
 
 def _message(refusal: web.HTTPException, request: web.BaseRequest) -> str:

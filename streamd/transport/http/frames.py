@@ -58,6 +58,11 @@ class Tap(Relay):
         """It is not known any more where frames begin."""
         self._is_between = False
 
+    @property
+    def is_taking(self) -> bool:
+        """Whether audio is offered to somebody."""
+        return self._take is not None
+
     def stand_between(self, transport: asyncio.Transport) -> None:
         """Be given what comes, from its next byte on, which begins a frame."""
         self._is_between = True

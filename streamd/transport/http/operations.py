@@ -10,6 +10,7 @@ from aiohttp import web
 
 from streamd import __version__
 from streamd.live.services import Services
+from streamd.modules.wake import WakeModule
 from streamd.transport.http.websocket import Streams
 
 
@@ -54,9 +55,11 @@ class Operations:
         registry = self._services.registry
         words = self._services.words()
         modules = registry.describe(registry.resolve(None, words=words)[0])
-        if registry.wake is not None and "wake" in modules:
-            modules["wake"]["default_words"] = modules["wake"]["words"]
-            modules["wake"]["words"] = list(registry.wake.known(words))
+        wake = registry.find(WakeModule)
+        if wake is not None and wake.name in modules:
+            described = modules[wake.name]
+            described["default_words"] = described["words"]
+            described["words"] = list(wake.known(words))
         return _json(
             {
                 "name": "streamd",

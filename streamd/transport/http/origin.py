@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from streamd.errors import HttpError
+from streamd.errors import Forbidden
 
 log = structlog.get_logger("streamd.origin")
 
@@ -72,9 +72,9 @@ def warn_of_opaque(extra: tuple[str, ...]) -> None:
 
 
 def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:
-    """Raise `HttpError` for a page of another origin."""
+    """Raise `Forbidden` for a page of another origin."""
     origin = request.headers.get("Origin")
     if is_allowed(origin, request.host, extra):
         return
     log.warning("foreign origin refused", origin=origin, host=request.host)
-    raise HttpError("forbidden", "this page's origin is not allowed here; add it to server.origins")
+    raise Forbidden("this page's origin is not allowed here; add it to server.origins")

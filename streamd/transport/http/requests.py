@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from streamd.errors import HTTP_STATUS, HttpError, Overloaded
+from streamd.errors import BadInput, Internal, Refusal, TooLarge, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http import faults
 from streamd.transport.http.waiting import Waiting
@@ -99,23 +99,24 @@ class Requests(web.RequestHandler):
         Raises:
             ConnectionError: the peer is gone, so that aiohttp drops the connection.
         """
+        refusal: Refusal
         match exc:
             case ConnectionError():
                 raise exc
-            case HttpError():
-                return self._counted(faults.response(exc))
-            case Overloaded():
-                text = f"{exc.message}, as many as this server takes; try again later"
-                refusal = HttpError(exc.code, text, retry_after_ms=exc.retry_after_ms)
+            case Unavailable():  # its message is for the operator: it names paths of this machine
+                log.error("request failed", path=request.path, exc_info=exc)
+                refusal = Unavailable("the server cannot do this now; its log says why")
                 return self._counted(faults.response(refusal))
+            case Refusal():
+                return self._counted(faults.response(exc))
             case LineTooLong():
-                refusal, status = HttpError("too_large", _TOO_LONG), _HEADERS_TOO_LARGE
-            case _ if status < HTTP_STATUS["internal"]:
+                refusal, status = TooLarge(_TOO_LONG), _HEADERS_TOO_LARGE
+            case _ if status < Internal.status:
                 log.debug("malformed request", peer=request.remote, reason=message)
-                refusal = HttpError("bad_input", "the bytes are not an HTTP request")
+                refusal = BadInput("the bytes are not an HTTP request")
             case _:
                 log.error("request failed", path=request.path, exc_info=exc)
-                refusal = HttpError("internal", "the request failed; the server's log says why")
+                refusal = Internal("the request failed; the server's log says why")
         if request.writer.output_size:
             raise ConnectionResetError("the answer has begun and cannot be replaced")
         answer = self._counted(faults.response(refusal, status))

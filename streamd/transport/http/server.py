@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from streamd.config import ServerConfig
-from streamd.errors import HttpError, Unavailable
+from streamd.errors import Overloaded, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http import pages
 from streamd.transport.http.accept import Acceptor
@@ -86,8 +86,7 @@ class Server:
             and not request.path.startswith(_OPERATIONS)
         ):
             self._metrics.refused.labels("descriptors").inc()
-            raise HttpError(
-                "overloaded",
+            raise Overloaded(
                 "the server has no file descriptor left for a connection; try again later",
                 retry_after_ms=RETRY_AFTER_MS,
             )

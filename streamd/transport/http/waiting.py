@@ -9,6 +9,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from streamd.observability.metrics import Metrics
 
+LOOK_S = 0.1
+"""From a deadline to the last look whether the request has come."""
+
 
 class Waiting:
     """Bounds the connections whose request is not complete or whose answer is being sent.
@@ -68,7 +71,11 @@ class Waiting:
     def _arm(self) -> None:
         if self._timer is None and self._since:
             due = next(iter(self._since.values())) + self._timeout_s
-            self._timer = asyncio.get_running_loop().call_at(due, self._expire)
+            self._timer = asyncio.get_running_loop().call_at(due, self._look)
+
+    def _look(self) -> None:
+        # Timers come first when a stopped process goes on: let requests be read that came by now.
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._expire)
 
     def _expire(self) -> None:
         self._timer = None

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from streamd.engine.passes.base import Pass, State
+from streamd.engine.passes.base import Pass
 from streamd.engine.passes.warm import initial_rows
+from streamd.engine.slots import State
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -69,7 +69,7 @@ def test_silero_probabilities_are_those_of_the_shipped_graph_over_minutes(
 
 
 @pytest.mark.parametrize(
-    ("file", "cosine", "difference"), [("ge2e.onnx", 0.9999, 1e-4), ("ge2e_int8.onnx", 0.997, 0.05)]
+    ("file", "cosine", "difference"), [("ge2e", 0.9999, 1e-4), ("ge2e_int8", 0.997, 0.05)]
 )
 def test_embeddings_are_those_of_resemblyzers_own_network(
     backend, library, voices, file, cosine, difference

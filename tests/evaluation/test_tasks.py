@@ -8,15 +8,15 @@ from daemons import DATA, VOICES, assert_same_log
 
 from streamd.compose import make_parts
 from streamd.config import Config
-from streamd.config.sections import WakeConfig
 from streamd.evaluation.conditions import PLAIN
-from streamd.evaluation.hearing import SIDE_BY_SIDE, Beginning, Ears, Task, unpack
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.streams import Stream, open_stream
+from streamd.evaluation.tasks import SIDE_BY_SIDE, Beginning, Executor, Task, unpack
 from streamd.evaluation.workers import do_here
-from streamd.files.analysis import Analysis
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.settings import WakeSettings
 
 ALL = {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}, "emotion": {}}
 KEPT = ("speech_start", "speech_end", "wake", "speaker", "speaker_change", "emotion")
@@ -43,19 +43,19 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ears(manifest):
+def executor(manifest):
     """With the defaults."""
-    return Ears(Config(), Library(), manifest)
+    return Executor(Config(), Library(), manifest)
 
 
-def answers(ears, tasks):
+def answers(executor, tasks):
     """In the order of the tasks."""
-    found = dict(do_here(ears, tasks))
+    found = dict(do_here(executor, tasks))
     return [found[number] for number in range(len(tasks))]
 
 
 def with_wake(**settings):
-    return Config(wake=WakeConfig(**settings))
+    return Config(wake=WakeSettings(**settings))
 
 
 def served(manifest, row, config, parts=None):
@@ -63,7 +63,7 @@ def served(manifest, row, config, parts=None):
     parts = parts or make_parts(config, Library())
     modules, _ = parts.registry.resolve(ALL)
     audio = open_stream(Stream(rows=(row,)), manifest, PLAIN)
-    analysis = Analysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
+    analysis = OfflineAnalysis(parts.engine, parts.registry, modules, audio.format, Gallery.empty())
     events = [msgspec.to_builtins(event) for event in analysis.events([audio.data])]
     analysis.close()
     return [e for e in events if e["type"] in KEPT and e.get("final") is not False]
@@ -73,28 +73,28 @@ def task(row, **more):
     return Task(stream=Stream(rows=(row,)), modules=ALL, keep=KEPT, **more)
 
 
-def test_sessions_side_by_side_report_what_each_reports_alone(ears, manifest):
-    heard = answers(ears, [task(row) for row in manifest.rows])
+def test_sessions_side_by_side_report_what_each_reports_alone(executor, manifest):
+    results = answers(executor, [task(row) for row in manifest.rows])
     parts = make_parts(Config(), Library())
-    for row, answer in zip(manifest.rows, heard, strict=True):
+    for row, answer in zip(manifest.rows, results, strict=True):
         assert_same_log(answer["events"], served(manifest, row, Config(), parts))
-    assert {event["type"] for event in heard[0]["events"]} >= set(KEPT[:4])
+    assert {event["type"] for event in results[0]["events"]} >= set(KEPT[:4])
 
 
-def test_more_tasks_than_places_are_all_done(ears, manifest):
+def test_more_tasks_than_places_are_all_done(executor, manifest):
     rows = [msgspec.structs.replace(manifest.rows[2], line=n) for n in range(SIDE_BY_SIDE + 3)]
-    heard = answers(ears, [task(row) for row in rows])
-    assert len(heard) == len(rows)
-    for answer in heard:
-        assert_same_log(answer["events"], heard[0]["events"])
+    results = answers(executor, [task(row) for row in rows])
+    assert len(results) == len(rows)
+    for answer in results:
+        assert_same_log(answer["events"], results[0]["events"])
 
 
-def test_voices_side_by_side_are_those_heard_alone(ears, manifest):
+def test_voices_side_by_side_are_those_heard_alone(executor, manifest):
     tasks = [
         Task(stream=Stream(rows=(row,)), beginnings=(Beginning(None), Beginning(1.0)))
         for row in manifest.rows[1:4]
     ]
-    together, alone = answers(ears, tasks), [answers(ears, [t])[0] for t in tasks]
+    together, alone = answers(executor, tasks), [answers(executor, [t])[0] for t in tasks]
     for one, other in zip(together, alone, strict=True):
         for a, b in zip(one["voices"], other["voices"], strict=True):
             assert (a["channel"], a["speech_ms"]) == (b["channel"], b["speech_ms"])
@@ -102,12 +102,12 @@ def test_voices_side_by_side_are_those_heard_alone(ears, manifest):
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.5])
-def test_the_curve_is_what_a_server_with_each_threshold_reports(ears, manifest, threshold):
+def test_the_curve_is_what_a_server_with_each_threshold_reports(executor, manifest, threshold):
     row = manifest.rows[-1]
-    (heard,) = answers(ears, [task(row, thresholds=(threshold,))])
+    (result,) = answers(executor, [task(row, thresholds=(threshold,))])
     events = served(manifest, row, with_wake(threshold=threshold))
     wakes = [event["at"] for event in events if event["type"] == "wake"]
-    assert heard["wakes"]["alexa"][f"{threshold:g}"] == wakes
+    assert result["wakes"]["alexa"][f"{threshold:g}"] == wakes
     assert wakes
 
 
@@ -118,10 +118,10 @@ def test_noise_that_nobody_would_take_for_speech_wakes_only_without_the_gate(tmp
     counts = []
     for gate in (True, False):
         config = with_wake(gate=gate, threshold=1e-5)
-        ears = Ears(config, Library(), manifest)
-        (heard,) = answers(ears, [task(manifest.rows[0], thresholds=(1e-5,))])
-        assert heard["events"] == served(manifest, manifest.rows[0], config)
-        wakes = [event["at"] for event in heard["events"] if event["type"] == "wake"]
-        assert heard["wakes"]["alexa"]["1e-05"] == wakes
+        executor = Executor(config, Library(), manifest)
+        (result,) = answers(executor, [task(manifest.rows[0], thresholds=(1e-5,))])
+        assert result["events"] == served(manifest, manifest.rows[0], config)
+        wakes = [event["at"] for event in result["events"] if event["type"] == "wake"]
+        assert result["wakes"]["alexa"]["1e-05"] == wakes
         counts.append(len(wakes))
     assert counts[0] <= 1 < counts[1]  # the beginning of a stream is no quiet yet

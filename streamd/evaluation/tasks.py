@@ -1,7 +1,7 @@
-"""Streams to events: what a worker does. One engine, one thread, the very session that serves.
+"""Runs tasks, streams to events: one engine, one thread, the session code that serves streams.
 
-Many sessions run side by side on the engine, so that their steps go through the models together.
-Events do not depend on who shares a batch.
+Many sessions run side by side on the engine, so that their steps share batches. Events do not
+depend on batch mates.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.scored import Scored
 from streamd.evaluation.streams import Audio, Stream, open_stream
 from streamd.events import SpeechStart
+from streamd.files.enrolment import VoiceReading, VoiceSample
 from streamd.models.library import Library
-from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.modules.speaker import SpeakerModule
 from streamd.modules.words import NO_WORDS, CustomWords
-from streamd.types import RATE_HZ, Floats
+from streamd.types import Floats
 
 Wire = dict[str, Any]
 """An event as on the wire."""
-Heard = dict[str, Any]
-"""What a worker answers: JSON, so that it can be kept."""
+Result = dict[str, Any]
+"""Result of a task: JSON, so that it can be cached."""
 
 SIDE_BY_SIDE = 24
-"""Sessions on one engine."""
+"""Most sessions on one engine."""
 MAX_HELD_BYTES = 256_000_000
-"""Audio of sessions that are open; beyond it none is begun, unless it is the only one."""
+"""Most audio of open sessions; beyond it none begins, unless it is the only one."""
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -51,10 +50,10 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """How much of a recording is heard, and how, to know a voice by it."""
+    """How much of a recording is used for a voice, and under which conditions."""
 
     seconds: float | None
-    """From the first speech on; None is all of it."""
+    """Seconds from the first speech on; None is all of it."""
     conditions: Conditions = PLAIN
 
 
@@ -63,23 +62,23 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: Stream
     modules: dict[str, dict[str, Any]] = {}
-    """What a client would ask for."""
+    """`modules` of the session, as in `hello`."""
     keep: tuple[str, ...] = ()
     """Types of events to keep; interim ones are left out."""
     conditions: Conditions = PLAIN
     thresholds: tuple[float, ...] = ()
-    """Wake words are heard at each of these too."""
+    """Thresholds at which wake events are counted too."""
     beginnings: tuple[Beginning, ...] = ()
-    """If any, the voice is wanted as an enrolment keeps it, and no events."""
+    """If any, the result is embeddings as of enrolments, and no events."""
     gallery: tuple[Enrolment, ...] = ()
     beginning_s: float | None = None
-    """If not None, only so much from the first speech on is heard."""
+    """Seconds from the first speech on that are used; None is all."""
 
 
-class Ears:
+class Executor:
     """Loaded models, and sessions on them.
 
-    `begin` takes a task, `advance` goes on with all of them and gives the answers that are ready.
+    `begin` takes a task, `advance` continues all of them and returns the results that are ready.
 
     Args:
         config: in force; only the threads and the number of streams are changed.
@@ -105,17 +104,17 @@ class Ears:
         self._words = words
         self._parts: Parts = make_parts(one, library)
         self._onsets: dict[Row, tuple[int, int]] = {}
-        self._open_tasks: dict[int, Generator[None, None, Heard]] = {}
+        self._open_tasks: dict[int, Generator[None, None, Result]] = {}
         self._held_bytes = 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether a task has begun that has no answer yet."""
+        """Whether a task has begun and not ended."""
         return bool(self._open_tasks)
 
     @property
     def room(self) -> int:
-        """How many tasks may begin now, as far as is known: one may hold hours of audio."""
+        """How many tasks may begin now; an estimate, because one may hold hours of audio."""
         if self._open_tasks and self._held_bytes >= MAX_HELD_BYTES:
             return 0
         return SIDE_BY_SIDE - len(self._open_tasks)
@@ -124,21 +123,21 @@ class Ears:
         """Take a task.
 
         Args:
-            number: comes back with its answer.
-            task: to do.
+            number: comes back with its result.
+            task: to run.
         """
         self._open_tasks[number] = self._do(task)
 
-    def advance(self) -> list[tuple[int, Heard | BadManifest]]:
-        """Go on with every session until it needs the engine, then run all that waits.
+    def advance(self) -> list[tuple[int, Result | BadManifest]]:
+        """Continue every session until it needs the engine, then run all that waits.
 
         Returns:
-            The number and the answer of each task that is done, or the fault in its recording.
+            The number and the result of each task that is done, or the fault of its recording.
 
         Raises:
-            BadConfig: a module or a word that the configuration has not.
+            BadConfig: a module or a word that the configuration does not have.
         """
-        done: list[tuple[int, Heard | BadManifest]] = []
+        done: list[tuple[int, Result | BadManifest]] = []
         for number, task in list(self._open_tasks.items()):
             try:
                 next(task)
@@ -152,8 +151,8 @@ class Ears:
             pass
         return done
 
-    def _do(self, task: Task) -> Generator[None, None, Heard]:
-        """Do a task; the engine has to run what waits at each `yield`."""
+    def _do(self, task: Task) -> Generator[None, None, Result]:
+        """Run a task; the engine must run what waits at each `yield`."""
         if task.beginnings:
             return (yield from self._voices(task))
         audio = yield from self._open(task.stream, task.conditions, task.beginning_s)
@@ -162,41 +161,37 @@ class Ears:
             raise BadConfig("; ".join(message for _, message in warnings))
         with self._session(modules, audio, make_gallery(task.gallery)) as analysis:
             events = [_wire(event) for event in (yield from analysis.run(audio.data))]
-        heard: Heard = {
+        result: Result = {
             "models": self._parts.registry.describe(modules),
             "duration_ms": audio.duration_ms,
             "spans": audio.spans,
             "events": [e for e in events if e["type"] in task.keep and e.get("final") is not False],
         }
-        if task.thresholds and modules.wake is not None:
-            heard["wakes"] = analysis.wakes_at(task.thresholds, modules.wake)
-        return heard
+        if task.thresholds and (served := modules.get("wake")) is not None:
+            result["wakes"] = analysis.wakes_at(task.thresholds, served)
+        return result
 
-    def _voices(self, task: Task) -> Generator[None, None, Heard]:
+    def _voices(self, task: Task) -> Generator[None, None, Result]:
         voices = []
         for beginning in task.beginnings:
             audio = yield from self._open(task.stream, beginning.conditions, beginning.seconds)
-            reader, channel = yield from self._listen(audio)
+            sample = yield from self._enrol(audio)
             voices.append(
                 {
-                    "channel": channel,
-                    "speech_ms": reader.speech * 1000 // RATE_HZ,
-                    "embedding": pack(reader.mean) if reader.embeddings else None,
+                    "channel": sample.channel,
+                    "speech_ms": sample.speech_ms,
+                    "embedding": None if sample.embedding is None else pack(sample.embedding),
                 }
             )
         chosen, _ = self._parts.registry.resolve({"speaker": {}})
         return {"models": self._parts.registry.describe(chosen), "voices": voices}
 
-    def _listen(self, audio: Audio) -> Generator[None, None, tuple[EnrolmentReader, Channel]]:
-        """The voice of a recording, as `streamd enroll` hears it."""
-        speaker = self._parts.registry.readers["speaker"]
-        assert isinstance(speaker, SpeakerModule)
-        module = EnrolmentModule(speaker.settings)
-        registry = Registry(self._parts.registry.vad, None, [module], ())
-        modules = ModuleSet(readers={module.name: None})
-        with self._session(modules, audio, Gallery.empty(), registry) as analysis:
+    def _enrol(self, audio: Audio) -> Generator[None, None, VoiceSample]:
+        """Compute the voice of a recording, as `streamd enroll` does."""
+        reading = VoiceReading(self._parts.registry)
+        with self._session(reading.modules, audio, Gallery.empty(), reading.registry) as analysis:
             yield from analysis.run(audio.data)
-        return module.reader, audio.format.channel_kind
+        return reading.sample(audio.format.channel_kind)
 
     @contextmanager
     def _session(
@@ -230,7 +225,7 @@ class Ears:
         return open_stream(stream, self._manifest, conditions)
 
     def _onset(self, row: Row) -> Generator[None, None, tuple[int, int]]:
-        """Where speech begins in a row, 0 if there is none, and the row's length; ms."""
+        """Return where speech begins in a row, 0 if there is none, and the row's length; ms."""
         if row not in self._onsets:
             audio = open_stream(Stream(rows=(row,)), self._manifest, PLAIN)
             modules, _ = self._parts.registry.resolve({"vad": {}})
@@ -245,7 +240,7 @@ class Ears:
 
 
 def make_gallery(voices: Iterable[Enrolment]) -> Gallery:
-    """A gallery of enrolments, the voices in order of their names."""
+    """Return a gallery of enrolments, the voices in order of their names."""
     enrolled = sorted(voices, key=lambda voice: voice.name)
     if not enrolled:
         return Gallery.empty()
@@ -259,12 +254,12 @@ def make_gallery(voices: Iterable[Enrolment]) -> Gallery:
 
 
 def pack(embedding: Floats) -> str:
-    """An embedding as JSON can hold it."""
+    """Return an embedding as text, for JSON."""
     return base64.b64encode(embedding.astype("<f4").tobytes()).decode()
 
 
 def unpack(packed: str | bytes) -> Floats:
-    """The embedding again."""
+    """Return the embedding of a text."""
     data = base64.b64decode(packed) if isinstance(packed, str) else packed
     return np.frombuffer(data, "<f4")
 

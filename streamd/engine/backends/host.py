@@ -1,0 +1,17 @@
+"""The backend of passes that compute with NumPy or a C library: host arrays, and no graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamd.engine.slots import HostSlots, SlotStates, StateSpec
+
+
+class Host:
+    """Keeps the state of streams in arrays of the host. Backends of the CPU inherit it."""
+
+    name = "host"
+
+    def slots(self, state: Mapping[str, StateSpec], capacity: int) -> SlotStates:
+        """Make the state of all streams for one pass."""
+        return HostSlots(state, capacity)

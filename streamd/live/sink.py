@@ -1,0 +1,56 @@
+"""The sink of a session: its jobs go to the engine, and the answers come back to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from streamd.engine.base import Engine, Lease
+from streamd.session.session import Session
+from streamd.types import Job, Samples
+
+
+class SessionSink(ABC):
+    """Stands between one session and the engine. A live stream and a file each have their own.
+
+    Args:
+        session: Makes the jobs and takes the answers.
+        engine: Runs them.
+        lease: The slots of the session.
+    """
+
+    def __init__(self, session: Session, engine: Engine, lease: Lease) -> None:
+        self.session = session
+        self._engine = engine
+        self._lease = lease
+        lease.sink = self
+
+    def submit(self) -> bool:
+        """Queue the session's work with the engine; False if there is none."""
+        jobs = self.session.jobs()
+        if jobs:
+            self._engine.submit(self._lease, jobs)
+        if withdrawn := self.session.withdrawn():
+            self._engine.withdraw(self._lease, withdrawn)
+        return bool(jobs)
+
+    # The engine's side.
+
+    def cut(self, job: Job) -> Samples:
+        """The samples of a job."""
+        return self.session.cut(job)
+
+    def complete(self, job: Job, output: Any) -> None:
+        """Take an answer; one that the session cannot take fails this session alone."""
+        try:
+            self.session.complete(job, output)
+        except Exception as error:
+            self.fail(job, error)
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Go on: the answers of a batch are in."""
+
+    @abstractmethod
+    def fail(self, job: Job, error: Exception) -> None:
+        """Give up: a job cannot be run, or its answer cannot be taken."""

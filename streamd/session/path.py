@@ -1,0 +1,78 @@
+"""One stepper in one session: its gate, its reports, and what happens at marks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamd.audio.ring import Ring
+from streamd.modules.base import Ms
+from streamd.modules.stepper import StepperContext, StepperModule
+from streamd.session.emitter import Emitter
+from streamd.session.gate import SpeechGate
+from streamd.session.history import History
+from streamd.session.margins import make_room
+from streamd.session.planner import Planner
+from streamd.session.reports import Reports
+from streamd.session.track import Mark, Progress
+
+
+def _always(stop: int) -> bool:
+    return True
+
+
+class Path:
+    """The path of a stepper beside that of the VAD.
+
+    Args:
+        module: What is opened.
+        options: What the session asked of it; None if it is off.
+        ring: The stream.
+        vad: How far the VAD has come.
+        history: What the VAD and the readers decided lately.
+        planner: Knows what they still have to decide.
+        ms: Positions to stream time.
+        emitter: Where the events go.
+    """
+
+    def __init__(
+        self,
+        module: StepperModule,
+        options: Any | None,
+        ring: Ring,
+        vad: Progress,
+        history: History,
+        planner: Planner,
+        ms: Ms,
+        emitter: Emitter,
+    ) -> None:
+        self._name = module.name
+        self._ring = ring
+        self.progress = Progress()
+        self.gate = None if module.gate is None else SpeechGate(module.gate, ring, vad)
+        self.reports = Reports(history, vad, self.progress, planner, ms, emitter)
+        may_speak = _always if self.gate is None else self.gate.may_speak
+        context = StepperContext(ms, emitter.emit, self.reports.add, may_speak)
+        self.stepper = module.open(options, context)
+        self._make_room()
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether it has nothing to find where nobody speaks."""
+        return self.gate is not None or not self.stepper.enabled
+
+    def passed(self, mark: Mark) -> None:
+        """The stepper has come to a mark."""
+        if mark.cause is None:
+            self.stepper.configure(mark.payload.get(self._name))
+            self._make_room()
+            return
+        self.reports.reached(mark.payload)
+        if mark.resets and self.gate is not None:
+            self.gate.restart()
+
+    def _make_room(self) -> None:
+        """Have the ring hold what a model that slept goes back to."""
+        stepper = self.stepper
+        if stepper.enabled:
+            steps = stepper.step * stepper.at_once_asleep
+            make_room(self._ring, stepper.reach + stepper.context + steps)

@@ -1,0 +1,138 @@
+"""From the VAD's decisions to utterances, and from utterances to the windows of the readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamd.audio.ring import Ring
+from streamd.modules.base import Reader, ReaderContext
+from streamd.modules.registry import ModuleSet, Registry
+from streamd.session.activity import Activity
+from streamd.session.barrier import Barrier
+from streamd.session.history import History
+from streamd.session.margins import make_room
+from streamd.session.planner import Planner
+from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
+from streamd.session.track import Mark, Progress
+from streamd.session.utterances import Utterances
+from streamd.settings import VadSettings
+from streamd.types import RATE_HZ
+
+
+class Speech:
+    """The path behind the VAD.
+
+    Args:
+        registry: The modules there are.
+        modules: What is on at first.
+        context: What readers may use of the session.
+        ring: The stream.
+        vad: How far the VAD has come.
+        history: Is told what the VAD decided.
+        activities: Are told the VAD's decisions as they are made live.
+        planner: Is told of the utterances.
+        utterances: Tells the client of them.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        modules: ModuleSet,
+        context: ReaderContext,
+        ring: Ring,
+        vad: Progress,
+        history: History,
+        activities: Sequence[Activity],
+        planner: Planner,
+        utterances: Utterances,
+    ) -> None:
+        settings = registry.vad.effective(modules.get("vad"))
+        self.segmenter = Segmenter(_segmenter_config(settings))
+        self._frame = registry.vad.grid.frame
+        self._registry = registry
+        self._modules = modules
+        """Of utterances that open now."""
+        self._context = context
+        self._ring = ring
+        self._vad = vad
+        self._history = history
+        self._activities = activities
+        self._planner = planner
+        self._utterances = utterances
+        self._readers: dict[str, Reader] = {}
+        self._configure(modules)
+
+    def decided(self, start: int, stop: int, probability: float) -> None:
+        """Take one decision, or several that are the same.
+
+        While nobody speaks, several frames are one to all that is told of them; in speech each
+        counts by itself, as any may end it.
+        """
+        frame = self._frame
+        if stop - start > frame and self.segmenter.open is not None:
+            for begin in range(start, stop, frame):
+                self.decided(begin, begin + frame, probability)
+            return
+        barrier = self._vad.barrier
+        if barrier is None:
+            for activity in self._activities:
+                activity.frame(start, stop, probability)
+        self._history.frame(start, stop, probability >= self.segmenter.config.off)
+        for change in self.segmenter.frame(start, stop, probability):
+            self._segment(change)
+        self._planner.advance(self.segmenter.watermark, stop, barrier)
+
+    def passed(self, mark: Mark) -> None:
+        """The VAD has come to a mark."""
+        if mark.cause is None:
+            self._configure(mark.payload)
+            return
+        for change in self.segmenter.close_at(mark.place, mark.cause):
+            self._segment(change)
+        barrier: Barrier = mark.payload
+        barrier.history = self._history.at_barrier(self._vad.position)
+        if mark.resets:
+            self._history.split()
+        self._planner.barrier(mark.place, barrier.passed)
+
+    def _segment(self, change: Opened | Closed) -> None:
+        utterance = change.utterance
+        if isinstance(change, Closed):
+            self._planner.closed(utterance, self._vad.barrier)
+            return
+        readers = [self._readers[name] for name in self._registry.readers if name in self._modules]
+        self._planner.opened(utterance, readers)
+        self._utterances.began(utterance, report=self._registry.vad.name in self._modules)
+
+    def _configure(self, modules: ModuleSet) -> None:
+        """Take other modules or options for the utterances to come.
+
+        The ring then holds all that must be at hand before the oldest of it can be let go. While a
+        pause may still be part of the utterance, the last window before it may be asked for; while
+        speech may be too short to count, all of it.
+        """
+        self._modules = modules
+        self.segmenter.config = _segmenter_config(
+            self._registry.vad.effective(modules.get(self._registry.vad.name))
+        )
+        for name, module in self._registry.readers.items():
+            if name in modules:
+                previous = self._readers.get(name)
+                self._readers[name] = module.open(modules[name], self._context, previous)
+        config = self.segmenter.config
+        window = max((reader.spec.length for reader in self._readers.values()), default=0)
+        make_room(self._ring, window + max(config.hangover, config.min_speech))
+
+
+def _segmenter_config(settings: VadSettings) -> SegmenterConfig:
+    def samples(ms: int) -> int:
+        return ms * RATE_HZ // 1000
+
+    return SegmenterConfig(
+        on=settings.on,
+        off=settings.off,
+        min_speech=samples(settings.min_speech_ms),
+        hangover=samples(settings.hangover_ms),
+        pre_roll=samples(settings.pre_roll_ms),
+        max_length=samples(settings.max_utterance_ms),
+    )

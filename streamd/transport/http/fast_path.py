@@ -1,0 +1,204 @@
+"""The fast path: the one place that knows more of aiohttp than its public API.
+
+Audio is read at each tick and past aiohttp, and events are written straight to the socket. That is
+right as long as four things hold, of which an aiohttp that changes would break the first unnoticed:
+
+- `RequestHandler._message_tail` has what came behind the request's head. Only where that is nothing
+  does the next byte of the transport begin a frame.
+- Of each message that is passed on, `receive` gives one. So it is known when all are dealt with.
+- The transport has no more than whole frames, so that between two of aiohttp's there is room for
+  one of ours. Nothing is compressed.
+- The descriptor carries the very bytes of the WebSocket. Over TLS it does not: those sockets take
+  the plain path (`plain_path.py`), and so do all where `obstacle` names one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import structlog
+from aiohttp import web
+from websockets.frames import Frame, Opcode
+
+from streamd.live.ticks import Ticks
+from streamd.observability.metrics import Metrics
+from streamd.transport.http.frames import Tap
+from streamd.transport.http.plain_path import PlainSocket
+
+log = structlog.get_logger("streamd.transport")
+
+READ_BYTES = 32_768
+"""What is read of a socket in one tick: a second of 16 kHz audio. Whoever sends more is slowed."""
+_TAIL = "_message_tail"
+
+
+class WatchedTap(Tap):
+    """A tap that is read at each tick while aiohttp has nothing to do with what comes.
+
+    As soon as anything but plain audio comes, the loop reads the socket again, and aiohttp's flow
+    control is in force. Once that is dealt with, the next audio brings the tap back.
+
+    Args:
+        original: aiohttp's protocol.
+        max_message_bytes: longer ones are left to it.
+        transport: of the request.
+        ticks: to be read at.
+    """
+
+    def __init__(
+        self,
+        original: asyncio.Protocol,
+        max_message_bytes: int,
+        transport: asyncio.Transport,
+        ticks: Ticks,
+    ) -> None:
+        super().__init__(original, max_message_bytes)
+        self._transport = transport
+        self._ticks = ticks
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        self.is_watched = False
+        self.rests_in = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came by way of the loop."""
+        super().data_received(data)
+        if (
+            not self.is_watched
+            and self.is_taking
+            and self.is_all_taken
+            and not self._transport.is_closing()
+            and self._ticks.watch(self)
+        ):
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._ticks.unwatch(self)  # the transport closes the descriptor next
+        super().connection_lost(exc)
+
+    def read(self) -> None:
+        """Take what has come; called when there is something, be it the end."""
+        try:
+            data = os.read(self.descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            super().data_received(data)
+        if not data or not self.is_all_taken:
+            self.release()  # the transport notices an end by itself
+
+    def rest(self) -> None:
+        """Leave what comes next in the kernel for a tick."""
+        self._ticks.rest(self)
+
+    def release(self) -> None:
+        """Be read by the loop again."""
+        if self.is_watched:
+            self._ticks.unwatch(self)
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+
+class FastSocket(PlainSocket):
+    """What `live.socket.Socket` asks for, with a tap on it.
+
+    Args:
+        response: prepared.
+        transport: of the request; no TLS.
+        tap: between the two.
+        max_message_bytes: named in the fault of a longer message.
+    """
+
+    def __init__(
+        self,
+        response: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        tap: WatchedTap,
+        max_message_bytes: int,
+    ) -> None:
+        super().__init__(response, transport, max_message_bytes)
+        self._tap = tap
+
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+        """Offer audio as it comes, while no message waits to be iterated over."""
+        self._tap.on_audio(take)
+
+    def rest(self) -> None:
+        """Leave what comes next in the kernel for a tick."""
+        self._tap.rest()
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether `send_now` may be called: all that was sent is on its way."""
+        return self._is_drained
+
+    def send_now(self, texts: Sequence[str]) -> None:
+        """Send without waiting, and without a turn of the loop; only while `is_clear`.
+
+        A transport would write at the end of the loop's turn, which costs more.
+        """
+        frames = b"".join(
+            [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
+        )
+        try:
+            sent = os.write(self._tap.descriptor, frames)
+        except OSError:
+            sent = 0  # there is no room, or nobody: the transport waits, or notices
+        if sent < len(frames):
+            self._transport.write(frames[sent:])
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, reading what is left of a message that was refused."""
+        self._tap.on_audio(None)
+        self._tap.release()  # the peer's answer is aiohttp's
+        await super().close(code, reason)
+
+    def _handled(self) -> None:
+        self._tap.handled()
+
+
+class FastPath:
+    """Says which sockets take the fast path.
+
+    Args:
+        wanted: `server.fast_path`.
+        ticks: that sockets are read at.
+        metrics: say whether it is active.
+    """
+
+    def __init__(self, wanted: Literal["auto", "off"], ticks: Ticks, metrics: Metrics) -> None:
+        self._ticks = ticks
+        self.obstacle = "server.fast_path is off" if wanted == "off" else find_obstacle()
+        """Why no socket takes it; None if those without TLS do."""
+        metrics.fast_path_active.set(self.obstacle is None)
+        if self.obstacle is not None and wanted != "off":
+            log.warning("the fast path is not active: streams cost more", reason=self.obstacle)
+
+    def tap(self, request: web.Request, max_message_bytes: int) -> WatchedTap | None:
+        """Put a tap on a request that is not answered yet; None if it takes the plain path."""
+        transport = request.transport
+        if (
+            self.obstacle is not None
+            or transport is None
+            or transport.get_extra_info("sslcontext") is not None
+            or getattr(request.protocol, _TAIL)  # frames came already, and not through a tap
+        ):
+            return None
+        tap = WatchedTap(request.protocol, max_message_bytes, transport, self._ticks)
+        tap.stand_between(transport)
+        return tap
+
+
+def find_obstacle() -> str | None:
+    """What the fast path needs and is not there; None if all is."""
+    if not hasattr(web.RequestHandler, _TAIL):
+        return f"this version of aiohttp has no RequestHandler.{_TAIL}"
+    if not hasattr(selectors.DefaultSelector, "fileno"):
+        return "this system has neither epoll nor kqueue"
+    return None

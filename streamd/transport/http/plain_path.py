@@ -1,0 +1,164 @@
+"""An aiohttp WebSocket as the socket of a connection, by way of aiohttp's public API alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import WebSocketError
+
+from streamd.errors import BadMessage, TooLarge
+from streamd.transport.http.linger import discard_incoming
+
+SUBPROTOCOL = "streamd.v1"
+CLOSE_LIMIT_S = 5.0
+
+
+class BrokenFrames(BadMessage):
+    """What came is no WebSocket message, so that nothing behind it can be read."""
+
+    fatal = True
+
+
+class Response(web.WebSocketResponse):
+    """Leaves it to the connection to close after a fault of the peer.
+
+    aiohttp closes by itself, and without a word, when a message is too large or no WebSocket
+    message at all. It gives no reason then; the connection always does.
+
+    Args:
+        max_message_bytes: of one message.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__(
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=max_message_bytes + 1,
+            compress=False,
+            autoping=False,
+            timeout=CLOSE_LIMIT_S,
+        )
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        """Close with a reason; without one only where nothing went wrong."""
+        if not message and code != WSCloseCode.OK:
+            return False
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class PlainSocket:
+    """What `live.socket.Socket` asks for, of any aiohttp WebSocket, TLS or not.
+
+    A peer may vanish at any moment, and that is no fault. One rule holds everywhere: the
+    iteration ends, `send` raises `ConnectionError`, and everything else does nothing.
+
+    Args:
+        response: prepared.
+        transport: of the request.
+        max_message_bytes: named in the fault of a longer message.
+    """
+
+    def __init__(
+        self,
+        response: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        max_message_bytes: int,
+    ) -> None:
+        self._response = response
+        self._transport = transport
+        self._max_message_bytes = max_message_bytes
+        self._is_poisoned = False
+        self.pinged_at = 0.0
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages until the peer is gone.
+
+        Raises:
+            TooLarge: a message is over the limit.
+            BrokenFrames: what came is no message.
+        """
+        while True:
+            message = await self._response.receive()
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                yield message.data
+            elif message.type is WSMsgType.PING:
+                self.pinged_at = time.monotonic()
+                # All senders of aiohttp wait on one future while the peer does not read: cancel
+                # one of them, as happens to whoever iterates here, and all others are as well.
+                await asyncio.shield(_unless_gone(self._response.pong(message.data)))
+            elif message.type is WSMsgType.PONG:
+                pass
+            elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
+                self._is_poisoned = True
+                raise self._fault(message.data)
+            else:
+                return
+            self._handled()
+
+    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+        """Everything comes by iteration."""
+
+    def rest(self) -> None:
+        """The loop reads on: there is no tick to leave out."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Never: aiohttp sends in a task."""
+        return False
+
+    def send_now(self, texts: Sequence[str]) -> None:
+        """Not called, as this is never clear."""
+        raise NotImplementedError
+
+    async def send(self, text: str) -> None:
+        """Send, waiting while the peer's buffers are full."""
+        await self._response.send_str(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, reading what is left of a message that was refused."""
+        if self._is_poisoned:
+            await discard_incoming(self._transport)
+        with suppress(TimeoutError):
+            # aiohttp bounds the wait for the answer, not the one for room to say it.
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._response.close(code=code, message=reason.encode())
+        if self._transport.get_write_buffer_size():
+            self.abort()  # it does not read: a close would wait for that for ever
+
+    def abort(self) -> None:
+        """Break off, whatever is still unsent."""
+        self._transport.abort()
+
+    async def ping(self) -> None:
+        """Send a ping, if the peer has read what was sent before; the pong is not waited for."""
+        if self._is_drained:
+            await _unless_gone(self._response.ping())
+
+    @property
+    def _is_drained(self) -> bool:
+        """Whether the socket is open, and all that was sent is on its way."""
+        transport = self._transport
+        return not (
+            transport.get_write_buffer_size() or transport.is_closing() or self._response.closed
+        )
+
+    def _handled(self) -> None:
+        """A message of aiohttp's has been dealt with."""
+
+    def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
+        if error.code == WSCloseCode.MESSAGE_TOO_BIG:
+            return TooLarge(
+                f"the message is larger than {self._max_message_bytes} bytes; send smaller ones"
+            )
+        return BrokenFrames(f"not a valid WebSocket message: {error}")
+
+
+async def _unless_gone(sending: Awaitable[object]) -> None:
+    """Wait until a ping or pong is on its way; a peer that is gone needs none."""
+    with suppress(ConnectionError):
+        await sending

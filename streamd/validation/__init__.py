@@ -1,0 +1,11 @@
+"""Values from outside against the types that streamd declares, with one shape of fault.
+
+Messages, module options and the configuration are msgspec types. `convert` makes such a type of
+plain JSON or TOML values, or raises `Invalid` with every `Fault` in words of streamd's own.
+"""
+
+from streamd.validation.faults import Fault, Invalid
+from streamd.validation.walk import convert, fits, unknown_keys
+from streamd.validation.words import expected, show
+
+__all__ = ["Fault", "Invalid", "convert", "expected", "fits", "show", "unknown_keys"]

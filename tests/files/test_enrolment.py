@@ -1,0 +1,129 @@
+"""What a recording tells of its voice, on every way through a session, and what is stored of it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.driving import fake_passes, fake_registry, hum, pcm, pieces, silence, tone
+from waiting import HANG_S
+
+from streamd.audio.files import Gap
+from streamd.compose import Parts
+from streamd.engine.local import LocalEngine
+from streamd.files.analysis import Analysis
+from streamd.files.enrolment import (
+    ALIKE,
+    ENOUGH_MS,
+    VoiceReading,
+    VoiceSample,
+    distinct,
+    enrol,
+    read_voice,
+)
+from streamd.files.recording import Part, Recording
+from streamd.modules.emotion import BASELINE_MODEL
+from streamd.modules.emotion_model import Baseline
+from streamd.modules.gallery import Gallery
+from streamd.observability.metrics import Metrics
+from streamd.store import SqliteStore, open_store
+from streamd.types import AudioFormat
+
+REGISTRY = fake_registry()
+ANNA: list[Part] = [pcm(hum(300), tone(300, 3000)), Gap(500), pcm(tone(300, 3000), silence(600))]
+SHORT: list[Part] = [pcm(hum(300), tone(300, 900), silence(600))]
+TWO: list[Part] = [pcm(tone(300, 3000), silence(600), tone(2100, 3000), silence(600))]
+
+
+def sample_of(parts: list[Part], source: str = "anna.wav") -> VoiceSample:
+    metrics = Metrics()
+    engine = LocalEngine(fake_passes(), 1, 1, metrics)
+    seconds: list[float] = []
+    recording = Recording(source, AudioFormat(), iter(parts))
+    sample = read_voice(recording, Parts(REGISTRY, engine, metrics), 8, seconds.append)
+    assert engine.leases == 0
+    assert seconds == [recording.seconds(part) for part in parts]
+    return sample
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = open_store(tmp_path / "v.db", tmp_path / "key")
+    yield store
+    store.close()
+
+
+def test_a_sample_is_the_voice_and_how_much_it_said() -> None:
+    sample = sample_of(ANNA)
+    assert sample.embedding is not None
+    assert np.linalg.norm(sample.embedding) == pytest.approx(1)
+    assert 5900 < sample.speech_ms < 6100
+    assert (sample.channel, sample.source, sample.is_enough) == ("wide", "anna.wav", True)
+    assert sample.consistency > 0.9
+    assert len(sample.utterances) == 2
+    assert sample.issues == []
+
+
+def test_what_makes_a_sample_less_reliable_is_told() -> None:
+    assert [issue.code for issue in sample_of(TWO).issues] == ["two_voices"]
+    short = replace(sample_of(ANNA), speech_ms=ENOUGH_MS - 1, consistency=ALIKE - 0.01)
+    assert [issue.code for issue in short.issues] == ["short", "two_voices"]
+
+
+def test_too_little_speech_is_not_enough() -> None:
+    assert not sample_of(SHORT).is_enough
+    nothing = sample_of([pcm(silence(3000))])
+    assert (nothing.embedding, nothing.speech_ms, nothing.is_enough) == (None, 0, False)
+
+
+async def test_a_started_engine_gives_the_same_sample() -> None:
+    engine = LocalEngine(fake_passes(), 1, 2, Metrics())
+    engine.start()
+    reading = VoiceReading(REGISTRY)
+    analysis = Analysis(
+        engine, reading.registry, reading.modules, AudioFormat(), Gallery.empty(), ring_s=2
+    )
+    for part in ANNA:
+        for piece in [part] if isinstance(part, Gap) else pieces(part, 5000):
+            await analysis.feed(piece)
+    await analysis.end()
+    analysis.close()
+    assert await asyncio.to_thread(engine.stop, HANG_S)
+    sample, offline = reading.sample("wide"), sample_of(ANNA)
+    assert sample.embedding == pytest.approx(offline.embedding, abs=1e-5)
+    assert (sample.speech_ms, len(sample.utterances)) == (offline.speech_ms, 2)
+
+
+def test_a_recording_counts_once_however_often_it_comes(store: SqliteStore) -> None:
+    anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
+    copy = replace(anna, source="copy.wav")
+    assert enrol(store, "anna", [anna, copy], "m", REGISTRY) == [anna]
+    assert enrol(store, "anna", [copy], "m", REGISTRY) == []
+    assert enrol(store, "anna", [copy, bert], "m", REGISTRY) == [bert]
+    (info,) = store.speakers()
+    assert (info.enrolments, info.speech_ms) == (2, anna.speech_ms + bert.speech_ms)
+    assert enrol(store, "bert", [copy], "m", REGISTRY) == [copy]  # of another voice it is new
+
+
+def test_each_new_recording_adds_to_how_the_voice_usually_sounds(store: SqliteStore) -> None:
+    def known() -> float:
+        kept = store.load_gallery("m", BASELINE_MODEL).baselines["anna"]
+        baseline = Baseline.from_bytes(kept)
+        assert baseline is not None
+        return baseline.known
+
+    enrol(store, "anna", [sample_of(ANNA)], "m", REGISTRY)
+    once = known()
+    assert 0 < once < 1
+    enrol(store, "anna", [sample_of([pcm(tone(700, 6000), silence(600))])], "m", REGISTRY)
+    assert known() > once
+
+
+def test_files_of_equal_contents_count_once(tmp_path: Path) -> None:
+    a, b, other, gone = (tmp_path / name for name in ("a", "b", "other", "gone"))
+    a.write_bytes(b"one")
+    b.write_bytes(b"one")
+    other.write_bytes(b"two")
+    assert distinct([a, other, b, gone, a]) == ([a, other, gone], [(b, a), (a, a)])

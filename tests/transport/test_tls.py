@@ -1,0 +1,137 @@
+"""Over TLS nothing is written to the bare socket or read from it: its bytes are ciphertext."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import uvloop
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from daemons import Heard, assert_same_log, cut, dial, hear, listen, say
+from fakes.driving import fake_passes, fake_registry, pcm, silence, word
+from waiting import HANG_S
+
+from streamd.config import ServerConfig
+from streamd.engine.local import LocalEngine
+from streamd.live.services import Limits, Services
+from streamd.live.ticks import FEW, Ticks
+from streamd.modules.gallery import Gallery
+from streamd.modules.words import NO_WORDS
+from streamd.observability.metrics import Metrics
+from streamd.transport.http.fast_path import FastSocket
+from streamd.transport.http.websocket import Streams
+
+HELLO = {"type": "hello", "modules": {"vad": {}, "wake": {"words": ["alexa"]}}}
+END = {"type": "end"}
+AUDIO = pcm(silence(500), word(), silence(1500))
+STREAMS = FEW + 2
+"""So many that those without TLS are read at ticks."""
+
+
+def certificate(home: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A certificate that signs itself, as contexts of a server and of a client that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "streamd test")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = home / "both.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    client = ssl.create_default_context(cafile=str(path))
+    return server, client
+
+
+async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Heard]:
+    """What several streams hear at once, and whether all are on the fast path or none."""
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(dial(url, ssl=trusts)) for _ in range(STREAMS)]
+        heard = []
+        for socket in sockets:
+            await say(socket, HELLO)
+            heard.append(Heard([await hear(socket, "ready")]))
+        is_fast = {isinstance(socket, FastSocket) for socket in streams._open.values()}
+        assert is_fast == {trusts is None}
+        listening = [asyncio.create_task(listen(*one)) for one in zip(sockets, heard, strict=True)]
+        for message in cut(AUDIO, 640):
+            for socket in sockets:
+                await say(socket, message)
+        for socket in sockets:
+            await say(socket, END)
+        return await asyncio.wait_for(asyncio.gather(*listening), HANG_S)
+
+
+async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
+    """The same streams with TLS and without, at one server."""
+    metrics = Metrics()
+    *passes, ahead = fake_passes()
+    engine = LocalEngine(passes, STREAMS, 1, metrics, [ahead])
+    ticks = Ticks(engine)
+    ticks.start()
+    engine.start(ticks.answered)
+    services = Services(
+        engine,
+        ticks,
+        fake_registry(),
+        Gallery.empty,
+        lambda: NO_WORDS,
+        lambda learned: None,
+        metrics,
+        Limits(1 << 20, 1000, 600, 600, 1000),
+        8,
+    )
+    streams = Streams(services, ServerConfig())
+    assert streams.fast_path.obstacle is None
+    app = web.Application()
+    app.router.add_get("/v1/stream", streams.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    ours, theirs = certificate(home)
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ours).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        (tls, bare) = (f"{host}:{port}/v1/stream" for host, port in runner.addresses)
+        hidden = await hear_all(f"wss://{tls}", theirs, streams)
+        return hidden, await hear_all(f"ws://{bare}", None, streams)
+    finally:
+        await runner.cleanup()
+        assert engine.stop(HANG_S)
+        ticks.stop()
+
+
+@pytest.mark.parametrize("loop", [uvloop.Loop, asyncio.SelectorEventLoop])
+def test_over_tls_a_stream_takes_the_plain_path_and_hears_the_same(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+):
+    with asyncio.Runner(loop_factory=loop) as runner:
+        hidden, bare = runner.run(serve_both(tmp_path))
+    for one, other in zip(hidden, bare, strict=True):
+        assert (one.code, other.code) == (1000, 1000)
+        assert {"speech_start", "wake", "speech_end"} <= {*one.types}
+        assert_same_log(one.events, other.events)
