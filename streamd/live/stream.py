@@ -172,8 +172,9 @@ class LiveStream:
             self._intake.interrupt()
             self._meter.lost()
         ready = self._ready(token)
+        log.info("stream resumed", session=self.id, peer=peer, samples=self._frames)
         ready.resumed = True
-        ready.have_samples = self._facts["samples"] if self.audio is None else self.audio.frames
+        ready.have_samples = self._frames
         ready.have_controls = self.controls
         return self._delivery.attach(connection, ready, again)
 
@@ -397,6 +398,12 @@ class LiveStream:
             limits=self._services.limits.described(),
             resume=self._services.held.offer(self, presented),
         )
+
+    @property
+    def _frames(self) -> int:
+        """Sample frames received."""
+        frames: int = self._facts["samples"] if self.audio is None else self.audio.frames
+        return frames
 
     def _described(self, session: Session) -> dict[str, Any]:
         return {
