@@ -62,6 +62,7 @@ class Server:
     """On the running loop, until `stop`."""
 
     def __init__(self, threads: int = 1, **limits: int) -> None:
+        self.lines: list[Line] = []
         self.metrics = Metrics()
         bounds = LIMITS | {name: limits.pop(name) for name in LIMITS.keys() & limits.keys()}
         kept = RESUME | limits
@@ -87,13 +88,17 @@ class Server:
         )
 
     def connect(self, *, is_full: bool = False, tenant: str = "default") -> Line:
-        return Line(self, is_full=is_full, tenant=tenant)
+        self.lines.append(Line(self, is_full=is_full, tenant=tenant))
+        return self.lines[-1]
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"streamd_{name}", labels) or 0.0
 
     async def stop(self) -> None:
-        """End what is held, and the engine; nothing may be left."""
+        """Drop all clients, end what is held, and the engine; nothing may be left."""
+        for line in self.lines:
+            line.put(None)
+            await line.code()
         self.held.drain()
         await asyncio.wait_for(self.held.drained(), HANG_S)
         assert self.engine.stop(HANG_S)
