@@ -16,18 +16,19 @@ from streamd import __version__
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
 from streamd.errors import ConfigError
+from streamd.live.headroom import Bounds
 from streamd.live.held import Held, ResumeLimits
+from streamd.live.load import LATE, Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
 from streamd.observability.cores import usable_cores
-from streamd.observability.lag import watch_loop
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
-from streamd.store.base import Store
+from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.server import Server, bind
@@ -80,30 +81,30 @@ class Daemon:
         config = self._config
         self._catch_hangup()
         self._check_descriptors()
-        gallery = GalleryWatcher(
+        watcher = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
         sockets = bind(config.server.host, config.server.port, config.server.receive_buffer_bytes)
         try:
-            await gallery.load()
+            await watcher.load()
             ticks = Ticks(self._parts.engine)
-            services = self._services(gallery, ticks)
+            services = self._services(watcher, ticks)
             streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
             server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [
-                asyncio.create_task(gallery.watch()),
+                asyncio.create_task(watcher.watch()),
                 asyncio.create_task(streams.keep_alive()),
-                asyncio.create_task(watch_loop(self._parts.metrics.loop_lag)),
+                asyncio.create_task(services.load.watch()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             for task in background:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
             self._catch_signals()
-            self._report_start(sockets, gallery.words(), streams.fast_path.obstacle)
+            self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
             listening(_url(config.server.host, sockets[0].getsockname()[1]))
             self._notifier.ready()
 
@@ -125,7 +126,7 @@ class Daemon:
         finally:
             for listener in sockets:
                 listener.close()
-            gallery.close()
+            watcher.close()
         log.info("stopped")
 
     def stop(self) -> None:
@@ -140,7 +141,7 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
-    def _services(self, gallery: GalleryWatcher, ticks: Ticks) -> Services:
+    def _services(self, watcher: GalleryWatcher, ticks: Ticks) -> Services:
         limits, resume = self._config.limits, self._config.resume
         for queue, bound in (
             ("streams", limits.max_streams),
@@ -156,9 +157,9 @@ class Daemon:
             engine=self._parts.engine,
             ticks=ticks,
             registry=self._parts.registry,
-            gallery=gallery.current,
-            words=gallery.words,
-            keep=gallery.keep,
+            gallery=watcher.gallery,
+            words=watcher.words,
+            keep=watcher.keep,
             metrics=self._parts.metrics,
             limits=Limits(
                 max_streams=limits.max_streams,
@@ -169,6 +170,7 @@ class Daemon:
                 max_events_queued=limits.max_events_queued,
             ),
             ring_s=self._config.session.ring_s,
+            load=Load(self._parts.engine, self._bounds(), self._parts.metrics),
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,
@@ -178,6 +180,15 @@ class Daemon:
                 ),
                 self._parts.metrics,
             ),
+        )
+
+    def _bounds(self) -> Bounds:
+        limits = self._config.limits
+        return Bounds(
+            cores=len(usable_cores()),
+            max_load=limits.max_load,
+            max_lag_s=limits.max_lag_ms / 1000 * LATE,
+            max_loop_lag_s=limits.max_loop_lag_ms / 1000,
         )
 
     async def _drain(self, streams: Streams) -> None:

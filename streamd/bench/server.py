@@ -15,6 +15,7 @@ from typing import Self
 from streamd.bench.metrics import STREAM_PATH
 from streamd.errors import StreamdError
 from streamd.modules.words import CustomWords
+from streamd.store.base import DEFAULT_TENANT
 from streamd.store.sqlite import open_store
 
 STOP_S = 5.0
@@ -59,7 +60,8 @@ class OwnServer:
         try:
             environ = self._environ(os.environ)
             if self._words:
-                with_words = open_store(self._home / "streamd.db", self._home / "key")
+                path, key = self._home / "streamd.db", self._home / "key"
+                with_words = open_store(path, key, DEFAULT_TENANT)
                 for word in self._words.values():
                     with_words.add_word(word)
                 with_words.close()
@@ -93,6 +95,10 @@ class OwnServer:
             "STREAMD_STORE__PATH": str(self._home / "streamd.db"),
             "STREAMD_LIMITS__MAX_STREAMS": str(self._max_streams),
             "STREAMD_LIMITS__MAX_SESSION_S": "86400",
+            # The bench itself looks for the most that it can carry: nothing is refused or shed.
+            "STREAMD_LIMITS__MAX_LOAD": "0",
+            "STREAMD_LIMITS__MAX_LAG_MS": "600000",
+            "STREAMD_LIMITS__MAX_LOOP_LAG_MS": "600000",
             "STREAMD_LOG__LEVEL": "warning",
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",

@@ -14,14 +14,15 @@ from streamd.compose import load_backend, speaker_model, wanted_models
 from streamd.config import Config, key_path, store_path
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
-from streamd.store.base import Store, enrolled_elsewhere
+from streamd.store.base import DEFAULT_TENANT, Store, enrolled_elsewhere
 from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
-    """Open the store of enrolled voices and the user's own words."""
-    return open_store(store_path(config.store.path, os.environ), key_path(os.environ))
+    """Open the store of enrolled voices and own words, as the default tenant sees it."""
+    path, key = store_path(config.store.path, os.environ), key_path(os.environ)
+    return open_store(path, key, DEFAULT_TENANT)
 
 
 def note_other_models(store: Store, config: Config) -> None:

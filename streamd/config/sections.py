@@ -65,6 +65,10 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Bytes of one WebSocket message; longer closes 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
     """Milliseconds, announced to clients. This version skips no window, however late it is."""
+    max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
+    """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
+    max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9
+    """Share of the cores that streams may need before the next is refused; 0 sets no bound."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """Seconds without a message or a WebSocket ping before close 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from streamd.types import Lane
 
 ItemT = TypeVar("ItemT")
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatistics:
-    """Items of one pass that wait."""
-
-    waiting: int
-    oldest_s: float
 
 
 class Batcher(Generic[ItemT]):
@@ -103,10 +94,10 @@ class Batcher(Generic[ItemT]):
         patience_s = self._patience_s.get(name, 0.0)
         return len(queue) >= self._max_batch[name] or now - queue[0][0] >= patience_s
 
-    def statistics(self, now: float) -> dict[tuple[str, Lane], QueueStatistics]:
-        """What waits, by pass and lane."""
+    def depths(self) -> dict[tuple[str, Lane], int]:
+        """Return how many items wait, by pass and lane."""
         return {
-            (name, lane): QueueStatistics(len(queue), now - queue[0][0] if queue else 0.0)
+            (name, lane): len(queue)
             for name, lanes in self._queues.items()
             for lane, queue in lanes.items()
         }

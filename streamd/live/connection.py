@@ -27,7 +27,6 @@ from streamd.live.socket import Socket
 from streamd.live.stream import LiveStream
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
-from streamd.store.base import DEFAULT_TENANT
 
 log = structlog.get_logger("streamd.live.connection")
 
@@ -62,8 +61,8 @@ class Connection:
         services: What all connections share.
         lease: Slots for a new stream; None if the server is full, so that only a stream that is
             kept can be resumed.
-        peer: Address of the client, for the log.
         tenant: Whose streams it may open and resume.
+        peer: Address of the client, for the log.
     """
 
     def __init__(
@@ -71,8 +70,8 @@ class Connection:
         socket: Socket,
         services: Services,
         lease: Lease | None,
+        tenant: str,
         peer: str | None = None,
-        tenant: str = DEFAULT_TENANT,
     ) -> None:
         self._socket = socket
         self._services = services
@@ -321,7 +320,7 @@ class Connection:
             raise Overloaded(
                 "no room for another stream; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        stream = LiveStream(self._services, self._lease, self._peer, self._tenant)
+        stream = LiveStream(self._services, self._lease, self._tenant, self._peer)
         stream.open(hello)
         self._stream, self._lease = stream, None
         self._outbox = stream.attach(self)

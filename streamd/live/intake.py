@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from streamd.events import Ack
 from streamd.live.acks import Acks
 from streamd.live.meter import Meter
+from streamd.live.pace import Pace
 from streamd.session.session import Session
 
 HELD_MS = 160
@@ -26,6 +28,7 @@ class Intake:
         meter: told of what was taken, and when it came.
         acked: called with each ack, before more is taken.
         until_heard: waits until the session has heard more of what it took.
+        pace: told of what was taken, as audio.
     """
 
     def __init__(
@@ -35,14 +38,17 @@ class Intake:
         meter: Meter,
         acked: Callable[[Ack], None],
         until_heard: Callable[[], Awaitable[None]],
+        pace: Pace,
     ) -> None:
         self._session = session
         self._max_ms = max_ms
         self._meter = meter
         self._acked = acked
         self._until_heard = until_heard
+        self._pace = pace
         self._acks = Acks(session.audio)
         fmt = session.audio.fmt
+        self._bytes_per_s = fmt.rate * fmt.frame_bytes
         self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
         self._held: list[bytes] = []
         self._free = 0
@@ -122,6 +128,8 @@ class Intake:
         self._left -= taken
         self._free = min(self._longest, self._left, self._session.spare(self._longest))
         self._meter.taken(taken)
+        reached_ms = self._session.audio.now_ms
+        self._pace.took(taken / self._bytes_per_s, reached_ms, time.monotonic())
         if (ack := self._acks.after(taken)) is not None:
             self._acked(ack)
         return taken

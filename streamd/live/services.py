@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from streamd.engine.base import Engine
 from streamd.live.held import Held
+from streamd.live.load import Load
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -42,12 +43,14 @@ class Services:
     engine: Engine
     ticks: Ticks
     registry: Registry
-    gallery: Callable[[], Gallery]
-    words: Callable[[], CustomWords]
-    """Wake words of the user's own, as they are now."""
-    keep: Callable[[Mapping[str, bytes]], None]
-    """Takes what a session learned of voices, by name, when it is over."""
+    gallery: Callable[[str], Gallery]
+    """The voices of a tenant, as they are now."""
+    words: Callable[[str], CustomWords]
+    """The own wake words of a tenant, as they are now."""
+    keep: Callable[[str, Mapping[str, bytes]], None]
+    """Takes what a session of a tenant learned of voices, by name, when it is over."""
     metrics: Metrics
     limits: Limits
     ring_s: int
     held: Held
+    load: Load

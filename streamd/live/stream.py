@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,11 +25,12 @@ from streamd.live.delivery import Attached, Delivery
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
+from streamd.live.pace import Pace
 from streamd.live.services import Services
+from streamd.live.shedding import Shedding
 from streamd.live.sink import SessionSink
 from streamd.protocol import messages
 from streamd.session.session import Session
-from streamd.store.base import DEFAULT_TENANT
 from streamd.types import Job
 
 log = structlog.get_logger("streamd.live.stream")
@@ -44,16 +46,12 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
+        tenant: Whose voices and words it knows, and who alone can resume it.
         peer: Address of the client, for the log.
-        tenant: Whose stream it is; nobody else can resume it.
     """
 
     def __init__(
-        self,
-        services: Services,
-        lease: Lease,
-        peer: str | None = None,
-        tenant: str = DEFAULT_TENANT,
+        self, services: Services, lease: Lease, tenant: str, peer: str | None = None
     ) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
         self.tenant = tenant
@@ -81,6 +79,8 @@ class LiveStream:
         self._says_bye = False
         self._facts: dict[str, Any] = {}
         """Of `ready`, as they were when the session was closed."""
+        self._shedding: Shedding | None = None
+        self._pace: Pace | None = None
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
 
@@ -112,21 +112,28 @@ class LiveStream:
             WireError: it asks for what there is not.
         """
         services = self._services
+        words = partial(services.words, self.tenant)
         asked = None if hello.modules is UNSET else hello.modules
-        modules, warnings = services.registry.resolve(asked, words=services.words())
+        modules, warnings = services.registry.resolve(asked, words=words())
         session = Session(
             services.registry,
             modules,
             hello.audio,
             self._lease.slots,
-            services.gallery,
+            partial(services.gallery, self.tenant),
             services.ring_s,
-            services.words,
+            words,
         )
         self._session = session
         self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
-        self._intake = Intake(session, max_ms, self._meter, self._acked, self._until_room)
+        now_s = time.monotonic()
+        self._pace = Pace(now_s)
+        self._intake = Intake(
+            session, max_ms, self._meter, self._acked, self._until_room, self._pace
+        )
+        self._shedding = Shedding(session, self._pace, now_s)
+        services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)
         log.info(
@@ -171,6 +178,8 @@ class LiveStream:
             self._session.audio.drop_carried()
             self._intake.interrupt()
             self._meter.lost()
+        if self._pace is not None:
+            self._pace.restart(time.monotonic())
         ready = self._ready(token)
         log.info("stream resumed", session=self.id, peer=peer, samples=self._frames)
         ready.resumed = True
@@ -209,8 +218,10 @@ class LiveStream:
         self._services.engine.close(self._lease)
         if self._session is not None:
             self._facts = self._described(self._session)
-            self._services.keep(self._session.learned)
-        self._session = self._sink = self._intake = None
+            self._services.keep(self.tenant, self._session.learned)
+        if self._shedding is not None:
+            self._services.load.remove(self._shedding)
+        self._session = self._sink = self._intake = self._shedding = None
         self.stop()
         log.info(
             "stream closed",

@@ -89,6 +89,14 @@ class Metrics:
             "Interim events that a newer one replaced before a slow client read them.",
         )
         self.refused = counter("streams_refused", "Streams refused before the upgrade.", "reason")
+        self.headroom = gauge(
+            "headroom",
+            "Share of what the machine can carry that is left; at 0 streams are refused.",
+        )
+        self.live_lag = gauge(
+            "live_lag_seconds",
+            "How late the results of live streams are: nine in ten are no later.",
+        )
         self.baselines_dropped = counter(
             "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streamd.errors import BadMessage, WireError
-from streamd.events import Error, encode
+from streamd.events import Error
 from streamd.protocol.messages import Audio, End, Hello, Message, parse, read_object
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "ServerProtocol",
     "TooManyBadMessages",
     "as_event",
-    "encode",
 ]
 
 MAX_BAD_IN_ROW = 10

@@ -22,6 +22,7 @@ _QUIET_ROOM_DBFS = -72
 _LEAST_DBFS = -90
 """Changes below that, one step of int16, are no sound."""
 _ONES = np.ones(_SUMMED)
+_SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 
 class Loudness:
@@ -94,10 +95,8 @@ def _powers(ring: Ring, start: int, steps: int, step: int) -> list[float]:
     are whole numbers below 2^53, so it does not matter how they are added.
     """
     wide = ring.view(start, start + steps * step).astype(np.float64)
-    low = wide.reshape(-1, _SUMMED).dot(_ONES)
-    change = low[1:] - low[:-1]
-    bend = np.zeros((steps, step // _SUMMED))
-    np.subtract(change[1:], change[:-1], out=bend.reshape(-1)[:-2])
-    bend[:, -2:] = 0  # these reach into the next step, which may not be there yet
-    powers: list[float] = np.vecdot(bend, bend).tolist()
-    return powers
+    bend = np.correlate(wide.reshape(-1, _SUMMED).dot(_ONES), _SECOND_DIFFERENCE)
+    sums = step // _SUMMED
+    # The last two differences of a step reach into the next one, which may not be there yet.
+    each = [bend[begin : begin + sums - 2] for begin in range(0, steps * sums, sums)]
+    return [float(one.dot(one)) for one in each]

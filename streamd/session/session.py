@@ -31,6 +31,7 @@ from streamd.session.margins import LEEWAY, RESERVE
 from streamd.session.path import Path
 from streamd.session.planner import Planner
 from streamd.session.reports import EVIDENCE_AGE
+from streamd.session.shared import Shared
 from streamd.session.speech import Speech
 from streamd.session.track import Mark, Progress, Track
 from streamd.session.utterances import Utterances
@@ -81,7 +82,6 @@ class Session:
         """Where the tracks were when what lies behind them was last forgotten."""
 
         settings, grid = registry.vad.effective(modules.get(registry.vad.name)), registry.vad.grid
-        progress = Progress()
         self._history = History(grid.frame)
         self._utterances = Utterances(self._history, ms, self._emitter)
         keys = itertools.count()
@@ -89,31 +89,14 @@ class Session:
         self._planner = Planner(
             self._utterances.report, self._utterances.ended, registry.speculative, keys
         )
+        shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
         self._paths = [
-            Path(
-                module,
-                modules.get(name),
-                self._ring,
-                progress,
-                self._history,
-                self._planner,
-                ms,
-                self._emitter,
-            )
-            for name, module in registry.steppers.items()
+            Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
         ]
         gates = [path.gate for path in self._paths if path.gate is not None]
         self._activities = [Activity(), *(gate.activity for gate in gates)]
         self._speech = Speech(
-            registry,
-            modules,
-            self._context,
-            self._ring,
-            progress,
-            self._history,
-            self._activities,
-            self._planner,
-            self._utterances,
+            registry, modules, self._context, shared, self._activities, self._utterances
         )
         vad = VadStepper(settings, grid, self._speech.decided)
         self._vad = Track(
@@ -123,7 +106,7 @@ class Session:
             slots[vad.pass_name],
             self._speech.passed,
             grid.copies_state,
-            progress,
+            shared.vad,
         )
         self._tracks = [self._vad]
         for path in self._paths:
@@ -218,6 +201,23 @@ class Session:
         self._barrier("end", self._emitter.end)
 
     # What goes out.
+
+    def awaited(self) -> tuple[int | None, int | None]:
+        """Return the stream times (ms) of the oldest audio whose answers are awaited.
+
+        Returns:
+            Of voice activity and wake words, and of the windows of speech; None where nothing is
+            with the engine.
+        """
+        live = min(
+            (track.awaited for track in self._tracks if track.awaited is not None), default=None
+        )
+        windows = self._planner.pending_at
+        ms = self.audio.clock.ms
+        return (
+            None if live is None else ms(live, end=True),
+            None if windows is None else ms(windows, end=True),
+        )
 
     @property
     def is_idle(self) -> bool:

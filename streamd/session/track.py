@@ -112,6 +112,11 @@ class Track:
         """Start of the next live step."""
         return self._progress.position
 
+    @property
+    def awaited(self) -> int | None:
+        """End of the step whose answer is awaited; None if the engine has none."""
+        return self._progress.position + self.stepper.step if self._busy else None
+
     def advance(self) -> Job | None:
         """Walk as far as possible without the model; gives the next job, if there is one."""
         while not self._busy:

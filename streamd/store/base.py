@@ -12,6 +12,7 @@ from streamd.modules.words import CustomWord, CustomWords
 from streamd.types import Floats
 
 DEFAULT_TENANT = "default"
+"""The tenant of whoever shows no key, and of the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,23 @@ class Enrolment:
 
 
 class Store(Protocol):
-    """Voices of one tenant. Calls are synchronous and may come from any thread.
+    """Voices and wake words of one tenant. Calls are synchronous and may come from any thread.
+
+    No call sees or changes what another tenant has; `of` gives the same store as another tenant
+    sees it. `tenants`, `erase`, `version` and `close` are about the store as a whole.
 
     Each call that changes something does all of it or, if it raises or the process dies, nothing.
     Every call may raise `Unavailable` (permission, disk, a lock that is not released), and
     `StoreGone` after the database was deleted. The first call after a new one was created opens it.
     """
+
+    def of(self, tenant: str) -> Store:
+        """Return the store as `tenant` sees it; closing either closes both."""
+        ...
+
+    def tenants(self) -> list[str]:
+        """Return every tenant that has a voice or a word, by name."""
+        ...
 
     def enrol(
         self,

@@ -50,6 +50,18 @@ class SqliteStore:
         self._database = database
         self._tenant = tenant
 
+    def of(self, tenant: str) -> SqliteStore:
+        """Return the store as `tenant` sees it."""
+        return SqliteStore(self._database, tenant)
+
+    def tenants(self) -> list[str]:
+        """Return every tenant that has a voice or a word, by name."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT tenant FROM speakers UNION SELECT tenant FROM words ORDER BY tenant"
+            )
+            return [tenant for (tenant,) in rows]
+
     def enrol(
         self,
         name: str,

@@ -28,22 +28,33 @@ _OVER = {
 }
 
 
-class _Look(NamedTuple):
-    """Contents of the store."""
+class _Known(NamedTuple):
+    """Contents of the store that belong to one tenant."""
 
     gallery: Gallery
     words: CustomWords
     elsewhere: list[str]
+    """Other-model enrolments."""
+
+
+class _Look(NamedTuple):
+    """Contents of the store at this version or a later one."""
+
+    version: int
+    known: dict[str, _Known]
+    """By tenant."""
+    faults: dict[str, StreamdError]
+    """The error of each tenant whose contents cannot be read."""
 
 
 class GalleryWatcher:
-    """The enrolled voices and the user's own wake words, at most `poll_s` old.
+    """The enrolled voices and own wake words of every tenant, at most `poll_s` old.
 
     Another process may change them. All methods belong to the event loop; the store is read and
     written on a thread.
 
     Args:
-        store: of voices and words.
+        store: of voices and words, opened for any tenant.
         poll_s: seconds between polls.
         model: id of the speaker model in force.
         metrics: counts the baselines that were dropped.
@@ -55,37 +66,41 @@ class GalleryWatcher:
         self._model = model
         self._dropped = metrics.baselines_dropped
         metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
-        self._gallery = Gallery.empty(-1)
-        self._words = NO_WORDS
-        self._elsewhere: list[str] = []
-        """Other-model enrolments that the log has reported."""
+        self._version = -1
+        """Version of the store when it was last read; -1 to read it again at the next poll."""
+        self._known: dict[str, _Known] = {}
+        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
+        """What every tenant has that is not in `_known`."""
         self._thread = ThreadPoolExecutor(1, "store")
-        self._unwritten: dict[str, bytes] = {}
-        """Baselines that are not in the store yet, the latest of each voice. The gallery has them
-        already."""
+        self._unwritten: dict[tuple[str, str], bytes] = {}
+        """Baselines that are not in the store yet, the latest of each voice, by tenant and name.
+        The galleries have them already."""
         self._is_writing = False
         self._complaints: dict[str, str] = {}
         """By kind, the last problem that was logged and persists: each is logged once."""
 
-    def current(self) -> Gallery:
-        """Return the current voices."""
-        return self._gallery
+    def gallery(self, tenant: str) -> Gallery:
+        """Return the current voices of a tenant."""
+        return self._known.get(tenant, self._nothing).gallery
 
-    def words(self) -> CustomWords:
-        """Return the user's own wake words, as they are now."""
-        return self._words
+    def words(self, tenant: str) -> CustomWords:
+        """Return the current own wake words of a tenant."""
+        return self._known.get(tenant, self._nothing).words
 
     async def load(self) -> None:
         """Read the store once, if it changed.
 
         Raises:
-            Unavailable: it cannot be read.
+            Unavailable: it cannot be read. If only one tenant's contents cannot, those of all
+                others are up to date.
             ConfigError: there is another database now, which cannot be used.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._look, self._gallery.revision)
+        found = await loop.run_in_executor(self._thread, self._look, self._version)
         if found is not None:
             self._take(found)
+            for fault in found.faults.values():
+                raise fault
 
     async def watch(self) -> None:
         """Poll the store, and retry what could not be written or erased before."""
@@ -102,22 +117,24 @@ class GalleryWatcher:
             self._write()
             await self._erase()
 
-    def keep(self, baselines: Mapping[str, bytes]) -> None:
+    def keep(self, tenant: str, baselines: Mapping[str, bytes]) -> None:
         """Use the baselines that a session learned from now on, and write them to the store.
 
         Names without a voice are skipped. While the store cannot be written, the latest baseline of
         each of at most `MAX_UNWRITTEN` voices waits; the oldest is dropped.
         """
-        known = {name: kept for name, kept in baselines.items() if name in self._gallery}
-        if not known:
+        gallery = self.gallery(tenant)
+        learned = {name: kept for name, kept in baselines.items() if name in gallery}
+        if not learned:
             return
-        self._gallery = self._gallery.remembering(known)
-        for name, baseline in known.items():
-            self._unwritten.pop(name, None)
-            self._unwritten[name] = baseline
+        known = self._known[tenant]
+        self._known[tenant] = known._replace(gallery=gallery.remembering(learned))
+        for name, baseline in learned.items():
+            self._unwritten.pop((tenant, name), None)
+            self._unwritten[tenant, name] = baseline
         too_many = list(self._unwritten)[:-MAX_UNWRITTEN]
-        for name in too_many:
-            del self._unwritten[name]
+        for voice in too_many:
+            del self._unwritten[voice]
         self._drop("full", len(too_many))
         self._write()
 
@@ -125,43 +142,68 @@ class GalleryWatcher:
         """Write what still waits, once more, and end the thread."""
         last: Future[None] | None = None
         if self._unwritten:
-            last = self._thread.submit(
-                self._store.keep_baselines, BASELINE_MODEL, dict(self._unwritten)
-            )
+            last = self._thread.submit(self._keep_baselines, dict(self._unwritten))
         self._thread.shutdown()
         if last is not None and (error := last.exception()) is not None:
             self._drop("stopped", len(self._unwritten), str(error))
 
-    def _look(self, revision: int) -> _Look | None:
-        """Read the store, on the thread; None if it did not change since that revision."""
-        if self._store.version() == revision:
+    def _look(self, version: int) -> _Look | None:
+        """Read the store, on the thread; None if it did not change since that version."""
+        found = _Look(self._store.version(), {}, {})
+        if found.version == version:
             return None
-        gallery = self._store.load_gallery(self._model, BASELINE_MODEL)
-        others = enrolled_elsewhere(self._store.speakers(), self._model)
-        return _Look(
-            gallery,
-            self._store.load_words(),
-            others,
-        )
+        for tenant in self._store.tenants():
+            theirs = self._store.of(tenant)
+            try:
+                found.known[tenant] = _Known(
+                    theirs.load_gallery(self._model, BASELINE_MODEL),
+                    theirs.load_words(),
+                    enrolled_elsewhere(theirs.speakers(), self._model),
+                )
+            except StoreGone:
+                raise
+            except StreamdError as fault:  # a damaged record concerns its own tenant only
+                found.faults[tenant] = fault
+        return found
+
+    def _keep_baselines(self, batch: Mapping[tuple[str, str], bytes]) -> None:
+        """Write baselines, on the thread."""
+        by_tenant: dict[str, dict[str, bytes]] = {}
+        for (tenant, name), baseline in batch.items():
+            by_tenant.setdefault(tenant, {})[name] = baseline
+        for tenant, baselines in by_tenant.items():
+            self._store.of(tenant).keep_baselines(BASELINE_MODEL, baselines)
 
     def _take(self, found: _Look) -> None:
-        for name in self._unwritten.keys() - set(found.gallery.names):
-            del self._unwritten[name]  # of a voice that was deleted
-        self._gallery = found.gallery.remembering(self._unwritten)
-        self._words = found.words
-        if found.elsewhere and found.elsewhere != self._elsewhere:
-            log.warning(
-                "voices were enrolled with another model and are not recognised: "
-                "`streamd speakers` lists them, `streamd enroll` enrols them anew",
-                voices=len(found.elsewhere),
-                model=self._model,
-            )
-        self._elsewhere = found.elsewhere
+        self._version = -1 if found.faults else found.version
+        known = {t: self._known[t] for t in found.faults if t in self._known} | found.known
+        for tenant, new in found.known.items():
+            old = self._known.get(tenant, self._nothing)
+            if new.elsewhere and new.elsewhere != old.elsewhere:
+                log.warning(
+                    "voices were enrolled with another model and are not recognised: "
+                    "`streamd speakers` lists them, `streamd enroll` enrols them anew",
+                    tenant=tenant,
+                    voices=len(new.elsewhere),
+                    model=self._model,
+                )
+        self._known = known
+        self._nothing = _Known(Gallery.empty(self._version), NO_WORDS, [])
+        unwritten: dict[str, dict[str, bytes]] = {}
+        for (tenant, name), baseline in list(self._unwritten.items()):
+            if name in self.gallery(tenant):
+                unwritten.setdefault(tenant, {})[name] = baseline
+            else:
+                del self._unwritten[tenant, name]  # of a voice that was deleted
+        for tenant, learned in unwritten.items():
+            theirs = known[tenant]
+            known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
 
     def _forget(self, error: StoreGone) -> None:
         """Forget all voices and words: the file was deleted on purpose."""
-        self._gallery = Gallery.empty(-1)
-        self._words = NO_WORDS
+        self._version = -1
+        self._known = {}
+        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
         self._unwritten.clear()
         self._complain(
             "store", "the store was deleted; its voices and words are no longer known", str(error)
@@ -173,11 +215,11 @@ class GalleryWatcher:
         self._is_writing = True
         batch = dict(self._unwritten)
         writing = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._store.keep_baselines, BASELINE_MODEL, batch
+            self._thread, self._keep_baselines, batch
         )
         writing.add_done_callback(lambda done: self._written(done, batch))
 
-    def _written(self, done: asyncio.Future[None], batch: Mapping[str, bytes]) -> None:
+    def _written(self, done: asyncio.Future[None], batch: Mapping[tuple[str, str], bytes]) -> None:
         self._is_writing = False
         if done.cancelled():
             return
@@ -186,9 +228,9 @@ class GalleryWatcher:
             self._complain("baselines", what, str(error))
             return
         self._is_over("baselines")
-        for name, baseline in batch.items():
-            if self._unwritten.get(name) is baseline:
-                del self._unwritten[name]
+        for voice, baseline in batch.items():
+            if self._unwritten.get(voice) is baseline:
+                del self._unwritten[voice]
         self._write()  # what came meanwhile
 
     async def _erase(self) -> None:

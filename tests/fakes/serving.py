@@ -4,15 +4,19 @@ import asyncio
 from typing import Any
 
 from fakes.driving import fake_passes
+from fakes.own_words import word as own_word
 from fakes.recipes import GALLERY, REGISTRY
 from fakes.socket import FakeSocket
 from waiting import HANG_S
 
 from streamd.engine.local import LocalEngine
 from streamd.live.connection import Connection
+from streamd.live.headroom import Bounds
 from streamd.live.held import Held, ResumeLimits
+from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
+from streamd.modules.gallery import Gallery
 from streamd.modules.words import NO_WORDS
 from streamd.observability.metrics import Metrics
 
@@ -26,6 +30,9 @@ LIMITS = {
 }
 RESUME = {"window_s": 600, "max_held": 4, "max_events": 1000, "max_bytes": 1 << 30}
 
+VOICES = {"default": GALLERY, "acme": GALLERY}
+OWN_WORDS = {"acme": {"lantern": own_word("lantern")}}
+
 
 class Line:
     """A client's end of a connection that runs."""
@@ -34,7 +41,7 @@ class Line:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
-        self.connection = Connection(self.socket, server.services, lease, tenant=tenant)
+        self.connection = Connection(self.socket, server.services, lease, tenant)
         self.running = asyncio.create_task(self.connection.run())
 
     def put(self, *sent: str | bytes | None) -> None:
@@ -73,18 +80,20 @@ class Server:
         ticks.start()
         self.engine.start(ticks.answered)
         self.learned: list[Any] = []
+        """Tenant and baselines of each stream that is over."""
         self.held = Held(ResumeLimits(**kept), self.metrics)
         self.services = Services(
             self.engine,
             ticks,
             REGISTRY,
-            lambda: GALLERY,
-            lambda: NO_WORDS,
-            self.learned.append,
+            lambda tenant: VOICES.get(tenant, Gallery.empty()),
+            lambda tenant: OWN_WORDS.get(tenant, NO_WORDS),
+            lambda tenant, learned: self.learned.append((tenant, learned)),
             self.metrics,
             Limits(**bounds),
             8,
             self.held,
+            Load(self.engine, Bounds(4, 0.0, 600.0, 600.0), self.metrics),
         )
 
     def connect(self, *, is_full: bool = False, tenant: str = "default") -> Line:

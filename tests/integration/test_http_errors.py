@@ -1,12 +1,15 @@
 """Every refused request is the same JSON object, and nothing names the software behind it."""
 
 import json
+from contextlib import AsyncExitStack
 from email.message import Message
 from email.parser import BytesParser
 
 import pytest
 from daemons import Daemon, dial, hear, say
 from fakes.wire import Wire
+
+from streamd.observability.cores import usable_cores
 
 NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
 
@@ -85,6 +88,30 @@ async def test_a_full_server_says_when_to_try_again(serve):
     )
     assert running.metric("streamd_streams_refused_total", reason="overloaded") == 1
     assert running.metric("streamd_http_errors_total", status="503") == 1
+
+
+async def test_a_stream_that_the_machine_cannot_carry_is_refused_before_the_upgrade(serve):
+    three_streams = 0.035 / len(usable_cores())
+    running = serve(limits__max_load=three_streams)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            socket = await stack.enter_async_context(dial(running.url))
+            await say(socket, {"type": "hello"})
+            await hear(socket, "ready")
+        status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
+        assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
+        error = json.loads(body)["error"]
+        assert (error["code"], error["retryable"], error["retry_after_ms"]) == (
+            "overloaded",
+            True,
+            5000,
+        )
+        assert running.metric("streamd_streams_refused_total", reason="headroom") == 1
+        await running.eventually(lambda: running.metric("streamd_headroom") < 0.5)
+    await running.eventually(lambda: running.streams == 0)
+    async with dial(running.url) as socket:  # there is room again
+        await say(socket, {"type": "hello"})
+        await hear(socket, "ready")
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/health", "/v1/info", "/metrics", "/nothing"])

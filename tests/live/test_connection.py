@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from fakes.driving import pcm, silence, word
+from fakes.driving import hum, pcm, silence, tone, word
 from fakes.serving import Line, Server
 from waiting import until
 
@@ -17,9 +17,9 @@ AUDIO = pcm(silence(500), word(), silence(1500))
 async def line():
     servers: list[Server] = []
 
-    def start(**limits: int) -> Line:
+    def start(tenant: str = "default", **limits: int) -> Line:
         servers.append(Server(**limits))
-        return servers[-1].connect()
+        return servers[-1].connect(tenant=tenant)
 
     yield start
     for server in servers:
@@ -37,7 +37,7 @@ async def test_a_stream_is_served_from_hello_to_bye(line: Start) -> None:
     assert served.types()[-1] == "bye"
     assert "wake" in served.types()
     assert served.socket.closed == (1000, "done")
-    assert served.server.learned == [{}]
+    assert served.server.learned == [("default", {})]
 
 
 async def test_a_socket_that_drops_leaves_its_stream_alive(line: Start) -> None:
@@ -81,3 +81,34 @@ async def test_a_client_that_does_not_read_is_a_slow_consumer(line: Start) -> No
     await until(lambda: served.server.metric("slow_consumer_closes_total"))
     blocked.set()
     assert await served.code() == 4008
+
+
+@pytest.mark.parametrize(("tenant", "speaker"), [("acme", "anna"), ("other", "S1")])
+async def test_a_stream_knows_the_voices_of_its_tenant_alone(
+    line: Start, tenant: str, speaker: str
+) -> None:
+    served = line(tenant=tenant)
+    hello = json.dumps({"type": "hello", "modules": {"speaker": {}}})
+    served.put(hello, pcm(hum(300), tone(300, 3000), silence(900)), '{"type":"end"}')
+    assert await served.code() == 1000
+    (final,) = (e for e in served.socket.sent if e["type"] == "speaker" and e["final"])
+    assert final["speaker"] == speaker
+    assert [who for who, _ in served.server.learned] == [tenant]
+
+
+@pytest.mark.parametrize(
+    ("tenant", "words", "warnings"),
+    [("acme", ["alexa", "lantern"], []), ("other", ["alexa"], ["unknown_word"])],
+)
+async def test_a_stream_knows_the_words_of_its_tenant_alone(
+    line: Start, tenant: str, words: list[str], warnings: list[str]
+) -> None:
+    served = line(tenant=tenant)
+    modules = {"wake": {"words": ["alexa", "lantern"]}}
+    hello = json.dumps({"type": "hello", "modules": modules})
+    again = json.dumps({"type": "config", "modules": modules})
+    served.put(hello, again, '{"type":"end"}')
+    assert await served.code() == 1000
+    assert served.socket.sent[0]["modules"]["wake"]["words"] == words
+    warned = [e["code"] for e in served.socket.sent if e["type"] == "warning"]
+    assert warned == warnings * 2

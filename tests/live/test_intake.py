@@ -8,6 +8,7 @@ from fakes.driving import Player, Stage, fake_registry
 
 from streamd.live.intake import HELD_MS, Intake
 from streamd.live.meter import Meter
+from streamd.live.pace import Pace
 from streamd.observability.metrics import Metrics
 from streamd.types import AudioFormat
 
@@ -42,6 +43,7 @@ class Desk:
             self.meter,
             lambda ack: self.acked.append(ack.samples),
             self.until_heard,
+            Pace(0.0),
         )
 
     async def until_heard(self) -> None:

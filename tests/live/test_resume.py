@@ -220,7 +220,7 @@ async def test_a_held_stream_ends_with_its_window_and_what_it_learned_is_kept(st
     first = await dropped(server, SPEECH)
     await until(lambda: server.metric("held_ended_total", reason="window") == 1)
     await until(lambda: server.engine.leases == 0)
-    assert server.learned == [{}]
+    assert server.learned == [("default", {})]
     assert (await back(server, token_of(first))).sent[0]["code"] == "resume_unknown"
 
 
@@ -246,7 +246,7 @@ async def test_where_no_stream_is_held_a_drop_ends_it(start):
     first = await dropped(server, SPEECH)
     assert first.sent[0]["resume"] is None
     await until(lambda: server.engine.leases == 0)
-    assert server.learned == [{}]
+    assert server.learned == [("default", {})]
 
 
 async def test_a_drain_ends_what_is_held(start):
@@ -255,7 +255,7 @@ async def test_a_drain_ends_what_is_held(start):
     server.held.drain()
     await server.held.drained()
     assert server.engine.leases == 0
-    assert server.learned == [{}]
+    assert server.learned == [("default", {})]
     assert server.metric("held_ended_total", reason="drain") == 1
 
 

@@ -20,7 +20,8 @@ from fakes.driving import (
     tone,
 )
 
-from streamd.engine.passes.base import State, StateSpec
+from streamd.engine.backends.host import Host
+from streamd.engine.slots import State, StateSpec
 from streamd.events import TimedEvent
 from streamd.modules.base import Ms, parse_options
 from streamd.modules.registry import Registry
@@ -49,6 +50,7 @@ class BeepPass:
     name = "beep"
     max_batch = 4
     copies_state = True
+    backend = Host()
 
     def __init__(self) -> None:
         self.state: Mapping[str, StateSpec] = {"loud": StateSpec(np.zeros((), np.int32))}

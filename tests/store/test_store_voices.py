@@ -240,17 +240,6 @@ def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
     assert [info.name for info in store.speakers()] == ["a"]
 
 
-def test_tenants_do_not_see_each_other(tmp_path: Path, store: SqliteStore) -> None:
-    enrol(store, "a", 1)
-    other = open_store(tmp_path / "v.db", tmp_path / "key", tenant="other")
-    assert other.speakers() == []
-    assert len(other.load_gallery(MODEL)) == 0
-    assert not other.delete("a")
-    enrol(other, "a", 2)
-    assert store.load_gallery(MODEL).search(voice(1), "wide")[0].score > 0.99
-    other.close()
-
-
 def test_the_version_grows_with_changes_only(store: SqliteStore) -> None:
     versions = [store.version()]
     for change in (

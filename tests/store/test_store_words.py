@@ -3,29 +3,11 @@
 import sqlite3
 from contextlib import closing
 
-import numpy as np
 import pytest
+from fakes.own_words import word
 
-from streamd.engine.passes.heads import WordHead
 from streamd.errors import BadName, NameTaken, Unavailable
-from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 from streamd.store import open_store
-
-
-def word(name: str, seed: int = 0, clips: int = 5) -> CustomWord:
-    weights = np.random.default_rng(seed).normal(size=(16, 96)).astype(np.float32)
-    estimate = WordEstimate(
-        missed=1, tries=20, missed_clean=0, tries_clean=5, false_accepts=2, negatives_s=3600
-    )
-    info = WordInfo(
-        name=name,
-        clips=clips,
-        phrase_ms=640,
-        threshold=0.5,
-        estimate=estimate,
-        training_data="5 clips",
-    )
-    return CustomWord(info, WordHead(weights, -1.5).pack())
 
 
 @pytest.fixture
@@ -81,15 +63,6 @@ def test_every_change_is_seen_by_who_polls_the_version(opened):
         change()
         assert there.version() not in seen
         seen.add(there.version())
-
-
-def test_a_tenant_has_its_own(opened):
-    here, other = opened(), opened(tenant="other")
-    here.add_word(word("own"))
-    other.add_word(word("own", clips=7))
-    assert other.load_words()["own"].info.clips == 7
-    assert other.remove_word("own")
-    assert list(here.load_words()) == ["own"]
 
 
 def test_a_head_is_sealed_and_cannot_be_given_to_another_name(opened, tmp_path):

@@ -16,6 +16,7 @@ from streamd.observability.metrics import Metrics
 from streamd.store import Enrolment, SqliteStore, connect, open_store, sqlite, watch
 from streamd.store.watch import GalleryWatcher
 
+TENANT = "default"
 GUARD_S = 30
 """Only so that a test that fails ends."""
 
@@ -24,15 +25,16 @@ def opened(folder: Path) -> SqliteStore:
     return open_store(folder / "v.db", folder / "key")
 
 
-def enrol(folder: Path, *names: str) -> None:
-    with closing(opened(folder)) as store:
+def enrol(folder: Path, *names: str, tenant: str = TENANT) -> None:
+    with closing(opened(folder)) as whole:
+        store = whole.of(tenant)
         for seed, name in enumerate(names):
             store.enrol(name, [Enrolment(np.eye(4)[seed % 4], "m", "wide", 1000, "a.wav")])
 
 
-def kept(folder: Path) -> dict[str, bytes]:
+def kept(folder: Path, tenant: str = TENANT) -> dict[str, bytes]:
     with closing(opened(folder)) as store:
-        return dict(store.load_gallery("m", BASELINE_MODEL).baselines)
+        return dict(store.of(tenant).load_gallery("m", BASELINE_MODEL).baselines)
 
 
 @contextmanager
@@ -93,9 +95,9 @@ def dropped(metrics: Metrics, cause: str) -> float:
 
 async def test_changes_of_another_process_are_seen(tmp_path, watching):
     watcher = await watching()
-    assert watcher.current().names == ()
+    assert watcher.gallery(TENANT).names == ()
     enrol(tmp_path, "ada")
-    await eventually(lambda: watcher.current().names == ("ada",))
+    await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
 
 
 async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching):
@@ -103,10 +105,10 @@ async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, 
     watcher = await watching()
     with capture_logs() as logs:
         with locked(tmp_path):
-            watcher.keep({"ada": b"first", "bob": b"only"})
+            watcher.keep(TENANT, {"ada": b"first", "bob": b"only"})
             await eventually(lambda: bool(logs))
-            watcher.keep({"ada": b"latest"})
-            assert watcher.current().baselines == {"ada": b"latest", "bob": b"only"}
+            watcher.keep(TENANT, {"ada": b"latest"})
+            assert watcher.gallery(TENANT).baselines == {"ada": b"latest", "bob": b"only"}
         await eventually(lambda: kept(tmp_path) == {"ada": b"latest", "bob": b"only"})
         await eventually(lambda: len(logs) >= 2)
     assert [line["log_level"] for line in logs] == ["warning", "info"], "once, however often tried"
@@ -116,27 +118,27 @@ async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, 
 async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watching):
     enrol(tmp_path, "ada")
     watcher = await watching()
-    revision = watcher.current().revision
+    revision = watcher.gallery(TENANT).revision
     with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as writer:
         writer.execute("UPDATE speakers SET created_at = 1")
         writer.execute("BEGIN IMMEDIATE")
-        watcher.keep({"ada": b"learned"})
-        await eventually(lambda: watcher.current().revision != revision)
-        assert watcher.current().baselines == {"ada": b"learned"}
+        watcher.keep(TENANT, {"ada": b"learned"})
+        await eventually(lambda: watcher.gallery(TENANT).revision != revision)
+        assert watcher.gallery(TENANT).baselines == {"ada": b"learned"}
 
 
 async def test_a_baseline_of_nobody_is_passed_over(tmp_path, watching):
     enrol(tmp_path, "ada", "bob")
     watcher = await watching()
     with locked(tmp_path):
-        watcher.keep({"ada": b"a", "bob": b"b", "nobody": b"n"})
+        watcher.keep(TENANT, {"ada": b"a", "bob": b"b", "nobody": b"n"})
     with closing(opened(tmp_path)) as store:
         store.delete("bob")
-    await eventually(lambda: watcher.current().names == ("ada",))
+    await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
     await eventually(lambda: kept(tmp_path) == {"ada": b"a"})
     enrol(tmp_path, "bob")
-    await eventually(lambda: "bob" in watcher.current())
-    assert watcher.current().baselines == {"ada": b"a"}
+    await eventually(lambda: "bob" in watcher.gallery(TENANT))
+    assert watcher.gallery(TENANT).baselines == {"ada": b"a"}
 
 
 async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
@@ -146,9 +148,9 @@ async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
     enrol(tmp_path, "ada", "bob", "eve")
     watcher = await watching()
     with capture_logs() as logs, locked(tmp_path):
-        watcher.keep({"ada": b"a", "bob": b"b"})
-        watcher.keep({"ada": b"later"})
-        watcher.keep({"eve": b"e"})
+        watcher.keep(TENANT, {"ada": b"a", "bob": b"b"})
+        watcher.keep(TENANT, {"ada": b"later"})
+        watcher.keep(TENANT, {"eve": b"e"})
         assert dropped(metrics, "full") == 1
     assert any(line["event"] == "what was learned about voices is lost" for line in logs)
     await eventually(lambda: kept(tmp_path).items() >= {"ada": b"later", "eve": b"e"}.items())
@@ -162,7 +164,7 @@ async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, 
             watcher = GalleryWatcher(store, 60, "m", metrics)
             await watcher.load()
             with locked(tmp_path) if is_locked else nullcontext(), capture_logs() as logs:
-                watcher.keep({"ada": b"locked" if is_locked else b"free"})
+                watcher.keep(TENANT, {"ada": b"locked" if is_locked else b"free"})
                 watcher.close()
     assert kept(tmp_path) == {"ada": b"free"}
     assert dropped(metrics, "stopped") == 1
@@ -199,18 +201,18 @@ async def test_a_database_that_was_deleted_and_made_anew_is_noticed(
 ):
     enrol(tmp_path, "ada")
     watcher = await watching()
-    watcher.keep({"ada": b"learned"})
+    watcher.keep(TENANT, {"ada": b"learned"})
     for name in [*files, *(["key"] if with_key else [])]:
         (tmp_path / name).unlink(missing_ok=True)
     # Whoever deletes the database wants nobody to be recognised.
-    await eventually(lambda: watcher.current().names == ())
+    await eventually(lambda: watcher.gallery(TENANT).names == ())
     assert not (tmp_path / "v.db").exists()
     enrol(tmp_path, "bob")
-    await eventually(lambda: watcher.current().names == ("bob",))
-    watcher.keep({"bob": b"learned"})
+    await eventually(lambda: watcher.gallery(TENANT).names == ("bob",))
+    watcher.keep(TENANT, {"bob": b"learned"})
     await eventually(lambda: kept(tmp_path) == {"bob": b"learned"})
     enrol(tmp_path, "bob", "eve")
-    await eventually(lambda: watcher.current().names == ("bob", "eve"))
+    await eventually(lambda: watcher.gallery(TENANT).names == ("bob", "eve"))
     with closing(sqlite3.connect(tmp_path / "v.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -226,7 +228,7 @@ async def test_a_database_that_was_replaced_at_once_is_noticed(tmp_path, watchin
     (tmp_path / "v.db-wal").unlink(missing_ok=True)
     (tmp_path / "v.db-shm").unlink(missing_ok=True)
     (other / "v.db").rename(tmp_path / "v.db")
-    await eventually(lambda: watcher.current().names == ("bob",))
+    await eventually(lambda: watcher.gallery(TENANT).names == ("bob",))
 
 
 async def test_a_database_of_another_key_is_complained_of_once(tmp_path, watching):
@@ -244,4 +246,44 @@ async def test_a_database_of_another_key_is_complained_of_once(tmp_path, watchin
             with pytest.raises(StreamdError):
                 await watcher.load()
     assert len(logs) == 1
-    assert watcher.current().names == ("ada",), "better than none"
+    assert watcher.gallery(TENANT).names == ("ada",), "better than none"
+
+
+async def test_each_tenant_has_its_own_voices_and_baselines(tmp_path, watching):
+    enrol(tmp_path, "ada", "bob")
+    watcher = await watching()
+    enrol(tmp_path, "ada", tenant="acme")  # one that the watcher has never seen
+    await eventually(lambda: watcher.gallery("acme").names == ("ada",))
+    assert watcher.gallery(TENANT).names == ("ada", "bob")
+    assert watcher.gallery("nobody").names == ()
+    with locked(tmp_path):  # before and after they are written
+        watcher.keep("acme", {"ada": b"theirs", "bob": b"nobody's"})
+        assert watcher.gallery("acme").baselines == {"ada": b"theirs"}
+        assert watcher.gallery(TENANT).baselines == {}
+    watcher.keep(TENANT, {"ada": b"ours"})
+    await eventually(lambda: kept(tmp_path, "acme") == {"ada": b"theirs"})
+    await eventually(lambda: kept(tmp_path) == {"ada": b"ours"})
+    with closing(opened(tmp_path)) as store:
+        assert store.of("acme").delete("ada")
+    await eventually(lambda: watcher.gallery("acme").names == ())
+    assert watcher.gallery(TENANT).baselines == {"ada": b"ours"}
+
+
+async def test_a_damaged_record_of_one_tenant_stops_no_other(tmp_path, watching):
+    enrol(tmp_path, "ada")
+    enrol(tmp_path, "eve", tenant="acme")
+    watcher = await watching()
+    with capture_logs() as logs:
+        with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as db:
+            query = "SELECT id FROM speakers WHERE tenant = 'acme'"
+            db.execute(f"UPDATE enrolments SET embedding = x'00' WHERE speaker_id = ({query})")
+        enrol(tmp_path, "bob")
+        await eventually(lambda: watcher.gallery(TENANT).names == ("ada", "bob"))
+        await eventually(lambda: bool(logs))
+        assert watcher.gallery("acme").names == ("eve",), "better than none"
+        with closing(opened(tmp_path)) as store:
+            assert store.of("acme").delete("eve")
+        await eventually(lambda: watcher.gallery("acme").names == ())
+        await eventually(lambda: len(logs) >= 2)
+    assert [line["log_level"] for line in logs] == ["error", "info"], "once, however often tried"
+    assert "'eve' is damaged" in logs[0]["error"]

@@ -21,6 +21,8 @@ from waiting import HANG_S
 
 from streamd.config import ServerConfig
 from streamd.engine.local import LocalEngine
+from streamd.live.headroom import Bounds
+from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import FEW, Ticks
 from streamd.modules.gallery import Gallery
@@ -99,12 +101,13 @@ async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
         engine,
         ticks,
         fake_registry(),
-        Gallery.empty,
-        lambda: NO_WORDS,
-        lambda learned: None,
+        lambda tenant: Gallery.empty(),
+        lambda tenant: NO_WORDS,
+        lambda tenant, learned: None,
         metrics,
         Limits(1 << 20, 1000, 600, 600, 1000),
         8,
+        Load(engine, Bounds(4, 0.0, 600.0, 600.0), metrics),
     )
     streams = Streams(services, ServerConfig())
     assert streams.fast_path.obstacle is None

@@ -11,6 +11,7 @@ from aiohttp import web
 from streamd import __version__
 from streamd.live.services import Services
 from streamd.modules.wake import WakeModule
+from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.websocket import Streams
 
 
@@ -53,7 +54,7 @@ class Operations:
 
     async def _info(self, request: web.Request) -> web.Response:
         registry = self._services.registry
-        words = self._services.words()
+        words = self._services.words(DEFAULT_TENANT)
         modules = registry.describe(registry.resolve(None, words=words)[0])
         wake = registry.find(WakeModule)
         if wake is not None and wake.name in modules:

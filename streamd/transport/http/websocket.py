@@ -13,6 +13,7 @@ from streamd.engine.base import Lease
 from streamd.errors import BadInput, Draining, Overloaded, Refusal, UpgradeRequired
 from streamd.live.connection import Connection
 from streamd.live.services import Services
+from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.peers import Peers
@@ -100,7 +101,7 @@ class Streams:
                 self._services.engine.close(lease)
             raise
         peer = self._peers.of(request)
-        connection = Connection(socket, self._services, lease, peer)
+        connection = Connection(socket, self._services, lease, DEFAULT_TENANT, peer)
         self._open[connection] = socket
         self._empty.clear()
         try:
@@ -119,25 +120,36 @@ class Streams:
             Overloaded: no further stream can be carried.
         """
         engine, held = self._services.engine, self._services.held
-        try:
-            if self.is_draining:
-                raise Draining(
+        if self.is_draining:
+            raise self._refusal(
+                Draining(
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
-            max_streams = self._services.limits.max_streams
-            if engine.leases - held.leases < max_streams:
-                return engine.open()
-            # Only its first message says whether a socket is for a new stream or for a held one.
-            if sum(connection.may_only_resume for connection in self._open) < len(held):
-                return None
-            raise Overloaded(
-                f"all {max_streams} streams are in use; try again later",
-                retry_after_ms=RETRY_AFTER_MS,
             )
-        except Refusal as error:
-            self._services.metrics.refused.labels(error.code).inc()
+        # Only its first message says whether a socket is for a new stream or for a held one.
+        may_resume = sum(connection.may_only_resume for connection in self._open) < len(held)
+        max_streams = self._services.limits.max_streams
+        if engine.leases - held.leases >= max_streams:
+            if may_resume:
+                return None
+            raise self._refusal(
+                Overloaded(
+                    f"all {max_streams} streams are in use; try again later",
+                    retry_after_ms=RETRY_AFTER_MS,
+                )
+            )
+        try:
+            self._services.load.admit()
+        except Overloaded:
+            if may_resume:
+                return None
             raise
+        return engine.open()
+
+    def _refusal(self, error: Refusal) -> Refusal:
+        self._services.metrics.refused.labels(error.code).inc()
+        return error
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""

@@ -1,0 +1,144 @@
+"""The load of the machine: measured a few times a second, and what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from streamd.engine.base import Engine
+from streamd.errors import Overloaded
+from streamd.live.headroom import Bounds, Headroom, Reading
+from streamd.observability.metrics import Metrics
+
+EVERY_S = 0.25
+LATE = 0.2
+"""Share of `max_lag_ms` from which on results are late: a second by default."""
+RETRY_AFTER_MS = 5000
+SETTLE_S = 5.0
+"""How long a new stream counts as a whole one, whatever it sends."""
+RATE_S = 5.0
+"""Over how long the audio that a stream sends in a second is averaged."""
+LATE_SHARE = 0.9
+"""Of the live streams, those that are less late than the lag that counts."""
+
+
+class Carried(Protocol):
+    """A stream, as the load sees it."""
+
+    @property
+    def opened_s(self) -> float:
+        """When it began, monotonic seconds."""
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio taken so far."""
+
+    def is_ahead(self, now_s: float) -> bool:
+        """Whether its audio comes faster than in real time."""
+
+    def late_s(self, now_s: float) -> float:
+        """How long ago the oldest audio came whose result is still awaited."""
+
+
+class Load:
+    """Measures the load, and decides on newcomers.
+
+    Args:
+        engine: Knows how many streams there are.
+        bounds: What is too much.
+        metrics: Where to report.
+        cpu_s: CPU time of the process so far, seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        bounds: Bounds,
+        metrics: Metrics,
+        cpu_s: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._engine = engine
+        self._headroom = Headroom(bounds)
+        self._metrics = metrics
+        self._cpu_s = cpu_s
+        self._streams: dict[Carried, _Rate] = {}
+        self._counted = 0
+        """Leases at the last look."""
+        self._gone_s = 0.0
+        """Audio of the streams that are over."""
+
+    def add(self, stream: Carried) -> None:
+        """Take a stream into account."""
+        self._streams[stream] = _Rate(stream.opened_s)
+
+    def remove(self, stream: Carried) -> None:
+        """The stream is over."""
+        if self._streams.pop(stream, None) is not None:
+            self._gone_s += stream.audio_s
+
+    def admit(self) -> None:
+        """Check that one stream more can be carried.
+
+        Raises:
+            Overloaded: it cannot.
+        """
+        if not self._headroom.admits(max(self._engine.leases - self._counted, 0)):
+            self._metrics.refused.labels("headroom").inc()
+            raise Overloaded(
+                "this machine cannot carry another stream now; try again later",
+                retry_after_ms=RETRY_AFTER_MS,
+            )
+
+    async def watch(self) -> None:
+        """Look at the load a few times a second, for ever."""
+        while True:
+            due_s = time.monotonic() + EVERY_S
+            await asyncio.sleep(EVERY_S)
+            now_s = time.monotonic()
+            self.look(now_s, max(now_s - due_s, 0.0))
+
+    def look(self, now_s: float, loop_lag_s: float) -> None:
+        """Measure.
+
+        Args:
+            now_s: The monotonic clock.
+            loop_lag_s: How much later than asked for the event loop came to this.
+        """
+        self._metrics.loop_lag.observe(loop_lag_s)
+        self._counted = leases = self._engine.leases
+        demand = float(max(leases - len(self._streams), 0))  # they have not said `hello`
+        for stream, rate in self._streams.items():
+            demand += rate.of(stream.audio_s, now_s)
+        late_s = [s.late_s(now_s) for s in self._streams if not s.is_ahead(now_s)]
+        audio_s = self._gone_s + sum(stream.audio_s for stream in self._streams)
+        lag_s = _quantile(late_s, LATE_SHARE)
+        self._headroom.look(
+            Reading(now_s, self._cpu_s(), audio_s, demand, leases, lag_s, loop_lag_s)
+        )
+        self._metrics.live_lag.set(lag_s)
+        self._metrics.headroom.set(self._headroom.left)
+
+
+class _Rate:
+    """Seconds of audio that a stream sends in a second, 1 at most."""
+
+    def __init__(self, opened_s: float) -> None:
+        self._opened_s = self._seen_s = opened_s
+        self._audio_s = 0.0
+        self._rate = 1.0
+
+    def of(self, audio_s: float, now_s: float) -> float:
+        passed_s = max(now_s - self._seen_s, 1e-3)
+        rate = min((audio_s - self._audio_s) / passed_s, 1.0)
+        self._seen_s, self._audio_s = now_s, audio_s
+        kept = math.exp(-passed_s / RATE_S)
+        self._rate = self._rate * kept + rate * (1.0 - kept)
+        return 1.0 if now_s - self._opened_s < SETTLE_S else self._rate
+
+
+def _quantile(values: list[float], share: float) -> float:
+    values.sort()
+    return values[int(share * (len(values) - 1))] if values else 0.0

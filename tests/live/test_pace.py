@@ -1,0 +1,82 @@
+"""A sender's pace: who is ahead of real time, and when each part of the audio came."""
+
+from streamd.live.pace import CREDIT_S, Pace
+
+
+def send(pace: Pace, seconds: float, speed: float, now_s: float, step_s: float = 0.02) -> float:
+    """Send so much audio at a speed; the time when all of it has come."""
+    for _ in range(round(seconds / step_s)):
+        now_s += step_s / speed
+        pace.took(step_s, round((pace.audio_s + step_s) * 1000), now_s)
+    return now_s
+
+
+def test_a_microphone_is_never_ahead() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 600, 1.0, 0.0)
+    assert not pace.is_ahead(now_s)
+
+
+def test_a_microphone_whose_clock_runs_fast_is_never_ahead() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 3600, 1.001, 0.0, step_s=0.1)
+    assert not pace.is_ahead(now_s)
+
+
+def test_a_file_sent_fast_is_ahead_after_a_second() -> None:
+    pace = Pace(0.0)
+    assert not pace.is_ahead(send(pace, 0.98, 50.0, 0.0))
+    now_s = send(pace, 0.1, 50.0, 0.02)
+    assert pace.is_ahead(now_s)
+
+
+def test_who_stops_sending_is_ahead_until_the_clock_has_caught_up() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 10, 100.0, 0.0)
+    assert pace.is_ahead(now_s + 8)
+    assert not pace.is_ahead(now_s + 10)
+
+
+def test_what_a_network_held_back_for_a_while_may_come_at_once() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 10, 1.0, 0.0) + CREDIT_S - 1
+    now_s = send(pace, CREDIT_S - 1, 100.0, now_s)
+    assert not pace.is_ahead(now_s)
+
+
+def test_a_long_silence_of_the_socket_does_not_make_a_file_live() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 30, 100.0, 3600.0)
+    assert pace.is_ahead(now_s)
+
+
+def test_a_new_socket_is_measured_from_its_own_beginning() -> None:
+    pace = Pace(0.0)
+    now_s = send(pace, 30, 100.0, 0.0)
+    pace.restart(now_s)
+    assert not pace.is_ahead(now_s)
+    assert pace.audio_s > 29
+
+
+def test_audio_has_waited_since_it_came_however_it_was_cut() -> None:
+    for step_s in (0.02, 0.1):
+        pace = Pace(0.0)
+        now_s = send(pace, 5, 1.0, 0.0, step_s)
+        for ms in (100, 2500, 4900):
+            assert abs(pace.waited_s(ms, now_s) - (5 - ms / 1000)) < 0.15
+
+
+def test_what_has_not_come_has_not_waited() -> None:
+    pace = Pace(0.0)
+    assert pace.waited_s(100, 9.0) == 0.0
+    now_s = send(pace, 1, 1.0, 0.0)
+    assert pace.waited_s(1500, now_s + 9) == 0.0
+
+
+def test_what_had_come_at_a_moment_is_known_until_it_is_forgotten() -> None:
+    pace = Pace(0.0)
+    send(pace, 5, 1.0, 0.0)
+    assert 1900 <= pace.came_before(2.0) <= 2000
+    pace.forget_before(2500)
+    assert pace.came_before(2.0) == 0
+    assert 2900 <= pace.came_before(3.0) <= 3000
