@@ -99,16 +99,17 @@ class Session:
             registry, modules, self._context, shared, self._activities, self._utterances
         )
         vad = VadStepper(settings, grid, self._speech.decided)
-        self._vad = Track(
+        self._vad = shared.vad
+        vad_track = Track(
             next(keys),
             vad,
             self._ring,
             slots[vad.pass_name],
             self._speech.passed,
             grid.copies_state,
-            shared.vad,
+            self._vad,
         )
-        self._tracks = [self._vad]
+        self._tracks = [vad_track]
         for path in self._paths:
             own = slots.get(path.stepper.pass_name, STATELESS)
             track = Track(
@@ -224,10 +225,14 @@ class Session:
         """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
         if self._speech.segmenter.open is not None or self._planner.depth:
             return False
+        for path in self._paths:
+            if path.reports.depth or not path.may_rest:
+                return False
         position = self._vad.position
-        return all(path.may_rest and not path.reports.depth for path in self._paths) and all(
-            activity.is_over(position) for activity in self._activities
-        )
+        for activity in self._activities:  # noqa: SIM110 (asked at every tick)
+            if not activity.is_over(position):
+                return False
+        return True
 
     @property
     def ended(self) -> bool:
