@@ -135,6 +135,11 @@ class Session:
         return self._spare
 
     @property
+    def ring_bytes(self) -> int:
+        """Memory of the audio that is kept."""
+        return self._ring.capacity * 2
+
+    @property
     def can_mark(self) -> bool:
         """Whether a flush, gap or change of configuration can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
