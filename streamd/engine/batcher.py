@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from streamd.types import Lane
@@ -16,14 +15,6 @@ BEHIND_SHARE = 4
 comes meanwhile waits for a short batch only."""
 BEHIND_S = 2.0
 """How long an item stands behind; then its turn has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStatistics:
-    """Items of one pass that wait."""
-
-    waiting: int
-    oldest_s: float
 
 
 class Batcher(Generic[ItemT]):
@@ -122,12 +113,10 @@ class Batcher(Generic[ItemT]):
         patience_s = self._patience_s.get(name, 0.0)
         return len(queue) >= self._max_batch[name] or now - queue[0][0] >= patience_s
 
-    def statistics(self, now: float) -> dict[tuple[str, Lane], QueueStatistics]:
-        """What waits, by pass and lane."""
-        found = {}
-        for name, queues in self._queues.items():
-            for lane in Lane:
-                both = (queues[False, lane], queues[True, lane])
-                oldest_s = max(now - queue[0][0] if queue else 0.0 for queue in both)
-                found[name, lane] = QueueStatistics(sum(map(len, both)), oldest_s)
-        return found
+    def depths(self) -> dict[tuple[str, Lane], int]:
+        """Return how many items wait, by pass and lane."""
+        return {
+            (name, lane): len(queues[False, lane]) + len(queues[True, lane])
+            for name, queues in self._queues.items()
+            for lane in Lane
+        }

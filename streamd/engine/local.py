@@ -195,8 +195,8 @@ class LocalEngine:
 
     def observe(self) -> None:
         """Bring the queue gauges up to date."""
-        for (name, lane), statistics in self._batcher.statistics(time.monotonic()).items():
-            self._metrics.queue_depth.labels(name, lane.name.lower()).set(statistics.waiting)
+        for (name, lane), depth in self._batcher.depths().items():
+            self._metrics.queue_depth.labels(name, lane.name.lower()).set(depth)
 
     def _dispatch(self) -> None:
         if self._is_gathering:

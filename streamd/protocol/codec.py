@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from streamd.errors import BadMessage, WireError
-from streamd.events import Error, encode
+from streamd.events import Error
 from streamd.protocol.messages import Audio, End, Hello, Message, parse, read_object
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "ServerProtocol",
     "TooManyBadMessages",
     "as_event",
-    "encode",
 ]
 
 MAX_BAD_IN_ROW = 10
@@ -126,6 +125,10 @@ class ServerProtocol:
             return []
         self._bad_in_row = 0
         return [*self._open(), Audio(data)]
+
+    def end(self) -> None:
+        """Go on with a stream whose `end` came over another connection."""
+        self._phase = Phase.ENDING
 
     def close(self) -> None:
         """Accept nothing more."""

@@ -31,7 +31,7 @@ class SpeechGate:
 
         Steps are asked about in order. None while the VAD has not come as far.
         """
-        if not self._vad.covers(stop):
+        if self._vad.position + self._vad.step <= stop:  # not `covers`: asked of every step
             return None
         rose = self._loudness.rose(stop)  # asked of every step
         return rose or self.activity.at(stop)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamd.audio.ring import Ring
-from streamd.modules.base import Ms
 from streamd.modules.stepper import StepperContext, StepperModule
-from streamd.session.emitter import Emitter
 from streamd.session.gate import SpeechGate
-from streamd.session.history import History
 from streamd.session.margins import make_room
-from streamd.session.planner import Planner
 from streamd.session.reports import Reports
+from streamd.session.shared import Shared
 from streamd.session.track import Mark, Progress
 
 
@@ -26,32 +22,19 @@ class Path:
     Args:
         module: What is opened.
         options: What the session asked of it; None if it is off.
-        ring: The stream.
-        vad: How far the VAD has come.
-        history: What the VAD and the readers decided lately.
-        planner: Knows what they still have to decide.
-        ms: Positions to stream time.
-        emitter: Where the events go.
+        shared: Of the session.
     """
 
-    def __init__(
-        self,
-        module: StepperModule,
-        options: Any | None,
-        ring: Ring,
-        vad: Progress,
-        history: History,
-        planner: Planner,
-        ms: Ms,
-        emitter: Emitter,
-    ) -> None:
+    def __init__(self, module: StepperModule, options: Any | None, shared: Shared) -> None:
         self._name = module.name
-        self._ring = ring
+        self._ring = shared.ring
         self.progress = Progress()
-        self.gate = None if module.gate is None else SpeechGate(module.gate, ring, vad)
-        self.reports = Reports(history, vad, self.progress, planner, ms, emitter)
+        self.gate = (
+            None if module.gate is None else SpeechGate(module.gate, shared.ring, shared.vad)
+        )
+        self.reports = Reports(shared, self.progress)
         may_speak = _always if self.gate is None else self.gate.may_speak
-        context = StepperContext(ms, emitter.emit, self.reports.add, may_speak)
+        context = StepperContext(shared.ms, shared.emitter.emit, self.reports.add, may_speak)
         self.stepper = module.open(options, context)
         self._make_room()
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 
-from streamd.modules.base import Ms
 from streamd.modules.stepper import Evidence, Finding
 from streamd.session.barrier import Barrier
-from streamd.session.emitter import Emitter
 from streamd.session.history import History
-from streamd.session.planner import Planner
+from streamd.session.shared import Shared
 from streamd.session.track import Progress
 from streamd.types import RATE_HZ
 
@@ -23,29 +21,13 @@ class Reports:
     """The findings of one stepper, in order.
 
     Args:
-        history: What was decided lately; the live one.
-        vad: How far the VAD has come, which must be as far as a finding before it is sent.
+        shared: Of the session.
         own: How far the stepper has come.
-        planner: Knows whether a speaker's verdict is still out.
-        ms: Positions to stream time.
-        emitter: Where the events go.
     """
 
-    def __init__(
-        self,
-        history: History,
-        vad: Progress,
-        own: Progress,
-        planner: Planner,
-        ms: Ms,
-        emitter: Emitter,
-    ) -> None:
-        self._history = history
-        self._vad = vad
+    def __init__(self, shared: Shared, own: Progress) -> None:
+        self._shared = shared
         self._own = own
-        self._planner = planner
-        self._ms = ms
-        self._emitter = emitter
         self._queue: deque[tuple[Finding | None, Barrier | None]] = deque()
         """Findings, each with the barrier on whose copy it was made, and the barriers alone."""
 
@@ -82,7 +64,7 @@ class Reports:
                 evidence = self._evidence(finding.stop, barrier)
                 if evidence is None:
                     return
-                self._emitter.emit(finding.event(evidence, self._ms))
+                self._shared.emitter.emit(finding.event(evidence, self._shared.ms))
             self._queue.popleft()
 
     def _evidence(self, stop: int, barrier: Barrier | None) -> Evidence | None:
@@ -90,9 +72,9 @@ class Reports:
         history = self._known(stop, barrier)
         if history is None:
             return None
-        evidence_ms = self._ms(max(stop - EVIDENCE_AGE, 0))
-        pending = self._planner.pending_at
-        if pending is not None and self._ms(pending, end=True) <= evidence_ms:
+        evidence_ms = self._shared.ms(max(stop - EVIDENCE_AGE, 0))
+        pending = self._shared.planner.pending_at
+        if pending is not None and self._shared.ms(pending, end=True) <= evidence_ms:
             return None
         utterance = history.utterance(stop)
         speaker = history.verdict(utterance, evidence_ms) if utterance else None
@@ -102,4 +84,4 @@ class Reports:
         """What the VAD says as of a sample; None while it is not as far."""
         if barrier is not None:
             return barrier.history
-        return self._history if self._vad.covers(stop) else None
+        return self._shared.history if self._shared.vad.covers(stop) else None

@@ -31,6 +31,7 @@ from streamd.session.margins import LEEWAY, RESERVE
 from streamd.session.path import Path
 from streamd.session.planner import Planner
 from streamd.session.reports import EVIDENCE_AGE
+from streamd.session.shared import Shared
 from streamd.session.speech import Speech
 from streamd.session.track import Mark, Progress, Track
 from streamd.session.utterances import Utterances
@@ -84,7 +85,6 @@ class Session:
         """Where the tracks were when what lies behind them was last forgotten."""
 
         settings, grid = registry.vad.effective(modules.get(registry.vad.name)), registry.vad.grid
-        progress = Progress()
         self._history = History(grid.frame)
         self._utterances = Utterances(self._history, ms, self._emitter)
         keys = itertools.count()
@@ -92,43 +92,27 @@ class Session:
         self._planner = Planner(
             self._utterances.report, self._utterances.ended, registry.speculative, keys
         )
+        shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
         self._paths = [
-            Path(
-                module,
-                modules.get(name),
-                self._ring,
-                progress,
-                self._history,
-                self._planner,
-                ms,
-                self._emitter,
-            )
-            for name, module in registry.steppers.items()
+            Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
         ]
         gates = [path.gate for path in self._paths if path.gate is not None]
         self._activities = [Activity(), *(gate.activity for gate in gates)]
         self._speech = Speech(
-            registry,
-            modules,
-            self._context,
-            self._ring,
-            progress,
-            self._history,
-            self._activities,
-            self._planner,
-            self._utterances,
+            registry, modules, self._context, shared, self._activities, self._utterances
         )
         vad = VadStepper(settings, grid, self._speech.decided)
-        self._vad = Track(
+        self._vad = shared.vad
+        vad_track = Track(
             next(keys),
             vad,
             self._ring,
             slots[vad.pass_name],
             self._speech.passed,
             grid.copies_state,
-            progress,
+            self._vad,
         )
-        self._tracks = [self._vad]
+        self._tracks = [vad_track]
         for path in self._paths:
             own = slots.get(path.stepper.pass_name, STATELESS)
             track = Track(
@@ -154,6 +138,11 @@ class Session:
         if self._spare < wanted:
             self._spare = self.room
         return self._spare
+
+    @property
+    def ring_bytes(self) -> int:
+        """Memory of the audio that is kept."""
+        return self._ring.capacity * 2
 
     @property
     def can_mark(self) -> bool:
@@ -241,10 +230,14 @@ class Session:
         """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
         if self._speech.segmenter.open is not None or self._planner.depth:
             return False
+        for path in self._paths:
+            if path.reports.depth or not path.may_rest:
+                return False
         position = self._vad.position
-        return all(path.may_rest and not path.reports.depth for path in self._paths) and all(
-            activity.is_over(position) for activity in self._activities
-        )
+        for activity in self._activities:  # noqa: SIM110 (asked at every tick)
+            if not activity.is_over(position):
+                return False
+        return True
 
     @property
     def ended(self) -> bool:

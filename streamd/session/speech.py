@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamd.audio.ring import Ring
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
-from streamd.session.history import History
 from streamd.session.margins import make_room
-from streamd.session.planner import Planner
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
-from streamd.session.track import Mark, Progress
+from streamd.session.shared import Shared
+from streamd.session.track import Mark
 from streamd.session.utterances import Utterances
 from streamd.settings import VadSettings
 from streamd.types import RATE_HZ
@@ -26,11 +24,8 @@ class Speech:
         registry: The modules there are.
         modules: What is on at first.
         context: What readers may use of the session.
-        ring: The stream.
-        vad: How far the VAD has come.
-        history: Is told what the VAD decided.
+        shared: Of the session.
         activities: Are told the VAD's decisions as they are made live.
-        planner: Is told of the utterances.
         utterances: Tells the client of them.
     """
 
@@ -39,11 +34,8 @@ class Speech:
         registry: Registry,
         modules: ModuleSet,
         context: ReaderContext,
-        ring: Ring,
-        vad: Progress,
-        history: History,
+        shared: Shared,
         activities: Sequence[Activity],
-        planner: Planner,
         utterances: Utterances,
     ) -> None:
         settings = registry.vad.effective(modules.get("vad"))
@@ -53,11 +45,11 @@ class Speech:
         self._modules = modules
         """Of utterances that open now."""
         self._context = context
-        self._ring = ring
-        self._vad = vad
-        self._history = history
+        self._ring = shared.ring
+        self._vad = shared.vad
+        self._history = shared.history
+        self._planner = shared.planner
         self._activities = activities
-        self._planner = planner
         self._utterances = utterances
         self._readers: dict[str, Reader] = {}
         self._configure(modules)

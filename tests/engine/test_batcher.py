@@ -1,6 +1,6 @@
 """Which jobs run together, and which wait: policy without clocks or threads."""
 
-from streamd.engine.batcher import BEHIND_S, BEHIND_SHARE, Batcher, QueueStatistics
+from streamd.engine.batcher import BEHIND_S, BEHIND_SHARE, Batcher
 from streamd.types import Lane
 
 Queue = Batcher[str]
@@ -76,10 +76,10 @@ def test_a_pass_with_nothing_but_dropped_items_does_not_hide_another() -> None:
     assert batcher.take(["vad", "wake"], 99.0) == ("wake", [(1.0, "w")])
 
 
-def test_it_says_how_much_waits_and_for_how_long() -> None:
-    statistics = fill(("voice", Lane.FINAL, "a"), ("voice", Lane.FINAL, "b")).statistics(5.0)
-    assert statistics["voice", Lane.FINAL] == QueueStatistics(2, 5.0)
-    assert statistics["vad", Lane.LIVE] == QueueStatistics(0, 0.0)
+def test_the_depth_of_a_queue_is_how_many_items_wait() -> None:
+    depths = fill(("voice", Lane.FINAL, "a"), ("voice", Lane.FINAL, "b")).depths()
+    assert depths["voice", Lane.FINAL] == 2
+    assert depths["vad", Lane.LIVE] == 0
 
 
 def test_sizes_add_up_to_what_a_pass_takes_or_an_item_goes_alone():
@@ -154,4 +154,4 @@ def test_items_that_stand_behind_are_counted_with_their_lane() -> None:
     batcher: Queue = Batcher({"wake": 8})
     batcher.add("wake", Lane.LIVE, "file", 1.0, is_behind=True)
     batcher.add("wake", Lane.LIVE, "person", 2.0)
-    assert batcher.statistics(3.0)["wake", Lane.LIVE] == QueueStatistics(2, 2.0)
+    assert batcher.depths()["wake", Lane.LIVE] == 2

@@ -36,6 +36,7 @@ from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice
 from streamd.engine.slots import State
 from streamd.errors import Overloaded
 from streamd.events import Event
+from streamd.live.sink import SessionSink
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
 from streamd.session.session import Session
@@ -50,26 +51,20 @@ def nothing_blocks_the_loop() -> Iterator[BlockBuster]:
         yield watching
 
 
-class Client:
-    """One stream on an engine, driven on the loop: what `connection` does, without a socket."""
+class Client(SessionSink):
+    """One stream on an engine, driven on the loop: what a live stream does, without a socket."""
 
     def __init__(self, engine: LocalEngine) -> None:
-        self.engine = engine
         self.lease = engine.open()
-        self.lease.sink = self
         modules, _ = REGISTRY.resolve(None)
-        self.session = Session(
+        session = Session(
             REGISTRY, modules, AudioFormat(), self.lease.slots, Gallery.empty, ring_s=2
         )
+        super().__init__(session, engine, self.lease)
+        self.engine = engine
         self.events: list[Event] = []
         self.failures: list[Exception] = []
         self.answered = asyncio.Event()
-
-    def cut(self, job: Job) -> Samples:
-        return self.session.cut(job)
-
-    def complete(self, job: Job, output: Any) -> None:
-        self.session.complete(job, output)
 
     def advance(self) -> None:
         self.pump()
@@ -79,8 +74,7 @@ class Client:
         self.answered.set()
 
     def pump(self) -> None:
-        self.engine.submit(self.lease, self.session.jobs())
-        self.engine.withdraw(self.lease, self.session.withdrawn())
+        self.submit()
         self.events += self.session.events()
         self.answered.set()
 
