@@ -17,6 +17,7 @@ from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
 from streamd.errors import ConfigError
 from streamd.live.headroom import Bounds
+from streamd.live.held import Held, ResumeLimits
 from streamd.live.load import LATE, Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
@@ -141,10 +142,12 @@ class Daemon:
             self._stop.set()
 
     def _services(self, watcher: GalleryWatcher, ticks: Ticks) -> Services:
-        limits = self._config.limits
+        limits, resume = self._config.limits, self._config.resume
         for queue, bound in (
             ("streams", limits.max_streams),
             ("events", limits.max_events_queued),
+            ("held_streams", resume.max_held),
+            ("log_events", resume.max_events),
             ("ring_samples", self._config.session.ring_s * RATE_HZ),
             ("marks", MAX_MARKS),
             ("windows_in_flight", MAX_IN_FLIGHT),
@@ -159,6 +162,7 @@ class Daemon:
             keep=watcher.keep,
             metrics=self._parts.metrics,
             limits=Limits(
+                max_streams=limits.max_streams,
                 max_message_bytes=limits.max_message_bytes,
                 max_lag_ms=limits.max_lag_ms,
                 idle_s=limits.idle_s,
@@ -167,6 +171,15 @@ class Daemon:
             ),
             ring_s=self._config.session.ring_s,
             load=Load(self._parts.engine, self._bounds(), self._parts.metrics),
+            held=Held(
+                ResumeLimits(
+                    window_s=resume.window_s,
+                    max_held=resume.max_held,
+                    max_events=resume.max_events,
+                    max_bytes=resume.max_memory_mb * 1_000_000,
+                ),
+                self._parts.metrics,
+            ),
         )
 
     def _bounds(self) -> Bounds:

@@ -135,7 +135,9 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, and not while the first stream waits
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
-    engine = LocalEngine(passes, config.limits.max_streams, threads, metrics, [speculative])
+    # A held stream never costs a new one its place, and a full server lets it return.
+    max_leases = config.limits.max_streams + config.resume.max_held
+    engine = LocalEngine(passes, max_leases, threads, metrics, [speculative])
     heads = None if wake is None else wake.heads
     return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 

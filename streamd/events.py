@@ -149,6 +149,12 @@ class Ready(Event, tag="ready", kw_only=True):
     modules: dict[str, dict[str, Any]]
     limits: dict[str, int]
     resume: dict[str, Any] | None = None
+    """`token` and `window_s`."""
+    resumed: bool | UnsetType = UNSET
+    have_samples: int | UnsetType = UNSET
+    """Sample frames received: the client sends its audio from here on."""
+    have_controls: int | UnsetType = UNSET
+    """Control messages received that act at their place in the stream."""
 
 
 class Ack(Event, tag="ack", kw_only=True):

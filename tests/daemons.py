@@ -226,7 +226,7 @@ class Heard:
         return self.events[-1]
 
 
-async def listen(socket: ClientConnection, heard: Heard | None = None) -> Heard:
+async def listen(socket: ClientConnection, heard: Heard | None = None, first_seq: int = 1) -> Heard:
     """Hear everything up to the close, in good order throughout."""
     heard = heard or Heard()
     try:
@@ -237,7 +237,9 @@ async def listen(socket: ClientConnection, heard: Heard | None = None) -> Heard:
             heard.code, heard.reason = closed.rcvd.code, closed.rcvd.reason
     if heard.events:
         assert heard.types[0] == "ready" or heard.events[0]["fatal"]
-    assert [event["seq"] for event in heard.log] == list(range(1, len(heard.log) + 1))
+    assert [event["seq"] for event in heard.log] == list(
+        range(first_seq, first_seq + len(heard.log))
+    )
     return heard
 
 

@@ -4,7 +4,9 @@
 
 A block of them is `text`; transcripts in it are parted by empty lines. A line `→ {…}` is sent as it
 is, `→ (binary) …` says which audio, and `← …` are the events that the server answers, of those
-types that the transcript is about. Ids and times of day stay as they are in the page.
+types that the transcript is about. `→ (the socket drops …)` waits for the events that it names;
+what follows is sent on another socket. Ids and times of day stay as they are in the page, and
+resume tokens are numbered.
 """
 
 import asyncio
@@ -38,6 +40,7 @@ from daemons import (
 
 PAGE = Path(__file__).parents[1] / "docs" / "wire.md"
 BLOCK = re.compile(r"^```text\n(→.*?)^```$", re.MULTILINE | re.DOTALL)
+DROP = "(the socket drops"
 VOLATILE = ("session", "epoch_ms", "server_ms")
 TOLERANCE = 2e-3
 """Of scores: other processors round otherwise."""
@@ -56,22 +59,47 @@ class Transcript:
 
     async def play(self, running: Daemon) -> list[Event]:
         """Send it, and give those of the answers that the transcript is about."""
-        async with dial(running.url) as socket:
-            heard = Heard()
-            for message in self._messages():
-                await say(socket, message)
-            if self.is_stopped:
-                while not heard.of("speech_start"):
-                    heard.events.append(await hear(socket))
-                running.process.send_signal(signal.SIGTERM)
-            await listen(socket, heard)
+        answers: list[Event] = []
+        messages = self._messages()
+        tokens: list[str] = []
+        is_open = True
+        while is_open:
+            is_open = False
+            async with dial(running.url) as socket:
+                heard = Heard()
+                for message in messages:
+                    if isinstance(message, str) and message.startswith(DROP):
+                        for kind in re.findall(r"`(\w+)`", message):
+                            while not heard.of(kind):
+                                heard.events.append(await hear(socket))
+                        is_open = True
+                        break
+                    await say(socket, _with_tokens(message, tokens))
+                if is_open:
+                    socket.transport.abort()
+                else:
+                    if self.is_stopped:
+                        while not heard.of("speech_start"):
+                            heard.events.append(await hear(socket))
+                        running.process.send_signal(signal.SIGTERM)
+                    await listen(socket, heard, first_seq=self._first_seq(tokens))
+            for event in heard.events:
+                if event.get("resume"):
+                    tokens.append(event["resume"]["token"])
+                    event["resume"]["token"] = f"r_{len(tokens)}"
+            answers += heard.events
         types = {event["type"] for event in self.answers}
         is_fatal = all(event.get("fatal", True) for event in self.answers)
         return [
             event
-            for event in heard.events
+            for event in answers
             if event["type"] in types and (event.get("fatal", True) or not is_fatal)
         ]
+
+    def _first_seq(self, tokens: list[str]) -> int:
+        """The first number that the last socket brings."""
+        last = [int(seq) for seq in re.findall(r'"last_seq":(\d+)', "".join(self.sent))]
+        return last[-1] + 1 if tokens and last else 1
 
     def _messages(self) -> Iterator[str | bytes]:
         places: dict[str, int] = {}
@@ -98,6 +126,14 @@ class Transcript:
                     pcm += part
             assert pcm, line
             yield from cut(pcm)
+
+
+def _with_tokens(message: str | bytes, tokens: list[str]) -> str | bytes:
+    if isinstance(message, bytes):
+        return message
+    for number, token in enumerate(tokens, 1):
+        message = message.replace(f'"r_{number}"', json.dumps(token))
+    return message
 
 
 def transcripts(page: str) -> list[Transcript]:

@@ -77,6 +77,19 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Events kept for a client that does not read, before close 4008."""
 
 
+class ResumeConfig(Struct, frozen=True, kw_only=True):
+    """Streams whose socket dropped, until their clients come back."""
+
+    window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """Seconds from the drop."""
+    max_held: Annotated[int, Meta(ge=0, le=100_000)] = 256
+    """Streams without a socket, on top of `limits.max_streams`; 0 keeps none."""
+    max_events: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
+    """Log events of one stream."""
+    max_memory_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 256
+    """Megabytes of all streams without a socket."""
+
+
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a stream is when its client says nothing."""
 
@@ -126,6 +139,7 @@ class Sections(Struct, frozen=True, kw_only=True):
 
     server: ServerConfig = ServerConfig()
     limits: LimitsConfig = LimitsConfig()
+    resume: ResumeConfig = ResumeConfig()
     session: SessionConfig = SessionConfig()
     vad: VadSettings = VadSettings()
     wake: WakeSettings = field(default_factory=WakeSettings)

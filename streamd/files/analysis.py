@@ -9,7 +9,7 @@ from streamd.audio.files import Gap
 from streamd.engine.base import Engine
 from streamd.events import Event
 from streamd.files.recording import Part
-from streamd.live.outbox import Outbox
+from streamd.live.event_log import EventLog
 from streamd.live.sink import SessionSink
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -50,7 +50,7 @@ class FileSession(SessionSink):
         lease = engine.open()
         session = Session(registry, modules, audio, lease.slots, lambda: gallery, ring_s)
         super().__init__(session, engine, lease)
-        self._outbox = Outbox(bound=1)
+        self._log = EventLog(bound=1)
         self._error: Exception | None = None
 
     def put(self, part: Part) -> Iterator[None]:
@@ -84,10 +84,10 @@ class FileSession(SessionSink):
 
     def take(self) -> list[Event]:
         """Return the events since the last call, numbered."""
-        taken = []
+        taken: list[Event] = []
         for event in self.session.events():
-            self._outbox.put(event)
-            taken.append(self._outbox.take())
+            self._log.number(event)
+            taken.append(event)
         return taken
 
     def bye(self) -> Event:

@@ -1,4 +1,4 @@
-"""What the metrics count of one stream."""
+"""What the metrics count of one stream, and of one connection."""
 
 from __future__ import annotations
 
@@ -11,34 +11,53 @@ from streamd.observability.metrics import Metrics
 
 ARRIVALS = 256
 """Messages whose arrival is remembered, to measure how late events are."""
+REPORT_EVERY = 50
+"""Binary messages that are added to the metrics together: a second of the usual ones."""
 
 
-class Meter:
-    """Counts what comes, and how late is what goes.
+class Traffic:
+    """Counts the messages of one connection.
 
-    What came is added to the metrics now and then: to do so at every message costs as much as
-    taking the message.
+    They are added to the metrics now and then: to do so at every message costs as much as taking
+    the message.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._binary = metrics.messages.labels("binary")
-        self._messages = self._bytes = self._frames = 0
-        """Binary messages and bytes that are not in the metrics yet; sample frames that are."""
-        self._arrived = self._taken = 0
-        """Bytes of audio that came, and that the session took."""
-        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
-        """(`_arrived`, monotonic seconds) at the end of a message of audio."""
+        self._messages = self._bytes = 0
+        """What is not in the metrics yet."""
 
     def binary(self, size: int, messages: int = 1) -> None:
         """Binary messages came."""
         self._messages += messages
         self._bytes += size
+        if self._messages >= REPORT_EVERY:
+            self.report()
 
     def text(self, size: int) -> None:
         """A text message came."""
         self._metrics.messages.labels("text").inc()
         self._metrics.received_bytes.inc(size)
+
+    def report(self) -> None:
+        """Add what came to the metrics."""
+        self._binary.inc(self._messages)
+        self._metrics.received_bytes.inc(self._bytes)
+        self._messages = self._bytes = 0
+
+
+class Meter:
+    """Counts the audio of one stream, and how late its events are."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._frames = 0
+        """Sample frames that are in the metrics."""
+        self._arrived = self._taken = 0
+        """Bytes of audio that came, and that the session took."""
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
+        """(`_arrived`, monotonic seconds) at the end of a message of audio."""
 
     def arrived(self, size: int, now_s: float) -> None:
         """So many bytes of audio came in one message."""
@@ -49,15 +68,22 @@ class Meter:
         """The session took so many of them."""
         self._taken += size
 
+    def lost(self) -> None:
+        """What came and was not taken is gone: it comes again."""
+        self._arrived = self._taken
+        while self._arrivals and self._arrivals[-1][0] > self._taken:
+            self._arrivals.pop()
+
     def report(self, audio: AudioIn | None) -> None:
-        """Add what came to the metrics; `audio` is the stream's, once there is one."""
-        metrics = self._metrics
-        self._binary.inc(self._messages)
-        metrics.received_bytes.inc(self._bytes)
-        self._messages = self._bytes = 0
+        """Add the audio to the metrics; `audio` is the stream's, once there is one."""
         if audio is not None:
-            metrics.audio_seconds.inc((audio.frames - self._frames) / audio.fmt.rate)
+            seconds = (audio.frames - self._frames) / audio.fmt.rate
+            self._metrics.audio_seconds.inc(seconds)
             self._frames = audio.frames
+
+    def coalesced(self, events: int) -> None:
+        """Interim events were replaced before they were sent."""
+        self._metrics.coalesced.inc(events)
 
     def sent(self, event: Event, audio: AudioIn | None) -> None:
         """An event is on its way."""

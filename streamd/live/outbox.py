@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from streamd.errors import SlowConsumer
-from streamd.events import Ack, Event, LogEvent
+from streamd.events import Ack, Event, LogEvent, encode
+from streamd.live.event_log import EventLog, is_farewell, is_interim
 
 COALESCE_FROM = 64
 """Events waiting from which on an interim one replaces the one that it supersedes."""
 
 
 class Outbox:
-    """A queue of events with a bound and a policy.
+    """One connection's view of the log: a queue of events with a bound and a policy.
 
     Once the client lags, an `ack` replaces the one that waits, and an interim event the one of
     its type and utterance. Finals are kept, up to the bound. Log events get their `seq` when
     they leave, so that it counts without a hole.
 
     Args:
+        log: of the stream.
         bound: events that may wait.
+        coalesce_from: events waiting from which on the client lags.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, log: EventLog, bound: int, coalesce_from: int = COALESCE_FROM) -> None:
+        self._log = log
         self._bound = bound
-        self._queue: deque[Event] = deque()
-        self._seq = 0
+        self._coalesce_from = coalesce_from
+        self._queue: deque[Event | str] = deque()
+        """A text is an event that was numbered before, and is sent again."""
         self.coalesced = 0
         """Interim events that were replaced before they were sent."""
 
@@ -41,41 +47,51 @@ class Outbox:
                 waits for the client.
 
         Raises:
-            SlowConsumer: the bound is reached.
+            SlowConsumer: the bound is reached; the event is queued all the same.
         """
-        if len(self._queue) >= COALESCE_FROM:
-            if isinstance(event, Ack) and isinstance(self._queue[-1], Ack):
+        if len(self._queue) >= self._coalesce_from:
+            if isinstance(event, Ack) and self._queue and isinstance(self._queue[-1], Ack):
                 self._queue[-1] = event
                 return
-            if _is_interim(event):
+            if is_interim(event):
                 self._drop_superseded(event)
-        if len(self._queue) >= self._bound and not always:
-            raise SlowConsumer(f"the client reads too slowly: {self._bound} events are waiting")
+        is_full = len(self._queue) >= self._bound
         self._queue.append(event)
+        if is_full and not always:
+            raise SlowConsumer(f"the client reads too slowly: {self._bound} events are waiting")
 
-    def take(self) -> Event:
-        """The oldest event; IndexError if there is none."""
+    def put_again(self, texts: Iterable[str]) -> None:
+        """Queue events that were numbered before."""
+        self._queue.extend(texts)
+
+    def take(self) -> str:
+        """The JSON text of the oldest event; IndexError if there is none."""
         event = self._queue.popleft()
-        if isinstance(event, LogEvent):
-            self._seq += 1
-            event.seq = self._seq
-        return event
+        if isinstance(event, str):
+            return event
+        return self._log.record(event) if isinstance(event, LogEvent) else encode(event)
 
-    def take_all(self) -> list[Event]:
+    def take_all(self) -> list[str]:
         """All that wait, the oldest first."""
         return [self.take() for _ in range(len(self._queue))]
+
+    def release(self) -> list[LogEvent]:
+        """Give up what was not sent.
+
+        Returns:
+            The log events that have no number yet and are for whoever attaches next.
+        """
+        events = [e for e in self._queue if isinstance(e, LogEvent) and not is_farewell(e)]
+        self._queue.clear()
+        return events
 
     def _drop_superseded(self, event: Event) -> None:
         for i, waiting in enumerate(self._queue):
             if (
                 type(waiting) is type(event)
-                and _is_interim(waiting)
+                and is_interim(waiting)
                 and getattr(waiting, "utterance", None) == getattr(event, "utterance", None)
             ):
                 del self._queue[i]
                 self.coalesced += 1
                 return
-
-
-def _is_interim(event: Event) -> bool:
-    return getattr(event, "final", True) is False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streamd.engine.base import Engine
+from streamd.live.held import Held
 from streamd.live.load import Load
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
@@ -16,8 +17,9 @@ from streamd.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one stream may use."""
+    """What one stream may use, and how many there may be."""
 
+    max_streams: int
     max_message_bytes: int
     max_lag_ms: int
     idle_s: int
@@ -50,4 +52,5 @@ class Services:
     metrics: Metrics
     limits: Limits
     ring_s: int
+    held: Held
     load: Load

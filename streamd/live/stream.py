@@ -1,8 +1,9 @@
 """A live stream: its session, its engine lease and its events, apart from the socket.
 
 The engine asks the session (`cut`, `complete`) and calls the stream (`advance`, `fail`).
-The stream alone carries jobs to the engine and events to the outbox. A `Connection` attaches to it,
-brings its messages and sends its events.
+The stream alone carries jobs to the engine and events to the log. A `Connection` attaches to it,
+brings its messages and sends its events. When the socket drops, the connection leaves, and `Held`
+keeps the stream for the next one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import asyncio
 import secrets
 import time
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import structlog
 from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Engine, Lease
-from streamd.errors import Internal, MaxDuration, ResumeUnknown, WireError
-from streamd.events import Ack, Error, Event, Ready
+from streamd.errors import Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
+from streamd.events import Ack, Error, Event, GapCause, Ready
+from streamd.live.delivery import Attached, Delivery
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
@@ -34,20 +36,8 @@ from streamd.types import Job
 log = structlog.get_logger("streamd.live.stream")
 
 
-class Attached(Protocol):
-    """What a stream asks of the connection that is attached to it."""
-
-    is_sending: bool
-    """An event waits for the client to read."""
-
-    def flush(self) -> None:
-        """Send the events in the outbox, now or when the client reads."""
-
-    def abort(self, error: WireError) -> None:
-        """End with a fault, which is sent first."""
-
-    def rest(self) -> None:
-        """Leave what the client sends in the kernel for a tick: nobody speaks."""
+STATE_BYTES = 128 * 1024
+"""Memory of a session and of its models' state beside the ring, roughly."""
 
 
 class LiveStream:
@@ -56,7 +46,7 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
-        tenant: Whose voices and words it knows.
+        tenant: Whose voices and words it knows, and who alone can resume it.
         peer: Address of the client, for the log.
     """
 
@@ -64,44 +54,56 @@ class LiveStream:
         self, services: Services, lease: Lease, tenant: str, peer: str | None = None
     ) -> None:
         self.id = f"s_{secrets.token_hex(8)}"
+        self.tenant = tenant
         self.is_due = False
         """It is advanced at the end of this tick; set and cleared by `Ticks`."""
         self.is_over = False
-        """Nothing more is taken or put: it is decided how this ends."""
+        """No event comes any more: `bye` was the last, or a fault that ends the stream."""
         self.is_all_taken = False
         """Its end was received: no more audio is taken."""
-        self.meter = Meter(services.metrics)
-        self.outbox = Outbox(services.limits.max_events_queued)
+        self.controls = 0
+        """Control messages received that act at their place in the stream."""
         self._services = services
         self._lease = lease
-        self._tenant = tenant
         self._peer = peer
         self._began_at = time.monotonic()
-        self._attached: Attached | None = None
+        self._epoch_ms = time.time_ns() // 1_000_000
+        limits = services.limits
+        self._meter = Meter(services.metrics)
+        self._delivery = Delivery(
+            self._meter, limits.max_events_queued, services.held.limits.max_events
+        )
         self._session: Session | None = None
         self._sink: _Sink | None = None
         self._intake: Intake | None = None
+        self._says_bye = False
+        self._facts: dict[str, Any] = {}
+        """Of `ready`, as they were when the session was closed."""
         self._shedding: Shedding | None = None
+        self._pace: Pace | None = None
         self._advanced = asyncio.Event()
         """The session has moved on: there may be room, or it may have ended."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its `hello` has been answered, so that it takes audio."""
-        return self._session is not None
 
     @property
     def takes_audio(self) -> bool:
         """Whether audio may come now."""
         return self._intake is not None and not self.is_over and not self.is_all_taken
 
-    def attach(self, connection: Attached) -> None:
-        """Send events to this connection from now on."""
-        self._attached = connection
+    @property
+    def is_ending(self) -> bool:
+        """Whether the client has said `end`."""
+        return self._says_bye
 
-    def detach(self) -> None:
-        """The connection is gone."""
-        self._attached = None
+    @property
+    def is_attached(self) -> bool:
+        """Whether a connection is attached."""
+        return self._delivery.attached is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes while nobody is attached, roughly."""
+        session = 0 if self._session is None else self._session.ring_bytes + STATE_BYTES
+        return session + self._delivery.size_bytes
 
     def open(self, hello: messages.Hello) -> None:
         """Begin the session that the client asks for.
@@ -109,12 +111,8 @@ class LiveStream:
         Raises:
             WireError: it asks for what there is not.
         """
-        if hello.resume is not None:
-            raise ResumeUnknown(
-                "this server does not resume streams; start a new one", ref="resume"
-            )
         services = self._services
-        words = partial(services.words, self._tenant)
+        words = partial(services.words, self.tenant)
         asked = None if hello.modules is UNSET else hello.modules
         modules, warnings = services.registry.resolve(asked, words=words())
         session = Session(
@@ -122,7 +120,7 @@ class LiveStream:
             modules,
             hello.audio,
             self._lease.slots,
-            partial(services.gallery, self._tenant),
+            partial(services.gallery, self.tenant),
             services.ring_s,
             words,
         )
@@ -130,22 +128,14 @@ class LiveStream:
         self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
         now_s = time.monotonic()
-        pace = Pace(now_s)
-        self._intake = Intake(session, max_ms, self.meter, self._acked, self._until_room, pace)
-        self._shedding = Shedding(session, pace, now_s)
-        services.load.add(self._shedding)
-        self.send(
-            Ready(
-                session=self.id,
-                epoch_ms=time.time_ns() // 1_000_000,
-                audio=hello.audio.described(),
-                modules=services.registry.describe(modules),
-                limits=services.limits.described(),
-            )
+        self._pace = Pace(now_s)
+        self._intake = Intake(
+            session, max_ms, self._meter, self._acked, self._until_room, self._pace
         )
+        self._shedding = Shedding(session, self._pace, now_s)
+        services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)
-        self._pump()
         log.info(
             "stream opened",
             session=self.id,
@@ -157,23 +147,91 @@ class LiveStream:
             channels=hello.audio.channels,
         )
 
-    def close(self) -> dict[str, float]:
+    # The connection.
+
+    def attach(self, connection: Attached) -> Outbox:
+        """Send events to this connection, the first that the stream has."""
+        outbox = self._delivery.attach(connection, self._ready())
+        self._pump()
+        return outbox
+
+    def resume(self, connection: Attached, token: str, last_seq: int, peer: str | None) -> Outbox:
+        """Send events to this connection instead of the one before.
+
+        Args:
+            connection: The new one.
+            token: What its client came with.
+            last_seq: The newest log event that its client has.
+            peer: Address of the client.
+
+        Raises:
+            ResumeUnknown: Events after `last_seq` are no longer kept, and nothing changes; or the
+                stream has failed.
+        """
+        again = self._delivery.log.after(last_seq)
+        if self._delivery.attached is not None:
+            self._delivery.attached.supersede()
+        if self.is_over and not self._says_bye:
+            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
+        self._peer = peer
+        if self._session is not None and self._intake is not None:
+            self._session.audio.drop_carried()
+            self._intake.interrupt()
+            self._meter.lost()
+        if self._pace is not None:
+            self._pace.restart(time.monotonic())
+        ready = self._ready(token)
+        log.info("stream resumed", session=self.id, peer=peer, samples=self._frames)
+        ready.resumed = True
+        ready.have_samples = self._frames
+        ready.have_controls = self.controls
+        return self._delivery.attach(connection, ready, again)
+
+    def leave(self) -> None:
+        """The connection takes nothing more; it may still send what is in its outbox."""
+        self._delivery.leave()
+        if self._intake is not None and not self.is_over:
+            try:
+                self._intake.take()
+            except Exception as error:
+                self.give_up(error)
+            self._services.ticks.due(self)
+
+    def take_back(self) -> None:
+        """The connection has gone: keep what it has not sent."""
+        self._delivery.take_back()
+
+    def close(self, code: int, reason: str, **facts: object) -> None:
         """Give back what it holds, and leave nothing that only the garbage collector would find.
 
-        Returns:
-            What the log says of a stream that is over.
+        What was sent, and what was not, is kept.
+
+        Args:
+            code: Close code of its last socket.
+            reason: Close reason.
+            facts: What else the log is to say.
         """
-        self.meter.report(self.audio)
+        if self._lease.closed:
+            return
+        self._meter.report(self.audio)
         totals = self._totals()
         self._services.engine.close(self._lease)
         if self._session is not None:
-            self._services.keep(self._tenant, self._session.learned)
-        self._services.metrics.coalesced.inc(self.outbox.coalesced)
+            self._facts = self._described(self._session)
+            self._services.keep(self.tenant, self._session.learned)
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
-        self._session = self._sink = self._intake = self._shedding = self._attached = None
-        self.is_over = True
-        return totals
+        self._session = self._sink = self._intake = self._shedding = None
+        self.stop()
+        log.info(
+            "stream closed",
+            session=self.id,
+            peer=self._peer,
+            code=code,
+            reason=reason,
+            **totals,
+            **facts,
+        )
 
     def stop(self) -> None:
         """It is decided how this ends: whoever waits for the session waits no longer."""
@@ -190,6 +248,7 @@ class LiveStream:
                 return False
         except Exception as error:
             self.give_up(error)
+        self._note_pace(now_s)
         self._services.ticks.due(self)
         return True
 
@@ -199,31 +258,50 @@ class LiveStream:
         Raises:
             MaxDuration: the stream is as long as it may be; its finals are in the outbox.
         """
-        assert self._intake is not None
-        is_all = await self._intake.feed(data, now_s)
-        self._services.ticks.due(self)
-        if not is_all:
-            await self.finish()
-            max_s = self._services.limits.max_session_s
-            raise MaxDuration(
-                f"the stream reached the limit of {max_s} s of audio; start a new one"
-            )
+        if not self.is_all_taken:
+            assert self._intake is not None
+            is_all = await self._intake.feed(data, now_s)
+            self._note_pace(now_s)
+            self._services.ticks.due(self)
+            if is_all:
+                return
+        await self.finish()
+        raise self._too_long()
 
-    async def control(self, message: messages.Message) -> None:
-        """Take a message that acts at its place in the stream, waiting until there is room."""
+    async def control(self, message: messages.Message, gap_cause: GapCause = "client") -> None:
+        """Take a message that acts at its place in the stream, waiting until there is room.
+
+        Args:
+            message: A flush, gap or change of configuration.
+            gap_cause: The cause of a gap.
+
+        Raises:
+            BadConfig: the configuration cannot be used.
+            MaxDuration: the stream is as long as it may be.
+        """
         session = self._session
-        assert session is not None
+        if session is None or self.is_all_taken:
+            raise self._too_long()
         assert self._intake is not None
         while not session.can_mark:
             await self._until_advanced()
         self._intake.interrupt()
+        self.controls += 1
         match message:
             case messages.Gap(ms=ms, samples=samples):
-                session.receive_gap(ms, samples)
+                session.receive_gap(ms, samples, gap_cause)
             case messages.Flush(id=flush_id):
                 session.receive_flush(flush_id)
             case messages.Config(modules=modules):
                 session.receive_config(modules)
+        self._pump()
+
+    async def end(self) -> None:
+        """Take no more audio; return when `bye` is in the outbox."""
+        if not self._says_bye:
+            self._says_bye = True
+            self.controls += 1
+        await self.finish()
         self._pump()
 
     async def finish(self) -> None:
@@ -237,33 +315,14 @@ class LiveStream:
             self._intake.finish()
             session.receive_end()
             self._pump()
-        while not session.ended and not self.is_over:
+        while not self.is_over and not session.ended:
             await self._until_advanced()
-
-    def bye(self) -> None:
-        """Report the totals, as the last event."""
-        if self._session is not None:
-            self._session.bye()
-            self._pump()
 
     def report(self, fault: Error) -> None:
         """Put a fault that ends nothing among the events."""
         assert self._session is not None
         self._session.log(fault)
         self._pump()
-
-    # To the client.
-
-    def send(self, event: Event) -> None:
-        """Put an event and send it."""
-        self._put(event)
-        self._flush()
-
-    def put_last(self, event: Event) -> None:
-        """Put the event that says how this ends, whatever the bound is, and send it."""
-        self.outbox.put(event, always=True)
-        self.meter.sent(event, self.audio)
-        self._flush()
 
     @property
     def audio(self) -> AudioIn | None:
@@ -273,7 +332,7 @@ class LiveStream:
     def give_up(self, error: Exception) -> None:
         """End with a fault of ours."""
         log.error("session failed", session=self.id, exc_info=error)
-        self._abort(Internal(f"the session failed: {type(error).__name__}"))
+        self._fail(Internal(f"the session failed: {type(error).__name__}"))
 
     def advance(self) -> None:
         """Take the audio that waits, and carry on what follows from it and from answers."""
@@ -287,9 +346,13 @@ class LiveStream:
     def fail(self, job: Job, error: Exception) -> None:
         """A job that cannot be run ends the stream."""
         log.error("job failed", session=self.id, model_pass=job.pass_name, exc_info=error)
-        self._abort(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
+        self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
     # Inside.
+
+    def _note_pace(self, now_s: float) -> None:
+        if self._shedding is not None:
+            self._lease.is_ahead = self._shedding.is_ahead(now_s)
 
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
@@ -301,38 +364,70 @@ class LiveStream:
         except Exception as error:
             self.give_up(error)
             return
+        if session.ended and self._says_bye:
+            session.bye()
         if events := session.events():
             for event in events:
                 self._put(event)
-            self._flush()
+            self._delivery.flush()
+        if session.ended and self._says_bye:
+            self.is_over = True
+            if not self.is_attached:
+                asyncio.get_running_loop().call_soon(self._services.held.ended, self)
         self._advanced.set()
-        if session.is_idle and self._attached is not None:
-            self._attached.rest()
+        if session.is_idle and self._delivery.attached is not None:
+            self._delivery.attached.rest()
 
     def _put(self, event: Event) -> None:
         if self.is_over:  # the last event is on its way
             return
         try:
-            # What comes before the writer has its turn is not the client's fault, and no more than
-            # a session may have in flight.
-            is_waited_for = self._attached is not None and self._attached.is_sending
-            self.outbox.put(event, always=not is_waited_for)
-        except WireError as error:
-            self._abort(error)
-            return
-        self.meter.sent(event, self.audio)
+            self._delivery.put(event, self.audio)
+        except SlowConsumer as error:
+            if self._delivery.attached is not None:
+                self._delivery.attached.abort(error)
+            else:
+                self._services.held.overflowed(self)
 
-    def _flush(self) -> None:
-        if self._attached is not None and self.outbox:
-            self._attached.flush()
-
-    def _abort(self, error: WireError) -> None:
-        if self._attached is not None:
-            self._attached.abort(error)
+    def _fail(self, error: WireError) -> None:
+        """End the stream: its session is of no use any more."""
+        if self._delivery.attached is not None:
+            self._delivery.attached.abort(error)
+        else:
+            self._services.held.failed(self)
 
     def _acked(self, ack: Ack) -> None:
-        self.send(ack)
-        self.meter.report(self.audio)
+        self._put(ack)
+        self._delivery.flush()
+        self._meter.report(self.audio)
+
+    def _too_long(self) -> MaxDuration:
+        max_s = self._services.limits.max_session_s
+        return MaxDuration(f"the stream reached the limit of {max_s} s of audio; start a new one")
+
+    def _ready(self, presented: str | None = None) -> Ready:
+        facts = self._facts if self._session is None else self._described(self._session)
+        return Ready(
+            session=self.id,
+            epoch_ms=self._epoch_ms,
+            audio=facts["audio"],
+            modules=facts["modules"],
+            limits=self._services.limits.described(),
+            resume=self._services.held.offer(self, presented),
+        )
+
+    @property
+    def _frames(self) -> int:
+        """Sample frames received."""
+        frames: int = self._facts["samples"] if self.audio is None else self.audio.frames
+        return frames
+
+    def _described(self, session: Session) -> dict[str, Any]:
+        return {
+            "samples": session.audio.frames,
+            "audio": session.audio.fmt.described(),
+            "modules": self._services.registry.describe(session.modules),
+        }
 
     async def _until_room(self) -> None:
         self._services.ticks.due(self)

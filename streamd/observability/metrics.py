@@ -71,6 +71,18 @@ class Metrics:
             _LAG_S,
             "lane",
         )
+        self.held_streams = gauge(
+            "held_streams", "Streams without a socket that can be resumed.", "kind"
+        )
+        """kind: `dropped`, or `ended` for the logs of those that said `bye`."""
+        self.held_bytes = gauge("held_bytes", "Memory of the streams without a socket, roughly.")
+        self.streams_held = counter("streams_held", "Streams held because their socket dropped.")
+        self.streams_resumed = counter("streams_resumed", "Streams that were resumed.")
+        self.resume_refused = counter("resume_refused", "Resumes that were refused.")
+        self.held_ended = counter(
+            "held_ended", "Dropped streams that ended without being resumed.", "reason"
+        )
+        """reason: `window`, `count`, `memory`, `events`, `failed` or `drain`."""
         self.gaps = counter("gaps", "Gap events.", "cause")
         self.coalesced = counter(
             "coalesced_events",

@@ -126,6 +126,10 @@ class ServerProtocol:
         self._bad_in_row = 0
         return [*self._open(), Audio(data)]
 
+    def end(self) -> None:
+        """Go on with a stream whose `end` came over another connection."""
+        self._phase = Phase.ENDING
+
     def close(self) -> None:
         """Accept nothing more."""
         self._phase = Phase.CLOSED

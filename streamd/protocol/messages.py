@@ -138,6 +138,8 @@ def parse(fields: Mapping[str, Any]) -> Message:
     kind = _KINDS[fields["type"]]
     if kind is _GapText and "samples" in fields:
         kind = _GapInSamplesText
+    if kind is Hello and fields.get("resume") is not None:
+        fields = {"resume": fields["resume"]}  # all else is as it was when the stream was opened
     try:
         message = convert(fields, kind)
     except Invalid as invalid:

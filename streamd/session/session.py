@@ -38,6 +38,9 @@ from streamd.types import RATE_HZ, STATELESS, AudioFormat, Job, Lane, Samples, S
 
 MAX_MARKS = 64
 """Flushes, gaps and changes of configuration that may wait for the audio before them."""
+MAX_BACKLOG = 2 * RATE_HZ
+"""Samples that voice activity or the wake words may still have to hear; then no more is taken, so
+that a fast sender waits in its own socket, and a slow machine pushes back."""
 _CLOCK_MEMORY = 10 * RATE_HZ
 """Samples before the ring for which a time may be asked: a phrase and the speaker event before it.
 """
@@ -126,6 +129,8 @@ class Session:
         low = min(track.low for track in self._tracks)
         low = min(low, self._planner.low(self._speech.segmenter.watermark))
         free = self._ring.capacity - RESERVE - (self._ring.head - low)
+        heard = min(track.position for track in self._tracks)
+        free = min(free, MAX_BACKLOG - (self._ring.head - heard))
         return self.audio.bytes_for(max(free, 0))
 
     def spare(self, wanted: int) -> int:
@@ -133,6 +138,11 @@ class Session:
         if self._spare < wanted:
             self._spare = self.room
         return self._spare
+
+    @property
+    def ring_bytes(self) -> int:
+        """Memory of the audio that is kept."""
+        return self._ring.capacity * 2
 
     @property
     def can_mark(self) -> bool:

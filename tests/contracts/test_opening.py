@@ -64,7 +64,9 @@ async def test_ready_says_what_is_in_force(daemon: Daemon):
     assert wake["words"] == ["timer"]
     assert {"model", "license", "latency_ms"} <= wake.keys()
     assert ready["limits"].keys() == {"max_message_bytes", "max_lag_ms", "idle_s", "max_session_s"}
-    assert ready["resume"] is None
+    assert ready["resume"]["token"].startswith("r_")
+    assert ready["resume"]["window_s"] == 60
+    assert "resumed" not in ready
     assert (heard.code, heard.codes) == (1000, [])
 
 

@@ -115,12 +115,19 @@ async def test_the_longest_session_ends_at_the_same_sample_however_it_is_cut(ser
     assert_same_log(whole.events, pieces.events)
 
 
-async def test_an_open_utterance_is_ended_before_an_idle_stream_is_closed(serve):
+async def test_an_idle_stream_is_held_without_a_flush(serve):
     running = serve(limits__idle_s=1)
     heard = await converse(running.url, speech("slt", 1.5))
     assert heard.code == 4010
     assert heard.types[-1] == "error"
-    (end,) = heard.of("speech_end")
+    assert heard.of("speech_start")
+    assert not heard.of("speech_end")
+    resume = {"token": heard.events[0]["resume"]["token"], "last_seq": heard.last["seq"]}
+    async with dial(running.url) as socket:
+        await say(socket, {"type": "hello", "resume": resume})
+        assert (await hear(socket, "ready"))["have_samples"] == 24_000
+        await say(socket, END)
+        end = await hear(socket, "speech_end")
     assert (end["at"], end["cause"]) == (1500, "end")
 
 

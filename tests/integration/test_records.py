@@ -81,10 +81,13 @@ async def test_the_peer_is_whom_a_trusted_proxy_names(behind):
     assert (closed["peer"], closed["audio_s"], closed["utterances"]) == ("198.51.100.7", 0.1, 0)
 
 
-async def test_a_drop_is_closed_too(behind):
-    async with dial(behind.url) as socket:
+async def test_a_dropped_stream_is_held_and_closed_when_its_window_is_over(serve):
+    running = serve(log__format="json", resume__window_s=1)
+    async with dial(running.url) as socket:
         await say(socket, HELLO)
         session = (await hear(socket, "ready"))["session"]
         socket.transport.abort()
-    closed = await record(behind, "stream closed", session)
-    assert (closed["code"], closed["reason"]) == (1006, "dropped")
+    held = await record(running, "stream held", session)
+    assert (held["code"], held["reason"]) == (1006, "dropped")
+    closed = await record(running, "stream closed", session)
+    assert (closed["code"], closed["reason"], closed["ended"]) == (1006, "dropped", "window")

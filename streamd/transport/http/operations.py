@@ -40,7 +40,7 @@ class Operations:
         return _json({"status": "live"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        body = {"streams": len(self._streams), "max_streams": self._services.engine.max_streams}
+        body = {"streams": len(self._streams), "max_streams": self._services.limits.max_streams}
         if self._streams.is_draining:
             return _json({"status": "draining", **body}, status=503)
         if not self._services.engine.is_healthy:

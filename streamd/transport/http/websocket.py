@@ -10,10 +10,9 @@ from aiohttp import hdrs, web
 
 from streamd.config import ServerConfig
 from streamd.engine.base import Lease
-from streamd.errors import BadInput, Draining, Refusal, UpgradeRequired
+from streamd.errors import BadInput, Draining, Overloaded, Refusal, UpgradeRequired
 from streamd.live.connection import Connection
 from streamd.live.services import Services
-from streamd.live.stream import LiveStream
 from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
@@ -84,7 +83,7 @@ class Streams:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        lease = self._lease()
+        lease = self._admit()
         limit = self._services.limits.max_message_bytes
         response = Response(limit)
         tap = self.fast_path.tap(request, limit)
@@ -98,11 +97,11 @@ class Streams:
                 else FastSocket(response, transport, tap, limit)
             )
         except BaseException:
-            self._services.engine.close(lease)
+            if lease is not None:
+                self._services.engine.close(lease)
             raise
         peer = self._peers.of(request)
-        stream = LiveStream(self._services, lease, DEFAULT_TENANT, peer)
-        connection = Connection(socket, self._services, stream, peer)
+        connection = Connection(socket, self._services, lease, DEFAULT_TENANT, peer)
         self._open[connection] = socket
         self._empty.clear()
         try:
@@ -113,20 +112,44 @@ class Streams:
                 self._empty.set()
         return response
 
-    def _lease(self) -> Lease:
-        engine = self._services.engine
-        if not self.is_draining and not engine.is_full:
-            self._services.load.admit()
-        try:
-            if self.is_draining:
-                raise Draining(
+    def _admit(self) -> Lease | None:
+        """Give a new stream its slots; None for a socket that may only resume a held stream.
+
+        Raises:
+            Draining: the server stops.
+            Overloaded: no further stream can be carried.
+        """
+        engine, held = self._services.engine, self._services.held
+        if self.is_draining:
+            raise self._refusal(
+                Draining(
                     "the server is about to stop; try again later",
                     retry_after_ms=RETRY_AFTER_MS,
                 )
-            return engine.open()
-        except Refusal as error:
-            self._services.metrics.refused.labels(error.code).inc()
+            )
+        # Only its first message says whether a socket is for a new stream or for a held one.
+        may_resume = sum(connection.may_only_resume for connection in self._open) < len(held)
+        max_streams = self._services.limits.max_streams
+        if engine.leases - held.leases >= max_streams:
+            if may_resume:
+                return None
+            raise self._refusal(
+                Overloaded(
+                    f"all {max_streams} streams are in use; try again later",
+                    retry_after_ms=RETRY_AFTER_MS,
+                )
+            )
+        try:
+            self._services.load.admit()
+        except Overloaded:
+            if may_resume:
+                return None
             raise
+        return engine.open()
+
+    def _refusal(self, error: Refusal) -> Refusal:
+        self._services.metrics.refused.labels(error.code).inc()
+        return error
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""
@@ -141,6 +164,8 @@ class Streams:
         Those that have not ended after the grace, or when this is cancelled, are broken off.
         """
         self.is_draining = True
+        held = self._services.held
+        held.drain()
         connections = list(self._open)
         try:
             async with asyncio.timeout(grace_s):
@@ -149,8 +174,10 @@ class Streams:
                     # Spread, so that not all clients come back in the same instant.
                     await asyncio.sleep(min(grace_s / 4 / len(connections), SPREAD_S))
                 await self._empty.wait()
+                await held.drained()
         except TimeoutError:
-            log.warning("not all streams ended in time", streams=len(self._open))
+            log.warning("not all streams ended in time", streams=len(self._open), held=held.leases)
         finally:
+            held.abandon()
             for socket in self._open.values():
                 socket.abort()

@@ -1,0 +1,226 @@
+"""Streams whose socket dropped: kept for a while, so that their clients can come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from streamd.live.tokens import Tokens
+from streamd.observability.metrics import Metrics
+
+if TYPE_CHECKING:
+    from streamd.live.stream import LiveStream
+
+log = structlog.get_logger("streamd.live.held")
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeLimits:
+    """What is kept for clients that come back, and for how long."""
+
+    window_s: int
+    """Seconds from the drop."""
+    max_held: int
+    """Streams without a socket, and as many logs of streams that said `bye`."""
+    max_events: int
+    """Log events of one stream."""
+    max_bytes: int
+    """Memory of all that is kept, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    until_s: float
+    """On the loop's clock."""
+    size_bytes: int
+    code: int
+    reason: str
+
+
+class Held:
+    """All streams by their resume tokens, and those that have no socket.
+
+    A *dropped* stream goes on: what it has received is evaluated, and its events wait. When it is
+    let go of, it ends as every stream does, with its finals. Of an *ended* stream, which said
+    `bye`, only the log is kept. At a bound the oldest goes first, and logs go before streams.
+
+    Everything here runs on the event loop.
+    """
+
+    def __init__(self, limits: ResumeLimits, metrics: Metrics) -> None:
+        self.limits = limits
+        self._metrics = metrics
+        self._tokens = Tokens()
+        self._dropped: OrderedDict[LiveStream, _Entry] = OrderedDict()
+        self._ended: OrderedDict[LiveStream, _Entry] = OrderedDict()
+        self._size_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Streams that are coming to their end."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_draining = False
+
+    def __len__(self) -> int:
+        """Streams that have no socket and go on."""
+        return len(self._dropped)
+
+    @property
+    def leases(self) -> int:
+        """Leases of streams that have no socket: those that go on and those that end."""
+        return len(self._dropped) + len(self._tasks)
+
+    def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
+        """The `resume` of a `ready`: a new token; None where no stream is kept.
+
+        Args:
+            stream: Whose `ready` it is.
+            presented: The token that the client came with.
+        """
+        if not self.limits.max_held:
+            return None
+        token = self._tokens.issue(stream, presented)
+        return {"token": token, "window_s": self.limits.window_s}
+
+    def find(self, token: str, tenant: str) -> LiveStream:
+        """The stream of a token, whether it has a socket or not.
+
+        Raises:
+            ResumeUnknown: there is none, or it is another tenant's.
+        """
+        return self._tokens.find(token, tenant)
+
+    def confirm(self, stream: LiveStream) -> None:
+        """The client has the newest token: no other is good any more."""
+        self._tokens.confirm(stream)
+
+    def resumed(self, stream: LiveStream) -> None:
+        """A socket is attached to the stream again."""
+        self._remove(stream)
+        self._metrics.streams_resumed.inc()
+
+    def hold(self, stream: LiveStream, code: int, reason: str) -> None:
+        """Keep a stream whose socket has gone.
+
+        Args:
+            stream: It has no connection.
+            code: Close code of the socket.
+            reason: Close reason.
+        """
+        if stream.is_over:
+            if stream.is_ending:  # the socket dropped behind `bye`
+                self.ended(stream)
+            return
+        self._metrics.streams_held.inc()
+        log.info("stream held", session=stream.id, code=code, reason=reason)
+        self._add(self._dropped, stream, code, reason)
+        if self._is_draining:
+            self._let_go(stream, "drain")
+
+    def ended(self, stream: LiveStream) -> None:
+        """Keep the log of a stream that has said `bye` and has no connection."""
+        entry = self._remove(stream)
+        code, reason = (entry.code, entry.reason) if entry is not None else (1000, "done")
+        stream.close(code, reason)
+        if self._is_draining:
+            self._tokens.forget(stream)
+        else:
+            self._add(self._ended, stream, code, reason)
+
+    def overflowed(self, stream: LiveStream) -> None:
+        """Let go of a dropped stream that has more events than may be kept."""
+        if stream in self._dropped:
+            self._let_go(stream, "events")
+
+    def failed(self, stream: LiveStream) -> None:
+        """Let go of a dropped stream whose session is of no use any more."""
+        stream.stop()
+        self._tokens.forget(stream)
+        if self._remove(stream) is not None:
+            self._metrics.held_ended.labels("failed").inc()
+        # The engine may be in the middle of an answer to this stream.
+        asyncio.get_running_loop().call_soon(stream.close, 1011, "internal")
+
+    def forget(self, stream: LiveStream) -> None:
+        """Nobody can come back to this stream: it has ended with its socket."""
+        self._tokens.forget(stream)
+
+    def drain(self) -> None:
+        """End all that is kept, and whatever is dropped from now on."""
+        self._is_draining = True
+        for stream in list(self._ended):
+            self._let_go(stream, "drain")
+        for stream in list(self._dropped):
+            self._let_go(stream, "drain")
+
+    async def drained(self) -> None:
+        """Wait for all ends that have begun."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    def abandon(self) -> None:
+        """End without the finals what has not come to its end yet."""
+        for task in self._tasks:
+            task.cancel()
+
+    # Inside.
+
+    def _add(
+        self, kept: OrderedDict[LiveStream, _Entry], stream: LiveStream, code: int, reason: str
+    ) -> None:
+        until_s = asyncio.get_running_loop().time() + self.limits.window_s
+        kept[stream] = _Entry(until_s, stream.size_bytes, code, reason)
+        self._size_bytes += kept[stream].size_bytes
+        for streams in (self._ended, self._dropped):
+            while len(streams) > self.limits.max_held:
+                self._let_go(next(iter(streams)), "count")
+        while self._size_bytes > self.limits.max_bytes:
+            self._let_go(next(iter(self._ended or self._dropped)), "memory")
+        self._observe()
+
+    def _remove(self, stream: LiveStream) -> _Entry | None:
+        entry = self._dropped.pop(stream, None) or self._ended.pop(stream, None)
+        if entry is not None:
+            self._size_bytes -= entry.size_bytes
+            self._observe()
+        return entry
+
+    def _let_go(self, stream: LiveStream, why: str) -> None:
+        """Nobody can come back any more; a dropped stream comes to its end."""
+        self._tokens.forget(stream)
+        is_dropped = stream in self._dropped
+        entry = self._remove(stream)
+        if entry is None or not is_dropped:
+            return
+        self._metrics.held_ended.labels(why).inc()
+        task = asyncio.get_running_loop().create_task(self._end(stream, entry, why))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, stream: LiveStream, entry: _Entry, why: str) -> None:
+        try:
+            await stream.finish()
+        except Exception as error:
+            log.error("session failed", session=stream.id, exc_info=error)
+        finally:
+            stream.close(entry.code, entry.reason, ended=why)
+
+    def _observe(self) -> None:
+        self._metrics.held_streams.labels("dropped").set(len(self._dropped))
+        self._metrics.held_streams.labels("ended").set(len(self._ended))
+        self._metrics.held_bytes.set(self._size_bytes)
+        oldest = [
+            next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept
+        ]
+        if self._timer is None and oldest:
+            self._timer = asyncio.get_running_loop().call_at(min(oldest), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now_s = asyncio.get_running_loop().time()
+        for kept in (self._dropped, self._ended):
+            for stream in [s for s, entry in kept.items() if entry.until_s <= now_s]:
+                self._let_go(stream, "window")
+        self._observe()

@@ -1,0 +1,115 @@
+"""A server without a transport: the real streams, sessions and engine, the passes' fakes."""
+
+import asyncio
+from typing import Any
+
+from fakes.driving import fake_passes
+from fakes.own_words import word as own_word
+from fakes.recipes import GALLERY, REGISTRY
+from fakes.socket import FakeSocket
+from waiting import HANG_S
+
+from streamd.engine.local import LocalEngine
+from streamd.live.connection import Connection
+from streamd.live.headroom import Bounds
+from streamd.live.held import Held, ResumeLimits
+from streamd.live.load import Load
+from streamd.live.services import Limits, Services
+from streamd.live.ticks import Ticks
+from streamd.modules.gallery import Gallery
+from streamd.modules.words import NO_WORDS
+from streamd.observability.metrics import Metrics
+
+LIMITS = {
+    "max_streams": 4,
+    "max_message_bytes": 1 << 20,
+    "max_lag_ms": 1000,
+    "idle_s": 600,
+    "max_session_s": 600,
+    "max_events_queued": 100,
+}
+RESUME = {"window_s": 600, "max_held": 4, "max_events": 1000, "max_bytes": 1 << 30}
+
+VOICES = {"default": GALLERY, "acme": GALLERY}
+OWN_WORDS = {"acme": {"lantern": own_word("lantern")}}
+
+
+class Line:
+    """A client's end of a connection that runs."""
+
+    def __init__(self, server: "Server", *, is_full: bool = False, tenant: str = "default") -> None:
+        self.server = server
+        self.socket = FakeSocket()
+        lease = None if is_full else server.engine.open()
+        self.connection = Connection(self.socket, server.services, lease, tenant)
+        self.running = asyncio.create_task(self.connection.run())
+
+    def put(self, *sent: str | bytes | None) -> None:
+        """Send messages; None drops the socket."""
+        for message in sent:
+            self.socket.incoming.put_nowait(message)
+
+    async def code(self) -> int:
+        """The close code, once it has come."""
+        return await asyncio.wait_for(self.running, HANG_S)
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """All events that were sent to the client."""
+        return self.socket.sent
+
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.sent]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.sent if event["type"] == kind]
+
+
+class Server:
+    """On the running loop, until `stop`."""
+
+    def __init__(self, threads: int = 1, **limits: int) -> None:
+        self.lines: list[Line] = []
+        self.metrics = Metrics()
+        bounds = LIMITS | {name: limits.pop(name) for name in LIMITS.keys() & limits.keys()}
+        kept = RESUME | limits
+        *passes, ahead = fake_passes()
+        leases = bounds["max_streams"] + kept["max_held"]
+        self.engine = LocalEngine(passes, leases, threads, self.metrics, [ahead])
+        ticks = Ticks(self.engine)
+        ticks.start()
+        self.engine.start(ticks.answered)
+        self.learned: list[Any] = []
+        """Tenant and baselines of each stream that is over."""
+        self.held = Held(ResumeLimits(**kept), self.metrics)
+        self.services = Services(
+            self.engine,
+            ticks,
+            REGISTRY,
+            lambda tenant: VOICES.get(tenant, Gallery.empty()),
+            lambda tenant: OWN_WORDS.get(tenant, NO_WORDS),
+            lambda tenant, learned: self.learned.append((tenant, learned)),
+            self.metrics,
+            Limits(**bounds),
+            8,
+            self.held,
+            Load(self.engine, Bounds(4, 0.0, 600.0, 600.0), self.metrics),
+        )
+
+    def connect(self, *, is_full: bool = False, tenant: str = "default") -> Line:
+        self.lines.append(Line(self, is_full=is_full, tenant=tenant))
+        return self.lines[-1]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"streamd_{name}", labels) or 0.0
+
+    async def stop(self) -> None:
+        """Drop all clients, end what is held, and the engine; nothing may be left."""
+        for line in self.lines:
+            line.put(None)
+            await line.code()
+        self.held.drain()
+        await asyncio.wait_for(self.held.drained(), HANG_S)
+        assert self.engine.stop(HANG_S)
+        self.engine.collect()  # a stream that ended may have had a job on a thread
+        assert self.engine.leases == 0
