@@ -20,6 +20,7 @@ from drops import drops
 from garbage import MESSAGES, check, conversations, send
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from kills import Crowd, kills
+from unshed import Daemon
 
 END = {"type": "end"}
 CLIENTS = 50
