@@ -34,6 +34,8 @@ class Lease:
     sink: Sink | None = None
     in_flight: int = 0
     closed: bool = False
+    is_ahead: bool = False
+    """Its audio comes faster than in real time: its jobs stand behind those of live streams."""
 
 
 class Engine(Protocol):

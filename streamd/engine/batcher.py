@@ -10,6 +10,12 @@ from streamd.types import Lane
 
 ItemT = TypeVar("ItemT")
 
+BEHIND_SHARE = 4
+"""A batch of items that stand behind has this part of what its pass takes, so that an item that
+comes meanwhile waits for a short batch only."""
+BEHIND_S = 2.0
+"""How long an item stands behind; then its turn has come."""
+
 
 class Batcher(Generic[ItemT]):
     """Queues by pass and lane.
@@ -17,6 +23,8 @@ class Batcher(Generic[ItemT]):
     An idle worker gets all that waits of a pass: nothing waits for batch mates, but what comes
     while a worker is busy makes its next batch. Among passes the better lane goes first, then the
     older item; within a batch likewise, so that a final overtakes interims.
+    Items of streams that are ahead of real time stand behind all others, and make batches of their
+    own, which are short.
     Only passes of speculative work wait for full batches, for so long as they may.
     Items have sizes, and those of a batch add up to what its pass takes, or it is one alone.
 
@@ -29,9 +37,11 @@ class Batcher(Generic[ItemT]):
     ) -> None:
         self._max_batch = max_batch
         self._patience_s = patience_s or {}
-        self._queues: dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]] = {
-            name: {lane: deque() for lane in Lane} for name in max_batch
+        self._queues: dict[str, dict[tuple[bool, Lane], deque[tuple[float, ItemT, int]]]] = {
+            name: {(is_behind, lane): deque() for is_behind in (False, True) for lane in Lane}
+            for name in max_batch
         }
+        """By pass, and by whether they stand behind and lane, the first of which go first."""
 
     def add(
         self,
@@ -40,30 +50,39 @@ class Batcher(Generic[ItemT]):
         item: ItemT,
         now: float,
         size: int = 1,
+        is_behind: bool = False,
     ) -> None:
         """Queue an item."""
-        self._queues[pass_name][lane].append((now, item, size))
+        self._queues[pass_name][is_behind, lane].append((now, item, size))
 
     def take(
-        self, passes: Iterable[str], now: float
+        self, passes: Iterable[str], now: float, *, with_behind: bool = True
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
         """The next batch for a worker that serves `passes`.
+
+        Args:
+            passes: Their names.
+            now: Seconds.
+            with_behind: Whether items that stand behind may be taken.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.
         """
         heads = [
-            (lane, queue[0][0], name)
+            (is_behind and now - queue[0][0] < BEHIND_S, lane, queue[0][0], name, is_behind)
             for name in passes
-            for lane, queue in self._queues[name].items()
-            if queue and self._is_ripe(name, queue, now)
+            for (is_behind, lane), queue in self._queues[name].items()
+            if queue and (with_behind or not is_behind) and self._is_ripe(name, queue, now)
         ]
         if not heads:
             return None
-        name = min(heads)[2]
+        _, _, _, name, is_behind = min(heads)
         batch: list[tuple[float, ItemT]] = []
         room = self._max_batch[name]
-        for queue in self._queues[name].values():
+        if is_behind:
+            room = max(room // BEHIND_SHARE, 1)
+        queues = [queue for key, queue in self._queues[name].items() if key[0] == is_behind]
+        for queue in queues:
             while queue and (not batch or queue[0][2] <= room):
                 queued_at, item, size = queue.popleft()
                 batch.append((queued_at, item))
@@ -97,7 +116,7 @@ class Batcher(Generic[ItemT]):
     def depths(self) -> dict[tuple[str, Lane], int]:
         """Return how many items wait, by pass and lane."""
         return {
-            (name, lane): len(queue)
-            for name, lanes in self._queues.items()
-            for lane, queue in lanes.items()
+            (name, lane): len(queues[False, lane]) + len(queues[True, lane])
+            for name, queues in self._queues.items()
+            for lane in Lane
         }

@@ -158,7 +158,7 @@ class LocalEngine:
         now = time.monotonic()
         for job in jobs:
             lease.in_flight += 1
-            self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps)
+            self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps, lease.is_ahead)
         # One dispatch for all that this turn of the loop brings: that is what makes batches.
         if jobs and not self._scheduled and self._loop is not None:
             self._scheduled = True
@@ -204,8 +204,14 @@ class LocalEngine:
         self._scheduled = False
         given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
         waiting = [name for name in self._passes if given and self._batcher.is_waiting(name)]
+        behind = waiting
         while waiting:  # in turns, so that no pass takes all the workers
             waiting = [name for name in waiting if self._give(name, given)]
+        # A worker that has nothing else gets one batch of streams that are ahead, no more: what
+        # comes of a live stream meanwhile waits for that alone.
+        given_behind = {worker: batches for worker, batches in given.items() if not batches}
+        while behind and given_behind:
+            behind = [name for name in behind if self._give_behind(name, given_behind)]
         for worker, batches in given.items():
             if batches:
                 worker.submit(batches)
@@ -221,13 +227,21 @@ class LocalEngine:
             for worker, batches in given.items()
             if name in worker.passes and all(batch.model.name != name for batch in batches)
         ]
-        if not free or (batch := self._next_batch([name])) is None:
+        if not free or (batch := self._next_batch([name], with_behind=False)) is None:
             return False
         given[min(free, key=lambda worker: len(given[worker]))].append(batch)
         return True
 
-    def _next_batch(self, passes: Sequence[str]) -> Batch | None:
-        taken = self._batcher.take(passes, time.monotonic())
+    def _give_behind(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
+        """Give a pass's next batch to a worker that has nothing; False if that cannot be."""
+        free = [w for w, batches in given.items() if name in w.passes and not batches]
+        if not free or (batch := self._next_batch(free[0].passes)) is None:
+            return False
+        given[free[0]].append(batch)
+        return True
+
+    def _next_batch(self, passes: Sequence[str], *, with_behind: bool = True) -> Batch | None:
+        taken = self._batcher.take(passes, time.monotonic(), with_behind=with_behind)
         if taken is None:
             return None
         name, entries = taken
@@ -245,7 +259,7 @@ class LocalEngine:
             batch.jobs.append(job)
             batch.samples.append(samples)
             batch.context.append(lease)
-        return batch if batch.jobs else self._next_batch(passes)
+        return batch if batch.jobs else self._next_batch(passes, with_behind=with_behind)
 
     def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
         """A batch in the metrics: a call for each lane, not for each item."""

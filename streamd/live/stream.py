@@ -248,6 +248,7 @@ class LiveStream:
                 return False
         except Exception as error:
             self.give_up(error)
+        self._note_pace(now_s)
         self._services.ticks.due(self)
         return True
 
@@ -260,6 +261,7 @@ class LiveStream:
         if not self.is_all_taken:
             assert self._intake is not None
             is_all = await self._intake.feed(data, now_s)
+            self._note_pace(now_s)
             self._services.ticks.due(self)
             if is_all:
                 return
@@ -347,6 +349,10 @@ class LiveStream:
         self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
     # Inside.
+
+    def _note_pace(self, now_s: float) -> None:
+        if self._shedding is not None:
+            self._lease.is_ahead = self._shedding.is_ahead(now_s)
 
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""

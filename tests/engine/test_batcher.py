@@ -1,6 +1,6 @@
 """Which jobs run together, and which wait: policy without clocks or threads."""
 
-from streamd.engine.batcher import Batcher
+from streamd.engine.batcher import BEHIND_S, BEHIND_SHARE, Batcher
 from streamd.types import Lane
 
 Queue = Batcher[str]
@@ -115,3 +115,43 @@ def test_what_nobody_waits_for_is_taken_out() -> None:
         batcher.add("speculative", Lane.SPECULATIVE, item, 1.0)
     batcher.drop(lambda item: item == "b")
     assert batcher.take(["speculative"], 9.0) == ("speculative", [(1.0, "a"), (1.0, "c")])
+
+
+def test_items_that_stand_behind_go_after_all_others_whatever_their_lane() -> None:
+    batcher: Queue = Batcher({"voice": 4, "wake": 4})
+    batcher.add("voice", Lane.FINAL, "file", 0.0, is_behind=True)
+    batcher.add("voice", Lane.INTERIM, "person", 1.0)
+    assert batcher.take(["voice"], 1.0) == ("voice", [(1.0, "person")])
+    assert batcher.take(["voice"], 1.0) == ("voice", [(0.0, "file")])
+    assert batcher.take(["voice"], 1.0) is None
+
+
+def test_items_that_stand_behind_make_short_batches() -> None:
+    batcher: Queue = Batcher({"wake": 4 * BEHIND_SHARE})
+    for number in range(10):
+        batcher.add("wake", Lane.LIVE, str(number), 0.0, is_behind=True)
+    taken = batcher.take(["wake"], 0.0)
+    assert taken is not None
+    assert len(taken[1]) == 4
+
+
+def test_items_that_stand_behind_may_be_left() -> None:
+    batcher: Queue = Batcher({"wake": 8})
+    batcher.add("wake", Lane.LIVE, "file", 0.0, is_behind=True)
+    assert batcher.take(["wake"], 0.0, with_behind=False) is None
+    assert batcher.is_waiting("wake")
+    assert batcher.take(["wake"], 0.0) == ("wake", [(0.0, "file")])
+
+
+def test_an_item_does_not_stand_behind_for_ever() -> None:
+    batcher: Queue = Batcher({"wake": 8})
+    batcher.add("wake", Lane.LIVE, "file", 0.0, is_behind=True)
+    batcher.add("wake", Lane.LIVE, "person", BEHIND_S - 0.1)
+    assert batcher.take(["wake"], BEHIND_S + 0.1) == ("wake", [(0.0, "file")])
+
+
+def test_items_that_stand_behind_are_counted_with_their_lane() -> None:
+    batcher: Queue = Batcher({"wake": 8})
+    batcher.add("wake", Lane.LIVE, "file", 1.0, is_behind=True)
+    batcher.add("wake", Lane.LIVE, "person", 2.0)
+    assert batcher.depths()["wake", Lane.LIVE] == 2

@@ -29,6 +29,7 @@ from waiting import HANG_S, until
 
 from streamd.engine import local as engine_module
 from streamd.engine.base import Lease
+from streamd.engine.batcher import BEHIND_SHARE
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice
@@ -450,3 +451,33 @@ async def test_a_job_of_several_steps_is_answered_with_one_list(engine: LocalEng
     engine.submit(lease, [job])
     await until(lambda: sink.outputs)
     assert [len(output) for output in sink.outputs] == [3]
+
+
+async def test_a_live_stream_waits_for_one_short_batch_of_streams_that_are_ahead() -> None:
+    vad = HeldVad()
+    sizes: list[int] = []
+    plain = vad.run
+
+    def run(items: Any, *rest: Any) -> Any:
+        sizes.append(len(items))
+        return plain(items, *rest)
+
+    vad.run = run  # type: ignore[method-assign]
+    engine = LocalEngine([vad], max_streams=41, threads=1, metrics=Metrics())
+    engine.start()
+    order: list[str] = []
+    person, sink = lease_of(engine)
+    sink.complete = lambda job, output: order.append("person")  # type: ignore[method-assign]
+    files = [lease_of(engine) for _ in range(40)]
+    for lease, fast in files:
+        lease.is_ahead = True
+        fast.complete = lambda job, output: order.append("file")  # type: ignore[method-assign]
+        engine.submit(lease, [frame(lease)])
+    await until(vad.entered.is_set)
+    engine.submit(person, [frame(person)])
+    vad.go.set()
+    await until(lambda: len(order) == 41)
+    share = vad.max_batch // BEHIND_SHARE
+    assert order.index("person") == share
+    assert sizes[:3] == [share, 1, share]
+    assert await stopped(engine)
