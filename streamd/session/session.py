@@ -247,7 +247,7 @@ class Session:
     @property
     def learned(self) -> Mapping[str, bytes]:
         """Return the new baseline of each enrolled voice that spoke, once the session is over."""
-        return self._context.voices.learned
+        return self._context.speakers.learned
 
     def events(self) -> list[LogEvent]:
         """Return the events since the last call, in order."""
