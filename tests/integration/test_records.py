@@ -1,7 +1,7 @@
 """What the daemon logs of itself and of each stream."""
 
 import pytest
-from daemons import Daemon, converse, cut, dial, hear, say, silence, speech
+from daemons import Daemon, converse, cut, dial, next_event, say, silence, speech
 
 from streamd import __version__
 
@@ -51,8 +51,8 @@ async def record(running: Daemon, message: str, session: str) -> dict:
 
 
 async def test_a_stream_is_opened_and_closed_with_its_totals(behind):
-    heard = await converse(behind.url, HELLO, cut(speech()), END)
-    session = heard.events[0]["session"]
+    received = await converse(behind.url, HELLO, cut(speech()), END)
+    session = received.events[0]["session"]
     opened = await record(behind, "stream opened", session)
     assert opened.keys() - ALLOWED == {
         "session",
@@ -70,14 +70,14 @@ async def test_a_stream_is_opened_and_closed_with_its_totals(behind):
         "code": 1000,
         "reason": "done",
         "audio_s": round(len(speech()) / 32_000, 3),
-        "utterances": heard.last["utterances"],
+        "utterances": received.last["utterances"],
     }
 
 
 async def test_the_peer_is_whom_a_trusted_proxy_names(behind):
     headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
-    heard = await converse(behind.url, silence(0.1), END, additional_headers=headers)
-    closed = await record(behind, "stream closed", heard.events[0]["session"])
+    received = await converse(behind.url, silence(0.1), END, additional_headers=headers)
+    closed = await record(behind, "stream closed", received.events[0]["session"])
     assert (closed["peer"], closed["audio_s"], closed["utterances"]) == ("198.51.100.7", 0.1, 0)
 
 
@@ -85,7 +85,7 @@ async def test_a_dropped_stream_is_held_and_closed_when_its_window_is_over(serve
     running = serve(log__format="json", resume__window_s=1)
     async with dial(running.url) as socket:
         await say(socket, HELLO)
-        session = (await hear(socket, "ready"))["session"]
+        session = (await next_event(socket, "ready"))["session"]
         socket.transport.abort()
     held = await record(running, "stream held", session)
     assert (held["code"], held["reason"]) == (1006, "dropped")

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from daemons import Heard, assert_same_log, cut, dial, hear, listen, say
+from daemons import Received, assert_same_log, cut, dial, next_event, read_to_close, say
 from fakes.driving import fake_passes, fake_registry, pcm, silence, word
 from waiting import HANG_S
 
@@ -70,17 +70,19 @@ def certificate(home: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Heard]:
-    """What several streams hear at once, and whether all are on the fast path or none."""
+async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Received]:
+    """The events of several streams at once, and whether all are on the fast path or none."""
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(dial(url, ssl=trusts)) for _ in range(STREAMS)]
-        heard = []
+        received = []
         for socket in sockets:
             await say(socket, HELLO)
-            heard.append(Heard([await hear(socket, "ready")]))
+            received.append(Received([await next_event(socket, "ready")]))
         is_fast = {isinstance(socket, FastSocket) for socket in streams._open.values()}
         assert is_fast == {trusts is None}
-        listening = [asyncio.create_task(listen(*one)) for one in zip(sockets, heard, strict=True)]
+        listening = [
+            asyncio.create_task(read_to_close(*one)) for one in zip(sockets, received, strict=True)
+        ]
         for message in cut(AUDIO, 640):
             for socket in sockets:
                 await say(socket, message)
@@ -89,7 +91,7 @@ async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) ->
         return await asyncio.wait_for(asyncio.gather(*listening), HANG_S)
 
 
-async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
+async def serve_both(home: Path) -> tuple[list[Received], list[Received]]:
     """The same streams with TLS and without, at one server."""
     metrics = Metrics()
     *passes, ahead = fake_passes()
@@ -129,7 +131,7 @@ async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
 
 
 @pytest.mark.parametrize("loop", [uvloop.Loop, asyncio.SelectorEventLoop])
-def test_over_tls_a_stream_takes_the_plain_path_and_hears_the_same(
+def test_over_tls_a_stream_takes_the_plain_path_and_gets_the_same_events(
     tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
 ):
     with asyncio.Runner(loop_factory=loop) as runner:
