@@ -437,7 +437,7 @@ def _state_size(player: Player) -> int:
 
 
 def test_hours_with_many_barriers_need_no_more_memory_than_minutes() -> None:
-    """Two hours of stream time, with a barrier or a change every few hundred milliseconds of audio."""
+    """Two hours of stream time, with a barrier or a change several times a second."""
     rng = random.Random(5)
     player = Player(Stage(seed=5), gallery=lambda: enrolled(anna=300))
     parts = [pcm(hum(40)), pcm(tone(300, 200)), pcm(silence(700)), pcm(word(), silence(80))]
