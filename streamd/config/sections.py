@@ -64,7 +64,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     """Bytes of one WebSocket message; longer closes 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Milliseconds, announced to clients. This version skips no window, however late it is."""
+    """Milliseconds; windows of speech that are later are left out."""
     max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
     """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
     max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9

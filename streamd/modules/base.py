@@ -140,6 +140,8 @@ class Reader(Protocol):
     order of the registry.
     """
 
+    name: str
+    """Of its module."""
     spec: WindowSpec
     extras: frozenset[str]
     """Outputs of the pass that it makes only for who asks."""

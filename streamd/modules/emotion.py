@@ -104,6 +104,7 @@ class EmotionReader:
         spent: told of the CPU seconds of each run of the network, which is on the calling thread.
     """
 
+    name = "emotion"
     extras = frozenset({"prosody"})
 
     def __init__(

@@ -18,6 +18,7 @@ from streamd.types import RATE_HZ, Floats
 class EnrolmentReader:
     """Collects what the windows say of a voice, cut as the speaker module cuts them."""
 
+    name = "enrolment"
     extras = frozenset({"prosody"})
 
     def __init__(self, settings: SpeakerSettings) -> None:

@@ -82,6 +82,7 @@ class _Turn:
 class SpeakerReader:
     """The voices of one session."""
 
+    name = "speaker"
     extras = frozenset[str]()
 
     def __init__(

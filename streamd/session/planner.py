@@ -15,7 +15,8 @@ from typing import Any
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, SpeculativePass, Utterance, Window, WindowSpec
-from streamd.session.plan import MISSING, Plan
+from streamd.session.degradation import Degradation
+from streamd.session.plan import MISSING, SKIPPED, Plan
 from streamd.session.speculation import Attempt, Speculation
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
@@ -41,7 +42,11 @@ class Entry:
     """The speculative job over its beginning."""
     barrier: Mark | None = None
     """The barrier that was being walked on a copy: the window may reach into its tail."""
+    key: int | None = None
+    """Of its job, while that is out."""
     is_sent: bool = False
+    is_started: bool = False
+    """Whether a batch has its job."""
     answer: Any = MISSING
 
 
@@ -54,9 +59,14 @@ class Planner:
         finished: Callable[[Utterance], None],
         speculative: Mapping[str, SpeculativePass] | None = None,
         keys: Iterator[int] | None = None,
+        degradation: Degradation | None = None,
+        skipped: Callable[[str, int, int, int], None] = lambda *span: None,
     ) -> None:
         self._emit = emit
         self._finished = finished
+        self._skipped = skipped
+        """Takes a reader's name, and start, stop and `at` of the speech that it is not told of."""
+        self._degradation = Degradation() if degradation is None else degradation
         self._keys = itertools.count() if keys is None else keys
         self._speculation = Speculation(speculative or {}, self._keys)
         self._open: Plan | None = None
@@ -65,6 +75,7 @@ class Planner:
         """Windows that were asked for and not answered, by the key of their job."""
         self._awaited: dict[int, Entry] = {}
         """Windows whose answer is that of a speculative job that runs, by its key."""
+        self._withdrawn: list[int] = []
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
         """Plan windows of an utterance that began, for these readers."""
@@ -79,12 +90,12 @@ class Planner:
         for spec, start in plan.next_start.items():
             while start + spec.length <= watermark:
                 ripe.append((start + spec.length, start, spec))
-                start += spec.hop
+                start += self._degradation.hop(spec, start + spec.length)
             plan.next_start[spec] = start
         ripe.sort(key=lambda w: w[:2])
         for stop, start, spec in ripe:
             self._plan_window(plan, spec, Window(start, stop, at), barrier)
-        if barrier is None:
+        if barrier is None and self._degradation.speculates:
             for spec, start in plan.next_start.items():
                 self._speculation.consider(plan, spec, start, watermark, at)
 
@@ -149,6 +160,7 @@ class Planner:
             entry.is_sent = True
             key = next(self._keys)
             self._asked[key] = entry
+            entry.key = key
             lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
             start, stop = entry.window.start, entry.window.stop
             jobs.append(Job(entry.spec.pass_name, lane, key, start, stop, options=request))
@@ -157,7 +169,29 @@ class Planner:
 
     def withdrawn(self) -> list[int]:
         """Return the keys of the jobs whose answers are of no use since the last call."""
-        return self._speculation.withdrawn()
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn + self._speculation.withdrawn()
+
+    def stop_speculating(self) -> None:
+        """Drop what was begun before it was asked for and does not run yet."""
+        self._speculation.end()
+
+    def skip(self, place: int) -> None:
+        """Leave out the windows that depend on nothing behind a place and that no batch has.
+
+        Their readers are not told of them, but the client is, when it is their turn.
+        """
+        for entry in self._queue:
+            if entry.window is None or entry.answer is not MISSING or entry.at > place:
+                continue
+            if entry.is_started or (entry.is_sent and entry.key is None):
+                continue  # an answer is under way
+            if entry.key is not None:
+                del self._asked[entry.key]
+                self._withdrawn.append(entry.key)
+            self._speculation.drop(entry.begun)
+            entry.is_sent, entry.answer = True, SKIPPED
+            self._degradation.skipped += 1
 
     def _request(self, entry: Entry) -> WindowRequest | None:
         """What to ask for a window; None while the engine computes its beginning."""
@@ -179,6 +213,7 @@ class Planner:
             The barrier whose tail its window may reach into, if there is one.
         """
         if (entry := self._asked.get(key)) is not None:
+            entry.is_started = True
             return entry.barrier
         self._speculation.started(key)
         return None
@@ -211,14 +246,50 @@ class Planner:
                     self._emit(reader.closed(plan.utterance))
                 self._finished(plan.utterance)
                 continue
+            if entry.answer is SKIPPED:
+                self._name_gaps(plan, entry)
+                continue
             for reader in plan.readers:
                 if reader.spec == entry.spec:
-                    self._emit(reader.window(plan.utterance, entry.window, entry.answer))
+                    events = reader.window(plan.utterance, entry.window, entry.answer)
+                    is_superseded = self._is_superseded(entry)
+                    self._emit(self._degradation.left(events, is_superseded=is_superseded))
+
+    def _is_superseded(self, entry: Entry) -> bool:
+        """Whether a newer window of the same kind, or the utterance's end, waits already."""
+        return self._degradation.coalesces and any(
+            later.plan is entry.plan and later.spec in (entry.spec, None) for later in self._queue
+        )
+
+    def _name_gaps(self, plan: Plan, first: Entry) -> None:
+        """Name what a run of skipped windows leaves out, once for each reader."""
+        spans: dict[WindowSpec, tuple[int, int, int]] = {}
+        entry = first
+        while True:
+            assert entry.spec is not None
+            assert entry.window is not None
+            assert entry.request is not None
+            stop = entry.window.stop
+            start, _, _ = spans.get(entry.spec, (stop - entry.request.new, 0, 0))
+            spans[entry.spec] = (start, stop, entry.at)
+            if not self._queue or self._queue[0].answer is not SKIPPED:
+                break
+            if self._queue[0].plan is not plan:
+                break
+            entry = self._queue.popleft()
+        for reader in plan.readers:
+            if reader.spec in spans:
+                self._skipped(reader.name, *spans[reader.spec])
 
     @property
     def pending_at(self) -> int | None:
         """`at` of the oldest answer that is still out, None if there is none."""
         return self._queue[0].at if self._queue else None
+
+    @property
+    def waited_for_at(self) -> int | None:
+        """`pending_at`, for whom that is worth waiting; None while the machine is short of time."""
+        return None if self._degradation.coalesces else self.pending_at
 
     @property
     def depth(self) -> int:
