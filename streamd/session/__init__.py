@@ -1,1 +1,1 @@
-"""session."""
+"""One stream's timeline: audio and model answers in, jobs and events out."""

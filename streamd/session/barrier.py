@@ -1,4 +1,4 @@
-"""Flushes, gaps and the end: places that all parts of a session pass before it goes on."""
+"""Flushes, gaps and the end: places that every path of a session must pass before it goes on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from streamd.session.history import History
 
 
 class Barriers:
-    """The barriers of one session that have not been passed.
+    """Counts the barriers of one session that have not been passed.
 
     Args:
-        paths: How many parts pass each of them.
+        paths: Number of paths that pass each of them.
     """
 
     def __init__(self, paths: int) -> None:
         self.pending = 0
-        """How many there are."""
+        """Number of barriers that some path has not passed."""
         self._paths = paths
 
     def begin(self, done: Callable[[], None]) -> Barrier:
-        """Return a new one; `done` is called when it has been passed by all."""
+        """Return a new barrier that calls `done` when every path has passed it."""
         self.pending += 1
         return Barrier(self, self._paths, done)
 
@@ -34,10 +34,11 @@ class Barrier:
     paths: int
     done: Callable[[], None]
     history: History | None = None
-    """What the VAD said up to here, its tail on the copy included; None until it passed."""
+    """What the VAD decided up to here, with the tail that a copy ran over; None until the VAD
+    passed."""
 
     def passed(self) -> None:
-        """One path has."""
+        """Take note that one more path has passed it."""
         self.paths -= 1
         if self.paths == 0:
             self.barriers.pending -= 1

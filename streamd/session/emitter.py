@@ -1,4 +1,4 @@
-"""The events of one session between the part that makes them and whoever takes them."""
+"""The list that collects the events of one session until the caller takes them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from streamd.events import LogEvent, WarningEvent
 class Emitter:
     """Collects events in order.
 
-    All parts of a session hold it and it holds none, so that they need not hold each other.
+    All parts of a session refer to it, and it refers to none of them. So they need no references to
+    each other.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        """Events so far."""
+        """Number of events so far."""
         self.has_ended = False
-        """Whether everything that the end of the stream caused is among them."""
+        """Whether the events include everything that the end of the stream caused."""
         self._events: list[LogEvent] = []
 
     def emit(self, event: LogEvent) -> None:
-        """Put an event behind all others."""
+        """Append an event."""
         self.count += 1
         self._events.append(event)
 
@@ -28,7 +29,7 @@ class Emitter:
         self.emit(WarningEvent(code=code, message=message))
 
     def end(self) -> None:
-        """The end of the stream has been passed by all."""
+        """Take note that every path has passed the end of the stream."""
         self.has_ended = True
 
     def take(self) -> list[LogEvent]:

@@ -1,4 +1,4 @@
-"""Whether somebody may be speaking: what lets the model of a stepper sleep."""
+"""The gate that lets the model of a stepper sleep while nobody speaks."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from streamd.types import RATE_HZ
 
 
 class SpeechGate:
-    """The gate of one stepper.
+    """Decides at which steps of one stepper somebody may be speaking.
 
     Args:
         gate: When the stepper's model may sleep.
-        ring: The stream.
-        vad: How far the VAD has come.
+        ring: The samples of the stream.
+        vad: The progress of the VAD.
     """
 
     def __init__(self, gate: Gate, ring: Ring, vad: Progress) -> None:
         hold = gate.hold_ms * RATE_HZ // 1000
         self.activity = Activity(gate.threshold, hold)
-        """Is told the VAD's decisions."""
+        """Where the VAD saw a trace of speech; the speech path feeds it."""
         self._loudness = Loudness(ring, gate.rise_db, hold // gate.step, gate.step)
         self._vad = vad
 
     def may_speak(self, stop: int) -> bool | None:
-        """Whether somebody may be speaking in the step that ends at a sample.
+        """Return whether somebody may be speaking in the step that ends at a sample.
 
-        Steps are asked about in order. None while the VAD has not come as far.
+        Callers ask about steps in order. The answer is None until the VAD has come as far.
         """
-        if self._vad.position + self._vad.step <= stop:  # not `covers`: asked of every step
+        # Written out instead of `covers`, because every step asks.
+        if self._vad.position + self._vad.step <= stop:
             return None
-        rose = self._loudness.rose(stop)  # asked of every step
+        rose = self._loudness.rose(stop)  # called for every step, as it compares steps in a row
         return rose or self.activity.at(stop)
 
     def restart(self) -> None:
-        """Audio was lost here."""
+        """Start afresh after lost audio."""
         self._loudness.restart()

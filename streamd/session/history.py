@@ -1,8 +1,8 @@
-"""What was decided lately, to be looked up as of a sample: the memory behind a wake event.
+"""What the session decided lately, so that a wake event can name what was known at its sample.
 
-The VAD may be ahead of the wake word by seconds when a file is sent all at once, and by
-nothing when someone speaks. Asking what was known *at a sample* gives the same answer. So what
-is kept is bounded by what may still be asked, and not by a count.
+When a file is sent all at once, the VAD may be seconds ahead of the wake word; with a live
+microphone it is not. The question what was known *at a sample* has the same answer in both cases.
+So the history keeps what a question may still need, and not a fixed number of entries.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from streamd.modules.base import Utterance
 from streamd.types import RATE_HZ
 
 REACH = 6 * RATE_HZ
-"""How far back the speech around a phrase is looked at: twice the longest phrase and some."""
+"""Samples before a decision that `phrase` looks at: a little more than twice the longest phrase."""
 DIP = 1600
-"""Silence inside a phrase, samples at 16 kHz."""
+"""Samples of silence that a phrase may contain."""
 LATE = 6400
-"""How long after the end of the speech a phrase may be recognised."""
+"""Samples after the end of speech within which a phrase may be recognised."""
 
 
 class History:
-    """Speech, utterances and speakers of the recent past."""
+    """Remembers the speech, utterances and speakers of the recent past."""
 
     def __init__(self, frame: int) -> None:
         self._frame = frame
         self._runs: deque[tuple[int, int]] = deque()
-        """(start, stop) of stretches of speech frames."""
+        """The runs of speech frames, as (start, stop)."""
         self._utterances: deque[Utterance] = deque()
-        self._verdicts: deque[Speaker] = deque()
+        self._speakers: deque[Speaker] = deque()
         self._split = False
 
     def frame(self, start: int, stop: int, is_speech: bool) -> None:
-        """One decision of the VAD, in order."""
+        """Take one decision of the VAD, in order."""
         if not is_speech or stop <= start:
             return
         if self._runs and self._runs[-1][1] >= start and not self._split:
@@ -43,27 +43,27 @@ class History:
             self._split = False
 
     def split(self) -> None:
-        """Audio was lost here: what comes belongs to no earlier stretch."""
+        """Take note of lost audio: the speech that follows does not continue an earlier run."""
         self._split = True
 
     def opened(self, utterance: Utterance) -> None:
-        """An utterance began."""
+        """Take note of an utterance that began."""
         self._utterances.append(utterance)
 
     def decided(self, event: Speaker) -> None:
-        """A speaker event was sent."""
-        self._verdicts.append(event)
+        """Take note of a speaker event."""
+        self._speakers.append(event)
 
     def at_barrier(self, position: int) -> History:
-        """Freeze what is known at a cut, and forget what only the copy heard of it.
+        """Return what is known at a barrier, and forget what only the copy at the barrier decided.
 
         Args:
-            position: where the live frames go on.
+            position: the sample at which the live frames go on.
         """
         frozen = History(self._frame)
         frozen._runs = self._runs.copy()
         frozen._utterances = self._utterances.copy()
-        frozen._verdicts = self._verdicts
+        frozen._speakers = self._speakers
         while self._runs and self._runs[-1][1] > position:
             start, _ = self._runs.pop()
             if start < position:
@@ -74,48 +74,49 @@ class History:
         return frozen
 
     def forget_before(self, position: int, at_ms: int) -> None:
-        """Drop what no question about this sample or a later one reaches.
+        """Drop what no question about this sample or a later one needs.
 
         Args:
             position: the sample.
-            at_ms: its time.
+            at_ms: the time of the sample.
         """
         while self._runs and self._runs[0][1] <= position - REACH:
             self._runs.popleft()
         while len(self._utterances) > 1 and self._utterances[1].opened_at <= position:
             self._utterances.popleft()
-        while len(self._verdicts) > 1 and self._verdicts[1].at <= at_ms:
-            self._verdicts.popleft()
+        while len(self._speakers) > 1 and self._speakers[1].at <= at_ms:
+            self._speakers.popleft()
 
     def utterance(self, at: int) -> str | None:
-        """The utterance that was open when sample `at` had been heard."""
+        """Return the id of the utterance that is open at a sample; None if there is none."""
         for utterance in reversed(self._utterances):
             if utterance.opened_at <= at:
                 closed_at = utterance.closed_at
                 return utterance.id if closed_at is None or closed_at >= at else None
         return None
 
-    def verdict(self, utterance: str, at_ms: int) -> Speaker | None:
-        """The last speaker of an utterance that was known at a time, if it was a sure one."""
-        for event in reversed(self._verdicts):
+    def speaker(self, utterance: str, at_ms: int) -> Speaker | None:
+        """Return the last speaker event of an utterance at a time; None if it was not sure."""
+        for event in reversed(self._speakers):
             if event.utterance == utterance and event.at <= at_ms:
                 sure = event.decision in ("accept", "reject") and event.speaker is not None
                 return event if sure else None
         return None
 
     def phrase(self, at: int, usual: int, since: int = 0) -> tuple[int, int]:
-        """Where a phrase that was recognised at `at` began and ended.
+        """Return where a phrase that was recognised at `at` began and ended.
 
-        The end is that of the speech. The beginning is that of the speech too, if that makes
-        a phrase of about the usual length; in the middle of a sentence it is `usual` before
-        the end.
+        The phrase ends where the speech ends. It begins where the speech begins, if that makes
+        a phrase of about the usual length; in the middle of a sentence it begins `usual`
+        samples before its end.
 
         Args:
             at: sample of the decision.
             usual: length of the phrase at a usual pace, samples.
-            since: where it began at the earliest (a gap).
+            since: the earliest sample at which the phrase can begin (a gap).
         """
-        # Whole frames only: no frame that ends later may have a say, known or not.
+        # Count whole frames only: a frame that ends later must not matter, whether it is known or
+        # not.
         whole = ((a, min(b, a + (at - a) // self._frame * self._frame)) for a, b in self._runs)
         runs = [(max(a, since), b) for a, b in whole if max(a, since) < b]
         end = runs[-1][1] if runs and at - runs[-1][1] <= LATE else at

@@ -1,4 +1,4 @@
-"""What is wrong with the audio that a client sends, said once each."""
+"""Warnings about the audio that a client sends, each sent once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InputWarnings:
         self._warned: set[str] = set()
 
     def look(self) -> None:
-        """Warn of what the input found suspect and was not warned of yet."""
+        """Warn of what looks suspect in the input, once for each kind."""
         audio = self._audio
         if name := audio.looks_like:
             self._warn(
@@ -39,7 +39,7 @@ class InputWarnings:
             self._warn("non_finite", "some samples are not finite numbers; they count as 0")
 
     def end(self) -> None:
-        """Warn of a last sample that is not whole."""
+        """Warn if the input ends within a sample."""
         if self._audio.carried:
             self._warn(
                 "partial_sample",

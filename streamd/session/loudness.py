@@ -1,4 +1,4 @@
-"""Where the sound grew louder lately: there a word may be, whatever the VAD says."""
+"""Where the sound lately grew louder: a wake word may be there even if the VAD sees no speech."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from streamd.audio.ring import Ring
 from streamd.types import RATE_HZ
 
 _MEMORY = 2 * RATE_HZ
-"""Samples whose quietest step is compared with: longer than a phrase and its echo."""
+"""Samples in which the quietest step is looked for: longer than a phrase and its echo."""
 _SUMMED = 8
-"""Samples that are added up before anything else."""
+"""Samples that are added up before anything else is computed."""
 _AT_ONCE = 8
-"""Steps that are measured in one go, if they are there: most of the cost is one of calls."""
+"""Steps that are measured in one call if they are there, because calls make up most of the cost."""
 
 
 _QUIET_ROOM_DBFS = -72
-"""What a stretch is taken to begin in: somebody may be speaking already."""
+"""Level assumed before the first step, because somebody may already be speaking in it."""
 _LEAST_DBFS = -90
-"""Changes below that, one step of int16, are no sound."""
+"""Level of one step of int16, below which a change is no sound."""
 _ONES = np.ones(_SUMMED)
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
@@ -28,13 +28,13 @@ _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 class Loudness:
     """Compares each step of a stream with the quietest of the last two seconds.
 
-    The model recognises no word that does not stand out from what was before it, at any level. The
-    rise asked for is smaller than that of any word it recognises, and steady noise stays below it.
+    At any level, the model recognises a word only if it stands out from the sound before it. Every
+    word that it recognises rises by more than `rise_db`, and steady noise never does.
 
     Args:
         ring: the stream.
         rise_db: how much louder a step must be.
-        hold: steps after it in which a word may still be heard.
+        hold: steps after a louder one in which a word may still go on.
         step: samples of one measurement, a multiple of 8.
     """
 
@@ -48,20 +48,20 @@ class Loudness:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new stretch."""
+        """Forget the steps so far."""
         self._stop = -1
         self._last = self._quiet_room
         self._recent = deque([self._quiet_room], _MEMORY // self._step)
         self._next: deque[float] = deque()
-        """Of the steps behind the last one, as far as they were measured with it."""
+        """Powers of the steps after the last one, which were measured in the same call."""
         self._since = self._hold + 1
-        """Steps since the last one that was louder."""
+        """Number of steps since the last louder one."""
 
     def rose(self, stop: int) -> bool:
-        """Whether the step that ends at a sample was louder, or one shortly before.
+        """Return whether the step that ends at a sample, or one shortly before, was louder.
 
-        Steps are asked about in order, the last one again and again; where one is left out, a new
-        stretch begins.
+        Callers ask about steps in order, and may repeat the last one. Where they leave one out,
+        the comparison starts afresh.
         """
         if stop == self._stop:
             return self._since <= self._hold
@@ -72,7 +72,8 @@ class Loudness:
             start = stop - self._step
             steps = min((self._ring.head - start) // self._step, _AT_ONCE)
             self._next.extend(_powers(self._ring, start, steps, self._step))
-        # Two steps together: steady noise varies less then, and what is said is longer than one.
+        # The mean of two steps, because steady noise varies less in it and a word lasts longer than
+        # one.
         now = self._next.popleft()
         power, self._last = (self._last + now) / 2, now
         self._recent.append(power)
@@ -84,15 +85,16 @@ class Loudness:
 
 
 def _white(dbfs: float, step: int) -> float:
-    """What `_powers` gives for white noise of that level."""
+    """Return what `_powers` computes for white noise of a level."""
     return 6 * _SUMMED * (step // _SUMMED - 2) * (10 ** (dbfs / 20) * 32768) ** 2
 
 
 def _powers(ring: Ring, start: int, steps: int, step: int) -> list[float]:
-    """Of 0.25 to 1.3 kHz, where every vowel has most of its power, and hum and hiss have little.
+    """Return the power of each step from 0.25 to 1.3 kHz, the range of most of a vowel's power.
 
-    Sums of samples keep what is low, and the second difference of these what is not too low. All
-    are whole numbers below 2^53, so it does not matter how they are added.
+    Hum lies below that range, and hiss mostly above it. The sums of samples drop high frequencies,
+    and the second difference of the sums drops low ones. All of them are whole numbers below 2^53,
+    so the order of addition changes nothing.
     """
     wide = ring.view(start, start + steps * step).astype(np.float64)
     bend = np.correlate(wide.reshape(-1, _SUMMED).dot(_ONES), _SECOND_DIFFERENCE)

@@ -1,15 +1,15 @@
-"""Room in the ring beside what is held for good reason."""
+"""Margins of the ring beyond the samples that a session must keep."""
 
 from __future__ import annotations
 
 from streamd.audio.ring import Ring
 
 RESERVE = 4096
-"""Samples of the ring kept free for what a resampler still holds at a gap."""
+"""Samples of the ring that stay free for what a resampler still holds at a gap."""
 LEEWAY = 4096
-"""Samples that a resampler may hold back and steps may be short of, on top of what is held."""
+"""Samples added to what must be kept: what a resampler holds back and an unfinished step lacks."""
 
 
 def make_room(ring: Ring, held: int) -> None:
-    """Have the ring hold `held` samples that cannot be let go, and what comes meanwhile."""
+    """Make the ring hold `held` samples that must be kept, and what arrives in the meantime."""
     ring.grow(held + RESERVE + LEEWAY)

@@ -1,4 +1,4 @@
-"""One stepper in one session: its gate, its reports, and what happens at marks."""
+"""The path of one stepper in one session: its gate, its reports, and what happens at marks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _always(stop: int) -> bool:
 
 
 class Path:
-    """The path of a stepper beside that of the VAD.
+    """Runs a stepper beside the VAD.
 
     Args:
-        module: What is opened.
-        options: What the session asked of it; None if it is off.
-        shared: Of the session.
+        module: The module that is opened.
+        options: Its options in this session; None if it is off.
+        shared: The parts that all paths of the session use.
     """
 
     def __init__(self, module: StepperModule, options: Any | None, shared: Shared) -> None:
@@ -40,11 +40,11 @@ class Path:
 
     @property
     def may_rest(self) -> bool:
-        """Whether it has nothing to find where nobody speaks."""
+        """Return whether the stepper finds nothing where nobody speaks."""
         return self.gate is not None or not self.stepper.enabled
 
     def passed(self, mark: Mark) -> None:
-        """The stepper has come to a mark."""
+        """Take note that the stepper has come to a mark."""
         if mark.cause is None:
             self.stepper.configure(mark.payload.get(self._name))
             self._make_room()
@@ -54,7 +54,7 @@ class Path:
             self.gate.restart()
 
     def _make_room(self) -> None:
-        """Have the ring hold what a model that slept goes back to."""
+        """Make the ring hold what the model replays when it wakes."""
         stepper = self.stepper
         if stepper.enabled:
             steps = stepper.step * stepper.at_once_asleep

@@ -1,4 +1,4 @@
-"""Which windows an utterance has, and what is asked of each."""
+"""The windows of one utterance, and what is asked of the pass for each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamd.modules.base import Reader, Utterance, WindowSpec
 from streamd.types import WindowRequest
 
 MISSING = object()
-"""Stands for an answer that has not come; None is an answer."""
+"""Placeholder for an answer that has not come; None is an answer."""
 SKIPPED = object()
-"""Stands for the answer of a window that is left out."""
+"""Placeholder for the answer of a window that is left out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +24,7 @@ class Plan:
     last_stop: dict[WindowSpec, int] = field(default_factory=dict)
     extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
     is_announced: bool = False
-    """Whether the readers know of the utterance."""
+    """Whether `opened` of the readers was called for this utterance."""
 
     def __post_init__(self) -> None:
         for reader in self.readers:
@@ -35,16 +35,17 @@ class Plan:
     def last_start(self, spec: WindowSpec, end: int) -> int | None:
         """Return where the last window begins if the speech ends at `end`; None without one."""
         last = self.last_stop.get(spec)
-        if last is not None and end - last < spec.hop // 2:  # what it would add
+        # Samples that the last window would add.
+        if last is not None and end - last < spec.hop // 2:
             return None
         start = max(self.utterance.onset, end - spec.length)
         return start if end - start >= spec.minimum else None
 
     def is_voiced(self, spec: WindowSpec, start: int, stop: int) -> bool:
-        """Return whether a window has speech enough."""
+        """Return whether enough of a window is speech."""
         return self.utterance.voiced(start, stop) >= spec.min_voiced * (stop - start)
 
     def request(self, spec: WindowSpec, start: int, stop: int) -> WindowRequest:
-        """Return what is asked of a window if it is the next."""
+        """Return what the readers want of a window if it is the next one."""
         new = min(stop - self.last_stop.get(spec, start), stop - start)
         return WindowRequest(self.extras[spec], new)

@@ -1,8 +1,8 @@
-"""Utterances to windows, and windows' answers back to the readers, in the order of the stream.
+"""The planner: windows of utterances to the engine, and answers to the readers in stream order.
 
-Windows advance only to the watermark, so which windows there are depends on the audio alone.
-One window serves every reader that asked for the same one. Answers may come in any order;
-readers see them, and the beginnings and ends of utterances, strictly in order.
+Windows advance only to the watermark, so the audio alone decides which windows there are. One
+window serves every reader that asks for the same one. The engine may answer in any order. The
+readers get the answers, and the beginnings and ends of utterances, strictly in stream order.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
 MAX_IN_FLIGHT = 4
-"""Windows of one session that wait for the engine at a time; the rest wait uncut."""
+"""Windows of one session that may be at the engine at once; the others wait without samples."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One thing to tell the readers of an utterance, when it is its turn."""
+    """Something that the readers of an utterance get when it is its turn."""
 
     plan: Plan | None
-    """None for a barrier."""
+    """The plan of the utterance; None for a barrier."""
     at: int
     window: Window | None = None
-    """None for the end of the utterance."""
+    """The window; None for the end of the utterance."""
     passed: Callable[[], None] | None = None
-    """What to do when a barrier is reached."""
+    """Called when a barrier is reached."""
     spec: WindowSpec | None = None
     request: WindowRequest | None = None
     begun: Attempt | None = None
-    """The speculative job over its beginning."""
+    """The speculative job over the beginning of the window."""
     barrier: Mark | None = None
-    """The barrier that was being walked on a copy: the window may reach into its tail."""
+    """The barrier whose copy was being run when the window was planned; the window may reach into
+     its tail."""
     key: int | None = None
-    """Of its job, while that is out."""
+    """The key of its job, once there is one."""
     is_sent: bool = False
     is_started: bool = False
     """Whether a batch has its job."""
@@ -51,7 +52,7 @@ class Entry:
 
 
 class Planner:
-    """Windows of all readers over all utterances of one session."""
+    """Plans the windows of all readers over all utterances of one session."""
 
     def __init__(
         self,
@@ -72,13 +73,13 @@ class Planner:
         self._open: Plan | None = None
         self._queue: deque[Entry] = deque()
         self._asked: dict[int, Entry] = {}
-        """Windows that were asked for and not answered, by the key of their job."""
+        """Windows whose answers are due, by the key of their job."""
         self._awaited: dict[int, Entry] = {}
-        """Windows whose answer is that of a speculative job that runs, by its key."""
+        """Windows that take the answer of a running speculative job, by the key of that job."""
         self._withdrawn: list[int] = []
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
-        """Plan windows of an utterance that began, for these readers."""
+        """Begin the windows of an utterance for these readers."""
         self._open = Plan(utterance, readers)
 
     def advance(self, watermark: int, at: int, barrier: Mark | None) -> None:
@@ -100,7 +101,7 @@ class Planner:
                 self._speculation.consider(plan, spec, start, watermark, at)
 
     def closed(self, utterance: Utterance, barrier: Mark | None) -> None:
-        """The utterance is over: plan what its end still asks for."""
+        """Plan the last windows of an utterance that is over."""
         plan, self._open = self._open, None
         assert plan is not None
         assert plan.utterance is utterance
@@ -115,7 +116,7 @@ class Planner:
         self._queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
-        """Call `passed` when all that was planned so far has been delivered."""
+        """Call `passed` when everything that was planned so far has been delivered."""
         self._queue.append(Entry(None, at, passed=passed))
 
     def _plan_window(
@@ -135,13 +136,13 @@ class Planner:
             entry.is_sent, entry.answer = True, whole.answer
             if whole.answer is MISSING:
                 self._awaited[whole.key] = entry
-        # A job that does not run by now would only keep the window waiting.
+        # A job that does not run by now would only delay the window.
         self._speculation.drop(whole)
         self._queue.append(entry)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is anything to send to the engine, to wait for or to deliver."""
+        """Return whether anything has yet to be sent to the engine, answered or delivered."""
         return bool(self._queue) or self._speculation.has_news
 
     def jobs(self) -> list[Job]:
@@ -168,18 +169,18 @@ class Planner:
         return jobs
 
     def withdrawn(self) -> list[int]:
-        """Return the keys of the jobs whose answers are of no use since the last call."""
+        """Return the keys of the jobs whose answers became useless since the last call."""
         withdrawn, self._withdrawn = self._withdrawn, []
         return withdrawn + self._speculation.withdrawn()
 
     def stop_speculating(self) -> None:
-        """Drop what was begun before it was asked for and does not run yet."""
+        """Drop the speculative jobs that do not run yet."""
         self._speculation.end()
 
     def skip(self, place: int) -> None:
         """Leave out the windows that depend on nothing behind a place and that no batch has.
 
-        Their readers are not told of them, but the client is, when it is their turn.
+        Their readers do not see them. When it is their turn, a gap is reported for each reader.
         """
         for entry in self._queue:
             if entry.window is None or entry.answer is not MISSING or entry.at > place:
@@ -194,7 +195,7 @@ class Planner:
             self._degradation.skipped += 1
 
     def _request(self, entry: Entry) -> WindowRequest | None:
-        """What to ask for a window; None while the engine computes its beginning."""
+        """Return what to ask for a window; None while the engine computes its beginning."""
         request, begun = entry.request, entry.begun
         assert request is not None
         if begun is None:
@@ -203,7 +204,8 @@ class Planner:
             return request._replace(begun=begun.answer)
         if begun.is_running:
             return None
-        self._speculation.drop(begun)  # the window is whole before the job was put into a batch
+        # The window was complete before its speculative job was put into a batch.
+        self._speculation.drop(begun)
         return request
 
     def started(self, key: int) -> Mark | None:
@@ -226,7 +228,7 @@ class Planner:
             self._speculation.complete(key, answer)
 
     def deliver(self) -> None:
-        """Tell the readers all that is complete, in order."""
+        """Give the readers everything that is complete, in order."""
         while self._queue:
             entry = self._queue[0]
             if entry.window is not None and entry.answer is MISSING:
@@ -283,7 +285,7 @@ class Planner:
 
     @property
     def pending_at(self) -> int | None:
-        """`at` of the oldest answer that is still out, None if there is none."""
+        """Return `at` of the oldest answer that is due; None if no answer is."""
         return self._queue[0].at if self._queue else None
 
     @property
@@ -293,11 +295,11 @@ class Planner:
 
     @property
     def depth(self) -> int:
-        """Windows and ends that wait."""
+        """Return the number of windows and ends that wait."""
         return len(self._queue)
 
     def low(self, watermark: int) -> int:
-        """The oldest sample that may still be asked for."""
+        """Return the oldest sample that a window may still need."""
         low = watermark
         if self._open is not None:
             for spec, start in self._open.next_start.items():

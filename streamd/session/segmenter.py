@@ -1,4 +1,4 @@
-"""Speech probabilities to utterances: two thresholds, sample counts, integers only."""
+"""The segmenter: two thresholds and sample counts turn speech probabilities into utterances."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from streamd.modules.base import Utterance
 
 @dataclass(frozen=True, slots=True)
 class SegmenterConfig:
-    """When speech begins and ends. Lengths in samples at 16 kHz."""
+    """Thresholds and lengths (samples at 16 kHz) that decide when speech begins and ends."""
 
     on: float
     """Probability at which speech begins."""
     off: float
     """Probability below which a frame of open speech counts as silence."""
     min_speech: int
-    """Speech needed before an utterance opens."""
+    """Samples of speech before an utterance opens."""
     hangover: int
-    """Silence that ends an utterance."""
+    """Samples of silence that end an utterance."""
     pre_roll: int
-    """Audio before the onset that belongs to the utterance."""
+    """Samples before the onset that belong to the utterance."""
     max_length: int
-    """An utterance is cut before the frame that would make it longer, and goes on as another."""
+    """Samples after which an utterance ends and the speech goes on as another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An utterance began."""
+    """An utterance that began."""
 
     utterance: Utterance
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """An utterance ended."""
+    """An utterance that ended."""
 
     utterance: Utterance
 
 
 class Segmenter:
-    """Hysteresis over frames, one call a frame, in order and without holes.
+    """Turns frames into utterances; takes one frame per call, in order and without holes.
 
-    `watermark` is the sample below which the decision speech or not is final: while silence
-    has not lasted long enough to end an utterance, it stays at the end of the speech.
+    `watermark` is the sample below which decisions about speech are final. During a silence that is
+    still too short to end the utterance, it stays at the end of the speech.
     """
 
     def __init__(self, config: SegmenterConfig, position: int = 0) -> None:
@@ -58,17 +58,17 @@ class Segmenter:
 
     @property
     def count(self) -> int:
-        """Utterances opened so far."""
+        """Return the number of utterances opened so far."""
         return self._count
 
     def frame(self, start: int, stop: int, probability: float) -> list[Opened | Closed]:
-        """Take the decision of one frame."""
+        """Take the speech probability of one frame, and return what began or ended."""
         if self.open is None:
             return self._quiet(start, stop, probability)
         return self._speaking(self.open, start, stop, probability)
 
     def close_at(self, at: int, cause: Cause) -> list[Opened | Closed]:
-        """End what is open at `at`; no later utterance begins before it."""
+        """End the open utterance at `at`; no later one begins before that."""
         changes: list[Opened | Closed] = []
         if self.open is not None:
             changes.append(self._close(self.open, self.open.runs[-1][1], at, cause))
@@ -80,7 +80,7 @@ class Segmenter:
 
     def _quiet(self, start: int, stop: int, probability: float) -> list[Opened | Closed]:
         if stop <= self._floor:
-            return []  # heard already, on the copy that ended the utterance before
+            return []  # counted already, on the copy that ended the utterance before
         if probability < self.config.off or (self._onset is None and probability < self.config.on):
             self._onset = None
             self._runs = []
@@ -128,7 +128,8 @@ class Segmenter:
         utterance.closed_at = at
         utterance.cause = cause
         self.open = None
-        # The next one may reach back into the silence with its pre-roll, never into this one.
+        # The next utterance may reach back into the silence with its pre-roll, but not into this
+        # one.
         self._floor = max(self._floor, end)
         return Closed(utterance)
 

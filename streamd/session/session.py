@@ -1,8 +1,7 @@
-"""One stream: audio and answers in, jobs and events out. No socket, no thread, no clock.
+"""The session of one stream: audio and answers in, jobs and events out; no socket, thread or clock.
 
-Everything is counted in samples at 16 kHz on one timeline, so that the events depend on the
-audio alone: not on how it was cut into messages, how fast it came, or when the engine
-answered.
+Every position counts samples at 16 kHz on one timeline. So the events depend on the audio alone,
+and not on how it was divided into messages, how fast it came, or when the engine answered.
 """
 
 from __future__ import annotations
@@ -44,18 +43,19 @@ MAX_BACKLOG = 2 * RATE_HZ
 """Samples that voice activity or the wake words may still have to hear; then no more is taken, so
 that a fast sender waits in its own socket, and a slow machine pushes back."""
 _CLOCK_MEMORY = 10 * RATE_HZ
-"""How far behind the ring times may be asked for: a phrase, a verdict before it, and some."""
+"""Samples before the ring for which a time may be asked: a phrase and the speaker event before it.
+"""
 _NOTHING: Samples = np.zeros(0, np.int16)
 
 
 class Session:
-    """One stream.
+    """Processes the audio of one stream.
 
     Feed it with `receive_*`, in the order of the bytes. After each of these, and after each
     `complete`, take `jobs()` to the engine and `events()` to the client.
 
-    None of its parts holds the session, nor a part the one that holds it. So whoever lets go of a
-    session frees it at once, and the garbage collector need not come.
+    No part refers to the session or to the part that owns it. So the memory of a session is freed
+    with the last reference to it, without the garbage collector.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Session:
     ) -> None:
         self.audio = AudioIn(audio)
         self.modules = modules
-        """What was asked for last."""
+        """The modules that are on after every `config` so far."""
         self._registry = registry
         self._words = words
         self._ring = Ring(ring_s * RATE_HZ)
@@ -80,18 +80,18 @@ class Session:
         self._input_warnings = InputWarnings(self.audio, self._emitter)
         self._barriers = Barriers(1 + len(registry.steppers))
         self._spare = 0
-        """`room` when it was last asked, less what came since. Old audio is let go again and again,
-        so there is never less."""
+        """Value of `room` when it was last computed, less what came since; the real one is never
+        smaller."""
         self._forgotten = 0
-        """Where the tracks were when what lies behind them was last forgotten."""
+        """Positions of the tracks when what lies before them was last dropped."""
 
         settings, grid = registry.vad.effective(modules.get(registry.vad.name)), registry.vad.grid
         self._history = History(grid.frame)
         self._utterances = Utterances(self._history, ms, self._emitter)
         keys = itertools.count()
-        """Numbers the jobs. What each is for stands in the tracks and in the planner."""
+        """Numbers for the jobs. The tracks and the planner keep what each job is for."""
         self.degradation = Degradation()
-        """What it does without, under load."""
+        """What the session does without, under load."""
         self._planner = Planner(
             self._utterances.report,
             self._utterances.ended,
@@ -129,11 +129,11 @@ class Session:
             self._tracks.append(track)
         self._tracks_by_key = {track.key: track for track in self._tracks}
 
-    # What comes in.
+    # Input.
 
     @property
     def room(self) -> int:
-        """Bytes of audio that can be taken now; 0 until the engine has caught up."""
+        """Return how many bytes of audio can be taken now; 0 until the engine has caught up."""
         low = min(track.low for track in self._tracks)
         low = min(low, self._planner.low(self._speech.segmenter.watermark))
         free = self._ring.capacity - RESERVE - (self._ring.head - low)
@@ -142,7 +142,7 @@ class Session:
         return self.audio.bytes_for(max(free, 0))
 
     def spare(self, wanted: int) -> int:
-        """Bytes that can be taken for sure; `room` is only asked where less than that is known."""
+        """Return how many bytes can surely be taken; compute `room` only if `wanted` is more."""
         if self._spare < wanted:
             self._spare = self.room
         return self._spare
@@ -154,12 +154,12 @@ class Session:
 
     @property
     def can_mark(self) -> bool:
-        """Whether a flush, gap or change of configuration can be taken now."""
+        """Return whether a flush, gap or change of configuration can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
         return max(marks, self._barriers.pending) < MAX_MARKS
 
     def receive_audio(self, data: bytes | memoryview) -> int:
-        """Take audio, as much as there is room for.
+        """Take as much audio as there is room for.
 
         Returns:
             Bytes taken.
@@ -175,18 +175,18 @@ class Session:
         return size
 
     def receive_gap(self, ms: int = 0, frames: int = 0, cause: GapCause = "client") -> None:
-        """The client lost audio here.
+        """Take note that the client lost audio here.
 
         Args:
-            ms: How much.
+            ms: Milliseconds that were lost.
             frames: The same in sample frames at the input rate, where it is known exactly.
-            cause: Why.
+            cause: Why they were lost.
         """
         t0 = self.audio.now_ms
         self._spare = 0
         self._ring.write(self.audio.gap(ms, frames))
         t1 = self.audio.now_ms
-        # No utterance spans a gap, so nobody asks about much that the ring has not.
+        # No utterance spans a gap, so nothing needs samples from the other side of a long one.
         self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
         place = self.audio.position
         gap = Gap(t0=t0, t1=t1, at=t1, cause=cause)
@@ -210,25 +210,25 @@ class Session:
         self._mark(Mark(self.audio.mark(), self._ring.head, payload=modules))
 
     def receive_end(self) -> None:
-        """The last sample was received. `ended` turns true after the last final event."""
+        """Take note of the last sample; `ended` becomes true after the last final event."""
         self._input_warnings.end()
         self._barrier("end", self._emitter.end)
 
-    # What goes out.
+    # Output.
 
     def awaited(self) -> tuple[int | None, int | None]:
         """Return how far the oldest audio goes whose answers are awaited.
 
         Returns:
-            Samples, of voice activity and wake words and of the windows of speech; None where
-            nothing is awaited.
+            The sample up to which voice activity and wake words wait, and that for windows of
+            speech; each is None if nothing is awaited.
         """
         live = [track.awaited for track in self._tracks if track.awaited is not None]
         return min(live, default=None), self._planner.pending_at
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has spoken for a while and nothing waits: what comes is not urgent."""
+        """Return whether nobody has spoken for a while and nothing waits: audio is not urgent."""
         if self._speech.segmenter.open is not None or self._planner.depth:
             return False
         for path in self._paths:
@@ -242,21 +242,21 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        """Whether everything that the end caused is in `events`."""
+        """Return whether the events include everything that the end caused."""
         return self._emitter.has_ended
 
     @property
     def learned(self) -> Mapping[str, bytes]:
-        """What is to be kept of each enrolled voice, once the session is over."""
-        return self._context.voices.learned
+        """Return the new baseline of each enrolled voice that spoke, once the session is over."""
+        return self._context.speakers.learned
 
     def events(self) -> list[LogEvent]:
-        """Events since the last call, in order."""
+        """Return the events since the last call, in order."""
         return self._emitter.take()
 
     def jobs(self) -> list[Job]:
-        """Work for the engine since the last call."""
-        # In this order: a stepper with a gate may step when the VAD has.
+        """Return the jobs since the last call."""
+        # In this order: a stepper with a gate may advance once the VAD has.
         jobs = []
         for track in self._tracks:
             if (job := track.advance()) is not None:
@@ -267,11 +267,11 @@ class Session:
         return jobs
 
     def withdrawn(self) -> list[int]:
-        """Keys of the jobs that the engine need not run any more, since the last call."""
+        """Return the keys of the jobs that became useless since the last call."""
         return self._planner.withdrawn()
 
     def cut(self, job: Job) -> Samples:
-        """The samples of a job, when it is put into a batch."""
+        """Return the samples of a job, when it is put into a batch."""
         if job.samples is not None:
             return job.samples
         if job.lane is not Lane.LIVE:
@@ -281,7 +281,7 @@ class Session:
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
-        """Take the engine's answer."""
+        """Take the engine's answer to a job."""
         track = self._tracks_by_key.get(job.key)
         if track is not None:
             track.complete(job, output)
@@ -290,7 +290,7 @@ class Session:
 
     @property
     def utterances(self) -> int:
-        """Utterances that have begun."""
+        """Return the number of utterances that have begun."""
         return self._speech.segmenter.count
 
     # What it does without, under load.
@@ -327,7 +327,7 @@ class Session:
         self._planner.skip(place)
 
     def bye(self) -> None:
-        """Log the last event."""
+        """Append `bye`, the last event."""
         bye = Bye(
             samples=self.audio.frames,
             duration_ms=self.audio.clock.ms_of_frames(self.audio.frames),
@@ -338,11 +338,11 @@ class Session:
         self._emitter.emit(bye)
 
     def warn(self, code: str, message: str) -> None:
-        """Log a warning."""
+        """Append a warning."""
         self._emitter.warn(code, message)
 
     def log(self, event: LogEvent) -> None:
-        """Put an event behind all others."""
+        """Append an event."""
         self._emitter.emit(event)
 
     # Inside.
@@ -358,7 +358,7 @@ class Session:
             track.marks.append(mark)
 
     def _progress(self) -> None:
-        """Let everything through that waits for nothing any more."""
+        """Send and deliver everything that need not wait any more."""
         if self._planner.depth:
             self._planner.deliver()
         for path in self._paths:
@@ -372,7 +372,7 @@ class Session:
             self._forget(oldest)
 
     def _forget(self, oldest: int) -> None:
-        """Drop what no event to come can ask for."""
+        """Drop what no later event needs."""
         for path in self._paths:
             if (waiting := path.reports.oldest) is not None:
                 oldest = min(oldest, waiting)

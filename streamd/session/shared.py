@@ -1,4 +1,4 @@
-"""What the paths of one session have in common."""
+"""The parts that all paths of one session use."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from streamd.session.track import Progress
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The parts that the VAD's path and those of the steppers use; none of them holds a path."""
+    """Holds the parts that the VAD's path and the steppers' paths use; no part refers to a path."""
 
     ring: Ring
     ms: Ms
-    """Positions to stream time."""
+    """Converts positions to stream time."""
     emitter: Emitter
     vad: Progress
-    """How far the VAD has come."""
+    """Progress of the VAD."""
     history: History
-    """What the VAD and the readers decided lately; the live one."""
+    """What the VAD and the readers decided lately, on live audio."""
     planner: Planner
-    """Knows what the readers still have to decide."""
+    """The planner, which knows what the readers have yet to decide."""

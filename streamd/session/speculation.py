@@ -1,8 +1,9 @@
-"""Windows that are likely to come, given to the engine before they are asked for.
+"""Speculative jobs: windows that are likely to come, computed before they are due.
 
-Most of a window is spoken before its end is, and all of the last window of an utterance before the
-silence behind it is long enough to end it. The engine computes both while it has time, which
-changes no answer. A job that turns out to be of no use is withdrawn unless it already runs.
+The first part of a window can be computed before the window is complete. The last window of an
+utterance can be computed before the silence after it is long enough to end the utterance. The
+engine computes both while it has time, and no answer changes. A job that turns out to be useless
+is withdrawn unless it already runs.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from streamd.session.plan import MISSING, Plan
 from streamd.types import Job, Lane
 
 DOUBT, PAUSE = 1024, 3072
-"""Silence after which it is not sure that speech goes on, and after which it is likely over: half
-of the usual hangover. In samples."""
+"""Samples of silence after which speech may be over, and after which it likely is: half of the
+usual hangover."""
 
 
 class Likely(NamedTuple):
@@ -26,7 +27,7 @@ class Likely(NamedTuple):
     spec: WindowSpec
     start: int
     stop: int | None
-    """None for the beginning of a window that ends where it ends."""
+    """End of the window; None for a beginning, whose window may end anywhere."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,35 +36,35 @@ class Attempt:
 
     key: int
     is_running: bool = False
-    """Whether a batch has it, or had it."""
+    """Whether the job is or was in a batch."""
     answer: Any = MISSING
 
 
 class Speculation:
-    """The speculative jobs of one session.
+    """Keeps the speculative jobs of one session.
 
     Args:
         passes: The speculative pass of each pass that has one, by the name of the latter.
-        keys: Numbers the session's jobs.
+        keys: The numbers for the session's jobs.
     """
 
     def __init__(self, passes: Mapping[str, SpeculativePass], keys: Iterator[int]) -> None:
         self._passes = passes
         self._keys = keys
         self._likely: dict[Likely, Attempt] = {}
-        """Attempts at windows of the open utterance that have not been planned."""
+        """Attempts at windows of the open utterance that are not planned yet."""
         self._pending: dict[int, Attempt] = {}
-        """Attempts whose answers are still of use, by key."""
+        """Attempts whose answers are still useful, by the key of their job."""
         self._new: dict[int, Job] = {}
         self._withdrawn: list[int] = []
 
     def consider(self, plan: Plan, spec: WindowSpec, start: int, watermark: int, at: int) -> None:
-        """Begin the next window of a kind; in a pause, compute the one that would be the last.
+        """Begin the next window of a kind, or in a pause compute the one that would be the last.
 
         Args:
-            plan: Of the open utterance.
+            plan: The plan of the open utterance.
             spec: The kind of window.
-            start: Where the next one starts.
+            start: The sample at which the next one starts.
             watermark: Sample up to which speech is certain.
             at: Sample up to which the voice activity is known.
         """
@@ -108,7 +109,7 @@ class Speculation:
     def take(
         self, spec: WindowSpec, start: int, stop: int
     ) -> tuple[Attempt | None, Attempt | None]:
-        """Return the attempts at a window that is now planned: at all of it, at its beginning."""
+        """Return the attempts at a window that is planned: at all of it, and at its beginning."""
         whole = self._likely.pop(Likely(spec, start, stop), None)
         return whole, self._likely.pop(Likely(spec, start, None), None)
 
@@ -131,13 +132,13 @@ class Speculation:
             attempt.is_running = True
 
     def complete(self, key: int, answer: Any) -> None:
-        """Take the answer of a job; nobody waits for that of an attempt that was dropped."""
+        """Take the answer of a job, unless its attempt was dropped."""
         if (attempt := self._pending.pop(key, None)) is not None:
             attempt.answer = answer
 
     @property
     def has_news(self) -> bool:
-        """Whether there is a job that the engine does not know of."""
+        """Return whether there is a job that the engine does not have yet."""
         return bool(self._new)
 
     def jobs(self) -> list[Job]:
@@ -152,7 +153,7 @@ class Speculation:
         return withdrawn
 
     def _drop_unlikely(self, spec: WindowSpec, likely: Likely | None) -> None:
-        """Drop what is not likely any more; a beginning that runs may still serve."""
+        """Drop the attempts that are not likely any more; a beginning that runs may still serve."""
         for key, attempt in list(self._likely.items()):
             may_serve = key.stop is None and attempt.is_running
             if key.spec == spec and key != likely and not may_serve:

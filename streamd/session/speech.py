@@ -1,4 +1,4 @@
-"""From the VAD's decisions to utterances, and from utterances to the windows of the readers."""
+"""The path of the VAD: from its decisions to utterances, and from these to the readers' windows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from streamd.types import RATE_HZ
 
 
 class Speech:
-    """The path behind the VAD.
+    """Turns the VAD's decisions into utterances.
 
     Args:
-        registry: The modules there are.
-        modules: What is on at first.
-        context: What readers may use of the session.
-        shared: Of the session.
-        activities: Are told the VAD's decisions as they are made live.
-        utterances: Tells the client of them.
+        registry: The modules of the server.
+        modules: The modules that are on at first.
+        context: The parts of the session that readers may use.
+        shared: The parts that all paths of the session use.
+        activities: Take the VAD's decisions about live audio.
+        utterances: Emits the events of utterances.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Speech:
         self._frame = registry.vad.grid.frame
         self._registry = registry
         self._modules = modules
-        """Of utterances that open now."""
+        """The modules of utterances that open now."""
         self._context = context
         self._ring = shared.ring
         self._vad = shared.vad
@@ -55,10 +55,10 @@ class Speech:
         self._configure(modules)
 
     def decided(self, start: int, stop: int, probability: float) -> None:
-        """Take one decision, or several that are the same.
+        """Take one decision, or several equal ones in a row.
 
-        While nobody speaks, several frames are one to all that is told of them; in speech each
-        counts by itself, as any may end it.
+        While nobody speaks, the segmenter and the others take several frames as one. In speech they
+        take each by itself, because each may end the utterance.
         """
         frame = self._frame
         if stop - start > frame and self.segmenter.open is not None:
@@ -75,7 +75,7 @@ class Speech:
         self._planner.advance(self.segmenter.watermark, stop, barrier)
 
     def passed(self, mark: Mark) -> None:
-        """The VAD has come to a mark."""
+        """Take note that the VAD has come to a mark."""
         if mark.cause is None:
             self._configure(mark.payload)
             return
@@ -102,11 +102,11 @@ class Speech:
         self._utterances.began(utterance, report=self._registry.vad.name in self._modules)
 
     def _configure(self, modules: ModuleSet) -> None:
-        """Take other modules or options for the utterances to come.
+        """Apply other modules or options to the utterances to come.
 
-        The ring then holds all that must be at hand before the oldest of it can be let go. While a
-        pause may still be part of the utterance, the last window before it may be asked for; while
-        speech may be too short to count, all of it.
+        The ring is made large enough for what must be kept. While a pause may still belong to the
+        utterance, that is the last window before the pause. While speech may still be too short to
+        count, it is all of that speech.
         """
         self._modules = modules
         self.segmenter.config = _segmenter_config(

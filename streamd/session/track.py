@@ -1,4 +1,4 @@
-"""One stepper's walk along the timeline: its grid, its marks, its single job in flight."""
+"""A track: the walk of one stepper along the timeline, with one job in flight at a time."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from streamd.types import Job, Lane, Samples, Slots
 
 @dataclass(slots=True, eq=False)
 class Mark:
-    """Something that happens at a place in the stream: a barrier, or a change of configuration."""
+    """A place in the stream at which something happens: a barrier, or a change of configuration."""
 
     place: int
-    """Where: the timeline position of all input so far."""
+    """Position on the timeline of all input so far."""
     head: int
-    """Samples on the timeline then; behind `place` by what the resampler still holds."""
+    """End of the resampled samples at that time; the resampler still holds those up to `place`."""
     cause: Cause | None = None
-    """Why the stream is split here; None for a change of configuration."""
+    """Why an utterance ends here; None for a change of configuration."""
     tail: Samples | None = None
     """The samples from `head` to `place`, from a copy of the resampler."""
     resets: bool = False
-    """Whether the stream starts anew behind it (a gap)."""
+    """Whether the models start anew after the mark (a gap)."""
     payload: Any = None
 
     def read(self, ring: Ring, start: int, stop: int) -> Samples:
-        """A span of the stream as it ends at this barrier."""
+        """Return a span of the stream as it ends at this barrier."""
         if self.tail is None or stop <= self.head:
             return ring.read(start, stop)
-        heard = ring.read(min(start, self.head), self.head)
-        return np.concatenate([heard, self.tail[max(start - self.head, 0) : stop - self.head]])
+        resampled = ring.read(min(start, self.head), self.head)
+        return np.concatenate([resampled, self.tail[max(start - self.head, 0) : stop - self.head]])
 
     @property
     def is_barrier(self) -> bool:
@@ -46,28 +46,28 @@ class Mark:
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """How far a track has come: what the other parts of a session may know of it."""
+    """How far a track has come, for the other parts of the session."""
 
     position: int = 0
     """Start of the next live step."""
     step: int = 0
-    """Samples from one step to the next; the track sets it."""
+    """Samples from one step to the next; set by the track."""
     barrier: Mark | None = None
-    """The barrier whose tail is being walked on a copy, until it has been passed."""
+    """The barrier whose tail the track walks on a copy, until it has passed the barrier."""
 
     def covers(self, stop: int) -> bool:
-        """Whether all whole steps up to a sample have been taken."""
+        """Return whether all whole steps up to a sample have been taken."""
         return self.position + self.step > stop
 
 
 class Track:
-    """Walks a stepper over the ring. `advance` gives the next job, `complete` takes its answers.
+    """Walks a stepper over the ring: `advance` returns the next job, `complete` takes its answers.
 
-    Steps that the stepper does not attend to are walked over, and the model is left where it was.
-    When it is needed again, it first hears what it slept through, no more of it than it must.
+    Where the stepper does not need its model, the track walks on and the model sleeps. When the
+    stepper needs it again, the model first replays what it slept through, as far as it must.
 
-    A barrier is walked on a copy: the samples that are left, padded with zeros to whole steps,
-    from a copy of the state. The live state then goes on as if nothing had happened.
+    At a barrier the track walks on a copy of the state, over the remaining samples and zeros up to
+    a whole step. The live state then goes on as if nothing had happened.
     """
 
     def __init__(
@@ -81,31 +81,31 @@ class Track:
         progress: Progress | None = None,
     ) -> None:
         self.key = key
-        """Of each of its jobs, as one is out at a time."""
+        """Key of each of its jobs, because only one is out at a time."""
         self.stepper = stepper
         self._progress = Progress() if progress is None else progress
         self._progress.step = stepper.step
-        self._heard = 0
-        """How far the live state has heard; behind `position` where the model sleeps."""
+        self._processed = 0
+        """End of what the live state has processed; less than `position` where the model sleeps."""
         self.marks: deque[Mark] = deque()
         self._ring = ring
         self._slots = slots
         self._passed = passed
         self._copies_state = copies_state
-        self._stretch = 0
+        self._piece_start = 0
         self._fresh = True
         self._busy = False
         self._awaited = 0
-        """Where the stream must have come to, or a mark lie in it, before it goes on."""
+        """Position that the input, or a mark, must reach before the track takes another step."""
         self._known: Any = None
-        """The stepper's own answer for the next step, where it was asked beforehand."""
+        """The stepper's own answer for the next step, if `_last` has asked for it already."""
         self._tail: _Tail | None = None
 
     @property
     def low(self) -> int:
-        """The oldest sample that may still be asked for."""
-        needed = max(self._heard, self._progress.position - self.stepper.reach)
-        return max(needed - self.stepper.context, self._stretch)
+        """Return the oldest sample that may still be needed."""
+        needed = max(self._processed, self._progress.position - self.stepper.reach)
+        return max(needed - self.stepper.context, self._piece_start)
 
     @property
     def position(self) -> int:
@@ -114,11 +114,11 @@ class Track:
 
     @property
     def awaited(self) -> int | None:
-        """End of the step whose answer is awaited; None if the engine has none."""
+        """Return the end of the step whose answer is due; None if the engine has no job."""
         return self._progress.position + self.stepper.step if self._busy else None
 
     def advance(self) -> Job | None:
-        """Walk as far as possible without the model; gives the next job, if there is one."""
+        """Walk as far as possible without the model, and return the next job if there is one."""
         while not self._busy:
             barrier, limit = None, self._ring.head
             stop = self._progress.position + self.stepper.step
@@ -153,12 +153,12 @@ class Track:
         return stop > self.marks[0].place or (barrier is not None and stop > limit)
 
     def complete(self, job: Job, output: Sequence[Any]) -> None:
-        """Take the answers of the job in flight, one a step asked."""
+        """Take the answers of the job in flight, one for each step that was asked."""
         self._busy = False
         if self._tail is not None:
             self._tail_done(self._tail, job, output[-1])
             return
-        self._heard = job.stop
+        self._processed = job.stop
         for one in output:
             start = self._progress.position
             self._progress.position += self.stepper.step
@@ -167,7 +167,7 @@ class Track:
     def _live_step(self, stop: int, attends: bool, limit: int, barrier: Mark | None) -> Job | None:
         start = self._progress.position
         if not self.stepper.enabled:
-            self._progress.position = self._heard = stop
+            self._progress.position = self._processed = stop
             self._fresh = True
             return None
         known, self._known = self._known, None
@@ -175,7 +175,7 @@ class Track:
             known = self.stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
         if known is not None:
             answer, stop = known
-            self._progress.position = self._heard = stop
+            self._progress.position = self._processed = stop
             self.stepper.interpret(start, stop, answer)
             return None
         if not attends:
@@ -191,7 +191,7 @@ class Track:
         return self._job(self._replay_from(), stop, load, self._slots.live, None)
 
     def _last(self, stop: int, limit: int, barrier: Mark | None) -> int:
-        """Where the last step ends that can go with the one that ends at `stop`."""
+        """Return the end of the last step that can share a job with the one that ends at `stop`."""
         step = self.stepper.step
         farthest = min(stop + (self.stepper.at_once - 1) * step, limit)
         while (following := stop + step) <= farthest:
@@ -204,18 +204,18 @@ class Track:
         return stop
 
     def _replay_from(self) -> int:
-        """Where the model goes on to hear when it is asked about the next step."""
+        """Return where the model begins to replay when it is asked about the next step."""
         farthest = self._progress.position - (self.stepper.replay - 1) * self.stepper.step
-        return max(self._heard, farthest)
+        return max(self._processed, farthest)
 
     def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
         step = self.stepper.step
         steps = (stop - start) // step
         asked = 1 if self._tail is not None else (stop - self._progress.position) // step
         begin = start - self.stepper.context
-        if samples is None and begin < self._stretch:
-            pad = np.zeros(self._stretch - begin, np.int16)
-            samples = np.concatenate([pad, self._ring.read(self._stretch, stop)])
+        if samples is None and begin < self._piece_start:
+            pad = np.zeros(self._piece_start - begin, np.int16)
+            samples = np.concatenate([pad, self._ring.read(self._piece_start, stop)])
         return Job(
             self.stepper.pass_name,
             Lane.LIVE,
@@ -231,16 +231,20 @@ class Track:
             asked,
         )
 
-    # The excursion onto a copy.
+    # The walk on a copy.
 
     def _begin_tail(self, mark: Mark) -> None:
         step, context = self.stepper.step, self.stepper.context
-        begin = max(self._progress.position - context, self._stretch)
+        begin = max(self._progress.position - context, self._piece_start)
         pad = np.zeros(context - (self._progress.position - begin), np.int16)
         audio = np.concatenate([pad, mark.read(self._ring, begin, mark.place)])
         steps = -(-(mark.place - self._progress.position) // step)
-        if self.stepper.enabled and self._copies_state and self._heard == self._progress.position:
-            steps += self.stepper.tail_steps if mark.place > self._stretch else 0
+        if (
+            self.stepper.enabled
+            and self._copies_state
+            and self._processed == self._progress.position
+        ):
+            steps += self.stepper.tail_steps if mark.place > self._piece_start else 0
         else:
             steps = 0
         padded = np.zeros(context + steps * step, np.int16)
@@ -258,8 +262,8 @@ class Track:
         offset = tail.done * step
         samples = tail.audio[offset : offset + self.stepper.context + step]
         start = self._progress.position + offset
-        heard = samples[self.stepper.context :]
-        known = self.stepper.answer(lambda begin, end: heard, start, start + step, start + step)
+        audio = samples[self.stepper.context :]
+        known = self.stepper.answer(lambda begin, end: audio, start, start + step, start + step)
         if known is not None:
             self._interpret_tail(tail, start, known[0])
             return None
@@ -285,7 +289,7 @@ class Track:
             self.stepper.reset()
             self._fresh = True
             self._awaited = 0
-            self._progress.position = self._heard = self._stretch = mark.place
+            self._progress.position = self._processed = self._piece_start = mark.place
 
 
 @dataclass(slots=True)

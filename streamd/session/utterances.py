@@ -1,4 +1,4 @@
-"""What a client learns of utterances: their edges, and what the readers say of them."""
+"""The events about utterances: their edges, and what the readers decide about them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Utterances:
     """Emits the events of utterances and remembers who spoke.
 
     Args:
-        history: Is told of each utterance and each speaker.
-        ms: Positions to stream time.
-        emitter: Where the events go.
+        history: Remembers each utterance and each speaker.
+        ms: Converts positions to stream time.
+        emitter: Takes the events.
     """
 
     def __init__(self, history: History, ms: Ms, emitter: Emitter) -> None:
         self.speech = 0
-        """Samples of speech in those that are over."""
+        """Samples of speech in the utterances that are over."""
         self._history = history
         self._ms = ms
         self._emitter = emitter
 
     def began(self, utterance: Utterance, *, report: bool) -> None:
-        """Take note of an utterance that began, and tell the client if it wants to know."""
+        """Take note of an utterance that began; emit `speech_start` if the client asked for it."""
         self._history.opened(utterance)
         if not report:
             return
@@ -37,7 +37,7 @@ class Utterances:
         self._emitter.emit(SpeechStart(t0=t0, t1=at, at=at, utterance=utterance.id))
 
     def report(self, events: Iterable[TimedEvent]) -> None:
-        """Emit what a reader says."""
+        """Emit the events of a reader."""
         for event in events:
             if isinstance(event, Speaker):
                 self._history.decided(event)
@@ -50,7 +50,7 @@ class Utterances:
         self._emitter.emit(Gap(t0=t0, t1=t1, at=at_ms, cause="overload", module=module))
 
     def ended(self, utterance: Utterance) -> None:
-        """Take note that an utterance is over and every reader has said its last of it."""
+        """Take note of an utterance that is over and about which every reader has decided."""
         assert utterance.end is not None
         assert utterance.closed_at is not None
         assert utterance.cause is not None

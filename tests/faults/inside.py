@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from daemons import environment
 from structlog.testing import capture_logs
+from unshed import UNSHED
 from waiting import HANG_S
 
 from streamd.app import Daemon
@@ -36,6 +37,7 @@ class Inside:
 @asynccontextmanager
 async def inside(home: Path, monkeypatch: Any, **settings: object) -> AsyncIterator[Inside]:
     """A daemon that runs in this process and is drained at the end."""
+    settings = {**UNSHED, **settings}
     for name, value in environment(home, **settings).items():
         monkeypatch.setenv(name, value)
     config = load(None, {"STREAMD_SERVER__PORT": "0", **environment(home, **settings)})

@@ -14,7 +14,6 @@ from daemons import (
     DATA,
     STREAMD,
     VOICES,
-    Daemon,
     Heard,
     assert_same_log,
     converse,
@@ -22,6 +21,7 @@ from daemons import (
     environment,
     speech,
 )
+from unshed import Daemon
 from websockets.exceptions import WebSocketException
 
 END = {"type": "end"}

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons import VOICES, Daemon, assert_same_log, converse, cut, dial, hear, say, speech
+from daemons import VOICES, assert_same_log, converse, cut, dial, hear, say, speech
 from drops import drops
 from garbage import MESSAGES, check, conversations, send
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from kills import Crowd, kills
+from unshed import Daemon
 
 END = {"type": "end"}
 CLIENTS = 50

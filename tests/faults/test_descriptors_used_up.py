@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, assert_same_log, converse, cut, dial, hear, say, speech
+from daemons import assert_same_log, converse, cut, dial, hear, say, speech
 from fakes.wire import Wire
+from unshed import Daemon
 from waiting import wait_until
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from daemons import Daemon, assert_same_log, converse, cut, speech
+from daemons import assert_same_log, converse, cut, speech
 from fakes.wire import Wire
+from unshed import Daemon
 
 pytestmark = pytest.mark.faults
 

@@ -13,7 +13,6 @@ import pytest
 from daemons import (
     DATA,
     STREAMD,
-    Daemon,
     Heard,
     assert_same_log,
     converse,
@@ -21,6 +20,7 @@ from daemons import (
     environment,
     speech,
 )
+from unshed import Daemon
 
 pytestmark = pytest.mark.faults
 

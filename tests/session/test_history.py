@@ -58,13 +58,13 @@ def test_a_verdict_is_the_last_one_known_and_only_a_sure_one(history: History) -
     history.decided(said("u1", 900, "unsure"))
     history.decided(said("u2", 950, "reject", "S1"))
     history.decided(said("u2", 990, "reject", None))
-    assert history.verdict("u1", 499) is None
-    assert history.verdict("u1", 500).at == 500
-    assert history.verdict("u1", 899).at == 500
-    assert history.verdict("u1", 900) is None
-    assert history.verdict("u2", 960).speaker == "S1"
-    assert history.verdict("u2", 990) is None
-    assert history.verdict("u3", 990) is None
+    assert history.speaker("u1", 499) is None
+    assert history.speaker("u1", 500).at == 500
+    assert history.speaker("u1", 899).at == 500
+    assert history.speaker("u1", 900) is None
+    assert history.speaker("u2", 960).speaker == "S1"
+    assert history.speaker("u2", 990) is None
+    assert history.speaker("u3", 990) is None
 
 
 def test_a_phrase_ends_with_the_speech_and_begins_with_it_if_that_is_about_its_length(
@@ -127,9 +127,9 @@ def test_it_forgets_what_nobody_can_ask_for_and_nothing_else() -> None:
         for asked in (oldest, (oldest + at) // 2, at):
             assert history.utterance(asked) == whole.utterance(asked)
             for utterance in (f"u{n}", f"u{n - 15}"):
-                assert history.verdict(utterance, asked) == whole.verdict(utterance, asked)
+                assert history.speaker(utterance, asked) == whole.speaker(utterance, asked)
         if n % 100 == 0:
             assert history.phrase(oldest, 16_000) == whole.phrase(oldest, 16_000)
     assert len(history._runs) < REACH // 1024 + 20
     assert len(history._utterances) < 20
-    assert len(history._verdicts) < 20
+    assert len(history._speakers) < 20

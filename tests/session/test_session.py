@@ -429,7 +429,7 @@ def _state_size(player: Player) -> int:
         len(session.audio.clock._pieces)
         + len(session._history._runs)
         + len(session._history._utterances)
-        + len(session._history._verdicts)
+        + len(session._history._speakers)
         + sum(path.reports.depth for path in session._paths)
         + session._planner.depth
         + sum(len(t.marks) for t in session._tracks)

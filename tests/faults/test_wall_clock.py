@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, assert_same_log, converse, cut, speech
+from daemons import assert_same_log, converse, cut, speech
+from unshed import Daemon
 
 pytestmark = pytest.mark.faults
 
