@@ -41,7 +41,7 @@ from streamd.bench.player import Player
 from streamd.bench.tally import Tally
 from streamd.bench.worker import loop_factory
 
-CLIPS = Path(__file__).parents[1] / "tests" / "data"
+CLIPS = Path(__file__).parents[1] / "streamd" / "bench" / "clips"
 RATE_HZ = 16_000
 MESSAGE_MS = 40
 STEP = RATE_HZ * MESSAGE_MS // 1000

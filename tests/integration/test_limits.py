@@ -21,10 +21,12 @@ from daemons import (
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 END = {"type": "end"}
+UNSHED = {"limits__max_lag_ms": 600_000}
+"""A machine that is busy with other tests, too, leaves out no window."""
 
 
 async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(serve):
-    running = serve(limits__max_events_queued=20)
+    running = serve(limits__max_events_queued=20, **UNSHED)
     alone = await converse(running.url, speech(), END)
 
     async def stubborn() -> None:
@@ -48,7 +50,7 @@ async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(se
 
 async def test_fifty_who_never_read_are_closed_4008_beside_one_who_does(serve):
     """Small messages, as clients send them: what the kernel takes for a client is bounded, too."""
-    running = serve(server__send_buffer_bytes=4096, limits__max_events_queued=20)
+    running = serve(server__send_buffer_bytes=4096, limits__max_events_queued=20, **UNSHED)
     alone = await converse(running.url, speech(), END)
 
     async def deaf() -> None:
