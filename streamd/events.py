@@ -170,6 +170,20 @@ class Pong(Event, tag="pong", kw_only=True):
     server_ms: int
 
 
+class Degraded(Event, tag="degraded", kw_only=True):
+    """The machine is short of time: windows of a module come less often from here on."""
+
+    module: str
+    hop_ms: int
+
+
+class Recovered(Event, tag="recovered", kw_only=True):
+    """Windows of a module come as often as asked for again."""
+
+    module: str
+    hop_ms: int
+
+
 class Draining(Event, tag="draining", kw_only=True):
     """The server is about to restart."""
 

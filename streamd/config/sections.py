@@ -49,6 +49,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
     """SO_RCVBUF of the listener."""
+    send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
+    """SO_SNDBUF of the listener."""
     request_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     """Seconds from a connection, or from its last answer, until a whole request must be there."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
@@ -65,7 +67,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     """Bytes of one WebSocket message; a longer one closes with 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Milliseconds of lag that clients are told; this version skips no window, however late."""
+    """Milliseconds of lag that clients are told; windows of speech that are later are left out."""
     max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
     """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
     max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9

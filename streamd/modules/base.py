@@ -138,6 +138,8 @@ class Reader(Protocol):
     utterance after the other. Several readers are called in the order of the registry.
     """
 
+    name: str
+    """Of its module."""
     spec: WindowSpec
     extras: frozenset[str]
     """Outputs that the pass computes only if a reader wants them."""

@@ -104,6 +104,7 @@ class EmotionReader:
         spent: Called with the CPU seconds of each run of the network on the calling thread.
     """
 
+    name = "emotion"
     extras = frozenset({"prosody"})
 
     def __init__(

@@ -18,6 +18,7 @@ from streamd.types import RATE_HZ, Floats
 class EnrolmentReader:
     """Collects the embeddings of the windows that the speaker module would read."""
 
+    name = "enrolment"
     extras = frozenset({"prosody"})
 
     def __init__(self, settings: SpeakerSettings) -> None:

@@ -83,6 +83,7 @@ class _Turn:
 class SpeakerReader:
     """Identifies the speakers of one session."""
 
+    name = "speaker"
     extras = frozenset[str]()
 
     def __init__(
