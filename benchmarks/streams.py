@@ -170,7 +170,7 @@ def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
         return runner.run(run())
 
 
-def alone(audio: np.ndarray) -> list[dict[str, Any]]:
+def alone(audio: np.ndarray, modules: dict[str, Any] = MODULES) -> list[dict[str, Any]]:
     """Return the events of the same audio without a server."""
     from streamd.compose import make_parts
     from streamd.config import Config
@@ -182,7 +182,7 @@ def alone(audio: np.ndarray) -> list[dict[str, Any]]:
     global _parts
     if _parts is None:
         _parts = make_parts(Config(), Library())
-    chosen, _ = _parts.registry.resolve(MODULES)
+    chosen, _ = _parts.registry.resolve(modules)
     analysis = OfflineAnalysis(
         _parts.engine, _parts.registry, chosen, AudioFormat(), Gallery.empty()
     )
