@@ -2,6 +2,7 @@
 
 import pytest
 from daemons import Daemon, converse, cut, dial, hear, say, silence, speech
+from waiting import wait_until
 
 from streamd import __version__
 
@@ -12,7 +13,10 @@ ALLOWED = {"timestamp", "level", "logger", "message"}
 
 def test_the_start_says_what_runs(serve):
     running = serve(
-        engine__threads=1, wake__load='["alexa", "timer"]', server__trusted_proxies='["::1"]'
+        engine__threads=1,
+        wake__load='["alexa", "timer"]',
+        server__trusted_proxies='["::1"]',
+        server__fast_path="auto",
     )
     (started,) = running.records("started")
     assert started["version"] == __version__
@@ -27,6 +31,18 @@ def test_the_start_says_what_runs(serve):
         "wake.load": ["alexa", "timer"],
         "engine.threads": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told", "active"),
+    [("auto", "active", 1), ("off", "not active: server.fast_path is off", 0)],
+)
+def test_log_and_metrics_say_whether_the_fast_path_is_active(serve, wanted, told, active):
+    running = serve(server__fast_path=wanted)
+    (started,) = running.records("started")
+    assert started["fast_path"] == told
+    assert running.metric("streamd_fast_path_active") == active
+    wait_until(lambda: running.metric("streamd_loop_lag_seconds_count") > 0)
 
 
 @pytest.fixture(scope="module")

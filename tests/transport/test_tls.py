@@ -16,18 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from daemons import Heard, assert_same_log, cut, dial, hear, listen, say
-from fakes.driving import fake_passes, fake_registry, pcm, silence, word
+from fakes.driving import pcm, silence, word
+from fakes.serving import Server
 from waiting import HANG_S
 
 from streamd.config import ServerConfig
-from streamd.engine.local import LocalEngine
-from streamd.live.headroom import Bounds
-from streamd.live.load import Load
-from streamd.live.services import Limits, Services
-from streamd.live.ticks import FEW, Ticks
-from streamd.modules.gallery import Gallery
-from streamd.modules.words import NO_WORDS
-from streamd.observability.metrics import Metrics
+from streamd.live.ticks import FEW
 from streamd.transport.http.fast_path import FastSocket
 from streamd.transport.http.websocket import Streams
 
@@ -91,25 +85,8 @@ async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) ->
 
 async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
     """The same streams with TLS and without, at one server."""
-    metrics = Metrics()
-    *passes, ahead = fake_passes()
-    engine = LocalEngine(passes, STREAMS, 1, metrics, [ahead])
-    ticks = Ticks(engine)
-    ticks.start()
-    engine.start(ticks.answered)
-    services = Services(
-        engine,
-        ticks,
-        fake_registry(),
-        lambda tenant: Gallery.empty(),
-        lambda tenant: NO_WORDS,
-        lambda tenant, learned: None,
-        metrics,
-        Limits(1 << 20, 1000, 600, 600, 1000),
-        8,
-        Load(engine, Bounds(4, 0.0, 600.0, 600.0), metrics),
-    )
-    streams = Streams(services, ServerConfig())
+    server = Server(max_streams=STREAMS)
+    streams = Streams(server.services, ServerConfig())
     assert streams.fast_path.obstacle is None
     app = web.Application()
     app.router.add_get("/v1/stream", streams.handle)
@@ -124,8 +101,7 @@ async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
         return hidden, await hear_all(f"ws://{bare}", None, streams)
     finally:
         await runner.cleanup()
-        assert engine.stop(HANG_S)
-        ticks.stop()
+        await server.stop()
 
 
 @pytest.mark.parametrize("loop", [uvloop.Loop, asyncio.SelectorEventLoop])
