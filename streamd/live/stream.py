@@ -170,14 +170,14 @@ class LiveStream:
                 stream has failed.
         """
         again = self._delivery.log.after(last_seq)
+        self._check_alive()  # before the older connection, which ends the stream if it is over
         if self._delivery.attached is not None:
             self._delivery.attached.supersede()
-        if self.is_over and not self._says_bye:
-            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
+            self._check_alive()
         self._peer = peer
         if self._session is not None and self._intake is not None:
-            self._session.audio.drop_carried()
             self._intake.interrupt()
+            self._session.audio.drop_carried()
             self._meter.lost()
         if self._pace is not None:
             self._pace.restart(time.monotonic())
@@ -323,9 +323,16 @@ class LiveStream:
         while not self.is_over and not session.ended:
             await self._until_advanced()
 
-    def report(self, fault: Error) -> None:
-        """Put a fault that ends nothing among the events."""
+    def report(self, fault: Error, *, is_control: bool = False) -> None:
+        """Put a fault that ends nothing among the events.
+
+        Args:
+            fault: Why a message was refused.
+            is_control: Whether the message counts as a control message, so that a client that
+                comes back does not send it again.
+        """
         assert self._session is not None
+        self.controls += is_control
         self._session.log(fault)
         self._pump()
 
@@ -354,6 +361,15 @@ class LiveStream:
         self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
     # Inside.
+
+    def _check_alive(self) -> None:
+        """Check that the stream goes on, or has said `bye`.
+
+        Raises:
+            ResumeUnknown: it has failed, or it ends with its connection.
+        """
+        if self.is_over and not self._says_bye:
+            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
 
     def _tell(self, event: Event) -> None:
         self._put(event)
