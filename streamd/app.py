@@ -84,7 +84,8 @@ class Daemon:
         watcher = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
-        sockets = bind(config.server.host, config.server.port, config.server.receive_buffer_bytes)
+        place = config.server
+        sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
         try:
             await watcher.load()
             ticks = Ticks(self._parts.engine)

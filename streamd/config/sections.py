@@ -49,6 +49,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
     """SO_RCVBUF of the listener."""
+    send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
+    """SO_SNDBUF of the listener."""
     request_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     """Seconds from a connection, or from its last answer, until a whole request must be there."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512

@@ -141,4 +141,6 @@ def _lower_priority(nice: int) -> None:
     """Lower the calling thread's priority, on systems where threads have one of their own."""
     if nice and sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+            thread = threading.get_native_id()
+            usual = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, usual + nice)
