@@ -334,6 +334,7 @@ class Connection:
         stream.open(hello)
         self._stream, self._lease = stream, None
         self._outbox = stream.attach(self)
+        stream.advance()  # once there is an outbox, as it may fail
         self.flush()
 
     async def _resume(self, resume: messages.Resume) -> None:
