@@ -83,6 +83,12 @@ class Engine(Protocol):
     def withdraw(self, lease: Lease, keys: Collection[int]) -> None:
         """Drop the jobs of these keys that still wait; those in a batch are answered."""
 
+    def run_live_only(self, on: bool) -> None:
+        """Start batches of voice activity and wake words alone, or of everything.
+
+        Jobs of the other passes wait meanwhile; a batch that already runs goes on.
+        """
+
     def collect(self) -> bool:
         """Take in one batch that was run, hand out its answers, and return whether more wait."""
 

@@ -44,6 +44,8 @@ class LocalEngine:
         metrics: the metrics to count in.
         speculative: passes whose work is done before it is due, in full batches and on threads of
             their own, so that work that is due never waits for them.
+        clock: Returns monotonic seconds.
+        make_worker: Makes a compute thread from what `Worker` takes.
     """
 
     def __init__(
@@ -53,7 +55,10 @@ class LocalEngine:
         threads: int,
         metrics: Metrics,
         speculative: Sequence[Pass] = (),
+        clock: Callable[[], float] = time.monotonic,
+        make_worker: Callable[..., Worker] = Worker,
     ) -> None:
+        self._clock = clock
         self._passes = {p.name: p for p in (*passes, *speculative)}
         self._speculative = [p.name for p in speculative]
         self._states = {
@@ -75,6 +80,8 @@ class LocalEngine:
         self._scheduled = False
         self._is_gathering = False
         """Whether to dispatch nothing yet, so that all jobs that come make one batch."""
+        self._is_live_only = False
+        """Whether only the live workers get batches."""
         self.max_streams = max_streams
         self.leases = self.closing = 0
         live = [p.name for p in passes if p.name in LIVE_PASSES]
@@ -85,11 +92,12 @@ class LocalEngine:
             ("speculative", self._speculative, NICE_SPECULATIVE),
         ]
         self._workers = [
-            Worker(f"{lane}-{number}", served, self._finished, nice)
+            make_worker(f"{lane}-{number}", served, self._finished, nice)
             for lane, served, nice in lanes
             if served
             for number in range(threads)
         ]
+        self._live_workers = [w for w in self._workers if set(w.passes) <= set(LIVE_PASSES)]
         # Looked up once, because finding a label takes longer than counting a job.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
         self._jobs = {
@@ -158,7 +166,7 @@ class LocalEngine:
         """Queue jobs, whose answers go to `lease.sink`; a closed lease takes none."""
         if lease.closed:
             return
-        now = time.monotonic()
+        now = self._clock()
         for job in jobs:
             lease.in_flight += 1
             self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps, lease.is_ahead)
@@ -173,6 +181,12 @@ class LocalEngine:
             lease.in_flight -= self._batcher.drop(
                 lambda item: item[1] is lease and item[0].key in keys
             )
+
+    def run_live_only(self, on: bool) -> None:
+        """Start batches of voice activity and wake words alone, or of everything."""
+        was_on, self._is_live_only = self._is_live_only, on
+        if was_on and not on:
+            self._dispatch()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -205,7 +219,8 @@ class LocalEngine:
         if self._is_gathering:
             return
         self._scheduled = False
-        given: dict[Worker, list[Batch]] = {w: [] for w in self._workers if w.is_idle}
+        workers = self._live_workers if self._is_live_only else self._workers
+        given: dict[Worker, list[Batch]] = {w: [] for w in workers if w.is_idle}
         waiting = [name for name in self._passes if given and self._batcher.is_waiting(name)]
         behind = waiting
         while waiting:  # in turns, so that no pass takes all the workers
@@ -244,11 +259,11 @@ class LocalEngine:
         return True
 
     def _next_batch(self, passes: Sequence[str], *, with_behind: bool = True) -> Batch | None:
-        taken = self._batcher.take(passes, time.monotonic(), with_behind=with_behind)
+        now = self._clock()
+        taken = self._batcher.take(passes, now, with_behind=with_behind)
         if taken is None:
             return None
         name, entries = taken
-        now = time.monotonic()
         batch = Batch(self._passes[name], self._states.get(name), [], [], [])
         self._count(name, entries, now)
         for _, (job, lease) in entries:

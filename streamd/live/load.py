@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamd.engine.base import Engine
-from streamd.live.headroom import Bounds, Headroom, Reading
+from streamd.live.headroom import ALWAYS, Bounds, Headroom, Reading
+from streamd.live.shedding import Level
 from streamd.observability.metrics import Metrics
 
 EVERY_S = 0.25
@@ -22,12 +23,15 @@ RATE_S = 5.0
 """Over how long the audio that a stream sends in a second is averaged."""
 LATE_SHARE = 0.9
 """Of the live streams, those that are less late than the lag that counts."""
-
-
+GIVE_WAY, TAKE_BACK = 0.04, 0.02
+"""Lateness of voice activity and wake words, as a share of `max_lag_ms`, from which on and up to
+which they run alone."""
 CALM, CALM_S = 0.1, 2.0
-"""All is calm if results were no later than this share of `max_lag_ms` for so long."""
+"""Results are in time again once they were no later than this share of `max_lag_ms` for so long."""
+PRESSED_S = 2.0
+"""How long the machine is short of time before all streams double their hops."""
 RESTORED = 12
-"""What streams do without is given back to this part of them at each look."""
+"""Each look restores this fraction of the streams: a twelfth."""
 STALL_S = 1.0
 """Lateness of the event loop from which on the process stood still."""
 
@@ -57,8 +61,11 @@ class Carried(Protocol):
     def is_degraded(self) -> bool:
         """Whether its client was told so."""
 
-    def shed(self, now_s: float) -> int:
-        """Do without what its lateness calls for; return the windows that were left out."""
+    def live_late_s(self, now_s: float) -> float:
+        """How long ago the oldest audio came that has yet to pass VAD and wake words."""
+
+    def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
+        """Do without what lateness calls for; return the number of windows that were skipped."""
 
     def restore(self) -> None:
         """Do without nothing."""
@@ -90,7 +97,10 @@ class Load:
         """Leases at the last look."""
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
-        """When it has been calm for long enough to give back what streams do without."""
+        """From when on streams may get back what they do without."""
+        self._pressed_since_s: float | None = None
+        """Since when the machine has been short of time; None while it is not."""
+        self._runs_live_only = False
         self._stood_still = False
         self._gone_s = 0.0
         """Audio of the streams that are over."""
@@ -106,6 +116,8 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
+        if self._pressed_since_s is not None and self._engine.leases >= ALWAYS:
+            return False
         return self._headroom.admits(max(self._engine.leases - self._counted, 0))
 
     async def watch(self) -> None:
@@ -128,30 +140,57 @@ class Load:
         demand = float(max(leases - len(self._streams), 0))  # they have not said `hello`
         for stream, rate in self._streams.items():
             demand += rate.of(stream.audio_s, now_s)
-        late_s = [s.late_s(now_s) for s in self._streams if not s.is_ahead(now_s)]
+        live = [stream for stream in self._streams if not stream.is_ahead(now_s)]
+        late_s = [stream.late_s(now_s) for stream in live]
+        live_late_s = [stream.live_late_s(now_s) for stream in live]
         audio_s = self._gone_s + sum(stream.audio_s for stream in self._streams)
         lag_s = _quantile(late_s, LATE_SHARE)
         self._headroom.look(
             Reading(now_s, self._cpu_s(), audio_s, demand, leases, lag_s, loop_lag_s)
         )
-        self._shed(now_s, lag_s, loop_lag_s)
-        self._metrics.live_lag.set(lag_s)
-        self._metrics.headroom.set(self._headroom.left)
-
-    def _shed(self, now_s: float, lag_s: float, loop_lag_s: float) -> None:
-        """Have late streams do without something, or give it back to them when all are in time."""
         # When the process stood still, all that it held is late and will be answered at once.
         stood_still = loop_lag_s > STALL_S and not self._stood_still
         self._stood_still = stood_still
         if not stood_still:
-            for stream in self._streams:
-                if not stream.is_ahead(now_s):
-                    self._metrics.windows_skipped.inc(stream.shed(now_s))
-        if lag_s > CALM * self._max_lag_s or loop_lag_s > STALL_S:
+            self._give_way(max(_quantile(live_late_s, LATE_SHARE), loop_lag_s))
+            self._shed(live, now_s, lag_s)
+        if loop_lag_s > STALL_S:
             self._calm_from_s = now_s + CALM_S
-        shedding = [stream for stream in self._streams if stream.is_shedding]
+        self._restore(now_s)
+        self._metrics.live_lag.set(lag_s)
+        self._metrics.headroom.set(self._headroom.left)
+
+    def _give_way(self, late_s: float) -> None:
+        """Let voice activity and wake words run alone while they are late.
+
+        A lower priority of the other threads is not enough: it still leaves them a share of the
+        cores. Where the live work needs more than the rest, it would fall behind for good.
+        """
+        share = TAKE_BACK if self._runs_live_only else GIVE_WAY
+        self._runs_live_only = late_s > share * self._max_lag_s
+        self._engine.run_live_only(self._runs_live_only)
+
+    def _shed(self, live: list[Carried], now_s: float, lag_s: float) -> None:
+        """Have live streams do without something while results are late."""
+        if self._runs_live_only or lag_s > CALM * self._max_lag_s:
+            self._calm_from_s = now_s + CALM_S
+            if self._pressed_since_s is None:
+                self._pressed_since_s = now_s
+        at_least = Level.NOTHING
+        if self._pressed_since_s is not None:
+            # What nobody asked for yet is never begun while anything is late.
+            at_least = Level.INTERIMS if self._runs_live_only else Level.SPECULATION
+            if self._runs_live_only and now_s - self._pressed_since_s >= PRESSED_S:
+                at_least = Level.HOPS
+        for stream in live:
+            self._metrics.windows_skipped.inc(stream.shed(now_s, at_least))
+
+    def _restore(self, now_s: float) -> None:
+        """Give back what streams do without once results have been in time for a while."""
         if now_s >= self._calm_from_s:
-            # One after the other: together they would be late again.
+            self._pressed_since_s = None
+            # One after the other, because all at once would make the machine late again.
+            shedding = [stream for stream in self._streams if stream.is_shedding]
             for stream in shedding[: max(len(self._streams) // RESTORED, 1)]:
                 stream.restore()
         self._metrics.streams_degraded.set(sum(s.is_degraded for s in self._streams))

@@ -96,8 +96,17 @@ class Shedding:
         self._pace.forget_before(min(awaited))
         return self._pace.waited_s(min(awaited), now_s)
 
-    def shed(self, now_s: float) -> int:
-        """Do without what the lateness of windows calls for.
+    def live_late_s(self, now_s: float) -> float:
+        """Return how long ago the oldest audio came that has yet to pass VAD and wake words."""
+        live, _ = self._session.awaited()
+        return 0.0 if live is None else self._pace.waited_s(live, now_s)
+
+    def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
+        """Do without what the lateness of the stream's windows calls for.
+
+        Args:
+            now_s: The monotonic clock.
+            at_least: What the load of the whole machine calls for.
 
         Returns:
             How many windows were left out.
@@ -110,7 +119,8 @@ class Shedding:
         )
         was_late, self._was_late = self._was_late, level is Level.HOPS
         if level is Level.HOPS and not was_late:
-            level = Level.INTERIMS  # not for a moment's sake
+            level = Level.INTERIMS  # hops change only where windows are late at two looks
+        level = max(level, at_least)
         if level > self.level:
             self._set(level)
         if late_s <= self._max_lag_s:

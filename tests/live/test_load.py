@@ -5,7 +5,17 @@ from fakes.driving import fake_passes
 
 from streamd.engine.local import LocalEngine
 from streamd.live.headroom import SUSTAINED_S, Bounds
-from streamd.live.load import CALM_S, EVERY_S, LATE, RESTORED, STALL_S, Load
+from streamd.live.load import (
+    CALM_S,
+    EVERY_S,
+    GIVE_WAY,
+    LATE,
+    PRESSED_S,
+    RESTORED,
+    STALL_S,
+    Load,
+)
+from streamd.live.shedding import Level
 from streamd.observability.metrics import Metrics
 
 MAX_LAG_S = 5.0
@@ -18,6 +28,7 @@ class FakeStream:
         self.machine = machine
         self.opened_s = machine.now_s
         self.late = late_s
+        self.live_late = 0.0
         self.ahead = ahead
         self.sends = True
         self.is_shedding = self.is_degraded = False
@@ -32,8 +43,12 @@ class FakeStream:
     def late_s(self, now_s: float) -> float:
         return self.late
 
-    def shed(self, now_s: float) -> int:
-        self.is_shedding = self.is_degraded = self.is_degraded or self.late > 1
+    def live_late_s(self, now_s: float) -> float:
+        return self.live_late
+
+    def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
+        self.is_shedding |= at_least is not Level.NOTHING or self.late > 1
+        self.is_degraded |= at_least is Level.HOPS or self.late > 1
         return int(self.late > MAX_LAG_S)
 
     def restore(self) -> None:
@@ -116,6 +131,44 @@ def test_late_streams_shed_and_nobody_new_is_admitted(machine: Machine) -> None:
     assert machine.metric("streams_degraded") == 10
     assert machine.metric("live_lag_seconds") == 2.0
     assert machine.metric("headroom") == 0.0
+
+
+def test_while_live_work_is_late_it_runs_alone_and_all_streams_shed(machine: Machine) -> None:
+    held: list[bool] = []
+    machine.engine.run_live_only = held.append  # type: ignore[method-assign]
+    machine.connect(10)
+    machine.run(6)
+    assert machine.is_open
+    for stream in machine.streams[:5]:
+        stream.live_late = 1.1 * GIVE_WAY * MAX_LAG_S
+    machine.run(EVERY_S)
+    assert held[-2:] == [False, True]
+    assert machine.shedding == 10
+    assert not machine.is_open
+    assert machine.metric("streams_degraded") == 0
+    machine.run(PRESSED_S)
+    assert machine.metric("streams_degraded") == 10
+    for stream in machine.streams:
+        stream.live_late = 0.9 * GIVE_WAY * MAX_LAG_S
+    machine.run(EVERY_S)
+    assert held[-1]
+    for stream in machine.streams:
+        stream.live_late = 0.0
+    machine.run(EVERY_S)
+    assert not held[-1]
+    machine.run(10)
+    assert machine.shedding == 0
+    assert machine.is_open
+
+
+def test_a_single_late_stream_does_not_stop_the_windows_of_others(machine: Machine) -> None:
+    held: list[bool] = []
+    machine.engine.run_live_only = held.append  # type: ignore[method-assign]
+    machine.connect(20)
+    machine.streams[0].live_late = 60.0
+    machine.run(10)
+    assert not any(held)
+    assert machine.is_open
 
 
 def test_a_sender_that_is_ahead_of_real_time_never_sheds_nor_counts_as_late(machine: Machine):
