@@ -41,7 +41,7 @@ STOP_S = 5.0
 
 
 def check_host(host: str) -> None:
-    """Refuse to be heard by others while nobody has to show a key.
+    """Refuse to let others reach the port while nobody has to show a key.
 
     Raises:
         ConfigError: the host is not loopback.
@@ -73,7 +73,7 @@ class Daemon:
         """Serve until a signal.
 
         Args:
-            listening: told the URL when the daemon is ready.
+            listening: called with the URL when the daemon is ready.
 
         Raises:
             Unavailable: the address or the store cannot be used.
@@ -84,7 +84,8 @@ class Daemon:
         watcher = GalleryWatcher(
             self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
         )
-        sockets = bind(config.server.host, config.server.port, config.server.receive_buffer_bytes)
+        place = config.server
+        sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
         try:
             await watcher.load()
             ticks = Ticks(self._parts.engine)
@@ -130,13 +131,13 @@ class Daemon:
         log.info("stopped")
 
     def stop(self) -> None:
-        """Drain and leave; the second time, leave at once."""
+        """Drain and stop; the second time, stop at once."""
         if self._stop.is_set():
             self._force.set()
         self._stop.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A background task that failed ends the daemon in good order; then it is raised."""
+        """Stop the daemon if a background task failed; the daemon then raises the error."""
         if not task.cancelled() and task.exception() is not None:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
@@ -202,7 +203,7 @@ class Daemon:
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s(os.environ)
         while interval_s is not None:
-            # Not fed while a worker hangs: systemd then restarts the unit.
+            # Not fed while a worker hangs, so that systemd restarts the unit.
             if self._parts.engine.is_healthy:
                 self._notifier.watchdog()
             await asyncio.sleep(interval_s)
@@ -225,7 +226,7 @@ class Daemon:
     def _report_start(
         self, sockets: Sequence[socket.socket], words: CustomWords, obstacle: str | None
     ) -> None:
-        """Log what runs here, and what of the configuration is not the default."""
+        """Log what runs here, and which configuration is not the default."""
         registry = self._parts.registry
         wake = registry.find(WakeModule)
         known = None if wake is None else list(wake.known(words))
@@ -259,7 +260,7 @@ class Daemon:
 
 
 def _has_terminal() -> bool:
-    """Whether the process has a controlling terminal, which sends SIGHUP when it closes."""
+    """Return whether the process has a controlling terminal, which sends SIGHUP when it closes."""
     try:
         os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -280,6 +281,6 @@ def _address(host: str, port: int) -> str:
 
 
 def announce(url: str) -> None:
-    """The one line on stdout."""
+    """Print the one line on stdout."""
     sys.stdout.write(f"listening on {url}\n")
     sys.stdout.flush()

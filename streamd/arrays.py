@@ -1,4 +1,4 @@
-"""Files of arrays (`.npz`), read so that damage has one kind of error."""
+"""Files of arrays (`.npz`), read so that every damage raises the same error."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ INSTALL_AGAIN = "It comes with streamd: install streamd again."
 
 
 def load_arrays(path: Path, hint: str, names: Sequence[str] = ()) -> dict[str, npt.NDArray[Any]]:
-    """Read every array of a file.
+    """Return every array of a file.
 
     Args:
         path: the file.
-        hint: what to do if it cannot be read; ends the message.
+        hint: what to do if it cannot be read, at the end of the message.
         names: arrays that it must hold.
 
     Raises:
@@ -35,7 +35,7 @@ def load_arrays(path: Path, hint: str, names: Sequence[str] = ()) -> dict[str, n
         raise ModelMissing(
             f"cannot load the model {path} ({error.strerror or error}). {hint}"
         ) from error
-    except Exception as error:  # damage shows in zipfile, zlib and numpy, by many kinds of errors
-        # What numpy says of it is no help: for one, it advises to load pickles.
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors for damage
+        # numpy's own message does not help: it may advise to load pickles.
         what = "it is damaged, or no file of arrays"
         raise ModelMissing(f"cannot load the model {path} ({what}). {hint}") from error

@@ -1,4 +1,4 @@
-"""Configuration to parts: the passes, the modules and the engine that a streamd runs with."""
+"""The wiring: it makes the passes, modules and engine that a configuration asks for."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ SPEAKER_MODELS = {
     "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
 }
 BACKENDS = {"onnxruntime": "OnnxRuntime"}
-"""Backends by the name of their file, and the class in it."""
+"""Backends by the name of their file, with the class in it."""
 EMOTION_MODEL = "emotion-0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a daemon and an offline run have in common."""
+    """The parts that a daemon and an offline run share."""
 
     registry: Registry
     engine: LocalEngine
@@ -52,15 +52,15 @@ class Parts:
 
 
 def wanted_models(config: Config) -> list[str]:
-    """Ids of the models that a configuration needs."""
+    """Return the ids of the models that a configuration needs."""
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
-        words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no more
+        words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     return [VAD_MODELS[config.vad.engine], *words, speaker_model(config).id]
 
 
 def speaker_model(config: Config) -> Model:
-    """The model of voices; whoever was enrolled with another one is a stranger to it."""
+    """Return the model of voices; an enrolment of another model is unknown to it."""
     return catalogue.model(SPEAKER_MODELS[config.speaker.model])
 
 
@@ -90,8 +90,8 @@ def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
     """Return a backend by its name; its framework is imported here, and only now.
 
     Args:
-        name: Of its file.
-        key: Of the configuration that names it.
+        name: Name of its file.
+        key: Key of the configuration that names it.
 
     Raises:
         ConfigError: There is no such backend, or its framework is not installed.
@@ -107,7 +107,7 @@ def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
 
 
 def make_parts(config: Config, library: Library) -> Parts:
-    """Load the models and wire everything.
+    """Load the models and wire all parts.
 
     Raises:
         ModelMissing: a model that the configuration names is not there.
@@ -132,7 +132,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         passes.append(wake)
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
-            loaded.warm()  # now, and not while the first stream waits
+            loaded.warm()  # now, so that the first stream does not wait
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
     # A held stream never costs a new one its place, and a full server lets it return.
@@ -143,7 +143,7 @@ def make_parts(config: Config, library: Library) -> Parts:
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
-    """Voice activity, with the configuration's defaults."""
+    """Return the VAD module with the configuration's defaults."""
     frame = vad.item_samples - vad.context_samples
     return VadModule(
         config.vad,
@@ -155,13 +155,13 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
 def make_registry(
     config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
 ) -> Registry:
-    """The modules, with the configuration's defaults.
+    """Return the modules with the configuration's defaults.
 
     Args:
-        config: of the daemon.
-        vad: the pass that hears voice activity.
-        metrics: where to count what a module computes by itself.
-        heads: where the wake pass finds the users' own words; None without that pass.
+        config: the configuration of the daemon.
+        vad: the pass that computes voice activity.
+        metrics: the metrics of what a module computes by itself.
+        heads: the heads of the users' own words in the wake pass; None without that pass.
     """
     w = config.wake
     steppers: list[StepperModule] = []
@@ -177,7 +177,7 @@ def make_registry(
         else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),
         metrics.pass_cpu.labels("emotion").inc,
     )
-    # In this order: emotion wants to know who speaks.
+    # In this order, because emotion needs to know who speaks.
     return Registry(
         make_vad(config, vad),
         steppers,

@@ -1,4 +1,4 @@
-"""Names of files as people and JSON can take them."""
+"""File names, made fit for people and for JSON."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import IO, Any
 import msgspec
 
 JOINERS = "\u200c\u200d"
-"""Zero width non-joiner and joiner: Persian and Sinhala names and emoji need them to look right."""
+"""The zero-width non-joiner and joiner, which Persian and Sinhala names and emoji need."""
 _ERRORS = "streamd.escape"
 
 
 def display_name(path: str | os.PathLike[str]) -> str:
-    r"""The path with every character escaped that cannot be shown as it is.
+    r"""Return the path with every character escaped that cannot be shown as it is.
 
     Bytes of a file name that are not of the file system's encoding become `\xe9`, as do control
     characters and others that a terminal does not print; the rest stays.
@@ -27,12 +27,12 @@ def display_name(path: str | os.PathLike[str]) -> str:
 
 
 def encodable(text: str) -> str:
-    r"""The text with `\xe9` for what UTF-8 cannot encode: a byte of a file name that is no text."""
+    r"""Return the text with `\xe9` for what UTF-8 cannot encode: a byte that is no text."""
     return text if text.isascii() else text.encode(errors=_ERRORS).decode()
 
 
 def to_json(value: Any) -> bytes:
-    """JSON, indented, of anything that msgspec encodes; its strings are made `encodable`."""
+    """Return JSON, indented, of anything that msgspec encodes; its strings are made `encodable`."""
     try:
         text = msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -43,7 +43,7 @@ def to_json(value: Any) -> bytes:
 def escape_undecodable(*streams: IO[str]) -> None:
     r"""Let streams write `\xe9` for what they cannot encode, instead of raising.
 
-    That is what a file name holds that is not of the file system's encoding.
+    A file name that is not in the file system's encoding contains such bytes.
     """
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
@@ -63,7 +63,7 @@ def _encodable(value: Any) -> Any:
 
 def _escaped(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that it could not decode (PEP 383)
+    if 0xDC80 <= code <= 0xDCFF:  # Python carries an undecodable byte like this (PEP 383)
         code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"

@@ -1,11 +1,11 @@
-"""Every error that streamd names, with what clients and shells are told of each leaf.
+"""Every error that streamd names, with what clients and shells get for each leaf.
 
 ::
 
                                  exit  code                 close  HTTP
     StreamdError                 1
-    ├── Refusal                        a client is told, over HTTP by a status and a JSON body
-    │   ├── WireError                  or by an `error` event, which comes before any close
+    ├── Refusal                        a client receives it: over HTTP as a status and a JSON body
+    │   ├── WireError                  or as an `error` event, which comes before any close
     │   │   ├── BadMessage             bad_message          4000   400
     │   │   ├── BadConfig        2     bad_config           4002   400
     │   │   ├── UnsupportedAudio       unsupported_audio    4005   415
@@ -55,7 +55,7 @@ class StreamdError(Exception):
 
 
 class Refusal(StreamdError):
-    """A fault that a client is told about: over HTTP a status and a JSON body.
+    """A fault that a client receives, over HTTP as a status and a JSON body.
 
     Args:
         message: What is wrong, and what to do next.
@@ -65,9 +65,9 @@ class Refusal(StreamdError):
 
     code: ClassVar[str]
     close_code: ClassVar[int] = 1011
-    """Of the WebSocket that ends with it."""
+    """Close code of the WebSocket that ends with it."""
     status: ClassVar[int] = 400
-    """Of the HTTP answer."""
+    """Status of the HTTP answer."""
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later."""
 
@@ -81,7 +81,7 @@ class Refusal(StreamdError):
 
 
 class WireError(Refusal):
-    """A fault that the client of a stream is told about in an `error` event."""
+    """A fault that the client of a stream receives as an `error` event."""
 
     fatal: ClassVar[bool] = True
 
@@ -119,7 +119,7 @@ class TooLarge(WireError):
 
 
 class Internal(WireError):
-    """A fault of ours. The client may start afresh."""
+    """A fault of streamd's own. The client may start afresh."""
 
     code = "internal"
     close_code = 1011
@@ -128,7 +128,7 @@ class Internal(WireError):
 
 
 class ResumeUnknown(WireError):
-    """A resume token that is not, or no longer, known."""
+    """A resume token that is unknown, or no longer known."""
 
     code = "resume_unknown"
     close_code = 4004
@@ -184,7 +184,7 @@ class Unauthenticated(Refusal):
 
 
 class Forbidden(Refusal):
-    """Who asks may not do this."""
+    """The client may not do this."""
 
     code = "forbidden"
     close_code = 4003
@@ -218,7 +218,7 @@ class MethodNotAllowed(Refusal):
 
 
 class Conflict(Refusal):
-    """What is asked for contradicts what there is."""
+    """A request that contradicts the present state."""
 
     code = "conflict"
     status = 409
@@ -293,7 +293,7 @@ class ModelMissing(Refusal):
 
 
 class Unavailable(Refusal):
-    """An address in use, a missing permission, a full disk."""
+    """An address in use, a missing permission or a full disk."""
 
     exit_code = 8
     code = "unavailable"
@@ -328,7 +328,7 @@ class RefusedByServer(StreamdError):
 
 
 class WrongUsage(StreamdError):
-    """Arguments of a command that do not go together, or that nothing can be done with."""
+    """Arguments of a command that do not fit together, or with which nothing can be done."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""The events of the wire (server to client), one struct each; times are integer ms.
+"""The events of the wire (server to client), one struct each; times are integer milliseconds.
 
 A field that does not apply is left out of the JSON: its value is `UNSET`.
 """
@@ -16,32 +16,32 @@ Decision = Literal["accept", "reject", "unsure", "too_short"]
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="type"):
-    """Root of all events."""
+    """The base of all events."""
 
 
 class LogEvent(Event, kw_only=True):
-    """An event of the session's log: it carries `seq`, +1 each."""
+    """An event of the session's log, with a `seq` that grows by 1 each."""
 
     seq: int = 0
 
 
 class TimedEvent(LogEvent, kw_only=True):
-    """A log event about a stretch of the session's clock."""
+    """A log event about a span of the session's clock."""
 
     t0: int
     t1: int
     at: int
-    """The last sample that the event depended on."""
+    """Last sample that the event depends on, as a time in milliseconds."""
 
 
 class SpeechStart(TimedEvent, tag="speech_start", kw_only=True):
-    """Speech began; t0 includes the pre-roll, t1 is what was heard of it so far."""
+    """Speech began; t0 includes the pre-roll, and t1 is the end of the speech so far."""
 
     utterance: str
 
 
 class SpeechEnd(TimedEvent, tag="speech_end", kw_only=True):
-    """The utterance is over; nothing more comes of it."""
+    """The utterance is over, and no further event names it."""
 
     utterance: str
     speech_ms: int
@@ -72,18 +72,18 @@ class Speaker(TimedEvent, tag="speaker", kw_only=True):
 
 
 class Emotion(TimedEvent, tag="emotion", kw_only=True):
-    """In what mood someone speaks; interim while `final` is false."""
+    """The mood of the speaker; interim while `final` is false."""
 
     utterance: str
     label: str
-    """The likeliest, given even when abstaining."""
+    """The likeliest label, also when abstaining."""
     score: float
     scores: dict[str, float]
     arousal: float
-    """0 calm to 1 excited."""
+    """Arousal, from 0 (calm) to 1 (excited)."""
     valence: float | UnsetType = UNSET
     abstain: bool
-    """The evidence is too thin or too even: do not act on `label`."""
+    """Whether the evidence is too thin or too even to act on `label`."""
     final: bool
 
 
@@ -96,7 +96,7 @@ class SpeakerChange(TimedEvent, tag="speaker_change", kw_only=True):
 
 
 class Gap(TimedEvent, tag="gap", kw_only=True):
-    """Audio that nobody heard: t0–t1 on the clock."""
+    """Audio that is missing: t0–t1 on the clock."""
 
     cause: GapCause
     module: str | UnsetType = UNSET
@@ -109,7 +109,7 @@ class Flushed(LogEvent, tag="flushed", kw_only=True):
 
 
 class WarningEvent(LogEvent, tag="warning", kw_only=True):
-    """Something to look at; the stream goes on."""
+    """Something that the client should look at; the stream goes on."""
 
     code: str
     message: str
@@ -117,7 +117,7 @@ class WarningEvent(LogEvent, tag="warning", kw_only=True):
 
 
 class Error(LogEvent, tag="error", kw_only=True):
-    """Something that was refused; a close follows if `fatal`."""
+    """A refusal; a close follows if `fatal`."""
 
     code: str
     message: str
@@ -128,7 +128,7 @@ class Error(LogEvent, tag="error", kw_only=True):
 
 
 class Bye(LogEvent, tag="bye", kw_only=True):
-    """The last event: totals of the session."""
+    """The last event, with the totals of the session."""
 
     samples: int
     """Sample frames received, at the input rate."""
@@ -158,16 +158,30 @@ class Ready(Event, tag="ready", kw_only=True):
 
 
 class Ack(Event, tag="ack", kw_only=True):
-    """Sample frames of audio messages received and safe."""
+    """Sample frames of audio messages that were received and are safe."""
 
     samples: int
 
 
 class Pong(Event, tag="pong", kw_only=True):
-    """Answer to `ping`."""
+    """The answer to `ping`."""
 
     t: Any
     server_ms: int
+
+
+class Degraded(Event, tag="degraded", kw_only=True):
+    """The machine is short of time: windows of a module come less often from here on."""
+
+    module: str
+    hop_ms: int
+
+
+class Recovered(Event, tag="recovered", kw_only=True):
+    """Windows of a module come as often as asked for again."""
+
+    module: str
+    hop_ms: int
 
 
 class Draining(Event, tag="draining", kw_only=True):
@@ -180,5 +194,5 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(event: Event) -> str:
-    """One event as the JSON text of one WebSocket message."""
+    """Return one event as the JSON text of one WebSocket message."""
     return _encoder.encode(event).decode()

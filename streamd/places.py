@@ -1,7 +1,7 @@
-"""Where streamd finds and keeps its files: every folder, by one rule.
+"""The places of streamd's files: every folder, by one rule.
 
-The variable of streamd's own wins, then the folder of the XDG specification, then what is usual on
-the platform, below the user's home. `~` stands for the home in every path that a user gives.
+streamd's own environment variable comes first, then the folder of the XDG specification, then the
+platform's usual one below the user's home. `~` is the home in every path that a user gives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Environ = Mapping[str, str]
 
 
 def data_dir(environ: Environ) -> Path:
-    """The data directory: store and key. It need not exist yet.
+    """Return the data directory, which holds store and key; it need not exist yet.
 
     Raises:
         ConfigError: no variable names it, and the user has no home directory.
@@ -27,27 +27,27 @@ def data_dir(environ: Environ) -> Path:
 
 
 def models_dir(environ: Environ) -> Path:
-    """The folder of the converted models; it raises as `data_dir` does."""
+    """Return the folder of the converted models; it raises as `data_dir` does."""
     return _named("STREAMD_MODELS", environ) or _cache(environ, "STREAMD_MODELS") / "models"
 
 
 def eval_dir(environ: Environ) -> Path:
-    """The folder of what `streamd eval` computed before; it raises as `data_dir` does."""
+    """Return the folder of earlier results of `streamd eval`; it raises as `data_dir` does."""
     return _cache(environ) / "eval"
 
 
 def key_path(environ: Environ) -> Path:
-    """File of the key that encrypts voices; beside the store only where that is the default."""
+    """Return the file of the key that encrypts voices; beside the store only by default."""
     return data_dir(environ) / "key"
 
 
 def store_path(configured: str, environ: Environ) -> Path:
-    """File of the store: `store.path` of the configuration, else one in the data directory."""
+    """Return the file of the store: `store.path` if it is set, else one in the data directory."""
     return Path(configured) if configured else data_dir(environ) / "streamd.db"
 
 
 def absolute(path: str | os.PathLike[str], base: Path, environ: Environ) -> Path:
-    """A path as a user gives it, made absolute: `~` is expanded, else `base` goes before it.
+    """Return a user's path as an absolute one: `~` is expanded, else `base` goes before it.
 
     Raises:
         ConfigError: it begins with `~` and there is no such user, or no home directory.
@@ -56,7 +56,7 @@ def absolute(path: str | os.PathLike[str], base: Path, environ: Environ) -> Path
 
 
 def expanded(path: str | os.PathLike[str], environ: Environ) -> Path:
-    """A path as a user gives it, with `~` expanded; it raises as `absolute` does."""
+    """Return a user's path with `~` expanded; it raises as `absolute` does."""
     first, *rest = Path(path).parts or (".",)
     if first.startswith("~"):
         return _home_of(first[1:], environ, str(path)).joinpath(*rest)
@@ -83,7 +83,7 @@ def _cache(environ: Environ, *variables: str) -> Path:
 
 def _xdg(variable: str, usual: str, environ: Environ, named: tuple[str, ...]) -> Path:
     folder = Path(environ.get(variable, ""))
-    if folder.is_absolute():  # the XDG specification has relative ones ignored
+    if folder.is_absolute():  # the XDG specification says to ignore relative paths
         return folder / "streamd"
     home = _home(environ)
     if home is None:

@@ -1,4 +1,4 @@
-"""What each module can be tuned by: every key with its type, range, default and unit.
+"""The tunables of each module: every key with its type, range, default and unit.
 
 A section of the configuration and the settings of a module are one struct, so that a tunable is
 declared here alone. What a client may set for its stream, the options of the module, are some of
@@ -21,27 +21,27 @@ HopMs = Annotated[int, Meta(ge=100, le=10_000)]
 RefractoryMs = Annotated[int, Meta(ge=0, le=60_000)]
 Word = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 File = Annotated[str, Meta(extra={"is_path": True})]
-"""A path. From a file it is relative to the folder of that file, from the environment to the
-current directory; `~` is the home. Once loaded it is absolute."""
+"""A path. In a file it is relative to the folder of that file, in the environment to the current
+directory; `~` is the home. Once loaded it is absolute."""
 
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=Struct)
 
 
 def given(option: T | UnsetType, default: T) -> T:
-    """The option, or the default where the client does not set it."""
+    """Return the option, or the default if the client does not set it."""
     return default if option is UNSET else option
 
 
 def overridden(settings: SettingsT, options: Struct) -> SettingsT:
-    """The settings with what options set of the fields that both have."""
+    """Return the settings, changed by the options in the fields that both have."""
     names = set(settings.__struct_fields__).intersection(options.__struct_fields__)
     given = {name: getattr(options, name) for name in names}
     return structs.replace(settings, **{k: v for k, v in given.items() if v is not UNSET})
 
 
 class VadSettings(Struct, frozen=True, kw_only=True):
-    """Speech edges."""
+    """Settings of voice activity."""
 
     engine: Literal["silero", "webrtc"] = "silero"
     """`webrtc` is for boards that cannot carry silero."""
@@ -54,11 +54,11 @@ class VadSettings(Struct, frozen=True, kw_only=True):
     hangover_ms: Annotated[int, Meta(ge=0, le=10_000)] = 384
     """Silence that ends a segment, milliseconds."""
     pre_roll_ms: Annotated[int, Meta(ge=0, le=2000)] = 200
-    """Audio counted to the segment before its onset, milliseconds."""
+    """Audio before its onset that belongs to the segment, milliseconds."""
     max_utterance_ms: Annotated[int, Meta(ge=1000, le=600_000)] = 30_000
-    """Length at which an utterance is cut, milliseconds."""
+    """Length at which an utterance ends and another begins, milliseconds."""
     gate: bool = True
-    """Skip the model while the level is low."""
+    """Whether to skip the model while the level is low."""
     gate_dbfs: Annotated[float, Meta(ge=-120, le=0)] = -60.0
     """Level below which the model may be skipped, dBFS."""
     gate_hold_ms: Annotated[int, Meta(ge=0, le=60_000)] = 480
@@ -66,7 +66,7 @@ class VadSettings(Struct, frozen=True, kw_only=True):
 
 
 class WakeSettings(Struct, frozen=True, kw_only=True):
-    """Wake words."""
+    """Settings of wake words."""
 
     load: tuple[Word, ...] = (
         "alexa",
@@ -78,23 +78,23 @@ class WakeSettings(Struct, frozen=True, kw_only=True):
     )
     """Words that clients may ask for."""
     words: tuple[Word, ...] = ("alexa",)
-    """Words of a client that names none; each in `load`, or one of your own."""
+    """Words of a client that names none; each must be in `load` or one of your own."""
     threshold: Probability = 0.5
-    """Score at which a word is heard that has no threshold of its own (`timer` has: 0.7)."""
+    """Score from which a word is recognised, unless it has its own threshold (`timer` has: 0.7)."""
     patience: Patience = 1
-    """Steps of 80 ms in a row at the threshold or above."""
+    """Steps of 80 ms in a row that must reach the threshold."""
     refractory_ms: RefractoryMs = 2000
     """Stream time during which the same word is not reported again, milliseconds."""
     thresholds: Mapping[str, Probability] = field(default_factory=dict)
-    """Threshold by word, where it differs from `threshold`."""
+    """Thresholds of single words, by word."""
     patiences: Mapping[str, Patience] = field(default_factory=dict)
-    """Patience by word, where it differs from `patience`."""
+    """Patience of single words, by word."""
     gate: bool = True
-    """Let the model sleep while nobody may be speaking."""
+    """Whether the model may sleep while nobody may be speaking."""
     gate_threshold: Probability = 0.1
-    """Speech probability from which somebody may be."""
+    """Speech probability from which somebody may be speaking."""
     gate_rise_db: Annotated[float, Meta(gt=0, le=20)] = 3.0
-    """How much louder it must get for the same, over the quietest of the last two seconds."""
+    """Decibels over the quietest of the last two seconds from which somebody may be speaking."""
     gate_hold_ms: Annotated[int, Meta(ge=80, le=60_000)] = 640
     """Time without either before the model sleeps, milliseconds."""
 
@@ -103,73 +103,74 @@ class Band(Struct, frozen=True, kw_only=True):
     """Cosine bounds of a decision about an enrolled voice; `unsure` lies between them."""
 
     accept: Cosine = 0.78
-    """At or above: the voice is the enrolled one."""
+    """Cosine from which the voice is the enrolled one."""
     reject: Cosine = 0.65
-    """Below: it is not; not above `accept`."""
+    """Cosine below which it is not; not above `accept`."""
 
     def moved_to(self, accept: float) -> Self:
-        """The band of the same width that accepts from another score on."""
+        """Return the band of the same width that accepts from another score on."""
         reject = max(accept - (self.accept - self.reject), 0.0)
         return structs.replace(self, accept=accept, reject=reject)
 
 
 class NarrowBand(Band, frozen=True, kw_only=True):
-    """On telephone audio, where all voices are more alike."""
+    """Bounds on telephone audio, where all voices are more alike."""
 
     accept: Cosine = 0.8
     reject: Cosine = 0.7
 
 
 class ChannelThresholds(Struct, frozen=True, kw_only=True):
-    """Bounds by kind of channel, since telephone audio scores apart."""
+    """Bounds by kind of channel, because scores differ on telephone audio."""
 
     wide: Band = Band()
-    """Above 8 kHz and not companded."""
+    """Bounds for rates above 8 kHz, not companded."""
     narrow: NarrowBand = NarrowBand()
-    """8 kHz, µ-law or A-law."""
+    """Bounds for 8 kHz, µ-law or A-law."""
 
     def of(self, channel: Literal["wide", "narrow"]) -> Band:
-        """The bounds of a kind of channel."""
+        """Return the bounds of a kind of channel."""
         return self.wide if channel == "wide" else self.narrow
 
     def moved_to(self, accept: float) -> Self:
-        """The bounds of the same width that accept from another score on."""
+        """Return the bounds of the same width that accept from another score on."""
         return structs.replace(
             self, wide=self.wide.moved_to(accept), narrow=self.narrow.moved_to(accept)
         )
 
 
 class SpeakerSettings(Struct, frozen=True, kw_only=True):
-    """Who speaks. Every score is a cosine between voice embeddings."""
+    """Settings of speakers. Every score is a cosine between voice embeddings."""
 
     model: Literal["ge2e", "ge2e-int8"] = "ge2e"
-    """`ge2e-int8` is faster and another model: voices have to be enrolled with it."""
+    """Speaker model. `ge2e-int8` is faster and another model, so voices must be enrolled with it.
+    """
     hop_ms: HopMs = 500
     """Milliseconds between windows."""
     window_ms: Annotated[int, Meta(ge=400, le=1600)] = 1600
-    """Milliseconds of one window; the model was trained on 1600 and hears no more at once."""
+    """Milliseconds of one window, at most the 1600 on which the model was trained."""
     min_speech_ms: Annotated[int, Meta(ge=0, le=60_000)] = 500
     """Speech below which the decision is `too_short`, milliseconds."""
     label_min_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1600
-    """Speech needed to found a new session label, milliseconds."""
+    """Speech needed for a new session label, milliseconds."""
     assign: Cosine = 0.75
-    """At or above: the voice gets an existing session label."""
+    """Cosine from which the speaker gets an existing session label."""
     new: Cosine = 0.7
-    """Below, to all labels: the voice founds a new one; not above `assign`."""
+    """Cosine to all labels below which the speaker gets a new one; not above `assign`."""
     max_labels: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Session labels per stream."""
     change: Cosine = 0.7
-    """A window below this to the current voice speaks for a change."""
+    """Cosine to the current speaker below which a window counts for a change."""
     thresholds: ChannelThresholds = ChannelThresholds()
 
 
 class EmotionSettings(Struct, frozen=True, kw_only=True):
-    """In what mood someone speaks."""
+    """Settings of emotion."""
 
     hop_ms: HopMs = 500
-    """Milliseconds between points of the track; where it is the speaker module's, both read the
-    same pass of the model."""
+    """Milliseconds between interim estimates; if equal to the speaker module's, both share each
+    window."""
     model: File = ""
-    """Model file made by `python -m training.emotion retrain`; empty is the one that is shipped."""
+    """Model file made by `python -m training.emotion retrain`; empty is the packaged one."""
     threshold: Probability = 0.0
-    """Probability of the likeliest label below which the module abstains; 0 takes the model's."""
+    """Probability of the likeliest label below which the module abstains; 0 selects the model's."""

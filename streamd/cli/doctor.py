@@ -131,7 +131,9 @@ def _store(config: Config) -> str:
 def _port(config: Config) -> str:
     server = config.server
     try:
-        for listener in bind(server.host, server.port, server.receive_buffer_bytes):
+        for listener in bind(
+            server.host, server.port, server.receive_buffer_bytes, server.send_buffer_bytes
+        ):
             listener.close()
     except Unavailable:
         if version := _running(server.host, server.port):

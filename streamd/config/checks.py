@@ -1,4 +1,4 @@
-"""What must hold between keys; each key alone is checked by its type."""
+"""Checks that concern several keys; the type of each key checks that key alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_ABOVE = (
 
 
 def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Pairs of (keys involved, the one at fault first; what is wrong with that one)."""
+    """Yield (keys involved, the first at fault; what is wrong with it) for each contradiction."""
     for low, high in _NOT_ABOVE:
         low_value, high_value = attrgetter(low)(config), attrgetter(high)(config)
         if low_value > high_value:
@@ -52,15 +52,15 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def own_words(config: Sections) -> list[str]:
-    """The default words that can only be words of the user's own."""
+    """Return the default words that can only be words of the user's own."""
     return [word for word in config.wake.words if word not in config.wake.load]
 
 
 def check_own_words(config: Config, known: Collection[str]) -> None:
-    """Check the default words against the user's own, which the configuration cannot know.
+    """Check that the default words exist among the user's own, which the configuration cannot know.
 
     Raises:
-        ConfigError: there is no such word: every client that names none would miss it.
+        ConfigError: a default word does not exist; clients that name no word would miss it.
     """
     for word in own_words(config):
         if word not in known:

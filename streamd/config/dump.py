@@ -1,4 +1,4 @@
-"""The configuration in force as a TOML document."""
+"""The writer of the configuration in force as a TOML document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Line(NamedTuple):
-    """A line of the document, and the comment behind it."""
+    """A line of the document, and the comment that follows it."""
 
     text: str
     comment: str = ""
@@ -45,7 +45,7 @@ def _value(value: Any) -> str:
         case list() | tuple():
             return f"[{', '.join(map(_value, value))}]"
         case _:
-            return json.dumps(value)  # bools and numbers are written alike
+            return json.dumps(value)  # TOML and JSON write bools and numbers alike
 
 
 def _key(key: str) -> str:
@@ -53,7 +53,7 @@ def _key(key: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, which has DEL escaped too."""
+    """Return a basic string: JSON's escapes are TOML's, which escapes DEL too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""From a TOML file and the environment to a `Config`, or to an error that shows the place."""
+"""The loader turns a TOML file and the environment into a `Config`, or names the faults."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Setting(NamedTuple):
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the configuration.
+    """Return the configuration in force.
 
-    The file is `path`, else `$STREAMD_CONFIG`, else `/etc/streamd/streamd.toml` where it
-    exists, else none. `STREAMD_SECTION__KEY` overrides a key of it: more `__` reach into
+    The file is `path`, else `$STREAMD_CONFIG`, else `/etc/streamd/streamd.toml` if it exists,
+    else none. `STREAMD_SECTION__KEY` overrides a key of it: more `__` reach into
     tables, names are lowered, and a value that is not TOML is taken as a string. A relative path
     is relative to the folder of the file that sets it, or to the current directory if the
     environment sets it.
@@ -54,13 +54,13 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def describe(config: Config) -> list[Setting]:
-    """Every key in the order of the sections, with its default and where it was set."""
+    """Return every key in the order of the sections, with its default and where it was set."""
     defaults = dict(leaves(Sections()))
     return [Setting(key, value, defaults[key], config.where(key)) for key, value in leaves(config)]
 
 
 def leaves(config: Sections) -> Iterator[tuple[str, Any]]:
-    """Every key in the order of the sections, as pairs of (`section.key`, value)."""
+    """Yield every key in the order of the sections, as pairs of (`section.key`, value)."""
     for section in Sections.__struct_fields__:
         yield from _leaves(getattr(config, section), section)
 
@@ -76,7 +76,8 @@ def _leaves(struct: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     if path is not None:
-        return expanded(path, environ)  # `~` of the variable, or one that no shell expanded
+        # The variable may contain `~`, as may a path that no shell expanded.
+        return expanded(path, environ)
     if named := environ.get("STREAMD_CONFIG"):
         file = expanded(named, environ)
         if not file.is_file():
@@ -86,14 +87,14 @@ def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 class _Loading:
-    """Collects settings, later ones over earlier ones, and every fault on the way."""
+    """Collects settings, where later ones replace earlier ones, and every fault on the way."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._tree: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
         self._faults: dict[str, None] = {}
-        """Ordered, and one for a section that is unknown, not one for each of its keys."""
+        """Faults in order; an unknown section counts once, and not once for each of its keys."""
 
     def read_file(self, file: Path) -> None:
         try:
@@ -134,7 +135,7 @@ class _Loading:
         where: Callable[[KeyPath], str],
         folder: Path,
     ) -> None:
-        """Set a key to the first candidate that it takes, or note why it takes none.
+        """Set a key to the first candidate that its type takes, or note why it takes none.
 
         A path is relative to `folder`.
         """
@@ -173,7 +174,7 @@ class _Loading:
 
 
 def _flatten(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every value below a table with its path; an empty table is a value."""
+    """Yield every value below a table with its path; an empty table is a value."""
     if isinstance(value, dict) and (value or not path):
         for key, child in value.items():
             yield from _flatten(child, (*path, key))

@@ -1,4 +1,4 @@
-"""What the sections say about a key: whether it exists, and what it takes."""
+"""The keys that the sections declare: whether a key exists, and what it takes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class RefusedError(Exception):
 
 
 def kind_of(path: KeyPath) -> Any:
-    """Type of a key, a table or an entry of a free table.
+    """Return the type of a key, a table or an entry of a free table.
 
     Raises:
-        RefusedError: there is no such key; names the part of the path that is at fault.
+        RefusedError: there is no such key; the message names the part of the path that is at fault.
     """
     kind: Any = Sections
     for depth, part in enumerate(path):
@@ -49,15 +49,15 @@ def kind_of(path: KeyPath) -> Any:
 
 
 def is_table(kind: Any) -> bool:
-    """Whether `kind` is a table whose keys are fixed."""
+    """Return whether `kind` is a table whose keys are fixed."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def convert(candidates: Sequence[Any], kind: Any, path: KeyPath) -> Any:
-    """The first of `candidates` that is a `kind`.
+    """Return the first of `candidates` that is a `kind`.
 
     Raises:
-        Invalid: None is, by its type or its range; has the faults of the first.
+        Invalid: No candidate is, by its type or its range; it has the faults of the first.
     """
     refused: list[Invalid] = []
     for value in candidates:
@@ -69,7 +69,7 @@ def convert(candidates: Sequence[Any], kind: Any, path: KeyPath) -> Any:
 
 
 def is_path(kind: Any) -> bool:
-    """Whether a key takes the path of a file."""
+    """Return whether a key takes the path of a file."""
     match inspect.type_info(kind):
         case inspect.Metadata(extra={"is_path": True}):
             return True

@@ -1,4 +1,4 @@
-"""Every key of the configuration: its type, range, default and unit. Nothing else.
+"""Every key of the configuration: its type, range, default and unit.
 
 `config/streamd.toml` says the same to the operator; `tests/config` holds the two in step.
 """
@@ -29,17 +29,18 @@ Origin = Annotated[
         'or "null"',
     ),
 ]
-"""The schemes left out are those of pages whose origin a browser sends as `null`, or of no page."""
+"""An origin of a page; other schemes are those of pages whose origin a browser sends as `null`, or
+of no page."""
 Module = Literal["vad", "wake", "speaker", "emotion"]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """Where the daemon listens and how it leaves."""
+    """Where the daemon listens, and how it stops."""
 
     host: Annotated[str, Meta(min_length=1, max_length=255)] = "127.0.0.1"
     """Address to bind; only loopback in this version."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8765
-    """TCP port; 0 takes a free one."""
+    """TCP port; 0 selects a free one."""
     origins: tuple[Origin, ...] = ()
     """Origins of pages and apps allowed besides the page's own; `null` only if it is listed."""
     trusted_proxies: tuple[str, ...] = ()
@@ -48,33 +49,35 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
     """SO_RCVBUF of the listener."""
+    send_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
+    """SO_SNDBUF of the listener."""
     request_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 10.0
-    """Seconds from a connection, or from its last answer, to a whole request."""
+    """Seconds from a connection, or from its last answer, until a whole request must be there."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
-    """Connections that wait for a request; the oldest makes room for the next."""
+    """Connections that may wait for a request; beyond that the oldest is closed for the next."""
     fast_path: Literal["auto", "off"] = "auto"
     """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
-    """Bounds of one stream and of all of them."""
+    """Limits of one stream and of all streams."""
 
     max_streams: Annotated[int, Meta(ge=1, le=100_000)] = 256
     """Streams at once; the next is refused with 503."""
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
-    """Bytes of one WebSocket message; longer closes 1009."""
+    """Bytes of one WebSocket message; a longer one closes with 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Milliseconds, announced to clients. This version skips no window, however late it is."""
+    """Milliseconds of lag that clients are told; windows of speech that are later are left out."""
     max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
     """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
     max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9
     """Share of the cores that streams may need before the next is refused; 0 sets no bound."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
-    """Seconds without a message or a WebSocket ping before close 4010."""
+    """Seconds without a message or a WebSocket ping before a close with 4010."""
     max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
-    """Seconds of audio in one stream before close 4011."""
+    """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
-    """Events kept for a client that does not read, before close 4008."""
+    """Events kept for a client that does not read, before a close with 4008."""
 
 
 class ResumeConfig(Struct, frozen=True, kw_only=True):
@@ -91,7 +94,7 @@ class ResumeConfig(Struct, frozen=True, kw_only=True):
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):
-    """What a stream is when its client says nothing."""
+    """The settings of a stream whose client says nothing."""
 
     modules: tuple[Module, ...] = ("vad", "wake", "speaker", "emotion")
     """Modules of a client that names none."""
@@ -100,15 +103,15 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True):
-    """How model passes are run."""
+    """How the engine runs the passes."""
 
     backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
     backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
-    """Backend of a pass where it is another one, by the name of the pass."""
+    """Backend of single passes, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    """Compute threads for VAD and wake, which go first, as many for voices, and as many for what is
-    computed of them early; 0 takes one per core that the process may use."""
+    """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
+    for speculative windows. 0 selects one per core that the process may use."""
     live_batch: Count = 64
     """Steps in a batch of VAD or wake."""
     voice_batch: Count = 6
@@ -116,7 +119,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True):
-    """Where enrolled voices are kept."""
+    """Where the store keeps enrolled voices."""
 
     path: File = ""
     """SQLite file, relative to the file that names it; empty is `streamd.db` in the data
@@ -126,10 +129,10 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):
-    """What is logged, to stderr."""
+    """What streamd logs, to stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severity that is written."""
+    """Least severity that is logged."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto` is `console` on a terminal, else `json`."""
 

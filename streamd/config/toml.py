@@ -1,4 +1,4 @@
-"""TOML text with line numbers, which tomllib does not keep; and values from the environment."""
+"""TOML text with line numbers, which tomllib does not keep, and values from the environment."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """Parse a TOML document.
+    """Return a TOML document as a dict.
 
     Raises:
-        ConfigError: it is not TOML; names `name` and the line.
+        ConfigError: it is not TOML; the message has `name` and the line.
     """
     try:
         return tomllib.loads(text)
@@ -33,9 +33,9 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
 
 def lines(text: str) -> dict[KeyPath, int]:
-    """Line (from 1) on which each table or key of a valid document first appears.
+    """Return the line (from 1) on which each table or key of a valid document first appears.
 
-    Keys inside inline tables are not found; ask for their longest known prefix.
+    It does not find keys inside inline tables; look up their longest known prefix.
     """
     found: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -58,7 +58,7 @@ def _parts(dotted: str) -> KeyPath:
 
 
 def value(text: str) -> Any:
-    """One TOML value, or `text` itself where it is none, so that strings need no quotes."""
+    """Return a TOML value, or `text` itself if it is none, so that strings need no quotes."""
     try:
         document = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

@@ -1,7 +1,7 @@
-"""What a model answered, looked at before anybody gets it.
+"""Checks of a model's output before anybody gets it.
 
-A fault of a model is found here and not in the modules, so that a batch which holds a bad answer
-fails as a whole, changes no state, and is run again one stream at a time.
+They find a fault of a model here and not in the modules. So a batch with a bad output fails as a
+whole, changes no state, and runs again one stream at a time.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from streamd.types import Job
 
 
 class BadAnswer(Exception):
-    """A model gave numbers that are not finite, or arrays of another shape than it declares."""
+    """A model returned numbers that are not finite, or arrays of another shape than it declares."""
 
 
 def check(
     jobs: Sequence[Job], outputs: Sequence[Any], specs: Mapping[str, StateSpec], rows: State
 ) -> None:
-    """Check the answer of a batch.
+    """Check the outputs and the new state of a batch.
 
     Args:
         jobs: the batch.

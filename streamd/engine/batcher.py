@@ -1,4 +1,4 @@
-"""Which jobs run together, and which first. Pure policy: time is what the caller says it is."""
+"""The batcher decides which jobs run together, and which first. Its caller passes the time."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from streamd.types import Lane
 ItemT = TypeVar("ItemT")
 
 BEHIND_SHARE = 4
-"""A batch of items that stand behind has this part of what its pass takes, so that an item that
-comes meanwhile waits for a short batch only."""
+"""Divisor of the size of a batch whose items stand behind. An item that comes meanwhile waits only
+for that short batch."""
 BEHIND_S = 2.0
-"""How long an item stands behind; then its turn has come."""
+"""Seconds after which an item stands behind no longer."""
 
 
 class Batcher(Generic[ItemT]):
-    """Queues by pass and lane.
+    """Queues items by pass and lane, and forms batches out of them.
 
-    An idle worker gets all that waits of a pass: nothing waits for batch mates, but what comes
-    while a worker is busy makes its next batch. Among passes the better lane goes first, then the
-    older item; within a batch likewise, so that a final overtakes interims.
+    An idle worker gets everything that waits for a pass, so no item waits for a fuller batch; the
+    items that come while a worker is busy make its next batch. Between passes the better lane goes
+    first, then the older item. The same holds within a batch, so that a final overtakes interims.
     Items of streams that are ahead of real time stand behind all others, and make batches of their
-    own, which are short.
-    Only passes of speculative work wait for full batches, for so long as they may.
-    Items have sizes, and those of a batch add up to what its pass takes, or it is one alone.
+    own, which are short. Only speculative passes wait for a full batch, up to a limit.
+    Items have sizes. The sizes in a batch add up to what its pass takes at most, or the batch is
+    one item.
 
-    The queues need no bound of their own: a session has one job a stepper and a handful of
-    windows out at a time, and the number of sessions is bounded.
+    The queues need no bound of their own: a session has one job per stepper and a few windows at
+        the engine, and the number of sessions is bounded.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Batcher(Generic[ItemT]):
             name: {(is_behind, lane): deque() for is_behind in (False, True) for lane in Lane}
             for name in max_batch
         }
-        """By pass, and by whether they stand behind and lane, the first of which go first."""
+        """Queues by pass, whether their items stand behind, and lane; earlier ones go first."""
 
     def add(
         self,
@@ -58,12 +58,12 @@ class Batcher(Generic[ItemT]):
     def take(
         self, passes: Iterable[str], now: float, *, with_behind: bool = True
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
-        """The next batch for a worker that serves `passes`.
+        """Return the next batch for a worker that serves `passes`.
 
         Args:
-            passes: Their names.
-            now: Seconds.
-            with_behind: Whether items that stand behind may be taken.
+            passes: Names of the passes.
+            now: Time in seconds.
+            with_behind: Whether to take items that stand behind, too.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.
@@ -90,14 +90,14 @@ class Batcher(Generic[ItemT]):
         return name, batch
 
     def is_waiting(self, pass_name: str) -> bool:
-        """Whether any item of a pass waits, ripe or not."""
+        """Return whether any item of a pass waits, due or not."""
         return any(self._queues[pass_name].values())
 
     def drop(self, is_useless: Callable[[ItemT], bool]) -> int:
-        """Take out the items that nobody waits for any more.
+        """Drop the items whose answers are useless.
 
         Returns:
-            How many there were.
+            How many were dropped.
         """
         dropped = 0
         for lanes in self._queues.values():

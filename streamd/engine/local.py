@@ -1,8 +1,8 @@
-"""Jobs of all sessions, batched across connections, on a pool of compute threads.
+"""The engine inside the daemon: it batches the jobs of all sessions for a pool of compute threads.
 
 The engine lives on the event loop: queues, batches and slots are touched there alone. Only
 a formed batch crosses to a thread and back. Voice activity and wake words have threads of
-their own, so that no speaker window ever makes them wait.
+their own, so that they never wait for a speaker window.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from streamd.types import Job, Lane, Slots
 LIVE_PASSES = ("vad", "wake")
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
-"""How long speculative work waits for a full batch: less than half of the time that it has."""
+"""Seconds that speculative work waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
-STAND_BACK, STAND_FAR_BACK = 5, 10
-"""Nice values of the threads that are not live, and of those of speculative work. Where cores
-are short they would take their equal share for small batches; standing back they find larger ones,
-which cost less."""
+NICE, NICE_SPECULATIVE = 5, 10
+"""Nice values of the threads that are not live, and of those for speculative work. At equal
+priority they would take their share of the cores for small batches. At a lower one their batches
+grow, and cost less."""
 
 
 class LocalEngine:
-    """The pool.
+    """Runs jobs on compute threads of this process.
 
     Args:
         passes: the model passes to serve.
-        max_streams: leases at a time.
-        threads: for each of three kinds of work: the live lane, the rest, which stands back for it,
-            and speculative work, which stands back for both. Each has all cores while the others
-            have nothing to do.
-        metrics: where to count.
-        speculative: passes whose work is done before it is asked for: in full batches, on threads
-            of their own, so that nothing that is asked for waits behind them.
+        max_streams: number of leases at a time.
+        threads: number of threads for each of three kinds of work: the live lane; the rest, at a
+            lower priority; and speculative work, at a still lower one. Each kind has all cores
+            while the others have nothing to do.
+        metrics: the metrics to count in.
+        speculative: passes whose work is done before it is due, in full batches and on threads of
+            their own, so that work that is due never waits for them.
     """
 
     def __init__(
@@ -69,19 +69,20 @@ class LocalEngine:
         self._answered: Callable[[], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: deque[tuple[Worker, Batch, bool]] = deque()
-        """What the threads have run and the loop has not yet taken in, and whether it was a
-        thread's last: what one was given at most, as none is given more before."""
+        """Batches that the threads have run and the loop has not taken in, and whether each was its
+        thread's last. A thread gets no more before the loop has taken in the last one, which bounds
+        the queue."""
         self._scheduled = False
         self._is_gathering = False
-        """Nothing is dispatched yet, so that all that comes makes one batch."""
+        """Whether to dispatch nothing yet, so that all jobs that come make one batch."""
         self.max_streams = max_streams
         self.leases = 0
         live = [p.name for p in passes if p.name in LIVE_PASSES]
         rest = [p.name for p in passes if p.name not in LIVE_PASSES]
         lanes = [
             ("live", live, 0),
-            ("batch", rest, STAND_BACK),
-            ("speculative", self._speculative, STAND_FAR_BACK),
+            ("batch", rest, NICE),
+            ("speculative", self._speculative, NICE_SPECULATIVE),
         ]
         self._workers = [
             Worker(f"{lane}-{number}", served, self._finished, nice)
@@ -89,7 +90,7 @@ class LocalEngine:
             if served
             for number in range(threads)
         ]
-        # Looked up once: a job is counted in less time than a label is found.
+        # Looked up once, because finding a label takes longer than counting a job.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
         self._jobs = {
             (name, lane): metrics.jobs.labels(name, lane.name.lower())
@@ -104,8 +105,9 @@ class LocalEngine:
         """Start the threads, on the event loop that will use them.
 
         Args:
-            answered: called on a thread when there is something to `collect`; without it the loop
-                is asked to collect at once. It may raise RuntimeError if the loop is closed.
+            answered: called on a thread when there is something to `collect`; without it the
+                engine asks the loop to collect at once. It may raise RuntimeError if the loop is
+                closed.
         """
         self._loop = asyncio.get_running_loop()
         self._answered = answered
@@ -113,23 +115,23 @@ class LocalEngine:
             worker.start()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """End the threads; False if one hangs."""
+        """Stop the threads; return False if one hangs."""
         deadline = time.monotonic() + timeout_s
         stopped = [w.stop(max(deadline - time.monotonic(), 0.0)) for w in self._workers]
         return all(stopped)
 
     @property
     def is_healthy(self) -> bool:
-        """Whether every worker has lately come back from work."""
+        """Return whether every worker has lately come back from work."""
         return not any(worker.is_stuck(STUCK_S) for worker in self._workers)
 
     @property
     def is_full(self) -> bool:
-        """Whether no further stream can be taken."""
+        """Return whether the engine can take no further stream."""
         return self.leases >= self.max_streams
 
     def open(self) -> Lease:
-        """Slots for one stream.
+        """Return a lease with slots for one stream.
 
         Raises:
             Overloaded: there are none left.
@@ -145,27 +147,27 @@ class LocalEngine:
         return Lease(slots)
 
     def close(self, lease: Lease) -> None:
-        """The stream is over: what still waits is dropped."""
+        """End a lease, and drop its jobs that still wait."""
         if not lease.closed:
             lease.closed, lease.sink = True, None
             lease.in_flight -= self._batcher.drop(lambda item: item[1] is lease)
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
-        """Queue jobs; their answers go to `lease.sink`. A lease that is closed has no more."""
+        """Queue jobs, whose answers go to `lease.sink`; a closed lease takes none."""
         if lease.closed:
             return
         now = time.monotonic()
         for job in jobs:
             lease.in_flight += 1
             self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps, lease.is_ahead)
-        # One dispatch for all that this turn of the loop brings: that is what makes batches.
+        # One dispatch for all jobs of this turn of the loop, because that is what makes batches.
         if jobs and not self._scheduled and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._dispatch)
 
     def withdraw(self, lease: Lease, keys: Collection[int]) -> None:
-        """Drop the jobs of these keys that wait; those in a batch are answered all the same."""
+        """Drop the jobs of these keys that still wait; those in a batch are answered."""
         if keys and not lease.closed:
             lease.in_flight -= self._batcher.drop(
                 lambda item: item[1] is lease and item[0].key in keys
@@ -175,7 +177,7 @@ class LocalEngine:
     def together(self) -> Iterator[None]:
         """Dispatch all jobs that are submitted inside at its end, so that they make one batch.
 
-        The loop may turn meanwhile.
+        The event loop may turn meanwhile.
         """
         self._scheduled = self._is_gathering = True
         try:
@@ -185,7 +187,7 @@ class LocalEngine:
             self._dispatch()
 
     def run_waiting(self) -> bool:
-        """Run one batch here and now, without threads; False if none waits (offline use)."""
+        """Run one batch in the calling thread; return False if none waits (offline use)."""
         batch = self._next_batch([name for name in self._passes if name not in self._speculative])
         if batch is None:
             return False
@@ -207,8 +209,8 @@ class LocalEngine:
         behind = waiting
         while waiting:  # in turns, so that no pass takes all the workers
             waiting = [name for name in waiting if self._give(name, given)]
-        # A worker that has nothing else gets one batch of streams that are ahead, no more: what
-        # comes of a live stream meanwhile waits for that alone.
+        # A worker that has nothing else gets one batch of streams that are ahead of real time, and
+        # no more, so that a live stream's jobs wait for that batch only.
         given_behind = {worker: batches for worker, batches in given.items() if not batches}
         while behind and given_behind:
             behind = [name for name in behind if self._give_behind(name, given_behind)]
@@ -217,10 +219,10 @@ class LocalEngine:
                 worker.submit(batches)
 
     def _give(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
-        """Give a pass's next batch to the idle worker that has least; False if that cannot be.
+        """Give a pass's next batch to the idle worker that has least; return False without one.
 
-        A worker gets one batch of each of its passes at the most: to wake a thread and to be woken
-        by it costs as much as a small batch, and what comes meanwhile may still overtake.
+        A worker gets one batch of each of its passes, so that one wake-up serves all: it costs as
+        much as a small batch. It gets no more, so that later jobs can still overtake.
         """
         free = [
             worker
@@ -233,7 +235,7 @@ class LocalEngine:
         return True
 
     def _give_behind(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
-        """Give a pass's next batch to a worker that has nothing; False if that cannot be."""
+        """Give a pass's next batch to a worker that has none; return False without one."""
         free = [w for w, batches in given.items() if name in w.passes and not batches]
         if not free or (batch := self._next_batch(free[0].passes)) is None:
             return False
@@ -262,7 +264,7 @@ class LocalEngine:
         return batch if batch.jobs else self._next_batch(passes, with_behind=with_behind)
 
     def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
-        """A batch in the metrics: a call for each lane, not for each item."""
+        """Count a batch in the metrics, with one call for each lane and not for each item."""
         oldest: dict[Lane, float] = {}
         counts: dict[Lane, int] = {}
         for queued_at, (job, _) in entries:
@@ -274,10 +276,10 @@ class LocalEngine:
             self._waits[lane].observe(now - oldest[lane])
 
     def _finished(self, worker: Worker, batch: Batch, is_last: bool) -> None:
-        """On the worker's thread."""
+        """Take note, on the worker's thread, of a batch that was run."""
         assert self._loop is not None
         self._inbox.append((worker, batch, is_last))
-        # A loop that is closed takes no answer: the daemon is gone.
+        # A closed loop takes no answer, because the daemon is gone.
         with suppress(RuntimeError):
             if self._answered is not None:
                 self._answered()
@@ -285,7 +287,7 @@ class LocalEngine:
                 self._loop.call_soon_threadsafe(self.collect)
 
     def collect(self) -> bool:
-        """Take in a batch that a thread has run, and hand out its answers.
+        """Take in one batch that was run, and hand out its answers.
 
         Returns:
             Whether there are more.
@@ -294,7 +296,8 @@ class LocalEngine:
             worker, batch, is_last = self._inbox.popleft()
             if is_last:
                 worker.is_idle = True
-                self._dispatch()  # first: it works on while the answers are handed out
+                # First, so that the worker goes on while the loop hands out the answers.
+                self._dispatch()
             self._scheduled = True
             self._deliver(batch)
             self._dispatch()

@@ -1,4 +1,4 @@
-"""Per-stream model state, gathered and scattered by slot.
+"""The model state of streams, gathered and scattered by slot.
 
 The backend of a pass makes the slots, in the memory that its models read: host arrays on the CPU.
 """
@@ -15,51 +15,51 @@ import numpy.typing as npt
 from streamd.errors import Overloaded
 
 State = Mapping[str, npt.NDArray[Any]]
-"""Rows of per-stream state, one array `[batch, *shape]` of the backend's for each name of
+"""Rows of the streams' state, one array `[batch, *shape]` of the backend's for each name of
 `Pass.state`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """One named part of the state of a stream: `initial` is its value at the start."""
+    """One named part of a stream's state; `initial` is its value at the start."""
 
     initial: npt.NDArray[Any]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one stream's part, without the slot axis."""
+        """Return the shape of one stream's part, without the slot axis."""
         return self.initial.shape
 
 
 class SlotStates(Protocol):
-    """The state of all streams for one pass.
+    """Keeps the state of all streams for one pass.
 
     The event loop acquires and releases; compute threads gather and scatter. A slot is read and
     written by at most one batch at a time, because a stream has one job in flight.
     """
 
     def acquire(self) -> int:
-        """Return a free slot. What is in it is left from before: the first job loads -1.
+        """Return a free slot, whose content is stale: the first job loads -1.
 
         Raises:
             Overloaded: All are in use.
         """
 
     def release(self, slot: int) -> None:
-        """Take a slot back; no job of its stream may be running."""
+        """Free a slot; no job of its stream may be running."""
 
     def gather(self, slots: Sequence[int]) -> State:
-        """Return rows for a batch, which are copies; slot -1 gives the initial state."""
+        """Return copies of rows for a batch; slot -1 gives the initial state."""
 
     def scatter(self, slots: Sequence[int], rows: State) -> None:
-        """Write a batch's new rows; slot -1 keeps nothing."""
+        """Write the new rows of a batch; slot -1 keeps nothing."""
 
 
 class HostSlots:
-    """The state of all streams for one pass as host arrays `[slots, …]`.
+    """Keeps the state of all streams for one pass as host arrays `[slots, …]`.
 
-    The arrays are made for `capacity` slots at once; the operating system gives a page only
-    when a slot is first written, so what is not used costs nothing.
+    The arrays are made for `capacity` slots at once. The operating system provides a page only when
+    a slot is first written, so unused slots cost no memory.
     """
 
     def __init__(self, specs: Mapping[str, StateSpec], capacity: int) -> None:
@@ -72,7 +72,7 @@ class HostSlots:
         self._free = list(range(capacity - 1, -1, -1))
 
     def acquire(self) -> int:
-        """A slot. What is in it is left from before: the first job loads -1.
+        """Return a free slot, whose content is stale: the first job loads -1.
 
         Raises:
             Overloaded: all are in use.
@@ -82,14 +82,14 @@ class HostSlots:
         return self._free.pop()
 
     def release(self, slot: int) -> None:
-        """Give a slot back; no job of its stream may be running."""
+        """Free a slot; no job of its stream may be running."""
         for name, array in self._arrays.items():
             if array.dtype == object:
                 array[slot] = self._initial[name][()]
         self._free.append(slot)
 
     def gather(self, slots: Sequence[int]) -> State:
-        """Rows for a batch; slot -1 gives the initial state."""
+        """Return copies of rows for a batch; slot -1 gives the initial state."""
         index = np.asarray(slots)
         fresh = index < 0
         is_any_fresh = bool(fresh.any())
@@ -104,7 +104,7 @@ class HostSlots:
         return rows
 
     def scatter(self, slots: Sequence[int], rows: State) -> None:
-        """Write a batch's new rows; slot -1 keeps nothing."""
+        """Write the new rows of a batch; slot -1 keeps nothing."""
         index = np.asarray(slots)
         kept = index >= 0
         everything = bool(kept.all())

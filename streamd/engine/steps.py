@@ -1,4 +1,4 @@
-"""A pass over a batch whose items may be several steps of a stream in a row."""
+"""The run of a pass over a batch whose items may be several steps of a stream in a row."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from streamd.types import Job, Samples
 def walk(
     model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
 ) -> tuple[list[Any], State]:
-    """Run all steps of all jobs: first what is only heard, then those side by side that are asked.
+    """Run all steps of all jobs: first those that are only replayed, then those that are asked.
 
     Returns:
-        Of each window its output, of steps a list with the output of each that was asked; and the
-        state behind the last step of each.
+        The output of each window and, for jobs of steps, a list with the output of each asked step;
+        and the state after the last step of each job.
     """
     if all(job.steps == 1 for job in jobs):
         found, rows = model.run(samples, [job.options for job in jobs], rows)
@@ -39,7 +39,7 @@ def walk(
 
 
 def _replay(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: State) -> State:
-    """What is only heard: in one call those that have as much of it."""
+    """Run the replayed steps, in one call for all jobs that replay as many."""
     places: dict[int, list[int]] = {}
     for place, job in enumerate(jobs):
         if job.steps > job.asked:
@@ -52,7 +52,7 @@ def _replay(model: Pass, jobs: Sequence[Job], samples: Sequence[Samples], rows: 
 
 
 def _asked(job: Job, audio: Samples, number: int) -> Samples:
-    """What one of the steps that are asked needs of a job's samples."""
+    """Return the part of a job's samples that one of the asked steps needs."""
     begin = (job.steps - job.asked + number) * job.step
     return audio[begin : begin + len(audio) - (job.steps - 1) * job.step]
 

@@ -1,4 +1,4 @@
-"""One thread that runs batches, a few at a time."""
+"""A worker: one thread that runs a few batches at a time."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from streamd.types import Job, Samples
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Jobs that run together, with their samples, and after the run their outputs."""
+    """Jobs that run together, with their samples and, after the run, their outputs."""
 
     model: Pass
     states: SlotStates | None
     jobs: list[Job]
     samples: list[Samples]
     context: Any = None
-    """The caller's own."""
+    """What the engine keeps for each job; the worker does not use it."""
     outputs: list[Any] = field(default_factory=list)
-    """One per job: of a window its output, of steps a list with an output for each that was asked;
-    an exception where a job failed."""
+    """One entry per job: the output of a window, a list with an output for each asked step, or the
+    exception with which the job failed."""
     seconds: float = 0.0
-    """Wall time of the run."""
+    """Wall time of the run, seconds."""
     cpu_seconds: float = 0.0
-    """CPU time of the run, of the thread that it was on: the models use no other."""
+    """CPU time of the run's thread, seconds; the models use no other thread."""
 
 
 def run(batch: Batch) -> None:
@@ -73,14 +73,14 @@ def _run_single(batch: Batch, job: Job, samples: Samples) -> Any:
 
 
 class Worker:
-    """A daemon thread that is given work when it has none.
+    """Runs what it is given on a daemon thread, and takes more when it is idle.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
         passes: names of the passes it serves.
         done: called on the worker's thread when a batch has run, with the worker, the batch and
             whether it was the last that it was given.
-        nice: how far the thread stands back for others where cores are short, as in nice(1).
+        nice: nice value of the thread, as in nice(1).
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Worker:
         self.passes = passes
         self.is_idle = True
         self.last_seen = time.monotonic()
-        """When it last came back from work (monotonic seconds)."""
+        """Time at which it last came back from work, monotonic seconds."""
         self._done = done
         self._nice = nice
         self._queue: queue.SimpleQueue[list[Batch] | None] = queue.SimpleQueue()
@@ -105,25 +105,25 @@ class Worker:
         self._thread.start()
 
     def submit(self, batches: list[Batch]) -> None:
-        """Give it batches to run one after the other; only while it is idle."""
+        """Give the worker batches to run one after the other; only while it is idle."""
         assert self.is_idle
         self.is_idle = False
         self.last_seen = time.monotonic()  # the thread may need a moment to wake up
         self._queue.put(batches)
 
     def is_stuck(self, limit_s: float) -> bool:
-        """Whether it has been at what it was given for longer than `limit_s`."""
+        """Return whether the worker has been busy with its batches for longer than `limit_s`."""
         return not self.is_idle and time.monotonic() - self.last_seen > limit_s
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread after the work in hand; False if it did not come back in time."""
+        """Stop the thread after its batches; return False if it did not come back in time."""
         self._queue.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        _stand_back(self._nice)
-        # It waits without a hold on what it ran last, whose stream may be over.
+        _lower_priority(self._nice)
+        # The thread waits without references to its last batch, whose stream may be over.
         while self._run(self._queue.get()):
             pass
 
@@ -137,8 +137,10 @@ class Worker:
         return True
 
 
-def _stand_back(nice: int) -> None:
-    """Lower the calling thread's priority, where threads have one of their own."""
+def _lower_priority(nice: int) -> None:
+    """Lower the calling thread's priority, on systems where threads have one of their own."""
     if nice and sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+            thread = threading.get_native_id()
+            usual = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, usual + nice)

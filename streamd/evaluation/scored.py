@@ -10,7 +10,7 @@ from streamd.engine.base import Engine
 from streamd.events import Event
 from streamd.files.analysis import FileSession
 from streamd.modules.registry import Registry
-from streamd.modules.wake import STEP, Detection, Listening, WakeStepper
+from streamd.modules.wake import STEP, Detection, WakeSelection, WakeStepper
 from streamd.types import Job
 
 _BLOCK_BYTES = 16_384
@@ -50,7 +50,7 @@ class Scored(FileSession):
         super().complete(job, output)
 
     def wakes_at(
-        self, thresholds: Iterable[float], served: Listening
+        self, thresholds: Iterable[float], served: WakeSelection
     ) -> dict[str, dict[str, list[int]]]:
         """What the session would have reported at other thresholds.
 
@@ -76,7 +76,7 @@ class Scored(FileSession):
                 ats[detection.word].append(ms(detection.stop, end=True))
 
             words = tuple(replace(word, threshold=threshold) for word in served.words)
-            stepper = WakeStepper(Listening(words, served.refractory_ms), ms, detected)
+            stepper = WakeStepper(WakeSelection(words, served.refractory_ms), ms, detected)
             for step in steps:
                 stepper.interpret(*step)
             for name, at in ats.items():

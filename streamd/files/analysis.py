@@ -1,4 +1,4 @@
-"""A file through the very session that serves, on an engine that others may use too."""
+"""The analysis of a file by the same session as a stream's, on an engine that may serve others."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from streamd.session.session import Session
 from streamd.types import AudioFormat, Job
 
 _BLOCK_BYTES = 16_384
-"""Audio between two turns of the event loop: half a second at 16 kHz, a millisecond of work."""
+"""Bytes of audio between two turns of the event loop: half a second at 16 kHz, a millisecond of
+work."""
 
 
 class FileSession(SessionSink):
-    """A session over a file, apart from who waits for the engine.
+    """A session over a file, for any caller that runs the engine.
 
-    `put` and `finish` yield where the session needs answers before it can go on. The caller lets
-    the engine run at each `yield`, in whatever way it has.
+    `put` and `finish` yield where the session needs answers before it can go on. At each `yield`
+    the caller lets the engine run.
 
     Args:
-        engine: Runs the session's jobs; a lease of it is taken until `close`.
-        registry: The modules there are.
-        modules: What is on.
+        engine: The engine that runs the session's jobs; the session has a lease until `close`.
+        registry: The modules of the server.
+        modules: The modules that are on.
         audio: The format of the blocks.
         gallery: The enrolled voices.
-        ring_s: Seconds of audio held: what bounds the work that waits at the engine.
+        ring_s: Seconds of audio in the ring, which bounds the work that waits at the engine.
 
     Raises:
         Overloaded: The engine has no lease left.
@@ -54,10 +55,10 @@ class FileSession(SessionSink):
         self._error: Exception | None = None
 
     def put(self, part: Part) -> Iterator[None]:
-        """Hand a part of the recording to the session.
+        """Give a part of the recording to the session; yield where it must wait for answers.
 
         Raises:
-            Exception: Whatever a model pass or a module failed with.
+            Exception: The error with which a model pass or a module failed.
         """
         if isinstance(part, Gap):
             while not self.session.can_mark:
@@ -75,7 +76,7 @@ class FileSession(SessionSink):
                 self._check()
 
     def finish(self) -> Iterator[None]:
-        """End the recording; the final events are there after it. Raises as `put` does."""
+        """End the recording; yield until the final events are there. It raises as `put` does."""
         self.session.receive_end()
         self._submit()
         while not self.session.ended:
@@ -91,24 +92,24 @@ class FileSession(SessionSink):
         return taken
 
     def bye(self) -> Event:
-        """Return the totals, as the last event; nobody may call anything but `close` after it."""
+        """Return the totals as the last event; only `close` may be called after it."""
         self.session.bye()
         (event,) = self.take()
         return event
 
     def close(self) -> None:
-        """Give the lease back."""
+        """Free the lease."""
         self._engine.close(self._lease)
 
     def advance(self) -> None:
-        """Take the work that follows from the answers to the engine."""
+        """Give the engine the jobs that follow from its answers."""
         try:
             self.submit()
         except Exception as error:
             self._error = self._error or error
 
     def fail(self, job: Job, error: Exception) -> None:
-        """Nothing here can go on without the job: `put` or `finish` raises the error."""
+        """Keep the error for `put` or `finish` to raise; the session cannot go on without it."""
         self._error = self._error or error
 
     def _submit(self) -> None:
@@ -121,17 +122,17 @@ class FileSession(SessionSink):
 
 
 class Analysis(FileSession):
-    """Runs a file on a started engine, whose streams and other files share its batches.
+    """Runs a file on a started engine, whose batches may hold jobs of streams and other files.
 
-    The event loop goes on meanwhile. Where the ring is full the file waits, so that it never has
-    more work at the engine than a stream may have.
+    The event loop goes on meanwhile. If the ring is full, the file waits, so that it never has more
+    work at the engine than a stream may have.
     """
 
     _waiting: asyncio.Future[None] | None = None
-    """Done when the session has moved on."""
+    """Future that is done when the session has moved on."""
 
     async def events(self, parts: AsyncIterable[Part]) -> AsyncIterator[Event]:
-        """Yield the events as the parts bring them; end with the last final one."""
+        """Yield the events as the parts of the recording bring them, up to the last final one."""
         async for part in parts:
             for event in await self.feed(part):
                 yield event
@@ -139,10 +140,10 @@ class Analysis(FileSession):
             yield event
 
     async def feed(self, part: Part) -> list[Event]:
-        """Take a part of the recording; return the events that there are by now."""
+        """Take a part of the recording, and return the events that are there by now."""
         for piece in _pieces(part):
             await self._run(self.put(piece))
-            await asyncio.sleep(0)  # others have their turn
+            await asyncio.sleep(0)  # others get their turn
         return self.take()
 
     async def end(self) -> list[Event]:
@@ -151,12 +152,12 @@ class Analysis(FileSession):
         return self.take()
 
     def advance(self) -> None:
-        """Go on, and wake who waits for it."""
+        """Go on, and wake the task that waits for it."""
         super().advance()
         self._wake()
 
     def fail(self, job: Job, error: Exception) -> None:
-        """Give up, and wake who waits."""
+        """Keep the error, and wake the task that waits."""
         super().fail(job, error)
         self._wake()
 

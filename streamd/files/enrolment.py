@@ -1,4 +1,4 @@
-"""Enrolment: what a recording tells of its one voice, and how the store comes to know it."""
+"""Enrolment: the voice in a recording, and how it gets into the store."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from streamd.store.base import Enrolment, Store
 from streamd.types import RATE_HZ, Floats
 
 ENOUGH_MS = 5000
-"""Speech from which on an enrolment is reliable."""
+"""Milliseconds of speech from which an enrolment is reliable."""
 ALIKE = 0.75
-"""Windows of one voice lie above this cosine, measured on read speech."""
+"""Cosine above which windows of one voice lie, measured on read speech."""
 SAME = 0.99999
-"""Cosine that only the same audio has: embeddings of it differ by rounding alone."""
+"""Cosine that only equal audio has, because its embeddings differ by rounding alone."""
 
 
 class Issue(NamedTuple):
@@ -38,30 +38,30 @@ class Issue(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceSample:
-    """What one recording tells of its voice."""
+    """What one recording contributes to its voice."""
 
     channel: Channel
     speech_ms: int
-    """Milliseconds of speech in it."""
+    """Milliseconds of speech in the recording."""
     embedding: Floats | None
-    """`[dim]`, a unit vector; None if there was not one window of speech."""
+    """Embedding of the voice, `[dim]`, a unit vector; None without one window of speech."""
     consistency: float
     """How alike the windows are: the mean cosine to their mean."""
     utterances: Sequence[tuple[Floats, Floats]]
-    """Mean states and summed moments of each utterance: what a baseline is made of."""
+    """Mean states and summed moments of each utterance, from which a baseline is made."""
     minimum_ms: int
-    """Milliseconds of speech that an enrolment takes at least."""
+    """Milliseconds of speech that an enrolment needs."""
     source: str = ""
     """Name of the recording."""
 
     @property
     def is_enough(self) -> bool:
-        """Whether it can become an enrolment."""
+        """Whether the sample can become an enrolment."""
         return self.embedding is not None and self.speech_ms >= self.minimum_ms
 
     @property
     def issues(self) -> list[Issue]:
-        """What makes this sample less reliable than it could be."""
+        """Return what makes this sample less reliable than it could be."""
         issues = []
         if self.speech_ms < ENOUGH_MS:
             issues.append(
@@ -79,7 +79,7 @@ class VoiceSample:
 
 
 class VoiceReading:
-    """The modules of one session that collects the embeddings of a voice, and what they found.
+    """The modules of one session that collects the embeddings of a voice, and their result.
 
     Args:
         registry: The modules of the daemon, whose speaker settings an enrolment shares.
@@ -95,7 +95,7 @@ class VoiceReading:
         self._reader = module.reader
 
     def sample(self, channel: Channel, source: str = "") -> VoiceSample:
-        """Return what the session found, after its end."""
+        """Return the sample that the session collected, after its end."""
         reader = self._reader
         has_speech = bool(reader.embeddings)
         return VoiceSample(
@@ -112,12 +112,12 @@ class VoiceReading:
 def read_voice(
     recording: Recording, parts: Parts, ring_s: int, done: Callable[[float], None]
 ) -> VoiceSample:
-    """Read a recording of one voice to its end.
+    """Return the sample of a recording of one voice.
 
     Args:
-        recording: Of this voice only.
+        recording: Recording of this voice only.
         parts: The models, on an engine that is not started.
-        ring_s: Seconds of audio that the session holds.
+        ring_s: Seconds of audio in the ring of the session.
         done: Called with the seconds of each part that was read.
 
     Raises:
@@ -140,17 +140,17 @@ def read_voice(
 def enrol(
     store: Store, name: str, samples: Iterable[VoiceSample], model: str, registry: Registry
 ) -> list[VoiceSample]:
-    """Add the samples of one voice to the store, all or none.
+    """Add the samples of one voice to the store, either all or none.
 
-    A sample that the voice has already, under whatever file name, is not added again: an
-    enrolment that counts twice would weigh twice, and make the voice no surer.
+    A sample that the voice has already, under any file name, is not added again, because it would
+    weigh twice and make the voice no more reliable.
 
     Args:
-        store: Where voices are kept.
-        name: Of the voice, as `check_name` wants it.
-        samples: What its recordings tell; each `is_enough`.
+        store: The store of the voice.
+        name: Name of the voice, valid by `check_name`.
+        samples: Samples of the voice; each `is_enough`.
         model: Id of the model that computed the embeddings.
-        registry: The modules, of which emotion learns how the voice usually sounds.
+        registry: The modules; the emotion module makes the baseline of the voice.
 
     Returns:
         The samples that were added.
@@ -192,20 +192,20 @@ def distinct(files: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, Path]]
 
 
 def _identity(file: Path) -> object:
-    """Equal for equal contents; a pipe can be read only once, and counts by its path."""
+    """Return a key of the contents, or of the path of a pipe, which can be read only once."""
     if not file.is_file():
         return str(file)
     try:
         with file.open("rb") as data:
             return hashlib.file_digest(data, "sha256").digest()
     except OSError:
-        return str(file)  # whoever decodes it says why it cannot be read
+        return str(file)  # the decoder reports why it cannot read the file
 
 
 def _usual(
     samples: Iterable[VoiceSample], registry: Registry, baseline: Baseline | None
 ) -> Baseline:
-    """How the voice sounds when it enrols: mostly in no mood in particular."""
+    """Return how the voice sounds when it enrols, which is mostly in no mood in particular."""
     emotion = registry.find(EmotionModule)
     assert emotion is not None
     baseline = baseline or Baseline.empty(emotion.model.size)

@@ -1,4 +1,4 @@
-"""A file through a session without an event loop: `streamd analyze`, and every measurement."""
+"""The analysis of a file without an event loop, for `streamd analyze` and every measurement."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from streamd.types import AudioFormat
 class OfflineAnalysis(FileSession):
     """Runs a file in the caller's thread, one batch after the other.
 
-    The order of all events, and not only of each type, is the same every time.
+    All events come in the same order every time, not only those of one type.
 
     Args:
-        engine: Not started: its batches run here.
-        registry: The modules there are.
-        modules: What is on.
+        engine: An engine that is not started; its batches run here.
+        registry: The modules of the server.
+        modules: The modules that are on.
         audio: The format of the blocks.
         gallery: The enrolled voices.
-        ring_s: Seconds of audio held.
+        ring_s: Seconds of audio in the ring.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class OfflineAnalysis(FileSession):
         self._local = engine
 
     def events(self, parts: Iterable[Part]) -> Iterator[Event]:
-        """Yield the events as the parts bring them; end with the last final one."""
+        """Yield the events as the parts of the recording bring them, up to the last final one."""
         for part in parts:
             yield from self.feed(part)
         yield from self.end()

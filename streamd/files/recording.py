@@ -1,4 +1,4 @@
-"""A recording: audio to read to its end, in the form in which a stream carries it."""
+"""A recording: the audio of a file, in the form in which a stream carries it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamd.audio.files import AudioFile, Gap, as_pcm16
 from streamd.types import AudioFormat
 
 Part = bytes | Gap
-"""A block of audio, or audio that is missing before the next block."""
+"""A block of audio, or the audio that is missing before the next block."""
 
 
 @dataclass(slots=True)
@@ -22,9 +22,9 @@ class Recording:
     parts: Iterator[Part]
     """Blocks in that format, and the gaps between them."""
     offset_ms: int = 0
-    """What is to be added to every time: the audio starts so late in the file."""
+    """Milliseconds to add to every time, because the audio starts that late in the file."""
     stated_s: float | None = None
-    """Length that the file states, for a display of progress."""
+    """Seconds of audio that the file states, for a display of progress."""
 
     @classmethod
     def of_file(cls, name: str, audio: AudioFile, stated_s: float | None = None) -> Self:
@@ -33,7 +33,7 @@ class Recording:
         return cls(name, audio.format, parts, audio.offset_ms, stated_s)
 
     def seconds(self, part: Part) -> float:
-        """Return how much time a part takes."""
+        """Return how many seconds a part takes."""
         if isinstance(part, Gap):
             return part.ms / 1000
         return len(part) / self.format.frame_bytes / self.format.rate

@@ -128,8 +128,8 @@ class Intake:
         self._left -= taken
         self._free = min(self._longest, self._left, self._session.spare(self._longest))
         self._meter.taken(taken)
-        reached_ms = self._session.audio.now_ms
-        self._pace.took(taken / self._bytes_per_s, reached_ms, time.monotonic())
+        reached = self._session.audio.position
+        self._pace.took(taken / self._bytes_per_s, reached, time.monotonic())
         if (ack := self._acks.after(taken)) is not None:
             self._acked(ack)
         return taken

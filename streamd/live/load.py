@@ -25,6 +25,14 @@ LATE_SHARE = 0.9
 """Of the live streams, those that are less late than the lag that counts."""
 
 
+CALM, CALM_S = 0.05, 2.0
+"""All is calm if results were no later than this share of `max_lag_ms` for so long."""
+RESTORED = 12
+"""What streams do without is given back to this part of them at each look."""
+STALL_S = 1.0
+"""Lateness of the event loop from which on the process stood still."""
+
+
 class Carried(Protocol):
     """A stream, as the load sees it."""
 
@@ -41,6 +49,20 @@ class Carried(Protocol):
 
     def late_s(self, now_s: float) -> float:
         """How long ago the oldest audio came whose result is still awaited."""
+
+    @property
+    def is_shedding(self) -> bool:
+        """Whether it does without anything."""
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether its client was told so."""
+
+    def shed(self, now_s: float) -> int:
+        """Do without what its lateness calls for; return the windows that were left out."""
+
+    def restore(self) -> None:
+        """Do without nothing."""
 
 
 class Load:
@@ -67,6 +89,10 @@ class Load:
         self._streams: dict[Carried, _Rate] = {}
         self._counted = 0
         """Leases at the last look."""
+        self._max_lag_s = bounds.max_lag_s / LATE
+        self._calm_from_s = 0.0
+        """When it has been calm for long enough to give back what streams do without."""
+        self._stood_still = False
         self._gone_s = 0.0
         """Audio of the streams that are over."""
 
@@ -118,8 +144,27 @@ class Load:
         self._headroom.look(
             Reading(now_s, self._cpu_s(), audio_s, demand, leases, lag_s, loop_lag_s)
         )
+        self._shed(now_s, lag_s, loop_lag_s)
         self._metrics.live_lag.set(lag_s)
         self._metrics.headroom.set(self._headroom.left)
+
+    def _shed(self, now_s: float, lag_s: float, loop_lag_s: float) -> None:
+        """Have late streams do without something, or give it back to them when all are in time."""
+        # When the process stood still, all that it held is late and will be answered at once.
+        stood_still = loop_lag_s > STALL_S and not self._stood_still
+        self._stood_still = stood_still
+        if not stood_still:
+            for stream in self._streams:
+                if not stream.is_ahead(now_s):
+                    self._metrics.windows_skipped.inc(stream.shed(now_s))
+        if lag_s > CALM * self._max_lag_s or loop_lag_s > STALL_S:
+            self._calm_from_s = now_s + CALM_S
+        shedding = [stream for stream in self._streams if stream.is_shedding]
+        if now_s >= self._calm_from_s:
+            # One after the other: together they would be late again.
+            for stream in shedding[: max(len(self._streams) // RESTORED, 1)]:
+                stream.restore()
+        self._metrics.streams_degraded.set(sum(s.is_degraded for s in self._streams))
 
 
 class _Rate:

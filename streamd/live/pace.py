@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 
+from streamd.types import RATE_HZ
+
 AHEAD_S = 1.0
 """Audio ahead of the wall clock from which on a sender is faster than real time."""
 CREDIT_S = 5.0
 """How far a sender may fall behind and catch up as fast as it likes: a network that stood still."""
 DRIFT = 1.01
 """Seconds of audio that count as real time in a second: clocks of senders run fast or slow."""
-MARK_MS = 100
-"""Stream time between two arrivals that are remembered."""
+MARK = RATE_HZ // 10
+"""Samples at 16 kHz between two arrivals that are remembered."""
 MARKS = 512
 
 
@@ -28,47 +30,47 @@ class Pace:
         self._ahead_s = 0.0
         self._seen_s = now_s
         self._marks: deque[tuple[int, float]] = deque(maxlen=MARKS)
-        """Stream time (ms) that had come, and when."""
+        """How much of the timeline had come, and when."""
 
     def restart(self, now_s: float) -> None:
         """Count from now on: a new socket is attached."""
         self._ahead_s, self._seen_s = 0.0, now_s
 
-    def took(self, audio_s: float, reached_ms: int, now_s: float) -> None:
+    def took(self, audio_s: float, reached: int, now_s: float) -> None:
         """Count audio that was taken.
 
         Args:
             audio_s: Its length.
-            reached_ms: The stream's clock after it.
+            reached: Samples of the timeline after it.
             now_s: When.
         """
         self.audio_s += audio_s
         self._ahead_s = self._ahead_now(now_s) + audio_s
         self._seen_s = now_s
-        if not self._marks or reached_ms >= self._marks[-1][0] + MARK_MS:
-            self._marks.append((reached_ms, now_s))
+        if not self._marks or reached >= self._marks[-1][0] + MARK:
+            self._marks.append((reached, now_s))
 
     def is_ahead(self, now_s: float) -> bool:
         """Return whether the audio is more than a second ahead of the wall clock."""
         return self._ahead_now(now_s) > AHEAD_S
 
-    def waited_s(self, ms: int, now_s: float) -> float:
-        """Return how long ago the audio up to a time of the stream came, less `MARK_MS` at most."""
-        return next((now_s - came_s for reached, came_s in self._marks if reached >= ms), 0.0)
+    def waited_s(self, place: int, now_s: float) -> float:
+        """Return how long ago the audio up to a sample came, or as much less as `MARK` lasts."""
+        return next((now_s - came_s for reached, came_s in self._marks if reached >= place), 0.0)
 
-    def forget_before(self, ms: int) -> None:
-        """Forget when the audio before a time of the stream came: nobody waits for it."""
-        while self._marks and self._marks[0][0] < ms:
+    def forget_before(self, place: int) -> None:
+        """Forget when the audio before a sample came: nobody waits for it."""
+        while self._marks and self._marks[0][0] < place:
             self._marks.popleft()
 
     def came_before(self, then_s: float) -> int:
-        """Return the stream time (ms) that had come at a moment; 0 if that is forgotten."""
-        reached = 0
-        for ms, came_s in self._marks:
+        """Return up to which sample the audio had come at a moment; 0 if that is forgotten."""
+        came = 0
+        for reached, came_s in self._marks:
             if came_s > then_s:
                 break
-            reached = ms
-        return reached
+            came = reached
+        return came
 
     def _ahead_now(self, now_s: float) -> float:
         return max(self._ahead_s - DRIFT * (now_s - self._seen_s), -CREDIT_S)

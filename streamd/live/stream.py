@@ -132,7 +132,8 @@ class LiveStream:
         self._intake = Intake(
             session, max_ms, self._meter, self._acked, self._until_room, self._pace
         )
-        self._shedding = Shedding(session, self._pace, now_s)
+        max_lag_s = services.limits.max_lag_ms / 1000
+        self._shedding = Shedding(session, self._pace, max_lag_s, self._tell, now_s)
         services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)
@@ -185,7 +186,10 @@ class LiveStream:
         ready.resumed = True
         ready.have_samples = self._frames
         ready.have_controls = self.controls
-        return self._delivery.attach(connection, ready, again)
+        outbox = self._delivery.attach(connection, ready, again)
+        if self._shedding is not None:
+            self._shedding.repeat()  # the client may not know
+        return outbox
 
     def leave(self) -> None:
         """The connection takes nothing more; it may still send what is in its outbox."""
@@ -221,6 +225,7 @@ class LiveStream:
             self._services.keep(self.tenant, self._session.learned)
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
+            self._meter.coalesced(self._shedding.coalesced)
         self._session = self._sink = self._intake = self._shedding = None
         self.stop()
         log.info(
@@ -349,6 +354,10 @@ class LiveStream:
         self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
     # Inside.
+
+    def _tell(self, event: Event) -> None:
+        self._put(event)
+        self._delivery.flush()
 
     def _note_pace(self, now_s: float) -> None:
         if self._shedding is not None:

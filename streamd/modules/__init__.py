@@ -1,1 +1,1 @@
-"""modules."""
+"""Modules: what model outputs mean, for voice activity, wake words, speakers and emotion."""

@@ -1,8 +1,8 @@
-"""What a module is, in two shapes.
+"""The interfaces of modules, which come in two shapes.
 
 A **stepper** walks over the whole stream on a fixed grid (voice activity, wake words); its shape
 is in `stepper.py`. A **reader** gets windows of speech, utterance by utterance (speaker, and
-whatever else wants to know something about a voice). The module itself is shared and never
+any other module that judges a voice). The module itself is shared and never
 changes; what it opens for a session is private to that session. Neither runs a model: they name
 the pass that they read, and interpret its answers.
 
@@ -21,7 +21,7 @@ import msgspec
 from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
-from streamd.modules.voices import Voices
+from streamd.modules.speaker_state import SpeakerState
 from streamd.validation import Invalid, convert, unknown_keys
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class Ms(Protocol):
-    """Timeline position (samples at 16 kHz) to milliseconds on the session's clock.
+    """Converts a timeline position (samples at 16 kHz) to milliseconds on the session's clock.
 
-    With `end`, the position is the exclusive end of something: where a gap begins at it, the
-    time before the gap is meant, not the one behind.
+    With `end`, the position is the exclusive end of something. If a gap begins there, the result is
+    the time before the gap, not the time after it.
     """
 
     def __call__(self, position: int, *, end: bool = False) -> int:
-        """Milliseconds."""
+        """Return the milliseconds of a position."""
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user must know of a model."""
+    """Describes a model to its users."""
 
     model: str
     license: str
@@ -50,23 +50,23 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ReaderContext:
-    """What a module may use of its session."""
+    """The parts of a session that a reader may use."""
 
     ms: Ms
     gallery: Callable[[], Gallery]
-    """The enrolled voices as they are now."""
+    """Returns the enrolled voices as they are now."""
     channel: Literal["wide", "narrow"]
-    voices: Voices = field(default_factory=Voices)
-    """What the session's readers tell each other about who speaks."""
+    speakers: SpeakerState = field(default_factory=SpeakerState)
+    """What the readers of the session share about who speaks."""
 
 
 @dataclass(slots=True)
 class Utterance:
-    """A stretch of speech. Positions are samples at 16 kHz on the session's timeline."""
+    """A span of speech. Positions are samples at 16 kHz on the session's timeline."""
 
     id: str
     start: int
-    """With the pre-roll."""
+    """First sample, with the pre-roll."""
     onset: int
     """First sample that the VAD called speech."""
     opened_at: int
@@ -74,14 +74,14 @@ class Utterance:
     closed_at: int | None = None
     cause: Cause | None = None
     speech: int = 0
-    """Samples that the VAD called speech."""
+    """Number of samples that the VAD called speech."""
     runs: list[tuple[int, int]] = field(default_factory=list)
-    """The stretches that the VAD called speech, in order."""
+    """The spans that the VAD called speech, in order."""
     reported: bool = False
-    """Whether the client was told that it began."""
+    """Whether the client received its `speech_start`."""
 
     def voiced(self, start: int, stop: int) -> int:
-        """Samples of speech in a span."""
+        """Return how many samples of a span are speech."""
         total = 0
         for a, b in reversed(self.runs):
             if b <= start:
@@ -92,23 +92,22 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span that a reader was given, and the last sample it depended on."""
+    """The span that a reader was given, and the last sample that the span depended on."""
 
     start: int
     stop: int
     at: int
     is_last: bool = False
-    """Whether the end of the utterance asked for it: the final events follow at once."""
+    """Whether the end of the utterance caused it, so that the final events follow at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """Which windows of an utterance a reader wants. All in samples at 16 kHz.
+    """Which windows of an utterance a reader wants; all lengths are samples at 16 kHz.
 
-    Windows start at the onset and every `hop` after. An utterance shorter than `length`
-    gives one window of what there is, if that is at least `minimum`; a longer one ends with
-    a window that ends where the speech ends. A window with less than `min_voiced` of its
-    length in speech is left out.
+    Windows start at the onset and every `hop` after. An utterance shorter than `length` has one
+    window over all of it, if it has at least `minimum` samples. A longer one has a last window that
+    ends where the speech ends. A window of which less than `min_voiced` is speech is left out.
     """
 
     pass_name: str
@@ -120,49 +119,50 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class SpeculativePass:
-    """A pass that can compute another's windows before they are asked for.
+    """A pass that can compute windows of another pass before they are due.
 
-    Its items come without options where they are the beginning of a window, and its answer is
-    what the window is then asked for with (`WindowRequest.begun`). With a `WindowRequest` they are
-    all of a window, and its answer is the other's.
+    An item without options is the beginning of a window, and its output becomes
+    `WindowRequest.begun` when the other pass computes the window. An item with a `WindowRequest` is
+    a whole window, and its output is that of the other pass.
     """
 
     pass_name: str
     samples: int
-    """Of a beginning."""
+    """Samples in the beginning of a window."""
 
 
 class Reader(Protocol):
-    """Private state of a module that reads windows of speech.
+    """The private state of a module that reads windows of speech.
 
-    Calls come in the order of the stream: `opened`, any number of `window`, `closed`, for
-    one utterance after the other. Where several readers hear of the same, they do so in the
-    order of the registry.
+    Calls come in the order of the stream: `opened`, any number of `window`, `closed`, for one
+    utterance after the other. Several readers are called in the order of the registry.
     """
 
+    name: str
+    """Of its module."""
     spec: WindowSpec
     extras: frozenset[str]
-    """Outputs of the pass that it makes only for who asks."""
+    """Outputs that the pass computes only if a reader wants them."""
 
     def opened(self, utterance: Utterance) -> None:
-        """An utterance began."""
+        """Take note of an utterance that began."""
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
-        """A window's answer came; gives interim events."""
+        """Take the output for a window, and return interim events."""
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """The utterance is over and every window of it was given; gives the final ones."""
+        """Take note of the end, after all windows of the utterance; return the final events."""
 
 
 class Module(Protocol):
-    """The shared part: what it is called, what it can be told, what it says of itself."""
+    """The shared part of a module: its name, its options and its description."""
 
     name: ClassVar[str]
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = ...
     ) -> tuple[Any, list[tuple[str, str]]]:
-        """Options from a client's object.
+        """Return the options that a client's object sets.
 
         Args:
             request: The object.
@@ -176,20 +176,20 @@ class Module(Protocol):
         """
 
     def describe(self, options: Any) -> dict[str, Any]:
-        """The module's entry in `ready`."""
+        """Return the module's entry in `ready`."""
 
 
 class ReaderModule(Module, Protocol):
     """A module of the second shape."""
 
-    def open(self, options: Any, services: ReaderContext, previous: Any) -> Reader:
-        """The private part for one session.
+    def open(self, options: Any, context: ReaderContext, previous: Any) -> Reader:
+        """Return the private part for one session.
 
         Args:
             options: as `parse` gave them.
-            services: of the session.
+            context: the parts of the session that it may use.
             previous: the session's reader of this module until now, if there was one. It
-                still serves the utterances that began before; what was learned goes on.
+                still serves the utterances that began before; the new one keeps what it learned.
         """
 
 
@@ -199,7 +199,7 @@ OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 def parse_options(
     module: str, request: Mapping[str, Any], kind: type[OptionsT]
 ) -> tuple[OptionsT, list[tuple[str, str]]]:
-    """Read a client's options into `kind`; what it does not know becomes a warning.
+    """Return a client's options as a `kind`; unknown options become warnings.
 
     Raises:
         BadConfig: A wrong type or a value out of range; `ref` names the option.

@@ -1,4 +1,4 @@
-"""Who speaks, decided from numbers alone: the table behind every speaker event."""
+"""The table that decides who speaks, from numbers alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from streamd.modules.gallery import Match
 from streamd.settings import Band
 
 NEAREST = 0.5
-"""Cosine below which two stretches of speech are hardly one voice in two moods."""
+"""Cosine below which two spans of speech are unlikely to be one person in two moods."""
 
 
 LabelUse: TypeAlias = Literal["assigned", "own", "founded"]
-"""A label that was there before, the one that the voice founded, or one that it founds now."""
+"""How a label is used: it existed before, the speaker founded it earlier, or the speaker founds it
+now."""
 
 _NOBODY = Match("", -math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelBand:
-    """A voice belongs to a label from `assign` on and is a new one below `new`; between: unsure."""
+    """Cosines of labels: from `assign` on the label is the speaker's, below `new` it is not."""
 
     assign: float
     new: float
@@ -31,43 +32,43 @@ class LabelBand:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of the voice that speaks. All scores are cosines."""
+    """What is known about the speaker. All scores are cosines."""
 
     enrolled: Sequence[Match]
-    """Enrolled voices, best first: the two nearest at least, where there are two."""
+    """The enrolled voices, best first; at least the two nearest, if there are two."""
     labels: Sequence[Match]
-    """The session's labels, best first, without the voice's own."""
+    """The session's labels, best first, without the speaker's own."""
     own: str | None
-    """The label that this voice founded while it speaks now. It keeps it: nobody is renamed in
-    mid-speech."""
+    """The label that the speaker founded in this turn. The speaker keeps it, so that nobody is
+    renamed in mid-speech."""
     coherence: float
-    """How alike the voice's windows are: its score for a label of its own."""
+    """How alike the speaker's windows are, which is the score for a label of its own."""
     may_found: bool
-    """Whether there is speech enough for a new label."""
+    """Whether there is enough speech for a new label."""
     next_label: str | None
-    """The name that a new label would have; None if there are as many as there may be."""
+    """Name of a new label; None if the session has all the labels that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerDecision:
-    """What the evidence says so far."""
+    """What follows from the evidence so far."""
 
     decision: Decision
     speaker: str | None = None
     score: float = 0.0
     margin: float | None = None
-    """The distance to the score of the next best."""
+    """Difference from the score of the next best name."""
     nearest: str | None = None
-    """The voice that is nearest of those known before, however unsure, unless it is far."""
+    """The nearest name that was known before, however unsure, unless it is far."""
     label: LabelUse | None = None
-    """What `speaker` is to the voice, where it is a label and a sure one."""
+    """How `speaker` is used, if it is a label and the decision is sure."""
 
 
 TOO_SHORT = SpeakerDecision("too_short")
 
 
 def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision:
-    """Name the voice: the first row that applies decides.
+    """Name the speaker by the first row that applies.
 
     | the best enrolled voice | the best label                       | decision                  |
     |-------------------------|--------------------------------------|---------------------------|
@@ -87,7 +88,7 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
 
     if voice.score >= band.accept:
         return SpeakerDecision("accept", *voice, margin, nearest)
-    # A label that is as near says that the voice is a stranger's who spoke before.
+    # A label that is as near shows that the speaker is an unknown person who spoke before.
     is_stranger = evidence.own is not None or label.score >= max(labels.assign, voice.score)
     if voice.score >= band.reject and not is_stranger:
         return SpeakerDecision("unsure", *voice, margin, nearest)
@@ -100,7 +101,7 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
         if not evidence.may_found or is_full:
             score = 0.0 if label is _NOBODY else label.score
             return SpeakerDecision("reject", None, score, margin, nearest)
-    # A label of its own is compared with itself, and is ahead of the best of the others.
+    # The speaker's own label scores the coherence, and leads the best of the other names.
     own = evidence.own or evidence.next_label
     ahead = evidence.coherence - ranked[0].score if ranked else None
     use: LabelUse = "own" if evidence.own else "founded"

@@ -1,8 +1,8 @@
-"""In what mood someone speaks: a track through every utterance, and one final word on each.
+"""The mood of a speaker: interim estimates during an utterance, and a final one.
 
-The evidence is what the speaker module's own pass knows besides who it is, and prosody; both
-are compared with how the same voice sounds otherwise, its baseline. A voice is who the speaker
-module says it is; where that is off, all of a session counts as one voice.
+The evidence is prosody and the inner states of the speaker model. Both are compared with how the
+same speaker usually sounds, the baseline. The speaker module says who speaks; where it is off, the
+whole session counts as one speaker.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from streamd.settings import EmotionSettings, HopMs, Probability, given, overrid
 from streamd.types import RATE_HZ, Floats
 
 WINDOW_MS = 1600
-"""Of one pass; the evidence of an interim event pools several."""
+"""Milliseconds of one window; the evidence of an interim event pools several."""
 BLOCK_MS = 250
-"""Speech that shares one set of moments."""
+"""Milliseconds of speech that share one set of moments."""
 NOTHING = Judgement(np.full(len(LABELS), -np.log(len(LABELS)), np.float32), 0.5, 0.0, 0.0)
-"""What an utterance says that is too short for a window."""
+"""The judgement for an utterance that is too short for a window."""
 BASELINE_MODEL = f"emotion-features-{FEATURES}"
-"""What the store keeps baselines under: any model of these features reads them."""
+"""Name under which the store keeps baselines; any model with these features reads them."""
 EVERYONE = ""
-"""The one voice of a session in which nobody says who speaks."""
+"""The one speaker of a session in which no module reports who speaks."""
 
 
 class EmotionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may set."""
+    """Options that a session may set."""
 
     hop_ms: HopMs | UnsetType = UNSET
     threshold: Probability | UnsetType = UNSET
@@ -54,56 +54,57 @@ class EmotionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What one window brought."""
+class _WindowEvidence:
+    """What one window adds to the evidence."""
 
     start: int
     stop: int
     states: Floats
     moments: Floats
-    """`[blocks, descriptors, 3]`, of what is new in it."""
+    """Moments of the samples that no window before had, `[blocks, descriptors, 3]`."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One voice's share of an utterance: sums over all of it, and the latest windows."""
+    """One speaker's share of an utterance: sums over all of it, and the latest windows."""
 
     start: int
     windows: int = 0
     states: Floats | float = 0.0
     moments: Floats | float = 0.0
-    recent: deque[_Heard] = field(default_factory=deque)
+    recent: deque[_WindowEvidence] = field(default_factory=deque)
     smoothed: Judgement | None = None
 
-    def add(self, heard: _Heard, reach: int) -> None:
-        """Take a window in; `reach` samples of recent ones are kept."""
+    def add(self, evidence: _WindowEvidence, reach: int) -> None:
+        """Add a window, and keep those that begin in the last `reach` samples."""
         self.windows += 1
-        self.states = self.states + heard.states
-        self.moments = self.moments + heard.moments.sum(axis=0)
-        self.recent.append(heard)
-        while self.recent[0].start < heard.stop - reach:
+        self.states = self.states + evidence.states
+        self.moments = self.moments + evidence.moments.sum(axis=0)
+        self.recent.append(evidence)
+        while self.recent[0].start < evidence.stop - reach:
             self.recent.popleft()
 
-    def drop(self, heard: _Heard) -> None:
-        """Take a window out again: it was another voice's."""
+    def drop(self, evidence: _WindowEvidence) -> None:
+        """Take a window out again, because another speaker said it."""
         self.windows -= 1
-        self.states = self.states - heard.states
-        self.moments = self.moments - heard.moments.sum(axis=0)
+        self.states = self.states - evidence.states
+        self.moments = self.moments - evidence.moments.sum(axis=0)
 
 
 class EmotionReader:
-    """The moods of one session.
+    """Estimates the moods in one session.
 
     Args:
-        settings: those of the session.
-        threshold: probability of the likeliest label below which to abstain; None takes the
+        settings: The settings of the session.
+        threshold: Probability of the likeliest label below which to abstain; None selects the
             model's.
-        model: judges.
-        services: of the session.
-        previous: the reader before a change of options.
-        spent: told of the CPU seconds of each run of the network, which is on the calling thread.
+        model: The model that judges.
+        context: The parts of the session that it may use.
+        previous: The reader before a change of options.
+        spent: Called with the CPU seconds of each run of the network on the calling thread.
     """
 
+    name = "emotion"
     extras = frozenset({"prosody"})
 
     def __init__(
@@ -111,7 +112,7 @@ class EmotionReader:
         settings: EmotionSettings,
         threshold: float | None,
         model: EmotionModel,
-        services: ReaderContext,
+        context: ReaderContext,
         previous: EmotionReader | None,
         spent: Callable[[float], None],
     ) -> None:
@@ -123,32 +124,33 @@ class EmotionReader:
         )
         self._model = model
         self._threshold = threshold
-        self._services = services
+        self._context = context
         self._spent = spent
         self._reach = max(model.window_ms * RATE_HZ // 1000, self.spec.length)
         self._blocks = model.window_ms // BLOCK_MS
-        # The very dictionary: utterances that still run under the old options learn too.
+        # The same dictionary, so that utterances that still run under the old options add to it
+        # too.
         self._baselines: dict[str, Baseline] = {} if previous is None else previous._baselines
-        # As they were when the session began, whatever other sessions learn meanwhile.
+        # The baselines as they were when the session began, whatever other sessions learn later.
         self._kept: Mapping[str, bytes] = (
-            services.gallery().baselines if previous is None else previous._kept
+            context.gallery().baselines if previous is None else previous._kept
         )
         self._turn = _Turn(0)
         self._turns = 0
 
     def opened(self, utterance: Utterance) -> None:
-        """Nothing is known of it yet."""
+        """Begin without evidence."""
         self._turn = _Turn(utterance.onset)
-        self._turns = self._services.voices.turn
+        self._turns = self._context.speakers.turn
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
-        """Pool the latest windows; gives the track's next point."""
-        voices, turn = self._services.voices, self._turn
-        heard = _Heard(window.start, window.stop, output.states, output.prosody)
-        turn.add(heard, self._reach)
-        if voices.turn != self._turns:
-            turn = self._take_over(voices.turn_start)
-        # The last window of all: the final event follows at once.
+        """Pool the latest windows, and yield an interim event."""
+        speakers, turn = self._context.speakers, self._turn
+        evidence = _WindowEvidence(window.start, window.stop, output.states, output.prosody)
+        turn.add(evidence, self._reach)
+        if speakers.turn != self._turns:
+            turn = self._take_over(speakers.turn_start)
+        # After the last window, the final event follows at once.
         if window.is_last:
             return
         states = np.mean([h.states for h in turn.recent], axis=0)
@@ -162,7 +164,7 @@ class EmotionReader:
         )
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """The word on the whole utterance (its last voice, if the voice changed)."""
+        """Yield the final event on the utterance, or on its last turn if the speaker changed."""
         assert utterance.end is not None
         assert utterance.closed_at is not None
         turn = self._turn
@@ -170,23 +172,23 @@ class EmotionReader:
         if turn.windows:
             features = self._features(turn)
             judged = self._judge(features, self._baseline(self._voice()))
-            voices = self._services.voices
-            sure = voices.speaking if voices.is_sure else None
-            self._learn(sure if voices.is_told else EVERYONE, features)
+            speakers = self._context.speakers
+            sure = speakers.speaking if speakers.is_sure else None
+            self._learn(sure if speakers.is_tracked else EVERYONE, features)
         yield self._event(
             utterance, judged, turn.start, utterance.end, utterance.closed_at, final=True
         )
 
     def _take_over(self, boundary: int) -> _Turn:
-        """The windows from the boundary on are the new voice's; a track begins anew."""
+        """Move the windows from the boundary on to a new turn."""
         old, self._turn = self._turn, _Turn(boundary)
-        self._turns = self._services.voices.turn
-        for heard in old.recent:
-            if (heard.start + heard.stop) // 2 >= boundary:
-                old.drop(heard)
-                self._turn.add(heard, self._reach)
+        self._turns = self._context.speakers.turn
+        for evidence in old.recent:
+            if (evidence.start + evidence.stop) // 2 >= boundary:
+                old.drop(evidence)
+                self._turn.add(evidence, self._reach)
         if old.windows:
-            self._learn(self._services.voices.left, self._features(old))
+            self._learn(self._context.speakers.left, self._features(old))
         return self._turn
 
     def _judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
@@ -212,13 +214,13 @@ class EmotionReader:
         final: bool,
     ) -> Emotion:
         speech_ms = utterance.voiced(self._turn.start, stop) * 1000 // RATE_HZ
-        verdict = self._model.verdict(judged, speech_ms, self._threshold)
+        estimate = self._model.estimate(judged, speech_ms, self._threshold)
         scores = {
             label: round(float(p), 4)
-            for label, p in zip(self._model.labels, verdict.probabilities, strict=True)
+            for label, p in zip(self._model.labels, estimate.probabilities, strict=True)
         }
         label = max(scores, key=lambda name: scores[name])
-        ms = self._services.ms
+        ms = self._context.ms
         return Emotion(
             t0=ms(start),
             t1=ms(stop, end=True),
@@ -227,27 +229,27 @@ class EmotionReader:
             label=label,
             score=scores[label],
             scores=scores,
-            arousal=round(verdict.arousal, 4),
-            abstain=verdict.abstain,
+            arousal=round(estimate.arousal, 4),
+            abstain=estimate.abstain,
             final=final,
         )
 
     # Baselines.
 
     def _voice(self) -> str | None:
-        """Whose baseline counts: who speaks, or most likely does.
+        """Return whose baseline to use: that of the speaker, or of the likeliest one.
 
-        A voice that nobody enrolled uses the baseline of its nearest neighbour: a shout may well
-        have a label of its own, and compared with shouts alone it would be nothing unusual.
+        A speaker who is not enrolled uses the baseline of the nearest neighbour. A shout may get a
+        label of its own, and compared with shouts alone it would not be unusual.
         """
-        voices = self._services.voices
-        if not voices.is_told:
+        speakers = self._context.speakers
+        if not speakers.is_tracked:
             return EVERYONE
-        return None if voices.likeliest is None else self._root(voices.likeliest)
+        return None if speakers.likeliest is None else self._root(speakers.likeliest)
 
     def _root(self, voice: str) -> str:
-        is_enrolled = voice in self._services.gallery()
-        return voice if is_enrolled else self._services.voices.root(voice)
+        is_enrolled = voice in self._context.gallery()
+        return voice if is_enrolled else self._context.speakers.root(voice)
 
     def _baseline(self, voice: str | None) -> Baseline | None:
         if voice is None:
@@ -260,26 +262,27 @@ class EmotionReader:
         return self._baselines.get(voice)
 
     def _learn(self, speaker: str | None, features: Floats) -> None:
-        """Take in what somebody said who was told for sure."""
+        """Add features to the baseline of a speaker who is known for sure."""
         if speaker is None:
             return
-        voice, gallery = self._root(speaker), self._services.gallery()
+        voice, gallery = self._root(speaker), self._context.gallery()
         if voice in gallery and voice != speaker:
-            return  # like an enrolled voice, and rejected as that: perhaps a stranger
+            # The speaker resembles an enrolled voice but was rejected, and may be somebody else.
+            return
         known = self._baseline(voice) or Baseline.empty(self._model.size)
         calm = calmness(self._judge(features, None).log_probs)
         self._baselines[voice] = known.add(features, float(calm))
         if voice in gallery:
-            self._services.voices.learned[voice] = self._baselines[voice].to_bytes()
+            self._context.speakers.learned[voice] = self._baselines[voice].to_bytes()
 
 
 class EmotionModule:
-    """Emotion.
+    """Creates the emotion readers of sessions.
 
     Args:
-        settings: the server's defaults.
-        model: judges.
-        spent: told of the CPU seconds of each run of the network.
+        settings: The server's defaults.
+        model: The model that judges.
+        spent: Called with the CPU seconds of each run of the network.
     """
 
     name: ClassVar[str] = "emotion"
@@ -297,11 +300,11 @@ class EmotionModule:
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[EmotionOptions, list[tuple[str, str]]]:
-        """Read a client's options."""
+        """Return the options that a client's object sets."""
         return parse_options(self.name, request, EmotionOptions)
 
     def describe(self, options: EmotionOptions) -> dict[str, Any]:
-        """The entry in `ready`."""
+        """Return the module's entry in `ready`."""
         return {
             **msgspec.structs.asdict(self.model.card),
             "labels": list(self.model.labels),
@@ -313,12 +316,12 @@ class EmotionModule:
         }
 
     def open(
-        self, options: EmotionOptions, services: ReaderContext, previous: EmotionReader | None
+        self, options: EmotionOptions, context: ReaderContext, previous: EmotionReader | None
     ) -> EmotionReader:
-        """The moods of one session."""
+        """Return the emotion reader for one session."""
         settings, threshold = overridden(self.settings, options), self._threshold(options)
-        return EmotionReader(settings, threshold, self.model, services, previous, self._spent)
+        return EmotionReader(settings, threshold, self.model, context, previous, self._spent)
 
     def _threshold(self, options: EmotionOptions) -> float | None:
-        # A client's 0 is one: only the server's takes the model's.
+        # A client may set 0; only a 0 of the server's settings selects the model's threshold.
         return given(options.threshold, self.settings.threshold or None)

@@ -1,8 +1,8 @@
-"""The default emotion model: a small network on a voice's features, relative to its usual ones.
+"""The default emotion model: a small network on features relative to the speaker's usual ones.
 
-Features are the means over windows of the voice pass's layer states, and means and deviations of
-the prosodic descriptors. A voice's running baseline is taken from them as far as it is known, and
-how far that is, the network is told.
+Features are the means over windows of the layer states that the pass `voice` gives, and means and
+deviations of the prosodic descriptors. The network gets them less the speaker's running baseline,
+as far as it is known, and a number for how far that is.
 """
 
 from __future__ import annotations
@@ -24,65 +24,65 @@ from streamd.modules.base import ModelCard
 from streamd.types import Floats
 
 LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
-"""Calm counts as neutral."""
+"""The labels; calm counts as neutral."""
 FORMAT = 1
 FEATURES = 1
-"""Version of `features`: a model of another one reads numbers that mean something else."""
+"""Version of `features`. A model for another version would misread the numbers."""
 STATES = 1024
 MIN_FRAMES = 5
-"""Frames from which a descriptor's mean and deviation are believed."""
+"""Number of frames from which a descriptor's mean and deviation are reliable."""
 FLOOR = 0.3
-"""What an utterance counts for a baseline that sounds as far from calm as can be."""
+"""Weight in a baseline of an utterance that sounds as far from calm as possible."""
 RETRAIN = "Make one with `python -m training.emotion retrain`, or leave emotion.model out."
 """What to do about a model of one's own that cannot be used."""
 MEMORY = 60.0
-"""Calm utterances over which a baseline forgets."""
+"""Number of calm utterances after which a baseline forgets."""
 SHRINK = 4.0
-"""A baseline of k calm utterances counts for k / (k + 4)."""
+"""Shrinkage: a baseline of k calm utterances counts for k / (k + 4)."""
 SMOOTHING = 0.5
-"""Weight of the newest interim among the ones before."""
+"""Weight of the newest interim judgement against the earlier ones."""
 
 
 class Judgement(NamedTuple):
-    """What the heads say of one stretch of speech, before calibration."""
+    """What the heads compute from a span of speech, before calibration."""
 
     log_probs: Floats
-    """Natural logarithms, [7]."""
+    """Natural logarithms of the probabilities, [7]."""
     arousal: float
-    """0 calm to 1 excited."""
+    """Arousal, from 0 (calm) to 1 (excited)."""
     plain: float
-    """0 to 1: how much it sounds like plain speech, and not like noise, music or laughter."""
+    """Likeness to plain speech, as opposed to noise, music or laughter, 0 to 1."""
     known: float
-    """0 to 1: how well the voice was known, k / (k + 4)."""
+    """How well the speaker's baseline was known, k / (k + 4), 0 to 1."""
 
 
 class MoodEstimate(NamedTuple):
-    """A judgement made into what is told."""
+    """A calibrated judgement, as an event carries it."""
 
     label: str
     probabilities: Floats
-    """Calibrated, [7], of sum 1."""
+    """Calibrated probabilities, [7], of sum 1."""
     arousal: float
     abstain: bool
-    """Do not act on the label."""
+    """Whether the label is too unsure to act on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Baseline:
-    """A voice's usual features. Immutable; `add` gives the next one."""
+    """The usual features of a speaker. Immutable; `add` returns the next one."""
 
     count: float
-    """How many calm utterances it is worth."""
+    """Number of calm utterances that it is worth."""
     mean: Floats
-    """[F]."""
+    """Mean features, [F]."""
 
     def add(self, features: Floats, calm: float = 1.0) -> Baseline:
-        """With one more utterance.
+        """Return the baseline with one more utterance.
 
         Args:
-            features: of the utterance, [F].
-            calm: how much it counts, 0 to 1, as `calmness` gives it: somebody who is angry for
-                ten minutes does not usually sound so.
+            features: Of the utterance, [F].
+            calm: Weight of the utterance, 0 to 1, as `calmness` gives it. Somebody who is angry
+                for ten minutes does not usually sound so.
         """
         count = min(self.count, MEMORY) + calm
         mean: Floats = self.mean + np.float32(calm / count) * (features - self.mean)
@@ -90,17 +90,17 @@ class Baseline:
 
     @property
     def known(self) -> float:
-        """0 to 1: how much it counts."""
+        """Return how much the baseline counts, 0 to 1."""
         return self.count / (self.count + SHRINK)
 
     def to_bytes(self) -> bytes:
-        """For storage: little-endian, version, count, float16 features."""
+        """Return bytes for storage: little-endian, version, count, float16 features."""
         head = np.array([FEATURES], "<u4").tobytes() + np.array([self.count], "<f4").tobytes()
         return head + self.mean.astype("<f2").tobytes()
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Baseline | None:
-        """What `to_bytes` made; None if it is of another version of the features."""
+        """Return the baseline that `to_bytes` stored; None if its features have another version."""
         if len(stored) < 8 or len(stored) % 2:
             return None
         (version,) = np.frombuffer(stored[:4], "<u4")
@@ -111,15 +111,15 @@ class Baseline:
 
     @classmethod
     def empty(cls, size: int) -> Baseline:
-        """Of a voice never heard."""
+        """Return the baseline of a speaker who has not spoken yet."""
         return cls(0, np.zeros(size, np.float32))
 
 
 class EmotionModel:
-    """Weights and their meaning. Shared by all sessions, on the loop; see `load`."""
+    """Holds the weights and their meaning. All sessions share it, on the loop; see `load`."""
 
     window_ms = 2500
-    """Evidence of an interim: the last windows that lie in it."""
+    """Milliseconds before an interim event whose windows are its evidence."""
 
     def __init__(self, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         card = meta["card"]
@@ -147,7 +147,8 @@ class EmotionModel:
         self._temperature: tuple[float, float] = tuple(meta["temperature"])
         self._threshold: tuple[float, float] = tuple(meta["threshold"])
         self._usual: WeakKeyDictionary[Baseline, Floats] = WeakKeyDictionary()
-        """Baselines projected: one serves many windows, and the projection is a megabyte."""
+        """Projected baselines. One serves many windows, and computing it reads a megabyte of
+        weights."""
         size, reduced, width = self.size, self._project.shape[1], self._hidden.shape[1]
         for name, shape in {
             "center": (size,),
@@ -167,7 +168,7 @@ class EmotionModel:
 
     @classmethod
     def load(cls, path: Path, hint: str = RETRAIN) -> EmotionModel:
-        """Read a model that `python -m training.emotion retrain` made.
+        """Return the model in a file that `python -m training.emotion retrain` made.
 
         Args:
             path: the file.
@@ -190,23 +191,23 @@ class EmotionModel:
             raise ModelMissing(f"{path} is not an emotion model ({error}). {hint}") from error
 
     def features(self, states: Floats, moments: npt.NDArray[np.floating[Any]]) -> Floats:
-        """Features of a stretch of speech.
+        """Return the features of a span of speech.
 
         Args:
             states: [1024], the mean over its windows.
             moments: [K, 3], the sum over its blocks.
 
         Returns:
-            float32 [F]. What no frame tells is the training data's mean.
+            float32 [F]. A descriptor without frames has the mean of the training data.
         """
         features = describe(states, moments)
         return np.where(np.isnan(features), self._center, features)
 
     def judge(self, features: Floats, baseline: Baseline | None) -> Judgement:
-        """Run the heads on features [F], as far as known relative to the voice's usual ones."""
+        """Return the judgement on features [F], relative to the baseline as far as it is known."""
         known = 0.0 if baseline is None else baseline.known
         x = features @ self._project - self._offset
-        # How far from all training data, besides in which direction.
+        # The distance from all training data, in addition to the direction.
         far = x / self._spread
         novelty = math.log1p(float(far @ far) / len(far))
         odds = float(x @ self._plain[:-1] + self._plain_bias) + novelty * float(self._plain[-1])
@@ -225,14 +226,14 @@ class EmotionModel:
         log_probs -= np.log(np.exp(log_probs).sum())
         return Judgement(log_probs.astype(np.float32), _sigmoid(float(out[-1])), plain, known)
 
-    def verdict(
+    def estimate(
         self, judgement: Judgement, speech_ms: int, threshold: float | None = None
     ) -> MoodEstimate:
-        """What is told of a judgement, or of several smoothed into one.
+        """Return the calibrated estimate for a judgement, or for several smoothed into one.
 
         Args:
             judgement: as `judge` gave it.
-            speech_ms: speech that it rests on.
+            speech_ms: milliseconds of speech behind it.
             threshold: probability below which to abstain; None takes the calibrated one.
         """
         p = np.exp(judgement.log_probs - judgement.log_probs.max())
@@ -252,7 +253,7 @@ class EmotionModel:
 def describe(
     states: npt.NDArray[np.floating[Any]], moments: npt.NDArray[np.floating[Any]]
 ) -> Floats:
-    """Features of stretches of speech; NaN where too few frames tell of a descriptor.
+    """Return the features of spans of speech; NaN for a descriptor with too few frames.
 
     Args:
         states: [..., 1024], means over windows.
@@ -265,12 +266,12 @@ def describe(
     mean = moments[..., 1] / count
     deviation = np.sqrt(np.maximum(moments[..., 2] / count - mean * mean, 0.0))
     few = moments[..., 0] < MIN_FRAMES
-    told = [np.where(few, np.nan, part) for part in (mean, deviation)]
-    return np.concatenate((states, *told), axis=-1).astype(np.float32)
+    reliable = [np.where(few, np.nan, part) for part in (mean, deviation)]
+    return np.concatenate((states, *reliable), axis=-1).astype(np.float32)
 
 
 def calmness(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """How much utterances count for a baseline, by what they sound like without one.
+    """Return how much utterances count for a baseline, from a judgement without one.
 
     Args:
         log_probs: [..., 7].
@@ -285,7 +286,7 @@ def calmness(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floatin
 
 
 def smooth(before: Judgement | None, now: Judgement, weight: float = SMOOTHING) -> Judgement:
-    """The newest interim judgement, eased into the ones before it."""
+    """Return the earlier interim judgements smoothed with the newest."""
     if before is None:
         return now
     return Judgement(

@@ -1,4 +1,4 @@
-"""Listens for one voice only: what `streamd enroll` makes an enrolment from."""
+"""The module that `streamd enroll` runs: it collects the embeddings of one voice."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from streamd.types import RATE_HZ, Floats
 
 
 class EnrolmentReader:
-    """Collects what the windows say of a voice, cut as the speaker module cuts them."""
+    """Collects the embeddings of the windows that the speaker module would read."""
 
+    name = "enrolment"
     extras = frozenset({"prosody"})
 
     def __init__(self, settings: SpeakerSettings) -> None:
@@ -29,36 +30,36 @@ class EnrolmentReader:
         )
         self.embeddings: list[Floats] = []
         self.utterances: list[tuple[Floats, Floats]] = []
-        """Mean states and summed moments of each: what a baseline is made of."""
+        """Mean states and summed moments of each utterance, from which a baseline is made."""
         self._states: list[Floats] = []
         self._moments: list[Floats] = []
         self.speech = 0
-        """Samples of speech heard."""
+        """Number of samples of speech."""
 
     @property
     def mean(self) -> Floats:
-        """The voice, a unit vector; there must be an embedding."""
+        """Return the mean embedding as a unit vector; there must be at least one embedding."""
         total = np.sum(self.embeddings, axis=0)
         mean: Floats = total / np.linalg.norm(total)
         return mean
 
     @property
     def consistency(self) -> float:
-        """How alike the windows are: the mean cosine to their mean."""
+        """Return how alike the windows are: the mean cosine to their mean."""
         return float(np.mean([self.mean @ e for e in self.embeddings]))
 
     def opened(self, utterance: Utterance) -> None:
-        """Nothing to prepare: the last one's windows are pooled."""
+        """Prepare nothing, because `closed` has pooled the windows of the utterance before."""
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
-        """Keep the embedding."""
+        """Keep the embedding of a window."""
         self.embeddings.append(output.embedding)
         self._states.append(output.states)
         self._moments.append(output.prosody.sum(axis=0))
         return ()
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """Count the speech, pool the windows."""
+        """Count the speech, and pool the windows."""
         self.speech += utterance.speech
         if self._states:
             self.utterances.append((np.mean(self._states, axis=0), np.sum(self._moments, axis=0)))
@@ -67,7 +68,7 @@ class EnrolmentReader:
 
 
 class EnrolmentModule:
-    """Not of the protocol: no client can ask for it."""
+    """Creates the reader of one session; no client can ask for this module."""
 
     name: ClassVar[str] = "enrolment"
 
@@ -77,13 +78,13 @@ class EnrolmentModule:
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[None, list[tuple[str, str]]]:
-        """There are no options."""
+        """Return no options, because there are none."""
         return None, []
 
     def describe(self, options: None) -> dict[str, Any]:
-        """Nothing that a client would see."""
+        """Return nothing, because no client sees this module."""
         return {}
 
-    def open(self, options: None, services: ReaderContext, previous: Any) -> EnrolmentReader:
-        """The one reader."""
+    def open(self, options: None, context: ReaderContext, previous: Any) -> EnrolmentReader:
+        """Return the one reader."""
         return self.reader

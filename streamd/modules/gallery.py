@@ -1,9 +1,9 @@
-"""The enrolled voices of one tenant and one model, as a matrix to search.
+"""The gallery: the enrolled voices of one tenant and one model, as a matrix to search.
 
-A voice is its centroid: the L2-normalised mean of its enrolments, since averaging three of
-them halves the equal error rate. Telephone and wide-band speech of one voice lie apart, so a
-voice has one centroid per channel it was enrolled on, and where it has none for the channel
-asked about, the other one stands in.
+A voice is its centroid: the L2-normalised mean of its enrolments, because the mean of three halves
+the equal error rate. Telephone and wide-band recordings of one voice differ, so a voice has one
+centroid for each channel that it was enrolled on. For a channel without enrolments, the other
+centroid takes its place.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Match(NamedTuple):
 
     name: str
     score: float
-    """Cosine, -1 to 1."""
+    """Cosine, from -1 to 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """Immutable: a change of the store makes a new one, with another revision."""
+    """An immutable set of enrolled voices. Each change of the store makes a new one."""
 
     names: tuple[str, ...]
     revision: int
@@ -42,10 +42,9 @@ class Gallery:
     _centroids: Floats
     """`[centroids, dim]`, unit rows; one or two for each voice."""
     _rows: Mapping[str, _Indices]
-    """By channel: the centroid of each voice, `[voices]`."""
+    """Row of each voice's centroid by channel, `[voices]`."""
     baselines: Mapping[str, bytes]
-    """How a voice sounds in no mood in particular, where that was learned: what
-    `emotion_model.Baseline` makes of itself, by name."""
+    """How a voice usually sounds, by name, as `emotion_model.Baseline.to_bytes` gives it."""
 
     @classmethod
     def build(
@@ -57,18 +56,18 @@ class Gallery:
         revision: int = 0,
         baselines: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Gallery:
-        """Average the enrolments of each voice.
+        """Return the gallery of these voices, with the mean of each voice's enrolments.
 
         Args:
             names: voices, each once.
             embeddings: `[enrolments, dim]`; need not be normalised.
             owners: `[enrolments]`, index into `names`; each voice has at least one.
             channels: `[enrolments]`, index into `CHANNELS`.
-            revision: what tells this gallery from the ones before it.
-            baselines: what is known of how voices sound otherwise, by name.
+            revision: differs from those of the galleries before it.
+            baselines: how voices usually sound, by name.
 
         Raises:
-            ValueError: the arrays do not belong together, or a voice has no enrolment.
+            ValueError: the arrays do not fit together, or a voice has no enrolment.
         """
         if not len(embeddings) == len(owners) == len(channels):
             raise ValueError("embeddings, owners and channels differ in length")
@@ -98,27 +97,29 @@ class Gallery:
 
     @classmethod
     def empty(cls, revision: int = 0) -> Gallery:
-        """A gallery of nobody."""
+        """Return a gallery without voices."""
         none = np.zeros(0, np.intp)
         return cls.build((), np.zeros((0, 1), np.float32), none, none, revision)
 
     def search(self, embedding: Floats, channel: Channel, limit: int | None = 2) -> list[Match]:
-        """The voices nearest to an embedding, best first; equal scores in the order of `names`.
+        """Return the voices nearest to an embedding, best first.
+
+        Equal scores stay in the order of `names`.
 
         Args:
             embedding: `[dim]`, of the model that the gallery was built for; any length.
-            channel: where the embedding's audio came from.
-            limit: matches wanted; None ranks every voice.
+            channel: the channel of the embedding's audio.
+            limit: number of matches; None ranks every voice.
         """
         if not self.names or limit == 0:
             return []
         scores = (self._centroids @ _unit(embedding[None])[0])[self._rows[channel]]
-        scores = np.clip(scores, -1, 1)  # rounding
+        scores = np.clip(scores, -1, 1)  # rounding can exceed 1
         best = _best(scores, len(scores) if limit is None else limit)
         return [Match(self.names[index], float(scores[index])) for index in best]
 
     def remembering(self, baselines: Mapping[str, bytes]) -> Gallery:
-        """The same voices with newer baselines; those of nobody are passed over."""
+        """Return the same voices with newer baselines; those of unknown names are ignored."""
         known = {name: baseline for name, baseline in baselines.items() if name in self}
         return replace(self, baselines={**self.baselines, **known})
 
@@ -130,7 +131,7 @@ class Gallery:
 
 
 def _best(scores: Floats, limit: int) -> _Indices:
-    """Indices of the `limit` highest scores in order, without sorting all of them."""
+    """Return the indices of the `limit` highest scores in order, without sorting all of them."""
     if limit < len(scores):
         floor = np.partition(scores, -limit)[-limit]
         candidates = np.flatnonzero(scores >= floor)
@@ -141,7 +142,7 @@ def _best(scores: Floats, limit: int) -> _Indices:
 
 
 def _unit(rows: Floats) -> Floats:
-    """Rows of length 1 `[n, dim]`; a row of zeros stays, and is like nothing."""
+    """Return the rows `[n, dim]` with length 1; a row of zeros stays, and is like nothing."""
     rows = rows.astype(np.float32, copy=False)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Floats = (rows / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)

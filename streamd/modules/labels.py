@@ -1,4 +1,4 @@
-"""The voices of a session that nobody enrolled: S1, S2, and so on, in the order of the stream."""
+"""The labels of a session's speakers who are not enrolled: S1, S2 and so on, in stream order."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from streamd.types import Floats
 
 
 class Labels:
-    """Online clustering: each label is the sum of the embeddings that it was given.
+    """Clusters speakers online; each label is the sum of the embeddings that it was given.
 
     Args:
-        most: Labels that a session may have.
+        most: Number of labels that a session may have.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._totals: dict[str, Floats] = {}
         self._means: dict[str, Floats] = {}
-        """Unit vectors."""
+        """Means of the labels, as unit vectors."""
 
     def __len__(self) -> int:
         return len(self._totals)
 
     @property
     def next_name(self) -> str | None:
-        """The name of the next label; None if there are as many as there may be."""
+        """Return the name of the next label; None if the session may have no more."""
         return f"S{len(self) + 1}" if len(self) < self._most else None
 
     def search(self, embedding: Floats, besides: str | None = None) -> list[Match]:
         """Return the labels by their cosine to a unit vector, best first.
 
-        Of equal ones the older is first.
+        Of two equal scores, that of the older label comes first.
 
         Args:
             embedding: `[dim]`, of length 1.
@@ -46,18 +46,18 @@ class Labels:
         return sorted(matches, key=lambda match: -match.score)
 
     def found(self, embedding: Floats) -> str:
-        """Begin a label and return its name; there must be a next one."""
+        """Begin a label and return its name; `next_name` must not be None."""
         name = self.next_name
         assert name is not None
         self._set(name, embedding)
         return name
 
     def add(self, name: str, embedding: Floats) -> None:
-        """Count a turn of speech towards a label."""
+        """Add a turn of speech to a label."""
         self._set(name, self._totals[name] + embedding)
 
     def replace(self, name: str, embedding: Floats) -> None:
-        """Found a label anew, from more speech of the turn that founded it."""
+        """Replace a label's embedding by one from more speech of the turn that founded it."""
         self._set(name, embedding)
 
     def _set(self, name: str, total: Floats) -> None:

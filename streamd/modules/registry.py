@@ -1,4 +1,4 @@
-"""Which modules there are, and what a session asked of them."""
+"""The registry: the modules of the server, and which of them a session has on."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from streamd.modules.vad import VadModule
 from streamd.modules.words import NO_WORDS, CustomWords
 
 PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
-"""Every module of the protocol, loaded or not."""
+"""The modules of the protocol, whether loaded or not."""
 
 ModuleSet: TypeAlias = Mapping[str, Any]
-"""What is on in a session: options by the module's name, in the registry's order."""
+"""The modules that are on in a session: options by the module's name, in the registry's order."""
 
 ModuleT = TypeVar("ModuleT", bound=Module)
 
 
 class Registry:
-    """The modules of a server. Shared by all sessions, never changed.
+    """Holds the modules of a server. All sessions share it, and nothing changes it.
 
     Args:
         vad: The module whose decisions make utterances. It always runs; where it is off, its
             edges are not reported.
-        steppers: The other modules that walk over the whole stream.
-        readers: The modules that read windows of speech, in the order in which they are told.
-        defaults: Names of those that are on where a client names none.
+        steppers: The other modules that walk over the whole stream, in the order of their calls.
+        readers: The modules that read windows of speech, in the order of their calls.
+        defaults: Names of those that are on if a client names none.
         speculative: Speculative passes, by the name of the pass whose windows they begin.
     """
 
@@ -43,7 +43,7 @@ class Registry:
         self.steppers = {module.name: module for module in steppers}
         self.readers = {module.name: module for module in readers}
         self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
-        """All that can be asked for, by name."""
+        """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
         self._defaults = defaults
 
@@ -57,13 +57,13 @@ class Registry:
         base: ModuleSet | None = None,
         words: CustomWords = NO_WORDS,
     ) -> tuple[ModuleSet, list[tuple[str, str]]]:
-        """A client's `modules` to a set.
+        """Return the modules that a client's `modules` turns on.
 
         Args:
             request: by name, an object of options, or False for off. None asks for the
                 server's defaults.
-            base: what was on before (a `config` message leaves alone what it does not
-                name); None where the request says all (`hello`).
+            base: what was on before, because a `config` message changes only what it names; None
+                for a `hello`.
             words: wake words of the user's own, as they are now.
 
         Returns:
@@ -98,5 +98,5 @@ class Registry:
         return {name: chosen[name] for name in self.modules if name in chosen}, warnings
 
     def describe(self, modules: ModuleSet) -> dict[str, dict[str, Any]]:
-        """The `modules` of `ready`."""
+        """Return the `modules` of `ready`."""
         return {name: self.modules[name].describe(options) for name, options in modules.items()}

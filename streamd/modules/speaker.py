@@ -1,8 +1,8 @@
-"""Who speaks: enrolled voices by name, all others by a label that holds for the session.
+"""Speaker identification: enrolled voices by name, all other speakers by a label of the session.
 
-Evidence is the mean of the embeddings of an utterance's windows (one pass over more than
-1.6 s is wrong: Wan et al., "Generalized End-to-End Loss for Speaker Verification", 2018).
-Labels are online clustering over the finals, so their numbers follow the stream's order.
+The evidence is the mean of the embeddings of an utterance's windows (a single pass over more than
+1.6 s is less accurate: Wan et al., "Generalized End-to-End Loss for Speaker Verification", 2018).
+Labels come from online clustering over final decisions, so their numbers follow the stream's order.
 """
 
 from __future__ import annotations
@@ -38,30 +38,31 @@ from streamd.settings import HopMs, Probability, SpeakerSettings, overridden
 from streamd.types import RATE_HZ, Floats
 
 CHANGE_WINDOWS = 2
-"""Windows in a row that must speak against the current voice before it is another one."""
+"""Windows in a row that must differ from the current speaker before another one has taken over."""
 MIN_WINDOW_MS = 400
 SURE_MS = 3000
-"""Speech after which a new voice gets its label without waiting for the utterance to end."""
+"""Milliseconds of speech after which a new speaker gets a label before the utterance ends."""
 
 
 class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may set."""
+    """Options that a session may set."""
 
     mode: Literal["identify"] = "identify"
     hop_ms: HopMs | UnsetType = UNSET
     threshold: Probability | UnsetType = UNSET
-    """Score at which an enrolled voice is accepted; the `unsure` band keeps its width."""
+    """Score from which an enrolled voice is accepted; the `unsure` band keeps its width."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One voice's share of an utterance."""
+    """One speaker's share of an utterance."""
 
     start: int
     total: Floats
     windows: int = 0
     founded: str | None = None
-    """The label that this turn gave rise to. It keeps it: nobody is renamed in mid-speech."""
+    """The label that this turn founded. The turn keeps it, so that nobody is renamed in mid-speech.
+    """
 
     def add(self, embedding: Floats) -> None:
         self.total = self.total + embedding
@@ -69,25 +70,26 @@ class _Turn:
 
     @property
     def mean(self) -> Floats:
-        """Unit vector; windows must be > 0."""
+        """Return the mean embedding as a unit vector; `windows` must not be 0."""
         mean: Floats = self.total / np.linalg.norm(self.total)
         return mean
 
     @property
     def coherence(self) -> float:
-        """How alike the windows are, 0 to 1; windows must be > 0."""
+        """Return how alike the windows are, 0 to 1; `windows` must not be 0."""
         return float(np.linalg.norm(self.total)) / self.windows
 
 
 class SpeakerReader:
-    """The voices of one session."""
+    """Identifies the speakers of one session."""
 
+    name = "speaker"
     extras = frozenset[str]()
 
     def __init__(
         self,
         settings: SpeakerSettings,
-        services: ReaderContext,
+        context: ReaderContext,
         previous: SpeakerReader | None,
     ) -> None:
         self.spec = WindowSpec(
@@ -97,24 +99,24 @@ class SpeakerReader:
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self._settings = settings
-        self._services = services
-        self._band = settings.thresholds.of(services.channel)
+        self._context = context
+        self._band = settings.thresholds.of(context.channel)
         self._label_band = LabelBand(settings.assign, settings.new)
-        # The very object: utterances that still run under the old options settle labels too.
+        # The same object, so that utterances that still run under the old options found labels too.
         self._labels: Labels = Labels(settings.max_labels) if previous is None else previous._labels
-        self._gallery = services.gallery()
+        self._gallery = context.gallery()
         self._turn = _Turn(0, np.zeros(1, np.float32))
         self._against: list[tuple[Window, Floats]] = []
 
     def opened(self, utterance: Utterance) -> None:
-        """A new utterance sees the gallery as it is now."""
-        self._gallery = self._services.gallery()
-        self._services.voices.begin()
+        """Begin a turn, with the gallery as it is now."""
+        self._gallery = self._context.gallery()
+        self._context.speakers.begin()
         self._turn = _Turn(utterance.onset, np.zeros(256, np.float32))
         self._against = []
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
-        """Add a window to the evidence, or count it against the current voice."""
+        """Add a window to the evidence, or count it against the current speaker."""
         embedding: Floats = output.embedding
         turn = self._turn
         if turn.windows and float(turn.mean @ embedding) < self._settings.change:
@@ -124,12 +126,12 @@ class SpeakerReader:
         else:
             self._against = []
             turn.add(embedding)
-        # The last window of all: the final event follows at once and says the same.
+        # After the last window, the final event follows at once and says the same.
         if not window.is_last:
             yield self._event(utterance, window.stop, window.at, final=False)
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """The verdict over the whole utterance (its last voice, if the voice changed)."""
+        """Yield the final event on the utterance, or on its last turn if the speaker changed."""
         assert utterance.end is not None
         assert utterance.closed_at is not None
         yield self._event(utterance, utterance.end, utterance.closed_at, final=True)
@@ -142,14 +144,14 @@ class SpeakerReader:
         for _, embedding in self._against:
             self._turn.add(embedding)
         self._against = []
-        # Whoever took over is somebody: a voice that is new has its label from here on.
+        # A takeover is evidence enough: a new speaker gets a label from here on.
         after = self._decide(utterance.voiced(boundary, window.stop), found_from_ms=0)
         if before.speaker == after.speaker:
-            return  # far from what it was, and still nearest to the same voice
-        voices = self._services.voices
-        voices.heard(before.speaker, is_sure=before.decision != "unsure", nearest=before.nearest)
-        voices.take_over(boundary)
-        ms = self._services.ms
+            return  # the windows differ from those before, but the same name is still the nearest
+        speakers = self._context.speakers
+        speakers.update(before.speaker, is_sure=before.decision != "unsure", nearest=before.nearest)
+        speakers.take_over(boundary)
+        ms = self._context.ms
         yield SpeakerChange(
             t0=ms(boundary),
             t1=ms(window.stop, end=True),
@@ -162,10 +164,10 @@ class SpeakerReader:
     def _event(self, utterance: Utterance, stop: int, at: int, *, final: bool) -> Speaker:
         speech = utterance.voiced(self._turn.start, stop)
         found = self._decide(speech, is_over=final)
-        self._services.voices.heard(
+        self._context.speakers.update(
             found.speaker, is_sure=found.decision != "unsure", nearest=found.nearest
         )
-        ms = self._services.ms
+        ms = self._context.ms
         return Speaker(
             t0=ms(self._turn.start),
             t1=ms(stop, end=True),
@@ -182,12 +184,13 @@ class SpeakerReader:
     def _decide(
         self, speech: int, *, is_over: bool = False, found_from_ms: int = SURE_MS
     ) -> SpeakerDecision:
-        """Decide on the turn so far, and have its label learn from it.
+        """Decide on the turn so far, and update its label.
 
         Args:
-            speech: Samples of speech in it.
-            is_over: Nothing more of the turn will come.
-            found_from_ms: Speech from which a new voice gets a label before its turn is over.
+            speech: Samples of speech in the turn.
+            is_over: Whether the turn is over.
+            found_from_ms: Milliseconds of speech after which a new speaker gets a label before the
+                turn is over.
         """
         s, turn, labels = self._settings, self._turn, self._labels
         speech_ms = speech * 1000 // RATE_HZ
@@ -213,15 +216,15 @@ class SpeakerReader:
         return found
 
     def _search(self, mean: Floats) -> list[Match]:
-        """Enrolled voices, best first; one that was deleted meanwhile is gone at once.
+        """Return the enrolled voices, best first, without those that were deleted meanwhile.
 
-        The two nearest at least, where there are two. Only where these were deleted are more
-        looked at: the gallery changes with every session that ends, and may be large.
+        It returns at least the two nearest, if there are two. It looks at more voices only if some
+        of these were deleted, because the gallery may be large and changes with every session.
         """
-        now: Gallery = self._services.gallery()
+        now: Gallery = self._context.gallery()
         limit = 2
         while True:
-            found = self._gallery.search(mean, self._services.channel, limit)
+            found = self._gallery.search(mean, self._context.channel, limit)
             known = [match for match in found if match.name in now]
             if len(known) >= 2 or limit >= len(self._gallery):
                 return known
@@ -229,7 +232,7 @@ class SpeakerReader:
 
 
 class SpeakerModule:
-    """Speaker identification and session labels."""
+    """Creates the speaker readers of sessions."""
 
     name: ClassVar[str] = "speaker"
 
@@ -240,11 +243,11 @@ class SpeakerModule:
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[SpeakerOptions, list[tuple[str, str]]]:
-        """Read a client's options."""
+        """Return the options that a client's object sets."""
         return parse_options(self.name, request, SpeakerOptions)
 
     def effective(self, options: SpeakerOptions) -> SpeakerSettings:
-        """The server's settings with the session's on top."""
+        """Return the server's settings, changed by the session's options."""
         settings = overridden(self.settings, options)
         if options.threshold is UNSET:
             return settings
@@ -252,7 +255,7 @@ class SpeakerModule:
         return msgspec.structs.replace(settings, thresholds=thresholds)
 
     def describe(self, options: SpeakerOptions) -> dict[str, Any]:
-        """The entry in `ready`."""
+        """Return the module's entry in `ready`."""
         s = self.effective(options)
         return {
             **msgspec.structs.asdict(self._card),
@@ -265,7 +268,7 @@ class SpeakerModule:
         }
 
     def open(
-        self, options: SpeakerOptions, services: ReaderContext, previous: SpeakerReader | None
+        self, options: SpeakerOptions, context: ReaderContext, previous: SpeakerReader | None
     ) -> SpeakerReader:
-        """The voices of one session."""
-        return SpeakerReader(self.effective(options), services, previous)
+        """Return the speaker reader for one session."""
+        return SpeakerReader(self.effective(options), context, previous)

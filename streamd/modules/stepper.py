@@ -17,20 +17,20 @@ from streamd.types import Samples
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """When the model of a stepper may sleep: where nobody may be speaking.
+    """Decides when the model of a stepper may sleep: where nobody may be speaking.
 
-    Somebody may be speaking where the VAD decided a trace of speech, or where the sound grew
-    louder, and shortly after.
+    Somebody may be speaking where the VAD saw a trace of speech or the sound grew louder, and
+    shortly after.
     """
 
     step: int
     """Samples of one step; a multiple of 8."""
     threshold: float
-    """Speech probability that counts as a trace."""
+    """Speech probability that counts as a trace of speech."""
     hold_ms: int
-    """How long after a trace or a rise the model stays awake."""
+    """Milliseconds after a trace or a rise during which the model stays awake."""
     rise_db: float
-    """How much louder than the quietest of the last 2 s a step is that may hold speech."""
+    """Decibels over the quietest of the last 2 s from which a step may hold speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +40,19 @@ class Evidence:
     utterance: str | None
     """The utterance that was open."""
     speaker: Speaker | None
-    """The last speaker event of it that was sure and old enough to be there at every sending
-    speed."""
+    """The last speaker event of that utterance, if it was sure and is old enough to exist at every
+    sending speed."""
     phrase: Callable[[int, int], tuple[int, int]]
-    """Where a phrase that ends here lies, samples. Takes its usual length and the first sample
-    that it can begin at."""
+    """Returns the samples at which a phrase that ends here begins and ends, given its usual length
+    and the first sample at which it can begin."""
 
 
 class Finding(Protocol):
-    """What a stepper found, before it is an event."""
+    """What a stepper found, before it becomes an event."""
 
     @property
     def stop(self) -> int:
-        """The sample at which the step ends that it was found in."""
+        """Return the end of the step in which it was found."""
 
     def event(self, evidence: Evidence, ms: Ms) -> TimedEvent:
         """Return the event, once it is known what else was going on at `stop`."""
@@ -60,85 +60,85 @@ class Finding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepperContext:
-    """What a stepper may use of its session."""
+    """The parts of a session that a stepper may use."""
 
     ms: Ms
     emit: Callable[[LogEvent], None]
     """Sends an event that depends on the stepper alone."""
     report: Callable[[Finding], None]
-    """Sends the event of a finding as soon as the VAD has come as far and no answer of the
-    speaker's is due before it. Findings are sent in order."""
+    """Sends the event of a finding as soon as the VAD has come as far and no answer about the
+    speaker is due before it. Findings are sent in order."""
     may_speak: Callable[[int], bool | None]
-    """Whether somebody may be speaking in the step that ends at a sample, by the module's gate;
-    None while the VAD has not come as far. Without a gate it is always true."""
+    """Returns whether somebody may be speaking in the step that ends at a sample; None until the
+    VAD has come as far. Without a gate the answer is always true."""
 
 
 class Stepper(Protocol):
-    """Private state of a module that walks over the whole stream."""
+    """The private state of a module that walks over the whole stream."""
 
     pass_name: str
     step: int
     """Samples from one step to the next."""
     context: int
-    """Samples before a step that the pass wants in front of it."""
+    """Samples before a step that the pass needs in front of it."""
     at_once: int
-    """Steps that one job may have, of those that can be taken when it is made."""
+    """Steps that one job may have, of those that are there when it is made."""
     at_once_asleep: int
-    """Steps that are waited for while the model sleeps; a look at each by itself costs more."""
+    """Steps that a track collects while the model sleeps, because one look at each step costs more.
+    """
     tail_steps: int
-    """Steps of silence to add where the stream ends or is flushed."""
+    """Steps of silence that are added where the stream ends or is flushed."""
     replay: int
-    """Steps that the model must hear, the one that is asked about the last of them, to say what it
-    would have said had it heard them all."""
+    """Steps that the model must process, the asked one last, to score as if it had never slept."""
     reach: int
-    """Samples before a step that `replay` may ever ask for."""
+    """Samples before a step that `replay` may need at most."""
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody wants its answers; if not, it walks on without the model."""
+        """Return whether a client wants its answers; if not, the track walks on without a model."""
 
     def answer(
         self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
     ) -> tuple[Any, int] | None:
-        """The step's answer without the model, or None to ask the model.
+        """Return the step's answer without the model, or None to ask the model.
 
         Args:
-            read: gives the samples of a span, to be looked at and not kept.
+            read: returns the samples of a span, which the stepper must not keep.
             start: of the step.
             stop: of the step.
-            limit: how far the steps behind it may have the same answer, `stop` at least.
+            limit: end of the last step that the same answer may cover, at least `stop`.
 
         Returns:
-            The answer, and where the last step ends that has it too.
+            The answer, and the end of the last step that it covers.
         """
 
     def attends(self, stop: int) -> bool | None:
-        """Whether the model must hear the step that ends at `stop`; None if that is not known yet.
+        """Return whether the model must process the step to `stop`; None if not known yet.
 
-        What it slept through it hears later, as far as `replay` goes back.
+        It replays later what it slept through, as far back as `replay`.
         """
 
     def options(self) -> Any:
-        """What the pass wants besides the audio."""
+        """Return what the pass needs besides the audio."""
 
     def interpret(self, start: int, stop: int, output: Any) -> None:
-        """Take the answer of a step, or of some in a row, in order; None if the model slept."""
+        """Take the answer for one or more steps in a row, in order; None if the model slept."""
 
     def save(self) -> Any:
-        """What must survive an excursion onto a copy."""
+        """Return what must survive a walk on a copy."""
 
     def restore(self, saved: Any) -> None:
-        """Return from the copy."""
+        """Return from the copy to what `save` gave."""
 
     def reset(self) -> None:
-        """Forget all context: audio was lost here."""
+        """Forget all context, because audio was lost here."""
 
 
 class ModuleStepper(Stepper, Protocol):
     """A stepper that a client switches on and off."""
 
     def configure(self, options: Any | None) -> None:
-        """Take other options from the next step on; None switches it off."""
+        """Apply other options from the next step on; None switches it off."""
 
 
 class StepperModule(Module, Protocol):
@@ -146,7 +146,7 @@ class StepperModule(Module, Protocol):
 
     @property
     def gate(self) -> Gate | None:
-        """When its model sleeps; None if it never does."""
+        """Return when its model sleeps; None if it never does."""
 
     def open(self, options: Any | None, context: StepperContext) -> ModuleStepper:
         """Return the private part for one session.

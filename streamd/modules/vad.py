@@ -1,8 +1,8 @@
-"""Voice activity: a level gate in front of silero (or webrtcvad), one decision a frame.
+"""Voice activity: a level gate in front of silero (or webrtcvad), one decision for each frame.
 
-The gate saves the model on a quiet room. Skipped frames leave a recurrent model's state
-behind, so it closes only after `gate_hold` of quiet and freezes the state: on the fixtures
-that changes 0.1 % of silero's decisions, closing at once ten times as many.
+The gate saves the model's work in a quiet room. Skipped frames leave the state of a recurrent model
+behind, so the gate closes only after `gate_hold` of quiet and freezes the state. On the fixtures
+that changes 0.1 % of silero's decisions; a gate that closes at once changes ten times as many.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from streamd.settings import VadSettings, overridden
 from streamd.types import RATE_HZ, Samples
 
 HYSTERESIS = 0.15
-"""How far below the threshold of a session silence begins."""
+"""Difference between the threshold of a session and the probability below which silence begins."""
 
 
 class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may set."""
+    """Options that a session may set."""
 
     threshold: Annotated[float, msgspec.Meta(gt=HYSTERESIS, lt=1)] | UnsetType = UNSET
-    """Speech begins at this probability, and counts as silence 0.15 below."""
+    """Probability at which speech begins; 0.15 below it, a frame counts as silence."""
     min_speech_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] | UnsetType = UNSET
     hangover_ms: Annotated[int, msgspec.Meta(ge=32, le=5000)] | UnsetType = UNSET
     pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] | UnsetType = UNSET
@@ -38,17 +38,17 @@ class VadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class VadGrid:
-    """What the engine of the VAD wants."""
+    """The samples that the engine of the VAD needs for one decision."""
 
     frame: int
     """Samples of one decision."""
     context: int
-    """Samples in front of it."""
+    """Samples in front of them."""
     copies_state: bool = True
 
 
 class LevelGate:
-    """Says which frames are too quiet, for long enough, to ask the model about."""
+    """Decides which frames the model can skip, because they have been quiet for long enough."""
 
     def __init__(self, dbfs: float, hold: int) -> None:
         self._floor = (10 ** (dbfs / 20) * 32768) ** 2
@@ -58,11 +58,11 @@ class LevelGate:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the model need not hear a frame that is quiet."""
+        """Return whether the model can skip a quiet frame."""
         return self.quiet > self._hold
 
     def closed(self, samples: Samples) -> bool:
-        """Take one frame; True if the model need not hear it."""
+        """Take one frame, and return whether the model can skip it."""
         if not self._is_quiet(samples, len(samples)):
             self.quiet = 0
             return False
@@ -70,9 +70,9 @@ class LevelGate:
         return self.is_closed
 
     def stays_closed(self, samples: Samples, frame: int) -> bool:
-        """Take several frames if it is closed, and the power of all would be little for one.
+        """Take several frames, if the gate is closed and all of them together are quiet.
 
-        That they are quiet each is known then without a look at each.
+        Then each of them is quiet too, and the gate need not look at each.
         """
         if not self.is_closed or not self._is_quiet(samples, frame):
             return False
@@ -80,12 +80,13 @@ class LevelGate:
         return True
 
     def _is_quiet(self, samples: Samples, frame: int) -> bool:
-        wide = samples.astype(np.float64)  # exact: sums of squares stay below 2^53
+        # The sum is exact, because sums of squares stay below 2^53.
+        wide = samples.astype(np.float64)
         return bool(wide.dot(wide) < self._floor * frame)
 
 
 class VadStepper:
-    """The frames of one stream, gate first."""
+    """Steps over the frames of one stream, gate first."""
 
     pass_name = "vad"
     at_once = 8
@@ -105,7 +106,7 @@ class VadStepper:
 
     @property
     def enabled(self) -> bool:
-        """Always: everything else hangs on it."""
+        """Return true, because everything else depends on the VAD."""
         return True
 
     def _new_gate(self) -> LevelGate:
@@ -114,7 +115,7 @@ class VadStepper:
     def answer(
         self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
     ) -> tuple[float, int] | None:
-        """0 while the gate is closed."""
+        """Return 0 while the gate is closed."""
         if not self._settings.gate:
             return None
         if limit - stop >= self.step:
@@ -124,22 +125,22 @@ class VadStepper:
         return (0.0, stop) if self._gate.closed(read(start, stop)) else None
 
     def attends(self, stop: int) -> bool:
-        """The gate has been asked already."""
+        """Return true, because `answer` has asked the gate already."""
         return True
 
     def options(self) -> None:
-        """The pass wants nothing but the audio."""
+        """Return None, because the pass needs only the audio."""
 
     def interpret(self, start: int, stop: int, output: float) -> None:
-        """Hand the decision to the segmenter."""
+        """Give the decision to the segmenter."""
         self._decided(start, stop, output)
 
     def save(self) -> int:
-        """The gate's count."""
+        """Return the gate's count."""
         return self._gate.quiet
 
     def restore(self, saved: int) -> None:
-        """The gate's count."""
+        """Set the gate's count."""
         self._gate.quiet = saved
 
     def reset(self) -> None:
@@ -148,7 +149,7 @@ class VadStepper:
 
 
 class VadModule:
-    """Speech edges."""
+    """The module that reports where speech begins and ends."""
 
     name: ClassVar[str] = "vad"
 
@@ -160,7 +161,7 @@ class VadModule:
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
     ) -> tuple[VadOptions, list[tuple[str, str]]]:
-        """Read a client's options."""
+        """Return the options that a client's object sets."""
         options, warnings = parse_options(self.name, request, VadOptions)
         lengths = (options.max_utterance_ms, options.pre_roll_ms, options.min_speech_ms)
         if lengths == (UNSET, UNSET, UNSET):
@@ -176,7 +177,7 @@ class VadModule:
         return options, warnings
 
     def effective(self, options: VadOptions | None) -> VadSettings:
-        """The server's settings with the session's on top."""
+        """Return the server's settings, changed by the session's options."""
         if options is None:
             return self.settings
         settings = overridden(self.settings, options)
@@ -186,7 +187,7 @@ class VadModule:
         return msgspec.structs.replace(settings, on=options.threshold, off=off)
 
     def describe(self, options: VadOptions) -> dict[str, Any]:
-        """The entry in `ready`."""
+        """Return the module's entry in `ready`."""
         s = self.effective(options)
         return {
             **msgspec.structs.asdict(self._card),

@@ -1,12 +1,13 @@
-"""Wake words: scores every 80 ms to one event for each utterance of a phrase.
+"""Wake words: scores every 80 ms become one event for each utterance of a phrase.
 
-Where nobody may be speaking the model sleeps. What it then must hear again to be where it would
-have been is bounded: an embedding sees 10 steps, and a head the embeddings of its window.
+Where nobody may be speaking, the model sleeps. When it wakes, it replays a bounded number of steps
+and scores as if it had never slept: an embedding depends on 10 steps, and a head on the embeddings
+of its window.
 
-Crossing, patience and refractory are counted on the session's clock, so a replay gives the
-same events. Only a crossing is an event: a score that stays up says nothing new, even when the
-refractory ends meanwhile. A third of all utterances cross the threshold more than once; 2 s of
-refractory leave one.
+Crossings, patience and the refractory time are counted on the session's clock, so the same audio
+gives the same events. Only a crossing is an event. A score that stays above the threshold is none,
+even when the refractory time ends meanwhile. A third of all utterances cross the threshold more
+than once; a refractory time of 2 s leaves one crossing.
 """
 
 from __future__ import annotations
@@ -29,34 +30,35 @@ from streamd.types import RATE_HZ, Samples
 STEP = 1280
 """Samples between two scores: eight mel frames of 10 ms."""
 CONTEXT = 480
-"""Samples that the first mel frames of a step reach back."""
+"""Samples before a step that its first mel frames need."""
 WARM_UP_STEPS = 5
-"""openWakeWord zeroes the first scores of a stream: they hang on what its buffers began with."""
+"""Steps at the start of a stream whose scores are zeroed, as openWakeWord does, because they depend
+on what its buffers began with."""
 SETTLE_STEPS = 9
-"""Steps before the first embedding that knows nothing of what was heard before them."""
+"""Steps before the first embedding that does not depend on audio before them."""
 LONGEST_WINDOW = 34
-"""Embeddings that the most patient head looks at (`timer`)."""
+"""Embeddings in the longest window of a head (`timer`)."""
 MAX_REPLAY = SETTLE_STEPS + LONGEST_WINDOW
 TAIL_STEPS = 2
-"""Silence added at a flush: the score peaks up to 160 ms after the phrase."""
+"""Steps of silence added at a flush, because the score peaks up to 160 ms after the phrase."""
 MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
-"""What a copy heard of a flushed phrase, the live steps hear in this time once more. Nobody says
-a phrase twice in it."""
+"""Milliseconds in which the live steps score a flushed phrase again that the copy has scored.
+Nobody says a phrase twice in this time."""
 
 T = TypeVar("T")
 
 TRACE = 0.02
-"""A score, of any word, at which it may be about to rise: what is no word scores far below."""
+"""Score of any word from which it may be about to rise. Other sounds score far below."""
 
 
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may set."""
+    """Options that a session may set."""
 
     words: tuple[str, ...] | UnsetType = UNSET
     threshold: Probability | dict[str, Probability] | UnsetType = UNSET
-    """One for all words, or by word."""
+    """One threshold for all words, or one by word."""
     patience: Patience | dict[str, Patience] | UnsetType = UNSET
-    """Steps in a row at or over the threshold, likewise."""
+    """Steps in a row at or over the threshold, for all words or by word."""
     refractory_ms: RefractoryMs | UnsetType = UNSET
 
 
@@ -66,63 +68,64 @@ class WordModel:
 
     card: ModelCard
     phrase_ms: int
-    """How long the phrase takes to say, at a usual pace."""
+    """Milliseconds that the phrase takes at a usual pace."""
     window: int = LONGEST_WINDOW
-    """Embeddings that its head looks at."""
+    """Number of embeddings that its head reads."""
     head: bytes | None = None
-    """Of a word of the user's own, packed; the wake pass has the others."""
+    """Packed head of a word of the user's own; the wake pass has the others."""
     threshold: float | None = None
-    """Where it is not the one of all other words; a word of the user's own has one."""
+    """Threshold, if it is not the common one; a word of the user's own has one."""
 
     @classmethod
     def of(cls, word: CustomWord) -> WordModel:
-        """A word of the user's own."""
+        """Return the model of a word of the user's own."""
         info = word.info
         return cls(info.card, info.phrase_ms, word.window, word.head, info.threshold)
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as a session listens for it, with the head that it had when it was asked for."""
+    """A word that a session asked for, with the head that it had at that time."""
 
     name: str
     threshold: float
     patience: int
     model: WordModel
     head: Head | None = None
-    """Of a word of the user's own: the wake pass knows it as long as somebody listens for it."""
+    """Head of a word of the user's own. The wake pass keeps it as long as a session refers to it.
+    """
 
     @property
     def key(self) -> str | int:
-        """What the wake pass knows it by."""
+        """Return the name or id by which the wake pass knows the word."""
         return self.name if self.head is None else self.head.id
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """Options, resolved against the words that are loaded."""
+class WakeSelection:
+    """The words and options that a session asked for, resolved against the loaded words."""
 
     words: tuple[Word, ...]
     refractory_ms: int
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The words."""
+        """Return the names of the words."""
         return tuple(word.name for word in self.words)
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A word crossed its threshold in the step that ends at `stop`."""
+    """A word that crossed its threshold in the step that ends at `stop`."""
 
     word: str
     score: float
     class_name: str | None
     stop: int
     since: int
-    """Nothing before this sample had a say."""
+    """First sample that the score depends on."""
     phrase_ms: int
-    """How long the phrase takes to say."""
+    """Milliseconds that the phrase takes at a usual pace."""
 
     def event(self, evidence: Evidence, ms: Ms) -> Wake:
         """Return the event, with what is known of who said the phrase, and when."""
@@ -142,7 +145,7 @@ class Detection:
 
 
 class WakeStepper:
-    """The steps of one stream."""
+    """Steps over one stream and reports words."""
 
     pass_name = "wake"
     step = STEP
@@ -154,7 +157,7 @@ class WakeStepper:
 
     def __init__(
         self,
-        listening: Listening | None,
+        selection: WakeSelection | None,
         ms: Ms,
         detected: Callable[[Detection], None],
         may_speak: Callable[[int], bool | None] = lambda stop: True,
@@ -169,52 +172,52 @@ class WakeStepper:
         self._since = 0
         self._has_trace = False
         """Whether any word scored `TRACE` or more in the last step that the model ran."""
-        self._listening: Listening | None = None
-        self.configure(listening)
+        self._selection: WakeSelection | None = None
+        self.configure(selection)
 
     @property
     def enabled(self) -> bool:
-        """Whether any word is wanted."""
-        return self._listening is not None
+        """Return whether the session asked for any word."""
+        return self._selection is not None
 
     def attends(self, stop: int) -> bool | None:
-        """Where somebody may be speaking, and while the score of a word is not all down."""
+        """Return whether somebody may be speaking, or the score of a word has not fallen yet."""
         may_speak = self._may_speak(stop)
         return self._has_trace if may_speak is False else may_speak
 
-    def configure(self, options: Listening | None) -> None:
-        """Take other words, thresholds or patience from the next step on; None: no words."""
-        listening = options
-        if self._listening is None:
+    def configure(self, options: WakeSelection | None) -> None:
+        """Apply other words, thresholds or patience from the next step on; None: no words."""
+        selection = options
+        if self._selection is None:
             self.reset()
-        self._listening = listening
-        names = listening.names if listening else ()
-        models = [word.model for word in listening.words] if listening else []
-        self._keys = tuple(word.key for word in listening.words) if listening else ()
+        self._selection = selection
+        names = selection.names if selection else ()
+        models = [word.model for word in selection.words] if selection else []
+        self._keys = tuple(word.key for word in selection.words) if selection else ()
         self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
         self._above = {w: n for w, n in self._above.items() if w in names}
 
     def answer(
         self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
     ) -> None:
-        """Every step is the model's."""
+        """Return None, because the model answers every step."""
 
     def options(self) -> tuple[str | int, ...]:
-        """The words to score, as the pass knows them."""
+        """Return the words to score, as the pass knows them."""
         return self._keys
 
     def interpret(
         self, start: int, stop: int, output: Mapping[str | int, tuple[float, str | None]] | None
     ) -> None:
-        """Look for crossings in one step's scores; None where the model slept."""
-        assert self._listening is not None
+        """Look for crossings in one step's scores, which are None if the model slept."""
+        assert self._selection is not None
         if self._age == 0:
             self._since = start
         self._age += 1
         if output is None:
             return
         self._has_trace = any(score >= TRACE for score, _ in output.values())
-        for word, key in zip(self._listening.words, self._keys, strict=True):
+        for word, key in zip(self._selection.words, self._keys, strict=True):
             score, class_name = output[key]
             if self._age <= WARM_UP_STEPS or score < word.threshold:
                 self._above[word.name] = 0
@@ -227,28 +230,28 @@ class WakeStepper:
             self._detected(Detection(word.name, score, class_name, stop, self._since, phrase_ms))
 
     def _refractory(self, word: str, stop: int) -> bool:
-        assert self._listening is not None
+        assert self._selection is not None
         last = self._fired_ms.get(word)
-        refractory_ms = max(self._listening.refractory_ms, MIN_REFRACTORY_MS)
+        refractory_ms = max(self._selection.refractory_ms, MIN_REFRACTORY_MS)
         return last is not None and self._ms(stop, end=True) - last < refractory_ms
 
     def save(self) -> tuple[int, dict[str, int], bool]:
-        """The counts; not when a word last fired, so that a copy's wake is not repeated."""
+        """Return the counts, but not when a word last fired: a copy's wake is not repeated."""
         return self._age, dict(self._above), self._has_trace
 
     def restore(self, saved: tuple[int, dict[str, int], bool]) -> None:
-        """The counts."""
+        """Set the counts."""
         self._age, self._above, self._has_trace = saved
 
     def reset(self) -> None:
-        """A fresh stream, except for the refractory, which is on the session's clock."""
+        """Start afresh, but keep the refractory time, which is on the session's clock."""
         self._age = 0
         self._above = {}
         self._has_trace = False
 
 
 class WakeModule:
-    """Wake words."""
+    """The module that reports wake words."""
 
     name: ClassVar[str] = "wake"
 
@@ -261,23 +264,23 @@ class WakeModule:
 
     @property
     def gate(self) -> Gate | None:
-        """The model sleeps where nobody may be speaking, unless the configuration forbids it."""
+        """Return the gate that lets the model sleep, unless the configuration forbids it."""
         s = self.settings
         return Gate(STEP, s.gate_threshold, s.gate_hold_ms, s.gate_rise_db) if s.gate else None
 
-    def open(self, options: Listening | None, context: StepperContext) -> WakeStepper:
-        """Return the steps of one stream."""
+    def open(self, options: WakeSelection | None, context: StepperContext) -> WakeStepper:
+        """Return the stepper for one session."""
         return WakeStepper(options, context.ms, context.report, context.may_speak)
 
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
-        """Every word that may be asked for."""
+        """Return every word that a client may ask for."""
         own = {name: WordModel.of(word) for name, word in custom.items()}
         return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
-    ) -> tuple[Listening, list[tuple[str, str]]]:
-        """Read a client's options; unknown words are left out with a warning.
+    ) -> tuple[WakeSelection, list[tuple[str, str]]]:
+        """Return the options that a client's object sets, without unknown words.
 
         Args:
             request: the options.
@@ -296,7 +299,7 @@ class WakeModule:
             )
         warnings += [("unknown_word", _unknown_words([word], have)) for word in missing]
         s = self.settings
-        listened_for = tuple(
+        selected = tuple(
             Word(
                 name,
                 _of(options.threshold, name, self._threshold(name, known[name])),
@@ -306,14 +309,14 @@ class WakeModule:
             )
             for name in names
         )
-        return Listening(listened_for, given(options.refractory_ms, s.refractory_ms)), warnings
+        return WakeSelection(selected, given(options.refractory_ms, s.refractory_ms)), warnings
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold
         return self.settings.thresholds.get(name, own)
 
-    def describe(self, options: Listening) -> dict[str, Any]:
-        """The entry in `ready`."""
+    def describe(self, options: WakeSelection) -> dict[str, Any]:
+        """Return the module's entry in `ready`."""
         cards = [word.model.card for word in options.words]
         return {
             "model": ", ".join(card.model for card in cards),
@@ -329,7 +332,7 @@ class WakeModule:
 
 
 def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
-    """What an option says of a word: it has one value for all, or some by word."""
+    """Return what an option says about a word: one value for all words, or some values by word."""
     if isinstance(option, dict):
         return option.get(word, default)
     return given(option, default)

@@ -19,46 +19,46 @@ EMBEDDING_DIM = 96
 MAX_WINDOW = 34
 """Embeddings of a stream that the wake pass keeps."""
 LICENCE = "yours"
-"""The head is made of the user's clips and of negatives that bind nobody."""
+"""Licence of the head, which is made of the user's clips and of negatives that bind nobody."""
 SOURCE = "`streamd words add` on this machine"
 
 _FLOAT = np.dtype("<f4")
 
 
 class WordEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What training expects of a word, from what each fold of it had not heard."""
+    """What training expects of a word, from clips that each fold did not train on."""
 
     missed: int
-    """Clips and altered copies of clips that were not recognised by the heads of other folds."""
+    """Number of clips and altered copies of clips that the heads of other folds missed."""
     tries: int
     missed_clean: int
-    """Of the clips as they are."""
+    """Number of unaltered clips among them."""
     tries_clean: int
     false_accepts: int
-    """Crossings on negatives, by heads that were not trained on them."""
+    """Crossings on negatives, by heads that did not train on them."""
     negatives_s: float
     """Seconds of those negatives."""
 
 
 class WordInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be told about a word; its head is nobody's business."""
+    """The public facts about a word, without its head."""
 
     name: str
     clips: int
-    """Recordings that it was made of."""
+    """Number of recordings that it was made of."""
     phrase_ms: int
-    """How long the phrase took to say in them, the median."""
+    """Median milliseconds that the phrase took in them."""
     threshold: float
-    """Score at which it is heard where neither session nor configuration say otherwise."""
+    """Score from which it is recognised, if neither session nor configuration set one."""
     estimate: WordEstimate
     training_data: str
     licence: str = LICENCE
     created_ms: int = 0
-    """Unix time, milliseconds."""
+    """Unix time in milliseconds."""
 
     @property
     def card(self) -> ModelCard:
-        """As `ready` shows it."""
+        """Return the card that `ready` shows."""
         return ModelCard(
             model=f"word-{self.name.replace('_', '-')}",
             license=f"{self.licence} (embedding: Apache-2.0)",
@@ -73,33 +73,34 @@ class CustomWord:
 
     info: WordInfo
     head: bytes
-    """What recognises it, packed: little-endian float32, a bias and weights `[window, 96]`."""
+    """The packed head that recognises it: little-endian float32, a bias and weights `[window, 96]`.
+    """
 
     @property
     def window(self) -> int:
-        """Embeddings that the head looks at, one per 80 ms."""
+        """Return the number of embeddings that the head reads, one per 80 ms."""
         return len(self.head) // _FLOAT.itemsize // EMBEDDING_DIM
 
 
 class Head(Protocol):
-    """A head that the wake pass knows, for as long as this is referred to."""
+    """A head that the wake pass keeps for as long as something refers to this object."""
 
     id: int
 
 
 RegisterHead: TypeAlias = Callable[[bytes], Head]
-"""Makes a packed head known to the wake pass."""
+"""Registers a packed head with the wake pass."""
 
 CustomWords: TypeAlias = Mapping[str, CustomWord]
-"""The words of one tenant, by name. Never changed: a change of the store makes a new one."""
+"""The words of one tenant, by name. It never changes: a change of the store makes a new one."""
 NO_WORDS: CustomWords = MappingProxyType({})
 
 
 def check_word(name: str) -> str:
-    """The name, if a word of one's own may have it.
+    """Return the name, if a word of one's own may have it.
 
     Raises:
-        BadName: it is not lower case in the manner of `hey_computer`, or too long.
+        BadName: it is not lower case like `hey_computer`, or it is too long.
     """
     try:
         return convert(name, WordName)

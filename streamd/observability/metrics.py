@@ -93,6 +93,12 @@ class Metrics:
             "headroom",
             "Share of what the machine can carry that is left; at 0 streams are refused.",
         )
+        self.streams_degraded = gauge(
+            "streams_degraded", "Streams whose windows come less often, because of the load."
+        )
+        self.windows_skipped = counter(
+            "windows_skipped", "Windows that were left out, because of the load."
+        )
         self.live_lag = gauge(
             "live_lag_seconds",
             "How late the results of live streams are: nine in ten are no later.",

@@ -1,1 +1,1 @@
-"""The wire: JSON text and binary messages to typed ones, with every fault at its place."""
+"""The wire protocol: WebSocket messages to typed ones, with every fault at its place."""

@@ -1,4 +1,4 @@
-"""One connection's side of the wire: WebSocket messages in, typed messages and faults out.
+"""The server's side of one connection: WebSocket messages in, typed messages and faults out.
 
 ::
 
@@ -13,9 +13,8 @@ The rules that are about the order of messages live here:
   `hello` with a wrong configuration is the exception: there is nothing to be ready for, the
   fatal `Fault` comes alone.
 - An empty binary message is no message: it answers nothing and counts for nothing.
-- Ten bad text messages in a row are fatal; audio and every good text message start the count
-  anew.
-- After `end` and after a fatal fault nothing is accepted any more, and nothing refused.
+- Ten bad text messages in a row are fatal. Audio and every good text message reset the count.
+- After `end` and after a fatal fault, messages are ignored: none is accepted, and none refused.
 """
 
 from __future__ import annotations
@@ -41,26 +40,26 @@ MAX_BAD_IN_ROW = 10
 
 
 class TooManyBadMessages(BadMessage):
-    """The tenth bad text message in a row: this is no client of ours."""
+    """Too many bad text messages came in a row, so this is no client of streamd."""
 
     fatal = True
 
 
 class Phase(enum.Enum):
-    """Where a connection is."""
+    """The phase of a connection."""
 
     NEW = enum.auto()
     STREAMING = enum.auto()
     ENDING = enum.auto()
-    """`end` came: finals go out."""
+    """The client sent `end`, and the final events go out."""
     CLOSED = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A message that was refused, at its place among the others.
+    """A refused message, at its place among the others.
 
-    The client is to get `error` as an event. If `error.fatal`, the connection then closes with
+    The client receives `error` as an event. If `error.fatal`, the connection then closes with
     `error.close_code`, and no further items come.
     """
 
@@ -71,7 +70,7 @@ Item: TypeAlias = Message | Fault
 
 
 class ServerProtocol:
-    """What one WebSocket connection has said so far. Never raises for what a client sent."""
+    """Parses the messages of one WebSocket connection; never raises for what a client sent."""
 
     def __init__(self) -> None:
         self._phase = Phase.NEW
@@ -79,11 +78,11 @@ class ServerProtocol:
 
     @property
     def phase(self) -> Phase:
-        """Where the connection is."""
+        """Return the phase of the connection."""
         return self._phase
 
     def receive_text(self, text: str) -> list[Item]:
-        """Take a text message: what it says, in order."""
+        """Take a text message, and return what it says, in order."""
         if self._phase in (Phase.ENDING, Phase.CLOSED):
             return []
         opening = self._open()
@@ -110,9 +109,9 @@ class ServerProtocol:
         return [*opening, message]
 
     def is_audio(self, data: bytes) -> bool:
-        """Whether binary messages are audio and yield nothing else, as nearly all do.
+        """Return whether binary messages are audio and yield nothing else, as nearly all do.
 
-        If they are, they are taken; otherwise each is for `receive_binary`.
+        If so, it takes them; otherwise the caller gives each to `receive_binary`.
         """
         if self._phase is Phase.STREAMING and data:
             self._bad_in_row = 0
@@ -120,7 +119,7 @@ class ServerProtocol:
         return False
 
     def receive_binary(self, data: bytes) -> list[Item]:
-        """Take a binary message: audio."""
+        """Take a binary message, which is audio."""
         if not data or self._phase in (Phase.ENDING, Phase.CLOSED):
             return []
         self._bad_in_row = 0
@@ -131,11 +130,11 @@ class ServerProtocol:
         self._phase = Phase.ENDING
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Accept no more messages."""
         self._phase = Phase.CLOSED
 
     def _open(self) -> list[Item]:
-        """What the first message yields before itself."""
+        """Return what the first message yields before itself."""
         if self._phase is not Phase.NEW:
             return []
         self._phase = Phase.STREAMING
@@ -152,7 +151,7 @@ class ServerProtocol:
 
 
 def as_event(error: WireError) -> Error:
-    """A fault as the client is told of it."""
+    """Return the `error` event for a fault."""
     return Error(
         code=error.code,
         message=error.message,

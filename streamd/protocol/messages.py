@@ -1,8 +1,8 @@
-"""What a client may say, one struct per message, and the way there from a JSON object.
+"""The messages of a client, one struct each, and their parsing from JSON objects.
 
-The rules of `docs/wire.md` in short: a text that is no message of the protocol is
-`BadMessage` and the stream goes on; a wrong JSON type in `hello` or `config` is `BadConfig`;
-audio of the right types that streamd does not take is `UnsupportedAudio`. A number with an
+The rules of `docs/wire.md` in short: a text that is no message of the protocol is `BadMessage`, and
+the stream goes on. A wrong JSON type in `hello` or `config` is `BadConfig`. Audio of the right
+types that streamd does not take is `UnsupportedAudio`. A number with an
 integral value may be written 16000.0; true and false are no numbers. Unknown fields are
 ignored. Null stands for "not given" where a field has nothing else to say so: `client`,
 `device`, `audio.use`, `resume`; elsewhere it is a wrong type.
@@ -22,17 +22,17 @@ from streamd.types import AudioFormat
 from streamd.validation import Invalid, convert, show
 
 MAX_GAP_MS = 3_600_000
-"""One message moves the clock by an hour at most."""
+"""Milliseconds that one `gap` message may move the clock: an hour."""
 MAX_GAP_SAMPLES = MAX_GAP_MS // 1000 * 48_000
-"""That hour at the highest rate, in sample frames."""
+"""Sample frames in that hour at the highest rate."""
 
 ModuleRequest: TypeAlias = dict[str, bool | dict[str, Any]]
-"""Module name to its options; false is off, true becomes no options. What the options mean, the
-modules say."""
+"""Options by module name; false turns the module off, and true becomes no options. The modules
+define what the options mean."""
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
-    """The session to go on with."""
+    """The session to resume."""
 
     token: str
     last_seq: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
@@ -40,51 +40,51 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """The first message; the defaults are what a client gets that sends none."""
+    """The first message; its defaults apply to a client that sends none."""
 
     client: str | None = None
     device: str | None = None
     audio: AudioFormat = AudioFormat()
     modules: ModuleRequest | UnsetType = UNSET
-    """Left out: the default modules of the key."""
+    """Modules to turn on; without it, the default modules of the key."""
     resume: Resume | None = None
 
 
 class Audio(msgspec.Struct, frozen=True):
-    """Audio bytes, cut anywhere."""
+    """Audio bytes, divided at any place."""
 
     data: bytes
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """The client lost audio here: `samples` of it, where it knows exactly, else `ms`."""
+    """A gap in the client's audio: of `samples`, if it knows the exact number, else of `ms`."""
 
     ms: int = 0
     samples: int = 0
-    """Sample frames at the input rate."""
+    """Length of the gap in sample frames at the input rate."""
 
 
 class Flush(msgspec.Struct, frozen=True):
-    """End the open utterance here and report everything so far."""
+    """A request to end the open utterance here and report everything so far."""
 
     id: str = ""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """Change modules from here on; those not named stay as they are."""
+    """A request to change modules from here on; those not named stay as they are."""
 
     modules: ModuleRequest = {}
 
 
 class End(msgspec.Struct, frozen=True):
-    """Nothing more comes."""
+    """The end of the audio."""
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """Asks for a `pong`."""
+    """A request for a `pong`."""
 
     t: str | int | float | None = None
-    """Echoed as it came."""
+    """A value that `pong` echoes."""
 
 
 class _AudioText(msgspec.Struct, frozen=True):
@@ -100,12 +100,12 @@ class _GapInSamplesText(msgspec.Struct, frozen=True):
 
 
 _Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
-"""Messages that read otherwise in JSON than they are meant."""
+"""Messages whose fields in JSON differ from those of their structs."""
 Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """A text message as a JSON object whose `type` is known.
+    """Return a text message as a JSON object whose `type` is known.
 
     Raises:
         BadMessage: Not JSON, not an object, no type or an unknown one.
@@ -128,12 +128,12 @@ def read_object(text: str) -> dict[str, Any]:
 
 
 def parse(fields: Mapping[str, Any]) -> Message:
-    """The message in an object from `read_object`.
+    """Return the message in an object from `read_object`.
 
     Raises:
-        BadMessage: A missing field or one that is wrong, but for `hello` and `config`.
+        BadMessage: A missing or wrong field, except in `hello` and `config`.
         BadConfig: A wrong type in `hello` or `config`; `ref` names the field.
-        UnsupportedAudio: Audio in `hello` that streamd does not take; likewise.
+        UnsupportedAudio: Audio in `hello` that streamd does not take; `ref` names the field.
     """
     kind = _KINDS[fields["type"]]
     if kind is _GapText and "samples" in fields:
@@ -187,7 +187,7 @@ def _unsupported(key: str, what: str) -> UnsupportedAudio:
 
 
 def _check_use(audio: AudioFormat) -> None:
-    """Check the channels to mix against those that there are."""
+    """Check that the channels to mix exist."""
     if audio.use is None:
         return
     if max(audio.use) >= audio.channels:

@@ -10,6 +10,8 @@ from streamd.types import WindowRequest
 
 MISSING = object()
 """Placeholder for an answer that has not come; None is an answer."""
+SKIPPED = object()
+"""Placeholder for the answer of a window that is left out."""
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,8 @@ from typing import Any
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, SpeculativePass, Utterance, Window, WindowSpec
-from streamd.session.plan import MISSING, Plan
+from streamd.session.degradation import Degradation
+from streamd.session.plan import MISSING, SKIPPED, Plan
 from streamd.session.speculation import Attempt, Speculation
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
@@ -41,8 +42,12 @@ class Entry:
     """The speculative job over the beginning of the window."""
     barrier: Mark | None = None
     """The barrier whose copy was being run when the window was planned; the window may reach into
-    its tail."""
+     its tail."""
+    key: int | None = None
+    """The key of its job, once there is one."""
     is_sent: bool = False
+    is_started: bool = False
+    """Whether a batch has its job."""
     answer: Any = MISSING
 
 
@@ -55,9 +60,14 @@ class Planner:
         finished: Callable[[Utterance], None],
         speculative: Mapping[str, SpeculativePass] | None = None,
         keys: Iterator[int] | None = None,
+        degradation: Degradation | None = None,
+        skipped: Callable[[str, int, int, int], None] = lambda *span: None,
     ) -> None:
         self._emit = emit
         self._finished = finished
+        self._skipped = skipped
+        """Takes a reader's name, and start, stop and `at` of the speech that it is not told of."""
+        self._degradation = Degradation() if degradation is None else degradation
         self._keys = itertools.count() if keys is None else keys
         self._speculation = Speculation(speculative or {}, self._keys)
         self._open: Plan | None = None
@@ -66,6 +76,7 @@ class Planner:
         """Windows whose answers are due, by the key of their job."""
         self._awaited: dict[int, Entry] = {}
         """Windows that take the answer of a running speculative job, by the key of that job."""
+        self._withdrawn: list[int] = []
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
         """Begin the windows of an utterance for these readers."""
@@ -80,12 +91,12 @@ class Planner:
         for spec, start in plan.next_start.items():
             while start + spec.length <= watermark:
                 ripe.append((start + spec.length, start, spec))
-                start += spec.hop
+                start += self._degradation.hop(spec, start + spec.length)
             plan.next_start[spec] = start
         ripe.sort(key=lambda w: w[:2])
         for stop, start, spec in ripe:
             self._plan_window(plan, spec, Window(start, stop, at), barrier)
-        if barrier is None:
+        if barrier is None and self._degradation.speculates:
             for spec, start in plan.next_start.items():
                 self._speculation.consider(plan, spec, start, watermark, at)
 
@@ -150,6 +161,7 @@ class Planner:
             entry.is_sent = True
             key = next(self._keys)
             self._asked[key] = entry
+            entry.key = key
             lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
             start, stop = entry.window.start, entry.window.stop
             jobs.append(Job(entry.spec.pass_name, lane, key, start, stop, options=request))
@@ -158,7 +170,29 @@ class Planner:
 
     def withdrawn(self) -> list[int]:
         """Return the keys of the jobs whose answers became useless since the last call."""
-        return self._speculation.withdrawn()
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn + self._speculation.withdrawn()
+
+    def stop_speculating(self) -> None:
+        """Drop the speculative jobs that do not run yet."""
+        self._speculation.end()
+
+    def skip(self, place: int) -> None:
+        """Leave out the windows that depend on nothing behind a place and that no batch has.
+
+        Their readers do not see them. When it is their turn, a gap is reported for each reader.
+        """
+        for entry in self._queue:
+            if entry.window is None or entry.answer is not MISSING or entry.at > place:
+                continue
+            if entry.is_started or (entry.is_sent and entry.key is None):
+                continue  # an answer is under way
+            if entry.key is not None:
+                del self._asked[entry.key]
+                self._withdrawn.append(entry.key)
+            self._speculation.drop(entry.begun)
+            entry.is_sent, entry.answer = True, SKIPPED
+            self._degradation.skipped += 1
 
     def _request(self, entry: Entry) -> WindowRequest | None:
         """Return what to ask for a window; None while the engine computes its beginning."""
@@ -181,6 +215,7 @@ class Planner:
             The barrier whose tail its window may reach into, if there is one.
         """
         if (entry := self._asked.get(key)) is not None:
+            entry.is_started = True
             return entry.barrier
         self._speculation.started(key)
         return None
@@ -213,14 +248,50 @@ class Planner:
                     self._emit(reader.closed(plan.utterance))
                 self._finished(plan.utterance)
                 continue
+            if entry.answer is SKIPPED:
+                self._name_gaps(plan, entry)
+                continue
             for reader in plan.readers:
                 if reader.spec == entry.spec:
-                    self._emit(reader.window(plan.utterance, entry.window, entry.answer))
+                    events = reader.window(plan.utterance, entry.window, entry.answer)
+                    is_superseded = self._is_superseded(entry)
+                    self._emit(self._degradation.left(events, is_superseded=is_superseded))
+
+    def _is_superseded(self, entry: Entry) -> bool:
+        """Whether a newer window of the same kind, or the utterance's end, waits already."""
+        return self._degradation.coalesces and any(
+            later.plan is entry.plan and later.spec in (entry.spec, None) for later in self._queue
+        )
+
+    def _name_gaps(self, plan: Plan, first: Entry) -> None:
+        """Name what a run of skipped windows leaves out, once for each reader."""
+        spans: dict[WindowSpec, tuple[int, int, int]] = {}
+        entry = first
+        while True:
+            assert entry.spec is not None
+            assert entry.window is not None
+            assert entry.request is not None
+            stop = entry.window.stop
+            start, _, _ = spans.get(entry.spec, (stop - entry.request.new, 0, 0))
+            spans[entry.spec] = (start, stop, entry.at)
+            if not self._queue or self._queue[0].answer is not SKIPPED:
+                break
+            if self._queue[0].plan is not plan:
+                break
+            entry = self._queue.popleft()
+        for reader in plan.readers:
+            if reader.spec in spans:
+                self._skipped(reader.name, *spans[reader.spec])
 
     @property
     def pending_at(self) -> int | None:
         """Return `at` of the oldest answer that is due; None if no answer is."""
         return self._queue[0].at if self._queue else None
+
+    @property
+    def waited_for_at(self) -> int | None:
+        """`pending_at`, for whom that is worth waiting; None while the machine is short of time."""
+        return None if self._degradation.coalesces else self.pending_at
 
     @property
     def depth(self) -> int:

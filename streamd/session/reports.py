@@ -74,7 +74,7 @@ class Reports:
         if history is None:
             return None
         evidence_ms = self._shared.ms(max(stop - EVIDENCE_AGE, 0))
-        pending = self._shared.planner.pending_at
+        pending = self._shared.planner.waited_for_at
         if pending is not None and self._shared.ms(pending, end=True) <= evidence_ms:
             return None
         utterance = history.utterance(stop)

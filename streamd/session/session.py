@@ -23,6 +23,7 @@ from streamd.modules.vad import VadStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barriers
+from streamd.session.degradation import Degradation
 from streamd.session.emitter import Emitter
 from streamd.session.history import History
 from streamd.session.input_warnings import InputWarnings
@@ -89,8 +90,15 @@ class Session:
         self._utterances = Utterances(self._history, ms, self._emitter)
         keys = itertools.count()
         """Numbers for the jobs. The tracks and the planner keep what each job is for."""
+        self.degradation = Degradation()
+        """What the session does without, under load."""
         self._planner = Planner(
-            self._utterances.report, self._utterances.ended, registry.speculative, keys
+            self._utterances.report,
+            self._utterances.ended,
+            registry.speculative,
+            keys,
+            self.degradation,
+            self._utterances.skipped,
         )
         shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
         self._paths = [
@@ -209,21 +217,14 @@ class Session:
     # Output.
 
     def awaited(self) -> tuple[int | None, int | None]:
-        """Return the stream times (ms) of the oldest audio whose answers are awaited.
+        """Return how far the oldest audio goes whose answers are awaited.
 
         Returns:
-            The time for voice activity and wake words, and the time for windows of speech; each is
-            None if the engine has no such job.
+            The sample up to which voice activity and wake words wait, and that for windows of
+            speech; each is None if nothing is awaited.
         """
-        live = min(
-            (track.awaited for track in self._tracks if track.awaited is not None), default=None
-        )
-        windows = self._planner.pending_at
-        ms = self.audio.clock.ms
-        return (
-            None if live is None else ms(live, end=True),
-            None if windows is None else ms(windows, end=True),
-        )
+        live = [track.awaited for track in self._tracks if track.awaited is not None]
+        return min(live, default=None), self._planner.pending_at
 
     @property
     def is_idle(self) -> bool:
@@ -247,7 +248,7 @@ class Session:
     @property
     def learned(self) -> Mapping[str, bytes]:
         """Return the new baseline of each enrolled voice that spoke, once the session is over."""
-        return self._context.voices.learned
+        return self._context.speakers.learned
 
     def events(self) -> list[LogEvent]:
         """Return the events since the last call, in order."""
@@ -291,6 +292,39 @@ class Session:
     def utterances(self) -> int:
         """Return the number of utterances that have begun."""
         return self._speech.segmenter.count
+
+    # What it does without, under load.
+
+    def speculate(self, on: bool) -> None:
+        """Begin windows before they are asked for, or not. No event depends on it."""
+        self.degradation.speculates = on
+        if not on:
+            self._planner.stop_speculating()
+
+    def coalesce(self, on: bool) -> None:
+        """Leave out interim events where a newer window waits already, or not.
+
+        While it is on, no event waits for what the readers still have to decide.
+        """
+        self.degradation.coalesces = on
+
+    def lengthen_hops(self, factor: int) -> None:
+        """Make the hops of windows that end behind this place so many times as long."""
+        self.degradation.lengthen(self._ring.head, factor)
+
+    @property
+    def hops_ms(self) -> dict[str, int]:
+        """From one window to the next, from here on, by module."""
+        factor = self.degradation.hop_factor
+        hops = self._speech.hops()
+        return {name: hop * factor * 1000 // RATE_HZ for name, hop in hops.items()}
+
+    def skip(self, place: int) -> None:
+        """Leave out the windows that depend on nothing behind a place, unless a batch has them.
+
+        Each module's loss is named by a `gap` of cause `overload`.
+        """
+        self._planner.skip(place)
 
     def bye(self) -> None:
         """Append `bye`, the last event."""

@@ -87,6 +87,11 @@ class Speech:
             self._history.split()
         self._planner.barrier(mark.place, barrier.passed)
 
+    def hops(self) -> dict[str, int]:
+        """Return the hop, in samples, of each reader of utterances that open now, by its name."""
+        readers = [name for name in self._registry.readers if name in self._modules]
+        return {name: self._readers[name].spec.hop for name in readers}
+
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
         if isinstance(change, Closed):

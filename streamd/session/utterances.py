@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streamd.events import Speaker, SpeechEnd, SpeechStart, TimedEvent
+from streamd.events import Gap, Speaker, SpeechEnd, SpeechStart, TimedEvent
 from streamd.modules.base import Ms, Utterance
 from streamd.session.emitter import Emitter
 from streamd.session.history import History
@@ -42,6 +42,12 @@ class Utterances:
             if isinstance(event, Speaker):
                 self._history.decided(event)
             self._emitter.emit(event)
+
+    def skipped(self, module: str, start: int, stop: int, at: int) -> None:
+        """Name speech that a module is not told of, because the machine is short of time."""
+        t0, t1 = self._ms(start), self._ms(stop, end=True)
+        at_ms = self._ms(at, end=True)
+        self._emitter.emit(Gap(t0=t0, t1=t1, at=at_ms, cause="overload", module=module))
 
     def ended(self, utterance: Utterance) -> None:
         """Take note of an utterance that is over and about which every reader has decided."""

@@ -1,7 +1,7 @@
-"""Values from outside against the types that streamd declares, with one shape of fault.
+"""Validation of values from outside against the types that streamd declares.
 
-Messages, module options and the configuration are msgspec types. `convert` makes such a type of
-plain JSON or TOML values, or raises `Invalid` with every `Fault` in words of streamd's own.
+Messages, module options and the configuration are msgspec types. `convert` makes such a
+type from plain JSON or TOML values, or raises `Invalid` with every `Fault` in plain words.
 """
 
 from streamd.validation.faults import Fault, Invalid

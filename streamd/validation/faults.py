@@ -1,4 +1,4 @@
-"""What is wrong with a value from outside: what, where, what was expected and what came."""
+"""The faults of a value from outside: where, what was expected, and what came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from streamd.validation.words import shortened
 
 Path: TypeAlias = tuple[str, ...]
-"""Keys from the outermost value to an inner one; items of a list are counted from 0."""
+"""Keys from the outermost value to an inner one; the items of a list count from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +17,24 @@ class Fault:
     """One fault of a value."""
 
     path: Path
-    """Where it is, as the client wrote it."""
+    """Place of the value, as the client wrote it."""
     problem: Literal["missing", "type", "value", "unknown"]
-    """A required key is missing; a value has the wrong JSON type; it has the right type and is
-    refused; a key is not known."""
+    """Kind of fault: a required key is missing, a value has the wrong JSON type, a value of the
+    right type is not allowed, or a key is unknown."""
     expected: str
-    """In words: `a whole number from 8000 to 48000`; for an unknown key the known ones."""
+    """What was expected, as `a whole number from 8000 to 48000`; for an unknown key, the known
+    ones."""
     got: str
-    """The value in short, for an unknown key the key."""
+    """The value, shortened; for an unknown key, the key."""
 
     @property
     def where(self) -> str:
-        """The dotted path, as `modules.vad.threshold`; a part of it that is long is shortened."""
+        """Return the dotted path, as `modules.vad.threshold`, with long parts shortened."""
         return ".".join(map(shortened, self.path))
 
     @property
     def what(self) -> str:
-        """The fault in words, without its place."""
+        """Return the fault in words, without its place."""
         match self.problem:
             case "missing":
                 return f"missing; expected {self.expected}"
@@ -46,7 +47,7 @@ class Fault:
 
 
 class Invalid(Exception):
-    """A value is not of the type; has every fault in the order of the type's fields."""
+    """A value is not of the type; `faults` are in the order of the type's fields."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(map(str, faults)))
@@ -54,5 +55,5 @@ class Invalid(Exception):
 
     @property
     def first(self) -> Fault:
-        """The fault to report where only one is: a wrong type hides behind no refused value."""
+        """Return the fault to report if only one is: a wrong type before a refused value."""
         return next((f for f in self.faults if f.problem != "value"), self.faults[0])

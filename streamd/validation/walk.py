@@ -1,7 +1,7 @@
-"""Conversion of plain values to declared types, and the search for what is wrong with them.
+"""The conversion of plain values to declared types, and the search for their faults.
 
-msgspec alone decides quickly about what is right. Only a value that it refuses is walked along
-its type, to name each fault, or to find that there is none: JSON does not tell 500 from 500.0,
+msgspec alone accepts good values, quickly. Only a value that it refuses is walked along its type,
+to name each fault. The walk may find that there is none: JSON does not distinguish 500 from 500.0,
 so a number with an integral value is a whole number however it is written.
 """
 
@@ -21,22 +21,22 @@ from streamd.validation.words import expected, show
 T = TypeVar("T")
 
 MOST_FAULTS = 32
-"""Faults of one value; where a message of a megabyte is all wrong, more tell nothing new."""
+"""Number of faults reported for one value; more of them in a long message would not help."""
 
 
 def convert(value: Any, kind: type[T], at: Path = (), mapping: str = "an object") -> T:
-    """A plain value as a `kind`; keys that a struct does not know are left out.
+    """Return a plain value as a `kind`, without keys that a struct does not have.
 
-    True and false are no numbers, null is a value only where the type has None.
+    True and false are no numbers, and null is a value only if the type has None.
 
     Args:
-        value: Of the types that JSON and TOML have.
-        kind: What it must be.
-        at: Where it stands, for the paths of faults.
-        mapping: What the format calls a mapping.
+        value: A value of the types that JSON and TOML have.
+        kind: The type that it must have.
+        at: Its place, for the paths of faults.
+        mapping: The format's name for a mapping.
 
     Raises:
-        Invalid: It is not.
+        Invalid: The value is not of the type.
     """
     try:
         return msgspec.convert(value, kind)
@@ -48,13 +48,13 @@ def convert(value: Any, kind: type[T], at: Path = (), mapping: str = "an object"
     if not walk.faults:
         try:
             return msgspec.convert(plain, kind)
-        except msgspec.ValidationError:  # by a rule that the walk does not know
+        except msgspec.ValidationError:  # a rule that the walk does not know refused it
             walk.refuse("value", value, declared, at)
     raise Invalid(walk.faults) from None
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether `convert` takes a value."""
+    """Return whether `convert` takes a value."""
     try:
         convert(value, kind)
     except Invalid:
@@ -65,17 +65,17 @@ def fits(value: Any, kind: Any) -> bool:
 def unknown_keys(
     value: Mapping[str, Any], kind: type[msgspec.Struct], at: Path = ()
 ) -> list[Fault]:
-    """A fault for each key of a mapping that the struct does not have."""
+    """Return a fault for each key of a mapping that the struct does not have."""
     known = _known(kind)
     names = ", ".join(sorted(known))
     return [Fault((*at, k), "unknown", names, show(k)) for k in value if k not in known]
 
 
 def _described(kind: Any) -> inspect.Type:
-    """The type as `msgspec.inspect` has it; to make that takes a millisecond."""
+    """Return the type as `msgspec.inspect` describes it; cached, as that takes a millisecond."""
     try:
         return _description_of(kind)
-    except TypeError:  # an annotation that has no hash
+    except TypeError:  # an annotation may have no hash
         return inspect.type_info(kind)
 
 
@@ -84,12 +84,12 @@ _description_of = lru_cache(inspect.type_info)
 
 @lru_cache
 def _known(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Keys of a struct; to look them up costs more than to convert a client's options."""
+    """Return the keys of a struct, cached because a look-up costs more than converting options."""
     return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
 class _Walk:
-    """Goes along a type and a value, and notes every place where they part."""
+    """Walks along a type and a value, and notes every place where they differ."""
 
     def __init__(self, mapping: str) -> None:
         self._mapping = mapping
@@ -103,8 +103,8 @@ class _Walk:
         self.faults.append(Fault(at, problem, words, show(value, self._mapping)))
 
     def check(self, value: Any, kind: inspect.Type, at: Path) -> Any:
-        """The value with whole numbers as int; only without faults is it of any use."""
-        # What a description belongs to is refused in its words.
+        """Return the value with whole numbers as int; it is useful only without faults."""
+        # A type with a description is refused in the words of the description.
         inner = kind.type if isinstance(kind, inspect.Metadata) else kind
         match inner:
             case inspect.UnionType(types=members):
@@ -192,9 +192,9 @@ class _Walk:
 
 
 def _has_type(value: Any, kind: inspect.Type) -> bool:
-    """Whether a value has the JSON type of a `kind`; one that holds others is not asked here.
+    """Return whether a value has the JSON type of a `kind` that contains no others.
 
-    By `type`, not `isinstance`: a bool is an int to Python and no number to JSON.
+    The check is by `type`, not `isinstance`: a bool is an int in Python, but no number in JSON.
     """
     match kind:
         case inspect.IntType() | inspect.FloatType():
@@ -215,7 +215,7 @@ def _has_type(value: Any, kind: inspect.Type) -> bool:
 
 
 def _is_allowed(value: Any, kind: inspect.Type) -> bool:
-    """Whether a value of the right type keeps the type's constraints."""
+    """Return whether a value of the right type keeps the type's constraints."""
     match kind:
         case inspect.IntType():
             return type(value) is int and _is_in_range(value, kind)
@@ -231,7 +231,7 @@ def _is_allowed(value: Any, kind: inspect.Type) -> bool:
 
 
 def _is_in_range(value: float, kind: inspect.IntType | inspect.FloatType) -> bool:
-    return (  # each the right way round: nothing is true of NaN
+    return (  # each comparison this way round, because every one is false for NaN
         (kind.ge is None or value >= kind.ge)
         and (kind.gt is None or value > kind.gt)
         and (kind.le is None or value <= kind.le)
@@ -242,7 +242,7 @@ def _is_in_range(value: float, kind: inspect.IntType | inspect.FloatType) -> boo
 def _fits_float(value: float) -> bool:
     try:
         float(value)
-    except OverflowError:  # an integer of hundreds of digits
+    except OverflowError:  # an integer of hundreds of digits does not fit a float
         return False
     return True
 

@@ -12,11 +12,11 @@ _SHOWN_CHARACTERS = 60
 
 
 def expected(kind: inspect.Type, mapping: str = "an object") -> str:
-    """What a type takes, in words: `a whole number from 0 to 65535`.
+    """Return what a type takes, in words: `a whole number from 0 to 65535`.
 
     Args:
-        kind: From `msgspec.inspect.type_info`. A description in its `Meta` has the last word.
-        mapping: What the format calls a mapping: JSON's is an object, TOML's a table.
+        kind: From `msgspec.inspect.type_info`. A description in its `Meta` replaces them.
+        mapping: The format's name for a mapping: an object in JSON, a table in TOML.
     """
     match kind:
         case inspect.Metadata(extra_json_schema={"description": str(text)}):
@@ -24,7 +24,7 @@ def expected(kind: inspect.Type, mapping: str = "an object") -> str:
         case inspect.Metadata(type=inner):
             return expected(inner, mapping)
         case inspect.UnionType(types=members):
-            # Null, in a union, only says that there need not be a value.
+            # Null in a union only says that the value may be missing.
             values = (m for m in members if not isinstance(m, inspect.NoneType))
             return _either(expected(member, mapping) for member in values)
         case inspect.LiteralType(values=values):
@@ -52,10 +52,10 @@ def expected(kind: inspect.Type, mapping: str = "an object") -> str:
 
 
 def show(value: Any, mapping: str = "an object") -> str:
-    """A value in a message: short, and ASCII whatever came."""
+    """Return a value for a message: short, and always ASCII."""
     match value:
         case Mapping():
-            # Not its contents: they may be nested as deep as the stack goes.
+            # Without its contents, which may be nested as deep as the stack goes.
             return mapping
         case list() | tuple():
             return "a list"
@@ -67,7 +67,7 @@ def show(value: Any, mapping: str = "an object") -> str:
 
 
 def shortened(text: str) -> str:
-    """The text, or its beginning."""
+    """Return the text, or its beginning."""
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 

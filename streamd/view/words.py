@@ -61,6 +61,10 @@ class Words:
                 return Text(text)
             case {"type": "error" | "warning", "code": code}:
                 return Text(f"{event.get('message', '')}  ({code})")
+            case {"type": "degraded", "module": str(module)}:
+                return Text(f"the server is busy: {module} less often")
+            case {"type": "recovered", "module": str(module)}:
+                return Text(f"{module} as often as before")
             case {"type": "draining"}:
                 return Text("the server is about to restart")
             case _:

@@ -1,6 +1,8 @@
 """One thread, one batch after the other; a bad item fails alone."""
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from waiting import HANG_S
 
+from streamd.engine import worker as worker_module
 from streamd.engine.answers import BadAnswer
 from streamd.engine.backends.host import Host
 from streamd.engine.slots import HostSlots, State, StateSpec
@@ -148,3 +151,19 @@ def test_a_bad_number_fails_alone_and_no_other_state_is_stepped_twice(bad: float
     assert good == 11
     assert isinstance(failed, BadAnswer)
     assert bench.states.gather([0, 1])["total"].tolist() == [11, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_a_thread_stands_below_its_process_whatever_the_priority_of_that() -> None:
+    found: list[int] = []
+
+    def look() -> None:
+        before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        for _ in range(2):
+            worker_module._lower_priority(3)
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - before)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [6]

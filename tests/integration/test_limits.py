@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from itertools import count
 
 import pytest
 from daemons import (
@@ -20,10 +21,12 @@ from daemons import (
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 END = {"type": "end"}
+UNSHED = {"limits__max_lag_ms": 600_000}
+"""A machine that is busy with other tests, too, leaves out no window."""
 
 
 async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(serve):
-    running = serve(limits__max_events_queued=20)
+    running = serve(limits__max_events_queued=20, **UNSHED)
     alone = await converse(running.url, speech(), END)
 
     async def stubborn() -> None:
@@ -42,6 +45,28 @@ async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(se
     assert running.metric("streamd_slow_consumer_closes_total") == 3
     await running.eventually(lambda: running.streams == 0)
     await asyncio.gather(*deaf)  # their connections are gone, too
+    assert running.complaints() == []
+
+
+async def test_fifty_who_never_read_are_closed_4008_beside_one_who_does(serve):
+    """Small messages, as clients send them: what the kernel takes for a client is bounded, too."""
+    running = serve(server__send_buffer_bytes=4096, limits__max_events_queued=20, **UNSHED)
+    alone = await converse(running.url, speech(), END)
+
+    async def deaf() -> None:
+        async with dial(running.url, sock=narrow(running.url)) as socket:
+            with contextlib.suppress(ConnectionClosed):
+                for number in count():
+                    await say(socket, {"type": "flush", "id": f"{number:0200}"})
+                    await asyncio.sleep(0)
+
+    never_read = [asyncio.create_task(deaf()) for _ in range(50)]
+    other = await converse(running.url, cut(speech()), END)
+    assert_same_log(alone.events, other.events)
+    closes = "streamd_slow_consumer_closes_total"
+    await running.eventually(lambda: running.metric(closes) == 50)
+    await running.eventually(lambda: running.metric("streamd_sessions_total", code="4008") == 50)
+    await asyncio.gather(*never_read)
     assert running.complaints() == []
 
 

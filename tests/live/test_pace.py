@@ -7,7 +7,7 @@ def send(pace: Pace, seconds: float, speed: float, now_s: float, step_s: float =
     """Send so much audio at a speed; the time when all of it has come."""
     for _ in range(round(seconds / step_s)):
         now_s += step_s / speed
-        pace.took(step_s, round((pace.audio_s + step_s) * 1000), now_s)
+        pace.took(step_s, round((pace.audio_s + step_s) * 16_000), now_s)
     return now_s
 
 
@@ -63,20 +63,20 @@ def test_audio_has_waited_since_it_came_however_it_was_cut() -> None:
         pace = Pace(0.0)
         now_s = send(pace, 5, 1.0, 0.0, step_s)
         for ms in (100, 2500, 4900):
-            assert abs(pace.waited_s(ms, now_s) - (5 - ms / 1000)) < 0.15
+            assert abs(pace.waited_s(ms * 16, now_s) - (5 - ms / 1000)) < 0.15
 
 
 def test_what_has_not_come_has_not_waited() -> None:
     pace = Pace(0.0)
-    assert pace.waited_s(100, 9.0) == 0.0
+    assert pace.waited_s(1600, 9.0) == 0.0
     now_s = send(pace, 1, 1.0, 0.0)
-    assert pace.waited_s(1500, now_s + 9) == 0.0
+    assert pace.waited_s(24_000, now_s + 9) == 0.0
 
 
 def test_what_had_come_at_a_moment_is_known_until_it_is_forgotten() -> None:
     pace = Pace(0.0)
     send(pace, 5, 1.0, 0.0)
-    assert 1900 <= pace.came_before(2.0) <= 2000
-    pace.forget_before(2500)
+    assert 30_400 <= pace.came_before(2.0) <= 32_000
+    pace.forget_before(40_000)
     assert pace.came_before(2.0) == 0
-    assert 2900 <= pace.came_before(3.0) <= 3000
+    assert 46_400 <= pace.came_before(3.0) <= 48_000

@@ -91,8 +91,8 @@ class Talk:
         self.reader = self.module.open(self.module.parse(options)[0], self.services, None)
 
     @property
-    def voices(self) -> Any:
-        return self.services.voices
+    def speakers(self) -> Any:
+        return self.services.speakers
 
     def begin(self, speech_ms: int = 20_000) -> Utterance:
         utterance = Utterance("u1", 0, 0, 0, runs=[(0, speech_ms * 16)])
@@ -115,11 +115,11 @@ class Talk:
     def utter(self, *outputs: Output, voice: str | None = None) -> Emotion:
         """A whole utterance, of a voice that the speaker module is sure of."""
         if voice is not None:
-            self.voices.begin()
+            self.speakers.begin()
         utterance = self.begin()
         for index, output in enumerate(outputs):
             if voice is not None:
-                self.voices.heard(voice, is_sure=True)
+                self.speakers.update(voice, is_sure=True)
             self.say(utterance, output, index)
         return self.end(utterance)
 
@@ -202,24 +202,24 @@ def test_a_voice_is_compared_with_how_it_sounds_otherwise(talk: Talk) -> None:
 
 def test_nothing_is_learned_of_a_voice_that_is_not_sure(talk: Talk) -> None:
     for is_sure, learned in ((False, False), (True, True)):
-        talk.voices.begin()
+        talk.speakers.begin()
         utterance = talk.begin()
-        talk.voices.heard("ann", is_sure=is_sure)
+        talk.speakers.update("ann", is_sure=is_sure)
         talk.say(utterance, mood("sad"), 0)
         before = talk.end(utterance).scores["sad"]
-        talk.voices.begin()
+        talk.speakers.begin()
         utterance = talk.begin()
-        talk.voices.heard("ann", is_sure=True)
+        talk.speakers.update("ann", is_sure=True)
         (point,) = talk.say(utterance, mood("sad"), 0)
         assert (point.scores["sad"] < before) == learned
-        talk.voices.begin()
+        talk.speakers.begin()
         talk.begin()  # what was said last is not ended, so not learned
 
 
 def test_a_shout_with_a_label_of_its_own_is_compared_with_whom_it_is_like(talk: Talk) -> None:
     for _ in range(20):
         talk.utter(mood("neutral"), voice="S1")
-    talk.voices.nearest |= {"S2": "S1", "S3": "S2", "S4": None}
+    talk.speakers.nearest |= {"S2": "S1", "S3": "S2", "S4": None}
     for label, is_nearest in (("S2", True), ("S3", True), ("S4", False)):
         shout = talk.utter(mood("neutral", strength=3.0), voice=label)
         assert (shout.scores["neutral"] < 0.4) == is_nearest
@@ -227,9 +227,9 @@ def test_a_shout_with_a_label_of_its_own_is_compared_with_whom_it_is_like(talk: 
 
 def test_an_enrolled_voice_learns_nothing_from_who_was_rejected_as_it(model: EmotionModel) -> None:
     talk = Talk(model, enrolled(ann=300))
-    talk.voices.nearest["S1"] = "ann"
+    talk.speakers.nearest["S1"] = "ann"
     talk.utter(mood("sad"), voice="S1")
-    assert talk.voices.learned == {}
+    assert talk.speakers.learned == {}
 
 
 def test_without_the_speaker_module_a_session_is_one_voice(talk: Talk) -> None:
@@ -239,25 +239,25 @@ def test_without_the_speaker_module_a_session_is_one_voice(talk: Talk) -> None:
 
 
 def test_a_change_of_speaker_begins_anew(talk: Talk) -> None:
-    talk.voices.begin()
+    talk.speakers.begin()
     utterance = talk.begin()
     for index in range(6):
-        talk.voices.heard("ann", is_sure=True)
+        talk.speakers.update("ann", is_sure=True)
         talk.say(utterance, mood("neutral"), index)
     # Windows 6 and 7 speak for another voice; its share begins in the middle of window 6.
-    talk.voices.heard("ann", is_sure=True)
+    talk.speakers.update("ann", is_sure=True)
     talk.say(utterance, mood("sad"), 6)
-    talk.voices.take_over(6 * HOP + LENGTH // 2)
-    talk.voices.heard("bob", is_sure=True)
+    talk.speakers.take_over(6 * HOP + LENGTH // 2)
+    talk.speakers.update("bob", is_sure=True)
     (point,) = talk.say(utterance, mood("sad"), 7)
     assert (point.label, point.score > 0.9) == ("sad", True)
     final = talk.end(utterance)
     assert final.label == "sad"
     assert final.t0 == (6 * HOP + LENGTH // 2) // 16
     # And what the first one said before counts as hers.
-    talk.voices.begin()
+    talk.speakers.begin()
     utterance = talk.begin()
-    talk.voices.heard("ann", is_sure=True)
+    talk.speakers.update("ann", is_sure=True)
     (again,) = talk.say(utterance, mood("neutral", strength=1.5), 0)
     assert again.scores["neutral"] < 0.3
 
@@ -268,8 +268,8 @@ def test_what_is_learned_of_an_enrolled_voice_is_to_be_kept_and_of_a_label_not(
     talk = Talk(model, enrolled(ann=300))
     talk.utter(mood("sad"), voice="ann")
     talk.utter(mood("sad"), voice="S1")
-    assert set(talk.voices.learned) == {"ann"}
-    kept = Baseline.from_bytes(talk.voices.learned["ann"])
+    assert set(talk.speakers.learned) == {"ann"}
+    kept = Baseline.from_bytes(talk.speakers.learned["ann"])
     assert kept is not None
     assert kept.mean[LABELS.index("sad")] == 5.0
     assert 0.6 < kept.count < 0.66

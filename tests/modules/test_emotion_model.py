@@ -119,10 +119,10 @@ def test_a_descriptor_that_too_few_frames_tell_is_left_at_the_usual(model: Emoti
 def test_probabilities_sum_to_one_and_follow_the_judgement(model: EmotionModel) -> None:
     features = model.features(np.zeros(STATES, np.float32), moments())
     judged = model.judge(features, None)
-    verdict = model.verdict(judged, 2000)
-    assert verdict.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert verdict.label == LABELS[int(judged.log_probs.argmax())]
-    assert 0 <= verdict.arousal <= 1
+    estimate = model.estimate(judged, 2000)
+    assert estimate.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert estimate.label == LABELS[int(judged.log_probs.argmax())]
+    assert 0 <= estimate.arousal <= 1
     assert 0 <= judged.plain <= 1
 
 
@@ -145,7 +145,7 @@ def test_surer_judgements_are_never_abstained_from_where_less_sure_ones_are_not(
 ) -> None:
     for known in (0.0, 0.5, 1.0):
         given = [
-            not model.verdict(judgement(p, known=known), 3000).abstain
+            not model.estimate(judgement(p, known=known), 3000).abstain
             for p in np.linspace(0.2, 0.99, 40)
         ]
         assert given == sorted(given)
@@ -154,22 +154,22 @@ def test_surer_judgements_are_never_abstained_from_where_less_sure_ones_are_not(
 
 
 def test_a_threshold_of_the_caller_replaces_the_models(model: EmotionModel) -> None:
-    assert not model.verdict(judgement(0.31), 3000, threshold=0.3).abstain
-    assert model.verdict(judgement(0.98), 3000, threshold=0.99).abstain
+    assert not model.estimate(judgement(0.31), 3000, threshold=0.3).abstain
+    assert model.estimate(judgement(0.98), 3000, threshold=0.99).abstain
 
 
 @pytest.mark.parametrize("speech_ms", [0, 300, 999])
 def test_too_little_speech_is_abstained_from(model: EmotionModel, speech_ms: int) -> None:
-    assert model.verdict(judgement(0.99), speech_ms).abstain
+    assert model.estimate(judgement(0.99), speech_ms).abstain
 
 
 def test_what_is_no_plain_speech_is_abstained_from(model: EmotionModel) -> None:
-    assert model.verdict(judgement(0.99, plain=0.0), 3000).abstain
+    assert model.estimate(judgement(0.99, plain=0.0), 3000).abstain
 
 
 def test_what_lies_far_from_all_speech_is_not_plain(model: EmotionModel) -> None:
     wild = np.random.default_rng(0).normal(size=F).astype(np.float32) * 50
-    assert model.verdict(model.judge(wild, None), 3000).abstain
+    assert model.estimate(model.judge(wild, None), 3000).abstain
 
 
 def test_a_baseline_is_the_mean_at_first_and_forgets_slowly_later() -> None:

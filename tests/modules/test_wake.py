@@ -13,8 +13,8 @@ from streamd.modules.wake import (
     STEP,
     WARM_UP_STEPS,
     Detection,
-    Listening,
     WakeModule,
+    WakeSelection,
     WakeStepper,
     Word,
     WordModel,
@@ -34,7 +34,7 @@ def word(name: str, threshold: float, patience: int) -> Word:
 class Ears:
     """A stepper with a clock on which gaps can be made."""
 
-    listening: Listening | None
+    listening: WakeSelection | None
     gap_ms: int = 0
     at: int = 0
     found: list[Detection] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Ears:
 
 
 def ears(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -> Ears:
-    return Ears(Listening((word("alexa", threshold, patience),), refractory_ms))
+    return Ears(WakeSelection((word("alexa", threshold, patience),), refractory_ms))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_event_has_the_score_and_the_place_of_its_step() -> None:
 
 def test_words_have_thresholds_and_patience_of_their_own() -> None:
     words = (word("alexa", 0.5, 1), word("timer", 0.9, 1), word("jarvis", 0.5, 3))
-    listener = Ears(Listening(words, 2000))
+    listener = Ears(WakeSelection(words, 2000))
     for _ in range(WARM_UP_STEPS + 2):
         answers = {w.name: (0.8, None) for w in words}
         listener.stepper.interpret(listener.at, listener.at + STEP, answers)
@@ -125,7 +125,7 @@ def test_the_refractory_counts_gaps_and_survives_a_reset() -> None:
 
 
 def test_one_words_refractory_is_not_anothers() -> None:
-    listener = Ears(Listening((word("alexa", 0.5, 1), word("timer", 0.5, 1)), 2000))
+    listener = Ears(WakeSelection((word("alexa", 0.5, 1), word("timer", 0.5, 1)), 2000))
     listener.hear(*QUIET, 0.9)
     assert listener.hear(0.9, name="timer") == [0]
 
@@ -155,12 +155,12 @@ def test_counts_on_a_copy_are_not_live_ones() -> None:
 
 def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_dropped() -> None:
     alexa, timer = word("alexa", 0.5, 2), word("timer", 0.5, 1)
-    listener = Ears(Listening((alexa,), 2000))
+    listener = Ears(WakeSelection((alexa,), 2000))
     listener.hear(*QUIET, 0.9)
-    listener.stepper.configure(Listening((timer,), 2000))
+    listener.stepper.configure(WakeSelection((timer,), 2000))
     assert listener.stepper.options() == ("timer",)
     assert listener.hear(0.9, name="timer") == [0]
-    listener.stepper.configure(Listening((timer, alexa), 2000))
+    listener.stepper.configure(WakeSelection((timer, alexa), 2000))
     assert listener.hear(0.9) == []  # the first of two in a row
     assert listener.hear(0.9) == [0]
 

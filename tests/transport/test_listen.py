@@ -39,7 +39,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 )
 def test_an_address_that_is_not_there_is_left_out(resolve, found):
     resolve(*found)
-    (listener,) = bind("localhost", 0, BUFFER)
+    (listener,) = bind("localhost", 0, BUFFER, BUFFER)
     with listener, socket.socket() as client:
         client.connect(listener.getsockname())
         assert client.getpeername()[0] == "127.0.0.1"
@@ -49,7 +49,7 @@ def test_an_address_that_is_not_there_is_left_out(resolve, found):
 def test_where_no_address_is_there_it_says_so(resolve, found):
     resolve(*found)
     with pytest.raises(Unavailable, match=r"cannot listen on localhost:0: .*--host"):
-        bind("localhost", 0, BUFFER)
+        bind("localhost", 0, BUFFER, BUFFER)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -59,11 +59,11 @@ def test_a_port_in_use_at_one_address_is_in_use(resolve, order):
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(Unavailable, match=r"in use.*--port"),
     ):
-        bind("localhost", taken.getsockname()[1], BUFFER)
+        bind("localhost", taken.getsockname()[1], BUFFER, BUFFER)
 
 
 def test_the_free_port_is_the_same_at_every_address(resolve):
     resolve(LOOPBACK, (socket.AF_INET, ("127.0.0.2", 0)))
-    one, two = bind("localhost", 0, BUFFER)
+    one, two = bind("localhost", 0, BUFFER, BUFFER)
     with one, two:
         assert one.getsockname()[1] == two.getsockname()[1] > 0

@@ -1,1 +1,1 @@
-"""backends."""
+"""Backends: one file for each runtime that runs graphs or keeps state."""

@@ -1,4 +1,4 @@
-"""What a backend is: it keeps the state of streams, and runs graphs as functions of arrays."""
+"""The interface of backends, which keep the state of streams and run graphs over arrays."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from streamd.engine.slots import SlotStates, StateSpec
 
 Graph: TypeAlias = Callable[[Mapping[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]
-"""Inputs by name to outputs in the order that the graph file declares. Thread-safe."""
+"""A function from inputs by name to outputs, in the order that the graph file declares.
+Thread-safe."""
 
 
 class Backend(Protocol):
-    """A runtime. Everything that knows the framework is in its one file."""
+    """A runtime. Everything that depends on the framework is in its one file."""
 
     name: str
 

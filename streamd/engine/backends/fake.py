@@ -11,7 +11,7 @@ from streamd.errors import ModelMissing
 
 
 class FakeBackend(Host):
-    """Loads no file: a graph is looked up by its file name.
+    """Looks graphs up by their file name instead of loading files.
 
     Args:
         graphs: file name, as `silero.onnx`, to the function that stands for it.
@@ -27,7 +27,7 @@ class FakeBackend(Host):
         return f"{graph}.onnx"
 
     def load(self, path: Path) -> Graph:
-        """Give the function that stands for this file.
+        """Return the function that stands for this file.
 
         Raises:
             ModelMissing: there is none of that name.

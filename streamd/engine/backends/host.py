@@ -8,7 +8,7 @@ from streamd.engine.slots import HostSlots, SlotStates, StateSpec
 
 
 class Host:
-    """Keeps the state of streams in arrays of the host. Backends of the CPU inherit it."""
+    """Keeps the state of streams in arrays of the host; the CPU's backends inherit from it."""
 
     name = "host"
 

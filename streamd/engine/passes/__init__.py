@@ -1,1 +1,1 @@
-"""passes."""
+"""Passes: one file for each model, as a batched function."""

@@ -1,4 +1,4 @@
-"""What a model pass is: a pure batched function and the state that each stream owns of it."""
+"""The interface of passes: pure batched functions, and the state of each stream that they need."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from streamd.types import Samples
 
 
 class Pass(Protocol):
-    """A model (or a chain of models) as `(inputs, state) -> (outputs, state')`.
+    """A model, or a chain of models, as `(inputs, state) -> (outputs, state')`.
 
-    Weights are read-only and shared; whatever belongs to a stream is in `state`, so that any
-    streams can share a batch. An item's output must not depend on its batch mates.
+    Weights are read-only and shared. What belongs to a stream is in `state`, so any streams can
+    share a batch. An item's output must not depend on the other items of the batch.
     """
 
     name: str
     state: Mapping[str, StateSpec]
     max_batch: int
-    """Items that one call should take at the most; more make the others wait."""
+    """Number of items that one call should take at most; further items wait."""
     copies_state: bool
-    """False where the state cannot be read from one slot and written to another."""
+    """Whether the state can be read from one slot and written to another."""
 
     @property
     def backend(self) -> Backend:
-        """What runs it, and keeps the state of its streams."""
+        """Return the backend that runs the pass and keeps the state of its streams."""
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
@@ -38,7 +38,7 @@ class Pass(Protocol):
 
         Args:
             items: one int16 array of samples at 16 kHz per item.
-            options: one entry per item; what it means is the pass's own.
+            options: one entry per item, with a meaning that the pass defines.
             state: rows `[batch, *shape]` by name, in the order of the items.
 
         Returns:
@@ -48,14 +48,14 @@ class Pass(Protocol):
 
 
 class Replaying(Pass, Protocol):
-    """A pass that a stepper may let sleep: it can be brought up to date in one call."""
+    """A pass that a stepper may let sleep, because one call brings it up to date."""
 
     def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
-        """Go on over some steps of each item that nobody wants answers of.
+        """Return the state after some steps of each item, without their outputs.
 
         Args:
-            spans: one int16 array per item: what comes before the first step, and the steps.
-            steps: how many of them, the same for all.
+            spans: one int16 array per item: the context before the first step, and the steps.
+            steps: number of steps, the same for all items.
             state: rows `[batch, *shape]` by name, in the order of the items.
 
         Returns:
@@ -65,5 +65,5 @@ class Replaying(Pass, Protocol):
 
 
 def stack(items: Sequence[Samples]) -> npt.NDArray[np.float32]:
-    """Items of equal length as one float32 array `[batch, samples]`, still at int16 scale."""
+    """Return items of equal length as one float32 array `[batch, samples]` at int16 scale."""
     return np.array(items, np.float32)

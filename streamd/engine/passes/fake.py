@@ -1,8 +1,8 @@
-"""The passes without models: deterministic, stateful, made of the sound itself.
+"""Passes without models, for tests: deterministic, stateful, and computed from the sound.
 
-They have the names, shapes and state discipline of the real ones, so that a session or an engine
-under test cannot tell them apart, and simple enough answers that a test can say beforehand what
-must come. A state that is lost, mixed up or stepped twice changes what they say.
+They have the names, shapes and state of the real passes, so that they can take their place in a
+session or an engine. Their outputs are simple enough for a test to predict. A state that is lost,
+mixed up or stepped twice changes the outputs.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from streamd.engine.slots import State, StateSpec
 from streamd.types import RATE_HZ, Samples, WindowRequest
 
 THRESHOLD_DBFS = -40.0
-"""The fake VAD's probability is 0.5 where the smoothed level is this."""
+"""Smoothed level at which the fake VAD's probability is 0.5."""
 WAKE_TONE_HZ = 1000.0
-"""Two steps of this tone, louder than -20 dBFS, are the fake wake word; then it must stop."""
+"""Frequency of the fake wake word: two or more steps of this tone, louder than -20 dBFS, and its
+end."""
 
 _SILENCE_DBFS = -90.0
 
 
 class FakeVad:
-    """Speech where a frame is loud: a logistic of its smoothed RMS level.
+    """Finds speech where a frame is loud: a logistic of its smoothed RMS level.
 
-    The level is smoothed by one pole (`0.7 new + 0.3 old`), which is the state.
+    One pole smooths the level (`0.7 new + 0.3 old`); it is the state.
     """
 
     name = "vad"
@@ -50,7 +51,7 @@ class FakeVad:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[float], State]:
-        """Give `1 / (1 + exp(-(level + 40) / 3))` per item."""
+        """Return `1 / (1 + exp(-(level + 40) / 3))` per item."""
         new = [_dbfs(item[self.context_samples :]) for item in items]
         level = 0.7 * np.array(new, np.float32) + 0.3 * state["level"]
         outputs = [1.0 / (1.0 + math.exp(-(x - THRESHOLD_DBFS) / 3.0)) for x in level.tolist()]
@@ -58,10 +59,10 @@ class FakeVad:
 
 
 class FakeWake:
-    """Any word is a 1 kHz tone of two steps or more and its end.
+    """Recognises any word in a 1 kHz tone of two steps or more and its end.
 
     The state counts the steps of tone in a row. The step after the tone scores 0.9 for the
-    words asked for, if the tone held for two steps; any other scores 0.01. `timer` says its
+    words asked for, if the tone lasted two steps; any other step scores 0.01. `timer` reports its
     second class.
     """
 
@@ -80,18 +81,18 @@ class FakeWake:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[WordScores], State]:
-        """Give `{word: (score, class)}` per item, for the words that its option names."""
+        """Return `{word: (score, class)}` per item, for the words that its option names."""
         outputs: list[WordScores] = []
         tones = state["tones"].copy()
         for row, (item, words) in enumerate(zip(items, options, strict=True)):
-            heard = _is_wake_tone(item[self.context_samples :])
-            score = 0.9 if tones[row] >= 2 and not heard else 0.01
-            tones[row] = tones[row] + 1 if heard else 0
+            is_tone = _is_wake_tone(item[self.context_samples :])
+            score = 0.9 if tones[row] >= 2 and not is_tone else 0.01
+            tones[row] = tones[row] + 1 if is_tone else 0
             outputs.append({w: (score, "5_minute_timer" if w == "timer" else None) for w in words})
         return outputs, {"tones": tones}
 
     def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
-        """Go on over some steps of each item."""
+        """Return the state after some steps of each item."""
         for number in range(steps):
             begin = number * 1280
             items = [span[begin : begin + self.item_samples] for span in spans]
@@ -100,7 +101,7 @@ class FakeWake:
 
 
 class FakeVoice:
-    """A voice is its spectrum: two tones are two people, at any level and any length.
+    """Takes the spectrum for the voice: two tones are two people, at any level and any length.
 
     The embedding is the square root of the power in 256 bands of 31.25 Hz, of length 1; `states`
     repeats it four times. Prosody is the real one's.
@@ -119,12 +120,12 @@ class FakeVoice:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[VoiceOutput], State]:
-        """Give a `VoiceOutput` per item, of the beginning that it is given where there is one."""
+        """Return a `VoiceOutput` per item, from the beginning in its request if there is one."""
         return [_voice(item, request) for item, request in zip(items, options, strict=True)], {}
 
 
 class FakeSpeculative:
-    """Remembers the beginning of a window, if it is loud, and hears whole ones, as the real one."""
+    """Computes beginnings of loud windows, and whole windows, as `Ge2eSpeculative` does."""
 
     name = Ge2eSpeculative.name
     samples = Ge2eSpeculative.samples
@@ -138,7 +139,7 @@ class FakeSpeculative:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[Samples | VoiceOutput | None], State]:
-        """Give what `FakeVoice` goes on from, and of whole windows what it gives."""
+        """Return what `FakeVoice` continues from, or its output for a whole window."""
         return [
             _voice(item, request) if request is not None else _beginning(item)
             for item, request in zip(items, options, strict=True)
@@ -146,7 +147,7 @@ class FakeSpeculative:
 
 
 def wake_tone(steps: int = 2) -> Samples:
-    """The fake wake word's sound: `steps` times 1280 samples of a loud 1 kHz tone."""
+    """Return the fake wake word's sound: `steps` times 1280 samples of a loud 1 kHz tone."""
     time = np.arange(steps * 1280) / RATE_HZ
     return np.round(16000 * np.sin(2 * np.pi * WAKE_TONE_HZ * time)).astype(np.int16)
 
@@ -165,14 +166,14 @@ def _is_wake_tone(step: Samples) -> bool:
 
 
 def _voice(item: Samples, request: WindowRequest | None) -> VoiceOutput:
-    return _spectral_voice(_heard(item, request))._replace(prosody=prosody(item, request))
+    return _spectral_voice(_whole(item, request))._replace(prosody=prosody(item, request))
 
 
 def _beginning(item: Samples) -> Samples | None:
     return item.copy() if _dbfs(item) > -30.0 else None
 
 
-def _heard(item: Samples, request: WindowRequest | None) -> Samples:
+def _whole(item: Samples, request: WindowRequest | None) -> Samples:
     if request is None or request.begun is None:
         return item
     return np.concatenate([request.begun, item[len(request.begun) :]])

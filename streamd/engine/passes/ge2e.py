@@ -1,4 +1,4 @@
-"""The pass `voice` by GE2E: the d-vector of a window of speech, and what emotion reads of it."""
+"""The pass `voice` by GE2E: the d-vector of a window of speech, and layer states for emotion."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from streamd.types import Floats, Samples, WindowRequest
 
 HOP_SAMPLES = 160
 TARGET_DBFS = -30.0
-"""Resemblyzer raises what it hears to this level, and never lowers it."""
+"""Level to which Resemblyzer raises quieter windows; it lowers none."""
 BEGINNING_FRAMES = 140
-"""Of a window are heard in one go, and the others in another."""
+"""Frames of a window that the first call of the graph reads; the second reads the others."""
 BEGUN = 2561
-"""Numbers that carry a window from one to the other."""
+"""Numbers that carry a window from the first call to the second."""
 _SKIP = {frames: np.array([frames], np.int64) for frames in (0, 2)}
 _SHAPES = {"embedding": (256,), "states": (1024,)}
 _FLOOR = 10.0 ** (TARGET_DBFS / 10.0) * (1.0 + 1e-6)
-"""Power over which nothing is raised, however it is summed up."""
+"""Power above which no window is raised, whatever the rounding."""
 
 
 class VoiceOutput(NamedTuple):
-    """What one pass over a window gives."""
+    """The output of the pass for one window."""
 
     embedding: Floats
     """The d-vector, float32 [256], of length 1."""
@@ -38,11 +38,12 @@ class VoiceOutput(NamedTuple):
     """Mean and standard deviation over time of LSTM layers 2 and 3, float32 [1024]: layer 2's
     means, its deviations, then layer 3's. None where the pass does not make them."""
     prosody: Moments | None = None
-    """Of the samples that no window before had, where somebody asked for it (`prosody.moments`)."""
+    """Prosody of the samples that no window before had, if a reader wants it (`prosody.moments`).
+    """
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shapes that the arrays must have; the engine checks them."""
+        """Return the shapes that the arrays must have; the engine checks them."""
         return _SHAPES
 
 
@@ -50,16 +51,15 @@ class Ge2eVoice:
     """Resemblyzer's GE2E encoder (Wan et al. 2018, arXiv:1710.10467).
 
     Items are windows of 6400 to 25600 samples (0.4 to 1.6 s), of any mix of lengths; the network
-    was trained on 1.6 s and shorter ones are less sure. No state.
+    was trained on 1.6 s, and shorter windows give less reliable embeddings. No state.
 
-    A window is heard in two calls of the graph, its first 140 frames and what is left, so that it
-    makes no difference whether `Ge2eSpeculative` has heard the first already, or all.
+    The pass runs a window in two calls of the graph: its first 140 frames, and the rest. So the
+    result is the same if `Ge2eSpeculative` has run the first call, or both, before.
 
     Args:
-        backend: runs the graph.
-        library: where it lies.
-        graph: `ge2e`, or `ge2e_int8`, whose embeddings are near the other's
-            but another model's.
+        backend: the backend that runs the graph.
+        library: the folder of the models.
+        graph: `ge2e`, or `ge2e_int8`, which is another model although its embeddings are near.
     """
 
     name = "voice"
@@ -100,12 +100,12 @@ class Ge2eVoice:
     def embed(
         self, items: Sequence[Samples], requests: Sequence[Any], begins: Sequence[bool]
     ) -> list[Any]:
-        """Hear windows and beginnings of windows.
+        """Run whole windows and beginnings of windows.
 
         Args:
-            items: of 1.4 s, which are not raised, where they are beginnings.
+            items: windows, or beginnings of 1.4 s, which are not raised.
             requests: a `WindowRequest` each, or None.
-            begins: which of them are beginnings.
+            begins: whether each is a beginning.
 
         Returns:
             A `VoiceOutput` for each window, and for a beginning the numbers that carry it on,
@@ -146,20 +146,20 @@ class Ge2eVoice:
 
 
 class Ge2eSpeculative:
-    """Hears windows before they are asked for: the first 140 frames of 1.6 s, or all there is.
+    """Computes windows before they are due: the first 140 frames of 1.6 s, or the whole window.
 
-    Items without options are 22528 samples from the beginning of a window. The output is what
-    `Ge2eVoice` takes as `WindowRequest.begun`; None where the window may have to be raised, by how
-    much nobody knows before its end. Items with a `WindowRequest` are all of a window, and the
-    output is what `Ge2eVoice` would give.
+    Items without options are 22528 samples from the beginning of a window. Their output is what
+    `Ge2eVoice` takes as `WindowRequest.begun`; None if the window may have to be raised, because
+    its gain is not known before its end. Items with a `WindowRequest` are whole windows, and their
+    output is that of `Ge2eVoice`.
 
     Args:
-        voice: whose windows they are.
+        voice: the pass that computes the windows when they are due.
     """
 
     name = "voice_speculative"
     samples = 22528
-    """In whole frames of voice activity, as windows begin and end with one."""
+    """Samples of a beginning, in whole frames of voice activity, because windows begin with one."""
     max_batch = 6
     copies_state = True
 
@@ -173,20 +173,20 @@ class Ge2eSpeculative:
     ) -> tuple[Sequence[Floats | VoiceOutput | None], State]:
         """Run one batch; no state."""
         outputs: list[Floats | VoiceOutput | None] = [None] * len(items)
-        told = [
+        possible = [
             place
             for place, item in enumerate(items)
             if options[place] is not None or self._is_loud(item)
         ]
-        requests = [options[place] for place in told]
+        requests = [options[place] for place in possible]
         begins = [request is None for request in requests]
-        heard = self._voice.embed([items[place] for place in told], requests, begins)
-        for place, answer in zip(told, heard, strict=True):
+        answers = self._voice.embed([items[place] for place in possible], requests, begins)
+        for place, answer in zip(possible, answers, strict=True):
             outputs[place] = answer
         return outputs, {}
 
     def _is_loud(self, item: Samples) -> bool:
-        """Whether the whole window lies over the level, whatever comes."""
+        """Return whether the whole window is over the level, whatever comes."""
         return bool(_energy(scaled(item)) >= _FLOOR * self._voice.max_samples)
 
 
@@ -202,8 +202,8 @@ def _begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequ
 def _end(
     graph: Graph, waves: Sequence[Floats], frames: Sequence[int], begun: Sequence[Any]
 ) -> Sequence[Floats]:
-    """Run the second call; embeddings and layer statistics."""
-    # Two frames more, as the first that counts reaches back over more than one.
+    """Run the second call, and return embeddings and layer statistics."""
+    # Two frames more, because the first one that counts reaches back over more than one.
     audio = np.zeros((len(waves), (max(frames) + 3) * HOP_SAMPLES), np.float32)
     for row, wave in zip(audio, waves, strict=True):
         rest = wave[(BEGINNING_FRAMES - 2) * HOP_SAMPLES :]
@@ -217,12 +217,12 @@ def _counts(frames: Sequence[int]) -> npt.NDArray[np.int32]:
 
 
 def scaled(item: Samples) -> Floats:
-    """Samples as float32 ±1."""
+    """Return the samples as float32 ±1."""
     return item.astype(np.float32) / np.float32(32768.0)
 
 
 def raise_level(item: Samples) -> Floats:
-    """Samples as float32 ±1, brought up to -30 dBFS (RMS over the item) if they lie below.
+    """Return the samples as float32 ±1, raised to -30 dBFS (RMS over the item) if they are quieter.
 
     As `resemblyzer.audio.normalize_volume(increase_only=True)`; digital silence stays silence.
     """
@@ -239,7 +239,7 @@ def _energy(wave: Floats) -> float:
 
 
 def prosody(item: Samples, request: WindowRequest | None) -> Moments | None:
-    """The prosody of what is new in a window, if it is asked for."""
+    """Return the prosody of the new samples in a window, if the request asks for it."""
     if request is None or "prosody" not in request.extras:
         return None
     return moments(item, request.new)

@@ -17,7 +17,7 @@ _FLOAT = np.dtype("<f4")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordHead:
-    """`sigmoid(<weights, features> + bias)`."""
+    """A linear head: `sigmoid(<weights, features> + bias)`."""
 
     weights: Floats
     """`[window, 96]`, read-only."""
@@ -25,13 +25,13 @@ class WordHead:
 
     @property
     def window(self) -> int:
-        """Embeddings that it looks at, one per 80 ms."""
+        """Return the number of embeddings that it reads, one per 80 ms."""
         return len(self.weights)
 
     def scores(self, features: Floats) -> list[float]:
-        """Compute scores of windows `[n, window, 96]`, 0 to 1.
+        """Return the scores of windows `[n, window, 96]`, 0 to 1.
 
-        Each is the same to the bit whatever the others are; a matrix product's would not be.
+        Each is the same to the bit whatever the others are; those of a matrix product would not be.
         """
         products = (features * self.weights).reshape(len(features), -1)
         return [_sigmoid(z + self.bias) for z in products.sum(axis=1).tolist()]
@@ -60,11 +60,11 @@ class RegisteredHead:
 
     def __init__(self, head_id: int) -> None:
         self.id = head_id
-        """What a job names the head by. No other head ever gets it."""
+        """Name of the head in jobs. No other head ever gets it."""
 
 
 class WordHeads:
-    """The heads that some stream listens for, each content once.
+    """Keeps the heads that some stream uses, each content once.
 
     The event loop registers; the threads of the wake pass look heads up by their ids. There are at
     most as many as the open streams ask for.
@@ -76,13 +76,13 @@ class WordHeads:
         self._registered: weakref.WeakValueDictionary[bytes, RegisteredHead] = (
             weakref.WeakValueDictionary()
         )
-        """By content."""
+        """Registered heads by content."""
 
     def __len__(self) -> int:
         return len(self._heads)
 
     def __getitem__(self, head_id: int) -> WordHead:
-        """Return a head.
+        """Return a head by its id.
 
         Raises:
             KeyError: Nothing refers to its `RegisteredHead` any more.
@@ -90,10 +90,10 @@ class WordHeads:
         return self._heads[head_id]
 
     def register(self, packed: bytes) -> RegisteredHead:
-        """Register a head, or find the one of equal content.
+        """Register a head, or return the registered one of equal content.
 
         Args:
-            packed: As `WordHead.pack` gives it.
+            packed: Bytes that `WordHead.pack` made.
 
         Raises:
             ValueError: The bytes are no head.

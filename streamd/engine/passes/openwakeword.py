@@ -1,4 +1,4 @@
-"""The pass `wake` by openWakeWord: word scores for a step of 80 ms."""
+"""The pass `wake` by openWakeWord: scores of words for a step of 80 ms."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from streamd.models.library import Library
 from streamd.types import Samples
 
 WordScores: TypeAlias = dict[str | int, tuple[float, str | None]]
-"""Word, or id of a head, to its score, 0 to 1, and the class that won where it has classes."""
+"""Scores by word or id of a head: 0 to 1, and the class that won if the word has classes."""
 
 _STEP = 1280
 
 
 class OpenWakeWord:
-    """Mel, incremental speech embedding and word heads of openWakeWord 0.4.0.
+    """Runs the mel, incremental speech embedding and word heads of openWakeWord 0.4.0.
 
     Items are 1760 samples: the 480 before the step (zeros at the start of a stream) and the 1280
     of the step, the steps following each other on the stream's own grid of 80 ms. An item's
-    option is the tuple of words that it wants: names of `words`, and ids of `heads`. Its output has
-    those and no other.
+    option is the tuple of the words to score: names of `words`, and ids of `heads`. Its output has
+    only those.
 
-    The numbers are those of `openwakeword.Model.predict`, but that it reports 0 for the first
-    five steps of a stream; here they are as they come.
+    The scores are those of `openwakeword.Model.predict`, except that it reports 0 for the first
+    five steps of a stream, and this pass does not.
 
     Args:
-        backend: runs the graphs.
-        library: where they lie.
+        backend: the backend that runs the graphs.
+        library: the folder of the models.
         words: the heads to load, as `alexa`; None loads every word that is pulled.
     """
 
@@ -57,7 +57,7 @@ class OpenWakeWord:
         """
         wanted = library.words() if words is None else tuple(words)
         self.heads = WordHeads()
-        """Heads of the users' own words."""
+        """The registered heads of the users' own words."""
         self._words = {word: catalogue.word(word) for word in wanted}
         self.backend = backend
         self._embed = backend.load(library.path(backend.file("wake_embed")))
@@ -73,7 +73,7 @@ class OpenWakeWord:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that may be asked for."""
+        """Return the words that may be asked for."""
         return tuple(self._heads)
 
     def warm(self) -> None:
@@ -97,7 +97,8 @@ class OpenWakeWord:
             KeyError: a head is not registered any more, as its stream is over.
         """
         cnn, history = self._embed({"audio": stack(items), **state})
-        # Filled in beforehand, so that the order of the words does not hang on batch mates either.
+        # Filled in beforehand, so that the order of the words does not depend on batch mates
+        # either.
         outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
         for word, rows in _rows_by_word(options).items():
             if isinstance(word, int):
@@ -110,11 +111,11 @@ class OpenWakeWord:
         return outputs, _state(cnn, history)
 
     def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
-        """Go on over some steps of each stream; the same as `run` on each, at two thirds the cost.
+        """Return the state after some steps of each stream, at two thirds of the cost of `run`.
 
         Args:
             spans: int16 arrays of 480 + 1280 `steps` samples.
-            steps: as many of each.
+            steps: number of steps of each.
             state: rows of `fresh`, `cnn` and `history`.
         """
         starts = range(0, steps * _STEP, _STEP)
@@ -143,7 +144,7 @@ def _state(cnn: npt.NDArray[Any], history: npt.NDArray[Any]) -> State:
 
 
 def _latest(history: npt.NDArray[Any], rows: list[int], window: int) -> npt.NDArray[Any]:
-    """The last embeddings [len(rows), window, 96] of some rows; not copied if it is all rows."""
+    """Return the last embeddings [len(rows), window, 96] of some rows; a view if it is all rows."""
     if rows == list(range(len(history))):
         return history[:, -window:]
     return history[rows, -window:]

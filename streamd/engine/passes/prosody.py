@@ -1,10 +1,10 @@
-"""Prosody of a window of speech, as sums that add up: how high, how steep, how bright, how moved.
+"""Prosody of a window of speech, as sums that can be added: pitch, brightness, rhythm and change.
 
 Every 20 ms a frame of 40 ms gives descriptors: F0 and its course by autocorrelation (Boersma,
 "Accurate short-term analysis of the fundamental frequency", 1993), level, spectral flux and
 shape, mel cepstrum; the usual low-level descriptors of GeMAPS (Eyben et al. 2016). Of each, the
-count, the sum and the sum of squares are kept, so that a mean and a deviation over any stretch
-come from adding blocks. Level is no descriptor: everything is relative to the window's own.
+count, the sum and the sum of squares are kept, so that a mean and a deviation over any span
+come from adding blocks. The level is no descriptor, and everything is relative to it.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ VOICED_CEPSTRA = 4
 F0_MIN_HZ, F0_MAX_HZ = 65.0, 500.0
 
 _PITCH_RATE = RATE_HZ // 2
-"""The autocorrelation is taken of the lower half of the spectrum."""
+"""Rate of the autocorrelation, which uses the lower half of the spectrum."""
 _LAGS = np.arange(int(_PITCH_RATE / F0_MAX_HZ), int(_PITCH_RATE / F0_MIN_HZ) + 1)
 _OCTAVE_COST = np.float32(0.04)
-"""Taken from the correlation per octave of lag: twice the period fits a voice just as well."""
+"""Loss of correlation per octave of lag, because twice the period fits a voice just as well."""
 _VOICED = 0.5
 _JUMP = 3.0
-"""Semitones per frame beyond which F0 has not moved but was taken for another harmonic."""
+"""Semitones per frame beyond which F0 was taken from another harmonic and has not moved."""
 _QUIET = 0.01
-"""Power under the window's mean (-20 dB) at which a frame is a pause."""
+"""Share of the window's mean power (-20 dB) below which a frame is a pause."""
 _FLOOR = np.float32(1e-5)
-"""Spectral power under the window's mean (-50 dB) that tells nothing."""
+"""Share of the window's mean power (-50 dB) below which spectral power is negligible."""
 _MELS = 22
 _SILENCE = 1e-3
-"""Mean power, in squared steps of int16, of a window that holds nothing."""
+"""Mean power of a window, in squared steps of int16, below which it is silent."""
 _ONSET_DB = 3.0
-"""Rise of the level from frame to frame that begins a syllable."""
+"""Rise of the level from frame to frame, in decibels, that begins a syllable."""
 _DB = np.float32(10.0 / np.log(10.0))
 
 _OF_ALL = ("active", "onset", "voiced_onset")
@@ -69,16 +69,16 @@ DESCRIPTORS: tuple[str, ...] = (*_OF_ALL, *_OF_ACTIVE, *_OF_VOICED, *_OF_COURSE)
 _AT = {name: index for index, name in enumerate(DESCRIPTORS)}
 
 Moments: TypeAlias = npt.NDArray[np.float32]
-"""[blocks, K, 3]: count, sum and sum of squares."""
+"""Count, sum and sum of squares, [blocks, K, 3]."""
 
 _MASK = np.repeat(np.arange(4), [len(_OF_ALL), len(_OF_ACTIVE), len(_OF_VOICED), len(_OF_COURSE)])
 
 
 def moments(window: Samples, new: int) -> Moments:
-    """Moments of the frames that end in the last `new` samples of a window.
+    """Return the moments of the frames that end in the last `new` samples of a window.
 
     Frames lie on a grid that ends with the window; blocks are counted back from there, oldest
-    first, so that the first may be shorter. What lies before the new samples is context.
+    first, so that the first may be shorter. The samples before the new ones are context.
 
     Args:
         window: int16 at 16 kHz.
@@ -102,7 +102,7 @@ def moments(window: Samples, new: int) -> Moments:
     mean_power = float(np.dot(x, x)) / len(x) - mean * mean
     if mean_power < _SILENCE:
         return out
-    # One frame more, where there is one, for what changes from frame to frame.
+    # One more frame, if there is one, for the descriptors that change from frame to frame.
     before = int(count * HOP + FRAME <= len(window))
     rows = count + before
     first = len(x) - (rows - 1) * HOP - FRAME
@@ -124,9 +124,10 @@ def moments(window: Samples, new: int) -> Moments:
 
 @functools.lru_cache(maxsize=256)
 def _membership(count: int, before: int, blocks: int) -> Floats:
-    """Which frames each block has, 0 or 1, [blocks, before + count]; those before are nobody's.
+    """Return which frames each block has, 0 or 1, [blocks, before + count].
 
-    Frame i counted from the end lies in block i * HOP // BLOCK counted from the end.
+    No block has the frames before. Frame i, counted from the end, lies in block i * HOP // BLOCK,
+    counted from the end.
     """
     frame = np.arange(before + count)[::-1]
     block = np.where(frame < count, blocks - 1 - frame * HOP // BLOCK, -1)
@@ -134,7 +135,7 @@ def _membership(count: int, before: int, blocks: int) -> Floats:
 
 
 def _describe(power: Floats) -> tuple[Floats, Floats]:
-    """Descriptors of frames; what changes from frame to frame is 0 in the first.
+    """Return the descriptors of frames; a change from frame to frame is 0 in the first.
 
     Args:
         power: [frames, bins] relative to the window's mean.
@@ -196,7 +197,7 @@ def _describe(power: Floats) -> tuple[Floats, Floats]:
 
 
 def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
-    """F0 in semitones over 100 Hz, the correlation at its lag, and the first two harmonics.
+    """Return F0 in semitones over 100 Hz, its correlation, and the first two harmonics.
 
     Args:
         power: [frames, bins].
@@ -208,10 +209,10 @@ def _pitch(power: Floats) -> tuple[Floats, Floats, Floats]:
     r = np.fft.irfft(half, FRAME // 2)[:, : _LAGS[-1] + 2] * _PER_WINDOW_LAGS
     r /= r[:, :1] + np.float32(1e-12)
     best = np.argmax(r[:, _LAGS[0] : _LAGS[-1] + 1] - _LAG_COST, axis=1) + _LAGS[0]
-    # Neighbours by flat indices: picking by rows and columns costs five times as much.
+    # Neighbours by flat indices, because selecting rows and columns costs five times as much.
     peak = best + np.arange(0, r.size, r.shape[1])
     a, b, c = r.take(peak - 1), r.take(peak), r.take(peak + 1)
-    # A parabola through the peak; where there is no peak, its edge.
+    # A parabola through the peak; without a peak, its edge.
     bend = np.minimum(a - 2.0 * b + c, _NO_BEND)
     shift = np.minimum(np.maximum(0.5 * (a - c) / bend, -0.5), 0.5)
     hz = _PITCH_RATE / (best + shift)
@@ -229,7 +230,7 @@ def _floats(values: npt.NDArray[Any]) -> Floats:
 
 
 def _mel_filters() -> Floats:
-    """Triangles on HTK's mel scale from 80 to 7600 Hz, [bins, _MELS], each of sum 1."""
+    """Return triangles on HTK's mel scale from 80 to 7600 Hz, [bins, _MELS], each of sum 1."""
     top, bottom = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (7600.0, 80.0))
     corners = 700.0 * (10.0 ** (np.linspace(bottom, top, _MELS + 2) / 2595.0) - 1.0)
     bins = np.arange(FRAME // 2 + 1)[:, None] * (RATE_HZ / FRAME)
@@ -240,14 +241,14 @@ def _mel_filters() -> Floats:
 
 
 def _dct() -> Floats:
-    """Cepstral coefficients 1 to `CEPSTRA`, orthonormal, [_MELS, CEPSTRA]."""
+    """Return the matrix of cepstral coefficients 1 to `CEPSTRA`, orthonormal, [_MELS, CEPSTRA]."""
     n = np.arange(_MELS)[:, None] + 0.5
     k = np.arange(1, CEPSTRA + 1)
     return _floats(np.sqrt(2.0 / _MELS) * np.cos(np.pi / _MELS * n * k))
 
 
 def _bands() -> Floats:
-    """Weights of the bins, [bins, _MELS + 3]: mels, the whole, 50 to 1000 Hz, 1 to 5 kHz."""
+    """Return weights of the bins, [bins, _MELS + 3]: mels, the whole, 50 to 1000 Hz, 1 to 5 kHz."""
     hz = np.arange(FRAME // 2 + 1) * (RATE_HZ / FRAME)
     whole = (hz > 50.0) * 2.0 / FRAME
     low, high = whole * (hz <= 1000.0), whole * ((hz > 1000.0) & (hz <= 5000.0))
@@ -255,13 +256,13 @@ def _bands() -> Floats:
 
 
 def _window_lags() -> Floats:
-    """Autocorrelation of the analysis window at the lags of half the rate, 1 at lag 0."""
+    """Return the autocorrelation of the analysis window at half the rate, 1 at lag 0."""
     lags = np.fft.irfft(np.abs(np.fft.rfft(_HANN)) ** 2, FRAME)[::2][: _LAGS[-1] + 2]
     return _floats(lags / lags[0])
 
 
 def _pitch_band() -> Floats:
-    """Weights of the bins that the autocorrelation is taken of: below 2.5 kHz, fading."""
+    """Return the bins' weights for the autocorrelation: those below 2.5 kHz, fading."""
     hz = np.arange(FRAME // 4 + 1) * (RATE_HZ / FRAME)
     weights = np.clip(hz / 60.0, 0.0, 1.0) * np.clip((2500.0 - hz) / 1000.0, 0.0, 1.0)
     return _floats(weights)

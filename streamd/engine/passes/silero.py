@@ -1,4 +1,4 @@
-"""The pass `vad` by Silero: speech probability of a frame of 32 ms."""
+"""The pass `vad` by Silero: the speech probability of a frame of 32 ms."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ROOM_DBFS = -72
 
 
 class SileroVad:
-    """Silero VAD 6.2.3, 16 kHz.
+    """Runs Silero VAD 6.2.3 at 16 kHz.
 
     Items are 576 samples: the 64 before the frame (zeros at the start of a stream) and the 512
-    of the frame. Outputs are probabilities, 0 to 1, as float. The state is that of the LSTM.
+    of the frame. Outputs are probabilities, 0 to 1, as float. The state is the LSTM's.
 
     A stream begins with the state that the network has in a quiet room. With zeros, as silero
     begins, it misses much of the speech in the first half second of a stream that begins within a
@@ -58,19 +58,19 @@ class SileroVad:
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[float], State]:
-        """Run one batch; `options` are not looked at."""
+        """Run one batch; `options` are ignored."""
         prob, h, c = self._run({"audio": stack(items), "h": state["h"], "c": state["c"]})
         return prob.tolist(), {"h": h, "c": c}
 
 
 def run_in() -> Samples:
-    """What a stream is taken to have had before it: half a second of a quiet room.
+    """Return the audio that a stream is taken to have had before it: half a second of a quiet room.
 
     Returns:
         int16, shape `[16, 576]`: items of a stream, but that the 64 samples before each frame are
         noise of their own.
     """
-    # This generator's numbers are frozen: every machine begins with the same.
+    # The numbers of this generator are frozen, so every machine begins with the same state.
     noise = np.random.RandomState(0).normal(
         0, 10 ** (_ROOM_DBFS / 20) * 32768, (_RUN_IN_FRAMES, SileroVad.item_samples)
     )

@@ -1,4 +1,4 @@
-"""Running a pass once before the first stream waits for it."""
+"""The warm-up: it runs a pass once, before the first stream waits for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def initial_rows(model: Pass, batch: int) -> State:
 
 
 def warm_up(model: Pass, samples: int, option: Any = None) -> None:
-    """Run silence at the smallest and the largest batch, so that a runtime has its memory.
+    """Run silence at the smallest and the largest batch, so that the runtime allocates its memory.
 
     Args:
         model: the pass.

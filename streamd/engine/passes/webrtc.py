@@ -1,4 +1,4 @@
-"""The pass `vad` by WebRTC: a yes or no per 30 ms, for boards that cannot carry Silero."""
+"""The pass `vad` by WebRTC: speech or not for 30 ms, for boards that cannot carry Silero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamd.types import RATE_HZ, Samples
 
 
 class WebrtcVad:
-    """The Gaussian-mixture VAD of WebRTC. Needs no model file.
+    """Runs the Gaussian-mixture VAD of WebRTC, which needs no model file.
 
     Items are 480 samples; outputs are 1.0 for speech and 0.0 for none.
 
@@ -22,8 +22,8 @@ class WebrtcVad:
     the object itself, made on a stream's first frame: a slot's state cannot be forked.
 
     Args:
-        mode: 0 (calls most things speech) to 3 (strictest). 3 by default: this detector's
-            trouble is calling noise speech, and even so it does that to 29 % of it.
+        mode: 0 (calls most sounds speech) to 3 (strictest). 3 by default, because even so this
+            detector calls 29 % of noise speech.
     """
 
     name = "vad"
@@ -42,13 +42,13 @@ class WebrtcVad:
             raise ValueError(f"webrtc mode must be 0 to 3, not {mode}")
         self._mode = mode
         self.backend = Host()
-        empty = np.empty((), object)  # holds None: no detector yet
+        empty = np.empty((), object)  # initially None, as there is no detector yet
         self.state: Mapping[str, StateSpec] = {"detector": StateSpec(empty)}
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
     ) -> tuple[Sequence[float], State]:
-        """Run one batch; `options` are not looked at."""
+        """Run one batch; `options` are ignored."""
         detectors = state["detector"].copy()
         outputs = []
         for row, item in enumerate(items):

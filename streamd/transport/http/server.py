@@ -97,7 +97,9 @@ async def _name_server(request: web.Request, response: web.StreamResponse) -> No
     response.headers[hdrs.SERVER] = SERVER
 
 
-def bind(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]:
+def bind(
+    host: str, port: int, receive_buffer_bytes: int, send_buffer_bytes: int
+) -> list[socket.socket]:
     """Bind the listeners, one for each address of the host that this machine has.
 
     `localhost` is `::1` and `127.0.0.1`, also where IPv6 is switched off: the address that is
@@ -105,7 +107,8 @@ def bind(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]
     addresses in turn would reach another server.
 
     The receive buffer is bounded, and accepted sockets inherit it: a fast sender's pings are
-    not buried behind minutes of audio that the kernel took already.
+    not buried behind minutes of audio that the kernel took already. So is the send buffer: a client
+    that does not read is noticed before the kernel has taken megabytes for it.
 
     Raises:
         Unavailable: the address is in use, not ours, or not permitted.
@@ -121,7 +124,10 @@ def bind(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]
         chosen = sockets[0].getsockname()[1] if port == 0 and sockets else port
         try:
             listener = _bind(
-                (family, kind, protocol), (address[0], chosen, *address[2:]), receive_buffer_bytes
+                (family, kind, protocol),
+                (address[0], chosen, *address[2:]),
+                receive_buffer_bytes,
+                send_buffer_bytes,
             )
         except OSError as error:
             if error.errno not in _MISSING:
@@ -135,11 +141,14 @@ def bind(host: str, port: int, receive_buffer_bytes: int) -> list[socket.socket]
     return sockets
 
 
-def _bind(kind: tuple[int, int, int], address: Any, receive_buffer_bytes: int) -> socket.socket:
+def _bind(
+    kind: tuple[int, int, int], address: Any, receive_buffer_bytes: int, send_buffer_bytes: int
+) -> socket.socket:
     listener = socket.socket(*kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
