@@ -50,10 +50,10 @@ AIOHTTP_newest := aiohttp
 NOT_ALIKE := ^(aiohttp|aiohappyeyeballs|aiosignal|attrs|frozenlist|multidict|propcache|yarl)==
 
 test-compat: $(COMPAT:=/.test)  ## the wire tests with the lowest and the newest aiohttp, both paths
-	set -e; for venv in $(COMPAT); do for path in auto off; do \
+	failed=0; for venv in $(COMPAT); do for path in auto off; do \
 	  $$venv/bin/python -c "import aiohttp; print('aiohttp', aiohttp.__version__, 'fast_path', '$$path')"; \
-	  STREAMD_SERVER__FAST_PATH=$$path $$venv/bin/pytest -n 2 --dist loadfile $(WIRE_TESTS); \
-	done; done
+	  STREAMD_SERVER__FAST_PATH=$$path $$venv/bin/pytest -n 2 --dist loadfile $(WIRE_TESTS) || failed=1; \
+	done; done; exit $$failed
 
 .venv-compat-%/.test: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)"

@@ -31,7 +31,7 @@ from streamd.models.library import Library
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--streams", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=30)
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def served(streams: list[np.ndarray]) -> float:
-    """CPU seconds of a server with live streams."""
+    """Return the CPU seconds of a server with live streams."""
     cores = sorted(os.sched_getaffinity(0))
     server, url = serve({cores[0]})
     try:
@@ -72,7 +72,7 @@ def served(streams: list[np.ndarray]) -> float:
 
 
 def evaluated(executor: Executor, manifest: Manifest) -> float:
-    """CPU seconds of an evaluation, its models loaded."""
+    """Return the CPU seconds of an evaluation whose models are loaded."""
     tasks = [
         Task(stream=Stream(rows=(row,)), modules=MODULES, keep=("speech_end", "wake"))
         for row in manifest.rows

@@ -31,10 +31,10 @@ MESSAGE_MS = 20
 MESSAGE_BYTES = 2 * RATE_HZ * MESSAGE_MS // 1000
 FAST_BYTES = 8 * MESSAGE_BYTES
 WORD_EVERY_S = 3.0
-"""More than the word's refractory time."""
+"""Seconds between two words: more than the word's refractory time."""
 WORD_S = 1.3
 VOICES = ("slt", "kal16")
-"""Their clips begin with the word."""
+"""Voices whose clips begin with the word."""
 HELLO = {"type": "hello", "modules": {"vad": {}, "wake": {"words": ["alexa"]}, "speaker": {}}}
 
 
@@ -75,7 +75,7 @@ def main():
 
 
 def phrase(number):
-    """A voice that says the word, and quiet up to the next."""
+    """Return a voice that says the word, and quiet up to the next one."""
     path = CLIPS / f"speech_{VOICES[number % len(VOICES)]}.flac"
     samples, _ = soundfile.read(path, dtype="int16", frames=int(WORD_S * RATE_HZ))
     quiet = np.random.default_rng(number).normal(0, 8, int(WORD_EVERY_S * RATE_HZ))
@@ -84,7 +84,7 @@ def phrase(number):
 
 
 def measure(tree, senders, seconds):
-    """Milliseconds from last sample to event of each wake word, and × real time of the others."""
+    """Return milliseconds from last sample to event of each word, and the others' speed."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as home:
         environ = os.environ | {
@@ -118,15 +118,15 @@ def measure(tree, senders, seconds):
         finally:
             for other in others:
                 other.terminate()
-            told = [other.communicate()[0] for other in others]
+            printed = [other.communicate()[0] for other in others]
             server.terminate()
             server.wait(60)
             server.stdout.close()
-        return waits, sum(float(text) for text in told if text) / seconds
+        return waits, sum(float(text) for text in printed if text) / seconds
 
 
 async def live(url, seconds):
-    """Play words in real time; milliseconds that their events took."""
+    """Play words in real time, and return the milliseconds until their events."""
     sent_s, waits = [], []
 
     async def receive(socket):
@@ -153,7 +153,7 @@ async def live(url, seconds):
 
 
 async def send_fast(url, number):
-    """Send speech as fast as it is taken until told to stop; print the seconds of audio."""
+    """Send speech as fast as it is taken until stopped, and print the seconds of audio."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(15, stop.set)
     samples, _ = soundfile.read(sorted(CLIPS.glob("speech_*.flac"))[number % 5], dtype="int16")

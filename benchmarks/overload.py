@@ -53,6 +53,7 @@ ARRIVALS_S = 0.2
 """From one newcomer to the next."""
 RETRY_S = 5.0
 SHARE = 0.8
+DECIDE_WAKES = {name: MODULES[name] for name in ("vad", "wake")}
 SETTLED_S = 10.0
 """After the end of an overload, all is as before."""
 
@@ -285,7 +286,8 @@ def differing(heard: list[Any], pool: list[np.ndarray]) -> tuple[int, int]:
     for number in {recording for recording, *_ in heard}:
         whole = pool[number][: len(pool[number]) // STEP * STEP]
         audio = np.tile(whole, int(longest * RATE_HZ) // len(whole) + 1)
-        events = [e for e in alone(audio[: int(longest * RATE_HZ)]) if e["type"] == "wake"]
+        found = alone(audio[: int(longest * RATE_HZ)], DECIDE_WAKES)
+        events = [e for e in found if e["type"] == "wake"]
         expected[number] = [(e["word"], e["t0"], e["t1"], e["at"]) for e in events]
     different = 0
     for recording, until_ms, wakes in heard:

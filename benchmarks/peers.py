@@ -1,4 +1,4 @@
-"""streamd beside its peers: the same audio, CPU per second of it, and whether each hears the same.
+"""streamd beside its peers: the same audio, CPU per second of it, and the words that each detects.
 
     python benchmarks/peers.py [--audio DIR] [--streams 16] [--seconds 30] [--rounds 3]
         [--only NAME ...] [--capacity] [--json FILE] [--markdown FILE]
@@ -40,7 +40,7 @@ the server's. --json has it for every run.
 --capacity lets server and clients have the same two cores (so the load may be as late as the server
 there), and plays the clips that say alexa.
 
-"heard" counts clips whose word was detected (by the clip's name, or the text of the bundled ones)
+"detected" counts clips whose word was detected (by the clip's name, or the bundled ones' text)
 and detections elsewhere, in all valid rounds together, at 0.5, with a refractory of 2 s;
 pymicro-wakeword has its own cutoffs, and brings other models for the same words. Clips in a
 stream's first 3 s do not count. Two peers have no hey_marvin: ok_nabu stands for it.

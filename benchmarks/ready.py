@@ -44,7 +44,7 @@ def main():
             took_s, cpu_s, _, _ = start(home, ["-m", "streamd", *SERVE])
             ready.append(took_s)
             cpu.append(cpu_s)
-            took_s, _, out, began = start(home, [__file__, "inside"], is_told=True)
+            took_s, _, out, began = start(home, [__file__, "inside"], with_time=True)
             for name, seconds in stages_of(json.loads(out), began, took_s).items():
                 stages[name].append(seconds)
         _, _, imports, _ = start(home, ["-X", "importtime", "-m", "streamd", *SERVE])
@@ -73,7 +73,7 @@ def main():
     sys.exit(middle_s > GOAL_S)
 
 
-def start(home, command, is_told=False):
+def start(home, command, with_time=False):
     """Seconds to ready, CPU seconds until then, what it said on stderr, when it was started."""
     from streams import cpu_s as cpu_of  # here: at the top it would be part of what is measured
 
@@ -81,7 +81,7 @@ def start(home, command, is_told=False):
     with tempfile.TemporaryFile() as stderr:
         began = time.monotonic()
         server = subprocess.Popen(
-            [sys.executable, *command, *([str(began)] if is_told else [])],
+            [sys.executable, *command, *([str(began)] if with_time else [])],
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=environ,
@@ -163,9 +163,9 @@ def inside(began):
         json.dump({"stamps": stamps, "spent": spent}, sys.stderr)
 
 
-def stages_of(told, began, took_s):
+def stages_of(report, began, took_s):
     """Seconds of each stage."""
-    at, spent = told["stamps"], told["spent"]
+    at, spent = report["stamps"], report["spent"]
     models = spent["sessions"] + spent["warm"]
     return {
         "the interpreter": at["python"] - began,

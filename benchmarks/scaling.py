@@ -2,12 +2,12 @@
 
 The serving session and engine in one thread without sockets, every module on, all streams fed 20 ms
 at a time. CPU milliseconds per second of audio and stream, the least of the rounds, for growing
-numbers of streams, wake words and enrolled voices. Every row of a table hears the same audio: fewer
+numbers of streams, wake words and enrolled voices. Every row of a table has the same audio: fewer
 streams than there are recordings play them in turns, more play them again, shifted. "times" is a
 row's cost to the first one's.
 
 Words beyond the shipped ones are heads of the kind that `streamd words add` makes, with random
-weights and a bias that lets none be heard; the voices are random directions. A search of them
+weights and a bias with which none is recognised; the voices are random directions. A search of them
 cannot cost less than the product that it is: "of it products" is that times the searches. "Of it
 passes" is what the models take; the rest is the session and the engine, in Python.
 """

@@ -61,7 +61,7 @@ def main():
     for folder in track(args.folders, "folders", console=console):
         audio = mix(folder)
         (events, steps, cpu_s), (awake, all_steps, all_cpu_s) = (
-            listen(parts[gate], audio) for gate in (True, False)
+            run_offline(parts[gate], audio) for gate in (True, False)
         )
         differ += len(events ^ awake)
         table.add_row(
@@ -77,7 +77,7 @@ def main():
 
 
 def mix(folder):
-    """The clips of a folder in order, near silence behind each."""
+    """Return the clips of a folder in order, each followed by near silence."""
     rng, pieces = np.random.default_rng(0), []
     for path in sorted(folder.rglob("*.flac")):
         clip, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
@@ -89,19 +89,19 @@ def mix(folder):
     return np.concatenate(pieces)
 
 
-def listen(parts, audio):
-    """Wake events as (word, t0, t1, at, score), steps, and CPU seconds."""
+def run_offline(parts, audio):
+    """Return wake events as (word, t0, t1, at, score), steps, and CPU seconds."""
     chosen, _ = parts.registry.resolve(MODULES)
     analysis = Counted(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())
     blocks = (audio[i : i + BLOCK].tobytes() for i in range(0, len(audio), BLOCK))
     began = time.process_time()
-    heard = {
+    wakes = {
         (e.word, e.t0, e.t1, e.at, round(e.score, 3))
         for e in analysis.events(blocks)
         if e.__struct_config__.tag == "wake"
     }
     analysis.close()
-    return heard, analysis.steps, time.process_time() - began
+    return wakes, analysis.steps, time.process_time() - began
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many live streams a core carries, and whether each hears what it would hear alone.
+"""How many live streams a core carries, and whether each gets the events that it would get alone.
 
     python benchmarks/streams.py --streams 32 --seconds 60 --audio DIR
 
@@ -52,7 +52,7 @@ TIMED = ("speech_start", "wake", "speaker", "speaker_change", "emotion", "speech
 
 
 def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np.ndarray]:
-    """Clips in random order, each followed by 1.5 times its length of noise at -72 dBFS.
+    """Return clips in random order, each followed by 1.5 times its length of noise at -72 dBFS.
 
     Each stream begins in a place of its own in its first clip or the noise behind it: two fifths of
     them have a voice at every moment.
@@ -81,12 +81,12 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
 
 
 def skipped(number: int, samples: int) -> int:
-    """How much of its first clip and quiet, so many samples long, a stream does not play."""
+    """Return how many samples of its first clip and quiet a stream does not play."""
     return int(place(number) * samples)
 
 
 class Live(Player):
-    """A live stream that keeps what it is told, with when it was.
+    """A live stream that keeps the events that it receives, with their times.
 
     Args:
         url: of the streams.
@@ -100,7 +100,7 @@ class Live(Player):
         self.due_s = [
             min(start + step, len(audio)) / RATE_HZ for start in range(0, len(audio), step)
         ]
-        """Of each message, from the stream's begin."""
+        """Seconds from the stream's begin at which each message is due."""
         self.opened = asyncio.Event()
         self.said: list[tuple[float, dict[str, Any]]] = []
         """Seconds from the stream's begin, and the event."""
@@ -111,12 +111,12 @@ class Live(Player):
         )
 
     def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
-        """An event."""
+        """Take an event."""
         super().receive(text, now_s)
         self.said.append((now_s - self.began_s, msgspec.json.decode(text)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """Take note that the socket is closed."""
         super().connection_lost(exc)
         self.opened.set()
 
@@ -124,7 +124,7 @@ class Live(Player):
 async def play(
     url: str, audio: np.ndarray, offset_s: float
 ) -> tuple[list[dict[str, Any]], float, Pace]:
-    """One live stream.
+    """Play one live stream.
 
     Events get `latency_ms`, acks `lag_ms`, and `bye` how long it came `after_s`, the end.
     Also gives the worst lag of an ack, seconds, and how late its own messages were.
@@ -157,7 +157,7 @@ async def play(
 
 
 def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
-    """All streams, in a process of its own."""
+    """Play all streams, in a process of its own."""
     os.sched_setaffinity(0, cores)
 
     async def run() -> Any:
@@ -170,8 +170,8 @@ def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
         return runner.run(run())
 
 
-def alone(audio: np.ndarray) -> list[dict[str, Any]]:
-    """The events of the same audio without a server."""
+def alone(audio: np.ndarray, modules: dict[str, Any] = MODULES) -> list[dict[str, Any]]:
+    """Return the events of the same audio without a server."""
     from streamd.compose import make_parts
     from streamd.config import Config
     from streamd.files.offline import OfflineAnalysis
@@ -182,7 +182,7 @@ def alone(audio: np.ndarray) -> list[dict[str, Any]]:
     global _parts
     if _parts is None:
         _parts = make_parts(Config(), Library())
-    chosen, _ = _parts.registry.resolve(MODULES)
+    chosen, _ = _parts.registry.resolve(modules)
     analysis = OfflineAnalysis(
         _parts.engine, _parts.registry, chosen, AudioFormat(), Gallery.empty()
     )
@@ -195,7 +195,7 @@ _parts: Any = None
 
 
 def by_type(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Timed events by type, without what may differ."""
+    """Return timed events by type, without what may differ."""
     found = defaultdict(list)
     for event in events:
         if event["type"] in TIMED:
@@ -206,7 +206,7 @@ def by_type(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal, but for scores, which may differ by 1e-3."""
+    """Return whether events are equal, but for scores, which may differ by 1e-3."""
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= 1e-3
     if isinstance(a, dict) and isinstance(b, dict):
@@ -217,7 +217,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def serve(cores: set[int]) -> tuple[subprocess.Popen[str], str]:
-    """A server on these cores."""
+    """Start a server on these cores."""
     environ = os.environ | {
         "STREAMD_LOG__LEVEL": "warning",
         "STREAMD_ENGINE__THREADS": str(len(cores)),
@@ -235,13 +235,13 @@ def serve(cores: set[int]) -> tuple[subprocess.Popen[str], str]:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process, all threads."""
+    """Return the CPU seconds of a process, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    """Run it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=30)

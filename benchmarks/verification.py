@@ -83,13 +83,13 @@ def main():
 
 
 def middle(clip):
-    """3 s of a clip: the middle of it, or what there is, again and again."""
+    """Return 3 s of a clip: the middle of it, or all of it, repeated."""
     size = SECONDS * RATE_HZ
     return np.resize(clip[max(len(clip) - size, 0) // 2 :], size)
 
 
 async def measure(model, recordings, args):
-    """Every way of asking, one after the other, of one engine."""
+    """Measure every way of asking one engine, one after the other."""
     speaker = SpeakerSettings(model=model)
     if args.hop_ms:
         speaker = msgspec.structs.replace(speaker, hop_ms=args.hop_ms)
@@ -101,13 +101,13 @@ async def measure(model, recordings, args):
     batches = count_batches(parts.engine)
     speaker = parts.registry.readers["speaker"]
     try:
-        heard = [(await Heard(parts, audio).voice())[0] for audio in recordings[:8]]
-        embedding = next((one for one in heard if one is not None), None)
+        embeddings = [(await InSession(parts, audio).voice())[0] for audio in recordings[:8]]
+        embedding = next((one for one in embeddings if one is not None), None)
         if embedding is None:
             sys.exit("no speech in the first recordings: there is nobody to enrol")
         gallery = Gallery.build([NAME], embedding[None], np.zeros(1, int), np.zeros(1, int))
         rows = []
-        for way in (Whole, Heard):
+        for way in (Whole, InSession):
             for in_flight in (1, args.in_flight):
                 band = speaker.settings.thresholds.of(CHANNEL)
                 verify = partial(verify_one, way, parts, gallery, band)
@@ -128,7 +128,7 @@ async def measure(model, recordings, args):
 
 
 async def verify_one(way, parts, gallery, band, audio):
-    """The decision, and how many windows it took."""
+    """Return the decision, and how many windows it took."""
     embedding, windows = await way(parts, audio).voice()
     if embedding is None:
         return "too_short", windows
@@ -139,7 +139,7 @@ async def verify_one(way, parts, gallery, band, audio):
 
 
 async def keep_busy(verify, recordings, in_flight, seconds):
-    """So many verifications at a time, for so long."""
+    """Run so many verifications at a time, for so long."""
     decisions, latencies, windows = Counter(), [], 0
     numbers = iter(range(10**9))
     cpu_s, began = time.process_time(), time.perf_counter()
@@ -169,7 +169,7 @@ async def keep_busy(verify, recordings, in_flight, seconds):
 
 
 class VoiceReader(EnrolmentReader):
-    """The windows' embeddings: what an enrolment is made of, without the moods."""
+    """Collects the windows' embeddings, as an enrolment does, without what emotion reads."""
 
     extras = frozenset()
 
@@ -179,7 +179,7 @@ class VoiceReader(EnrolmentReader):
 
 
 class Request:
-    """One recording: a lease of the engine while it is heard."""
+    """One recording, with a lease of the engine while it is processed."""
 
     def __init__(self, parts, audio):
         self.engine, self.audio = parts.engine, audio
@@ -189,12 +189,12 @@ class Request:
         self.lease.sink = self
 
     async def voice(self):
-        """The embedding, None if there is no speech, and the number of its windows."""
+        """Return the embedding, None if there is no speech, and the number of its windows."""
         with closing(self):
             self.begin()
             await self.done
-        heard = self.reader.embeddings
-        return self.reader.mean if heard else None, len(heard)
+        embeddings = self.reader.embeddings
+        return self.reader.mean if embeddings else None, len(embeddings)
 
     def close(self):
         self.engine.close(self.lease)
@@ -205,7 +205,7 @@ class Request:
 
 
 class Whole(Request):
-    """All of it is taken for speech: a plan of windows, and no session."""
+    """Takes all of the recording for speech: a plan of windows, and no session."""
 
     windows = "all"
 
@@ -230,8 +230,8 @@ class Whole(Request):
         self.engine.submit(self.lease, self.planner.jobs())
 
 
-class Heard(Request):
-    """The session that serves hears it, with voice activity, as fast as it goes."""
+class InSession(Request):
+    """Runs the serving session, with voice activity, as fast as it goes."""
 
     windows = "voiced"
 
@@ -266,7 +266,7 @@ class Heard(Request):
 
 
 def count_batches(engine):
-    """Sizes of the batches of the voice pass, as they come."""
+    """Return the sizes of the batches of the voice pass, as they come."""
     (voice,) = (model for model in engine._passes.values() if model.name == "voice")
     sizes, run = [], voice.run
 

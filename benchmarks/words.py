@@ -4,7 +4,7 @@
 
 FIXTURES has `manifest.csv` with `path`, `category`, `label`, `licence`. For each word that has
 enough clips, N of them are drawn and made into a word just as `streamd words add` does; all others
-are listened to, as they are and in recorded noise (category `noise`) at 10 dB. Two thresholds are
+are scored, as they are and in recorded noise (category `noise`) at 10 dB. Two thresholds are
 looked at: the one that gives 2 false accepts an hour on negatives that no head was trained on, and
 the one that the word would be served with. Held-out negatives are the recordings of MANIFEST whose
 licence kept them out of the built-in ones. Beside it the baseline: the same logistic regression,

@@ -109,12 +109,12 @@ class Daemon:
         self.process.stdout.close()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal it and wait: the exit code."""
+        """Send the daemon a signal, and return its exit code."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end: the exit code."""
+        """Wait for the daemon to end, and return its exit code."""
         try:
             return self.process.wait(HANG_S)
         except subprocess.TimeoutExpired:
@@ -123,17 +123,17 @@ class Daemon:
             raise
 
     def complaints(self) -> list[str]:
-        """What it logged as an error, or did not catch."""
+        """Return what it logged as an error, or did not catch."""
         lines = self.log.read_text().splitlines()
         return [x for x in lines if '"level": "error"' in x or "Traceback" in x or "never" in x]
 
     def records(self, message: str | None = None) -> list[dict[str, Any]]:
-        """What it logged, or those records with a message."""
+        """Return what it logged, or the records with this message."""
         lines = [x for x in self.log.read_text().splitlines() if x.startswith("{")]
         return [r for r in map(json.loads, lines) if message in (None, r["message"])]
 
     def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
-        """GET: status, headers, body."""
+        """Return status, headers and body of a GET."""
         request = urllib.request.Request(self.http_url + path, headers=headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -144,7 +144,7 @@ class Daemon:
                 return refusal.code, refusal.headers, refusal.read()
 
     def metric(self, name: str, **labels: str) -> float:
-        """One sample of `/metrics`; 0 if it is not there."""
+        """Return one sample of `/metrics`; 0 if it is not there."""
         from prometheus_client.parser import text_string_to_metric_families
 
         for family in text_string_to_metric_families(self.get("/metrics")[2].decode()):
@@ -155,7 +155,7 @@ class Daemon:
 
     @property
     def streams(self) -> int:
-        """Open streams, by `/health`."""
+        """Return the number of open streams, by `/health`."""
         return json.loads(self.get("/health")[2])["streams"]
 
     async def eventually(self, holds: Callable[[], bool]) -> None:
@@ -189,8 +189,8 @@ async def say(socket: ClientConnection, message: Said) -> None:
     await socket.send(json.dumps(message) if isinstance(message, dict) else message)
 
 
-async def hear(socket: ClientConnection, kind: str | None = None) -> Event:
-    """The next event, or the next of a type."""
+async def next_event(socket: ClientConnection, kind: str | None = None) -> Event:
+    """Return the next event, or the next of a type."""
     while True:
         event: Event = json.loads(await asyncio.wait_for(socket.recv(), HANG_S))
         if kind in (None, event["type"]):
@@ -198,8 +198,8 @@ async def hear(socket: ClientConnection, kind: str | None = None) -> Event:
 
 
 @dataclass
-class Heard:
-    """All that a server said to one client."""
+class Received:
+    """Everything that one client received."""
 
     events: list[Event] = field(default_factory=list)
     code: int | None = None
@@ -226,27 +226,29 @@ class Heard:
         return self.events[-1]
 
 
-async def listen(socket: ClientConnection, heard: Heard | None = None, first_seq: int = 1) -> Heard:
-    """Hear everything up to the close, in good order throughout."""
-    heard = heard or Heard()
+async def read_to_close(
+    socket: ClientConnection, received: Received | None = None, first_seq: int = 1
+) -> Received:
+    """Return everything up to the close, and check its order."""
+    received = received or Received()
     try:
         while True:
-            heard.events.append(json.loads(await socket.recv()))
+            received.events.append(json.loads(await socket.recv()))
     except ConnectionClosed as closed:
         if closed.rcvd is not None:
-            heard.code, heard.reason = closed.rcvd.code, closed.rcvd.reason
-    if heard.events:
-        assert heard.types[0] == "ready" or heard.events[0]["fatal"]
-    assert [event["seq"] for event in heard.log] == list(
-        range(first_seq, first_seq + len(heard.log))
+            received.code, received.reason = closed.rcvd.code, closed.rcvd.reason
+    if received.events:
+        assert received.types[0] == "ready" or received.events[0]["fatal"]
+    assert [event["seq"] for event in received.log] == list(
+        range(first_seq, first_seq + len(received.log))
     )
-    return heard
+    return received
 
 
 async def converse(
     url: str, *messages: Said | Iterable[Said] | AsyncIterable[Said], **options: Any
-) -> Heard:
-    """Say it all, as fast as it goes, while hearing everything up to the close."""
+) -> Received:
+    """Send all messages as fast as they go, and return everything up to the close."""
 
     async def speak() -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -263,7 +265,7 @@ async def converse(
     async with asyncio.timeout(HANG_S), dial(url, **options) as socket:
         speaker = asyncio.create_task(speak())
         try:
-            return await listen(socket)
+            return await read_to_close(socket)
         finally:
             speaker.cancel()
             await asyncio.gather(speaker, return_exceptions=True)

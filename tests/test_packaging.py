@@ -1,4 +1,4 @@
-"""The distribution is `streamd-voice`; `streamd` on the package index is a stranger's."""
+"""The distribution is `streamd-voice`; `streamd` on the package index is another project."""
 
 import re
 import tomllib
@@ -32,11 +32,11 @@ def test_dev_has_all_that_the_tests_and_the_plots_need() -> None:
 @pytest.mark.parametrize(
     "text", ["pip install 'streamd[mic]'", "pip install -U streamd", r"needs streamd\\[plot]"]
 )
-def test_a_hint_to_install_a_stranger_is_found(text: str) -> None:
+def test_a_hint_to_install_another_package_is_found(text: str) -> None:
     assert INSTALLS_A_STRANGER.search(text)
 
 
-def test_no_message_and_no_page_says_to_install_a_stranger() -> None:
+def test_no_message_and_no_page_says_to_install_another_package() -> None:
     folders = ("streamd", "docs", "config", "clients", "benchmarks", "training")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
     pages = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"]

@@ -86,7 +86,7 @@ def test_store_and_key_are_in_the_data_directory_unless_the_store_is_named() -> 
     assert key_path(environ) == Path("/d/key")
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_reads_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: int) -> None:
         raise KeyError
 

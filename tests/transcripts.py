@@ -27,12 +27,12 @@ from daemons import (
     STREAMD,
     Daemon,
     Event,
-    Heard,
+    Received,
     cut,
     dial,
     environment,
-    hear,
-    listen,
+    next_event,
+    read_to_close,
     say,
     silence,
     speech,
@@ -66,12 +66,12 @@ class Transcript:
         while is_open:
             is_open = False
             async with dial(running.url) as socket:
-                heard = Heard()
+                received = Received()
                 for message in messages:
                     if isinstance(message, str) and message.startswith(DROP):
                         for kind in re.findall(r"`(\w+)`", message):
-                            while not heard.of(kind):
-                                heard.events.append(await hear(socket))
+                            while not received.of(kind):
+                                received.events.append(await next_event(socket))
                         is_open = True
                         break
                     await say(socket, _with_tokens(message, tokens))
@@ -79,15 +79,15 @@ class Transcript:
                     socket.transport.abort()
                 else:
                     if self.is_stopped:
-                        while not heard.of("speech_start"):
-                            heard.events.append(await hear(socket))
+                        while not received.of("speech_start"):
+                            received.events.append(await next_event(socket))
                         running.process.send_signal(signal.SIGTERM)
-                    await listen(socket, heard, first_seq=self._first_seq(tokens))
-            for event in heard.events:
+                    await read_to_close(socket, received, first_seq=self._first_seq(tokens))
+            for event in received.events:
                 if event.get("resume"):
                     tokens.append(event["resume"]["token"])
                     event["resume"]["token"] = f"r_{len(tokens)}"
-            answers += heard.events
+            answers += received.events
         types = {event["type"] for event in self.answers}
         is_fatal = all(event.get("fatal", True) for event in self.answers)
         return [

@@ -8,13 +8,13 @@ from streamd.evaluation.vad import Edge, compared
 from streamd.events import Wake
 from streamd.settings import VadSettings
 
-from .sessions import CONFIG, annotations, hear, speech
+from .sessions import CONFIG, annotations, events_of, speech
 from .stats import Table, rate, spread
 
 FRAME_MS = 32
 UNGATED = VadSettings(gate=False)
 BARE = {"on": 0.5, "off": 0.5, "min_speech_ms": 0, "hangover_ms": FRAME_MS, "pre_roll_ms": 0}
-"""An utterance is a run of frames that silero gives 0.5 or more."""
+"""Settings with which an utterance is a run of frames that silero gives 0.5 or more."""
 
 
 def tasks(clips):
@@ -24,7 +24,7 @@ def tasks(clips):
 def measure(clip):
     samples = clip.samples()
     words = list(CONFIG.wake.load)
-    wakes = [e for e in hear(samples, {"wake": {"words": words}}) if isinstance(e, Wake)]
+    wakes = [e for e in events_of(samples, {"wake": {"words": words}}) if isinstance(e, Wake)]
     gated = frames(samples, VadSettings(**BARE))
     ungated = frames(samples, VadSettings(**BARE, gate=False))
     edges, edges_ungated = speech(samples), speech(samples, vad=UNGATED)
@@ -74,9 +74,9 @@ def _hits(groups):
     )
     for word in CONFIG.wake.load:
         own = [[w for w, _ in f["wakes"]] for f in groups.get(word, [])]
-        counts = [heard.count(word) for heard in own]
+        counts = [words_found.count(word) for words_found in own]
         if counts:
-            other = sum(any(w != word for w in heard) for heard in own)
+            other = sum(any(w != word for w in words_found) for words_found in own)
             one = rate(counts.count(1), len(counts))
             several = sum(c > 1 for c in counts)
             table.rows.append([word, len(counts), one, counts.count(0), several, other])
@@ -107,11 +107,11 @@ def _false_accepts(groups):
     named = {"other wake phrases": others}
     named |= {c: groups[c] for c in ("negative", "noise", "speaker", "conversation", "emotion")}
     for name, found in named.items():
-        heard = [[w for w, _ in f["wakes"]] for f in found]
-        hits = rate(sum("alexa" in h for h in heard), len(heard))
+        words_found = [[w for w, _ in f["wakes"]] for f in found]
+        hits = rate(sum("alexa" in h for h in words_found), len(words_found))
         minutes = sum(f["ms"] for f in found) / 60_000
-        alexa = sum(h.count("alexa") for h in heard)
-        rest = [w for h in heard for w in h if w != "alexa"]
+        alexa = sum(h.count("alexa") for h in words_found)
+        rest = [w for h in words_found for w in h if w != "alexa"]
         counted = ", ".join(f"{w} {rest.count(w)}" for w in sorted(words) if w in rest) or "0"
         table.rows.append([name, len(found), f"{minutes:.1f}", alexa, hits, counted])
     return table

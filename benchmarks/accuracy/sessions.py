@@ -1,4 +1,4 @@
-"""Clips, and sessions that hear them."""
+"""Clips, and sessions over them."""
 
 import csv
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def read_manifest(fixtures):
 
 
 def annotations(fixtures, recording):
-    """Speaker, start and end in ms of each turn that RTTM has of a recording."""
+    """Return speaker, start and end in ms of each turn that RTTM has of a recording."""
     for path in sorted((fixtures / "conversation" / "labels").glob("*.rttm")):
         for line in path.read_text(encoding="utf-8").splitlines():
             _, name, _, start, length, _, _, speaker, *_ = line.split()
@@ -83,16 +83,18 @@ def parts(vad=CONFIG.vad, speaker=CONFIG.speaker):
     return make_parts(config, Library())
 
 
-def hear(samples, modules, channel="wide", gallery=NOBODY, vad=CONFIG.vad, speaker=CONFIG.speaker):
-    """Events of one recording. `modules` is what a client would ask for."""
+def events_of(
+    samples, modules, channel="wide", gallery=NOBODY, vad=CONFIG.vad, speaker=CONFIG.speaker
+):
+    """Return the events of one recording; `modules` is that of a `hello`."""
     shared = parts(vad, speaker)
     chosen, warnings = shared.registry.resolve(modules)
     assert not warnings, warnings
     return _events(shared.engine, shared.registry, chosen, samples, channel, gallery)
 
 
-def listen(samples, channel="wide"):
-    """The voice of one recording, as `streamd enroll` hears it."""
+def voice_of(samples, channel="wide"):
+    """Return the voice of one recording, as `streamd enroll` computes it."""
     shared = parts()
     reading = VoiceReading(shared.registry)
     _events(shared.engine, reading.registry, reading.modules, samples, channel)
@@ -109,20 +111,20 @@ def _events(engine, registry, modules, samples, channel, gallery=NOBODY):
 
 
 def encode(samples, channel):
-    """What a client of that kind would send."""
+    """Return the bytes that a client of that kind would send."""
     return samples.tobytes() if channel == "wide" else telephone(samples)
 
 
 def speech(samples, channel="wide", vad=CONFIG.vad):
-    """Speech edges as [(t0, t1, at of the start)], milliseconds."""
-    events = hear(samples, {"vad": {}}, channel, vad=vad)
+    """Return speech edges as [(t0, t1, at of the start)], milliseconds."""
+    events = events_of(samples, {"vad": {}}, channel, vad=vad)
     starts = {e.utterance: e for e in events if isinstance(e, SpeechStart)}
     ends = [e for e in events if isinstance(e, SpeechEnd)]
     return [(e.t0, e.t1, starts[e.utterance].at) for e in ends]
 
 
 def gallery_of(voices, channel):
-    """A gallery of {name: [embeddings]}."""
+    """Return a gallery of {name: [embeddings]}."""
     return make_gallery(
         Enrolment(name, channel, one.tobytes()) for name, own in voices.items() for one in own
     )

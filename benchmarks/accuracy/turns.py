@@ -10,14 +10,14 @@ import numpy as np
 from streamd.events import Speaker, SpeakerChange
 from streamd.settings import VadSettings
 
-from .sessions import FORMATS, hear, speech
+from .sessions import FORMATS, events_of, speech
 from .stats import Table, rate, spread
 
 SEQUENCES = 40
 JOINS = 50
 PAUSE_MS = (600, 1500)
 NEAR_MS = 1600
-"""A change told within one window of the join is that of the join."""
+"""A change reported within one window of the join is that of the join."""
 BARE = VadSettings(pre_roll_ms=0)
 
 
@@ -81,7 +81,7 @@ def measure(task):
         pieces += [said, np.zeros(pause_ms * 16, np.int16)]
         position += len(said) + pause_ms * 16
     samples = np.concatenate([*pieces, np.zeros(16_000, np.int16)])
-    events = hear(samples, {"speaker": {}}, channel)
+    events = events_of(samples, {"speaker": {}}, channel)
     finals = [e for e in events if isinstance(e, Speaker) and e.final]
     return {
         "kind": kind,
@@ -166,7 +166,7 @@ def _joins(groups):
         [
             "channel",
             "joins",
-            "change told",
+            "change reported",
             "missed",
             "other changes",
             "delay p50 / p95 / max, ms",
@@ -182,15 +182,15 @@ def _joins(groups):
             others += len(one["changes"]) - bool(near)
             delays += [at - place for _, at in near[:1]]
             places += [abs(t0 - place) for t0, _ in near[:1]]
-        told = rate(len(delays), len(found))
-        row = [channel, len(found), told, len(found) - len(delays), others]
+        reported = rate(len(delays), len(found))
+        row = [channel, len(found), reported, len(found) - len(delays), others]
         table.rows.append([*row, spread(delays), spread(places)])
     return table
 
 
 def _false_changes(groups):
     table = Table(
-        "One voice throughout: changes told all the same",
+        "One voice throughout: changes reported all the same",
         ["recordings", "channel", "n", "minutes", "joins of clips", "false changes", "n with one"],
     )
     names = {

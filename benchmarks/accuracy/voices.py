@@ -8,7 +8,7 @@ import numpy as np
 
 from streamd.events import Speaker
 
-from .sessions import CONFIG, gallery_of, hear, listen, speech
+from .sessions import CONFIG, events_of, gallery_of, speech, voice_of
 from .stats import Table, equal_error, rate_of, speakers_rate, trials_of
 
 LENGTHS = (1, 2, 3, None)
@@ -42,7 +42,7 @@ def prints(clip):
     samples = clip.samples()
     channels = ("wide", "narrow") if clip.category == "speaker" else ("wide",)
     found = {
-        (channel, length): listen(beginning(samples, length), channel)
+        (channel, length): voice_of(beginning(samples, length), channel)
         for channel in channels
         for length in LENGTHS
     }
@@ -60,7 +60,7 @@ def beginning(samples, length):
 
 @lru_cache
 def enrol(clip, channel):
-    return listen(beginning(clip.samples(), None), channel).embedding
+    return voice_of(beginning(clip.samples(), None), channel).embedding
 
 
 def identify(task):
@@ -89,7 +89,7 @@ def identify(task):
 
 def outcomes(samples, channel, gallery, speaker):
     """What the final event of each utterance says."""
-    for event in hear(samples, {"speaker": {}}, channel, gallery):
+    for event in events_of(samples, {"speaker": {}}, channel, gallery):
         if isinstance(event, Speaker) and event.final:
             if event.decision == "accept":
                 yield "right" if event.speaker == speaker else "wrong"
@@ -127,10 +127,10 @@ def _trials(known, category, enrolled_on, tested_on, size, length):
             for clip, found in tests:
                 if any(clip is c for c, _ in chosen):
                     continue
-                heard = found[tested_on, length]
-                short = heard.speech_ms < CONFIG.speaker.min_speech_ms
-                none = short or heard.embedding is None
-                yield None if none else float(voice @ heard.embedding), name, clip.speaker
+                sample = found[tested_on, length]
+                short = sample.speech_ms < CONFIG.speaker.min_speech_ms
+                none = short or sample.embedding is None
+                yield None if none else float(voice @ sample.embedding), name, clip.speaker
 
 
 def _verification(trials):

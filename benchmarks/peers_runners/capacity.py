@@ -1,14 +1,14 @@
-"""How many live clients a server holds: more and more of them, until it is late."""
+"""How many live clients a server holds: a ramp of clients, up to the number at which it is late."""
 
 import tempfile
 from pathlib import Path
 
 from peers_runners.delays import delays_ms, with_detections
-from peers_runners.mix import SETTLING_MS, Mix, listen, said
+from peers_runners.mix import SETTLING_MS, Mix, run_offline, said
 from peers_runners.rule import BEHIND_MS, VALID, judge
 
 BASE = 32
-"""Different streams; further clients play them again."""
+"""Number of different streams; further clients play them again."""
 
 
 def ramp(run, mix, truth, steps, say):
@@ -21,9 +21,9 @@ def ramp(run, mix, truth, steps, say):
     Args:
         run: takes streams, gives a runner's answer.
         mix: what is played, BASE streams.
-        truth: what streamd hears in it offline.
+        truth: streamd's offline events of it.
         steps: numbers of clients to try.
-        say: takes what is being done.
+        say: called with what is being done.
 
     Returns:
         `held`, `then` in words, what broke, and each step's figures.
@@ -59,10 +59,10 @@ def ramp(run, mix, truth, steps, say):
 
 
 def positives(audio, word, seconds, seed):
-    """A mix of the clips alone that say the word, and what streamd hears in it."""
+    """Return a mix of only the clips that say the word, and streamd's offline events of it."""
     with tempfile.TemporaryDirectory() as scratch:
         for path in audio.rglob("*.flac"):
             if word in said(path):
                 (Path(scratch) / path.name).symlink_to(path.resolve())
         mix = Mix(Path(scratch), BASE, seconds, seed)
-    return mix, listen(mix.streams, {"wake": {"words": [word]}})
+    return mix, run_offline(mix.streams, {"wake": {"words": [word]}})

@@ -1,4 +1,4 @@
-"""How late a server's detections come, by what streamd hears in the same audio offline."""
+"""How late a server's detections come after streamd's offline ones of the same audio."""
 
 import math
 from itertools import pairwise
@@ -7,11 +7,11 @@ import numpy as np
 from peers_runners.mix import SETTLING_MS
 
 EARLY_MS = 500
-"""How long before streamd's own time a detection may come and still be that one."""
+"""Milliseconds before streamd's own time at which a detection may come and still be that one."""
 
 
 def delays_ms(arrived, wakes, clients, base):
-    """Milliseconds behind streamd's offline `wakes`, of each detection that came.
+    """Return the milliseconds from streamd's offline `wakes` to each detection.
 
     A detection is the first of its word to arrive between its time and that of the client's next.
 
@@ -34,9 +34,9 @@ def delays_ms(arrived, wakes, clients, base):
 
 
 def with_detections(behind_ms, late_ms):
-    """What else tells how far behind a server is, and its detections, if any came.
+    """Return the other measures of a server's delay, with that of its detections, if any came.
 
-    Their median: with few, the 95th percentile is the single word that was missed and "heard" late
-    in something else, which says nothing about time.
+    Their median: with few, the 95th percentile is the single word that was missed and then "found"
+    late in something else, which says nothing about time.
     """
     return behind_ms | ({"detections": float(np.median(late_ms))} if late_ms else {})

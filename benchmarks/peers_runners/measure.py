@@ -1,4 +1,4 @@
-"""All that is measured, on one mix: rounds in which every system has its turn."""
+"""All measurements on one mix, in rounds in which every system has its turn."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import streams as live
 from peers_runners import ours
 from peers_runners.capacity import positives, ramp
 from peers_runners.delays import delays_ms, with_detections
-from peers_runners.mix import Mix, listen
+from peers_runners.mix import Mix, run_offline
 from peers_runners.report import NO_SOCKET, OURS
 from peers_runners.rounds import until_valid
 from peers_runners.rule import VALID, WordResult, judge
@@ -53,10 +53,10 @@ class Bench:
             except Failed as why:
                 for task in (name for name, task in self.tasks.items() if peer in task.peers):
                     self.failed[f"{task}: {peer}"] = f"not installed: {why}"
-        self._say("listening to the mix offline")
+        self._say("run_offlineing to the mix offline")
         args = self.args
         self.mix = Mix(args.audio, args.streams, args.seconds, args.seed)
-        self.truth = listen(self.mix.streams, live.MODULES)
+        self.truth = run_offline(self.mix.streams, live.MODULES)
         for i in range(args.rounds):
             for name in self.tasks:
                 for system in self._systems(name):
@@ -115,7 +115,7 @@ class Bench:
             self._holds[key] = runs[-1]["streams"]
 
     def _measured(self, task, system, count):
-        """One run on the mix's first streams, its verdict and what it heard."""
+        """Return one run on the mix's first streams, with its result and its detections."""
         chosen = self.tasks[task]
         answer = self._run(task, system, self.mix.streams[:count])
         live_one, others, verdict = answer.get("live"), answer.get("others"), WordResult(VALID)
@@ -124,10 +124,10 @@ class Bench:
             late_ms = delays_ms(arrived, self.truth.wakes, count, count)
             live_one["behind_ms"] = with_detections(live_one["behind_ms"], late_ms)
             verdict = judge(live_one, others)
-        heard = None
+        detected = None
         if "wake" in chosen.modules and "found" in answer:
             words = chosen.peers.get(system) or chosen.modules["wake"]["words"]
-            heard = self.mix.tally(answer["found"], words, count)
+            detected = self.mix.tally(answer["found"], words, count)
         return {
             "streams": count,
             "ms": 1000 * answer["cpu_s"] / (count * self.args.seconds),
@@ -137,7 +137,7 @@ class Bench:
             "others": others,
             "rss_bytes": answer["rss_bytes"],
             "found": answer.get("found"),
-            "heard": heard,
+            "detected": detected,
             "compared": answer.get("compared"),
         }
 

@@ -1,4 +1,4 @@
-"""The reference mix, what is said where in it, and what streamd itself makes of it offline."""
+"""The reference mix: its audio, what is said in it, and streamd's own events of it, offline."""
 
 import random
 import re
@@ -18,9 +18,10 @@ from streamd.types import AudioFormat
 
 FRAME, STEP, WINDOW = 512, 1280, 25_600
 GRACE_MS = 1000
-"""A detection counts for a clip until this long after it."""
+"""Milliseconds after a clip until which a detection counts for it."""
 SETTLING_MS = 3000
-"""What begins before is not counted: peers have no score yet (wyoming-openwakeword for 2 s)."""
+"""Milliseconds of a stream that do not count, because peers have no score yet (wyoming-openwakeword
+for 2 s)."""
 
 
 class Clip(NamedTuple):
@@ -41,7 +42,7 @@ class Mix:
         self.clips = list(_clips(folder, count, int(seconds * RATE_HZ), seed))
 
     def tally(self, found, words, count):
-        """Detections (stream, word, ms) in the first `count` streams against what is said there.
+        """Compare detections (stream, word, ms) in the first streams with what is said there.
 
         Returns:
             Times that a word was said and found, times that it was said, detections elsewhere.
@@ -51,13 +52,13 @@ class Mix:
         whole = [c for c in clips if c not in cut]
         said = [(clip, word) for clip in whole for word in words if word in clip.said]
         left = [tuple(one) for one in found if not any(_is_in(one, clip) for clip in cut)]
-        heard = 0
+        detected = 0
         for clip, word in said:
             hits = [one for one in left if one[1] == word and _is_in(one, clip)]
             if hits:
-                heard += 1
+                detected += 1
                 left.remove(hits[0])
-        return heard, len(said), len(left)
+        return detected, len(said), len(left)
 
 
 def _is_in(one, clip):
@@ -66,7 +67,7 @@ def _is_in(one, clip):
 
 
 def _clips(folder, count, samples, seed):
-    """`make_streams`' own draws once more."""
+    """Repeat the random draws of `make_streams`."""
     paths, rng = sorted(folder.rglob("*.flac")), random.Random(seed)
     for stream in range(count):
         at = None
@@ -84,7 +85,7 @@ def _clips(folder, count, samples, seed):
 
 
 def said(path):
-    """The text of a bundled clip; of others, the name is all that is known of it."""
+    """Return the text of a bundled clip; of other clips only the name is known."""
     script = (CLIPS / "make_speech.sh").read_text()
     lines = re.findall(r'^say \w+ "(.+)" (\S+)$', script, re.M)
     text = {name: text for text, name in lines}.get(path.name, path.stem)
@@ -92,7 +93,7 @@ def said(path):
 
 
 class Truth(NamedTuple):
-    """What streamd hears in the mix, in one thread and without a socket."""
+    """streamd's outputs for the mix, in one thread and without a socket."""
 
     speech: np.ndarray
     """float32 [streams, frames]: probability, 0 where the level gate skipped the frame."""
@@ -119,12 +120,12 @@ class _Tapped(OfflineAnalysis):
         super().complete(job, output)
 
 
-def listen(streams, modules):
-    """The streams through streamd's session, one after the other."""
+def run_offline(streams, modules):
+    """Run the streams through streamd's session, one after the other."""
     parts = make_parts(Config(engine=EngineConfig(threads=1)), Library())
     chosen, _ = parts.registry.resolve(modules)
     speech = np.zeros((len(streams), len(streams[0]) // FRAME), np.float32)
-    last = len(streams[0]) // STEP * STEP  # peers hear no further
+    last = len(streams[0]) // STEP * STEP  # peers read no further
     stops, windows, wakes = [], [], []
     for i, audio in enumerate(streams):
         tapped = _Tapped(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())

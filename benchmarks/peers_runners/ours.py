@@ -32,7 +32,7 @@ def run(modules, streams, server_cores, client_cores):
     spent = {"cpu_s": spent_s, "others": others, "rss_bytes": resident}
     if isinstance(played, str):
         return spent | {"found": [], "live": {"late_ms": None, "behind_ms": {}, "lost": played}}
-    events = [(i, event) for i, (heard, *_) in enumerate(played) for event in heard]
+    events = [(i, event) for i, (received, *_) in enumerate(played) for event in received]
     wakes = [(i, event) for i, event in events if event["type"] == "wake"]
     return spent | {
         "found": [(i, e["word"], e["at"]) for i, e in wakes],
@@ -57,8 +57,8 @@ def _live(played, events):
     # Less work than was asked for is as good as late.
     lost = Counter(e["type"] for e in events if e["type"] in ("gap", "degraded"))
     lost["streams that did not end"] = len(played) - len(byes)
-    told = ", ".join(f"{count} × {what}" for what, count in lost.items() if count)
-    return {"late_ms": pace.late_ms(paces), "behind_ms": behind_ms, "lost": told}
+    lost_text = ", ".join(f"{count} × {what}" for what, count in lost.items() if count)
+    return {"late_ms": pace.late_ms(paces), "behind_ms": behind_ms, "lost": lost_text}
 
 
 def _load(modules, *rest):

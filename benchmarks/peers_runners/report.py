@@ -1,4 +1,4 @@
-"""What was measured, as rows and in words."""
+"""The report of what was measured, as rows and in words."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ COLUMNS = (
     "× streamd",
     "valid",
     "late, ms: load / server",
-    "heard",
+    "detected",
 )
 
 
@@ -49,7 +49,7 @@ def rows(bench):
             largest = max((run["streams"] for run in runs if run["verdict"] == VALID), default=0)
             for streams in sorted({run["streams"] for run in runs}, reverse=True):
                 here = [run for run in runs if run["streams"] == streams]
-                notes = _heard(here) + _told(here)
+                notes = _detected(here) + _reasons(here)
                 if streams == largest:
                     notes += list(_beside(bench, name, system, here))
                 cells = (*_cost(here, ours), *_validity(here), "; ".join(notes))
@@ -93,7 +93,7 @@ def _validity(runs):
     return f"{len(valid)} of {len(runs)}", f"{load} / {behind_ms:.0f}"
 
 
-def _told(runs):
+def _reasons(runs):
     """Why runs were not valid, the last of each kind."""
     whys = {run["verdict"]: run["why"] for run in runs if run["verdict"] != VALID}
     was_behind = Counter(run["round"] for run in runs if run["verdict"] == SERVER)
@@ -106,9 +106,9 @@ def _told(runs):
     return notes + [f"{'run again' if is_any else 'not valid'}: {why}" for why in whys.values()]
 
 
-def _heard(runs):
+def _detected(runs):
     """The words of the valid runs."""
-    counts = [run["heard"] for run in runs if run["verdict"] == VALID and run["heard"]]
+    counts = [run["detected"] for run in runs if run["verdict"] == VALID and run["detected"]]
     if not counts:
         return []
     found, said, elsewhere = map(sum, zip(*counts, strict=True))

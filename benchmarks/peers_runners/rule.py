@@ -15,22 +15,22 @@ BEHIND_MS = 250
 """What `streamd bench` asks of p99. Not a second: streamd on a share of a core, half a second late,
 took a third of its CPU."""
 OTHERS = 0.1
-"""With more of its core taken by others, it is not the server's fault to be behind."""
+"""Share of its core that others may take before a delay is not the server's fault."""
 
 VALID, LOAD, MACHINE, SERVER = "valid", "load", "machine", "server"
-"""What a round is: only the last says something about how much the server carries."""
+"""Results of a round; only the last says something about how much the server carries."""
 BOUNDS = {"load_late_p99_ms": LATE_MS, "server_behind_ms": BEHIND_MS, "others": OTHERS}
 
 
 class WordResult(NamedTuple):
-    """One of the four, and why in words."""
+    """One of the four results, and why, in words."""
 
     kind: str
     why: str = ""
 
 
 def judge(live, others, late_ms=LATE_MS):
-    """The verdict on a round.
+    """Return the result of a round.
 
     Args:
         live: the runner's.
@@ -49,5 +49,5 @@ def judge(live, others, late_ms=LATE_MS):
 
 
 def worst(live):
-    """What shows the server most behind, and by how many milliseconds."""
+    """Return the measure that shows the server most behind, and by how many milliseconds."""
     return max(live["behind_ms"].items(), key=lambda one: one[1], default=("nothing", 0.0))

@@ -4,8 +4,8 @@ Clients send 1024 samples at a time, as a Wyoming satellite does. Times of detec
 arrival, from the first sample on. CPU is the server's.
 
 How far it is behind shows in what it answers to `describe` once a second, in sockets that it does
-not read, and in the work that is left after the last chunk: it reads long before it hears, and
-what it has no room for (6 to 10 s) it drops without a word. A detection's own timestamp is of no
+not read, and in the work that is left after the last chunk. It reads audio long before its models
+run, and silently drops what it has no room for (6 to 10 s). A detection's own timestamp is of no
 use: it is that of the newest chunk when the features were made, however old they are.
 """
 
@@ -123,7 +123,7 @@ def _run(audio, wanted, server, port, said):
     spent_s = _cpu_s(server.pid) - before
     answer = {"cpu_s": spent_s, "others": core.others(spent_s)}
     said.seek(0)
-    # A thread of its own that has ended leaves a server that hears nothing and looks idle.
+    # If a thread of its own has ended, the server detects nothing and looks idle.
     if faults := [line for line in said if "Unexpected error" in line]:
         sys.exit(f"wyoming-openwakeword: {faults[0].strip()}")
     paces = [one.pace for one in connections]

@@ -25,7 +25,7 @@ LATE_SHARE = 0.9
 """Of the live streams, those that are less late than the lag that counts."""
 
 
-CALM, CALM_S = 0.05, 2.0
+CALM, CALM_S = 0.1, 2.0
 """All is calm if results were no later than this share of `max_lag_ms` for so long."""
 RESTORED = 12
 """What streams do without is given back to this part of them at each look."""

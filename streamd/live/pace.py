@@ -8,8 +8,9 @@ from streamd.types import RATE_HZ
 
 AHEAD_S = 1.0
 """Audio ahead of the wall clock from which on a sender is faster than real time."""
-CREDIT_S = 5.0
-"""How far a sender may fall behind and catch up as fast as it likes: a network that stood still."""
+CREDIT_S = 60.0
+"""How far a sender may fall behind and catch up as fast as it likes: a network that stood still,
+or a server that was overloaded. With less, who catches up would stand behind, in short batches."""
 DRIFT = 1.01
 """Seconds of audio that count as real time in a second: clocks of senders run fast or slow."""
 MARK = RATE_HZ // 10

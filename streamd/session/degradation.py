@@ -1,6 +1,6 @@
 """What a session does without while the machine is short of time.
 
-The session is told from outside, at a place in its stream; it measures nothing itself. So its
+Its caller sets it, at a place in the stream; the session measures nothing itself. So its
 events follow from the audio, the answers and these calls.
 """
 

@@ -66,7 +66,7 @@ class Planner:
         self._emit = emit
         self._finished = finished
         self._skipped = skipped
-        """Takes a reader's name, and start, stop and `at` of the speech that it is not told of."""
+        """Takes a reader's name, and start, stop and `at` of the speech that it does not get."""
         self._degradation = Degradation() if degradation is None else degradation
         self._keys = itertools.count() if keys is None else keys
         self._speculation = Speculation(speculative or {}, self._keys)

@@ -44,7 +44,7 @@ class Utterances:
             self._emitter.emit(event)
 
     def skipped(self, module: str, start: int, stop: int, at: int) -> None:
-        """Name speech that a module is not told of, because the machine is short of time."""
+        """Emit a gap for speech that a module does not get, as the machine is short of time."""
         t0, t1 = self._ms(start), self._ms(stop, end=True)
         at_ms = self._ms(at, end=True)
         self._emitter.emit(Gap(t0=t0, t1=t1, at=at_ms, cause="overload", module=module))

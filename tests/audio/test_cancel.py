@@ -26,7 +26,7 @@ def test_opposite_polarity_cancels(step):
     assert cancels(NOISE, (-0.96 * NOISE).astype(np.int16), step=step)
 
 
-def test_what_is_heard_does_not_cancel():
+def test_ordinary_stereo_does_not_cancel():
     other = np.random.default_rng(8).integers(-3000, 3000, len(NOISE), np.int16)
     silence = np.zeros_like(NOISE)
     assert not cancels(NOISE, NOISE)

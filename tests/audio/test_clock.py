@@ -107,7 +107,7 @@ def test_the_two_sides_of_a_gap_have_two_times():
     assert clock.ms(1616, end=True) == 601
 
 
-def test_an_end_is_clamped_to_the_input_of_its_stretch():
+def test_an_end_is_clamped_to_the_input_of_its_piece():
     clock = Clock(16000)
     clock.begin_piece(position=320, frames=160, gap_ms=0)  # zeros filled it up
     assert clock.ms(320, end=True) == 10
@@ -147,7 +147,7 @@ def test_old_pieces_can_be_forgotten():
     assert clock.ms(1000) == 10_062
 
 
-def test_a_stretch_begins_no_earlier_than_the_one_before():
+def test_a_piece_begins_no_earlier_than_the_one_before():
     clock = Clock(16000)
     clock.begin_piece(100, 100, 10)
     for bad in [(99, 100, 10), (100, 99, 10), (100, 100, 9)]:

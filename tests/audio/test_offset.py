@@ -101,7 +101,7 @@ def test_a_stream_is_without_it_up_to_its_tail_and_forgets_it_at_a_gap(fmt: Audi
 
 def test_the_level_gate_closes_in_a_quiet_room_with_one() -> None:
     noise = np.rint(np.random.default_rng(0).normal(0, 8, 2 * RATE_HZ)).astype(np.int16)
-    gate, heard = LevelGate(-60, 7680), AudioIn(AudioFormat()).push((noise + DC).tobytes())
-    for start in range(0, len(heard) - 512, 512):
-        gate.closed(heard[start : start + 512])
+    gate, centred = LevelGate(-60, 7680), AudioIn(AudioFormat()).push((noise + DC).tobytes())
+    for start in range(0, len(centred) - 512, 512):
+        gate.closed(centred[start : start + 512])
     assert gate.is_closed

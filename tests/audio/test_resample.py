@@ -103,7 +103,7 @@ def test_sixteen_kilohertz_passes_as_it_is():
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
-def test_after_draining_a_stretch_begins_afresh(rate):
+def test_after_draining_a_piece_begins_afresh(rate):
     resampler = Resampler(rate)
     n = rate // 2 + 5
     live = resampler.push(noise(n))

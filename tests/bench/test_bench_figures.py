@@ -1,4 +1,4 @@
-"""From what the load and the server say to figures and a verdict."""
+"""Figures and a verdict, from what the load and the server report."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from streamd.observability.metrics import Metrics
 BOUNDS = Bounds(250)
 
 
-def played(latencies=(), streams=2, seconds=10.0, is_cut=False, cpu_s=0.1, **told):
+def played(latencies=(), streams=2, seconds=10.0, is_cut=False, cpu_s=0.1, **given):
     """What one process of the load says of streams of 20 ms messages."""
     tally = Tally(0, seconds)
     tally.ready = streams
@@ -21,14 +21,14 @@ def played(latencies=(), streams=2, seconds=10.0, is_cut=False, cpu_s=0.1, **tol
         tally.sent(0.0, number % 5 < 2)
     for latency_s in latencies:
         tally.received(1.0, "wake", latency_s)
-    for lag_s in told.get("lags", ()):
+    for lag_s in given.get("lags", ()):
         tally.acked(1.0, lag_s)
-    for late_s in told.get("late", ()):
+    for late_s in given.get("late", ()):
         tally.late(1.0, 1.0 - late_s)
     for name in ("refused", "lost"):
-        for why in told.get(name, ()):
+        for why in given.get(name, ()):
             getattr(tally, name)(why)
-    for kind in told.get("shed", ()):
+    for kind in given.get("shed", ()):
         tally.shed(1.0, kind)
     return Answer(played=tally.played(seconds), is_cut=is_cut)
 
@@ -38,7 +38,7 @@ def judged(*answers, streams=2, bounds=BOUNDS):
 
 
 @pytest.mark.parametrize(
-    ("told", "verdict", "why"),
+    ("given", "verdict", "why"),
     [
         ({"latencies": [0.01] * 99 + [9]}, "held", ""),
         ({"latencies": [0.01] * 98 + [9, 9]}, "latency", "p99 over 250 ms"),
@@ -52,8 +52,8 @@ def judged(*answers, streams=2, bounds=BOUNDS):
         ({"latencies": [1], "cpu_s": 9.9}, "latency", "p99 over 250 ms"),
     ],
 )
-def test_a_verdict_names_the_plainest_reason(told, verdict, why) -> None:
-    step = judged(played(**told))
+def test_a_verdict_names_the_plainest_reason(given, verdict, why) -> None:
+    step = judged(played(**given))
     assert (step.verdict, step.why) == (verdict, why)
     assert step.has_held == (verdict == "held")
 
@@ -111,7 +111,7 @@ def test_cost_is_shared_out_over_stages() -> None:
     assert found.mean_batch == {"vad": 8, "voice": 2}
 
 
-def test_a_server_that_does_not_tell_its_cpu() -> None:
+def test_a_server_that_does_not_report_its_cpu() -> None:
     found = spent(Snapshot(at_s=0), Snapshot(at_s=10, pass_s={"vad": 1}), 10)
     assert (found.cores, found.cpu_ms, found.stages_ms) == (None, None, {"vad": 10})
 

@@ -41,7 +41,7 @@ def servers_of(pid: int) -> list[int]:
     return found
 
 
-def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon, tmp_path):
+def test_a_running_server_is_measured_and_reported_in_every_form(bench, daemon, tmp_path):
     pytest.importorskip("matplotlib")
     out, plot = tmp_path / "bench.json", tmp_path / "plots" / "bench.svg"
     done = bench(
@@ -65,7 +65,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
     assert 0.4 < step["voiced"] <= 1
     if sys.platform == "linux":
         assert step["server"]["cpu_ms"] > 0
-        # A voice is heard ahead where the load is light, else when it is asked for; its mood then.
+        # A window is speculative where the load is light, else computed when it is due.
         voices = {"voice", "voice_speculative"}
         others = step["server"]["stages_ms"].keys() - voices - {"emotion"}
         assert others == {"vad", "wake", "rest"}
@@ -76,7 +76,7 @@ def test_a_server_that_runs_is_measured_and_told_of_in_every_form(bench, daemon,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_interrupted_it_tells_what_there_is_and_leaves_no_server(cli: Cli, tmp_path):
+def test_interrupted_it_prints_the_results_so_far_and_leaves_no_server(cli: Cli, tmp_path):
     out = tmp_path / "bench.json"
     running = cli.start(
         "bench", "--start", 1, "--step-s", 1, "--cores", 1, "--json", out, "--p99-ms", 30_000,

@@ -1,4 +1,4 @@
-"""Who deletes something is told whether it is past recovery."""
+"""Deleting something reports whether it is past recovery."""
 
 import sqlite3
 from contextlib import closing

@@ -74,7 +74,7 @@ def test_wake_from_manifest_to_json(evaluate):
     assert found["bootstrap"] == {"unit": "row", "resamples": 1000, "seed": 1}
 
 
-def test_a_threshold_of_the_configuration_is_in_force_and_told(evaluate):
+def test_a_threshold_of_the_configuration_is_in_force_and_shown(evaluate):
     found = figures(evaluate("wake", ALEXA, "--json", "-j1", STREAMD_WAKE__THRESHOLD="1.0"))
     assert found["miss"]["value"] == 1
     assert found["thresholds"] == {"alexa": 1.0}
@@ -96,7 +96,7 @@ def test_the_rows_that_failed_are_listed_and_can_be_evaluated_again(evaluate, cl
     assert (again["rows"], again["miss"]["value"], again["failures"]) == (2, 0, [])
 
 
-def test_recordings_that_are_none_are_all_named_before_anything_is_heard(
+def test_files_that_are_no_recordings_are_all_named_before_anything_runs(
     evaluate, recordings, tmp_path
 ):
     (recordings / "words.flac").write_text("these are words, and not a sound")
@@ -195,7 +195,7 @@ def test_emotion_with_and_without_baseline(evaluate):
     assert alone["reliability"] != joined["reliability"]
 
 
-def test_conditions_change_what_is_heard_and_are_told(evaluate):
+def test_conditions_change_the_audio_and_are_shown(evaluate):
     options = ("--noise=-10:white", "--room", 800, "--gain=-6", "--opus", 12, "--mulaw")
     found = figures(evaluate("wake", ALEXA, "--json", "-j1", *options))
     assert found["conditions"] == [

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from conftest import NO_NETWORK, Cli
-from daemons import DATA, STREAMD, Daemon, converse, dial, environment, hear, say, speech
+from daemons import DATA, STREAMD, Daemon, converse, dial, environment, next_event, say, speech
 from waiting import HANG_S, until
 
 from streamd.models.library import default_directory
@@ -77,7 +77,7 @@ def test_nobody_enrolled_says_how(cli):
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 500, "S1", "a\nb", "\x1b[31mred"])
-def test_a_name_that_no_voice_may_have_is_refused_before_anything_is_heard(cli, name):
+def test_a_name_that_no_voice_may_have_is_refused_before_any_file_is_read(cli, name):
     done = cli("enroll", name, SLT)
     assert (done.code, done.out) == (2, "")
     assert "\x1b[31mred" not in done.err
@@ -97,8 +97,8 @@ def test_too_little_speech_enrols_nobody(cli, tmp_path):
 
 
 async def decided(running: Daemon) -> set[tuple[str, str | None]]:
-    heard = await converse(running.url, speech("slt", 5), END)
-    return {(e["decision"], e["speaker"]) for e in heard.of("speaker") if e["final"]}
+    received = await converse(running.url, speech("slt", 5), END)
+    return {(e["decision"], e["speaker"]) for e in received.of("speaker") if e["final"]}
 
 
 def warned_of_voices(running: Daemon) -> list[int]:
@@ -134,9 +134,9 @@ async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve
     # Deletion takes effect inside a session that is running, at its next window.
     async with dial(running.url) as stream:
         await stream.send(speech("slt", 4))
-        event = await hear(stream, "speaker")
+        event = await next_event(stream, "speaker")
         while event["speaker"] != "berta":
-            event = await hear(stream, "speaker")
+            event = await next_event(stream, "speaker")
         done = await asyncio.to_thread(cli.process, "speakers", "delete", "berta")
         assert done.code == 0
         while ("accept", "berta") in await decided(running):
@@ -145,7 +145,7 @@ async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve
         await stream.send(speech("slt", 4))
         await say(stream, {"type": "flush", "id": "after"})
         after = []
-        while (event := await hear(stream))["type"] != "flushed" or event["id"] != "after":
+        while (event := await next_event(stream))["type"] != "flushed" or event["id"] != "after":
             after.append(event)
     flushed = next(i for i, e in enumerate(after) if e["type"] == "flushed")
     later = [e for e in after[flushed:] if e["type"] == "speaker"]

@@ -56,7 +56,9 @@ def test_stream_at_real_time_says_the_same_and_takes_its_time(cli, daemon: Daemo
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 96_000])
-def test_a_file_of_any_rate_is_heard_alike_by_both(cli, daemon: Daemon, tmp_path, rate):
+def test_a_file_of_any_rate_gives_both_commands_the_same_events(
+    cli, daemon: Daemon, tmp_path, rate
+):
     import soxr
 
     samples = np.frombuffer(speech("slt", 4), "<i2").astype(np.float32) / 32768
@@ -108,7 +110,7 @@ def test_stdin_comes_out_as_it_goes_in(cli, daemon: Daemon):
     assert process.returncode == 0
 
 
-def test_chosen_words_are_the_ones_heard(cli, daemon: Daemon):
+def test_only_the_chosen_words_are_recognised(cli, daemon: Daemon):
     for command in (["analyze"], ["stream", "--fast", "--url", daemon.url]):
         done = cli(*command, SLT, "-w", "hey_jarvis", "--word", "timer")
         words = {event["word"] for event in done.events if event["type"] == "wake"}

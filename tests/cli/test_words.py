@@ -8,11 +8,11 @@ from contextlib import closing
 import pytest
 from conftest import Cli
 from daemons import DATA, converse, silence, speech
-from fakes.lantern import HEARD, PHRASES
+from fakes.lantern import CLIP_VOICES, PHRASES
 
 from streamd.store import open_store
 
-FILES = [PHRASES[voice] for voice in HEARD]
+FILES = [PHRASES[voice] for voice in CLIP_VOICES]
 END = {"type": "end"}
 HELLO = {"type": "hello", "modules": {"wake": {"words": ["hey_lantern", "alexa"]}}}
 
@@ -42,7 +42,7 @@ def test_a_word_is_made_and_reported(made):
     assert "hey_lantern" in cli("words").out
 
 
-def test_analyze_hears_it_from_a_voice_that_it_does_not_know(made):
+def test_analyze_recognises_the_word_from_an_unknown_voice(made):
     cli, _ = made
     done = cli("analyze", PHRASES["awb"], "-w", "hey_lantern")
     (wake,) = [event for event in done.events if event["type"] == "wake"]
@@ -64,7 +64,7 @@ def test_a_default_word_may_be_ones_own(made, tmp_path):
     assert "streamd words add hey_lantern" in gone.err
 
 
-async def heard(running) -> tuple[set[str], dict]:
+async def recognised(running) -> tuple[set[str], dict]:
     import soundfile
 
     phrase = soundfile.read(PHRASES["slt"], dtype="int16")[0].tobytes()
@@ -77,10 +77,10 @@ async def test_a_running_server_serves_it_until_it_is_removed(made, serve):
         word = store.load_words()["hey_lantern"]
     running = serve()
     cli = Cli(running._home)
-    assert (await heard(running))[0] == {"alexa"}
+    assert (await recognised(running))[0] == {"alexa"}
     with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
         store.add_word(word)
-    while (answer := await heard(running))[0] != {"alexa", "hey_lantern"}:
+    while (answer := await recognised(running))[0] != {"alexa", "hey_lantern"}:
         pass
     _, card = answer
     assert card["words"] == ["hey_lantern", "alexa"]
@@ -90,7 +90,7 @@ async def test_a_running_server_serves_it_until_it_is_removed(made, serve):
     info = json.loads(running.get("/v1/info")[2])
     assert "hey_lantern" in info["modules"]["wake"]["words"]
     assert (await asyncio.to_thread(cli, "words", "remove", "hey_lantern")).code == 0
-    while (await heard(running))[0] != {"alexa"}:
+    while (await recognised(running))[0] != {"alexa"}:
         pass
 
 

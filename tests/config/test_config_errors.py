@@ -147,7 +147,7 @@ FILE_MISTAKES = {
         "wake.words: empty: name what a client listens for that names no word; to have no wake "
         "words at all, empty wake.load too",
     ),
-    "window longer than the model hears": (
+    "window longer than the model takes": (
         "[speaker]\nwindow_ms = 3000",
         2,
         "speaker.window_ms: expected a whole number from 400 to 1600, got 3000",

@@ -14,8 +14,8 @@ from daemons import (
     converse,
     cut,
     dial,
-    hear,
-    listen,
+    next_event,
+    read_to_close,
     say,
     silence,
     speech,
@@ -26,41 +26,41 @@ FLUSH = {"type": "flush", "id": "f1"}
 
 
 async def test_end_is_answered_by_bye_last_and_close_1000(daemon: Daemon):
-    heard = await converse(daemon.url, speech(), END)
-    bye = heard.last
-    assert (bye["type"], heard.code) == ("bye", 1000)
+    received = await converse(daemon.url, speech(), END)
+    bye = received.last
+    assert (bye["type"], received.code) == ("bye", 1000)
     assert bye["samples"] == len(speech()) // 2
     assert bye["duration_ms"] == len(speech()) // 2 * 1000 // 16000
-    assert bye["utterances"] == len(heard.of("speech_end"))
+    assert bye["utterances"] == len(received.of("speech_end"))
     assert bye["events"] == bye["seq"] - 1
 
 
 async def test_end_as_the_only_message(daemon: Daemon):
-    heard = await converse(daemon.url, END)
-    assert (heard.types, heard.code) == (["ready", "bye"], 1000)
+    received = await converse(daemon.url, END)
+    assert (received.types, received.code) == (["ready", "bye"], 1000)
 
 
 async def test_nothing_is_answered_after_end(daemon: Daemon):
-    heard = await converse(daemon.url, speech("slt", 2), END, FLUSH, "nonsense", speech(), END)
-    assert heard.types.count("bye") == 1
-    assert (heard.last["type"], heard.codes, heard.code) == ("bye", [], 1000)
+    received = await converse(daemon.url, speech("slt", 2), END, FLUSH, "nonsense", speech(), END)
+    assert received.types.count("bye") == 1
+    assert (received.last["type"], received.codes, received.code) == ("bye", [], 1000)
 
 
 async def test_finals_come_before_their_speech_end(daemon: Daemon):
-    heard = await converse(daemon.url, speech(), silence(1), END)
-    ends = heard.of("speech_end")
+    received = await converse(daemon.url, speech(), silence(1), END)
+    ends = received.of("speech_end")
     assert ends
     for end in ends:
-        of_it = [e for e in heard.events if e.get("utterance") == end["utterance"]]
+        of_it = [e for e in received.events if e.get("utterance") == end["utterance"]]
         assert of_it[0]["type"] == "speech_start"
         assert of_it[-1] is end
         assert any(e["type"] == "speaker" and e["final"] for e in of_it)
 
 
 async def test_timed_events_have_integer_times_in_order(daemon: Daemon):
-    heard = await converse(daemon.url, speech(), END)
-    timed = heard.of("speech_start", "speech_end", "wake", "speaker", "speaker_change", "gap")
-    duration_ms = heard.last["duration_ms"]
+    received = await converse(daemon.url, speech(), END)
+    timed = received.of("speech_start", "speech_end", "wake", "speaker", "speaker_change", "gap")
+    duration_ms = received.last["duration_ms"]
     for event in timed:
         assert all(type(event[name]) is int for name in ("t0", "t1", "at"))
         assert 0 <= event["t0"] <= event["t1"] <= event["at"] <= duration_ms
@@ -91,62 +91,62 @@ async def test_random_cuts_and_pauses_change_nothing(daemon: Daemon):
 
 
 async def test_flush_is_answered_after_everything_that_it_caused(daemon: Daemon):
-    heard = await converse(daemon.url, speech("slt", 2), FLUSH, silence(2), END)
-    at = heard.types.index("flushed")
-    assert heard.events[at]["id"] == "f1"
-    (end,) = heard.of("speech_end")[:1]
+    received = await converse(daemon.url, speech("slt", 2), FLUSH, silence(2), END)
+    at = received.types.index("flushed")
+    assert received.events[at]["id"] == "f1"
+    (end,) = received.of("speech_end")[:1]
     assert (end["cause"], end["t1"]) == ("flush", 2000)
-    assert heard.events.index(end) < at
-    assert not [e for e in heard.events[at:] if e.get("utterance") == end["utterance"]]
+    assert received.events.index(end) < at
+    assert not [e for e in received.events[at:] if e.get("utterance") == end["utterance"]]
 
 
 @pytest.mark.parametrize("first", [[], [{"type": "hello"}]])
 async def test_flush_without_any_audio_is_answered(daemon: Daemon, first):
-    heard = await converse(daemon.url, first, FLUSH, {"type": "flush"}, END)
-    assert heard.types == ["ready", "flushed", "flushed", "bye"]
-    assert [e["id"] for e in heard.of("flushed")] == ["f1", ""]
+    received = await converse(daemon.url, first, FLUSH, {"type": "flush"}, END)
+    assert received.types == ["ready", "flushed", "flushed", "bye"]
+    assert [e["id"] for e in received.of("flushed")] == ["f1", ""]
 
 
 async def test_many_flushes_are_all_answered_in_order(daemon: Daemon):
     ids = [str(n) for n in range(150)]
     flushes = [{"type": "flush", "id": n} for n in ids]
-    heard = await converse(daemon.url, speech("slt", 2), flushes, speech("rms", 2), END)
-    assert [event["id"] for event in heard.of("flushed")] == ids
+    received = await converse(daemon.url, speech("slt", 2), flushes, speech("rms", 2), END)
+    assert [event["id"] for event in received.of("flushed")] == ids
 
 
 async def test_the_clock_goes_on_over_a_flush(daemon: Daemon):
-    heard = await converse(daemon.url, silence(3), FLUSH, speech(), END)
-    assert heard.of("speech_start")[0]["t0"] >= 2800
-    assert heard.last["duration_ms"] == 3000 + len(speech()) // 32
+    received = await converse(daemon.url, silence(3), FLUSH, speech(), END)
+    assert received.of("speech_start")[0]["t0"] >= 2800
+    assert received.last["duration_ms"] == 3000 + len(speech()) // 32
 
 
 async def test_a_gap_moves_the_clock_ends_the_utterance_and_is_named(daemon: Daemon):
     gap = {"type": "gap", "ms": 5000}
-    heard = await converse(daemon.url, speech("slt", 2), gap, speech(), END)
-    (event,) = heard.of("gap")
+    received = await converse(daemon.url, speech("slt", 2), gap, speech(), END)
+    (event,) = received.of("gap")
     assert (event["t0"], event["t1"], event["cause"]) == (2000, 7000, "client")
-    end = heard.of("speech_end")[0]
+    end = received.of("speech_end")[0]
     assert (end["cause"], end["t1"]) == ("gap", 2000)
-    assert all(e["t0"] >= 7000 for e in heard.of("speech_start")[1:])
-    assert heard.last["samples"] == 32_000 + len(speech()) // 2
-    assert heard.last["duration_ms"] == 7000 + len(speech()) // 32
-    assert heard.of("ack")[-1]["samples"] == heard.last["samples"]
+    assert all(e["t0"] >= 7000 for e in received.of("speech_start")[1:])
+    assert received.last["samples"] == 32_000 + len(speech()) // 2
+    assert received.last["duration_ms"] == 7000 + len(speech()) // 32
+    assert received.of("ack")[-1]["samples"] == received.last["samples"]
 
 
 async def test_a_gap_in_samples_is_exact_where_milliseconds_cannot_be(daemon: Daemon):
     audio = {"rate": 11_025}
     gaps = [{"type": "gap", "samples": 1000}] * 3
-    heard = await converse(daemon.url, {"type": "hello", "audio": audio}, *gaps, END)
-    times = [(event["t0"], event["t1"]) for event in heard.of("gap")]
+    received = await converse(daemon.url, {"type": "hello", "audio": audio}, *gaps, END)
+    times = [(event["t0"], event["t1"]) for event in received.of("gap")]
     assert times == [(0, 90), (90, 181), (181, 272)]
-    assert (heard.last["samples"], heard.last["duration_ms"]) == (0, 272)
+    assert (received.last["samples"], received.last["duration_ms"]) == (0, 272)
 
 
 async def test_config_takes_effect_at_its_place(daemon: Daemon):
     pcm = speech()
     more = {"type": "config", "modules": {"wake": {"words": ["hey_jarvis"]}}}
-    heard = await converse(daemon.url, pcm, FLUSH, more, pcm, END)
-    words = [(event["word"], event["t1"] > len(pcm) // 32) for event in heard.of("wake")]
+    received = await converse(daemon.url, pcm, FLUSH, more, pcm, END)
+    words = [(event["word"], event["t1"] > len(pcm) // 32) for event in received.of("wake")]
     assert ("alexa", False) in words
     assert ("alexa", True) not in words
     assert ("hey_jarvis", True) in words
@@ -156,19 +156,19 @@ async def test_config_takes_effect_at_its_place(daemon: Daemon):
 async def test_config_warns_like_hello(daemon: Daemon):
     modules = {"smell": {}, "transcript": {}, "vad": {"colour": 1}}
     config = {"type": "config", "modules": modules}
-    heard = await converse(daemon.url, config, END)
-    assert heard.codes == ["unknown_module", "module_unavailable", "unknown_option"]
+    received = await converse(daemon.url, config, END)
+    assert received.codes == ["unknown_module", "module_unavailable", "unknown_option"]
 
 
 async def test_acks_come_every_500_ms_of_audio_and_are_exact_at_the_end(daemon: Daemon):
     pcm = speech()[:-2]
-    heard = await converse(daemon.url, cut(pcm, 641), END)
-    acks = [event["samples"] for event in heard.of("ack")]
+    received = await converse(daemon.url, cut(pcm, 641), END)
+    acks = [event["samples"] for event in received.of("ack")]
     assert acks == sorted(set(acks))
     assert acks[-1] == len(pcm) // 2
     assert all(b - a <= 8000 for a, b in zip([0, *acks], acks, strict=False))
     # Before the finals, so that a client can free its buffer while it waits for them.
-    assert heard.types.index("bye") > max(i for i, t in enumerate(heard.types) if t == "ack")
+    assert received.types.index("bye") > max(i for i, t in enumerate(received.types) if t == "ack")
 
 
 async def test_acks_keep_their_distance_where_messages_are_now_short_and_now_long(daemon: Daemon):
@@ -178,8 +178,8 @@ async def test_acks_keep_their_distance_where_messages_are_now_short_and_now_lon
     while at < len(pcm):
         messages.append(pcm[at : at + sizes[len(messages)]])
         at += len(messages[-1])
-    heard = await converse(daemon.url, *messages, END)
-    acks = [event["samples"] for event in heard.of("ack")]
+    received = await converse(daemon.url, *messages, END)
+    acks = [event["samples"] for event in received.of("ack")]
     assert acks[-1] == len(pcm) // 2
     assert all(b - a <= 8000 for a, b in zip([0, *acks], acks, strict=False))
 
@@ -190,7 +190,7 @@ async def test_acks_do_not_wait_for_the_end(daemon: Daemon, stop):
         for message in cut(silence(2)):
             await socket.send(message)
         await say(socket, stop)
-        while (await hear(socket, "ack"))["samples"] < 32_000 - 8000:
+        while (await next_event(socket, "ack"))["samples"] < 32_000 - 8000:
             pass
 
 
@@ -198,7 +198,7 @@ async def test_acks_do_not_wait_for_the_end(daemon: Daemon, stop):
 async def test_ping_is_echoed(daemon: Daemon, t):
     async with dial(daemon.url) as socket:
         await say(socket, {"type": "ping", "t": t})
-        pong = await hear(socket, "pong")
+        pong = await next_event(socket, "pong")
     assert pong["t"] == t
     assert abs(pong["server_ms"] - time.time() * 1000) < 60_000
 
@@ -222,7 +222,7 @@ async def test_a_ping_is_not_buried_behind_minutes_of_a_fast_senders_audio(daemo
             await say(socket, END)
 
         speaker = asyncio.create_task(send())
-        while (event := await hear(socket))["type"] != "bye":
+        while (event := await next_event(socket))["type"] != "bye":
             if event["type"] == "ack":
                 acked = event["samples"]
             elif event["type"] == "pong" and not speaker.done():
@@ -233,18 +233,18 @@ async def test_a_ping_is_not_buried_behind_minutes_of_a_fast_senders_audio(daemo
 
 
 async def test_nothing_is_shed_for_a_fast_sender(daemon: Daemon):
-    heard = await converse(daemon.url, [speech("rms")] * 4, END)
-    assert not heard.of("gap", "degraded")
-    assert heard.last["samples"] == 4 * len(speech("rms")) // 2
+    received = await converse(daemon.url, [speech("rms")] * 4, END)
+    assert not received.of("gap", "degraded")
+    assert received.last["samples"] == 4 * len(speech("rms")) // 2
 
 
 async def test_the_log_counts_from_1_without_a_hole_and_nothing_else_is_counted(daemon: Daemon):
     ping = {"type": "ping", "t": 1}
-    heard = await converse(daemon.url, speech(), ping, FLUSH, "nonsense", END)
-    assert [event["seq"] for event in heard.log] == list(range(1, len(heard.log) + 1))
-    assert not [e for e in heard.of("ready", "ack", "pong") if "seq" in e]
+    received = await converse(daemon.url, speech(), ping, FLUSH, "nonsense", END)
+    assert [event["seq"] for event in received.log] == list(range(1, len(received.log) + 1))
+    assert not [e for e in received.of("ready", "ack", "pong") if "seq" in e]
     assert {"speech_start", "speech_end", "wake", "speaker", "flushed", "error", "bye"} <= {
-        event["type"] for event in heard.log
+        event["type"] for event in received.log
     }
 
 
@@ -253,7 +253,7 @@ async def test_a_dropped_socket_frees_its_place(daemon: Daemon):
     sockets = [await dial(daemon.url) for _ in range(5)]
     for socket in sockets:
         await socket.send(speech())
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
     assert await asyncio.to_thread(lambda: daemon.streams) >= 5
     for socket in sockets:
         socket.transport.abort()
@@ -265,7 +265,7 @@ async def test_a_dropped_socket_frees_its_place(daemon: Daemon):
 async def test_a_client_that_closes_without_end_is_closed_properly(daemon: Daemon):
     async with dial(daemon.url) as socket:
         await socket.send(speech("slt", 1))
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         await socket.close()
     assert socket.close_code == 1000
     await daemon.eventually(lambda: daemon.streams == 0)
@@ -292,12 +292,12 @@ async def test_every_format_is_taken_and_dated_by_its_own_rate(
     hello = {"type": "hello", "audio": audio}
     zero = b"\xff" if codec == "mulaw" else b"\xd5" if codec == "alaw" else b"\0"
     pcm = zero * (frames * channels * width)
-    heard = await converse(daemon.url, hello, cut(pcm, 4999), END)
-    assert heard.events[0]["audio"]["rate"] == rate
-    assert (heard.code, heard.codes) == (1000, [])
-    assert heard.last["samples"] == frames
-    assert heard.last["duration_ms"] == 1000 * frames // rate
-    assert heard.of("ack")[-1]["samples"] == frames
+    received = await converse(daemon.url, hello, cut(pcm, 4999), END)
+    assert received.events[0]["audio"]["rate"] == rate
+    assert (received.code, received.codes) == (1000, [])
+    assert received.last["samples"] == frames
+    assert received.last["duration_ms"] == 1000 * frames // rate
+    assert received.of("ack")[-1]["samples"] == frames
 
 
 async def test_a_session_is_nobody_elses(daemon: Daemon):
@@ -306,14 +306,14 @@ async def test_a_session_is_nobody_elses(daemon: Daemon):
     together = await asyncio.gather(
         *(converse(daemon.url, cut(speech(v, 5)), END) for v in ("slt", "rms") * 3)
     )
-    for n, heard in enumerate(together):
-        assert_same_log(alone[("slt", "rms")[n % 2]].events, heard.events)
+    for n, received in enumerate(together):
+        assert_same_log(alone[("slt", "rms")[n % 2]].events, received.events)
 
 
 async def test_every_event_is_one_json_object_with_a_type(daemon: Daemon):
     async with dial(daemon.url) as socket:
         await socket.send(speech("slt", 3))
         await say(socket, END)
-        heard = await listen(socket)
-    assert all(isinstance(event["type"], str) for event in heard.events)
-    assert json.dumps(heard.events)
+        received = await read_to_close(socket)
+    assert all(isinstance(event["type"], str) for event in received.events)
+    assert json.dumps(received.events)

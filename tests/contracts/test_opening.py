@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from daemons import Daemon, converse, dial, hear, silence, speech
+from daemons import Daemon, converse, dial, next_event, silence, speech
 
 END = {"type": "end"}
 
@@ -38,11 +38,11 @@ async def test_nothing_is_said_on_connect(daemon: Daemon):
 async def test_ready_is_the_first_answer_to_the_first_message_of_any_kind(daemon: Daemon, first):
     async with dial(daemon.url) as socket:
         await socket.send(json.dumps(first) if isinstance(first, dict) else first)
-        assert (await hear(socket))["type"] == "ready"
+        assert (await next_event(socket))["type"] == "ready"
 
 
 async def test_ready_says_what_is_in_force(daemon: Daemon):
-    heard = await converse(
+    received = await converse(
         daemon.url,
         {
             "type": "hello",
@@ -54,7 +54,7 @@ async def test_ready_says_what_is_in_force(daemon: Daemon):
         },
         END,
     )
-    ready = heard.events[0]
+    ready = received.events[0]
     assert ready["protocol"] == 1
     assert ready["session"].startswith("s_")
     assert ready["epoch_ms"] > 1_700_000_000_000
@@ -67,21 +67,21 @@ async def test_ready_says_what_is_in_force(daemon: Daemon):
     assert ready["resume"]["token"].startswith("r_")
     assert ready["resume"]["window_s"] == 60
     assert "resumed" not in ready
-    assert (heard.code, heard.codes) == (1000, [])
+    assert (received.code, received.codes) == (1000, [])
 
 
 async def test_audio_without_hello_gets_the_defaults(daemon: Daemon):
-    heard = await converse(daemon.url, silence(0.1), END)
-    ready = heard.events[0]
+    received = await converse(daemon.url, silence(0.1), END)
+    ready = received.events[0]
     assert ready["audio"] == {"codec": "pcm_s16le", "rate": 16000, "channels": 1, "use": [0]}
     assert set(ready["modules"]) == {"vad", "wake", "speaker", "emotion"}
     assert ready["modules"]["wake"]["words"] == ["alexa"]
 
 
 async def test_the_audio_that_opens_the_stream_is_not_lost(daemon: Daemon):
-    heard = await converse(daemon.url, speech(), END)
-    assert heard.last["samples"] == len(speech()) // 2
-    assert heard.of("wake")
+    received = await converse(daemon.url, speech(), END)
+    assert received.last["samples"] == len(speech()) // 2
+    assert received.of("wake")
 
 
 @pytest.mark.parametrize("offered", [["streamd.v1"], ["x.v9", "streamd.v1"], None])
@@ -89,24 +89,24 @@ async def test_the_subprotocol_is_accepted_and_not_needed(daemon: Daemon, offere
     async with dial(daemon.url, subprotocols=offered) as socket:
         assert socket.subprotocol == (None if offered is None else "streamd.v1")
         await socket.send('{"type":"end"}')
-        assert (await hear(socket))["type"] == "ready"
+        assert (await next_event(socket))["type"] == "ready"
 
 
 @pytest.mark.parametrize("kind", [True, {}])
 async def test_a_module_is_on_when_true_or_empty_and_off_when_false(daemon: Daemon, kind):
     modules = {"vad": kind, "wake": False, "speaker": False}
-    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
-    assert set(heard.events[0]["modules"]) == {"vad"}
-    assert heard.of("speech_start")
-    assert not heard.of("wake", "speaker")
+    received = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
+    assert set(received.events[0]["modules"]) == {"vad"}
+    assert received.of("speech_start")
+    assert not received.of("wake", "speaker")
 
 
 async def test_without_vad_no_edges_are_said_and_the_rest_still_works(daemon: Daemon):
     modules = {"vad": False, "wake": {}, "speaker": {}}
-    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
-    assert not heard.of("speech_start", "speech_end")
-    assert heard.of("wake")
-    assert heard.of("speaker")
+    received = await converse(daemon.url, {"type": "hello", "modules": modules}, speech(), END)
+    assert not received.of("speech_start", "speech_end")
+    assert received.of("wake")
+    assert received.of("speaker")
 
 
 @pytest.mark.parametrize(
@@ -123,23 +123,23 @@ async def test_without_vad_no_edges_are_said_and_the_rest_still_works(daemon: Da
 )
 async def test_what_is_unknown_is_warned_of_and_the_rest_is_served(daemon: Daemon, modules, code):
     request = {"wake": {}, **modules}
-    heard = await converse(daemon.url, {"type": "hello", "modules": request}, speech(), END)
-    assert heard.codes == [code]
-    assert heard.of("warning")[0]["message"]
-    assert {event["word"] for event in heard.of("wake")} == {"alexa"}
-    assert heard.code == 1000
+    received = await converse(daemon.url, {"type": "hello", "modules": request}, speech(), END)
+    assert received.codes == [code]
+    assert received.of("warning")[0]["message"]
+    assert {event["word"] for event in received.of("wake")} == {"alexa"}
+    assert received.code == 1000
 
 
 async def test_a_module_that_is_off_is_not_warned_of(daemon: Daemon):
     modules = {"vad": {}, "transcript": False, "emotion": False}
-    heard = await converse(daemon.url, {"type": "hello", "modules": modules}, END)
-    assert heard.codes == []
+    received = await converse(daemon.url, {"type": "hello", "modules": modules}, END)
+    assert received.codes == []
 
 
 async def test_unknown_fields_are_ignored(daemon: Daemon):
     hello = {"type": "hello", "later": {"x": 1}, "audio": {"rate": 16000, "later": 1}}
-    heard = await converse(daemon.url, hello, {"type": "end", "later": 1})
-    assert (heard.types, heard.code) == (["ready", "bye"], 1000)
+    received = await converse(daemon.url, hello, {"type": "end", "later": 1})
+    assert (received.types, received.code) == (["ready", "bye"], 1000)
 
 
 BAD_CONFIG = [
@@ -168,9 +168,9 @@ BAD_CONFIG = [
 
 @pytest.mark.parametrize("fields", BAD_CONFIG, ids=json.dumps)
 async def test_a_wrong_type_or_a_value_out_of_range_closes_4002(daemon: Daemon, fields):
-    heard = await converse(daemon.url, {"type": "hello", **fields}, silence(0.1), END)
-    assert (heard.code, heard.reason) == (4002, "bad_config")
-    error = heard.last
+    received = await converse(daemon.url, {"type": "hello", **fields}, silence(0.1), END)
+    assert (received.code, received.reason) == (4002, "bad_config")
+    error = received.last
     assert (error["type"], error["code"], error["fatal"]) == ("error", "bad_config", True)
     assert error["message"]
     assert error["retryable"] is False
@@ -199,21 +199,25 @@ UNSUPPORTED = [
 
 @pytest.mark.parametrize("audio", UNSUPPORTED, ids=json.dumps)
 async def test_audio_that_is_not_taken_closes_4005(daemon: Daemon, audio):
-    heard = await converse(daemon.url, {"type": "hello", "audio": audio}, silence(0.1), END)
-    assert (heard.code, heard.reason) == (4005, "unsupported_audio")
-    error = heard.last
+    received = await converse(daemon.url, {"type": "hello", "audio": audio}, silence(0.1), END)
+    assert (received.code, received.reason) == (4005, "unsupported_audio")
+    error = received.last
     assert (error["type"], error["code"], error["fatal"]) == ("error", "unsupported_audio", True)
     assert error["ref"].startswith("audio.")
 
 
 async def test_a_hello_after_the_first_message_is_refused_and_the_stream_goes_on(daemon: Daemon):
-    heard = await converse(daemon.url, silence(0.1), {"type": "hello"}, silence(0.1), END)
-    (error,) = heard.of("error")
+    received = await converse(daemon.url, silence(0.1), {"type": "hello"}, silence(0.1), END)
+    (error,) = received.of("error")
     assert (error["code"], error["fatal"]) == ("bad_message", False)
-    assert (heard.code, heard.last["samples"]) == (1000, 3200)
+    assert (received.code, received.last["samples"]) == (1000, 3200)
 
 
 async def test_a_session_to_go_on_with_is_unknown_and_closes_4004(daemon: Daemon):
     hello = {"type": "hello", "resume": {"token": "r_1", "last_seq": 3}}
-    heard = await converse(daemon.url, hello)
-    assert (heard.codes, heard.code, heard.reason) == (["resume_unknown"], 4004, "resume_unknown")
+    received = await converse(daemon.url, hello)
+    assert (received.codes, received.code, received.reason) == (
+        ["resume_unknown"],
+        4004,
+        "resume_unknown",
+    )

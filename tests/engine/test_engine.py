@@ -275,7 +275,7 @@ async def test_audio_that_is_gone_fails_its_own_stream_only(engine: LocalEngine)
     assert engine.leases == 1  # nothing of it is out any more
 
 
-async def test_a_stream_hears_once_of_all_its_answers_in_a_batch(engine: LocalEngine) -> None:
+async def test_a_stream_advances_once_for_all_its_answers_in_a_batch(engine: LocalEngine) -> None:
     lease, sink = lease_of(engine)
     window = np.ones(6400, np.int16)
     engine.submit(lease, [Job("voice", Lane.FINAL, 1, samples=window)] * 3)

@@ -57,7 +57,7 @@ def fresh(count: int) -> State:
     return {"total": np.arange(count, dtype=np.int64) * 1000}
 
 
-def test_steps_that_nobody_asks_about_are_heard_in_one_call() -> None:
+def test_steps_that_are_not_asked_are_replayed_in_one_call() -> None:
     model, sound = Remembering(), audio(5)
     ((first, second),), state = walk(model, [job(5, 2)], [sound], fresh(1))
     assert (model.hearings, model.runs) == ([(1, 3)], [1, 1])

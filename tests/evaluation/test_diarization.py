@@ -12,36 +12,36 @@ LENGTH_MS = 10_000
 SCORED_MS = 2 * (3000 - 2 * COLLAR_MS)
 
 
-def heard(*turns):
+def errors_of(*turns):
     return score(TRUTH, [Turn(*turn) for turn in turns], LENGTH_MS)
 
 
 def test_labels_need_not_be_names():
-    errors = heard((1000, 4000, "S2"), (5000, 8000, "S1"))
+    errors = errors_of((1000, 4000, "S2"), (5000, 8000, "S1"))
     assert errors.wrong == 0
     assert (errors.speech, errors.speakers, errors.labels) == (SCORED_MS, 2, 2)
 
 
 def test_boundaries_may_be_off_by_the_collar_and_no_more():
-    assert heard((760, 4240, "S1"), (5240, 8000, "S2")).wrong == 0
-    assert heard((700, 4000, "S1"), (5000, 8000, "S2")).false == 50
-    assert heard((1300, 4000, "S1"), (5000, 8000, "S2")).missed == 50
+    assert errors_of((760, 4240, "S1"), (5240, 8000, "S2")).wrong == 0
+    assert errors_of((700, 4000, "S1"), (5000, 8000, "S2")).false == 50
+    assert errors_of((1300, 4000, "S1"), (5000, 8000, "S2")).missed == 50
 
 
 def test_one_label_for_both_is_confusion():
-    errors = heard((1000, 4000, "S1"), (5000, 8000, "S1"))
+    errors = errors_of((1000, 4000, "S1"), (5000, 8000, "S1"))
     assert (errors.confused, errors.missed, errors.false) == (SCORED_MS // 2, 0, 0)
 
 
 def test_speech_given_to_nobody_is_missed_and_counted():
-    errors = heard((1000, 4000, "S1"), (5000, 8000, ""))
+    errors = errors_of((1000, 4000, "S1"), (5000, 8000, ""))
     assert (errors.missed, errors.unlabelled) == (SCORED_MS // 2, SCORED_MS // 2)
-    assert heard((1000, 4000, "S1")).unlabelled == 0
-    assert heard((1000, 4000, "S1")).missed == SCORED_MS // 2
+    assert errors_of((1000, 4000, "S1")).unlabelled == 0
+    assert errors_of((1000, 4000, "S1")).missed == SCORED_MS // 2
 
 
-def test_nothing_heard_and_nothing_said():
-    assert heard().missed == SCORED_MS
+def test_nothing_detected_and_nothing_labelled():
+    assert errors_of().missed == SCORED_MS
     assert score([], [Turn(0, 1000, "S1")], 2000).false == 1000
     assert score([], [], 2000).speech == 0
 

@@ -81,7 +81,7 @@ def test_calm_is_neutral_and_bored_is_only_low():
     assert found["arousal_auc"]["n"] == 3
 
 
-def test_a_silent_row_is_wrong_and_told():
+def test_a_silent_row_is_wrong_and_reported():
     found = figures(said("angry", event(angry=0.9), n=2), said("sad", n=3))
     assert found["silent"] == 1
     assert found["uar"]["value"] == 0.5
@@ -163,11 +163,11 @@ def test_arousal_ranks_as_if_every_pair_was_asked():
 
 def test_events_of_a_session_belong_to_the_row_they_lie_in():
     rows = (row("angry", 2), row("sad", 3), row("happy", 4))
-    heard = {
+    results = {
         "spans": [(0, 1000), (1700, 2700), (3400, 4400)],
         "events": [event(100, 1300, angry=0.9), event(1600, 2600, sad=0.9)],
     }
-    first, second, third = of_rows(Stream(rows=rows), heard)
+    first, second, third = of_rows(Stream(rows=rows), results)
     assert CLASSES[first.scores.argmax()] == "angry"
     assert CLASSES[second.scores.argmax()] == "sad"
     assert third.scores is None

@@ -36,8 +36,8 @@ def test_wake_words_missed_doubled_and_made_up():
 
 def test_speech_that_was_not_reported_and_noise_that_was():
     rows = [Row(line=n, path="a.wav", label=label) for n, label in ((2, "speech"), (3, "noise"))]
-    truth, heard = np.repeat([True, False], 50), np.repeat([False, True], [70, 30])
-    failures = vad.failures(rows, [(0, 500), (500, 1000)], Compared("a", truth, heard, [], []))
+    truth, detected = np.repeat([True, False], 50), np.repeat([False, True], [70, 30])
+    failures = vad.failures(rows, [(0, 500), (500, 1000)], Compared("a", truth, detected, [], []))
     assert kinds(failures) == [("missed", {}), ("false_alarm", {"speech_ms": 300})]
 
 

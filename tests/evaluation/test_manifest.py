@@ -67,7 +67,7 @@ def test_a_fault_is_named_with_its_line(write, line, fault):
     assert found.startswith(f"{path}:3: {fault}")
 
 
-def test_all_faults_are_told_at_once_and_no_more_than_twenty(write):
+def test_all_faults_are_reported_at_once_and_no_more_than_twenty(write):
     path = write("path,label,speaker\n" + "".join(f"gone{n}.wav,x,\n" for n in range(25)))
     found = faults_of(path)
     assert len(found) == 21
@@ -75,7 +75,7 @@ def test_all_faults_are_told_at_once_and_no_more_than_twenty(write):
     assert found[-1] == f"{path}: and 5 more faults"
 
 
-def test_missing_and_doubled_columns_are_told(write):
+def test_missing_and_doubled_columns_are_reported(write):
     path = write("path,label,label\na.wav,x,y\n")
     assert [fault.partition(": ")[2] for fault in faults_of(path)] == [
         "column 'label' appears 2 times; keep one",
@@ -119,7 +119,7 @@ def test_enrolments_and_tests_share_speakers(write):
     assert read(path, lambda rows, faults: check_halves(rows, faults, TOGETHER))
 
 
-def test_a_split_that_nobody_is_in_is_told_with_those_that_are(write):
+def test_an_empty_split_is_reported_with_the_splits_that_exist(write):
     found = read(write("path,label,speaker,split\na.wav,x,,dev\nb.wav,y,,test\n"), anything)
     assert [row.label for row in found.of_split("test").rows] == ["y"]
     with pytest.raises(BadManifest, match="no row has split 'tset'; splits in the file: dev, test"):
@@ -153,8 +153,8 @@ def test_every_kind_of_fault_comes_at_once(write):
     path = write("path,label,speaker,start_ms,end_ms\n" + "\n".join(lines))
     (path.parent / "words.wav").write_text("these are words, and not a sound")
     (path.parent / "empty.wav").write_bytes(b"")
-    told = [fault.removeprefix(f"{path}:") for fault in faults_of(path, emotion.check)]
-    found = dict(fault.split(": ", 1) for fault in told)
+    lines = [fault.removeprefix(f"{path}:") for fault in faults_of(path, emotion.check)]
+    found = dict(fault.split(": ", 1) for fault in lines)
     assert {int(line): fault for line, fault in found.items()} == {
         2: "no such file: gone.wav; paths are relative to the manifest",
         3: found["3"],

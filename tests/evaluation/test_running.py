@@ -38,12 +38,12 @@ def make(tmp_path, manifest):
 
     def made(jobs=1, is_fresh=False, name="one", config=None):
         cache = Cache(tmp_path / "cache", name, is_fresh)
-        told = []
+        reports = []
         runner = Runner(
-            config or Config(), Library(), manifest, {}, cache, jobs, lambda *t: told.append(t)
+            config or Config(), Library(), manifest, {}, cache, jobs, lambda *t: reports.append(t)
         )
         opened.extend((runner, cache))
-        return runner, told
+        return runner, reports
 
     yield made
     for each in opened:
@@ -60,27 +60,27 @@ def tasks_of(manifest):
 def test_processes_and_one_process_give_the_same_answers_in_order(make, manifest):
     tasks = tasks_of(manifest)
     here, _ = make(1, name="here")
-    there, told = make(2, name="there")
+    there, reports = make(2, name="there")
     assert here("files", tasks) == there("files", tasks)
-    assert told[0] == ("files", 0, 4, 0)
-    assert told[-1] == ("files", 4, 4, 0)
+    assert reports[0] == ("files", 0, 4, 0)
+    assert reports[-1] == ("files", 4, 4, 0)
 
 
-def test_a_fault_ends_nothing_else_and_what_was_heard_is_kept(make, manifest):
+def test_a_fault_ends_nothing_else_and_results_are_kept(make, manifest):
     tasks = tasks_of(manifest)
     good = manifest.file(manifest.rows[2]).read_bytes()
     manifest.file(manifest.rows[2]).write_bytes(b"no audio")
-    runner, told = make()
+    runner, reports = make()
     with pytest.raises(BadManifest, match=r"m.csv:4: .*2.wav"):
         runner("files", tasks)
-    assert told[-1] == ("files", 4, 4, 0)
+    assert reports[-1] == ("files", 4, 4, 0)
     manifest.file(manifest.rows[2]).write_bytes(good)
-    again, told = make()
+    again, reports = make()
     assert len(again("files", tasks)) == 4
-    assert told[0] == ("files", 3, 4, 3)
-    third, told = make()
+    assert reports[0] == ("files", 3, 4, 3)
+    third, reports = make()
     assert third("files", tasks) == again("files", tasks)
-    assert told == [("files", 4, 4, 4)]
+    assert reports == [("files", 4, 4, 4)]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -104,7 +104,7 @@ def test_a_worker_that_is_killed_is_named_and_leaves_no_process(make, manifest):
     assert multiprocessing.active_children() == []
 
 
-def test_models_that_cannot_be_loaded_are_told_by_a_worker_too(make, manifest, tmp_path):
+def test_a_worker_reports_models_that_cannot_be_loaded(make, manifest, tmp_path):
     bad = tmp_path / "no-model.npz"
     bad.write_bytes(b"x")
     config = Config(emotion=type(Config().emotion)(model=str(bad)))
@@ -113,11 +113,11 @@ def test_models_that_cannot_be_loaded_are_told_by_a_worker_too(make, manifest, t
         runner("files", tasks_of(manifest))
 
 
-def test_fresh_hears_everything_anew(make, manifest):
+def test_fresh_runs_everything_again(make, manifest):
     make()[0]("files", tasks_of(manifest))
-    runner, told = make(is_fresh=True)
+    runner, reports = make(is_fresh=True)
     runner("files", tasks_of(manifest))
-    assert told[0] == ("files", 0, 4, 0)
+    assert reports[0] == ("files", 0, 4, 0)
 
 
 def test_a_key_is_that_of_the_recording_and_what_is_done_to_it(manifest):
@@ -132,7 +132,7 @@ def test_a_key_is_that_of_the_recording_and_what_is_done_to_it(manifest):
     assert key != task_key(task, manifest)
 
 
-def test_a_line_that_was_cut_off_or_changed_is_heard_again(tmp_path):
+def test_a_row_with_a_broken_or_changed_line_runs_again(tmp_path):
     cache = Cache(tmp_path, "one")
     cache.put("a", {"n": 1})
     cache.put("b", {"n": 2})

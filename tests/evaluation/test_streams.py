@@ -29,7 +29,7 @@ def row(path="a.wav", start_ms=None, end_ms=None, **more):
     return Row(line=2, path=path, start_ms=start_ms, end_ms=end_ms, **more)
 
 
-def heard(manifest, *rows, **more):
+def stream_of(manifest, *rows, **more):
     return open_stream(Stream(rows=rows, **more), manifest, PLAIN)
 
 
@@ -38,46 +38,46 @@ def samples(audio):
 
 
 def test_a_recording_goes_as_it_is(manifest):
-    audio = heard(manifest, row())
+    audio = stream_of(manifest, row())
     assert np.array_equal(samples(audio), A)
     assert (audio.spans, audio.duration_ms) == (((0, 2000),), 2000)
 
 
 def test_a_part_is_cut_out_and_ends_in_silence(manifest):
-    audio = heard(manifest, row(start_ms=500, end_ms=800))
+    audio = stream_of(manifest, row(start_ms=500, end_ms=800))
     assert np.array_equal(samples(audio)[:4800], A[8000:12_800])
     assert not samples(audio)[4800:].any()
     assert (audio.spans, audio.duration_ms) == (((0, 300),), 300 + PAUSE_MS)
 
 
-def test_what_follows_a_part_may_be_heard_too(manifest):
-    audio = heard(manifest, row(start_ms=500, end_ms=800), lead_out_ms=500)
+def test_a_part_may_include_what_follows_it(manifest):
+    audio = stream_of(manifest, row(start_ms=500, end_ms=800), lead_out_ms=500)
     assert np.array_equal(samples(audio)[:12_800], A[8000:20_800])
     assert audio.spans == ((0, 300),)
 
 
 def test_rows_are_joined_in_their_order_with_silence_between(manifest):
-    audio = heard(manifest, row("b.wav"), row(start_ms=1000))
+    audio = stream_of(manifest, row("b.wav"), row(start_ms=1000))
     assert audio.spans == ((0, 1000), (1000 + PAUSE_MS, 2000 + PAUSE_MS))
     pause = PAUSE_MS * 16
     expected = np.concatenate([B, np.zeros(pause, np.int16), A[16_000:]])
     assert np.array_equal(samples(audio), expected)
 
 
-def test_a_file_heard_whole_keeps_its_times(manifest):
+def test_a_whole_file_keeps_its_times(manifest):
     rows = row(start_ms=100, end_ms=300), row(start_ms=250, end_ms=2000)
-    audio = heard(manifest, *rows, is_whole=True)
+    audio = stream_of(manifest, *rows, is_whole=True)
     assert np.array_equal(samples(audio), A)
     assert audio.spans == ((100, 300), (250, 2000))
 
 
 def test_telephone_recordings_stay_narrow_unless_joined_with_others(manifest):
-    assert heard(manifest, row("narrow.wav")).format == AudioFormat(rate=8000)
-    assert heard(manifest, row("narrow.wav"), row()).format == AudioFormat()
+    assert stream_of(manifest, row("narrow.wav")).format == AudioFormat(rate=8000)
+    assert stream_of(manifest, row("narrow.wav"), row()).format == AudioFormat()
 
 
 def test_other_rates_and_channels_become_16_khz_mono(manifest):
-    audio = heard(manifest, row("stereo.wav"))
+    audio = stream_of(manifest, row("stereo.wav"))
     assert audio.format == AudioFormat()
     assert audio.duration_ms == 16_000 * 1000 // 44_100
 
@@ -92,12 +92,12 @@ def test_other_rates_and_channels_become_16_khz_mono(manifest):
 )
 def test_a_row_beyond_its_file_is_refused_with_its_line(manifest, bad, fault):
     with pytest.raises(BadManifest) as refused:
-        heard(manifest, bad)
+        stream_of(manifest, bad)
     assert f"{manifest.path}{fault}" in str(refused.value)
 
 
 def test_an_end_that_was_rounded_up_is_no_fault(manifest):
-    assert heard(manifest, row(end_ms=2050)).spans == ((0, 2000),)
+    assert stream_of(manifest, row(end_ms=2050)).spans == ((0, 2000),)
 
 
 def test_sessions_keep_the_order_of_their_rows():

@@ -89,7 +89,7 @@ def test_more_tasks_than_places_are_all_done(executor, manifest):
         assert_same_log(answer["events"], results[0]["events"])
 
 
-def test_voices_side_by_side_are_those_heard_alone(executor, manifest):
+def test_voices_side_by_side_are_those_of_each_alone(executor, manifest):
     tasks = [
         Task(stream=Stream(rows=(row,)), beginnings=(Beginning(None), Beginning(1.0)))
         for row in manifest.rows[1:4]

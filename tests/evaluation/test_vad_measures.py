@@ -6,13 +6,13 @@ from streamd.evaluation.manifest import Row
 from streamd.evaluation.vad import Edge, compare, compared, onset_delays, report
 
 
-def file(labelled, heard, duration_ms=10_000, name="a.wav"):
-    edges = [Edge(start, end, start + 100) for start, end in heard]
+def file(labelled, detected, duration_ms=10_000, name="a.wav"):
+    edges = [Edge(start, end, start + 100) for start, end in detected]
     return compared(name, labelled, edges, duration_ms)
 
 
 def test_steps_are_counted():
-    # 2 s labelled, 2 s heard, 1.5 s of it together.
+    # 2 s labelled, 2 s detected, 1.5 s of it together.
     found = file([(1000, 3000)], [(1500, 3500)])
     assert found.counts == (200, 150, 800, 50)
     figures = report([found], 1).figures
@@ -24,7 +24,7 @@ def test_steps_are_counted():
     assert figures["segments_missed"]["value"] == 0
 
 
-def test_overlapping_labels_are_one_stretch():
+def test_overlapping_labels_are_one_span():
     found = file([(1000, 2000), (1500, 3000)], [(1000, 3000)])
     assert found.counts == (200, 200, 800, 0)
     assert found.segments == [True]
@@ -38,13 +38,13 @@ def test_without_speech_there_is_a_false_alarm_rate_and_nothing_else():
     assert figures["onset_ms"]["value"] is None
 
 
-def test_a_stretch_that_nothing_was_heard_in_is_missed():
+def test_a_span_without_detection_is_missed():
     found = file([(1000, 1500), (5000, 6000)], [(5200, 6000)])
     assert found.segments == [False, True]
     assert report([found], 1).figures["segments_missed"]["value"] == 0.5
 
 
-def test_onsets_are_measured_after_a_pause_where_speech_was_heard():
+def test_onsets_are_measured_after_a_pause_where_speech_was_detected():
     regions = [(1000, 2000), (2300, 3000), (4000, 5000), (7000, 8000)]
     edges = [Edge(800, 3100, 1100), Edge(4100, 5000, 4350)]
     assert onset_delays(regions, edges) == [100, 350]
@@ -65,7 +65,7 @@ def test_rows_and_events_meet_by_the_label():
         Row(line=2, path="a.wav", label="speech", start_ms=1000, end_ms=2000),
         Row(line=3, path="a.wav", label="noise", start_ms=3000, end_ms=4000),
     ]
-    heard = {
+    detected = {
         "duration_ms": 5000,
         "spans": [(1000, 2000), (3000, 4000)],
         "events": [
@@ -73,6 +73,6 @@ def test_rows_and_events_meet_by_the_label():
             {"type": "speech_end", "utterance": "u1", "t0": 900, "t1": 2000, "at": 2400},
         ],
     }
-    found = compare(rows, heard)
+    found = compare(rows, detected)
     assert found.counts == (100, 100, 400, 10)
     assert found.onsets == [200]

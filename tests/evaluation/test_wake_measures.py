@@ -137,7 +137,7 @@ def test_another_threshold_is_a_session_with_that_threshold(executor):
     assert any(replayed["weather"][t] != replayed["weather"]["0.2"] for t in ("0.5", "0.999"))
 
 
-def test_a_phrase_that_ends_with_the_recording_is_heard_in_the_silence_behind_it(
+def test_a_phrase_at_the_end_of_a_recording_is_recognised_in_the_silence_after_it(
     executor, tmp_path_factory
 ):
     """The last steps are walked on a copy of the state, and are part of the replay."""

@@ -267,7 +267,7 @@ def hum(ms: int, rate: int = RATE_HZ) -> Samples:
 
 
 def word(rate: int = RATE_HZ) -> Samples:
-    """The fake wake word: whatever the grid, three steps of 80 ms hear at least two of it."""
+    """The fake wake word: whatever the grid, two of three steps of 80 ms lie in it."""
     return wake_tone(4) if rate == RATE_HZ else tone(1000, 320, 16000.0, rate)
 
 

@@ -15,8 +15,8 @@ from streamd.words.negatives import Negatives, built_in
 
 DATA = Path(__file__).parents[1] / "data"
 PHRASES = {v: DATA / f"phrase_{v}.flac" for v in ("slt", "rms", "awb", "kal16", "espeak")}
-HEARD = ("slt", "rms", "espeak", "kal16")
-"""Voices that it is made of."""
+CLIP_VOICES = ("slt", "rms", "espeak", "kal16")
+"""Voices in the clips that the word is made of."""
 
 
 @cache
@@ -26,7 +26,7 @@ def passes() -> tuple[OpenWakeWord, SileroVad]:
 
 
 def clips() -> list[Clip]:
-    return [load_clip(PHRASES[voice], passes()[1]) for voice in HEARD]
+    return [load_clip(PHRASES[voice], passes()[1]) for voice in CLIP_VOICES]
 
 
 def few_negatives() -> Negatives:

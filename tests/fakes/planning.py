@@ -14,24 +14,24 @@ SPEC = WindowSpec("voice", length=1600, hop=500, minimum=400)
 
 
 class Log:
-    """A reader that writes down what it is told."""
+    """A reader that writes down its calls."""
 
     def __init__(self, spec: WindowSpec = SPEC, name: str = "", *extras: str) -> None:
         self.spec = spec
         self.extras = frozenset(extras)
         self.name = name
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     def opened(self, utterance: Utterance) -> None:
-        self.told.append(f"{utterance.id} opened")
+        self.calls.append(f"{utterance.id} opened")
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         assert output == (window.start, window.stop)
-        self.told.append((window.start, window.stop))
+        self.calls.append((window.start, window.stop))
         yield SpeechStart(t0=window.start, t1=window.stop, at=window.at, utterance=self.name)
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        self.told.append(f"{utterance.id} closed")
+        self.calls.append(f"{utterance.id} closed")
         return ()
 
 

@@ -66,13 +66,13 @@ class Returning:
         """Take an event."""
         if event["type"] == "ready":
             self.token = event["resume"]["token"]
-            self.told(event)
+            self.resume_from(event)
         if "seq" in event:
             assert event["seq"] > self.last_seq, (event, self.last_seq)
             self.last_seq = event["seq"]
             self.log.append(event)
 
-    def told(self, ready: Event) -> None:
+    def resume_from(self, ready: Event) -> None:
         """Go on from where the server is."""
         self._samples = ready.get("have_samples", 0)
         self._controls = ready.get("have_controls", 0)

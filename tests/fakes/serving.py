@@ -111,5 +111,6 @@ class Server:
         self.held.drain()
         await asyncio.wait_for(self.held.drained(), HANG_S)
         assert self.engine.stop(HANG_S)
-        self.engine.collect()  # a stream that ended may have had a job on a thread
+        while self.engine.collect():  # a stream that ended may have had a job on a thread
+            pass
         assert self.engine.leases == 0

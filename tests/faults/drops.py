@@ -64,7 +64,7 @@ async def drop(url: str, chance: random.Random) -> None:
 async def drops(
     url: str, count: int, seed: int = 0, note: Callable[[int], None] = lambda done: None
 ) -> None:
-    """Break off `count` connections, `AT_ONCE` at a time; `note` is told how many are done."""
+    """Break off `count` connections, `AT_ONCE` at a time; call `note` with the number done."""
     chances = iter([random.Random(f"{seed} {number}") for number in range(count)])
     done = 0
 

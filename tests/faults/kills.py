@@ -14,7 +14,7 @@ from daemons import (
     DATA,
     STREAMD,
     VOICES,
-    Heard,
+    Received,
     assert_same_log,
     converse,
     cut,
@@ -104,22 +104,22 @@ class Crowd:
         while True:
             is_last = self._is_over
             try:
-                heard = await self._converse(voice)
+                received = await self._converse(voice)
             except NEVER:
                 await asyncio.sleep(0.05)
                 continue
-            if heard.code is None:
+            if received.code is None:
                 self.broken += 1
                 continue
-            assert heard.code == 1000, heard.last
+            assert received.code == 1000, received.last
             # What was learned of an enrolled voice changes the scores of emotion from one
             # stream to the next.
-            assert_same_log(unmoved(self._alone[voice]), unmoved(heard))
+            assert_same_log(unmoved(self._alone[voice]), unmoved(received))
             self.whole += 1
             if is_last:
                 return
 
-    async def _converse(self, voice: str) -> Heard:
+    async def _converse(self, voice: str) -> Received:
         async def parts():
             for part in cut(self._clips[voice]):
                 yield part
@@ -128,8 +128,8 @@ class Crowd:
         return await converse(self.daemon.url, {"type": "hello"}, parts(), END)
 
 
-def unmoved(heard: Heard) -> list[dict[str, object]]:
-    return [event for event in heard.events if event["type"] != "emotion"]
+def unmoved(received: Received) -> list[dict[str, object]]:
+    return [event for event in received.events if event["type"] != "emotion"]
 
 
 async def kills(

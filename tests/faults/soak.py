@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons import VOICES, assert_same_log, converse, cut, dial, hear, say, speech
+from daemons import VOICES, assert_same_log, converse, cut, dial, next_event, say, speech
 from drops import drops
 from garbage import MESSAGES, check, conversations, send
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -100,7 +100,7 @@ async def endure(home: Path, count: int) -> str:
 
         async with dial(running.url) as socket:
             await say(socket, {"type": "hello"})
-            ended = asyncio.create_task(hear(socket, "bye"))
+            ended = asyncio.create_task(next_event(socket, "bye"))
             began = time.monotonic()
             note = every(count, "seconds of one stream")
             for second in range(count):
@@ -123,7 +123,7 @@ async def endure(home: Path, count: int) -> str:
     early, late = mean(costs[quarter : 2 * quarter]), mean(costs[3 * quarter :])
     grown = max(memory[3 * quarter :]) / max(memory[quarter : 2 * quarter]) - 1
     figures = (
-        f"{pace:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s heard; memory "
+        f"{pace:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s received; memory "
         f"{max(memory[quarter : 2 * quarter]):.0f} to {max(memory[3 * quarter :]):.0f} MB, "
         f"cost {early * 1000:.1f} to {late * 1000:.1f} ms a second"
     )
@@ -133,8 +133,8 @@ async def endure(home: Path, count: int) -> str:
 
 async def after(running: Daemon, alone: list[dict[str, object]]) -> str:
     """What is left of a daemon after faults: a stream's events must be as they were."""
-    heard = await converse(running.url, cut(speech()), END)
-    assert_same_log(alone, heard.events)
+    received = await converse(running.url, cut(speech()), END)
+    assert_same_log(alone, received.events)
     if running.complaints():
         return f"not held: {running.complaints()[0]}"
     resident = running.metric("process_resident_memory_bytes") / 1e6

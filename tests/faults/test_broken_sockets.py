@@ -18,9 +18,9 @@ async def test_drops_at_random_bytes_leave_nothing_behind_and_touch_no_other_str
     dropping = asyncio.create_task(drops(running.url, COUNT))
     beside = 0
     while not dropping.done() or not beside:
-        heard = await converse(running.url, cut(speech()), END)
-        assert heard.code == 1000
-        assert_same_log(alone.events, heard.events)
+        received = await converse(running.url, cut(speech()), END)
+        assert received.code == 1000
+        assert_same_log(alone.events, received.events)
         beside += 1
     await dropping
     await running.eventually(lambda: running.streams == 0)

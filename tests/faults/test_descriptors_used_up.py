@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import assert_same_log, converse, cut, dial, hear, say, speech
+from daemons import assert_same_log, converse, cut, dial, next_event, say, speech
 from fakes.wire import Wire
 from unshed import Daemon
 from waiting import wait_until
@@ -59,7 +59,7 @@ async def test_health_answers_and_open_streams_go_on_when_descriptors_run_out(tm
         alone = await converse(running.url, cut(speech()), END)
         async with dial(running.url) as socket:
             await say(socket, {"type": "hello"})
-            await hear(socket, "ready")
+            await next_event(socket, "ready")
             opened, refusal = await open_streams(running.url)
             assert refusal.status_code == 503
             assert json.loads(refusal.body)["error"]["code"] == "overloaded"
@@ -75,7 +75,7 @@ async def test_health_answers_and_open_streams_go_on_when_descriptors_run_out(tm
             await say(socket, END)
             events = []
             while not events or events[-1]["type"] != "bye":
-                events.append(await hear(socket))
+                events.append(await next_event(socket))
             assert_same_log(alone.events, events)
             for stream in opened:
                 await stream.close()

@@ -16,7 +16,7 @@ COUNT = 10_000
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 
-async def test_garbage_is_answered_in_good_order_and_no_other_stream_hears_of_it(serve):
+async def test_garbage_is_answered_in_good_order_and_disturbs_no_other_stream(serve):
     running = serve()
     alone = await converse(running.url, cut(speech()), END)
     sent = 0
@@ -37,9 +37,9 @@ async def test_garbage_is_answered_in_good_order_and_no_other_stream_hears_of_it
     flooding = asyncio.create_task(asyncio.to_thread(flood))
     beside = 0
     while not flooding.done() or not beside:
-        heard = await converse(running.url, cut(speech()), END)
-        assert heard.code == 1000
-        assert_same_log(alone.events, heard.events)
+        received = await converse(running.url, cut(speech()), END)
+        assert received.code == 1000
+        assert_same_log(alone.events, received.events)
         beside += 1
     await flooding
     assert sent >= COUNT

@@ -6,7 +6,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from daemons import VOICES, Heard, as_samples, assert_same_log, converse, cut, speech
+from daemons import VOICES, Received, as_samples, assert_same_log, converse, cut, speech
 from inside import LOUDEST, Fault, inside
 from waiting import HANG_S, until
 
@@ -35,7 +35,7 @@ def test_no_clip_holds_what_stands_for_a_fault():
         assert as_samples(clipped(voice)).max() == LOUDEST
 
 
-async def paced(url: str, pcm: bytes) -> Heard:
+async def paced(url: str, pcm: bytes) -> Received:
     """Stream a clip in good time for batches: each at the speed of the others."""
 
     async def parts():
@@ -61,9 +61,9 @@ async def test_a_fault_of_a_model_ends_one_stream_and_shows_in_no_other(
             for bad in await asyncio.gather(*(paced(there.url, clipped(v)) for v in BAD)):
                 assert (bad.code, bad.last["code"]) == (1011, "internal"), kind
             for voice, stream in zip(VOICES, clean, strict=True):
-                heard = await stream
-                assert heard.code == 1000, kind
-                assert_same_log(alone[voice].events, heard.events)
+                received = await stream
+                assert received.code == 1000, kind
+                assert_same_log(alone[voice].events, received.events)
         assert fault.met >= len(KINDS) * len(BAD)
         assert fault.mates > 0, "no batch held both kinds of streams"
         await until(lambda: there.parts.engine.leases == 0)
@@ -77,8 +77,8 @@ async def test_while_a_model_hangs_other_streams_go_on_and_health_says_stuck(tmp
         alone = await paced(there.url, clip())
         hanging = asyncio.create_task(paced(there.url, clipped()))
         await until(lambda: fault.met == 1)
-        heard = await paced(there.url, clip())
-        assert_same_log(alone.events, heard.events)
+        received = await paced(there.url, clip())
+        assert_same_log(alone.events, received.events)
         assert not hanging.done()
         await until(lambda: not there.parts.engine.is_healthy)
         assert await health(there.url) == 503

@@ -61,12 +61,12 @@ async def test_slow_lorises_hold_nothing_and_touch_no_stream(quick):
         sender = threading.Thread(target=dribble)
         sender.start()
         try:
-            heard = await converse(quick.url, cut(speech()), END)
+            received = await converse(quick.url, cut(speech()), END)
             await quick.eventually(lambda: timeouts(quick) == before + COUNT)
         finally:
             over.set()
             sender.join()
-    assert_same_log(alone.events, heard.events)
+    assert_same_log(alone.events, received.events)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ async def test_a_header_bomb_is_refused_and_costs_no_memory(quick, bomb):
     answers = await asyncio.gather(*(asyncio.to_thread(throw) for _ in range(20)))
     for answer in answers:  # none, where the close overtook it
         assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:200]
-    heard = await converse(quick.url, cut(speech()), END)
-    assert_same_log(alone.events, heard.events)
+    received = await converse(quick.url, cut(speech()), END)
+    assert_same_log(alone.events, received.events)
     assert quick.metric("process_resident_memory_bytes") - before < 50_000_000

@@ -46,9 +46,9 @@ async def test_streams_survive_a_stop_that_is_longer_than_the_idle_limit(serve, 
     finally:
         running.process.send_signal(signal.SIGCONT)
     for voice, stream in zip(voices, streams, strict=True):
-        heard = await stream
-        assert heard.code == 1000, heard.last
-        assert_same_log(alone[voice].events, heard.events)
+        received = await stream
+        assert received.code == 1000, received.last
+        assert_same_log(alone[voice].events, received.events)
     assert running.get("/health/live")[0] == 200
     assert running.complaints() == []
 
@@ -90,11 +90,11 @@ async def test_thirty_senders_at_full_speed_are_drained(serve):
     await running.eventually(lambda: running.streams == SENDERS)
     await running.eventually(lambda: running.metric("streamd_audio_seconds_total") > 10 * SENDERS)
     running.process.send_signal(signal.SIGTERM)
-    for heard in await asyncio.gather(*floods):
-        assert heard.code == 1012
-        starts, ends = heard.of("speech_start"), heard.of("speech_end")
+    for received in await asyncio.gather(*floods):
+        assert received.code == 1012
+        starts, ends = received.of("speech_start"), received.of("speech_end")
         assert [e["utterance"] for e in starts] == [e["utterance"] for e in ends]
-        finals = [e["utterance"] for e in heard.of("speaker") if e["final"]]
+        finals = [e["utterance"] for e in received.of("speaker") if e["final"]]
         assert finals == [e["utterance"] for e in ends]
     assert await asyncio.to_thread(running.wait) == 0
     assert running.complaints() == []

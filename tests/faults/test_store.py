@@ -13,7 +13,7 @@ import pytest
 from daemons import (
     DATA,
     STREAMD,
-    Heard,
+    Received,
     assert_same_log,
     converse,
     cut,
@@ -55,7 +55,7 @@ def full_disk(running: Daemon) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
 
 
-async def say(running: Daemon) -> list[Heard]:
+async def say(running: Daemon) -> list[Received]:
     return await asyncio.gather(
         *(converse(running.url, cut(speech("slt")), END) for _ in range(STREAMS))
     )
@@ -66,15 +66,15 @@ def remove_store(home: Path) -> None:
         file.unlink()
 
 
-def check(alone: Heard, streams: list[Heard]) -> None:
+def check(alone: Received, streams: list[Received]) -> None:
     """What was learned of a voice changes the scores of emotion, and nothing else."""
-    for heard in streams:
-        assert heard.code == 1000
-        assert_same_log(unmoved(alone), unmoved(heard))
+    for received in streams:
+        assert received.code == 1000
+        assert_same_log(unmoved(alone), unmoved(received))
 
 
-def unmoved(heard: Heard) -> list[dict[str, object]]:
-    return [event for event in heard.events if event["type"] != "emotion"]
+def unmoved(received: Received) -> list[dict[str, object]]:
+    return [event for event in received.events if event["type"] != "emotion"]
 
 
 @linux
@@ -102,8 +102,8 @@ async def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path):
             self.log = Path("/dev/full")
 
     with Mute(tmp_path) as running:
-        for heard in await say(running):
-            assert heard.code == 1000
+        for received in await say(running):
+            assert received.code == 1000
         assert running.get("/health/ready")[0] == 200
         assert await asyncio.to_thread(running.stop) == 0
 
@@ -128,12 +128,12 @@ async def test_a_store_that_vanishes_takes_its_voices_along_and_no_stream(enroll
         streams = asyncio.create_task(say(running))
         await running.eventually(lambda: running.streams == STREAMS)
         remove_store(enrolled)
-        for heard in await streams:
-            assert heard.code == 1000
-            assert heard.of("speech_start")
+        for received in await streams:
+            assert received.code == 1000
+            assert received.of("speech_start")
         await running.eventually(lambda: running.records(gone))
         strangers = await say(running)
-        assert all(e["speaker"] != "ada" for heard in strangers for e in heard.of("speaker"))
+        assert all(e["speaker"] != "ada" for received in strangers for e in received.of("speaker"))
         assert running.get("/health/ready")[0] == 200
         assert [
             record["message"] for record in running.records() if record["level"] == "error"

@@ -48,14 +48,14 @@ async def test_a_wall_clock_that_jumps_shows_in_ready_alone(tmp_path: Path):
                 await asyncio.sleep(0.05)
 
         streams = (converse(running.url, jumping(), END) for _ in range(6))
-        for heard in await asyncio.gather(*streams):
-            assert heard.code == 1000
-            assert_same_log(alone.events, heard.events)
+        for received in await asyncio.gather(*streams):
+            assert received.code == 1000
+            assert_same_log(alone.events, received.events)
         for jump_s in JUMPS_S:
             replace(offset, jump_s)
-            heard = await converse(running.url, cut(speech(seconds=0.5)), END)
+            received = await converse(running.url, cut(speech(seconds=0.5)), END)
             # Within an hour of what the clock says: nothing else can move it so far.
-            off_s = heard.events[0]["epoch_ms"] / 1000 - time.time() - jump_s
+            off_s = received.events[0]["epoch_ms"] / 1000 - time.time() - jump_s
             assert abs(off_s) < 3600
         assert running.get("/health/live")[0] == 200
         assert running.complaints() == []

@@ -1,4 +1,4 @@
-"""What a recording tells of its voice, on every way through a session, and what is stored of it."""
+"""The sample that a recording gives of its voice, and what the store keeps of it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_a_sample_is_the_voice_and_how_much_it_said() -> None:
     assert sample.issues == []
 
 
-def test_what_makes_a_sample_less_reliable_is_told() -> None:
+def test_the_issues_of_a_sample_are_reported() -> None:
     assert [issue.code for issue in sample_of(TWO).issues] == ["two_voices"]
     short = replace(sample_of(ANNA), speech_ms=ENOUGH_MS - 1, consistency=ALIKE - 0.01)
     assert [issue.code for issue in short.issues] == ["short", "two_voices"]

@@ -72,7 +72,7 @@ def test_every_pin_is_there_as_a_wheel(python: str, machine: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
-def test_an_extra_brings_pinned_versions_alone_and_no_stranger(extra: str) -> None:
+def test_an_extra_brings_pinned_versions_alone_and_no_other_package(extra: str) -> None:
     found = versions(resolve("--constraint", CONSTRAINTS, f".[{extra}]" if extra else "."))
     del found["streamd-voice"]
     assert "streamd" not in found

@@ -53,12 +53,12 @@ async def test_a_baseline_begins_with_the_enrolment_and_grows_at_the_end_of_each
     assert [e["scores"] for e in first.of("emotion")] != [e["scores"] for e in second.of("emotion")]
 
 
-async def test_a_stranger_leaves_nothing_behind(tmp_path):
+async def test_a_speaker_who_is_not_enrolled_leaves_no_baseline(tmp_path):
     await asyncio.to_thread(run, tmp_path, "enroll", "ada", SLT)
     before = baseline(tmp_path)
     with Daemon(tmp_path) as daemon:
-        heard = await converse(daemon.url, cut(speech("kal16")), END)
-    assert heard.of("emotion")
+        received = await converse(daemon.url, cut(speech("kal16")), END)
+    assert received.of("emotion")
     assert baseline(tmp_path).to_bytes() == before.to_bytes()
 
 
@@ -84,8 +84,8 @@ async def test_what_was_learned_during_a_lock_is_written_after_it(tmp_path):
     with Daemon(tmp_path, store__poll_s=0.05) as daemon:
         with closing(sqlite3.connect(tmp_path / "streamd.db", isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
-            heard = await converse(daemon.url, cut(speech("slt")), END)
-            assert [e for e in heard.of("speaker") if e["speaker"] == "ada"]
+            received = await converse(daemon.url, cut(speech("slt")), END)
+            assert [e for e in received.of("speaker") if e["speaker"] == "ada"]
             # The lock outlasts the patience of the write.
             await daemon.eventually(lambda: "cannot be written yet" in daemon.log.read_text())
         await daemon.eventually(lambda: baseline(tmp_path).count > enrolled)
@@ -97,8 +97,8 @@ async def test_a_running_server_finds_the_database_that_took_the_place_of_a_dele
     with Daemon(tmp_path, store__poll_s=0.05) as daemon:
 
         async def name() -> set[str | None]:
-            heard = await converse(daemon.url, cut(speech("slt")), END)
-            return {e["speaker"] for e in heard.of("speaker") if e["final"]}
+            received = await converse(daemon.url, cut(speech("slt")), END)
+            return {e["speaker"] for e in received.of("speaker") if e["final"]}
 
         assert await name() == {"ada"}
         for file in tmp_path.glob("streamd.db*"):

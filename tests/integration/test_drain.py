@@ -6,7 +6,18 @@ import itertools
 import signal
 
 import pytest
-from daemons import VOICES, Heard, cut, dial, hear, listen, narrow, say, silence, speech
+from daemons import (
+    VOICES,
+    Received,
+    cut,
+    dial,
+    narrow,
+    next_event,
+    read_to_close,
+    say,
+    silence,
+    speech,
+)
 from waiting import HANG_S
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -15,8 +26,8 @@ FOR_EVER_S = 600
 assert FOR_EVER_S > HANG_S
 
 
-async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
-    """Speak for ever; hear everything up to the close. `until` is set when it is under way."""
+async def live(url: str, voice: str, until: asyncio.Event) -> Received:
+    """Send speech for ever, and return everything up to the close; set `until` once under way."""
 
     async def speak() -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -26,13 +37,13 @@ async def live(url: str, voice: str, until: asyncio.Event) -> Heard:
 
     async with dial(url) as socket:
         await socket.send(speech(voice, 1.6))
-        heard = Heard()
+        received = Received()
         speaker = asyncio.create_task(speak())
-        while not heard.of("speech_start") or heard.of("ack")[-1:][0]["samples"] < 16_000:
-            heard.events.append(await hear(socket))
+        while not received.of("speech_start") or received.of("ack")[-1:][0]["samples"] < 16_000:
+            received.events.append(await next_event(socket))
         until.set()
         try:
-            return await listen(socket, heard)
+            return await read_to_close(socket, received)
         finally:
             speaker.cancel()
             await asyncio.gather(speaker, return_exceptions=True)
@@ -47,9 +58,9 @@ async def test_every_stream_gets_draining_its_finals_and_1012(serve):
     ]
     await asyncio.gather(*(event.wait() for event in ready))
     running.process.send_signal(signal.SIGTERM)
-    heard = await asyncio.gather(*streams)
+    received = await asyncio.gather(*streams)
     assert await asyncio.to_thread(running.wait) == 0
-    for one in heard:
+    for one in received:
         assert (one.code, one.reason) == (1012, "restarting")
         (draining,) = one.of("draining")
         assert draining["deadline_ms"] == 1000 * FOR_EVER_S
@@ -58,7 +69,7 @@ async def test_every_stream_gets_draining_its_finals_and_1012(serve):
         finals = [e["utterance"] for e in one.of("speaker") if e["final"]]
         assert finals == [e["utterance"] for e in ends]
         assert starts, one.types
-        # Whatever was acknowledged was heard: the last final knows of it.
+        # What was acknowledged was processed: the last final includes it.
         assert one.of("ack")[-1]["samples"] >= 16_000
     assert running.complaints() == []
 
@@ -68,8 +79,8 @@ async def test_a_stream_that_has_not_spoken_yet_is_closed_without_events(serve):
     async with dial(running.url) as silent:
         await running.eventually(lambda: running.streams == 1)
         running.process.send_signal(signal.SIGTERM)
-        heard = await listen(silent)
-    assert (heard.events, heard.code) == ([], 1012)
+        received = await read_to_close(silent)
+    assert (received.events, received.code) == ([], 1012)
     assert await asyncio.to_thread(running.wait) == 0
 
 
@@ -77,7 +88,7 @@ async def test_while_draining_it_is_not_ready_and_refuses_streams(serve):
     running = serve(server__drain_s=FOR_EVER_S)
     async with dial(running.url) as socket:
         await socket.send(speech())
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         socket.transport.pause_reading()  # keeps the close from being answered
         running.process.send_signal(signal.SIGTERM)
         await running.eventually(lambda: running.get("/health/ready")[0] == 503)
@@ -115,7 +126,7 @@ async def test_a_second_signal_forces(serve):
     running = serve(server__drain_s=FOR_EVER_S)
     async with dial(running.url) as socket:
         await socket.send(speech())
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         socket.transport.pause_reading()
         running.process.send_signal(signal.SIGTERM)
         await running.eventually(lambda: running.get("/health")[0] == 503)
@@ -134,8 +145,8 @@ async def test_silence_is_drained_too(serve):
     running = serve()
     async with dial(running.url) as socket:
         await socket.send(silence(1))
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         running.process.send_signal(signal.SIGTERM)
-        heard = await listen(socket, Heard([{"type": "ready"}]))
-    assert heard.types[-1] == "draining" or heard.types[-1] == "ack"
-    assert heard.code == 1012
+        received = await read_to_close(socket, Received([{"type": "ready"}]))
+    assert received.types[-1] == "draining" or received.types[-1] == "ack"
+    assert received.code == 1012

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Heard, dial, hear, listen, say
+from daemons import Daemon, Received, dial, next_event, read_to_close, say
 
 ALONE = """
 import os, sys
@@ -32,9 +32,9 @@ def launched(home: Path, launcher: str, *args: str, pass_fds: tuple[int, ...] = 
     return running
 
 
-async def opened(socket) -> Heard:
+async def opened(socket) -> Received:
     await say(socket, {"type": "hello"})
-    return Heard([await hear(socket, "ready")])
+    return Received([await next_event(socket, "ready")])
 
 
 @pytest.mark.parametrize("nohup", ["", "nohup"])
@@ -43,13 +43,13 @@ async def test_a_closed_terminal_drains_unless_it_was_to_be_outlived(tmp_path, n
     with launched(tmp_path, ON_A_TERMINAL, str(theirs), nohup, pass_fds=(theirs,)) as running:
         os.close(theirs)
         async with dial(running.url) as socket:
-            heard = await opened(socket)
+            received = await opened(socket)
             os.close(ours)
             if nohup:
                 await say(socket, {"type": "end"})
-            heard = await listen(socket, heard)
-        assert heard.code == (1000 if nohup else 1012)
-        assert bool(heard.of("draining")) is not bool(nohup)
+            received = await read_to_close(socket, received)
+        assert received.code == (1000 if nohup else 1012)
+        assert bool(received.of("draining")) is not bool(nohup)
         if not nohup:
             assert await asyncio.to_thread(running.wait) == 0
         assert running.complaints() == []
@@ -58,10 +58,10 @@ async def test_a_closed_terminal_drains_unless_it_was_to_be_outlived(tmp_path, n
 async def test_without_a_terminal_it_changes_nothing(tmp_path):
     with launched(tmp_path, ALONE) as running:
         async with dial(running.url) as socket:
-            heard = await opened(socket)
+            received = await opened(socket)
             running.process.send_signal(signal.SIGHUP)
             await running.eventually(lambda: "nothing to reload" in running.log.read_text())
             await say(socket, {"type": "end"})
-            assert (await listen(socket, heard)).code == 1000
+            assert (await read_to_close(socket, received)).code == 1000
         assert await asyncio.to_thread(running.stop) == 0
     assert running.complaints() == []

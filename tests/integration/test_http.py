@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 import pytest
-from daemons import STREAMD, Daemon, converse, dial, environment, hear, say, silence, speech
+from daemons import STREAMD, Daemon, converse, dial, environment, next_event, say, silence, speech
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import HANG_S
 from websockets.exceptions import InvalidStatus
@@ -48,11 +48,11 @@ async def test_metrics_parse_and_count(daemon: Daemon):
         ]
 
     before = counted()
-    heard = await converse(daemon.url, speech(), END)
+    answers = await converse(daemon.url, speech(), END)
     await daemon.eventually(lambda: daemon.streams == 0)
     seconds, sessions, wakes, received = (b - a for a, b in zip(before, counted(), strict=True))
     assert seconds == pytest.approx(len(speech()) / 32_000, abs=1e-3)
-    assert (sessions, wakes) == (1, len(heard.of("wake")))
+    assert (sessions, wakes) == (1, len(answers.of("wake")))
     assert received >= len(speech())
     status, headers, body = daemon.get("/metrics")
     assert status == 200
@@ -137,7 +137,7 @@ class TestOrigin:
         try:
             async with dial(daemon.url, origin=origin) as stream:
                 await say(stream, END)
-                await hear(stream, "ready")
+                await next_event(stream, "ready")
                 return False
         except InvalidStatus as refusal:
             answer = refusal.response

@@ -6,7 +6,7 @@ from email.message import Message
 from email.parser import BytesParser
 
 import pytest
-from daemons import Daemon, dial, hear, say
+from daemons import Daemon, dial, next_event, say
 from fakes.wire import Wire
 
 from streamd.observability.cores import usable_cores
@@ -77,7 +77,7 @@ async def test_a_full_server_says_when_to_try_again(serve):
     running = serve(limits__max_streams=1)
     async with dial(running.url) as socket:
         await say(socket, {"type": "hello"})
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
     assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
     error = json.loads(body)["error"]
@@ -97,7 +97,7 @@ async def test_a_stream_that_the_machine_cannot_carry_is_refused_before_the_upgr
         for _ in range(3):
             socket = await stack.enter_async_context(dial(running.url))
             await say(socket, {"type": "hello"})
-            await hear(socket, "ready")
+            await next_event(socket, "ready")
         status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
         assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
         error = json.loads(body)["error"]
@@ -111,7 +111,7 @@ async def test_a_stream_that_the_machine_cannot_carry_is_refused_before_the_upgr
     await running.eventually(lambda: running.streams == 0)
     async with dial(running.url) as socket:  # there is room again
         await say(socket, {"type": "hello"})
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/health", "/v1/info", "/metrics", "/nothing"])

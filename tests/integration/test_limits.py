@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 from daemons import (
-    Heard,
+    Received,
     assert_same_log,
     converse,
     cut,
     dial,
-    hear,
-    listen,
     narrow,
+    next_event,
+    read_to_close,
     say,
     silence,
     speech,
@@ -70,7 +70,7 @@ async def test_fifty_who_never_read_are_closed_4008_beside_one_who_does(serve):
     assert running.complaints() == []
 
 
-async def test_who_reads_again_in_time_is_told_slow_consumer(serve):
+async def test_a_client_that_reads_again_in_time_receives_slow_consumer(serve):
     running = serve(limits__max_events_queued=20)
     async with dial(running.url) as socket:
 
@@ -85,50 +85,54 @@ async def test_who_reads_again_in_time_is_told_slow_consumer(serve):
         await running.eventually(lambda: running.metric(closes) == 1)
         speaker.cancel()
         await asyncio.wait({speaker})
-        heard = await listen(socket)
-    assert (heard.last["code"], heard.last["fatal"], heard.last["retryable"]) == (
+        received = await read_to_close(socket)
+    assert (received.last["code"], received.last["fatal"], received.last["retryable"]) == (
         "slow_consumer",
         True,
         True,
     )
-    assert (heard.code, heard.reason) == (4008, "slow_consumer")
+    assert (received.code, received.reason) == (4008, "slow_consumer")
 
 
 async def test_silence_of_the_socket_closes_4010(serve):
     running = serve(limits__idle_s=3)
     async with dial(running.url) as mute, dial(running.url) as spoke:
         await spoke.send(silence(0.5))
-        silent = asyncio.create_task(listen(mute))
+        silent = asyncio.create_task(read_to_close(mute))
         while not silent.done():  # which takes longer than one may be silent
             await say(spoke, {"type": "ping", "t": "before"})
             await asyncio.wait({silent}, timeout=0.1)
-        heard = await silent
-        assert (heard.types, heard.code, heard.reason) == (["error"], 4010, "idle")
+        received = await silent
+        assert (received.types, received.code, received.reason) == (["error"], 4010, "idle")
         await say(spoke, {"type": "ping", "t": "after"})
-        while (await hear(spoke, "pong"))["t"] != "after":
+        while (await next_event(spoke, "pong"))["t"] != "after":
             pass
-        heard = await listen(spoke, Heard([{"type": "ready"}]))
-        assert (heard.last["code"], heard.last["retryable"], heard.code) == ("idle", True, 4010)
+        received = await read_to_close(spoke, Received([{"type": "ready"}]))
+        assert (received.last["code"], received.last["retryable"], received.code) == (
+            "idle",
+            True,
+            4010,
+        )
 
 
 async def test_being_slowed_down_is_no_silence(serve):
     """Messages of half a minute each, with which the server is busy for longer than `idle_s`."""
     running = serve(limits__idle_s=2)
     minutes = [speech() * 3] * 2
-    heard = await asyncio.gather(*(converse(running.url, minutes, END) for _ in range(4)))
-    assert [one.code for one in heard] == [1000] * 4
+    received = await asyncio.gather(*(converse(running.url, minutes, END) for _ in range(4)))
+    assert [one.code for one in received] == [1000] * 4
 
 
 async def test_the_longest_session_closes_4011_with_its_finals(serve):
     running = serve(limits__max_session_s=3)
-    heard = await converse(running.url, cut(speech()), END)
-    assert (heard.last["code"], heard.code, heard.reason) == (
+    received = await converse(running.url, cut(speech()), END)
+    assert (received.last["code"], received.code, received.reason) == (
         "max_duration",
         4011,
         "max_duration",
     )
-    assert len(heard.of("speech_start")) == len(heard.of("speech_end")) > 0
-    assert heard.last["retryable"] is True
+    assert len(received.of("speech_start")) == len(received.of("speech_end")) > 0
+    assert received.last["retryable"] is True
 
 
 async def test_the_longest_session_ends_at_the_same_sample_however_it_is_cut(serve):
@@ -142,32 +146,32 @@ async def test_the_longest_session_ends_at_the_same_sample_however_it_is_cut(ser
 
 async def test_an_idle_stream_is_held_without_a_flush(serve):
     running = serve(limits__idle_s=1)
-    heard = await converse(running.url, speech("slt", 1.5))
-    assert heard.code == 4010
-    assert heard.types[-1] == "error"
-    assert heard.of("speech_start")
-    assert not heard.of("speech_end")
-    resume = {"token": heard.events[0]["resume"]["token"], "last_seq": heard.last["seq"]}
+    received = await converse(running.url, speech("slt", 1.5))
+    assert received.code == 4010
+    assert received.types[-1] == "error"
+    assert received.of("speech_start")
+    assert not received.of("speech_end")
+    resume = {"token": received.events[0]["resume"]["token"], "last_seq": received.last["seq"]}
     async with dial(running.url) as socket:
         await say(socket, {"type": "hello", "resume": resume})
-        assert (await hear(socket, "ready"))["have_samples"] == 24_000
+        assert (await next_event(socket, "ready"))["have_samples"] == 24_000
         await say(socket, END)
-        end = await hear(socket, "speech_end")
+        end = await next_event(socket, "speech_end")
     assert (end["at"], end["cause"]) == (1500, "end")
 
 
-async def test_a_long_silence_in_one_message_needs_no_model_and_is_heard_to_its_end(serve):
+async def test_a_long_silence_in_one_message_needs_no_model_and_is_processed_to_its_end(serve):
     running = serve()
     hello = {"type": "hello", "modules": {"vad": {}}}
-    heard = await converse(running.url, hello, silence(30), END)
-    assert heard.code == 1000
-    assert heard.last["duration_ms"] == 30_000
+    received = await converse(running.url, hello, silence(30), END)
+    assert received.code == 1000
+    assert received.last["duration_ms"] == 30_000
 
 
 async def test_exactly_the_longest_session_is_allowed(serve):
     running = serve(limits__max_session_s=3)
-    heard = await converse(running.url, silence(3), END)
-    assert heard.code == 1000
+    received = await converse(running.url, silence(3), END)
+    assert received.code == 1000
 
 
 async def test_a_full_server_refuses_before_the_upgrade_and_takes_the_next_later(serve):
@@ -175,7 +179,7 @@ async def test_a_full_server_refuses_before_the_upgrade_and_takes_the_next_later
     async with dial(running.url) as one, dial(running.url) as two:
         for socket in (one, two):
             await say(socket, {"type": "hello"})
-            await hear(socket, "ready")
+            await next_event(socket, "ready")
         with pytest.raises(InvalidStatus) as refused:
             await dial(running.url)
         answer = refused.value.response
@@ -185,10 +189,10 @@ async def test_a_full_server_refuses_before_the_upgrade_and_takes_the_next_later
         assert running.get("/health/ready")[0] == 200  # the running ones are well
         await one.send(speech("slt", 2))
         await say(one, END)
-        heard = await listen(one, Heard([{"type": "ready"}]))
-        assert heard.code == 1000
-    heard = await converse(running.url, silence(0.1), END)
-    assert heard.code == 1000
+        received = await read_to_close(one, Received([{"type": "ready"}]))
+        assert received.code == 1000
+    received = await converse(running.url, silence(0.1), END)
+    assert received.code == 1000
 
 
 async def test_a_rush_never_opens_more_than_there_are_slots_for(serve):
@@ -209,9 +213,9 @@ async def test_a_rush_never_opens_more_than_there_are_slots_for(serve):
 
 async def test_the_limit_of_a_message_is_the_configured_one(serve):
     running = serve(limits__max_message_bytes=2048)
-    heard = await converse(running.url, bytes(2048), bytes(2049))
-    assert (heard.events[0]["limits"]["max_message_bytes"], heard.code) == (2048, 1009)
-    assert heard.last["code"] == "too_large"
+    received = await converse(running.url, bytes(2048), bytes(2049))
+    assert (received.events[0]["limits"]["max_message_bytes"], received.code) == (2048, 1009)
+    assert received.last["code"] == "too_large"
 
 
 async def test_a_fast_sender_is_slowed_down_and_not_stored(serve):
@@ -230,7 +234,7 @@ async def test_a_fast_sender_is_slowed_down_and_not_stored(serve):
         yield END
 
     before = running.metric("process_resident_memory_bytes")
-    heard = await converse(running.url, parts())
-    assert (heard.code, heard.codes) == (1000, [])
-    assert heard.last["duration_ms"] == 20_000
+    received = await converse(running.url, parts())
+    assert (received.code, received.codes) == (1000, [])
+    assert received.last["duration_ms"] == 20_000
     assert running.metric("process_resident_memory_bytes") - before < 60_000_000

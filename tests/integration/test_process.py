@@ -1,4 +1,4 @@
-"""The daemon as a process: what it imports, what it tells systemd, and that its loop is free."""
+"""The daemon as a process: its imports, its messages to systemd, and its free loop."""
 
 import asyncio
 import contextlib
@@ -85,14 +85,14 @@ async def test_the_event_loop_is_never_blocked(tmp_path, monkeypatch):
     running = asyncio.create_task(daemon.run(heard_at.set_result))
     url = (await asyncio.wait_for(heard_at, HANG_S)).replace("http", "ws") + "/v1/stream"
     with blockbuster_ctx("streamd"):
-        heard = await asyncio.gather(
+        received = await asyncio.gather(
             *(converse(url, cut(speech()), {"type": "end"}) for _ in range(4))
         )
         await asyncio.sleep(config.store.poll_s)
     daemon.stop()
     await running
     store.close()
-    assert [one.code for one in heard] == [1000] * 4
+    assert [one.code for one in received] == [1000] * 4
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def manager(tmp_path, request):
 
 
 @pytest.mark.parametrize("manager", [None, "@streamd-test-notify"], indirect=True)
-def test_systemd_hears_ready_watchdog_and_stopping(serve, manager):
+def test_systemd_receives_ready_watchdog_and_stopping(serve, manager):
     address, ours = manager
     running = serve(NOTIFY_SOCKET=address, WATCHDOG_USEC=400_000)
     messages = []

@@ -1,7 +1,8 @@
 """What the daemon logs of itself and of each stream."""
 
 import pytest
-from daemons import Daemon, converse, cut, dial, hear, say, silence, speech
+from daemons import Daemon, converse, cut, dial, next_event, say, silence, speech
+from waiting import wait_until
 
 from streamd import __version__
 
@@ -12,7 +13,10 @@ ALLOWED = {"timestamp", "level", "logger", "message"}
 
 def test_the_start_says_what_runs(serve):
     running = serve(
-        engine__threads=1, wake__load='["alexa", "timer"]', server__trusted_proxies='["::1"]'
+        engine__threads=1,
+        wake__load='["alexa", "timer"]',
+        server__trusted_proxies='["::1"]',
+        server__fast_path="auto",
     )
     (started,) = running.records("started")
     assert started["version"] == __version__
@@ -27,6 +31,18 @@ def test_the_start_says_what_runs(serve):
         "wake.load": ["alexa", "timer"],
         "engine.threads": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told", "active"),
+    [("auto", "active", 1), ("off", "not active: server.fast_path is off", 0)],
+)
+def test_log_and_metrics_say_whether_the_fast_path_is_active(serve, wanted, told, active):
+    running = serve(server__fast_path=wanted)
+    (started,) = running.records("started")
+    assert started["fast_path"] == told
+    assert running.metric("streamd_fast_path_active") == active
+    wait_until(lambda: running.metric("streamd_loop_lag_seconds_count") > 0)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +67,8 @@ async def record(running: Daemon, message: str, session: str) -> dict:
 
 
 async def test_a_stream_is_opened_and_closed_with_its_totals(behind):
-    heard = await converse(behind.url, HELLO, cut(speech()), END)
-    session = heard.events[0]["session"]
+    received = await converse(behind.url, HELLO, cut(speech()), END)
+    session = received.events[0]["session"]
     opened = await record(behind, "stream opened", session)
     assert opened.keys() - ALLOWED == {
         "session",
@@ -70,14 +86,14 @@ async def test_a_stream_is_opened_and_closed_with_its_totals(behind):
         "code": 1000,
         "reason": "done",
         "audio_s": round(len(speech()) / 32_000, 3),
-        "utterances": heard.last["utterances"],
+        "utterances": received.last["utterances"],
     }
 
 
 async def test_the_peer_is_whom_a_trusted_proxy_names(behind):
     headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
-    heard = await converse(behind.url, silence(0.1), END, additional_headers=headers)
-    closed = await record(behind, "stream closed", heard.events[0]["session"])
+    received = await converse(behind.url, silence(0.1), END, additional_headers=headers)
+    closed = await record(behind, "stream closed", received.events[0]["session"])
     assert (closed["peer"], closed["audio_s"], closed["utterances"]) == ("198.51.100.7", 0.1, 0)
 
 
@@ -85,7 +101,7 @@ async def test_a_dropped_stream_is_held_and_closed_when_its_window_is_over(serve
     running = serve(log__format="json", resume__window_s=1)
     async with dial(running.url) as socket:
         await say(socket, HELLO)
-        session = (await hear(socket, "ready"))["session"]
+        session = (await next_event(socket, "ready"))["session"]
         socket.transport.abort()
     held = await record(running, "stream held", session)
     assert (held["code"], held["reason"]) == (1006, "dropped")

@@ -36,7 +36,7 @@ class Socket:
         while not self.events:
             self.read()
         assert self.events[0]["type"] == "ready", self.events
-        client.told(self.events[0])
+        client.resume_from(self.events[0])
 
     def read(self) -> bool:
         """Take what comes next; False behind the last byte."""

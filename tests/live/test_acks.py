@@ -1,4 +1,4 @@
-"""Acks come in time, however the audio does."""
+"""Acks come in time, however the audio comes."""
 
 from types import SimpleNamespace
 
@@ -69,7 +69,7 @@ def test_where_takings_differ_somewhat_it_does_not_wait_for_the_next():
     assert taker.late == 0
 
 
-def test_a_long_message_behind_short_ones_is_told_of_before_it_is_taken():
+def test_a_long_message_behind_short_ones_is_announced_before_it_is_taken():
     taker = Taker()
     for _ in range(24):
         taker.take(20 * 16 * STEREO)

@@ -118,7 +118,7 @@ def test_what_there_is_no_room_for_is_not_put_off_and_nothing_of_it_is_taken() -
 def test_what_is_put_off_always_fits() -> None:
     desk = Desk(max_ms=600_000)
     sent = 0
-    while sent < 2_000_000:  # far more than the ring holds; nobody hears any of it meanwhile
+    while sent < 2_000_000:  # far more than the ring holds, and no model runs meanwhile
         message = pcm(3 * FRAME, sent)
         if not desk.intake.hold(message, 0.0):
             assert desk.feed(message)

@@ -46,7 +46,7 @@ def test_what_a_network_held_back_for_a_while_may_come_at_once() -> None:
 
 def test_a_long_silence_of_the_socket_does_not_make_a_file_live() -> None:
     pace = Pace(0.0)
-    now_s = send(pace, 30, 100.0, 3600.0)
+    now_s = send(pace, 120, 100.0, 3600.0)
     assert pace.is_ahead(now_s)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from daemons import (
     VOICES,
-    Heard,
+    Received,
     assert_same_log,
     converse,
     cut,
     dial,
-    listen,
+    read_to_close,
     say,
     silence,
     speech,
@@ -58,11 +58,11 @@ def square() -> bytes:
     return np.tile(np.concatenate([half, -half - 1]), 200 * SECONDS).tobytes()
 
 
-async def in_turns(url: str, clips: list[bytes]) -> list[Heard]:
+async def in_turns(url: str, clips: list[bytes]) -> list[Received]:
     """Stream all of them, a message of each in turn; what each of them gets."""
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(dial(url)) for _ in clips]
-        hearing = [asyncio.create_task(listen(socket)) for socket in sockets]
+        hearing = [asyncio.create_task(read_to_close(socket)) for socket in sockets]
         waiting = [
             (socket, chain([HELLO], cut(pcm, MESSAGE_BYTES), [END]), APART * number)
             for number, (socket, pcm) in enumerate(zip(sockets, clips, strict=True))
@@ -82,7 +82,7 @@ async def in_turns(url: str, clips: list[bytes]) -> list[Heard]:
 
 
 @pytest.mark.models
-async def test_sixty_four_live_streams_hear_what_each_hears_alone(daemon):
+async def test_sixty_four_live_streams_get_the_events_of_each_alone(daemon):
     different = [*map(clip, range(CLIPS)), noise(), square(), silence(SECONDS)]
     clips = different[:CLIPS] * (STREAMS // CLIPS) + different[CLIPS:]
     crumbled = clip(0)[:20_000]
@@ -90,9 +90,9 @@ async def test_sixty_four_live_streams_hear_what_each_hears_alone(daemon):
         converse(daemon.url, HELLO, cut(crumbled, 1), END), in_turns(daemon.url, clips)
     )
     alone = {pcm: await converse(daemon.url, HELLO, pcm, END) for pcm in (*different, crumbled)}
-    for pcm, heard in zip((*clips, crumbled), (*together, crumbs), strict=True):
-        assert (heard.code, heard.codes) == (1000, [])
-        assert heard.of("ack")[-1]["samples"] == len(pcm) // 2
-        assert_same_log(heard.events, alone[pcm].events)
-    assert any(heard.of("wake") for heard in together)
-    assert all(heard.of("speech_start") for heard in together[:STREAMS])
+    for pcm, received in zip((*clips, crumbled), (*together, crumbs), strict=True):
+        assert (received.code, received.codes) == (1000, [])
+        assert received.of("ack")[-1]["samples"] == len(pcm) // 2
+        assert_same_log(received.events, alone[pcm].events)
+    assert any(received.of("wake") for received in together)
+    assert all(received.of("speech_start") for received in together[:STREAMS])

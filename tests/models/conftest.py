@@ -65,7 +65,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
 
 @pytest.fixture
 def lying_pip(tmp_path, monkeypatch):
-    """A `pip` that comes first on the path and does what it is told, whatever it was asked."""
+    """A `pip` that comes first on the path and does what the test says, whatever its arguments."""
 
     def install(body: str) -> None:
         package = tmp_path / "lies" / "pip"

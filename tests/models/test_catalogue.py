@@ -1,4 +1,4 @@
-"""What a user is told of a model before they use it."""
+"""What a user reads about a model before using it."""
 
 import json
 import re

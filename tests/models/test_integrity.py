@@ -70,7 +70,7 @@ def test_a_change_of_equal_size_and_time_is_noticed(tmp_path):
         assert not at.is_intact("a.onnx", digest)
 
 
-def test_a_file_that_is_new_is_hashed_again_as_its_times_may_not_tell(
+def test_a_new_file_is_hashed_again_because_its_times_may_not_show_a_change(
     tmp_path, hashing, monkeypatch
 ):
     monkeypatch.setattr(integrity, "_SETTLED_NS", 10**18)

@@ -38,7 +38,7 @@ def named(found: SpeakerDecision) -> tuple[str, str | None, float, str | None]:
         (evidence({"anna": 0.74}), ("unsure", "anna", 0.74, None)),
         (evidence({"anna": 0.65}, {"S1": 0.69}), ("unsure", "anna", 0.65, None)),
         (evidence({"anna": 0.64}), ("reject", "S9", 0.9, "founded")),
-        # A stranger who spoke before is himself, and not perhaps somebody enrolled.
+        # A known label wins over an unsure enrolled voice.
         (evidence({"anna": 0.74}, {"S1": 0.74}), ("reject", "S1", 0.74, "assigned")),
         (evidence({"anna": 0.74}, {"S1": 0.73}), ("unsure", "anna", 0.74, None)),
         (evidence({"anna": 0.74}, own="S1"), ("reject", "S1", 0.9, "own")),

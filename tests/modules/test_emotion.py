@@ -196,7 +196,7 @@ def test_a_voice_is_compared_with_how_it_sounds_otherwise(talk: Talk) -> None:
     usual = talk.utter(grumpy, voice="ann")
     assert usual.scores["angry"] < 0.3
     assert talk.utter(mood("happy", strength=2.0), voice="ann").label == "happy"
-    # Nobody else's ear is spoiled by it.
+    # No other session changes by it.
     assert talk.utter(grumpy, voice="bob").scores["angry"] > 0.7
 
 
@@ -254,7 +254,7 @@ def test_a_change_of_speaker_begins_anew(talk: Talk) -> None:
     final = talk.end(utterance)
     assert final.label == "sad"
     assert final.t0 == (6 * HOP + LENGTH // 2) // 16
-    # And what the first one said before counts as hers.
+    # What the first speaker said before counts for her baseline.
     talk.speakers.begin()
     utterance = talk.begin()
     talk.speakers.update("ann", is_sure=True)
@@ -318,7 +318,7 @@ def test_in_a_session_it_rides_on_the_speakers_windows(player: Player) -> None:
     assert final["utterance"] == "u1"
 
 
-def test_a_session_tells_what_it_learned_of_who_is_enrolled() -> None:
+def test_a_session_returns_the_new_baselines_of_enrolled_voices() -> None:
     gallery = enrolled(anna=300)
     player = Player(
         Stage(), fake_registry(), {"speaker": {}, "emotion": {}}, gallery=lambda: gallery
@@ -328,7 +328,7 @@ def test_a_session_tells_what_it_learned_of_who_is_enrolled() -> None:
     assert set(player.session.learned) == {"anna"}
 
 
-def test_each_run_of_the_network_tells_what_it_took(model):
+def test_each_run_of_the_network_reports_its_cpu_time(model):
     talk = Talk(model)
     utterance = talk.begin()
     for index in range(2):

@@ -1,4 +1,4 @@
-"""What is no plain speech never gives a confident emotion: the shipped model, real passes."""
+"""Sound that is not plain speech gives no confident emotion: the shipped model, real passes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def moods() -> Callable[[Samples], list[Emotion]]:
     config = msgspec.convert({"vad": {"on": 0.05, "off": 0.02, "gate": False}}, Config)
     parts = make_parts(config, Library())
 
-    def hear(samples: Samples) -> list[Emotion]:
+    def estimate(samples: Samples) -> list[Emotion]:
         modules, _ = parts.registry.resolve({"emotion": {}})
         analysis = OfflineAnalysis(
             parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty()
@@ -41,7 +41,7 @@ def moods() -> Callable[[Samples], list[Emotion]]:
             analysis.close()
         return [event for event in events if isinstance(event, Emotion)]
 
-    return hear
+    return estimate
 
 
 def pcm(audio: Floats | np.ndarray, level: float = 0.2) -> Samples:
@@ -134,5 +134,5 @@ def test_a_third_of_a_second_of_speech_is_never_a_sure_mood(
     for start in range(RATE_HZ, 4 * RATE_HZ, 7000):
         word = samples[start : start + int(0.3 * RATE_HZ)]
         silence = np.zeros(RATE_HZ, np.int16)
-        heard = moods(np.concatenate([silence, word, silence]))
-        assert [e for e in heard if not e.abstain] == []
+        found = moods(np.concatenate([silence, word, silence]))
+        assert [e for e in found if not e.abstain] == []

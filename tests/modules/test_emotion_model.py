@@ -40,8 +40,8 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
         with np.load(SHIPPED) as stored:
             arrays = {name: stored[name] for name in stored.files if name != drop}
         if drop != "meta":
-            told = json.loads(bytes(arrays["meta"])) | meta
-            arrays["meta"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+            changed = json.loads(bytes(arrays["meta"])) | meta
+            arrays["meta"] = np.frombuffer(json.dumps(changed).encode(), np.uint8)
         path = tmp_path / "changed.npz"
         np.savez(path, **arrays)
         return path
@@ -108,7 +108,7 @@ def test_features_are_states_then_means_then_deviations() -> None:
     np.testing.assert_allclose(features[STATES + K :], 3.0)
 
 
-def test_a_descriptor_that_too_few_frames_tell_is_left_at_the_usual(model: EmotionModel) -> None:
+def test_a_descriptor_with_too_few_frames_stays_at_the_usual(model: EmotionModel) -> None:
     sums = moments()
     sums[5] = 1.0, 1e6, 1e12
     features = model.features(np.zeros(STATES, np.float32), sums)
@@ -133,7 +133,7 @@ def test_a_baseline_that_counts_nothing_changes_nothing(model: EmotionModel) -> 
     assert empty.known == 0
 
 
-def test_a_baseline_counts_the_more_the_more_was_heard(model: EmotionModel) -> None:
+def test_a_baseline_counts_more_with_every_utterance(model: EmotionModel) -> None:
     features = model.features(np.zeros(STATES, np.float32), moments())
     other = model.features(np.zeros(STATES, np.float32), moments(1))
     known = [model.judge(features, Baseline(count, other)).known for count in (1, 2, 8)]
@@ -184,7 +184,7 @@ def test_a_baseline_is_the_mean_at_first_and_forgets_slowly_later() -> None:
     assert baseline.known > 0.9
 
 
-def test_what_is_far_from_calm_counts_for_less() -> None:
+def test_an_utterance_far_from_calm_counts_less() -> None:
     baseline = Baseline.empty(1).add(np.zeros(1, np.float32)).add(np.ones(1, np.float32), 0.25)
     assert baseline.count == 1.25
     np.testing.assert_allclose(baseline.mean, [0.2], rtol=1e-6)

@@ -156,7 +156,7 @@ def test_a_configuration_leaves_alone_what_it_does_not_name(registry: Registry) 
     assert same == base
 
 
-def test_ready_tells_what_is_in_force(registry: Registry) -> None:
+def test_ready_has_the_options_in_force(registry: Registry) -> None:
     modules, _ = registry.resolve(
         {
             "vad": {"threshold": 0.7, "max_utterance_ms": 5000},

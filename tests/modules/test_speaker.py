@@ -154,7 +154,7 @@ def test_labels_are_numbered_by_first_appearance_and_never_renamed() -> None:
     assert found == ["S1", "S2", "S1", "S3", "S2", "S3", "S1", "S4"]
 
 
-def test_interim_verdicts_found_no_label_before_three_seconds() -> None:
+def test_interim_decisions_found_no_label_before_three_seconds() -> None:
     talk = Talk()
     events = talk.utter(voice(0), voice(1), voice(2))
     assert [e.speaker for e in events] == [None, None, None, "S1"]
@@ -307,7 +307,7 @@ def test_a_label_given_in_mid_speech_is_kept_whatever_the_voice_does_later() -> 
     assert talk.end(utterance).speaker == "S1"
 
 
-def test_a_stranger_heard_before_is_himself_and_not_perhaps_somebody_enrolled() -> None:
+def test_a_known_label_wins_over_an_unsure_enrolled_voice() -> None:
     talk = Talk(gallery(anna=voice(0)))
     assert talk.final(voice(60), speech_ms=1600).speaker == "S1"
     again = talk.final(voice(47), speech_ms=1600)  # cosine 0.68 to anna, 0.97 to S1

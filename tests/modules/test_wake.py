@@ -31,22 +31,22 @@ def word(name: str, threshold: float, patience: int) -> Word:
 
 
 @dataclass
-class Ears:
-    """A stepper with a clock on which gaps can be made."""
+class Stepping:
+    """A stepper, and a clock on which a test can make gaps."""
 
-    listening: WakeSelection | None
+    selection: WakeSelection | None
     gap_ms: int = 0
     at: int = 0
     found: list[Detection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.stepper = WakeStepper(self.listening, self._ms, self.found.append)
+        self.stepper = WakeStepper(self.selection, self._ms, self.found.append)
 
     def _ms(self, position: int, *, end: bool = False) -> int:
         return position // 16 + self.gap_ms
 
-    def hear(self, *scores: float, name: str = "alexa") -> list[int]:
-        """Take steps; gives the indices of those that fired."""
+    def feed(self, *scores: float, name: str = "alexa") -> list[int]:
+        """Take steps, and return the indices of those that fired."""
         fired = []
         for index, score in enumerate(scores):
             before = len(self.found)
@@ -58,8 +58,8 @@ class Ears:
         return fired
 
 
-def ears(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -> Ears:
-    return Ears(WakeSelection((word("alexa", threshold, patience),), refractory_ms))
+def stepping(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -> Stepping:
+    return Stepping(WakeSelection((word("alexa", threshold, patience),), refractory_ms))
 
 
 @pytest.mark.parametrize(
@@ -75,107 +75,107 @@ def ears(patience: int = 1, refractory_ms: int = 2000, threshold: float = 0.5) -
 def test_it_fires_at_the_crossing_after_the_patience(
     patience: int, scores: list[float], fired: list[int]
 ) -> None:
-    listener = ears(patience)
-    listener.hear(*QUIET)
-    assert listener.hear(*scores) == fired
+    steps = stepping(patience)
+    steps.feed(*QUIET)
+    assert steps.feed(*scores) == fired
 
 
 def test_the_event_has_the_score_and_the_place_of_its_step() -> None:
-    listener = ears(patience=2)
-    listener.hear(*QUIET, 0.6, 0.7, 0.99)
-    assert listener.found == [Detection("alexa", 0.7, None, (WARM_UP_STEPS + 2) * STEP, 0, 700)]
+    steps = stepping(patience=2)
+    steps.feed(*QUIET, 0.6, 0.7, 0.99)
+    assert steps.found == [Detection("alexa", 0.7, None, (WARM_UP_STEPS + 2) * STEP, 0, 700)]
 
 
 def test_words_have_thresholds_and_patience_of_their_own() -> None:
     words = (word("alexa", 0.5, 1), word("timer", 0.9, 1), word("jarvis", 0.5, 3))
-    listener = Ears(WakeSelection(words, 2000))
+    steps = Stepping(WakeSelection(words, 2000))
     for _ in range(WARM_UP_STEPS + 2):
         answers = {w.name: (0.8, None) for w in words}
-        listener.stepper.interpret(listener.at, listener.at + STEP, answers)
-        listener.at += STEP
-    assert [d.word for d in listener.found] == ["alexa"]
+        steps.stepper.interpret(steps.at, steps.at + STEP, answers)
+        steps.at += STEP
+    assert [d.word for d in steps.found] == ["alexa"]
 
 
 def test_the_first_steps_of_a_stream_say_nothing() -> None:
-    listener = ears()
-    assert listener.hear(*[0.9] * (WARM_UP_STEPS + 2)) == [WARM_UP_STEPS]
+    steps = stepping()
+    assert steps.feed(*[0.9] * (WARM_UP_STEPS + 2)) == [WARM_UP_STEPS]
 
 
 def test_a_repeat_within_the_refractory_is_not_reported_even_if_it_outlasts_it() -> None:
-    listener = ears(refractory_ms=2000)
-    listener.hear(*QUIET)
-    assert listener.hear(0.9, *[0.0] * 23, *[0.9] * 4) == [0]  # 1.92 s later, until 2.16 s
-    assert listener.hear(0.0, 0.9) == [1]
+    steps = stepping(refractory_ms=2000)
+    steps.feed(*QUIET)
+    assert steps.feed(0.9, *[0.0] * 23, *[0.9] * 4) == [0]  # 1.92 s later, until 2.16 s
+    assert steps.feed(0.0, 0.9) == [1]
 
 
 def test_the_refractory_ends_to_the_millisecond() -> None:
-    listener = ears(refractory_ms=2000)
-    listener.hear(*QUIET)
-    assert listener.hear(0.9, *[0.0] * 24, 0.9) == [0, 25]
+    steps = stepping(refractory_ms=2000)
+    steps.feed(*QUIET)
+    assert steps.feed(0.9, *[0.0] * 24, 0.9) == [0, 25]
 
 
 def test_the_refractory_counts_gaps_and_survives_a_reset() -> None:
     for gap_ms, again in ((1400, False), (1600, True)):
-        listener = ears(refractory_ms=2000)
-        listener.hear(*QUIET, 0.9)
-        listener.stepper.reset()
-        listener.gap_ms = gap_ms
-        assert listener.hear(*[0.9] * WARM_UP_STEPS) == []
-        assert listener.hear(0.9) == ([0] if again else [])
+        steps = stepping(refractory_ms=2000)
+        steps.feed(*QUIET, 0.9)
+        steps.stepper.reset()
+        steps.gap_ms = gap_ms
+        assert steps.feed(*[0.9] * WARM_UP_STEPS) == []
+        assert steps.feed(0.9) == ([0] if again else [])
 
 
 def test_one_words_refractory_is_not_anothers() -> None:
-    listener = Ears(WakeSelection((word("alexa", 0.5, 1), word("timer", 0.5, 1)), 2000))
-    listener.hear(*QUIET, 0.9)
-    assert listener.hear(0.9, name="timer") == [0]
+    steps = Stepping(WakeSelection((word("alexa", 0.5, 1), word("timer", 0.5, 1)), 2000))
+    steps.feed(*QUIET, 0.9)
+    assert steps.feed(0.9, name="timer") == [0]
 
 
 @pytest.mark.parametrize("refractory_ms", [0, 100, 2000])
 def test_what_fired_on_a_copy_does_not_fire_again(refractory_ms: int) -> None:
-    listener = ears(refractory_ms=refractory_ms)
-    listener.hear(*QUIET, 0.1)
-    saved, place = listener.stepper.save(), listener.at
-    listener.hear(0.3, 0.9, 0.2)
-    assert len(listener.found) == 1
-    listener.stepper.restore(saved)
-    listener.at = place
-    assert listener.hear(0.3, 0.6, 0.95, 0.9) == []
+    steps = stepping(refractory_ms=refractory_ms)
+    steps.feed(*QUIET, 0.1)
+    saved, place = steps.stepper.save(), steps.at
+    steps.feed(0.3, 0.9, 0.2)
+    assert len(steps.found) == 1
+    steps.stepper.restore(saved)
+    steps.at = place
+    assert steps.feed(0.3, 0.6, 0.95, 0.9) == []
     assert MIN_REFRACTORY_MS == 240
 
 
 def test_counts_on_a_copy_are_not_live_ones() -> None:
-    listener = ears(patience=3)
-    listener.hear(*QUIET, 0.9)
-    saved = listener.stepper.save()
-    listener.hear(0.9)
-    listener.stepper.restore(saved)
-    assert listener.hear(0.9) == []
-    assert listener.hear(0.9) == [0]
+    steps = stepping(patience=3)
+    steps.feed(*QUIET, 0.9)
+    saved = steps.stepper.save()
+    steps.feed(0.9)
+    steps.stepper.restore(saved)
+    assert steps.feed(0.9) == []
+    assert steps.feed(0.9) == [0]
 
 
-def test_new_words_are_listened_for_from_the_next_step_and_old_counts_are_dropped() -> None:
+def test_new_words_count_from_the_next_step_and_old_counts_are_dropped() -> None:
     alexa, timer = word("alexa", 0.5, 2), word("timer", 0.5, 1)
-    listener = Ears(WakeSelection((alexa,), 2000))
-    listener.hear(*QUIET, 0.9)
-    listener.stepper.configure(WakeSelection((timer,), 2000))
-    assert listener.stepper.options() == ("timer",)
-    assert listener.hear(0.9, name="timer") == [0]
-    listener.stepper.configure(WakeSelection((timer, alexa), 2000))
-    assert listener.hear(0.9) == []  # the first of two in a row
-    assert listener.hear(0.9) == [0]
+    steps = Stepping(WakeSelection((alexa,), 2000))
+    steps.feed(*QUIET, 0.9)
+    steps.stepper.configure(WakeSelection((timer,), 2000))
+    assert steps.stepper.options() == ("timer",)
+    assert steps.feed(0.9, name="timer") == [0]
+    steps.stepper.configure(WakeSelection((timer, alexa), 2000))
+    assert steps.feed(0.9) == []  # the first of two in a row
+    assert steps.feed(0.9) == [0]
 
 
 def test_after_a_pause_without_words_it_warms_up_again() -> None:
-    listener = ears()
-    listener.hear(*QUIET, 0.1)
-    wanted = listener.listening
-    listener.stepper.configure(None)
-    assert not listener.stepper.enabled
-    assert listener.stepper.options() == ()
-    listener.at = 100 * STEP
-    listener.stepper.configure(wanted)
-    assert listener.hear(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
-    assert listener.found[0].since == 100 * STEP
+    steps = stepping()
+    steps.feed(*QUIET, 0.1)
+    wanted = steps.selection
+    steps.stepper.configure(None)
+    assert not steps.stepper.enabled
+    assert steps.stepper.options() == ()
+    steps.at = 100 * STEP
+    steps.stepper.configure(wanted)
+    assert steps.feed(*[0.9] * (WARM_UP_STEPS + 1)) == [WARM_UP_STEPS]
+    assert steps.found[0].since == 100 * STEP
 
 
 def custom(name: str, threshold: float = 0.5, seed: int = 0) -> CustomWord:
@@ -200,17 +200,17 @@ def module() -> WakeModule:
     return WakeModule(settings, {"alexa": MODEL}, WordHeads().register)
 
 
-def test_a_word_of_ones_own_is_listened_for_with_its_head_and_threshold(module) -> None:
+def test_a_word_of_ones_own_is_scored_with_its_head_and_threshold(module) -> None:
     own, other = custom("own", 0.4), custom("other_own", 0.4, seed=1)
     words = {"own": own, "other_own": other}
-    listening, warnings = module.parse({"words": ["own", "alexa", "other_own"]}, words)
+    selection, warnings = module.parse({"words": ["own", "alexa", "other_own"]}, words)
     assert not warnings
-    assert [w.threshold for w in listening.words] == [0.7, 0.6, 0.4]
-    stepper = WakeStepper(listening, lambda position, end=False: position // 16, [].append)
-    keys = [word.key for word in listening.words]
+    assert [w.threshold for w in selection.words] == [0.7, 0.6, 0.4]
+    stepper = WakeStepper(selection, lambda position, end=False: position // 16, [].append)
+    keys = [word.key for word in selection.words]
     assert stepper.options() == (keys[0], "alexa", keys[2])
     assert keys[0] != keys[2]
-    described = module.describe(listening)
+    described = module.describe(selection)
     assert described["words"] == ["own", "alexa", "other_own"]
     assert "word-own" in described["model"]
     assert "5 clips" in described["training_data"]
@@ -225,8 +225,8 @@ def test_a_word_that_is_gone_is_unknown_and_one_that_is_there_is_named(module) -
 
 
 def test_a_word_of_ones_own_cannot_take_the_place_of_one_that_is_loaded(module) -> None:
-    listening, _ = module.parse({}, {"alexa": custom("alexa")})
-    assert listening.words[0].model is MODEL
+    selection, _ = module.parse({}, {"alexa": custom("alexa")})
+    assert selection.words[0].model is MODEL
 
 
 @pytest.mark.parametrize(

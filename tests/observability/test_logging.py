@@ -107,15 +107,15 @@ def test_tracebacks_show_no_variables(format: Any) -> None:
     assert "40, 41, 42" not in stream.getvalue()
 
 
-def test_levels_are_ours_and_others_are_heard_from_warning_on() -> None:
+def test_other_libraries_are_logged_from_warning_on() -> None:
     stream = io.StringIO()
     configure("debug", "json", stream)
     structlog.get_logger("streamd.a").debug("ours")
     logging.getLogger("streamd.b").debug("ours too, %d", 2)
-    logging.getLogger("websockets").info("not heard")
-    logging.getLogger("aiohttp").warning("heard")
+    logging.getLogger("websockets").info("not logged")
+    logging.getLogger("aiohttp").warning("logged")
     configure("warning", "json", stream)
     structlog.get_logger("streamd.a").info("too low")
     structlog.get_logger("streamd.a").error("high")
     messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
-    assert messages == ["ours", "ours too, 2", "heard", "high"]
+    assert messages == ["ours", "ours too, 2", "logged", "high"]

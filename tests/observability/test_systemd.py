@@ -23,18 +23,18 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         yield sock, named
 
 
-def test_systemd_hears_each_state(manager: tuple[socket.socket, str]) -> None:
+def test_systemd_receives_each_state(manager: tuple[socket.socket, str]) -> None:
     sock, name = manager
     notifier = Notifier({"NOTIFY_SOCKET": name})
-    for told, heard in (
+    for sent, received in (
         (notifier.ready("listening on :8765"), b"READY=1\nSTATUS=listening on :8765"),
         (notifier.ready(), b"READY=1"),
         (notifier.watchdog(), b"WATCHDOG=1"),
         (notifier.status("3 streams\nMAINPID=1"), b"STATUS=3 streams MAINPID=1"),
         (notifier.stopping(), b"STOPPING=1"),
     ):
-        assert told
-        assert sock.recv(4096) == heard
+        assert sent
+        assert sock.recv(4096) == received
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_without_systemd_nothing_happens(name: str) -> None:
     assert not Notifier({"NOTIFY_SOCKET": name} if name else {}).ready()
 
 
-def test_a_manager_that_does_not_listen_stops_nobody(tmp_path: Path) -> None:
+def test_a_manager_that_does_not_read_blocks_nothing(tmp_path: Path) -> None:
     name = str(tmp_path / "full")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(name)

@@ -78,7 +78,7 @@ async def whole(server: Server, client: Returning, rng: random.Random) -> None:
 async def _ready(line: Line, client: Returning) -> None:
     """Wait for what `ready` says of the client's audio, whether or not the client then has it."""
     await until(lambda: line.sent)
-    client.told(line.sent[0])
+    client.resume_from(line.sent[0])
 
 
 def _sizes(rng: random.Random) -> itertools.chain[int]:

@@ -1,4 +1,4 @@
-"""A wake word that sleeps while nobody speaks hears what one that never sleeps hears."""
+"""A wake word that sleeps while nobody speaks gives the scores of one that never sleeps."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_with_any_pauses_the_events_are_the_same(parts: list[str], flush_at: int
 
 
 class Counting(Player):
-    """Keeps the scores of the live steps, and counts what the model has heard."""
+    """Keeps the scores of the live steps, and counts the steps of the model."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,7 +74,7 @@ class Counting(Player):
 
 
 def room(seconds: float, seed: int) -> Samples:
-    """A quiet one: noise at -66 dBFS, with a knock now and then."""
+    """A quiet room: noise at -66 dBFS, with a knock now and then."""
     rng = np.random.default_rng(seed)
     sound = rng.normal(0, 16, int(seconds * 16_000))
     for at in rng.integers(0, max(len(sound) - 400, 1), 2):
@@ -94,7 +94,7 @@ def passes() -> list[Pass]:
 
 
 def asleep_and_awake(passes: list[Pass], sound: bytes, modules: Any) -> list[Counting]:
-    """What one that sleeps hears, and one that does not."""
+    """The events of a wake word that sleeps, and of one that does not."""
     players = []
     for gate in (True, False):
         registry = make_registry(
@@ -113,8 +113,8 @@ def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact(passes: l
     asleep, awake = asleep_and_awake(passes, pcm(*parts, room(3, 9)), MODULES)
     assert_same_events(asleep.events, awake.events)
     assert len(asleep.of("wake")) >= 4
-    heard = [e["at"] * 16 for e in asleep.of("wake")]
-    for stop in {at + d * STEP for at in heard for d in range(-3, 3)} & asleep.scores.keys():
+    recognised = [e["at"] * 16 for e in asleep.of("wake")]
+    for stop in {at + d * STEP for at in recognised for d in range(-3, 3)} & asleep.scores.keys():
         for name, (score, _) in asleep.scores[stop].items():
             assert score == pytest.approx(awake.scores[stop][name][0], abs=1e-5)
     assert asleep.steps < awake.steps
@@ -142,7 +142,7 @@ def noise(dbfs: float, size: int) -> npt.NDArray[np.float64]:
 
 
 def in_a_room(speech: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Far away in one that echoes: RT60 0.9 s."""
+    """The speech far away in a room that echoes: RT60 0.9 s."""
     echo = synthetic(np.random.default_rng(3), 900).astype(np.float64)
     echo[0] = 0.3
     return np.convolve(speech, echo)[: len(speech)]
@@ -165,7 +165,9 @@ WAYS = {
 
 @pytest.mark.models
 @pytest.mark.parametrize("way", WAYS)
-def test_a_word_is_heard_asleep_where_it_is_heard_awake(passes: list[Pass], way: str) -> None:
+def test_a_word_is_recognised_asleep_where_it_is_recognised_awake(
+    passes: list[Pass], way: str
+) -> None:
     sound = np.clip(np.rint(WAYS[way]()), -32768, 32767).astype(np.int16)
     asleep, awake = asleep_and_awake(passes, sound.tobytes(), MODULES)
     assert_same_events(asleep.events, awake.events)

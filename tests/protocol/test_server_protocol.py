@@ -167,7 +167,7 @@ def test_an_empty_binary_message_does_not_start_the_count_anew():
     assert fault(protocol.receive_text("x")).fatal
 
 
-def test_nothing_is_heard_after_end():
+def test_messages_after_end_are_ignored():
     protocol = streaming()
     assert protocol.receive_text(END) == [End()]
     assert protocol.phase is Phase.ENDING
@@ -179,7 +179,7 @@ def test_nothing_is_heard_after_end():
     assert protocol.phase is Phase.CLOSED
 
 
-def test_nothing_is_heard_after_close():
+def test_messages_after_close_are_ignored():
     protocol = streaming()
     protocol.close()
     assert protocol.receive_text('{"type":"ping"}') == []

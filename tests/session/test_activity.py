@@ -1,4 +1,4 @@
-"""What may be speech, asked as of a sample."""
+"""Traces of speech, as of a sample."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ FRAME, STEP, HOLD = 512, 1280, 3000
 def test_it_is_there_from_the_frame_that_had_it_until_the_hold_is_over(
     probabilities: list[float], ahead: list[int]
 ) -> None:
-    """However far the VAD is ahead when it is asked."""
+    """The answer is the same however far the VAD is ahead."""
     activity, known, ahead = Activity(0.1, HOLD), 0, ahead[::-1]
     for stop in range(STEP, len(probabilities) * FRAME + 1, STEP):
         until = stop // FRAME + (ahead.pop() if ahead else 0)

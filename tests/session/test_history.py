@@ -10,7 +10,7 @@ FRAME = 512
 
 
 def speech(history: History, *runs: tuple[int, int]) -> None:
-    """Tell of whole frames of speech."""
+    """Take whole frames of speech."""
     for start, stop in runs:
         for at in range(start, stop, FRAME):
             history.frame(at, min(at + FRAME, stop), True)
@@ -53,7 +53,7 @@ def test_an_utterance_is_looked_up_as_of_a_sample(history: History) -> None:
     }
 
 
-def test_a_verdict_is_the_last_one_known_and_only_a_sure_one(history: History) -> None:
+def test_the_speaker_is_that_of_the_last_known_event_if_it_was_sure(history: History) -> None:
     history.decided(said("u1", 500))
     history.decided(said("u1", 900, "unsure"))
     history.decided(said("u2", 950, "reject", "S1"))
@@ -101,7 +101,7 @@ def test_no_phrase_reaches_over_a_gap(history: History) -> None:
     assert history.phrase(20_480, 30_000, since=10_240) == (10_240, 20_480)
 
 
-def test_what_only_the_copy_heard_is_in_the_frozen_history_alone(history: History) -> None:
+def test_what_only_the_copy_decided_is_in_the_frozen_history_alone(history: History) -> None:
     speech(history, (0, 5120))
     history.opened(Utterance("u1", 0, 0, 512, closed_at=512))
     history.frame(5120, 5300, True)

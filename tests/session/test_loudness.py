@@ -1,4 +1,4 @@
-"""Where the sound grew louder, asked step by step."""
+"""Rises of the sound, step by step."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_hum_and_an_offset_hide_nothing_and_are_none() -> None:
     assert all(ask(hum)[41:44])
 
 
-def test_a_stretch_that_begins_with_a_voice_is_loud_and_a_quiet_room_is_not() -> None:
+def test_a_stream_that_begins_with_a_voice_is_loud_and_a_quiet_room_is_not() -> None:
     assert ask(vowel(-60, 1)) == [True]
     assert not any(ask(hiss(-75, 20)))
     assert not any(ask(np.zeros(20 * STEP, np.int16)))
@@ -70,7 +70,7 @@ def test_it_is_the_same_however_much_there_is_when_it_is_asked(pieces: int) -> N
     assert ask(sound, pieces) == ask(sound)
 
 
-def test_a_step_that_is_left_out_begins_a_new_stretch() -> None:
+def test_the_comparison_starts_afresh_after_a_step_left_out() -> None:
     ring = Ring(100 * STEP)
     ring.write(np.concatenate([hiss(-30, 30), np.zeros(STEP, np.int16), hiss(-40, 30)]))
     steady, anew = Loudness(ring, 3.0, HOLD, STEP), Loudness(ring, 3.0, HOLD, STEP)

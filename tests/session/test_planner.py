@@ -31,7 +31,7 @@ def test_windows_start_at_the_onset_and_the_last_one_ends_with_the_speech(
     bench, log = Bench(), Log()
     bench.speak([log], 0, length, step=1)
     bench.answer_all()
-    assert log.told == ["u1 opened", *windows, "u1 closed"]
+    assert log.calls == ["u1 opened", *windows, "u1 closed"]
 
 
 @pytest.mark.parametrize("step", [1, 7, 512, 2000])
@@ -42,7 +42,7 @@ def test_which_windows_there_are_does_not_hang_on_how_the_watermark_moves(step: 
     fine, expected = Bench(), Log()
     fine.speak([expected], 1000, 6123, step=1)
     fine.answer_all()
-    assert log.told == expected.told
+    assert log.calls == expected.calls
 
 
 def test_each_sample_is_new_in_one_window_and_a_window_brings_what_any_reader_wants() -> None:
@@ -54,7 +54,7 @@ def test_each_sample_is_new_in_one_window_and_a_window_brings_what_any_reader_wa
         bench.answer(bench.out[0])
     assert [job.options.new for job in jobs] == [1600, 500, 500, 399]
     assert {job.options.extras for job in jobs} == {frozenset({"prosody"})}
-    assert readers[0].told == readers[1].told
+    assert readers[0].calls == readers[1].calls
 
 
 def test_what_lies_between_windows_with_too_little_speech_is_not_new_to_both() -> None:
@@ -77,7 +77,7 @@ def test_no_window_goes_beyond_the_watermark() -> None:
     assert (job.start, job.stop, job.lane) == (0, 1600, Lane.INTERIM)
 
 
-def test_readers_hear_answers_in_the_order_of_the_stream_whatever_the_order_they_come_in() -> None:
+def test_readers_get_answers_in_stream_order_whatever_the_order_they_come_in() -> None:
     for order in itertools.permutations(range(3)):
         bench, log = Bench(), Log()
         bench.speak([log], 0, 2100)
@@ -85,7 +85,7 @@ def test_readers_hear_answers_in_the_order_of_the_stream_whatever_the_order_they
         jobs = bench.pump()
         for index in order:
             bench.answer(jobs[index])
-        assert log.told == [
+        assert log.calls == [
             "u1 opened",
             (0, 1600),
             (500, 2100),
@@ -105,9 +105,9 @@ def test_one_window_serves_every_reader_that_asked_for_the_same() -> None:
     bench.pump()
     asked = [(j.start, j.stop) for j in bench.out]
     bench.answer_all()
-    assert same.told == also.told
-    assert [t for t in same.told if isinstance(t, tuple)] == [(0, 1600), (500, 2100), (1000, 2600)]
-    assert [t for t in other.told if isinstance(t, tuple)] == [(0, 1600), (1000, 2600)]
+    assert same.calls == also.calls
+    assert [t for t in same.calls if isinstance(t, tuple)] == [(0, 1600), (500, 2100), (1000, 2600)]
+    assert [t for t in other.calls if isinstance(t, tuple)] == [(0, 1600), (1000, 2600)]
     assert asked.count((500, 2100)) == 1
     assert asked.count((0, 1600)) == 2  # of two specs
 
@@ -120,7 +120,7 @@ def test_a_window_that_is_mostly_silence_is_left_out() -> None:
     utterance.end, utterance.closed_at = 4000, 4300
     bench.planner.closed(utterance, None)
     bench.answer_all()
-    voiced = [t for t in log.told if isinstance(t, tuple)]
+    voiced = [t for t in log.calls if isinstance(t, tuple)]
     assert voiced == [(1500, 3100), (2000, 3600), (2400, 4000)]
 
 
@@ -137,7 +137,7 @@ def test_only_the_window_that_the_end_asked_for_is_the_last() -> None:
     bench.planner.opened(utterance, [Keeping()])
     bench.planner.advance(1600, 1600, None)
     bench.planner.advance(2000, 2000, None)
-    # Flushed at the very sample where a window had become ripe, and with one more to come.
+    # A flush at the very sample where a window has become due, with one more to come.
     utterance.end, utterance.closed_at = 2000, 2000
     bench.planner.closed(utterance, None)
     bench.answer_all()
@@ -149,7 +149,7 @@ def test_a_barrier_is_passed_after_all_that_was_planned_before_it() -> None:
     passed: list[int] = []
     bench.planner.barrier(0, lambda: passed.append(0))
     bench.speak([log], 0, 1600)
-    bench.planner.barrier(2000, lambda: passed.append(len(log.told)))
+    bench.planner.barrier(2000, lambda: passed.append(len(log.calls)))
     bench.pump()
     assert passed == [0]
     bench.answer_all()
@@ -166,7 +166,7 @@ def test_few_windows_of_a_session_are_out_at_a_time() -> None:
         seen = max(seen, len(bench.out))
         bench.answer(bench.out[-1])
     assert seen == MAX_IN_FLIGHT
-    assert log.told[-1] == "u1 closed"
+    assert log.calls[-1] == "u1 closed"
 
 
 def test_windows_of_an_utterance_that_is_over_go_before_interim_ones() -> None:
@@ -186,7 +186,7 @@ def test_what_may_still_be_asked_for_is_kept() -> None:
     assert planner.low(1500) == 1000
     planner.advance(9000, 9000, None)
     # The next one on the grid, or the one that would end here.
-    assert planner.low(9000) == 1000  # nothing was cut yet
+    assert planner.low(9000) == 1000  # no samples were read yet
     bench.answer_all()
     assert planner.low(9000) == 7400
     utterance.end, utterance.closed_at = 9000, 9300

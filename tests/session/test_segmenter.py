@@ -16,7 +16,7 @@ CONFIG = SegmenterConfig(
 )
 
 
-def hear(segmenter: Segmenter, frames: str, start: int = 0) -> list[Opened | Closed]:
+def feed(segmenter: Segmenter, frames: str, start: int = 0) -> list[Opened | Closed]:
     changes: list[Opened | Closed] = []
     for index, frame in enumerate(frames):
         at = start + index * FRAME
@@ -25,7 +25,7 @@ def hear(segmenter: Segmenter, frames: str, start: int = 0) -> list[Opened | Clo
 
 
 def utterances(frames: str, config: SegmenterConfig = CONFIG) -> list[Utterance]:
-    return [c.utterance for c in hear(Segmenter(config), frames) if isinstance(c, Opened)]
+    return [c.utterance for c in feed(Segmenter(config), frames) if isinstance(c, Opened)]
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_pre_roll_never_reaches_into_the_utterance_before(hangover: int) -> None
     assert second.start == first.end == 300
 
 
-def test_pre_roll_never_reaches_behind_a_cut() -> None:
+def test_pre_roll_never_reaches_before_a_barrier() -> None:
     segmenter = Segmenter(CONFIG)
-    hear(segmenter, "....")
+    feed(segmenter, "....")
     segmenter.close_at(400, "flush")
-    (opened,) = hear(segmenter, "###", 400)
+    (opened,) = feed(segmenter, "###", 400)
     assert opened.utterance.start == 400
 
 
@@ -106,9 +106,9 @@ def test_the_longest_length_may_fall_into_a_pause() -> None:
     assert (utterance.end, utterance.closed_at, utterance.cause) == (1000, 1100, "max_length")
 
 
-def test_a_cut_ends_the_speech_where_it_was_last_heard() -> None:
+def test_a_barrier_ends_the_speech_at_its_last_frame() -> None:
     segmenter = Segmenter(CONFIG)
-    hear(segmenter, "..###.")
+    feed(segmenter, "..###.")
     (closed,) = segmenter.close_at(630, "flush")
     assert isinstance(closed, Closed)
     assert (closed.utterance.end, closed.utterance.closed_at) == (500, 630)
@@ -117,34 +117,34 @@ def test_a_cut_ends_the_speech_where_it_was_last_heard() -> None:
     assert segmenter.watermark == 630
 
 
-def test_a_cut_in_silence_changes_nothing_and_speech_that_was_too_short_is_forgotten() -> None:
+def test_a_barrier_in_silence_changes_nothing_and_too_short_speech_is_forgotten() -> None:
     segmenter = Segmenter(CONFIG)
-    hear(segmenter, "..#")
+    feed(segmenter, "..#")
     assert segmenter.close_at(300, "flush") == []
-    assert hear(segmenter, "#", 300) == []
-    (opened,) = hear(segmenter, "#", 400)
+    assert feed(segmenter, "#", 300) == []
+    (opened,) = feed(segmenter, "#", 400)
     assert (opened.utterance.onset, opened.utterance.opened_at) == (300, 500)
 
 
-def test_frames_that_were_heard_on_the_copy_of_a_cut_are_not_heard_again() -> None:
+def test_frames_that_the_copy_of_a_barrier_counted_do_not_count_again() -> None:
     segmenter = Segmenter(CONFIG)
-    hear(segmenter, "###")
-    segmenter.frame(300, 350, 0.9)  # on the copy, up to the cut
+    feed(segmenter, "###")
+    segmenter.frame(300, 350, 0.9)  # on the copy, up to the barrier
     segmenter.close_at(350, "flush")
-    # The live frame begins before the cut: only its rest may belong to something new.
-    assert hear(segmenter, "#", 300) == []
-    assert hear(segmenter, "#", 400) == []
-    (opened,) = hear(segmenter, "#", 500)
+    # The live frame begins before the barrier: only its rest may belong to a new utterance.
+    assert feed(segmenter, "#", 300) == []
+    assert feed(segmenter, "#", 400) == []
+    (opened,) = feed(segmenter, "#", 500)
     assert (opened.utterance.start, opened.utterance.onset) == (350, 350)
     assert opened.utterance.runs == [(350, 600)]
     assert opened.utterance.speech == 250
 
 
-def test_a_live_frame_that_ends_before_the_cut_says_nothing() -> None:
+def test_a_live_frame_that_ends_before_the_barrier_counts_for_nothing() -> None:
     segmenter = Segmenter(replace(CONFIG, min_speech=0))
     segmenter.close_at(1000, "flush")
-    assert hear(segmenter, "########", 200) == []
-    (opened,) = hear(segmenter, "#", 1000)
+    assert feed(segmenter, "########", 200) == []
+    (opened,) = feed(segmenter, "#", 1000)
     assert opened.utterance.onset == 1000
 
 
@@ -152,7 +152,7 @@ def test_the_watermark_waits_for_what_is_undecided_and_never_goes_back() -> None
     segmenter = Segmenter(CONFIG)
     marks = []
     for index, frame in enumerate(".#.##..#...."):
-        hear(segmenter, frame, index * FRAME)
+        feed(segmenter, frame, index * FRAME)
         marks.append(segmenter.watermark)
     # silence | too short yet | silence | too short yet | open | may go on | speech | … | over
     assert marks == [100, 100, 300, 300, 500, 500, 500, 800, 800, 800, 1100, 1200]
@@ -163,7 +163,7 @@ def test_the_watermark_waits_for_what_is_undecided_and_never_goes_back() -> None
 
 def test_new_thresholds_hold_from_the_next_frame_on() -> None:
     segmenter = Segmenter(CONFIG)
-    hear(segmenter, "####")
+    feed(segmenter, "####")
     segmenter.config = replace(CONFIG, hangover=100)
-    (closed,) = hear(segmenter, ".", 400)
+    (closed,) = feed(segmenter, ".", 400)
     assert closed.utterance.end == 400

@@ -1,4 +1,4 @@
-"""A whole session on the fake passes: what it says, where, and what it must never do."""
+"""A whole session on the fake passes: its events, their times, and its bounds."""
 
 import random
 from typing import Any
@@ -40,7 +40,7 @@ def play(*items: Any, **options: Any) -> Player:
     return player
 
 
-# What is said.
+# Events.
 
 
 def test_speech_edges_lie_where_the_speech_is() -> None:
@@ -92,7 +92,7 @@ def test_a_wake_word_says_who_spoke_if_that_is_known_and_never_waits_for_it() ->
     assert all("speaker" not in w for w in alone.of("wake"))
 
 
-def test_with_vad_off_no_edges_are_told_and_the_rest_is_the_same() -> None:
+def test_with_vad_off_no_edges_are_reported_and_the_rest_is_the_same() -> None:
     with_it = by_type(play(TWO_TURNS).events)
     without = by_type(play(TWO_TURNS, modules={"speaker": {}, "wake": {}}).events)
     assert "speech_start" not in without
@@ -108,7 +108,7 @@ def test_no_utterance_is_longer_than_max_utterance_ms() -> None:
     assert all(e["t1"] - e["t0"] <= 1500 for e in ends)
 
 
-# Cuts.
+# Barriers.
 
 
 def test_flush_ends_the_open_utterance_at_its_place() -> None:
@@ -436,8 +436,8 @@ def _state_size(player: Player) -> int:
     )
 
 
-def test_hours_with_many_cuts_need_no_more_memory_than_minutes() -> None:
-    """Two hours of stream time, a cut or a change every few hundred milliseconds of audio."""
+def test_hours_with_many_barriers_need_no_more_memory_than_minutes() -> None:
+    """Two hours of stream time, with a barrier or a change several times a second."""
     rng = random.Random(5)
     player = Player(Stage(seed=5), gallery=lambda: enrolled(anna=300))
     parts = [pcm(hum(40)), pcm(tone(300, 200)), pcm(silence(700)), pcm(word(), silence(80))]
@@ -458,7 +458,7 @@ def test_hours_with_many_cuts_need_no_more_memory_than_minutes() -> None:
     assert max(sizes[300:]) <= max(sizes[:300]) + 20
 
 
-def test_a_long_stream_without_any_cut_needs_no_more_memory_either() -> None:
+def test_a_long_stream_without_any_barrier_needs_no_more_memory_either() -> None:
     player = Player(Stage(), modules=ALL_ON | {"vad": {"max_utterance_ms": 600_000}})
     chatter = pcm(tone(300, 150), hum(250)) * 10
     sizes = []
@@ -485,7 +485,7 @@ def test_two_sessions_share_nothing() -> None:
     assert other.events == []
 
 
-# Who is ahead of whom.
+# One track ahead of another.
 
 SPOKEN_TO = pcm(hum(400), tone(300, 3200), word(), tone(300, 1100), hum(300), word(), hum(600))
 """The first word ends at 3920 ms, with a step; the second is in an utterance of its own or none."""
@@ -504,7 +504,7 @@ def test_it_does_not_matter_which_model_is_slow(kind: str, at: int) -> None:
 
 
 @pytest.mark.parametrize("slow", ["vad", "wake", "voice"])
-def test_a_verdict_in_the_very_millisecond_a_second_before_a_wake_word_is_always_known(
+def test_a_speaker_event_exactly_one_second_before_a_wake_word_is_always_known(
     slow: str,
 ) -> None:
     """A gap can put the grid between the milliseconds; then a sample earlier is the same one."""
@@ -513,14 +513,14 @@ def test_a_verdict_in_the_very_millisecond_a_second_before_a_wake_word_is_always
     flush = (2 * (first_verdict + 16_000 - 3), ("flush", "f"))
     player = Player(Stage(seed=1, slow=slow), gallery=lambda: enrolled(a=300))
     player.play([pcm(hum(1)[:5]), ("gap", 0), *script(sound, [flush])])
-    verdict = player.of("speaker")[0]
+    speaker = player.of("speaker")[0]
     wake = player.of("wake")[0]
-    assert wake["at"] - verdict["at"] == 1000
+    assert wake["at"] - speaker["at"] == 1000
     assert wake["speaker"] == "a"
 
 
 class WakeOnAPeak(FakeWake):
-    """Any word is a peak at the very end of a step: no copy hears it."""
+    """Any word is a peak at the very end of a step, so no copy recognises it."""
 
     def run(self, items: Any, options: Any, state: Any) -> Any:
         scores = [0.9 if item[-1] > 20_000 else 0.0 for item in items]
@@ -544,7 +544,7 @@ def test_a_wake_word_right_behind_a_flush_is_in_no_utterance_that_the_flush_ende
 
 
 @pytest.mark.parametrize("kind", ["flush", "gap"])
-def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(kind: str) -> None:
+def test_an_utterance_that_began_only_on_the_copy_is_in_no_live_wake_event(kind: str) -> None:
     stop = 49 * 1280
     sound = np.concatenate([hum(5000)[: stop - 256], tone(300, 2000)])
     sound[stop - 1] = 30_000
@@ -552,7 +552,7 @@ def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(ki
     for slow in ("vad", "wake"):
         passes = [FakeVad(), WakeOnAPeak(), FakeVoice(), FakeSpeculative()]
         modules = {"vad": {"min_speech_ms": 0}, "wake": {}}
-        awake = fake_registry(wake={"gate": False})  # what it hears is no speech before
+        awake = fake_registry(wake={"gate": False})  # the audio before is no speech
         player = Player(Stage(passes, seed=2, slow=slow), awake, modules=modules)
         player.play(items)
         assert player.of("speech_start")[0]["at"] == 3920
@@ -560,7 +560,7 @@ def test_an_utterance_that_only_the_copy_heard_begin_is_in_no_live_wake_event(ki
         assert "utterance" not in wake
 
 
-def test_a_phrase_is_whole_even_if_the_vad_hears_it_long_after_the_wake_word() -> None:
+def test_a_phrase_is_whole_even_if_the_vad_decides_long_after_the_wake_word() -> None:
     sound = pcm(tone(300, 1280), word(), hum(9000))
     for slow in ("vad", "wake"):
         player = Player(Stage(seed=3, slow=slow))
@@ -569,7 +569,7 @@ def test_a_phrase_is_whole_even_if_the_vad_hears_it_long_after_the_wake_word() -
         assert (timer["t0"], timer["at"]) == (0, 1680)
 
 
-def test_a_window_that_is_ripe_at_the_very_place_of_a_flush_is_told_of() -> None:
+def test_a_window_that_is_due_exactly_at_a_flush_is_reported() -> None:
     """However late the flush is passed, and however late the window is answered."""
     at = 2 * 512 * 74  # where a frame ends, and a window too
     data = pcm(tone(300, 3000))
@@ -598,7 +598,7 @@ def test_a_ring_that_grows_keeps_what_it_held_and_claims_no_more() -> None:
     assert ring.tail == 30
 
 
-def test_a_session_is_calm_where_nobody_has_spoken_for_a_while() -> None:
+def test_a_session_is_idle_where_nobody_has_spoken_for_a_while() -> None:
     player = Player(Stage())
     loud = np.tile([9000, -9000], 4000).astype("<i2").tobytes()
     player.send(bytes(32_000))

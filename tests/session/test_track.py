@@ -1,4 +1,4 @@
-"""One stepper's walk over the ring: its grid, its marks, and its excursions onto copies."""
+"""One stepper's walk over the ring: its grid, its marks, and its walks on copies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ class Log:
         self.awake: Callable[[int], bool | None] = lambda stop: True
         self.slept: list[int] = []
         """Where the steps ended that it got no answer for."""
-        self.heard: list[tuple[int, int]] = []
+        self.taken: list[tuple[int, int]] = []
         self.known = 0
         """How many steps it remembers to have seen."""
 
@@ -57,7 +57,7 @@ class Log:
         if output is None:
             self.slept.append(stop)
             return
-        self.heard.append((start, stop))
+        self.taken.append((start, stop))
         self.known += 1
 
     def save(self) -> int:
@@ -81,7 +81,7 @@ class Walk:
         self.jobs: list[Job] = []
 
     def _passed(self, mark: Mark) -> None:
-        self.passed.append((mark, len(self.stepper.heard)))
+        self.passed.append((mark, len(self.stepper.taken)))
 
     def write(self, count: int) -> None:
         head = self.ring.head
@@ -111,7 +111,7 @@ def test_steps_follow_each_other_on_the_grid_whatever_the_chunks() -> None:
     for count in (1, 98, 1, 0, 350, 49, 1):
         walk.write(count)
         walk.run()
-    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(5)]
+    assert walk.stepper.taken == [(n * STEP, (n + 1) * STEP) for n in range(5)]
     assert walk.samples(walk.jobs[0]) == [0] * CONTEXT + list(range(1, 101))
     assert walk.samples(walk.jobs[3]) == list(range(271, 401))
     assert [j.load for j in walk.jobs] == [-1, 4, 4, 4, 4]
@@ -119,21 +119,21 @@ def test_steps_follow_each_other_on_the_grid_whatever_the_chunks() -> None:
     assert {j.options for j in walk.jobs} == {"option"}
 
 
-def test_a_cut_is_walked_on_a_copy_padded_with_zeros() -> None:
+def test_a_barrier_is_walked_on_a_copy_padded_with_zeros() -> None:
     walk = Walk(Log(tail_steps=1))
     walk.write(230)
     mark = walk.cut(resampled=40)
     walk.run()
     assert walk.passed == [(mark, 4)]
-    # Two live steps, the rest up to the cut, and one of silence.
-    assert walk.stepper.heard == [(0, 100), (100, 200), (200, 270), (270, 270)]
+    # Two live steps, the rest up to the barrier, and one of silence.
+    assert walk.stepper.taken == [(0, 100), (100, 200), (200, 270), (270, 270)]
     first, second = walk.jobs[2:]
     assert walk.samples(first) == [*range(171, 231), *range(-1, -41, -1), *[0] * 30]
     assert walk.samples(second) == [0] * 130
     assert [(j.load, j.store) for j in walk.jobs[2:]] == [(4, 5), (5, 5)]
 
 
-def test_the_live_state_goes_on_as_if_nothing_had_been_cut() -> None:
+def test_the_live_state_goes_on_as_if_there_had_been_no_barrier() -> None:
     plain, cut = Walk(), Walk()
     plain.write(750)
     plain.run()
@@ -167,20 +167,20 @@ def test_a_gap_begins_a_grid_of_its_own_with_nothing_before_it() -> None:
     walk.write(130)
     walk.run()
     assert walk.passed == [(mark, 3)]
-    assert walk.stepper.heard == [(0, 100), (100, 200), (200, 250), (250, 350)]
+    assert walk.stepper.taken == [(0, 100), (100, 200), (200, 250), (250, 350)]
     assert walk.samples(walk.jobs[-1]) == [0] * CONTEXT + list(range(251, 351))
     assert (walk.jobs[-1].load, walk.jobs[-1].store) == (-1, 4)
     assert walk.stepper.known == 1
     assert walk.track.low == 350 - CONTEXT
 
 
-def test_nothing_behind_a_cut_is_heard_before_the_cut_is_passed() -> None:
+def test_nothing_after_a_barrier_is_processed_before_the_barrier_is_passed() -> None:
     walk = Walk()
     walk.write(150)
     walk.cut()
     walk.write(500)
     walk.run()
-    assert walk.stepper.heard[:3] == [(0, 100), (100, 150), (100, 200)]
+    assert walk.stepper.taken[:3] == [(0, 100), (100, 150), (100, 200)]
     assert walk.passed[0][1] == 2
 
 
@@ -192,10 +192,10 @@ def test_a_configuration_holds_from_the_first_step_that_ends_behind_its_place(pl
     walk.run()
     ((_, steps),) = walk.passed
     assert steps == place // STEP
-    assert len(walk.stepper.heard) == 10
+    assert len(walk.stepper.taken) == 10
 
 
-def test_a_configuration_before_a_cut_holds_on_the_copy() -> None:
+def test_a_configuration_before_a_barrier_holds_on_the_copy() -> None:
     walk = Walk()
     walk.write(240)
     config = Mark(240, 240)
@@ -218,7 +218,7 @@ def test_marks_at_one_place_are_passed_in_their_order() -> None:
     assert [m for m, _ in walk.passed] == marks
 
 
-def test_without_a_listener_it_walks_on_without_the_model_and_starts_afresh() -> None:
+def test_a_disabled_stepper_is_walked_without_the_model_and_starts_afresh() -> None:
     walk = Walk()
     walk.write(300)
     walk.run()
@@ -248,7 +248,7 @@ def test_the_oldest_sample_asked_for_is_the_context_of_the_next_step() -> None:
     assert walk.track.low == 0
     walk.write(700)
     job = walk.track.advance()
-    assert walk.track.low == 0  # in flight: it may not have been cut yet
+    assert walk.track.low == 0  # in flight: its samples may not have been read yet
     walk.track.complete(job, ["answer"])
     walk.run()
     assert walk.track.low == 700 - CONTEXT
@@ -265,11 +265,11 @@ def spans(walk: Walk) -> list[tuple[int, int]]:
     return [(job.start + CONTEXT, job.stop) for job in walk.jobs]
 
 
-def test_after_a_sleep_the_model_hears_what_it_needs_of_it_and_only_the_last_step_counts() -> None:
+def test_after_a_sleep_the_model_replays_what_it_needs_and_only_the_last_step_counts() -> None:
     walk = sleeper(3, lambda stop: stop <= 200 or stop >= 1000)
     walk.write(1100)
     walk.run()
-    assert walk.stepper.heard == [(0, 100), (100, 200), (900, 1000), (1000, 1100)]
+    assert walk.stepper.taken == [(0, 100), (100, 200), (900, 1000), (1000, 1100)]
     assert walk.stepper.slept == [300, 400, 500, 600, 700, 800, 900]
     assert spans(walk) == [(0, 100), (100, 200), (700, 1000), (1000, 1100)]
     assert [(job.steps, job.asked) for job in walk.jobs] == [(1, 1), (1, 1), (3, 1), (1, 1)]
@@ -282,7 +282,7 @@ def test_a_short_sleep_is_made_up_for_whole() -> None:
     walk.write(600)
     walk.run()
     assert spans(walk) == [(0, 100), (100, 200), (200, 500), (500, 600)]
-    assert walk.stepper.heard == [(0, 100), (100, 200), (400, 500), (500, 600)]
+    assert walk.stepper.taken == [(0, 100), (100, 200), (400, 500), (500, 600)]
 
 
 def test_what_slept_from_the_beginning_begins_with_the_initial_state() -> None:
@@ -302,7 +302,7 @@ def test_steps_that_can_be_taken_go_together_as_many_as_may() -> None:
         (3, 3, STEP),
         (2, 2, STEP),
     ]
-    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(8)]
+    assert walk.stepper.taken == [(n * STEP, (n + 1) * STEP) for n in range(8)]
 
 
 def test_a_step_that_needs_no_model_ends_a_job_and_is_asked_about_once() -> None:
@@ -312,7 +312,7 @@ def test_a_step_that_needs_no_model_ends_a_job_and_is_asked_about_once() -> None
     walk.run()
     assert spans(walk) == [(0, 200), (400, 600)]
     assert walk.stepper.asked == [100, 200, 300, 400, 500, 600]
-    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(6)]
+    assert walk.stepper.taken == [(n * STEP, (n + 1) * STEP) for n in range(6)]
 
 
 def test_a_change_of_configuration_ends_a_job() -> None:
@@ -322,10 +322,10 @@ def test_a_change_of_configuration_ends_a_job() -> None:
     walk.write(250)
     walk.run()
     assert spans(walk) == [(0, 200), (200, 500)]
-    assert [heard for _, heard in walk.passed] == [2]
+    assert [taken for _, taken in walk.passed] == [2]
 
 
-def test_a_sleeper_that_is_behind_hears_and_is_asked_in_one_job() -> None:
+def test_a_model_that_slept_replays_and_is_asked_in_one_job() -> None:
     walk = Walk(Log(at_once=3))
     walk.stepper.replay = 3
     walk.stepper.awake = lambda stop: stop >= 600
@@ -333,10 +333,10 @@ def test_a_sleeper_that_is_behind_hears_and_is_asked_in_one_job() -> None:
     walk.run()
     assert spans(walk) == [(300, 800), (800, 900)]
     assert [(job.steps, job.asked) for job in walk.jobs] == [(5, 3), (1, 1)]
-    assert walk.stepper.heard == [(n * STEP, (n + 1) * STEP) for n in range(5, 9)]
+    assert walk.stepper.taken == [(n * STEP, (n + 1) * STEP) for n in range(5, 9)]
 
 
-def test_a_step_waits_while_it_is_not_known_whether_anybody_listens() -> None:
+def test_a_step_waits_while_it_is_not_known_whether_it_needs_the_model() -> None:
     known = [0]
     walk = sleeper(2, lambda stop: True if stop <= known[0] else None)
     walk.write(500)
@@ -347,7 +347,7 @@ def test_a_step_waits_while_it_is_not_known_whether_anybody_listens() -> None:
     assert walk.track.position == 300
 
 
-def test_the_ring_is_asked_to_keep_what_a_sleeper_may_hear_again() -> None:
+def test_the_ring_keeps_what_a_sleeping_model_may_replay() -> None:
     walk = sleeper(2, lambda stop: stop <= 100)
     walk.write(500)
     walk.run()
@@ -357,7 +357,7 @@ def test_the_ring_is_asked_to_keep_what_a_sleeper_may_hear_again() -> None:
     assert walk.track.low == 2500 - 10 * STEP - CONTEXT
 
 
-def test_a_cut_while_it_sleeps_wakes_nobody_and_a_gap_ends_the_sleep() -> None:
+def test_a_barrier_during_sleep_wakes_no_model_and_a_gap_ends_the_sleep() -> None:
     walk = sleeper(3, lambda stop: stop <= 200 or stop > 1000)
     walk.write(750)
     walk.cut()
@@ -372,7 +372,7 @@ def test_a_cut_while_it_sleeps_wakes_nobody_and_a_gap_ends_the_sleep() -> None:
     assert walk.samples(first)[:CONTEXT] == [0] * CONTEXT
 
 
-def test_asleep_several_steps_are_waited_for_but_not_where_the_stream_is_cut() -> None:
+def test_asleep_several_steps_are_waited_for_but_not_at_a_barrier() -> None:
     walk = sleeper(3, lambda stop: stop > 1000)
     walk.stepper.at_once_asleep = 3
     slept = []

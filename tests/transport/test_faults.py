@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from daemons import (
-    Heard,
+    Received,
     assert_same_log,
     converse,
     cut,
     dial,
     environment,
-    hear,
-    listen,
+    next_event,
+    read_to_close,
     say,
     settings_of_the_run,
     silence,
@@ -61,9 +61,9 @@ async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
     parts: Parts = make_parts(config, Library())
     store = open_store(tmp_path / "streamd.db", key_path(os.environ))
     daemon = Daemon(config, parts, store)
-    heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(daemon.run(heard.set_result))
-    url = (await asyncio.wait_for(heard, HANG_S)).replace("http", "ws") + "/v1/stream"
+    received: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(daemon.run(received.set_result))
+    url = (await asyncio.wait_for(received, HANG_S)).replace("http", "ws") + "/v1/stream"
     yield SimpleNamespace(daemon=daemon, parts=parts, url=url)
     daemon.stop()
     await asyncio.wait_for(running, HANG_S)
@@ -73,7 +73,7 @@ async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
 
 
 @pytest.mark.parametrize("method", ["receive_audio", "receive_end", "receive_flush", "jobs", "cut"])
-async def test_a_fault_of_ours_is_told_as_internal_and_is_one_sessions_alone(
+async def test_a_fault_of_streamd_is_reported_as_internal_and_ends_one_session_only(
     inside, monkeypatch, method
 ):
     original = getattr(Session, method)
@@ -87,14 +87,14 @@ async def test_a_fault_of_ours_is_told_as_internal_and_is_one_sessions_alone(
     flush = {"type": "flush", "id": "f"}
     well = asyncio.create_task(converse(inside.url, speech(), flush, END))
     hello = {"type": "hello", "audio": {"rate": 8000}}
-    heard = await converse(inside.url, hello, silence(1), flush, END)
-    assert (heard.last["code"], heard.last["fatal"], heard.last["retryable"]) == (
+    received = await converse(inside.url, hello, silence(1), flush, END)
+    assert (received.last["code"], received.last["fatal"], received.last["retryable"]) == (
         "internal",
         True,
         True,
     )
-    assert "a bug" not in heard.last["message"]
-    assert (heard.code, heard.reason) == (1011, "internal")
+    assert "a bug" not in received.last["message"]
+    assert (received.code, received.reason) == (1011, "internal")
     assert (await well).code == 1000
 
 
@@ -117,7 +117,7 @@ async def test_a_fault_in_a_request_is_answered_in_json_and_logged(inside, monke
     )
 
 
-async def test_what_the_operator_is_told_stays_in_the_log(inside, monkeypatch):
+async def test_details_for_the_operator_stay_in_the_log(inside, monkeypatch):
     def faulty(self, modules):
         raise Unavailable("store /var/lib/streamd.db: the disk is full")
 
@@ -160,17 +160,17 @@ async def test_who_vanishes_before_the_answer_takes_no_slot(inside):
     assert [record for record in logged if record["log_level"] == "error"] == []
 
 
-async def test_a_fault_during_a_drain_is_told_too(inside, monkeypatch):
+async def test_a_fault_during_a_drain_is_reported_too(inside, monkeypatch):
     def faulty(self):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Session, "receive_end", faulty)
     async with dial(inside.url) as socket:
         await say(socket, {"type": "hello"})
-        await hear(socket, "ready")
+        await next_event(socket, "ready")
         inside.daemon.stop()
-        await hear(socket, "draining")
-        assert (await hear(socket))["code"] == "internal"
+        await next_event(socket, "draining")
+        assert (await next_event(socket))["code"] == "internal"
         await socket.wait_closed()
     assert socket.close_code == 1011
 
@@ -198,7 +198,7 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(pings, ins
     await asyncio.get_running_loop().sock_connect(narrow, (parts.hostname, parts.port))
     async with dial(inside.url, sock=narrow, ping_interval=0.1, ping_timeout=None) as socket:
         await say(socket, {"type": "hello"})
-        events = [await hear(socket)]
+        events = [await next_event(socket)]
 
         async def speak() -> None:
             for n in range(120):
@@ -209,7 +209,7 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(pings, ins
         speaker, reads = asyncio.create_task(speak()), asyncio.Event()
         await until(lambda: len(pings) > 30)
         reads.set()
-        while (event := await hear(socket))["type"] != "bye":
+        while (event := await next_event(socket))["type"] != "bye":
             events.append(event)
         await speaker
     flushed = [event["id"].split()[0] for event in events if event["type"] == "flushed"]
@@ -232,7 +232,7 @@ async def test_a_socket_that_half_closes_is_let_go(inside):
 
 
 @pytest.mark.parametrize("with_request", [0, 5, 20_000])
-async def test_who_does_not_wait_for_the_answer_is_heard_all_the_same(
+async def test_audio_before_the_answer_to_the_upgrade_is_taken_too(
     inside, monkeypatch, with_request
 ):
     """Frames that come right behind the request, or with it, and are cut anywhere."""
@@ -285,13 +285,13 @@ async def test_audio_goes_past_the_queue_while_nothing_is_in_it(inside, monkeypa
     monkeypatch.setattr(PlainSocket, "__aiter__", counted)
     async with dial(inside.url) as socket:
         await say(socket, {"type": "hello"})
-        heard = Heard([await hear(socket, "ready")])
+        received = Received([await next_event(socket, "ready")])
         for message in cut(spoken, 640):
             await say(socket, message)
             await asyncio.sleep(0.005)
         await say(socket, END)
-        await listen(socket, heard)
-    assert heard.last["samples"] == len(spoken) // 2
+        await read_to_close(socket, received)
+    assert received.last["samples"] == len(spoken) // 2
     assert [message for message in read if isinstance(message, str)] == [
         '{"type": "hello"}',
         '{"type": "end"}',
@@ -312,14 +312,14 @@ async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monke
     parts = make_parts(config, Library())
     key = key_path({"STREAMD_DATA": str(tmp_path)})
     with contextlib.closing(open_store(tmp_path / "streamd.db", key)) as store:
-        heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        running = asyncio.create_task(Daemon(config, parts, store).run(heard.set_result))
-        url = (await asyncio.wait_for(heard, HANG_S)).replace("http", "ws") + "/v1/stream"
+        received: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(Daemon(config, parts, store).run(received.set_result))
+        url = (await asyncio.wait_for(received, HANG_S)).replace("http", "ws") + "/v1/stream"
         async with dial(url) as socket:
             await say(socket, {"type": "hello"})
-            await hear(socket, "ready")
+            await next_event(socket, "ready")
             may_fail.set()
-            await hear(socket, "draining")
+            await next_event(socket, "draining")
             await socket.wait_closed()
         assert socket.close_code == 1012
         with pytest.raises(RuntimeError, match="a bug"):

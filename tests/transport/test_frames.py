@@ -168,7 +168,7 @@ def test_whatever_is_not_plain_is_left_alone(frame, monkeypatch):
     assert bytes(passed) == frame + following
 
 
-def test_who_sends_a_byte_in_each_message_is_heard_a_few_at_a_time():
+def test_messages_of_one_byte_each_are_taken_a_few_at_a_time():
     wire = Wire()
     wire.tap.data_received(encoded(Opcode.BINARY, b"a") * (MOST + 10))
     assert (wire.taken, len(wire.reader.waiting)) == (MOST, 10)

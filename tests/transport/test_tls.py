@@ -15,19 +15,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from daemons import Heard, assert_same_log, cut, dial, hear, listen, say
-from fakes.driving import fake_passes, fake_registry, pcm, silence, word
+from daemons import Received, assert_same_log, cut, dial, next_event, read_to_close, say
+from fakes.driving import pcm, silence, word
+from fakes.serving import Server
 from waiting import HANG_S
 
 from streamd.config import ServerConfig
-from streamd.engine.local import LocalEngine
-from streamd.live.headroom import Bounds
-from streamd.live.load import Load
-from streamd.live.services import Limits, Services
-from streamd.live.ticks import FEW, Ticks
-from streamd.modules.gallery import Gallery
-from streamd.modules.words import NO_WORDS
-from streamd.observability.metrics import Metrics
+from streamd.live.ticks import FEW
 from streamd.transport.http.fast_path import FastSocket
 from streamd.transport.http.websocket import Streams
 
@@ -70,17 +64,19 @@ def certificate(home: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
-async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Heard]:
-    """What several streams hear at once, and whether all are on the fast path or none."""
+async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Received]:
+    """The events of several streams at once, and whether all are on the fast path or none."""
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(dial(url, ssl=trusts)) for _ in range(STREAMS)]
-        heard = []
+        received = []
         for socket in sockets:
             await say(socket, HELLO)
-            heard.append(Heard([await hear(socket, "ready")]))
+            received.append(Received([await next_event(socket, "ready")]))
         is_fast = {isinstance(socket, FastSocket) for socket in streams._open.values()}
         assert is_fast == {trusts is None}
-        listening = [asyncio.create_task(listen(*one)) for one in zip(sockets, heard, strict=True)]
+        listening = [
+            asyncio.create_task(read_to_close(*one)) for one in zip(sockets, received, strict=True)
+        ]
         for message in cut(AUDIO, 640):
             for socket in sockets:
                 await say(socket, message)
@@ -89,27 +85,10 @@ async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) ->
         return await asyncio.wait_for(asyncio.gather(*listening), HANG_S)
 
 
-async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
+async def serve_both(home: Path) -> tuple[list[Received], list[Received]]:
     """The same streams with TLS and without, at one server."""
-    metrics = Metrics()
-    *passes, ahead = fake_passes()
-    engine = LocalEngine(passes, STREAMS, 1, metrics, [ahead])
-    ticks = Ticks(engine)
-    ticks.start()
-    engine.start(ticks.answered)
-    services = Services(
-        engine,
-        ticks,
-        fake_registry(),
-        lambda tenant: Gallery.empty(),
-        lambda tenant: NO_WORDS,
-        lambda tenant, learned: None,
-        metrics,
-        Limits(1 << 20, 1000, 600, 600, 1000),
-        8,
-        Load(engine, Bounds(4, 0.0, 600.0, 600.0), metrics),
-    )
-    streams = Streams(services, ServerConfig())
+    server = Server(max_streams=STREAMS)
+    streams = Streams(server.services, ServerConfig())
     assert streams.fast_path.obstacle is None
     app = web.Application()
     app.router.add_get("/v1/stream", streams.handle)
@@ -124,12 +103,11 @@ async def serve_both(home: Path) -> tuple[list[Heard], list[Heard]]:
         return hidden, await hear_all(f"ws://{bare}", None, streams)
     finally:
         await runner.cleanup()
-        assert engine.stop(HANG_S)
-        ticks.stop()
+        await server.stop()
 
 
 @pytest.mark.parametrize("loop", [uvloop.Loop, asyncio.SelectorEventLoop])
-def test_over_tls_a_stream_takes_the_plain_path_and_hears_the_same(
+def test_over_tls_a_stream_takes_the_plain_path_and_gets_the_same_events(
     tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
 ):
     with asyncio.Runner(loop_factory=loop) as runner:

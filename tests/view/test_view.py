@@ -97,7 +97,7 @@ def test_a_label_that_nobody_should_act_on_is_not_named_in_the_strip():
     assert "happy" not in strip
 
 
-def test_the_strip_has_room_for_a_mood_only_where_moods_are_listened_for():
+def test_the_strip_has_room_for_a_mood_only_where_emotion_is_on():
     assert "no mood yet" in shown(READY)[1]
     assert "mood" not in shown({**READY, "modules": {"vad": {}}})[1]
 

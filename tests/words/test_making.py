@@ -1,11 +1,11 @@
-"""Words made of a few clips: what they hear, what is said of them, and that it repeats."""
+"""Words made of a few clips: what they recognise, their cards, and equal results twice."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-from fakes.lantern import DATA, HEARD, PHRASES, clips, few_negatives, lantern, passes
+from fakes.lantern import CLIP_VOICES, DATA, PHRASES, clips, few_negatives, lantern, passes
 
 from streamd.engine.passes.heads import WordHead
 from streamd.errors import NotAudio
@@ -30,13 +30,13 @@ def served() -> Linear:
     return Linear(head.weights, head.bias)
 
 
-def test_it_hears_the_phrase_from_a_voice_that_it_does_not_know():
-    unknown = [PHRASES[voice] for voice in PHRASES if voice not in HEARD]
+def test_it_recognises_the_phrase_from_an_unknown_voice():
+    unknown = [PHRASES[voice] for voice in PHRASES if voice not in CLIP_VOICES]
     for embeddings in embed(passes()[0], [spoken(path) for path in unknown]):
         assert served().best(EmbeddedCopy(embeddings, 0, 0)) > 0
 
 
-def test_it_does_not_hear_it_in_other_talk():
+def test_it_does_not_recognise_it_in_other_speech():
     talk = [spoken(path) for path in sorted(DATA.glob("speech_*.flac"))]
     assert len(talk) == 5
     assert sum(crossings(served().logits(e), 0.0) for e in embed(passes()[0], talk)) == 0

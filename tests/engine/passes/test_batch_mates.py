@@ -130,10 +130,10 @@ def test_a_window_that_was_begun_early_is_bit_equal_to_one_that_was_not(
         starts = rng.integers(0, len(minutes) - 25_600, batch)
         lengths = rng.choice([22_528, 23_040, 25_599, 25_600], batch)
         windows = [minutes[at:][:n] for at, n in zip(starts, lengths, strict=True)]
-        heard, _ = beginning.run([w[: beginning.samples] for w in windows], [None] * batch, {})
-        begun += sum(one is not None for one in heard)
+        beginnings, _ = beginning.run([w[: beginning.samples] for w in windows], [None] * batch, {})
+        begun += sum(one is not None for one in beginnings)
         mates = [minutes[9_000:][:7_000], minutes[90_000:][:25_600]]
-        requests = [WindowRequest(frozenset(), 0, one) for one in heard]
+        requests = [WindowRequest(frozenset(), 0, one) for one in beginnings]
         got, _ = model.run([*mates, *windows], [None, None, *requests], {})
         for window, voice in zip(windows, got[2:], strict=True):
             (want,), _ = model.run([window], [None], {})
@@ -164,7 +164,7 @@ def test_a_window_that_was_computed_early_is_bit_equal_to_one_that_was_not(
             (want,), _ = model.run([window], [request], {})
             assert same(voice, want)
             assert np.array_equal(voice.prosody, want.prosody)
-    # Where the beginning has been heard, what is left is heard alone.
+    # Where the first call has run on the beginning, the second runs alone.
     window = minutes[70_000:][:25_600]
     ((want,), _) = model.run([window], [None], {})
     ((got,), _) = speculative.run([window], [WindowRequest(frozenset(), 0, row)], {})
@@ -227,7 +227,7 @@ def test_words_of_ones_own_share_a_batch_and_score_as_alone(backend, library, mi
 
 @pytest.mark.parametrize("kind", [REAL[1], FakeWake])
 @pytest.mark.parametrize("streams", [1, 3])
-def test_what_is_heard_in_one_call_is_bit_equal_to_step_by_step(kind, streams, make, minutes):
+def test_a_replay_in_one_call_is_bit_equal_to_step_by_step(kind, streams, make, minutes):
     model, steps = make(kind), 7
     length = model.context_samples + steps * 1280
     spans = [minutes[16_000 * n :][:length] for n in range(streams)]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.models
 FRAME = 512
 
 
-def test_silero_hears_it_as_it_does_in_a_quiet_room(backend, library, voices):
+def test_silero_scores_it_as_it_does_in_a_quiet_room(backend, library, voices):
     """With a state of zeros it misses more, and short cries altogether."""
     silero = SileroVad(backend, library)
     room = np.rint(np.random.default_rng(1).normal(0, 8, 31 * FRAME)).astype(np.int16)

@@ -114,7 +114,7 @@ def test_a_webrtc_stream_begins_without_a_detector_and_gets_its_own():
     assert state["detector"][0] is not state["detector"][1]
 
 
-def test_the_fake_vad_hears_what_is_louder_than_minus_40_dbfs():
+def test_the_fake_vad_finds_speech_above_minus_40_dbfs():
     tone = np.sin(np.arange(16_000) / 5)
     loud, faint = (np.round(a * tone).astype(np.int16) for a in (3_000, 100))
     assert list(outputs(FakeVad(), loud))[-1] > 0.9
