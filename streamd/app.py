@@ -17,7 +17,7 @@ from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
 from streamd.errors import ConfigError
 from streamd.live.headroom import Bounds
-from streamd.live.held import Held, ResumeLimits
+from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
@@ -148,6 +148,7 @@ class Daemon:
             ("streams", limits.max_streams),
             ("events", limits.max_events_queued),
             ("held_streams", resume.max_held),
+            ("ending_streams", MAX_ENDING),
             ("log_events", resume.max_events),
             ("ring_samples", self._config.session.ring_s * RATE_HZ),
             ("marks", MAX_MARKS),

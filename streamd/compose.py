@@ -18,6 +18,7 @@ from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.errors import ConfigError
+from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
@@ -135,8 +136,9 @@ def make_parts(config: Config, library: Library) -> Parts:
             loaded.warm()  # now, so that the first stream does not wait
     metrics = Metrics()
     threads = config.engine.threads or len(usable_cores())
-    # A held stream never costs a new one its place, and a full server lets it return.
-    max_leases = config.limits.max_streams + config.resume.max_held
+    # A held stream never costs a new one its place, nor does one that ends; a full server lets a
+    # held one return.
+    max_leases = config.limits.max_streams + config.resume.max_held + SPARE_LEASES
     engine = LocalEngine(passes, max_leases, threads, metrics, [speculative])
     heads = None if wake is None else wake.heads
     return Parts(make_registry(config, vad, metrics, heads), engine, metrics)

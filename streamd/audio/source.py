@@ -61,8 +61,14 @@ class AudioIn:
     @property
     def is_suspect(self) -> bool:
         """Whether one of the next three properties calls for a warning."""
+        # Written out instead of the three properties, because every message asks.
         decoder = self._decoder
-        return decoder.non_finite or bool(decoder.signature.looks_like) or self.channels_cancel
+        watch = decoder.watch
+        return (
+            decoder.non_finite
+            or bool(decoder.signature.looks_like)
+            or (watch is not None and watch.found)
+        )
 
     @property
     def non_finite(self) -> bool:

@@ -45,6 +45,8 @@ class Engine(Protocol):
     """Number of leases that there may be."""
     leases: int
     """Number of leases that there are."""
+    closing: int
+    """Number of leases that are closed and whose last job still runs; `leases` includes them."""
 
     @property
     def is_healthy(self) -> bool:

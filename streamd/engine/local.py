@@ -76,7 +76,7 @@ class LocalEngine:
         self._is_gathering = False
         """Whether to dispatch nothing yet, so that all jobs that come make one batch."""
         self.max_streams = max_streams
-        self.leases = 0
+        self.leases = self.closing = 0
         live = [p.name for p in passes if p.name in LIVE_PASSES]
         rest = [p.name for p in passes if p.name not in LIVE_PASSES]
         lanes = [
@@ -151,6 +151,7 @@ class LocalEngine:
         if not lease.closed:
             lease.closed, lease.sink = True, None
             lease.in_flight -= self._batcher.drop(lambda item: item[1] is lease)
+            self.closing += 1
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
@@ -322,6 +323,7 @@ class LocalEngine:
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:
             self.leases -= 1
+            self.closing -= 1
             for name, slots in lease.slots.items():
                 for slot in slots:
                     self._states[name].release(slot)

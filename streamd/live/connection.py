@@ -106,7 +106,17 @@ class Connection:
     @property
     def may_only_resume(self) -> bool:
         """Whether it has no stream yet, nor a place for a new one."""
-        return self._lease is None and self._stream is None
+        return self._lease is None and self._stream is None and self._close is None
+
+    def silence_s(self, now_s: float) -> float:
+        """Return for how long the client has sent nothing; 0 if there is no stream to miss it.
+
+        Args:
+            now_s: The monotonic clock.
+        """
+        if self._stream is None or self._close is not None:
+            return 0.0
+        return now_s - self._silent_from()
 
     async def run(self) -> int:
         """Serve until the end.
@@ -296,8 +306,8 @@ class Connection:
         if is_first:
             self._returned(stream)
         match item:
-            case Fault(error=error):
-                stream.report(as_event(error))
+            case Fault(error=error, is_control=is_control):
+                stream.report(as_event(error), is_control=is_control)
             case messages.Audio(data=data):
                 await stream.feed(data, self._received_at)
             case messages.Ping(t=t):
@@ -324,6 +334,7 @@ class Connection:
         stream.open(hello)
         self._stream, self._lease = stream, None
         self._outbox = stream.attach(self)
+        stream.advance()  # once there is an outbox, as it may fail
         self.flush()
 
     async def _resume(self, resume: messages.Resume) -> None:

@@ -61,7 +61,8 @@ class Delivery:
     @property
     def size_bytes(self) -> int:
         """Memory of all events that are kept, roughly."""
-        return self.log.size_bytes + EVENT_BYTES * len(self._outbox)
+        waiting = len(self._outbox) + (0 if self._left is None else len(self._left))
+        return self.log.size_bytes + EVENT_BYTES * waiting
 
     def attach(self, connection: Attached, ready: Ready, again: Iterable[str] = ()) -> Outbox:
         """Send events to this connection from now on: first `ready`, then those sent before.

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("streamd.live.held")
 
+MAX_ENDING = 32
+"""Streams that nobody can come back to and that still compute their final events. One more breaks
+the oldest off: no client waits for these events."""
+SPARE_LEASES = 2 * MAX_ENDING
+"""Leases for the streams that end, and for those that were broken off and whose last job still
+runs. The engine has them on top of those of open and held streams, so that no newcomer is refused
+because others end."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResumeLimits:
@@ -58,8 +66,8 @@ class Held:
         self._dropped: OrderedDict[LiveStream, _Entry] = OrderedDict()
         self._ended: OrderedDict[LiveStream, _Entry] = OrderedDict()
         self._size_bytes = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        """Streams that are coming to their end."""
+        self._ending: dict[LiveStream, asyncio.Task[None]] = {}
+        """Streams that compute their final events, the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_draining = False
 
@@ -70,7 +78,7 @@ class Held:
     @property
     def leases(self) -> int:
         """Leases of streams that have no socket: those that go on and those that end."""
-        return len(self._dropped) + len(self._tasks)
+        return len(self._dropped) + len(self._ending)
 
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
         """The `resume` of a `ready`: a new token; None where no stream is kept.
@@ -126,7 +134,7 @@ class Held:
         stream.close(code, reason)
         if self._is_draining:
             self._tokens.forget(stream)
-        else:
+        elif self._tokens.has(stream):
             self._add(self._ended, stream, code, reason)
 
     def overflowed(self, stream: LiveStream) -> None:
@@ -157,13 +165,13 @@ class Held:
 
     async def drained(self) -> None:
         """Wait for all ends that have begun."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        while self._ending:
+            await asyncio.wait(list(self._ending.values()))
 
     def abandon(self) -> None:
         """End without the finals what has not come to its end yet."""
-        for task in self._tasks:
-            task.cancel()
+        for stream in list(self._ending):
+            self._break_off(stream)
 
     # Inside.
 
@@ -195,9 +203,10 @@ class Held:
         if entry is None or not is_dropped:
             return
         self._metrics.held_ended.labels(why).inc()
+        if len(self._ending) >= MAX_ENDING and not self._is_draining:
+            self._break_off(next(iter(self._ending)))
         task = asyncio.get_running_loop().create_task(self._end(stream, entry, why))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._ending[stream] = task
 
     async def _end(self, stream: LiveStream, entry: _Entry, why: str) -> None:
         try:
@@ -206,10 +215,19 @@ class Held:
             log.error("session failed", session=stream.id, exc_info=error)
         finally:
             stream.close(entry.code, entry.reason, ended=why)
+            self._ending.pop(stream, None)
+            self._observe()
+
+    def _break_off(self, stream: LiveStream) -> None:
+        """End a stream without its final events."""
+        self._metrics.held_broken_off.inc()
+        del self._ending[stream]
+        stream.close(1000, "done", ended="broken off")  # its task sees that the stream is over
 
     def _observe(self) -> None:
         self._metrics.held_streams.labels("dropped").set(len(self._dropped))
         self._metrics.held_streams.labels("ended").set(len(self._ended))
+        self._metrics.held_streams.labels("ending").set(len(self._ending))
         self._metrics.held_bytes.set(self._size_bytes)
         oldest = [
             next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept

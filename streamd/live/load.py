@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from streamd.engine.base import Engine
-from streamd.errors import Overloaded
 from streamd.live.headroom import Bounds, Headroom, Reading
 from streamd.observability.metrics import Metrics
 
@@ -105,18 +104,9 @@ class Load:
         if self._streams.pop(stream, None) is not None:
             self._gone_s += stream.audio_s
 
-    def admit(self) -> None:
-        """Check that one stream more can be carried.
-
-        Raises:
-            Overloaded: it cannot.
-        """
-        if not self._headroom.admits(max(self._engine.leases - self._counted, 0)):
-            self._metrics.refused.labels("headroom").inc()
-            raise Overloaded(
-                "this machine cannot carry another stream now; try again later",
-                retry_after_ms=RETRY_AFTER_MS,
-            )
+    def admits(self) -> bool:
+        """Return whether one stream more can be carried."""
+        return self._headroom.admits(max(self._engine.leases - self._counted, 0))
 
     async def watch(self) -> None:
         """Look at the load a few times a second, for ever."""

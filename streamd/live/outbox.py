@@ -53,7 +53,7 @@ class Outbox:
             if isinstance(event, Ack) and self._queue and isinstance(self._queue[-1], Ack):
                 self._queue[-1] = event
                 return
-            if is_interim(event):
+            if hasattr(event, "final"):  # a final event supersedes an interim one, too
                 self._drop_superseded(event)
         is_full = len(self._queue) >= self._bound
         self._queue.append(event)

@@ -46,7 +46,10 @@ class Pace:
             now_s: When.
         """
         self.audio_s += audio_s
-        self._ahead_s = self._ahead_now(now_s) + audio_s
+        ahead_s = self._ahead_s - DRIFT * (now_s - self._seen_s)
+        if ahead_s < -CREDIT_S:
+            ahead_s = -CREDIT_S
+        self._ahead_s = ahead_s + audio_s
         self._seen_s = now_s
         if not self._marks or reached >= self._marks[-1][0] + MARK:
             self._marks.append((reached, now_s))

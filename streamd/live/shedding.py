@@ -61,6 +61,8 @@ class Shedding:
         self._tell = tell
         self._was_late = False
         """At the last look, late enough for longer hops."""
+        self._was_degraded = False
+        """Its windows have come less often, now or before."""
 
     @property
     def audio_s(self) -> float:
@@ -123,9 +125,9 @@ class Shedding:
         self._set(Level.NOTHING)
 
     def repeat(self) -> None:
-        """Tell the client again that it is degraded, if it is: another socket is attached."""
-        if self.is_degraded:
-            self._say(Degraded, self._session.hops_ms)
+        """Tell the client again what it may have missed: another socket is attached."""
+        if self._was_degraded:
+            self._say(Degraded if self.is_degraded else Recovered, self._session.hops_ms)
 
     def _set(self, level: Level) -> None:
         before, self.level = self.level, level
@@ -133,6 +135,7 @@ class Shedding:
         self._session.coalesce(level >= Level.INTERIMS)
         if (before is Level.HOPS) == (level is Level.HOPS):
             return
+        self._was_degraded = True
         self._session.lengthen_hops(LONGER if level is Level.HOPS else 1)
         self._say(Degraded if level is Level.HOPS else Recovered, self._session.hops_ms)
 

@@ -27,12 +27,18 @@ class SessionSink(ABC):
 
     def submit(self) -> bool:
         """Queue the session's work with the engine; False if there is none."""
-        jobs = self.session.jobs()
+        session = self.session
+        jobs = session.jobs()
         if jobs:
+            self._lease.is_ahead = self.is_ahead()
             self._engine.submit(self._lease, jobs)
-        if withdrawn := self.session.withdrawn():
-            self._engine.withdraw(self._lease, withdrawn)
+        if session.useless:
+            self._engine.withdraw(self._lease, session.withdrawn())
         return bool(jobs)
+
+    def is_ahead(self) -> bool:
+        """Return whether the audio comes faster than in real time, to somebody who could wait."""
+        return False
 
     # The engine's side.
 

@@ -125,10 +125,10 @@ class LiveStream:
             words,
         )
         self._session = session
-        self._sink = _Sink(self, session, services.engine, self._lease)
         max_ms = services.limits.max_session_s * 1000
         now_s = time.monotonic()
         self._pace = Pace(now_s)
+        self._sink = _Sink(self, session, services.engine, self._lease, self._pace)
         self._intake = Intake(
             session, max_ms, self._meter, self._acked, self._until_room, self._pace
         )
@@ -151,10 +151,8 @@ class LiveStream:
     # The connection.
 
     def attach(self, connection: Attached) -> Outbox:
-        """Send events to this connection, the first that the stream has."""
-        outbox = self._delivery.attach(connection, self._ready())
-        self._pump()
-        return outbox
+        """Send events to this connection, the first that the stream has; `advance` begins."""
+        return self._delivery.attach(connection, self._ready())
 
     def resume(self, connection: Attached, token: str, last_seq: int, peer: str | None) -> Outbox:
         """Send events to this connection instead of the one before.
@@ -170,14 +168,14 @@ class LiveStream:
                 stream has failed.
         """
         again = self._delivery.log.after(last_seq)
+        self._check_alive()  # before the older connection, which ends the stream if it is over
         if self._delivery.attached is not None:
             self._delivery.attached.supersede()
-        if self.is_over and not self._says_bye:
-            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
+            self._check_alive()
         self._peer = peer
         if self._session is not None and self._intake is not None:
-            self._session.audio.drop_carried()
             self._intake.interrupt()
+            self._session.audio.drop_carried()
             self._meter.lost()
         if self._pace is not None:
             self._pace.restart(time.monotonic())
@@ -253,7 +251,6 @@ class LiveStream:
                 return False
         except Exception as error:
             self.give_up(error)
-        self._note_pace(now_s)
         self._services.ticks.due(self)
         return True
 
@@ -266,7 +263,6 @@ class LiveStream:
         if not self.is_all_taken:
             assert self._intake is not None
             is_all = await self._intake.feed(data, now_s)
-            self._note_pace(now_s)
             self._services.ticks.due(self)
             if is_all:
                 return
@@ -323,9 +319,16 @@ class LiveStream:
         while not self.is_over and not session.ended:
             await self._until_advanced()
 
-    def report(self, fault: Error) -> None:
-        """Put a fault that ends nothing among the events."""
+    def report(self, fault: Error, *, is_control: bool = False) -> None:
+        """Put a fault that ends nothing among the events.
+
+        Args:
+            fault: Why a message was refused.
+            is_control: Whether the message counts as a control message, so that a client that
+                comes back does not send it again.
+        """
         assert self._session is not None
+        self.controls += is_control
         self._session.log(fault)
         self._pump()
 
@@ -355,13 +358,18 @@ class LiveStream:
 
     # Inside.
 
+    def _check_alive(self) -> None:
+        """Check that the stream goes on, or has said `bye`.
+
+        Raises:
+            ResumeUnknown: it has failed, or it ends with its connection.
+        """
+        if self.is_over and not self._says_bye:
+            raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
+
     def _tell(self, event: Event) -> None:
         self._put(event)
         self._delivery.flush()
-
-    def _note_pace(self, now_s: float) -> None:
-        if self._shedding is not None:
-            self._lease.is_ahead = self._shedding.is_ahead(now_s)
 
     def _pump(self) -> None:
         """Carry the session's jobs to the engine and its events to the outbox."""
@@ -373,13 +381,13 @@ class LiveStream:
         except Exception as error:
             self.give_up(error)
             return
-        if session.ended and self._says_bye:
+        if is_last := self._says_bye and session.ended:
             session.bye()
         if events := session.events():
             for event in events:
                 self._put(event)
             self._delivery.flush()
-        if session.ended and self._says_bye:
+        if is_last:
             self.is_over = True
             if not self.is_attached:
                 asyncio.get_running_loop().call_soon(self._services.held.ended, self)
@@ -457,9 +465,15 @@ class LiveStream:
 
 
 class _Sink(SessionSink):
-    def __init__(self, stream: LiveStream, session: Session, engine: Engine, lease: Lease) -> None:
+    def __init__(
+        self, stream: LiveStream, session: Session, engine: Engine, lease: Lease, pace: Pace
+    ) -> None:
         super().__init__(session, engine, lease)
         self._stream = stream
+        self._pace = pace
+
+    def is_ahead(self) -> bool:
+        return self._pace.is_ahead(time.monotonic())
 
     def advance(self) -> None:
         self._stream.advance()

@@ -21,6 +21,10 @@ TURN_S = 0.004
 """How long a tick holds the loop; then everything else has its turn, and the tick goes on."""
 
 
+PIECE = 4
+"""Sockets that are read, or streams that are advanced, between two looks at the clock."""
+
+
 class Member(Protocol):
     """A stream that is advanced at the end of a tick."""
 
@@ -69,8 +73,10 @@ class Ticks:
     meanwhile, and then advances all streams together, which makes one batch. Between two ticks the
     loop is free: it takes in the answers of the threads, and serves everyone else.
 
-    A tick that takes long is done in pieces, with a turn of the loop between them. A loop that has
-    work for longer than a tick does not wait for the next one: at capacity nothing is lost.
+    A tick that takes long is done in pieces, with a turn of the loop between them. The time to the
+    next tick counts from when the sockets were read, so that it holds as much audio however long
+    the reading took. A loop that has work for longer than that does not wait for the next tick: at
+    capacity nothing is lost.
 
     Args:
         engine: whose answers are collected, and whose batches are formed.
@@ -89,7 +95,8 @@ class Ticks:
         """The timer rests until a message comes."""
         self._number = 0
         """Of the latest tick."""
-        self._began_s = 0.0
+        self._read_s = 0.0
+        """When the latest tick had read the sockets."""
         self._idle = 0
         """Ticks since a message came."""
         self._next: asyncio.Handle | None = None
@@ -183,7 +190,7 @@ class Ticks:
             return
         self._number += 1
         self._idle += 1
-        self._began_s = time.monotonic()
+        self._read_s = time.monotonic()  # not yet, but an error may come before
         self._work = self._tick()
         self._go_on()
 
@@ -205,26 +212,31 @@ class Ticks:
                 self._loop.add_reader(self._selector.fileno(), self._wake)
             else:
                 length_s = min(self._engine.leases * PER_STREAM_S, LONGEST_S)
-                left_s = self._began_s + length_s - time.monotonic()
+                left_s = self._read_s + length_s - time.monotonic()
                 self._next = self._loop.call_later(max(left_s, 0.0), self._begin)
 
     def _tick(self) -> Iterator[None]:
         """Read the sockets, and advance the streams; in small pieces."""
+        number, read = self._number, 0
         for key, _ in self._selector.select(0):
             source: Source = key.data
-            if source.is_watched and source.rests_in != self._number:
+            if source.is_watched and source.rests_in != number:
                 source.read()
-                yield
+                read += 1
+                if not read % PIECE:
+                    yield
+        self._read_s = time.monotonic()
         yield from self._advance()
 
     def _advance(self) -> Iterator[None]:
         """Advance all streams that are due, and form one batch of what they bring."""
         due, self._due = self._due, []
         with self._engine.together():
-            for member in due:
+            for number, member in enumerate(due, 1):
                 member.is_due = False
                 member.advance()
-                yield
+                if not number % PIECE:
+                    yield
 
     def _advance_now(self) -> None:
         for _ in self._advance():

@@ -37,6 +37,10 @@ class Tokens:
         if tokens := self._tokens.get(stream):
             self._keep(stream, tokens[-1:])
 
+    def has(self, stream: LiveStream) -> bool:
+        """Return whether somebody can come back to this stream."""
+        return stream in self._tokens
+
     def find(self, token: str, tenant: str) -> LiveStream:
         """The stream of a token.
 

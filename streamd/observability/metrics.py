@@ -71,10 +71,9 @@ class Metrics:
             _LAG_S,
             "lane",
         )
-        self.held_streams = gauge(
-            "held_streams", "Streams without a socket that can be resumed.", "kind"
-        )
-        """kind: `dropped`, or `ended` for the logs of those that said `bye`."""
+        self.held_streams = gauge("held_streams", "Streams without a socket.", "kind")
+        """kind: `dropped`; `ended` for the logs of those that said `bye`; `ending` for those that
+        compute their final events and that nobody can come back to."""
         self.held_bytes = gauge("held_bytes", "Memory of the streams without a socket, roughly.")
         self.streams_held = counter("streams_held", "Streams held because their socket dropped.")
         self.streams_resumed = counter("streams_resumed", "Streams that were resumed.")
@@ -83,6 +82,10 @@ class Metrics:
             "held_ended", "Dropped streams that ended without being resumed.", "reason"
         )
         """reason: `window`, `count`, `memory`, `events`, `failed` or `drain`."""
+        self.held_broken_off = counter(
+            "held_broken_off",
+            "Streams that nobody could resume and that ended without their final events.",
+        )
         self.gaps = counter("gaps", "Gap events.", "cause")
         self.coalesced = counter(
             "coalesced_events",

@@ -25,7 +25,15 @@ from typing import TypeAlias
 
 from streamd.errors import BadMessage, WireError
 from streamd.events import Error
-from streamd.protocol.messages import Audio, End, Hello, Message, parse, read_object
+from streamd.protocol.messages import (
+    CONTROLS,
+    Audio,
+    End,
+    Hello,
+    Message,
+    parse,
+    read_object,
+)
 
 __all__ = [
     "Fault",
@@ -64,6 +72,8 @@ class Fault:
     """
 
     error: WireError
+    is_control: bool = False
+    """Whether the message would have acted at its place in the stream, had it been accepted."""
 
 
 Item: TypeAlias = Message | Fault
@@ -86,9 +96,11 @@ class ServerProtocol:
         if self._phase in (Phase.ENDING, Phase.CLOSED):
             return []
         opening = self._open()
+        kind = None
         try:
             fields = read_object(text)
-            if fields["type"] == "hello":
+            kind = fields["type"]
+            if kind == "hello":
                 if not opening:
                     raise BadMessage(
                         "`hello` must be the first message; `config` changes options later",
@@ -97,7 +109,7 @@ class ServerProtocol:
                 opening = []
             message = parse(fields)
         except BadMessage as error:
-            return [*opening, Fault(self._counted(error))]
+            return [*opening, Fault(self._counted(error), is_control=kind in CONTROLS)]
         except WireError as error:
             self._phase = Phase.CLOSED
             return [*opening, Fault(error)]

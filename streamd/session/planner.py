@@ -69,14 +69,16 @@ class Planner:
         """Takes a reader's name, and start, stop and `at` of the speech that it does not get."""
         self._degradation = Degradation() if degradation is None else degradation
         self._keys = itertools.count() if keys is None else keys
-        self._speculation = Speculation(speculative or {}, self._keys)
+        self.useless: list[int] = []
+        """Keys of the jobs that became useless since the last call of `withdrawn`."""
+        self._speculation = Speculation(speculative or {}, self._keys, self.useless)
         self._open: Plan | None = None
-        self._queue: deque[Entry] = deque()
+        self.queue: deque[Entry] = deque()
+        """The windows and ends that wait, the next one first; only the planner changes it."""
         self._asked: dict[int, Entry] = {}
         """Windows whose answers are due, by the key of their job."""
         self._awaited: dict[int, Entry] = {}
         """Windows that take the answer of a running speculative job, by the key of that job."""
-        self._withdrawn: list[int] = []
 
     def opened(self, utterance: Utterance, readers: Sequence[Reader]) -> None:
         """Begin the windows of an utterance for these readers."""
@@ -113,11 +115,11 @@ class Planner:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, barrier)
         self._speculation.end()
-        self._queue.append(Entry(plan, utterance.closed_at))
+        self.queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
         """Call `passed` when everything that was planned so far has been delivered."""
-        self._queue.append(Entry(None, at, passed=passed))
+        self.queue.append(Entry(None, at, passed=passed))
 
     def _plan_window(
         self, plan: Plan, spec: WindowSpec, window: Window, barrier: Mark | None
@@ -138,17 +140,17 @@ class Planner:
                 self._awaited[whole.key] = entry
         # A job that does not run by now would only delay the window.
         self._speculation.drop(whole)
-        self._queue.append(entry)
+        self.queue.append(entry)
 
     @property
     def is_waiting(self) -> bool:
         """Return whether anything has yet to be sent to the engine, answered or delivered."""
-        return bool(self._queue) or self._speculation.has_news
+        return bool(self.queue or self._speculation.new)
 
     def jobs(self) -> list[Job]:
         """Return the next windows for the engine, and the speculative jobs."""
         jobs: list[Job] = []
-        for entry in self._queue:
+        for entry in self.queue:
             if len(self._asked) == MAX_IN_FLIGHT:
                 break
             if entry.window is None or entry.is_sent:
@@ -170,8 +172,9 @@ class Planner:
 
     def withdrawn(self) -> list[int]:
         """Return the keys of the jobs whose answers became useless since the last call."""
-        withdrawn, self._withdrawn = self._withdrawn, []
-        return withdrawn + self._speculation.withdrawn()
+        withdrawn = self.useless.copy()
+        self.useless.clear()
+        return withdrawn
 
     def stop_speculating(self) -> None:
         """Drop the speculative jobs that do not run yet."""
@@ -182,14 +185,14 @@ class Planner:
 
         Their readers do not see them. When it is their turn, a gap is reported for each reader.
         """
-        for entry in self._queue:
+        for entry in self.queue:
             if entry.window is None or entry.answer is not MISSING or entry.at > place:
                 continue
             if entry.is_started or (entry.is_sent and entry.key is None):
                 continue  # an answer is under way
             if entry.key is not None:
                 del self._asked[entry.key]
-                self._withdrawn.append(entry.key)
+                self.useless.append(entry.key)
             self._speculation.drop(entry.begun)
             entry.is_sent, entry.answer = True, SKIPPED
             self._degradation.skipped += 1
@@ -229,11 +232,11 @@ class Planner:
 
     def deliver(self) -> None:
         """Give the readers everything that is complete, in order."""
-        while self._queue:
-            entry = self._queue[0]
+        while self.queue:
+            entry = self.queue[0]
             if entry.window is not None and entry.answer is MISSING:
                 return
-            self._queue.popleft()
+            self.queue.popleft()
             plan = entry.plan
             if plan is None:
                 assert entry.passed is not None
@@ -260,7 +263,7 @@ class Planner:
     def _is_superseded(self, entry: Entry) -> bool:
         """Whether a newer window of the same kind, or the utterance's end, waits already."""
         return self._degradation.coalesces and any(
-            later.plan is entry.plan and later.spec in (entry.spec, None) for later in self._queue
+            later.plan is entry.plan and later.spec in (entry.spec, None) for later in self.queue
         )
 
     def _name_gaps(self, plan: Plan, first: Entry) -> None:
@@ -274,11 +277,11 @@ class Planner:
             stop = entry.window.stop
             start, _, _ = spans.get(entry.spec, (stop - entry.request.new, 0, 0))
             spans[entry.spec] = (start, stop, entry.at)
-            if not self._queue or self._queue[0].answer is not SKIPPED:
+            if not self.queue or self.queue[0].answer is not SKIPPED:
                 break
-            if self._queue[0].plan is not plan:
+            if self.queue[0].plan is not plan:
                 break
-            entry = self._queue.popleft()
+            entry = self.queue.popleft()
         for reader in plan.readers:
             if reader.spec in spans:
                 self._skipped(reader.name, *spans[reader.spec])
@@ -286,17 +289,12 @@ class Planner:
     @property
     def pending_at(self) -> int | None:
         """Return `at` of the oldest answer that is due; None if no answer is."""
-        return self._queue[0].at if self._queue else None
+        return self.queue[0].at if self.queue else None
 
     @property
     def waited_for_at(self) -> int | None:
         """`pending_at`, for whom that is worth waiting; None while the machine is short of time."""
         return None if self._degradation.coalesces else self.pending_at
-
-    @property
-    def depth(self) -> int:
-        """Return the number of windows and ends that wait."""
-        return len(self._queue)
 
     def low(self, watermark: int) -> int:
         """Return the oldest sample that a window may still need."""
@@ -304,5 +302,5 @@ class Planner:
         if self._open is not None:
             for spec, start in self._open.next_start.items():
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
-        waiting = (e.window.start for e in self._queue if e.window and e.answer is MISSING)
+        waiting = (e.window.start for e in self.queue if e.window and e.answer is MISSING)
         return min(low, min(waiting, default=low))

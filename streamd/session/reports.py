@@ -28,34 +28,29 @@ class Reports:
     def __init__(self, shared: Shared, own: Progress) -> None:
         self._shared = shared
         self._own = own
-        self._queue: deque[tuple[Finding | None, Barrier | None]] = deque()
-        """Findings, each with the barrier on whose copy it was made, and the barriers by
-        themselves."""
+        self.queue: deque[tuple[Finding | None, Barrier | None]] = deque()
+        """The findings that wait, each with the barrier on whose copy it was made, and the barriers
+        by themselves; only this object changes it."""
 
     def add(self, finding: Finding) -> None:
         """Take a finding of the stepper, from live audio or from the copy at a barrier."""
         mark = self._own.barrier
-        self._queue.append((finding, None if mark is None else mark.payload))
+        self.queue.append((finding, None if mark is None else mark.payload))
 
     def reached(self, barrier: Barrier) -> None:
         """Take note that the stepper has processed everything up to a barrier."""
-        self._queue.append((None, barrier))
+        self.queue.append((None, barrier))
 
     @property
     def oldest(self) -> int | None:
         """Return the first sample that a waiting finding may ask about; None if none waits."""
-        finding = self._queue[0][0] if self._queue else None
+        finding = self.queue[0][0] if self.queue else None
         return None if finding is None else finding.stop
-
-    @property
-    def depth(self) -> int:
-        """Return the number of findings and barriers that wait."""
-        return len(self._queue)
 
     def send(self) -> None:
         """Emit the findings whose evidence is complete, in order."""
-        while self._queue:
-            finding, barrier = self._queue[0]
+        while self.queue:
+            finding, barrier = self.queue[0]
             if finding is None:
                 assert barrier is not None
                 if barrier.history is None:
@@ -66,7 +61,7 @@ class Reports:
                 if evidence is None:
                     return
                 self._shared.emitter.emit(finding.event(evidence, self._shared.ms))
-            self._queue.popleft()
+            self.queue.popleft()
 
     def _evidence(self, stop: int, barrier: Barrier | None) -> Evidence | None:
         """Return what is known at a sample; None while more may become known."""

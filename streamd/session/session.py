@@ -105,7 +105,10 @@ class Session:
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
         ]
         gates = [path.gate for path in self._paths if path.gate is not None]
-        self._activities = [Activity(), *(gate.activity for gate in gates)]
+        # `is_idle` needs an activity even where no stepper has a gate.
+        self._activities = [gate.activity for gate in gates] or [Activity()]
+        self.useless = self._planner.useless
+        """The keys that the next call of `withdrawn` returns."""
         self._speech = Speech(
             registry, modules, self._context, shared, self._activities, self._utterances
         )
@@ -165,7 +168,7 @@ class Session:
             Bytes taken.
         """
         size = len(data)
-        if size > self.spare(size):
+        if size > self._spare and size > self.spare(size):
             size = self._spare
             data = data[:size]
         self._spare -= size
@@ -229,10 +232,10 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Return whether nobody has spoken for a while and nothing waits: audio is not urgent."""
-        if self._speech.segmenter.open is not None or self._planner.depth:
+        if self._speech.segmenter.open is not None or self._planner.queue:
             return False
         for path in self._paths:
-            if path.reports.depth or not path.may_rest:
+            if path.reports.queue or not path.may_rest:
                 return False
         position = self._vad.position
         for activity in self._activities:  # noqa: SIM110 (asked at every tick)
@@ -359,10 +362,10 @@ class Session:
 
     def _progress(self) -> None:
         """Send and deliver everything that need not wait any more."""
-        if self._planner.depth:
+        if self._planner.queue:
             self._planner.deliver()
         for path in self._paths:
-            if path.reports.depth:
+            if path.reports.queue:
                 path.reports.send()
         if self._vad.position < self._forgotten + RATE_HZ:
             return

@@ -46,17 +46,21 @@ class Speculation:
     Args:
         passes: The speculative pass of each pass that has one, by the name of the latter.
         keys: The numbers for the session's jobs.
+        useless: Takes the keys of jobs whose answers nobody needs any more.
     """
 
-    def __init__(self, passes: Mapping[str, SpeculativePass], keys: Iterator[int]) -> None:
+    def __init__(
+        self, passes: Mapping[str, SpeculativePass], keys: Iterator[int], useless: list[int]
+    ) -> None:
         self._passes = passes
         self._keys = keys
         self._likely: dict[Likely, Attempt] = {}
         """Attempts at windows of the open utterance that are not planned yet."""
         self._pending: dict[int, Attempt] = {}
         """Attempts whose answers are still useful, by the key of their job."""
-        self._new: dict[int, Job] = {}
-        self._withdrawn: list[int] = []
+        self.new: dict[int, Job] = {}
+        """Jobs that the engine does not have yet, by key."""
+        self._useless = useless
 
     def consider(self, plan: Plan, spec: WindowSpec, start: int, watermark: int, at: int) -> None:
         """Begin the next window of a kind, or in a pause compute the one that would be the last.
@@ -97,7 +101,7 @@ class Speculation:
                 request = request._replace(begun=begun.answer)
         attempt = Attempt(next(self._keys))
         self._likely[likely] = self._pending[attempt.key] = attempt
-        self._new[attempt.key] = Job(
+        self.new[attempt.key] = Job(
             speculative_pass.pass_name,
             Lane.SPECULATIVE,
             attempt.key,
@@ -117,8 +121,8 @@ class Speculation:
         """Ignore the answer of an attempt, and withdraw its job unless it runs."""
         if attempt is None or self._pending.pop(attempt.key, None) is None:
             return
-        if self._new.pop(attempt.key, None) is None and not attempt.is_running:
-            self._withdrawn.append(attempt.key)
+        if self.new.pop(attempt.key, None) is None and not attempt.is_running:
+            self._useless.append(attempt.key)
 
     def end(self) -> None:
         """Drop what is left when the utterance is over."""
@@ -136,21 +140,11 @@ class Speculation:
         if (attempt := self._pending.pop(key, None)) is not None:
             attempt.answer = answer
 
-    @property
-    def has_news(self) -> bool:
-        """Return whether there is a job that the engine does not have yet."""
-        return bool(self._new)
-
     def jobs(self) -> list[Job]:
         """Return the jobs since the last call."""
-        jobs = list(self._new.values())
-        self._new.clear()
+        jobs = list(self.new.values())
+        self.new.clear()
         return jobs
-
-    def withdrawn(self) -> list[int]:
-        """Return the keys of the jobs withdrawn since the last call."""
-        withdrawn, self._withdrawn = self._withdrawn, []
-        return withdrawn
 
     def _drop_unlikely(self, spec: WindowSpec, likely: Likely | None) -> None:
         """Drop the attempts that are not likely any more; a beginning that runs may still serve."""

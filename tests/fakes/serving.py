@@ -12,7 +12,7 @@ from waiting import HANG_S
 from streamd.engine.local import LocalEngine
 from streamd.live.connection import Connection
 from streamd.live.headroom import Bounds
-from streamd.live.held import Held, ResumeLimits
+from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
 from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
@@ -74,7 +74,7 @@ class Server:
         bounds = LIMITS | {name: limits.pop(name) for name in LIMITS.keys() & limits.keys()}
         kept = RESUME | limits
         *passes, ahead = fake_passes()
-        leases = bounds["max_streams"] + kept["max_held"]
+        leases = bounds["max_streams"] + kept["max_held"] + SPARE_LEASES
         self.engine = LocalEngine(passes, leases, threads, self.metrics, [ahead])
         ticks = Ticks(self.engine)
         ticks.start()

@@ -4,7 +4,6 @@ import pytest
 from fakes.driving import fake_passes
 
 from streamd.engine.local import LocalEngine
-from streamd.errors import Overloaded
 from streamd.live.headroom import SUSTAINED_S, Bounds
 from streamd.live.load import CALM_S, EVERY_S, LATE, RESTORED, STALL_S, Load
 from streamd.observability.metrics import Metrics
@@ -71,11 +70,7 @@ class Machine:
 
     @property
     def is_open(self) -> bool:
-        try:
-            self.load.admit()
-        except Overloaded:
-            return False
-        return True
+        return self.load.admits()
 
     @property
     def shedding(self) -> int:

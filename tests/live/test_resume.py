@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from fakes.driving import pcm, silence, word
+from fakes.driving import hum, pcm, silence, tone, word
 from fakes.serving import Line, Server
 from waiting import until
+
+from streamd.live.held import MAX_ENDING
 
 HELLO = json.dumps({"type": "hello", "modules": {"vad": {}, "wake": {"words": ["alexa"]}}})
 AUDIO = pcm(silence(500), word(), silence(1500))
@@ -270,6 +272,98 @@ async def test_on_a_full_server_a_held_stream_returns_and_a_new_one_is_refused(s
     assert await new.code() == 4013
     assert new.sent[0]["code"] == "overloaded"
     assert new.sent[0]["retry_after_ms"] > 0
+
+
+async def test_a_stream_that_ends_with_its_older_socket_is_unknown_and_gives_back_what_it_held(
+    start,
+):
+    server = start()
+    first = await opened(server, SPEECH)
+    blocked = asyncio.Event()
+    first.socket.send = lambda text: blocked.wait()  # type: ignore[method-assign]
+    first.socket.is_clear = False
+    first.put(flush(1))
+    await until(lambda: first.connection.is_sending)
+    first.put(*["nonsense"] * 10)  # which is fatal, but its client does not read that
+    await until(lambda: first.connection._close is not None)
+    late = await back(server, token_of(first))
+    assert (late.sent[0]["code"], await late.code()) == ("resume_unknown", 4004)
+    blocked.set()
+    assert await first.code() == 4000
+    assert server.engine.leases == 0
+
+
+async def test_a_refused_control_message_counts_and_is_not_refused_again(start):
+    server = start()
+    refused = ['{"type":"gap","ms":-1}', '{"type":"flush","id":7}', '{"type":"gap"}']
+    first = await opened(server, *refused, "nonsense", '{"type":"audio","data":"?"}', flush(1))
+    await until(lambda: first.of("flushed"))
+    first.put(None)
+    await first.code()
+    assert len(first.of("error")) == 5
+    line = await back(server, token_of(first))
+    assert line.sent[0]["have_controls"] == 4
+
+
+async def test_a_gap_of_the_clients_own_that_comes_again_behind_a_ping_is_its_own(start):
+    server = start()
+    first = await dropped(server, SPEECH)
+    line = await back(server, token_of(first))
+    line.put('{"type":"ping"}', '{"type":"gap","samples":1600}', END)
+    assert await line.code() == 1000
+    assert [event["cause"] for event in line.of("gap")] == ["client"]
+
+
+async def test_a_final_event_supersedes_the_interim_ones_that_nobody_was_sent(start):
+    server = start()
+    modules = {"vad": {}, "speaker": {"hop_ms": 100}, "emotion": {"hop_ms": 100}}
+    first = server.connect()
+    first.put(json.dumps({"type": "hello", "modules": modules}))
+    await until(lambda: first.of("ready"))
+    # Dropped at once, so that nobody is sent what follows from this.
+    first.put(pcm(hum(300), tone(300, 3000), silence(3000)), None)
+    await first.code()
+    (stream,) = server.held._dropped
+    await until(lambda: stream._session.is_idle)
+    line = await back(server, token_of(first))
+    line.put(END)
+    assert await line.code() == 1000
+    finals = [event["final"] for event in (*line.of("speaker"), *line.of("emotion"))]
+    assert finals == [True, True]
+
+
+async def gone(text: str) -> None:
+    raise ConnectionResetError
+
+
+async def test_the_log_of_a_stream_that_nobody_can_come_back_to_is_not_kept(start):
+    server = start(max_held=1)
+    first = await opened(server, SPEECH)
+    batcher = server.services.engine._batcher
+    take, batcher.take = batcher.take, lambda *_, **__: None  # nothing is answered
+    first.socket.is_clear = False
+    first.socket.send = gone  # type: ignore[method-assign]
+    first.put(SPEECH, END)
+    await first.code()
+    second = await dropped(server, SPEECH)  # there is no room for both
+    assert server.metric("held_ended_total", reason="count") == 1
+    batcher.take = take
+    line = await back(server, token_of(second))
+    line.put(AUDIO)
+    await until(lambda: server.engine.leases == 1)
+    assert server.metric("held_streams", kind="ended") == 0
+
+
+async def test_streams_that_are_ending_are_bounded_and_the_oldest_is_broken_off(start):
+    server = start(max_held=0, max_streams=MAX_ENDING + 8)
+    server.services.engine._batcher.take = lambda *_, **__: None  # no job is ever run
+    for _ in range(MAX_ENDING + 4):
+        await dropped(server, SPEECH)
+    assert server.metric("held_streams", kind="ending") == MAX_ENDING
+    assert server.metric("held_broken_off_total") == 4
+    assert server.engine.leases == MAX_ENDING
+    server.held.abandon()
+    await until(lambda: server.engine.leases == 0)
 
 
 async def test_a_held_stream_whose_session_fails_is_let_go(start):

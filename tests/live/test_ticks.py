@@ -180,6 +180,7 @@ async def test_what_came_is_read_and_advanced_in_the_same_tick(rig):
 
 async def test_a_long_tick_is_done_in_pieces_but_makes_one_batch(rig, monkeypatch):
     monkeypatch.setattr(module, "TURN_S", 0.0)
+    monkeypatch.setattr(module, "PIECE", 1)
     made = rig(MANY)
     log = made.engine.log
     await made.run()

@@ -430,8 +430,8 @@ def _state_size(player: Player) -> int:
         + len(session._history._runs)
         + len(session._history._utterances)
         + len(session._history._speakers)
-        + sum(path.reports.depth for path in session._paths)
-        + session._planner.depth
+        + sum(len(path.reports.queue) for path in session._paths)
+        + len(session._planner.queue)
         + sum(len(t.marks) for t in session._tracks)
     )
 

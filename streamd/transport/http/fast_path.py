@@ -58,7 +58,7 @@ class WatchedTap(Tap):
     ) -> None:
         super().__init__(original, max_message_bytes)
         self._transport = transport
-        self._ticks = ticks
+        self.ticks = ticks
         self.descriptor: int = transport.get_extra_info("socket").fileno()
         self.is_watched = False
         self.rests_in = 0
@@ -71,13 +71,13 @@ class WatchedTap(Tap):
             and self.is_taking
             and self.is_all_taken
             and not self._transport.is_closing()
-            and self._ticks.watch(self)
+            and self.ticks.watch(self)
         ):
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._ticks.unwatch(self)  # the transport closes the descriptor next
+        self.ticks.unwatch(self)  # the transport closes the descriptor next
         super().connection_lost(exc)
 
     def read(self) -> None:
@@ -93,14 +93,10 @@ class WatchedTap(Tap):
         if not data or not self.is_all_taken:
             self.release()  # the transport notices an end by itself
 
-    def rest(self) -> None:
-        """Leave what comes next in the kernel for a tick."""
-        self._ticks.rest(self)
-
     def release(self) -> None:
         """Be read by the loop again."""
         if self.is_watched:
-            self._ticks.unwatch(self)
+            self.ticks.unwatch(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -131,7 +127,7 @@ class FastSocket(PlainSocket):
 
     def rest(self) -> None:
         """Leave what comes next in the kernel for a tick."""
-        self._tap.rest()
+        self._tap.ticks.rest(self._tap)
 
     @property
     def is_clear(self) -> bool:

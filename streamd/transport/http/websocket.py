@@ -10,7 +10,8 @@ from aiohttp import hdrs, web
 
 from streamd.config import ServerConfig
 from streamd.engine.base import Lease
-from streamd.errors import BadInput, Draining, Overloaded, Refusal, UpgradeRequired
+from streamd.errors import BadInput, Draining, UpgradeRequired
+from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.store.base import DEFAULT_TENANT
@@ -113,43 +114,18 @@ class Streams:
         return response
 
     def _admit(self) -> Lease | None:
-        """Give a new stream its slots; None for a socket that may only resume a held stream.
+        """Return the slots for a new stream; None for a socket that may only resume a stream.
 
         Raises:
-            Draining: the server stops.
-            Overloaded: no further stream can be carried.
+            Draining: The server stops.
+            Overloaded: No further stream can be carried.
         """
-        engine, held = self._services.engine, self._services.held
         if self.is_draining:
-            raise self._refusal(
-                Draining(
-                    "the server is about to stop; try again later",
-                    retry_after_ms=RETRY_AFTER_MS,
-                )
+            self._services.metrics.refused.labels(Draining.code).inc()
+            raise Draining(
+                "the server is about to stop; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        # Only its first message says whether a socket is for a new stream or for a held one.
-        may_resume = sum(connection.may_only_resume for connection in self._open) < len(held)
-        max_streams = self._services.limits.max_streams
-        if engine.leases - held.leases >= max_streams:
-            if may_resume:
-                return None
-            raise self._refusal(
-                Overloaded(
-                    f"all {max_streams} streams are in use; try again later",
-                    retry_after_ms=RETRY_AFTER_MS,
-                )
-            )
-        try:
-            self._services.load.admit()
-        except Overloaded:
-            if may_resume:
-                return None
-            raise
-        return engine.open()
-
-    def _refusal(self, error: Refusal) -> Refusal:
-        self._services.metrics.refused.labels(error.code).inc()
-        return error
+        return admit(self._services, self._open)
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""
