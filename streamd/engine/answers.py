@@ -15,6 +15,8 @@ import numpy as np
 from streamd.engine.slots import State, StateSpec
 from streamd.types import Job
 
+_NO_SHAPES: Mapping[str, tuple[int, ...]] = {}
+
 
 class BadAnswer(Exception):
     """A model returned numbers that are not finite, or arrays of another shape than it declares."""
@@ -64,8 +66,10 @@ def _check(value: Any) -> None:
             _check(one)
     elif isinstance(value, tuple):
         for one in value:
-            _check(one)
-        for name, shape in getattr(value, "shapes", {}).items():
+            # A wake word has a score and a class; a call for each would cost the most here.
+            if one is not None and not (type(one) is float and math.isfinite(one)):
+                _check(one)
+        for name, shape in getattr(value, "shapes", _NO_SHAPES).items():
             part = getattr(value, name)
             if part is not None and part.shape != shape:
                 raise BadAnswer(f"the {name} has the shape {part.shape}, not {shape}")

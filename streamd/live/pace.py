@@ -56,7 +56,7 @@ class Pace:
 
     def is_ahead(self, now_s: float) -> bool:
         """Return whether the audio is more than a second ahead of the wall clock."""
-        return self._ahead_now(now_s) > AHEAD_S
+        return self._ahead_s - DRIFT * (now_s - self._seen_s) > AHEAD_S
 
     def waited_s(self, place: int, now_s: float) -> float:
         """Return how long ago the audio up to a sample came, or as much less as `MARK` lasts."""
@@ -75,6 +75,3 @@ class Pace:
                 break
             came = reached
         return came
-
-    def _ahead_now(self, now_s: float) -> float:
-        return max(self._ahead_s - DRIFT * (now_s - self._seen_s), -CREDIT_S)
