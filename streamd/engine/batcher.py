@@ -31,7 +31,7 @@ class Batcher(Generic[ItemT]):
     one item.
 
     The queues need no bound of their own: a session has one job per stepper and a few windows at
-        the engine, and the number of sessions is bounded.
+    the engine, and the number of sessions is bounded.
     """
 
     def __init__(
