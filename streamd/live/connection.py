@@ -415,6 +415,7 @@ class Connection:
     def _let_go(self) -> None:
         """Give back what belongs to the socket, and end the stream if it ends with it."""
         self._socket.on_audio(None)
+        self._reader = None  # a cancelled task keeps the frames that refer to this connection
         self._traffic.report()
         close, stream = self._close, self._stream
         assert close is not None
@@ -439,5 +440,6 @@ class Connection:
             stream.take_back()
             self._services.held.ended(stream)
         else:
+            stream.leave()
             self._services.held.forget(stream)
             stream.close(close.code, close.reason)
