@@ -87,5 +87,7 @@ def _check_array(array: np.ndarray[Any, Any]) -> None:
     flat = array.reshape(-1)
     # The sum of squares takes a third of the time. If it is finite, every number is; if it is not,
     # it may only be too large.
-    if not math.isfinite(flat.dot(flat)) and not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        squares = flat.dot(flat)
+    if not math.isfinite(squares) and not np.isfinite(array).all():
         raise BadAnswer("an array holds numbers that are not finite")
