@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -181,19 +182,21 @@ def test_a_full_server_is_a_refusal(cli, serve):
     first.communicate(timeout=HANG_S)
 
 
-def test_a_server_that_restarts_is_said(cli, serve):
+def test_a_server_that_restarts_is_waited_for_and_its_new_session_is_said(cli, serve):
     running = serve()
     process = cli.start("stream", SLT, "--url", running.url)
     assert process.stdout is not None
     while json.loads(process.stdout.readline())["type"] != "speech_start":
         pass
     running.stop()
+    serve("--port", str(urlsplit(running.http_url).port))
     out, err = process.communicate(timeout=HANG_S)
     kinds = [json.loads(line)["type"] for line in out.splitlines()]
-    assert "draining" in kinds
-    assert "speech_end" in kinds
-    assert process.returncode == 5
-    assert b"restart" in err
+    assert kinds.index("draining") < kinds.index("speech_end") < kinds.index("ready")
+    assert kinds[-1] == "bye"
+    assert process.returncode == 0
+    assert b"Disconnected: restarting" in err
+    assert b"new session" in err
     assert b"Traceback" not in err
 
 
