@@ -22,6 +22,7 @@ class BadAnswer(Exception):
     """A model returned numbers that are not finite, or arrays of another shape than it declares."""
 
 
+@np.errstate(over="ignore")
 def check(
     jobs: Sequence[Job], outputs: Sequence[Any], specs: Mapping[str, StateSpec], rows: State
 ) -> None:
@@ -87,7 +88,5 @@ def _check_array(array: np.ndarray[Any, Any]) -> None:
     flat = array.reshape(-1)
     # The sum of squares takes a third of the time. If it is finite, every number is; if it is not,
     # it may only be too large.
-    with np.errstate(over="ignore"):
-        squares = flat.dot(flat)
-    if not math.isfinite(squares) and not np.isfinite(array).all():
+    if not math.isfinite(flat.dot(flat)) and not np.isfinite(array).all():
         raise BadAnswer("an array holds numbers that are not finite")
