@@ -51,7 +51,8 @@ class Pace:
             ahead_s = -CREDIT_S
         self._ahead_s = ahead_s + audio_s
         self._seen_s = now_s
-        if not self._marks or reached >= self._marks[-1][0] + MARK:
+        # Half, because a resampler returns its samples in bursts.
+        if not self._marks or reached >= self._marks[-1][0] + MARK // 2:
             self._marks.append((reached, now_s))
 
     def is_ahead(self, now_s: float) -> bool:
