@@ -41,7 +41,7 @@ class Replay:
 
     def __init__(self, frame_bytes: int, max_bytes: int) -> None:
         self._frame_bytes = frame_bytes
-        self._max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
+        self.max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
         self._audio = bytearray()
         self._start = 0
         """Place of the first byte that is kept."""
@@ -68,7 +68,7 @@ class Replay:
     @property
     def free_bytes(self) -> int:
         """Audio that fits without dropping any."""
-        return self._max_bytes - len(self._audio)
+        return self.max_bytes - len(self._audio)
 
     @property
     def is_unsent(self) -> bool:
@@ -182,8 +182,8 @@ class Replay:
 
     def _append(self, data: bytes | bytearray) -> None:
         self._audio += data
-        if len(self._audio) > self._max_bytes:
-            excess = len(self._audio) - self._max_bytes
+        if len(self._audio) > self.max_bytes:
+            excess = len(self._audio) - self.max_bytes
             self._forget_audio(self._start + -(-excess // self._frame_bytes) * self._frame_bytes)
 
     def _forget_audio(self, place: int) -> None:
