@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamd.protocol.messages import CONTROLS
+
 MAX_CONTROLS = 1000
 """Control messages that are kept; the oldest goes first."""
 MESSAGE_BYTES = 64 * 1024
@@ -228,13 +230,6 @@ class Replay:
 def counts(message: Mapping[str, Any]) -> bool:
     """Return whether the server counts a control message for `have_controls`.
 
-    It counts those that act at their place in the stream, and none that it refuses.
+    It counts those that act at their place in the stream, and those that it refuses too.
     """
-    match message:
-        case {"type": "end" | "config" | "enrol"}:
-            return True
-        case {"type": "flush"}:
-            return isinstance(message.get("id", ""), str)
-        case {"type": "gap", "samples": size} | {"type": "gap", "ms": size}:
-            return isinstance(size, int | float) and size >= 0 and size == int(size)
-    return False
+    return message.get("type") in CONTROLS

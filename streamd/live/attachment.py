@@ -43,7 +43,7 @@ class Attachment:
 
     @property
     def may_only_resume(self) -> bool:
-        """Whether there is no stream yet, nor a place for a new one."""
+        """Return whether there is no stream yet, nor a place for a new one."""
         return self._lease is None and self.stream is None
 
     def open(self, hello: messages.Hello, connection: Attached) -> Outbox:

@@ -79,7 +79,7 @@ class Connection:
 
     @property
     def may_only_resume(self) -> bool:
-        """Whether it has no stream yet, nor a place for a new one."""
+        """Return whether it has no stream yet, nor a place for a new one."""
         return self._attachment.may_only_resume and self._close is None
 
     @property
@@ -137,7 +137,7 @@ class Connection:
 
     @property
     def is_sending(self) -> bool:
-        """Whether an event waits for the client to read."""
+        """Return whether an event waits for the client to read."""
         return self._writer.is_sending
 
     def flush(self) -> None:

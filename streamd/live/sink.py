@@ -45,7 +45,7 @@ class SessionSink(ABC):
     # The engine's side.
 
     def cut(self, job: Job) -> Samples:
-        """The samples of a job."""
+        """Return the samples of a job."""
         return self.session.cut(job)
 
     def complete(self, job: Job, output: Any) -> None:
@@ -71,7 +71,7 @@ class Advanced(Protocol):
         """Go on: the answers of a batch are in."""
 
     def fail(self, job: Job, error: Exception) -> None:
-        """End: a job cannot be run, or its answer cannot be taken."""
+        """End, because a job cannot be run or its answer cannot be taken."""
 
 
 class StreamSink(SessionSink):

@@ -78,22 +78,22 @@ class LiveStream:
 
     @property
     def takes_audio(self) -> bool:
-        """Whether audio may come now."""
+        """Return whether audio may come now."""
         return self._input is not None and not self.is_over and not self._input.is_all_taken
 
     @property
     def is_ending(self) -> bool:
-        """Whether the client has said `end`."""
+        """Return whether the client has said `end`."""
         return self._says_bye
 
     @property
     def is_attached(self) -> bool:
-        """Whether a connection is attached."""
+        """Return whether a connection is attached."""
         return self._delivery.attached is not None
 
     @property
     def size_bytes(self) -> int:
-        """Memory that it takes while nobody is attached, roughly."""
+        """Return the memory that it takes while nobody is attached, roughly, in bytes."""
         session = 0 if self._session is None else self._session.ring_bytes + STATE_BYTES
         return session + self._delivery.size_bytes
 
@@ -190,7 +190,7 @@ class LiveStream:
         return outbox
 
     def leave(self) -> None:
-        """The connection takes nothing more; it may still send what is in its outbox."""
+        """Detach the connection, which may still send what is in its outbox."""
         self._delivery.leave()
         if self._input is not None and not self.is_over:
             try:
@@ -200,7 +200,7 @@ class LiveStream:
             self._services.ticks.due(self)
 
     def take_back(self) -> None:
-        """The connection has gone: keep what it has not sent."""
+        """Keep what the connection that left has not sent."""
         self._delivery.take_back()
 
     def close(self, code: int, reason: str, **facts: object) -> None:
@@ -239,7 +239,7 @@ class LiveStream:
         )
 
     def stop(self) -> None:
-        """It is decided how this ends: whoever waits for the session waits no longer."""
+        """Take no more events, and let nobody wait for the session."""
         self.is_over = True
         if self._input is not None:
             self._input.stop()
@@ -247,7 +247,7 @@ class LiveStream:
     # From the client.
 
     def hold(self, data: bytes, now_s: float) -> bool:
-        """Put audio off until the stream is advanced; False if it must be fed instead."""
+        """Keep audio until the stream is advanced; return False if it must be fed instead."""
         assert self._input is not None
         try:
             if not self._input.hold(data, now_s):
@@ -310,7 +310,7 @@ class LiveStream:
 
     @property
     def audio(self) -> AudioIn | None:
-        """Its input side, once it is open."""
+        """Return the input side of the session, once there is one."""
         return None if self._session is None else self._session.audio
 
     def give_up(self, error: Exception) -> None:
@@ -328,7 +328,7 @@ class LiveStream:
         self._pump()
 
     def fail(self, job: Job, error: Exception) -> None:
-        """A job that cannot be run ends the stream."""
+        """End the stream, because a job cannot be run."""
         log.error("job failed", session=self.id, model_pass=job.pass_name, exc_info=error)
         self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
