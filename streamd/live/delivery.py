@@ -19,8 +19,9 @@ EVENT_BYTES = 512
 class Attached(Protocol):
     """What a stream asks of the connection that is attached to it."""
 
-    is_sending: bool
-    """An event waits for the client to read."""
+    @property
+    def is_sending(self) -> bool:
+        """Whether an event waits for the client to read."""
 
     def flush(self) -> None:
         """Send the events in the outbox, now or when the client reads."""
