@@ -51,32 +51,36 @@ export function licences(modules) {
 
 const CLOSES = {
   1000: { text: "Finished." },
-  1001: { text: "The server went away.", retry: true },
+  1001: { text: "The server went away.", retry: true, afresh: true },
   1006: { text: "The connection broke.", retry: true },
   1009: { text: "A message was larger than the server takes." },
   1011: { text: "The server failed.", retry: true },
-  1012: { text: "The server is restarting.", retry: true },
+  1012: { text: "The server is restarting.", retry: true, afresh: true },
   4000: { text: "The server did not understand this page; reload it." },
   4001: { text: "The server asks for an API key.", key: true },
   4002: { text: "The server does not accept these choices." },
   4003: { text: "This key may not stream.", key: true },
-  4004: { text: "The session is gone.", retry: true },
+  4004: { text: "The session is gone.", retry: true, afresh: true },
   4005: { text: "The server does not take this kind of audio." },
   4008: { text: "This page could not keep up with its events.", retry: true },
   4009: { text: "The session was taken over by another connection." },
   4010: { text: "The stream was idle for too long.", retry: true },
-  4011: { text: "The session reached its longest duration.", retry: true },
+  4011: { text: "The session reached its longest duration.", retry: true, afresh: true },
   4012: { text: "Too many messages or connections; wait a little." },
   4013: { text: "The server carries as many streams as it can.", retry: true },
 };
 
-/** What a close means, and whether a fresh session may be tried. `error` is the last error event. */
+/**
+ * What a close means, whether another connection may be tried, and whether that has to open a new
+ * session (`afresh`) or goes on with this one. `error` is the last error event.
+ */
 export function explainClose(code, error) {
   const known = CLOSES[code] ?? { text: `The server closed the stream (${code}).` };
   const detail = error?.message ? ` ${sentence(error.message)}` : "";
   return {
     text: known.text + detail,
-    retry: Boolean(known.retry) && error?.retryable !== false,
+    retry: Boolean(known.retry),
+    afresh: Boolean(known.afresh),
     key: Boolean(known.key),
   };
 }
@@ -121,9 +125,18 @@ export function explainRefusal({ status, body, retryAfterMs }, location) {
   return { text, retry: false, key: false };
 }
 
-/** Random, so that the clients of a restarted server do not all come back at once. */
-export function reconnectWaitMs(retryAfterMs, random = Math.random) {
-  return Math.round((retryAfterMs ?? 0) + 1000 + random() * 4000);
+const BASE_MS = 500;
+const CAP_MS = 10_000;
+
+/**
+ * The wait before an attempt, counted from 1: random and longer each time, never shorter than what
+ * the server asked for. The clients of a restarted server spread over some seconds.
+ */
+export function reconnectWaitMs({ afresh, code, retryAfterMs }, attempt, random = Math.random) {
+  const isAlone = code === 4004; // only this client comes back at once
+  const longest = Math.min(CAP_MS, BASE_MS * 2 ** (attempt - 1));
+  const wait = afresh && !isAlone ? 1000 + random() * 4000 : random() * longest;
+  return Math.round((retryAfterMs ?? 0) + wait);
 }
 
 /** Stream time as mm:ss.mmm. */

@@ -1,19 +1,21 @@
 // One socket to the server: hello, audio out, events in.
 
 import { explainClose, explainRefusal, streamUrl, SUBPROTOCOL } from "./protocol.js";
-import { toInt16 } from "./pcm.js";
 
-// About ten seconds at 48 kHz. What cannot leave by then is dropped and named, not kept for ever.
+// About ten seconds at 48 kHz: what cannot leave waits in the replay buffer, which is bounded too.
 const MAX_BUFFERED_BYTES = 1 << 20;
 const BYE_TIMEOUT_MS = 4000;
+const LOOK_MS = 5000;
+const SILENCE_MS = 20_000; // then the network is gone without a word
 
-/** A stream on a fresh session. `handlers`: onEvent(event), onClose({text, retry, key, …}). */
+/**
+ * One connection of a session. `handlers`: onEvent(event), onClose({text, retry, afresh, key, …}).
+ * It sends what is in `replay` once `start` is called.
+ */
 export class Stream {
-  constructor(greeting, ticket, handlers) {
+  constructor(greeting, replay, ticket, handlers) {
     this.handlers = handlers;
-    this.rate = greeting.audio.rate;
-    this.frames = 0; // sample frames on the session's clock, gaps included
-    this.lostFrames = 0;
+    this.replay = replay;
     this.socket = new WebSocket(streamUrl(location, ticket), SUBPROTOCOL);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
@@ -22,50 +24,41 @@ export class Stream {
     };
     this.socket.onmessage = ({ data }) => this.receive(data);
     this.socket.onclose = ({ code }) => this.closed(code);
+    this.receivedAt = performance.now();
+    this.watch = setInterval(() => this.look(), LOOK_MS);
   }
 
-  /** Milliseconds of audio sent so far: the head of the session's clock. */
-  get sentMs() {
-    return Math.floor((1000 * this.frames) / this.rate);
+  /** The session is ready: send what the server does not have. */
+  start() {
+    this.started = true;
+    this.pump();
   }
 
-  get takesAudio() {
-    return this.socket.readyState === WebSocket.OPEN && !this.ending;
-  }
-
-  /** Send a block of mono floats. False while the stream does not take audio. */
-  send(floats) {
-    if (!this.takesAudio) return false;
-    if (this.socket.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.lostFrames += floats.length;
-      return false;
+  /** Send what waits, as far as the socket takes it. */
+  pump() {
+    if (!this.started || this.socket.readyState !== WebSocket.OPEN) return;
+    while (this.socket.bufferedAmount < MAX_BUFFERED_BYTES) {
+      const message = this.replay.next();
+      if (message === null) return;
+      if (ArrayBuffer.isView(message)) this.socket.send(message);
+      else this.control(message);
+      if (message.type === "end") this.timer = setTimeout(() => this.giveUp(), BYE_TIMEOUT_MS);
     }
-    if (this.lostFrames > 0) this.nameLoss();
-    this.socket.send(toInt16(floats));
-    this.frames += floats.length;
-    return true;
-  }
-
-  /** No more audio comes: the server ends what is open, says bye and closes. */
-  end() {
-    if (this.ending) return;
-    this.ending = true;
-    if (this.socket.readyState === WebSocket.OPEN) this.control({ type: "end" });
-    this.timer = setTimeout(() => this.socket.close(), this.opened ? BYE_TIMEOUT_MS : 0);
   }
 
   control(message) {
     this.socket.send(JSON.stringify(message));
   }
 
-  nameLoss() {
-    const ms = Math.round((1000 * this.lostFrames) / this.rate);
-    this.control({ type: "gap", ms });
-    this.frames += Math.round((ms * this.rate) / 1000);
-    this.lostFrames = 0;
+  /** Close without waiting for the server's last events. */
+  giveUp() {
+    this.gaveUp = true;
+    this.socket.close();
+    this.closed(1000);
   }
 
   receive(data) {
+    this.receivedAt = performance.now();
     let event;
     try {
       event = JSON.parse(data);
@@ -77,10 +70,30 @@ export class Stream {
     this.handlers.onEvent(event);
   }
 
+  /** A page sees no pongs of the WebSocket, so it asks for one of the protocol. */
+  look() {
+    const silentMs = performance.now() - this.receivedAt;
+    if (silentMs > SILENCE_MS) {
+      this.socket.close(); // its answer may never come
+      this.closed(1006);
+    } else if (silentMs > SILENCE_MS / 2 && this.started && this.socket.readyState === WebSocket.OPEN) {
+      this.control({ type: "ping" });
+    }
+  }
+
   async closed(code) {
+    if (this.over) return;
+    this.over = true;
     clearTimeout(this.timer);
+    clearInterval(this.watch);
+    this.socket.onmessage = null;
     const end = this.opened ? explainClose(code, this.error) : await whyNotOpened();
-    this.handlers.onClose({ ...end, ending: Boolean(this.ending), retryAfterMs: end.retryAfterMs ?? this.error?.retry_after_ms });
+    this.handlers.onClose({
+      ...end,
+      code: this.opened ? code : undefined,
+      gaveUp: Boolean(this.gaveUp),
+      retryAfterMs: end.retryAfterMs ?? this.error?.retry_after_ms,
+    });
   }
 }
 

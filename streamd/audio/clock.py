@@ -76,6 +76,11 @@ class Clock:
         Raises:
             ValueError: The position lies before all that `forget_before` left.
         """
+        last = self._pieces[-1]
+        if position > last.position:  # nearly always
+            n = (last.frames + last.gap_frames) * RATE_HZ
+            n += (position - last.position) * self.rate_hz
+            return last.gap_ms + 1000 * n // (RATE_HZ * self.rate_hz)
         find = bisect_left if end else bisect_right
         index = find(self._pieces, position, key=lambda s: s.position) - 1
         if index < 0 and position == self._pieces[0].position:
@@ -123,6 +128,8 @@ class Clock:
         del self._pieces[: max(0, held)]
 
     def _piece_of_frames(self, frames: int) -> _Piece:
+        if frames >= self._pieces[-1].frames:  # nearly always
+            return self._pieces[-1]
         index = bisect_right(self._pieces, frames, key=lambda s: s.frames) - 1
         if index < 0:
             raise ValueError(f"frame {frames} is forgotten")

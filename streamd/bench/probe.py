@@ -56,7 +56,7 @@ def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
 async def _probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
     audio = mixer.stream(0)
     count = WARM_S * RATE_HZ // mixer.message_samples
-    async with connect(url, modules=modules, client="streamd-bench") as stream:
+    async with connect(url, modules=modules, client="streamd-bench", reconnect_s=0) as stream:
         for _ in range(count):
             await stream.send(next(audio).pcm)
         await stream.end()

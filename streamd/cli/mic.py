@@ -39,7 +39,8 @@ def mic(
 ) -> None:
     """Stream the microphone to a server and show the events.
 
-    Ctrl-C ends the stream: its last events and a summary still come.
+    Ctrl-C ends the stream: its last events and a summary still come. If the connection drops, the
+    last minute of audio is kept until it is back.
     """
     chosen = only(events, no_acks=no_acks)
     driver = load_driver()
@@ -65,5 +66,7 @@ async def _listen(
 ) -> tuple[Unavailable | None, bool]:
     source = Microphone(driver, device)
     audio = {"rate": source.rate_hz}
-    interrupted = await talk(url, audio, source, view, modules, realtime=False, message_ms=BLOCK_MS)
+    interrupted = await talk(
+        url, audio, source, view, modules, realtime=False, is_live=True, message_ms=BLOCK_MS
+    )
     return source.failure, interrupted

@@ -52,7 +52,8 @@ def stream(
 ) -> None:
     """Stream a file, or raw audio from stdin, to a server and show the events.
 
-    Ctrl-C ends the stream: its last events and a summary still come.
+    Ctrl-C ends the stream: its last events and a summary still come. If the connection drops, the
+    stream connects again and goes on where it was.
     """
     shows = only(events, no_acks=no_acks)
     modules = modules_request(word)

@@ -12,8 +12,8 @@ from streamd import __version__
 from streamd.audio.files import Gap
 from streamd.cli.blocks import Feed
 from streamd.cli.common import note
-from streamd.client import ConnectionLost, connect
-from streamd.client.pacing import converse, stream_pcm
+from streamd.client import ConnectionLost, Event, connect
+from streamd.client.pacing import MAX_AHEAD_MS, converse, stream_pcm
 from streamd.view import View, dbfs
 
 Blocks: TypeAlias = Iterable[bytes | Gap] | Feed
@@ -27,17 +27,29 @@ async def talk(
     modules: dict[str, Any] | None,
     *,
     realtime: bool,
+    is_live: bool = False,
     message_ms: int | None = None,
 ) -> bool:
     """Stream blocks from `hello` to `bye`, every event into the view.
 
-    Ctrl-C ends the audio, and the final events still come. A second one ends it at once.
+    Ctrl-C ends the audio, and the final events still come. A second one ends it at once. When the
+    connection drops and when it is back, a note says so.
+
+    Args:
+        url: Of the server.
+        audio: `hello.audio`.
+        blocks: The audio, in this format.
+        view: Shows the events.
+        modules: `hello.modules`; None leaves the server's own.
+        realtime: Pace the blocks as a microphone would.
+        is_live: The blocks come at their own pace and cannot wait.
+        message_ms: Audio in a message; None leaves it to `stream_pcm`.
 
     Returns:
         Whether there was a Ctrl-C.
 
     Raises:
-        CannotConnect: Nobody answers.
+        CannotConnect: Nobody answers, or nobody does any more.
         RefusedByServer: The server refused the stream.
     """
     client = f"streamd-cli/{__version__}"
@@ -47,16 +59,45 @@ async def talk(
 
         async def send() -> None:
             shown = _shown(blocks, view, interrupt, is_pcm=is_pcm)
-            await stream_pcm(stream, shown, realtime=realtime, message_ms=message_ms)
+            await stream_pcm(
+                stream,
+                shown,
+                realtime=realtime,
+                message_ms=message_ms,
+                max_ahead_ms=None if is_live else MAX_AHEAD_MS,
+            )
             await stream.end()
+
+        def show(event: Event) -> None:
+            if (text := connection_note(event, stream.rate_hz)) is not None:
+                note(text)
+            else:
+                view.event(event)
 
         with interrupt.caught():
             try:
-                await converse(stream, send(), view.event)
+                await converse(stream, send(), show)
             except ConnectionLost:
                 if interrupt.count < 2:
                     raise
     return interrupt.count > 0
+
+
+def connection_note(event: Event, rate_hz: int) -> str | None:
+    """Say what an event of the client's own means, or return None for one of the server's."""
+    match event:
+        case {"type": "disconnected", "reason": reason}:
+            return f"Disconnected: {reason}. Connecting again; press Ctrl-C twice to leave."
+        case {"type": "reconnected", "resumed": True, "lost_samples": 0}:
+            return "Connected again; nothing is lost."
+        case {"type": "reconnected", "resumed": True, "lost_samples": lost}:
+            return f"Connected again; {lost / rate_hz:.1f} s of audio are lost."
+        case {"type": "reconnected", "first_sample": first}:
+            return (
+                "Connected again, to a new session of the server: its times count from "
+                f"{first / rate_hz:.1f} s of the audio."
+            )
+    return None
 
 
 class Interrupt:

@@ -4,14 +4,9 @@ It imports nothing of the server, and no numpy; `streamd.client.pacing`, which s
 needs numpy.
 """
 
-from streamd.client.stream import (
-    DEFAULT_URL,
-    ConnectionLost,
-    Event,
-    RefusedByServer,
-    Stream,
-    connect,
-)
+from streamd.client.line import DEFAULT_URL
+from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
+from streamd.client.stream import Stream, connect
 
 __all__ = [
     "DEFAULT_URL",

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterat
 from typing import Any
 
 from streamd.audio.files import Gap
-from streamd.client.stream import ConnectionLost, Event, RefusedByServer, Stream
+from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
+from streamd.client.stream import Stream
 
 MESSAGE_MS = 20
 FAST_MESSAGE_MS = 200
@@ -67,6 +68,7 @@ async def stream_pcm(
     *,
     realtime: bool,
     message_ms: int | None = None,
+    max_ahead_ms: int | None = MAX_AHEAD_MS,
 ) -> None:
     """Send blocks of PCM in the stream's own format, whole or cut anywhere; does not `end`.
 
@@ -76,21 +78,23 @@ async def stream_pcm(
         stream: Where to. Its `audio` gives the rate and the size of a frame.
         blocks: Audio as it comes.
         realtime: Pace as a microphone would, in 20 ms messages. Otherwise as fast as TCP takes
-            it, at most 30 s ahead of the server's `ack`.
+            it.
         message_ms: Audio in a message; None takes 20 ms in real time and 200 ms otherwise.
+        max_ahead_ms: Audio that may be ahead of the server's `ack`; None is for a source that
+            cannot wait, whose oldest audio is dropped when the connection is lost for too long.
     """
     message_ms = message_ms or (MESSAGE_MS if realtime else FAST_MESSAGE_MS)
     cutter = Cutter(stream.rate_hz, stream.frame_bytes, message_ms)
     now_s = asyncio.get_running_loop().time
     started_s = now_s()
     sent_before = stream.samples_sent
-    ahead_samples = MAX_AHEAD_MS * stream.rate_hz // 1000
 
     async def send(message: bytes) -> None:
         if realtime:
             samples = stream.samples_sent - sent_before + len(message) // stream.frame_bytes
             await asyncio.sleep(delay_s(samples, stream.rate_hz, now_s() - started_s))
-        await stream.room(ahead_samples)
+        if max_ahead_ms is not None:
+            await stream.room(max_ahead_ms * stream.rate_hz // 1000)
         await stream.send(message)
 
     async def take(block: bytes | Gap) -> None:

@@ -1,4 +1,4 @@
-"""The Python SDK: one socket, PCM in, events out as plain dicts.
+"""The Python SDK: one stream, PCM in, events out as plain dicts.
 
 ::
 
@@ -7,116 +7,89 @@
         async for event in stream:
             print(event)
 
-Read the events while you send: a client that only sends fills its own socket, and the server
-ends it as a slow consumer.
+When the connection drops, the stream connects again by itself and goes on where it was. Read the
+events while you send: 1000 of them wait for you, and then the server waits.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import (
-    ConnectionClosed,
-    ConnectionClosedOK,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-)
-from websockets.typing import Subprotocol
+from streamd.client.inbox import Inbox
+from streamd.client.line import DEFAULT_URL, Address
+from streamd.client.link import Link
+from streamd.client.refusal import Event, RefusedByServer
+from streamd.client.replay import MESSAGE_BYTES, Replay
 
-from streamd import errors
-from streamd.errors import CannotConnect
-
-DEFAULT_URL = "ws://127.0.0.1:8765/v1/stream"
-Event: TypeAlias = dict[str, Any]
-"""One wire event. Ignore the types and the fields that you do not know."""
-
-_SUBPROTOCOL = Subprotocol("streamd.v1")
-_MAX_EVENT_BYTES = 16 << 20
+RECONNECT_S = 300.0
+"""How long a stream tries to come back after a drop."""
+REPLAY_S = 60.0
+"""Audio that is kept for a drop, as long as a server holds a stream by default."""
+SILENCE_S = 20.0
+"""After how long a silent socket counts as broken."""
+_SLACK_S = 2.0
+"""Audio that a live source may have sent before the connection is known to be lost."""
 _BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
-_CLOSE_HINTS = {
-    1001: "the server went away; stream again",
-    1009: "a message was larger than the server takes",
-    1011: "the server failed; stream again",
-    1012: "the server restarts; stream again in a few seconds",
-}
-_HTTP_HINTS = {
-    200: "there is no stream at this path; use /v1/stream",
-    401: "the server, or a proxy in front of it, asks for credentials",
-    403: "the server, or a proxy in front of it, does not let this client in",
-    404: "there is no stream at this path; use /v1/stream",
-    429: "too many connections; slow down",
-    503: "the server is full; try again later",
-}
-
-
-class RefusedByServer(errors.RefusedByServer):
-    """The server answered with an error: an HTTP status, an `error` event or a close code."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        code: str,
-        status: int | None = None,
-        close_code: int | None = None,
-        retry_after_ms: int | None = None,
-    ) -> None:
-        super().__init__(f"{message} ({code})" if code not in message else message)
-        self.message = message
-        self.code = code
-        """As in the protocol: `overloaded`, `bad_config`…"""
-        self.status = status
-        """HTTP status, where the stream was refused before it opened."""
-        self.close_code = close_code
-        self.retry_after_ms = retry_after_ms
-
-
-class ConnectionLost(CannotConnect):
-    """The stream had opened, and its socket broke without a close."""
 
 
 class Stream:
     """An open stream. Made by `connect`; iterate it for the events, `ready` first."""
 
-    def __init__(self, socket: ClientConnection, url: str, audio: Mapping[str, Any]) -> None:
-        self.ready: Event = {}
-        """The server's first event: effective audio, modules, limits."""
-        self.samples_sent = 0
-        """Sample frames handed to the socket."""
-        self.samples_acked = 0
-        """Sample frames that the server holds safely."""
-        self.rate_hz: int = audio.get("rate", 16_000)
-        sample_bytes = _BYTES_PER_SAMPLE.get(audio.get("codec", "pcm_s16le"), 1)
-        self.frame_bytes: int = sample_bytes * audio.get("channels", 1)
+    def __init__(self, link: Link, replay: Replay, inbox: Inbox, rate_hz: int, frame_bytes: int):
+        self.rate_hz = rate_hz
+        self.frame_bytes = frame_bytes
         """Bytes of one sample frame, all channels together."""
-        self._socket = socket
-        self._url = url
-        self._bytes_sent = 0
-        self._fatal: Event | None = None
-        self._unread: list[Event] = []
-        self._reading = False
-        self._acked = asyncio.Event()
+        self._link = link
+        self._replay = replay
+        self._inbox = inbox
+        self._is_iterated = False
+
+    @property
+    def ready(self) -> Event:
+        """The server's newest `ready`: effective audio, modules, limits."""
+        return self._link.ready
+
+    @property
+    def samples_sent(self) -> int:
+        """Sample frames that `send` has taken."""
+        return self._replay.samples
+
+    @property
+    def samples_acked(self) -> int:
+        """Sample frames that the server holds safely."""
+        return self._replay.samples_acked
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the audio that is kept for a drop."""
+        return self._replay.size_bytes
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now; if not, the stream tries to make one, or is over."""
+        return self._link.is_online
 
     async def send(self, pcm: bytes | bytearray | memoryview) -> None:
-        """Send audio of any length; waits while the server takes no more.
+        """Send audio of any length.
+
+        The stream keeps what the server has not acknowledged. If that is as much as it may keep,
+        `send` waits for the server. While there is no connection, only a sender ahead of real time
+        waits; for a live one the oldest audio is dropped, which a `gap` names afterwards.
 
         Raises:
-            RefusedByServer: The server closed the stream.
-            ConnectionLost: The socket broke.
+            RefusedByServer: The server closed the stream for good.
+            ConnectionLost: The connection broke, and could not be made again.
         """
-        if not pcm:
-            return
-        await self._send(pcm)
-        self._bytes_sent += memoryview(pcm).nbytes
-        self.samples_sent = self._bytes_sent // self.frame_bytes
+        data = memoryview(pcm).cast("B")
+        step = min(MESSAGE_BYTES, self._replay.max_bytes)
+        for first in range(0, len(data), step):
+            part = data[first : first + step]
+            await self._until_room(len(part))
+            self._check()
+            self._replay.add_audio(part)
+            self._link.wake()
 
     async def flush(self, flush_id: str = "") -> None:
         """End the open utterance here; the server answers `flushed` with this id."""
@@ -131,75 +104,54 @@ class Stream:
         await self.control({"type": "end"})
 
     def abort(self) -> None:
-        """Drop the socket at once, without a close; what waits for the server fails."""
-        self._socket.transport.abort()
+        """Drop the connection for good, without a close; what waits for the server fails."""
+        self._link.abort()
 
     async def control(self, message: Mapping[str, Any]) -> None:
         """Send a control message, of a kind that this SDK may not know yet."""
-        await self._send(json.dumps(message))
+        self._check()
+        self._replay.add_control(message)
+        self._link.wake()
 
     async def room(self, ahead_samples: int) -> None:
-        """Wait until at most this many sample frames are sent and not acknowledged.
-
-        Acknowledgements are seen by whoever iterates the stream. While nobody does, there is
-        nothing to wait for, and only TCP slows the sender.
-        """
-        while self._reading and self.samples_sent - self.samples_acked > ahead_samples:
-            self._acked.clear()
-            await self._acked.wait()
+        """Wait until at most this many sample frames are sent and not acknowledged."""
+        while not self._inbox.is_over and self.samples_sent - self.samples_acked > ahead_samples:
+            self._check_iterated()
+            await self._link.changed()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        self._reading = True
+        self._is_iterated = True
         try:
-            while self._unread:
-                yield self._unread.pop(0)
-            while (event := await self._receive()) is not None:
+            while (event := await self._inbox.get()) is not None:
                 yield event
         finally:
-            self._reading = False
-            self._acked.set()
+            self._is_iterated = False
 
-    async def _receive(self) -> Event | None:
-        """The next event, or None once the server has said bye."""
-        while True:
-            try:
-                message = await self._socket.recv()
-            except ConnectionClosedOK as closed:
-                if closed.rcvd is not None and closed.rcvd.code == 1001:
-                    raise self._ending(closed) from None
-                return None
-            except ConnectionClosed as closed:
-                raise self._ending(closed) from None
-            event = _json_object(message)
-            match event.get("type"):
-                case "ack":
-                    self.samples_acked = int(event.get("samples", self.samples_acked))
-                    self._acked.set()
-                case "error" if event.get("fatal"):
-                    self._fatal = event
-                case None:
-                    continue
-            return event
+    async def _until_room(self, size: int) -> None:
+        bytes_per_s = self.rate_hz * self.frame_bytes
+        while (
+            not self._inbox.is_over and self._replay.free_bytes < size and self._replay.size_bytes
+        ):
+            timeout_s = None
+            if self._link.is_online:
+                self._check_iterated()
+            else:
+                kept_s = self._replay.size_bytes / bytes_per_s
+                timeout_s = kept_s - _SLACK_S - self._link.offline_s
+                if timeout_s <= 0:
+                    return
+            await self._link.changed(timeout_s)
 
-    async def _send(self, message: str | bytes | bytearray | memoryview) -> None:
-        try:
-            await self._socket.send(message)
-        except ConnectionClosed as closed:
-            raise self._ending(closed) from None
+    def _check(self) -> None:
+        if self._inbox.is_over:
+            self._inbox.check()
+            raise RefusedByServer("the stream is over", code="close_1000", close_code=1000)
 
-    def _ending(self, closed: ConnectionClosed) -> errors.StreamdError:
-        """Say why the stream is over, by the `error` event where one came before the close."""
-        code = closed.rcvd.code if closed.rcvd is not None else 1006
-        if code == 1006:
-            return ConnectionLost(f"the connection to {self._url} broke; stream again")
-        reason = closed.rcvd.reason if closed.rcvd is not None else ""
-        fatal = self._fatal or {}
-        return RefusedByServer(
-            fatal.get("message") or _CLOSE_HINTS.get(code) or reason or "the server closed",
-            code=fatal.get("code") or reason or f"close_{code}",
-            close_code=code,
-            retry_after_ms=fatal.get("retry_after_ms"),
-        )
+    def _check_iterated(self) -> None:
+        if self._inbox.is_full and not self._is_iterated:
+            raise RefusedByServer(
+                "nobody reads the events; iterate the stream while you send", code="slow_consumer"
+            )
 
 
 @asynccontextmanager
@@ -212,6 +164,9 @@ async def connect(
     device: str | None = None,
     key: str | None = None,
     open_timeout_s: float = 10.0,
+    reconnect_s: float = RECONNECT_S,
+    replay_s: float = REPLAY_S,
+    silence_s: float = SILENCE_S,
 ) -> AsyncIterator[Stream]:
     """Open a stream and wait for its `ready`.
 
@@ -223,89 +178,26 @@ async def connect(
         device: Name of the microphone, for the server's log.
         key: API key, for a server that asks for one.
         open_timeout_s: How long the server may take to answer.
+        reconnect_s: How long the stream tries to come back after a drop; 0 is not at all.
+        replay_s: Audio that is kept in memory to be sent again after a drop.
+        silence_s: After how long without an answer the connection counts as broken.
 
     Raises:
         CannotConnect: Nobody answers, or somebody who is not streamd.
         RefusedByServer: By an HTTP status, or by an `error` in place of the `ready`.
     """
     audio = audio or {}
-    hello = {"client": client, "device": device, "audio": audio, "modules": modules}
-    chosen = {name: value for name, value in hello.items() if value is not None}
-    socket = await _open(url, key, open_timeout_s)
+    chosen = {"client": client, "device": device, "audio": audio, "modules": modules}
+    hello = {"type": "hello"} | {name: value for name, value in chosen.items() if value is not None}
+    rate_hz: int = audio.get("rate", 16_000)
+    sample_bytes = _BYTES_PER_SAMPLE.get(audio.get("codec", "pcm_s16le"), 1)
+    frame_bytes: int = sample_bytes * audio.get("channels", 1)
+    replay = Replay(frame_bytes, int(replay_s * rate_hz) * frame_bytes)
+    inbox = Inbox()
+    address = Address(url, key, open_timeout_s)
+    link = Link(address, hello, replay, inbox, reconnect_s=reconnect_s, silence_s=silence_s)
+    await link.open()
     try:
-        stream = Stream(socket, url, audio)
-        await stream.control({"type": "hello", **chosen})
-        await _await_ready(stream, open_timeout_s)
-        yield stream
+        yield Stream(link, replay, inbox, rate_hz, frame_bytes)
     finally:
-        await socket.close()
-
-
-async def _open(url: str, key: str | None, open_timeout_s: float) -> ClientConnection:
-    options: dict[str, Any] = {}
-    if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
-        options["proxy"] = None  # a proxy of the environment cannot reach this machine's loopback
-    try:
-        return await open_socket(
-            url,
-            subprotocols=[_SUBPROTOCOL],
-            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
-            compression=None,  # PCM does not deflate
-            open_timeout=open_timeout_s,
-            # A busy server answers pings late, behind the audio that it has yet to read. That is
-            # no reason to cut the stream: TCP says when the peer is really gone.
-            ping_timeout=None,
-            close_timeout=2.0,
-            max_size=_MAX_EVENT_BYTES,
-            **options,
-        )
-    except InvalidStatus as refused:
-        raise _refusal(refused) from None
-    except InvalidURI:
-        raise CannotConnect(f"{url} is not a WebSocket URL; an example is {DEFAULT_URL}") from None
-    except InvalidHandshake as answer:
-        raise CannotConnect(f"the server at {url} is not streamd: {answer}") from None
-    except (OSError, TimeoutError, EOFError) as failure:
-        raise CannotConnect(
-            f"no server at {url} ({failure or 'no answer'}); start one with: streamd serve"
-        ) from None
-
-
-async def _await_ready(stream: Stream, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            while (event := await stream._receive()) is not None:
-                stream._unread.append(event)
-                if event["type"] == "ready":
-                    stream.ready = event
-                    return
-    except TimeoutError:
-        raise CannotConnect(
-            f"{stream._url} accepted the connection but sent no `ready` within {timeout_s:g} s"
-        ) from None
-    raise RefusedByServer("the server closed before `ready`", code="close_1000", close_code=1000)
-
-
-def _refusal(refused: InvalidStatus) -> RefusedByServer:
-    """The refusal of an upgrade; its body may say more in streamd's own words."""
-    status, headers = refused.response.status_code, refused.response.headers
-    said = _json_object(bytes(refused.response.body or b""))
-    said = said["error"] if isinstance(said.get("error"), dict) else said
-    if status == 404:  # the server knows only that it has no such path
-        said["message"] = _HTTP_HINTS[status]
-    retry_after = headers.get("Retry-After", "")
-    return RefusedByServer(
-        str(said.get("message") or _HTTP_HINTS.get(status) or f"the server answered HTTP {status}"),
-        code=str(said.get("code") or f"http_{status}"),
-        status=status,
-        retry_after_ms=int(retry_after) * 1000 if retry_after.isdigit() else None,
-    )
-
-
-def _json_object(text: str | bytes) -> dict[str, Any]:
-    """Tolerant: what is no JSON object is as good as an empty one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        await link.close()

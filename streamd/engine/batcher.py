@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from streamd.types import Lane
 
 ItemT = TypeVar("ItemT")
+_Queues: TypeAlias = dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]]
+"""The items by pass and lane, each with the time it was queued at, and its size."""
 
 BEHIND_SHARE = 4
 """Divisor of the size of a batch whose items stand behind. An item that comes meanwhile waits only
@@ -29,7 +31,7 @@ class Batcher(Generic[ItemT]):
     one item.
 
     The queues need no bound of their own: a session has one job per stepper and a few windows at
-        the engine, and the number of sessions is bounded.
+    the engine, and the number of sessions is bounded.
     """
 
     def __init__(
@@ -37,11 +39,11 @@ class Batcher(Generic[ItemT]):
     ) -> None:
         self._max_batch = max_batch
         self._patience_s = patience_s or {}
-        self._queues: dict[str, dict[tuple[bool, Lane], deque[tuple[float, ItemT, int]]]] = {
-            name: {(is_behind, lane): deque() for is_behind in (False, True) for lane in Lane}
-            for name in max_batch
-        }
-        """Queues by pass, whether their items stand behind, and lane; earlier ones go first."""
+        self._live: _Queues[ItemT] = _queues(max_batch)
+        self._behind: _Queues[ItemT] = _queues(max_batch)
+        """The items that stand behind."""
+        self.behind = 0
+        """Number of items that stand behind. It is usually 0, and then nobody looks for them."""
 
     def add(
         self,
@@ -53,7 +55,11 @@ class Batcher(Generic[ItemT]):
         is_behind: bool = False,
     ) -> None:
         """Queue an item."""
-        self._queues[pass_name][is_behind, lane].append((now, item, size))
+        if is_behind:
+            self.behind += 1
+            self._behind[pass_name][lane].append((now, item, size))
+        else:
+            self._live[pass_name][lane].append((now, item, size))
 
     def take(
         self, passes: Iterable[str], now: float, *, with_behind: bool = True
@@ -69,11 +75,18 @@ class Batcher(Generic[ItemT]):
             The pass, and its items with the time they were queued; None if there is none now.
         """
         heads = [
-            (is_behind and now - queue[0][0] < BEHIND_S, lane, queue[0][0], name, is_behind)
+            (False, lane, queue[0][0], name, False)
             for name in passes
-            for (is_behind, lane), queue in self._queues[name].items()
-            if queue and (with_behind or not is_behind) and self._is_ripe(name, queue, now)
+            for lane, queue in self._live[name].items()
+            if queue and self._is_ripe(name, queue, now)
         ]
+        if with_behind and self.behind:
+            heads += [
+                (now - queue[0][0] < BEHIND_S, lane, queue[0][0], name, True)
+                for name in passes
+                for lane, queue in self._behind[name].items()
+                if queue and self._is_ripe(name, queue, now)
+            ]
         if not heads:
             return None
         _, _, _, name, is_behind = min(heads)
@@ -81,17 +94,20 @@ class Batcher(Generic[ItemT]):
         room = self._max_batch[name]
         if is_behind:
             room = max(room // BEHIND_SHARE, 1)
-        queues = [queue for key, queue in self._queues[name].items() if key[0] == is_behind]
-        for queue in queues:
+        for queue in (self._behind if is_behind else self._live)[name].values():
             while queue and (not batch or queue[0][2] <= room):
                 queued_at, item, size = queue.popleft()
                 batch.append((queued_at, item))
                 room -= size
+        if is_behind:
+            self.behind -= len(batch)
         return name, batch
 
     def is_waiting(self, pass_name: str) -> bool:
         """Return whether any item of a pass waits, due or not."""
-        return any(self._queues[pass_name].values())
+        return any(self._live[pass_name].values()) or (
+            self.behind > 0 and any(self._behind[pass_name].values())
+        )
 
     def drop(self, is_useless: Callable[[ItemT], bool]) -> int:
         """Drop the items whose answers are useless.
@@ -99,15 +115,9 @@ class Batcher(Generic[ItemT]):
         Returns:
             How many were dropped.
         """
-        dropped = 0
-        for lanes in self._queues.values():
-            for queue in lanes.values():
-                kept = [entry for entry in queue if not is_useless(entry[1])]
-                if len(kept) < len(queue):
-                    dropped += len(queue) - len(kept)
-                    queue.clear()
-                    queue.extend(kept)
-        return dropped
+        behind = _drop(self._behind, is_useless) if self.behind else 0
+        self.behind -= behind
+        return behind + _drop(self._live, is_useless)
 
     def _is_ripe(self, name: str, queue: deque[tuple[float, ItemT, int]], now: float) -> bool:
         patience_s = self._patience_s.get(name, 0.0)
@@ -116,7 +126,23 @@ class Batcher(Generic[ItemT]):
     def depths(self) -> dict[tuple[str, Lane], int]:
         """Return how many items wait, by pass and lane."""
         return {
-            (name, lane): len(queues[False, lane]) + len(queues[True, lane])
-            for name, queues in self._queues.items()
-            for lane in Lane
+            (name, lane): len(queue) + len(self._behind[name][lane])
+            for name, queues in self._live.items()
+            for lane, queue in queues.items()
         }
+
+
+def _queues(passes: Iterable[str]) -> _Queues[ItemT]:
+    return {name: {lane: deque() for lane in Lane} for name in passes}
+
+
+def _drop(queues: _Queues[ItemT], is_useless: Callable[[ItemT], bool]) -> int:
+    dropped = 0
+    for lanes in queues.values():
+        for queue in lanes.values():
+            kept = [entry for entry in queue if not is_useless(entry[1])]
+            if len(kept) < len(queue):
+                dropped += len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
+    return dropped

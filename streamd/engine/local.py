@@ -227,9 +227,10 @@ class LocalEngine:
             waiting = [name for name in waiting if self._give(name, given)]
         # A worker that has nothing else gets one batch of streams that are ahead of real time, and
         # no more, so that a live stream's jobs wait for that batch only.
-        given_behind = {worker: batches for worker, batches in given.items() if not batches}
-        while behind and given_behind:
-            behind = [name for name in behind if self._give_behind(name, given_behind)]
+        if self._batcher.behind:
+            without = {worker: batches for worker, batches in given.items() if not batches}
+            while behind and without:
+                behind = [name for name in behind if self._give_behind(name, without)]
         for worker, batches in given.items():
             if batches:
                 worker.submit(batches)

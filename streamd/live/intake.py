@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from streamd.events import Ack
 from streamd.live.acks import Acks
 from streamd.live.meter import Meter
-from streamd.live.pace import Pace
+from streamd.live.pace import MARK, Pace
 from streamd.session.session import Session
+from streamd.types import RATE_HZ
 
 HELD_MS = 160
 """Audio that is put off, or taken at once, at the most: acks are told between two takings, and must
@@ -28,7 +29,7 @@ class Intake:
         meter: told of what was taken, and when it came.
         acked: called with each ack, before more is taken.
         until_heard: waits until the session has heard more of what it took.
-        pace: told of what was taken, as audio.
+        pace: told of the audio that was taken, ten times a second of it at the most.
     """
 
     def __init__(
@@ -50,6 +51,9 @@ class Intake:
         fmt = session.audio.fmt
         self._bytes_per_s = fmt.rate * fmt.frame_bytes
         self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
+        self._mark_bytes = self._bytes_per_s * MARK // RATE_HZ
+        self._unmarked = 0
+        """Bytes taken since the pace was told."""
         self._held: list[bytes] = []
         self._free = 0
         """Bytes that may still be put off."""
@@ -57,7 +61,7 @@ class Intake:
         """Bytes that may surely come before the session is too long; 0 to look it up again."""
 
     def hold(self, data: bytes, now_s: float) -> bool:
-        """Put audio off until `take`, or as much of it as may be; False if it must be fed instead.
+        """Keep audio until `take`; return False if it must be fed instead.
 
         Args:
             data: The bytes of messages that came together.
@@ -81,7 +85,7 @@ class Intake:
         return True
 
     def take(self) -> None:
-        """Take what was put off."""
+        """Take what was kept."""
         held = self._held
         if not held:
             return
@@ -116,7 +120,7 @@ class Intake:
         self._free = self._left = 0
 
     def finish(self) -> None:
-        """Nothing more comes: take what was put off, and tell that all is safe."""
+        """Take what was kept and acknowledge it, because no more audio comes."""
         self.take()
         if (ack := self._acks.last()) is not None:
             self._acked(ack)
@@ -128,8 +132,11 @@ class Intake:
         self._left -= taken
         self._free = min(self._longest, self._left, self._session.spare(self._longest))
         self._meter.taken(taken)
-        reached = self._session.audio.position
-        self._pace.took(taken / self._bytes_per_s, reached, time.monotonic())
+        self._unmarked += taken
+        if self._unmarked >= self._mark_bytes:
+            reached = self._session.audio.position
+            self._pace.took(self._unmarked / self._bytes_per_s, reached, time.monotonic())
+            self._unmarked = 0
         if (ack := self._acks.after(taken)) is not None:
             self._acked(ack)
         return taken

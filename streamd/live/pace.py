@@ -51,12 +51,13 @@ class Pace:
             ahead_s = -CREDIT_S
         self._ahead_s = ahead_s + audio_s
         self._seen_s = now_s
-        if not self._marks or reached >= self._marks[-1][0] + MARK:
+        # Half, because a resampler returns its samples in bursts.
+        if not self._marks or reached >= self._marks[-1][0] + MARK // 2:
             self._marks.append((reached, now_s))
 
     def is_ahead(self, now_s: float) -> bool:
         """Return whether the audio is more than a second ahead of the wall clock."""
-        return self._ahead_now(now_s) > AHEAD_S
+        return self._ahead_s - DRIFT * (now_s - self._seen_s) > AHEAD_S
 
     def waited_s(self, place: int, now_s: float) -> float:
         """Return how long ago the audio up to a sample came, or as much less as `MARK` lasts."""
@@ -75,6 +76,3 @@ class Pace:
                 break
             came = reached
         return came
-
-    def _ahead_now(self, now_s: float) -> float:
-        return max(self._ahead_s - DRIFT * (now_s - self._seen_s), -CREDIT_S)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+from streamd.live.poll import Poll
 
 FEW = 4
 """Streams up to which the loop is left alone."""
@@ -85,8 +86,7 @@ class Ticks:
     def __init__(self, engine: Batches) -> None:
         self._engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._selector = selectors.DefaultSelector()
-        """Of the watched sockets; epoll or kqueue, which have a descriptor themselves."""
+        self._poll: Poll[Source] = Poll()
         self._due: list[Member] = []
         """Streams that are advanced at the end of this tick."""
         self.is_running = False
@@ -117,10 +117,10 @@ class Ticks:
         if self._next is not None:
             self._next.cancel()
         self._release_all()
-        self._selector.close()
+        self._poll.close()
 
     def due(self, member: Member) -> None:
-        """Audio came: advance the stream soon, together with all others."""
+        """Advance the stream soon, together with all others that are due."""
         if member.is_due:
             return
         member.is_due = True
@@ -146,7 +146,7 @@ class Ticks:
         """
         if not self.is_running:
             return False
-        self._selector.register(source.descriptor, selectors.EVENT_READ, source)
+        self._poll.add(source)
         source.is_watched = True
         return True
 
@@ -154,14 +154,14 @@ class Ticks:
         """Read the socket no longer."""
         if source.is_watched:
             source.is_watched = False
-            self._selector.unregister(source.descriptor)
+            self._poll.remove(source)
 
     def rest(self, source: Source) -> None:
         """Leave what comes next in the kernel for one tick."""
         source.rests_in = self._number + 1
 
     def answered(self) -> None:
-        """A thread has something to collect; from that thread, once it is there.
+        """Take note, on a thread of the engine, that it has something to collect.
 
         Raises:
             RuntimeError: the loop is closed.
@@ -209,7 +209,7 @@ class Ticks:
                 self._next = self._loop.call_soon(self._go_on)
             elif self._idle > PATIENCE:
                 self._is_asleep = True
-                self._loop.add_reader(self._selector.fileno(), self._wake)
+                self._loop.add_reader(self._poll.fileno(), self._wake)
             else:
                 length_s = min(self._engine.leases * PER_STREAM_S, LONGEST_S)
                 left_s = self._read_s + length_s - time.monotonic()
@@ -218,8 +218,7 @@ class Ticks:
     def _tick(self) -> Iterator[None]:
         """Read the sockets, and advance the streams; in small pieces."""
         number, read = self._number, 0
-        for key, _ in self._selector.select(0):
-            source: Source = key.data
+        for source in self._poll.ready():
             if source.is_watched and source.rests_in != number:
                 source.read()
                 read += 1
@@ -250,8 +249,8 @@ class Ticks:
     def _stay_awake(self) -> None:
         assert self._loop is not None
         self._is_asleep = False
-        self._loop.remove_reader(self._selector.fileno())
+        self._loop.remove_reader(self._poll.fileno())
 
     def _release_all(self) -> None:
-        for key in list(self._selector.get_map().values()):
-            key.data.release()
+        for source in list(self._poll.watched.values()):
+            source.release()

@@ -17,12 +17,13 @@ class Emitter:
         """Number of events so far."""
         self.has_ended = False
         """Whether the events include everything that the end of the stream caused."""
-        self._events: list[LogEvent] = []
+        self.events: list[LogEvent] = []
+        """The events that `take` returns next."""
 
     def emit(self, event: LogEvent) -> None:
         """Append an event."""
         self.count += 1
-        self._events.append(event)
+        self.events.append(event)
 
     def warn(self, code: str, message: str) -> None:
         """Emit a warning."""
@@ -34,5 +35,5 @@ class Emitter:
 
     def take(self) -> list[LogEvent]:
         """Return the events since the last call."""
-        events, self._events = self._events, []
+        events, self.events = self.events, []
         return events

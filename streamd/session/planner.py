@@ -167,7 +167,8 @@ class Planner:
             lane = Lane.INTERIM if entry.plan.utterance.end is None else Lane.FINAL
             start, stop = entry.window.start, entry.window.stop
             jobs.append(Job(entry.spec.pass_name, lane, key, start, stop, options=request))
-        jobs += self._speculation.jobs()
+        if self._speculation.new:
+            jobs += self._speculation.jobs()
         return jobs
 
     def withdrawn(self) -> list[int]:

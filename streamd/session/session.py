@@ -255,7 +255,7 @@ class Session:
 
     def events(self) -> list[LogEvent]:
         """Return the events since the last call, in order."""
-        return self._emitter.take()
+        return self._emitter.take() if self._emitter.events else []
 
     def jobs(self) -> list[Job]:
         """Return the jobs since the last call."""

@@ -85,7 +85,8 @@ class Speculation:
             and start + speculative_pass.samples <= watermark
         ):
             likely = Likely(spec, start, None)
-        self._drop_unlikely(spec, likely)
+        if self._likely:
+            self._drop_unlikely(spec, likely)
         if likely is None or likely in self._likely:
             return
         request, stop = None, likely.stop

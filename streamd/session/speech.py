@@ -72,7 +72,8 @@ class Speech:
         self._history.frame(start, stop, probability >= self.segmenter.config.off)
         for change in self.segmenter.frame(start, stop, probability):
             self._segment(change)
-        self._planner.advance(self.segmenter.watermark, stop, barrier)
+        if self.segmenter.open is not None:
+            self._planner.advance(self.segmenter.watermark, stop, barrier)
 
     def passed(self, mark: Mark) -> None:
         """Take note that the VAD has come to a mark."""

@@ -119,9 +119,10 @@ class Track:
 
     def advance(self) -> Job | None:
         """Walk as far as possible without the model, and return the next job if there is one."""
+        stepper, progress = self.stepper, self._progress
         while not self._busy:
             barrier, limit = None, self._ring.head
-            stop = self._progress.position + self.stepper.step
+            stop = progress.position + stepper.step
             if self.marks:
                 if self._tail is not None:
                     if (job := self._tail_step(self._tail)) is not None:
@@ -135,7 +136,7 @@ class Track:
             if stop <= limit:
                 if limit < self._awaited and not self.marks:
                     return None
-                attends = self.stepper.attends(stop) if self.stepper.enabled else False
+                attends = stepper.attends(stop) if stepper.enabled else False
                 if attends is None:
                     return None
                 if (job := self._live_step(stop, attends, limit, barrier)) is not None:
@@ -165,24 +166,25 @@ class Track:
             self.stepper.interpret(start, self._progress.position, one)
 
     def _live_step(self, stop: int, attends: bool, limit: int, barrier: Mark | None) -> Job | None:
-        start = self._progress.position
-        if not self.stepper.enabled:
-            self._progress.position = self._processed = stop
+        stepper, progress = self.stepper, self._progress
+        start = progress.position
+        if not stepper.enabled:
+            progress.position = self._processed = stop
             self._fresh = True
             return None
         known, self._known = self._known, None
         if known is None:
-            known = self.stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
+            known = stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
         if known is not None:
             answer, stop = known
-            self._progress.position = self._processed = stop
-            self.stepper.interpret(start, stop, answer)
+            progress.position = self._processed = stop
+            stepper.interpret(start, stop, answer)
             return None
         if not attends:
-            self._progress.position = stop
-            if limit < stop + self.stepper.step:
-                self._awaited = stop + self.stepper.step * self.stepper.at_once_asleep
-            self.stepper.interpret(start, stop, None)
+            progress.position = stop
+            if limit < stop + stepper.step:
+                self._awaited = stop + stepper.step * stepper.at_once_asleep
+            stepper.interpret(start, stop, None)
             return None
         self._busy = True
         load = -1 if self._fresh else self._slots.live

@@ -13,6 +13,7 @@ const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
 const { Pulse } = await load("pulse.js");
+const { Replay } = await load("replay.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
   assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
@@ -117,9 +118,98 @@ test("a refused stream is explained by what the server says of itself", () => {
   assert.deepEqual([foreign.retry, foreign.key], [false, false]);
 });
 
-test("coming back takes a random 1 to 5 s, after what the server asked for", () => {
-  assert.equal(protocol.reconnectWaitMs(undefined, () => 0), 1000);
-  assert.equal(protocol.reconnectWaitMs(3000, () => 1), 8000);
+test("coming back takes a random wait that grows to 10 s, after what the server asked for", () => {
+  const longest = (end, attempt) => protocol.reconnectWaitMs(end, attempt, () => 1);
+  assert.deepEqual([1, 2, 3, 9].map((attempt) => longest({}, attempt)), [500, 1000, 2000, 10_000]);
+  assert.equal(protocol.reconnectWaitMs({}, 1, () => 0), 0);
+  assert.equal(protocol.reconnectWaitMs({ retryAfterMs: 3000 }, 1, () => 0), 3000);
+  const restart = { afresh: true, code: 1012 };
+  assert.deepEqual([0, 1].map((drawn) => protocol.reconnectWaitMs(restart, 1, () => drawn)), [1000, 5000]);
+});
+
+test("a drop goes on with the session; a restart and an unknown token begin a new one", () => {
+  for (const code of [1006, 1011, 4008, 4010]) {
+    const { retry, afresh } = protocol.explainClose(code, { retryable: false });
+    assert.deepEqual([retry, afresh], [true, false], code);
+  }
+  for (const code of [1001, 1012, 4004, 4011]) {
+    const { retry, afresh } = protocol.explainClose(code, { retryable: false });
+    assert.deepEqual([retry, afresh], [true, true], code);
+  }
+});
+
+/** A server that counts as the protocol says. */
+class Counting {
+  constructor() {
+    Object.assign(this, { samples: [], heard: 0, controls: 0, ended: false });
+  }
+
+  take(message) {
+    if (ArrayBuffer.isView(message)) {
+      this.samples.push(...message);
+      this.heard += message.length;
+    } else {
+      this.controls++;
+      if (message.type === "gap") this.samples.push(...Array(message.samples).fill(null));
+      else this.ended = true;
+    }
+  }
+}
+
+/** Random numbers that are the same each time (mulberry32). */
+function seeded(seed) {
+  return (below) => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+test("whatever drops, the server gets every sample in its place, or a gap where a full buffer lost it", () => {
+  for (let seed = 0; seed < 2000; seed++) {
+    const random = seeded(seed);
+    const bound = seed % 2 ? 1_000_000 : 2 + random(40);
+    const replay = new Replay(bound, 1);
+    const server = new Counting();
+    let said = 0;
+    const way = [];
+    const send = () => {
+      const message = replay.next();
+      if (message !== null) way.push(message);
+    };
+    const cut = () => {
+      way.length = 0;
+      replay.resume(server.heard, server.controls);
+    };
+    for (let step = 0; step < 60; step++) {
+      const action = random(6);
+      if (action < 2 && step < 50) {
+        replay.push(Int16Array.from({ length: 1 + random(20) }, () => said++ % 30_000));
+        assert.ok(replay.head - replay.start <= bound);
+      } else if (action === 2) send();
+      else if (action === 3 && way.length > 0) server.take(way.shift());
+      else if (action === 4) replay.acked(Math.max(0, server.heard - random(10)));
+      else if (action === 5) cut();
+      if (step === 50) replay.end();
+    }
+    cut();
+    for (send(); way.length > 0; send()) server.take(way.shift());
+    assert.equal(server.samples.length, said, `seed ${seed}`);
+    server.samples.forEach((sample, index) => assert.ok(sample === null ? !(seed % 2) : sample === index, `seed ${seed}`));
+    assert.ok(server.ended);
+  }
+});
+
+test("a new session begins with what is kept, and its clock there", () => {
+  const replay = new Replay(1000, 1);
+  replay.push(Int16Array.from([1, 2, 3]));
+  replay.push(Int16Array.from([4, 5]));
+  while (replay.next() !== null);
+  replay.acked(3);
+  replay.restart();
+  assert.deepEqual([...replay.next()], [4, 5]);
+  assert.equal(replay.frames, 2);
 });
 
 test("the timeline forgets what left its window, and never what is still open", () => {

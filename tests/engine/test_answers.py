@@ -38,6 +38,7 @@ def voice(size: int = 256, states: int | None = 1024, value: float = 0.5) -> Voi
         (window(), voice()),
         (window(), voice(states=None)),
         (window(), np.zeros(7, np.float32)),
+        (window(), np.full(7, 1e30, np.float32)),  # whose squares are too large
         (window(), None),
     ],
 )

@@ -40,7 +40,7 @@ class Door:
         self.on_reserve: list[bool] = []
         self.listener = Scarce()
         self.listener.bind(("127.0.0.1", 0))
-        self.listener.read_to_close()
+        self.listener.listen()
         self.listener.setblocking(False)
         self.acceptor = Acceptor(self.make, self.waiting, self.metrics)
 

@@ -56,7 +56,11 @@ async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
     """The daemon, its parts and its URL."""
     for name, value in environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    chosen = {"STREAMD_SERVER__PORT": "0", "STREAMD_SERVER__DRAIN_S": "60"}
+    chosen = {
+        "STREAMD_SERVER__PORT": "0",
+        "STREAMD_SERVER__DRAIN_S": "60",
+        "STREAMD_RESUME__WINDOW_S": "1",
+    }
     config = load(None, settings_of_the_run() | chosen)
     parts: Parts = make_parts(config, Library())
     store = open_store(tmp_path / "streamd.db", key_path(os.environ))

@@ -1,0 +1,41 @@
+"""How long a client waits before it connects again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+BASE_S = 0.5
+"""Longest wait before the first attempt."""
+CAP_S = 10.0
+"""Longest wait before any attempt."""
+RESTART_S = (1.0, 5.0)
+"""Wait after a server has restarted."""
+
+
+class Backoff:
+    """Waits that double and are random, so that the clients of one server do not come together.
+
+    Args:
+        uniform: Draws a number between two others.
+    """
+
+    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self._uniform = uniform
+        self._failed = 0
+
+    def next_s(self, retry_after_ms: int | None = None, *, restarted: bool = False) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Args:
+            retry_after_ms: What the server asks for; the wait is never shorter.
+            restarted: Whether the server restarts: all its clients come back at once.
+        """
+        longest_s = min(CAP_S, BASE_S * 2**self._failed)
+        self._failed = min(self._failed + 1, 16)
+        wait_s = self._uniform(*RESTART_S) if restarted else self._uniform(0.0, longest_s)
+        return wait_s + (retry_after_ms or 0) / 1000
+
+    def reset(self) -> None:
+        """Start anew: the connection has proved good."""
+        self._failed = 0

@@ -1,0 +1,190 @@
+"""One WebSocket to a server: opened, greeted, read, and watched for silence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
+from websockets.typing import Subprotocol
+
+from streamd.client import refusal
+from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
+from streamd.errors import CannotConnect
+
+DEFAULT_URL = "ws://127.0.0.1:8765/v1/stream"
+CLOSE_S = 2.0
+"""How long the close handshake may take."""
+_SUBPROTOCOL = Subprotocol("streamd.v1")
+_MAX_EVENT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a stream is opened, and how patiently."""
+
+    url: str
+    key: str | None
+    open_timeout_s: float
+
+
+class Line:
+    """One open socket. Made by `open_line`.
+
+    A fatal `error` is not returned as an event: it is the reason of the close that follows it.
+    """
+
+    def __init__(self, socket: ClientConnection, address: Address) -> None:
+        self._socket = socket
+        self._address = address
+        self._now_s = asyncio.get_running_loop().time
+        self.opened_s = self._now_s()
+        self.fatal: Event | None = None
+        """The `error` that says why the server closes."""
+        self._received_s = self.opened_s
+
+    async def greet(self, hello: dict[str, Any]) -> Event:
+        """Send `hello` and return the `ready` that answers it.
+
+        Raises:
+            CannotConnect: Nothing answers in time, or the socket breaks.
+            RefusedByServer: The server answers with an error.
+        """
+        timeout_s = self._address.open_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.send(json.dumps(hello))
+                while (event := await self.receive()) is not None:
+                    if event["type"] == "ready":
+                        return event
+        except TimeoutError:
+            self.abort()
+            raise CannotConnect(
+                f"{self._address.url} accepted the connection but sent no `ready` within "
+                f"{timeout_s:g} s"
+            ) from None
+        raise RefusedByServer(
+            "the server closed before `ready`", code="close_1000", close_code=1000
+        )
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message, waiting while the server takes no more.
+
+        After a close it does nothing: `receive` raises the reason.
+        """
+        try:
+            await self._socket.send(message)
+        except ConnectionClosed:
+            return
+
+    async def receive(self) -> Event | None:
+        """Return the next event, or None after the server has closed the stream as done.
+
+        Raises:
+            ConnectionLost: The socket broke.
+            RefusedByServer: The server closed it.
+        """
+        while True:
+            try:
+                message = await self._socket.recv()
+            except ConnectionClosed as closed:
+                code = closed.rcvd.code if closed.rcvd is not None else refusal.NO_CLOSE
+                reason = closed.rcvd.reason if closed.rcvd is not None else ""
+                if code == 1000:
+                    return None
+                if code == refusal.NO_CLOSE:
+                    raise ConnectionLost(f"the connection to {self._address.url} broke") from None
+                raise refusal.of_close(code, reason, self.fatal) from None
+            self._received_s = self._now_s()
+            event = refusal.json_object(message)
+            if event.get("type") == "error" and event.get("fatal"):
+                self.fatal = event
+            elif "type" in event:
+                return event
+
+    async def watch(self, silence_s: float, is_read: Callable[[], bool]) -> None:
+        """Drop the socket when nothing arrives, as when the network is gone without a word.
+
+        A pong alone may be late, behind audio that a busy server has yet to read; then it
+        acknowledges the audio before. So whatever arrives counts.
+
+        Args:
+            silence_s: From the last arrival to the drop. Halfway, a ping asks for an answer.
+            is_read: Whether what arrives is read at present.
+        """
+        while True:
+            asleep_s = self._now_s()
+            await asyncio.sleep(silence_s / 4)
+            # A process that was stopped has yet to read what came meanwhile.
+            was_stopped = self._now_s() - asleep_s > silence_s / 2
+            if not is_read() or was_stopped:
+                self._received_s = self._now_s()
+            silent_s = self._now_s() - self._received_s
+            if silent_s >= silence_s:
+                self.abort()
+                return
+            if silent_s >= silence_s / 2:
+                await self._ping(silence_s - silent_s)
+
+    async def close(self) -> None:
+        """Close the socket, waiting for the server's answer for a moment."""
+        await self._socket.close()
+
+    def abort(self) -> None:
+        """Drop the socket at once, without a close."""
+        self._socket.transport.abort()
+
+    async def _ping(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await (await self._socket.ping())  # blocks where the socket takes no more
+                self._received_s = self._now_s()
+        except (TimeoutError, ConnectionClosed):
+            return
+
+
+async def open_line(address: Address) -> Line:
+    """Open a WebSocket.
+
+    Raises:
+        CannotConnect: Nobody answers, or somebody who is not streamd.
+        RefusedByServer: The server answers with an HTTP status.
+    """
+    url, key = address.url, address.key
+    options: dict[str, Any] = {}
+    if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
+        options["proxy"] = None  # a proxy of the environment cannot reach this machine's loopback
+    try:
+        socket = await open_socket(
+            url,
+            subprotocols=[_SUBPROTOCOL],
+            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
+            compression=None,  # PCM does not deflate
+            open_timeout=address.open_timeout_s,
+            ping_interval=None,  # `Line.watch` pings
+            close_timeout=CLOSE_S,
+            max_size=_MAX_EVENT_BYTES,
+            **options,
+        )
+    except InvalidStatus as refused:
+        raise refusal.of_status(refused) from None
+    except InvalidURI:
+        raise CannotConnect(f"{url} is not a WebSocket URL; an example is {DEFAULT_URL}") from None
+    except InvalidHandshake as answer:
+        raise CannotConnect(f"the server at {url} is not streamd: {answer}") from None
+    except (OSError, TimeoutError, EOFError) as failure:
+        raise CannotConnect(
+            f"no server at {url} ({failure or 'no answer'}); start one with: streamd serve"
+        ) from None
+    return Line(socket, address)

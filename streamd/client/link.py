@@ -1,0 +1,306 @@
+"""A stream's connection, replaced by a new one whenever it drops."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from streamd.client import recovery
+from streamd.client.backoff import CAP_S, Backoff
+from streamd.client.inbox import Inbox
+from streamd.client.line import CLOSE_S, Address, Line, open_line
+from streamd.client.recovery import Next
+from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
+from streamd.client.replay import Replay
+from streamd.errors import CannotConnect, StreamdError
+
+
+class Link:
+    """Sends what is in a replay buffer, and fills an inbox with the events.
+
+    Args:
+        address: Where the server is.
+        hello: The first message of a new session.
+        replay: What the caller has said.
+        inbox: Where the events go.
+        reconnect_s: How long it tries to come back after a drop; 0 is not at all.
+        silence_s: After how long a silent socket counts as broken.
+        backoff: How long it waits between attempts.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        hello: dict[str, Any],
+        replay: Replay,
+        inbox: Inbox,
+        *,
+        reconnect_s: float,
+        silence_s: float,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._address = address
+        self._hello = hello
+        self._replay = replay
+        self._inbox = inbox
+        self._reconnect_s = reconnect_s
+        self._silence_s = silence_s
+        self._backoff = backoff or Backoff()
+        self._line: Line | None = None
+        """Only while messages go over it."""
+        self._token: str | None = None
+        self._last_seq = 0
+        self._is_done = False
+        """`bye` came."""
+        self._faults = 0
+        """Faults of the server since it last took audio."""
+        self._now_s = asyncio.get_running_loop().time
+        self._lost_s: float | None = None
+        """When the connection was lost; None once a later one has proved good."""
+        self._to_send = asyncio.Event()
+        self._is_reading = False
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.ready: Event = {}
+        """The newest `ready`."""
+
+    @property
+    def is_online(self) -> bool:
+        """Whether there is a connection."""
+        return self._line is not None
+
+    @property
+    def offline_s(self) -> float:
+        """Seconds since the connection was lost."""
+        return 0.0 if self._lost_s is None else self._now_s() - self._lost_s
+
+    async def open(self) -> None:
+        """Connect for the first time, and begin.
+
+        Raises:
+            CannotConnect: Nobody answers, or somebody who is not streamd.
+            RefusedByServer: The server refuses the stream.
+        """
+        line, ready = await self._greeted(self._hello)
+        self._welcome(ready)
+        self._line = line
+        self._task = asyncio.create_task(self._run(line))
+
+    def wake(self) -> None:
+        """Send what was added to the replay buffer."""
+        self._to_send.set()
+
+    async def changed(self, timeout_s: float | None = None) -> None:
+        """Wait until audio was acknowledged, or the connection was lost, regained or ended."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """Send what waits, if the server takes it at once, and close the connection."""
+        if self._line is not None and not self._inbox.is_over:
+            await self._drained()
+        line = self._line
+        self.abort(drop=False)
+        if line is not None:
+            await line.close()
+        if self._task is not None:
+            (fault,) = await asyncio.gather(self._task, return_exceptions=True)
+            if isinstance(fault, Exception):  # of this client, which nobody has seen yet
+                raise fault
+
+    def abort(self, *, drop: bool = True) -> None:
+        """End at once: the caller's next call fails.
+
+        Args:
+            drop: Whether the socket is dropped, too, without a close.
+        """
+        if drop and self._line is not None:
+            self._line.abort()
+        self._end(ConnectionLost("the stream was given up"))
+        if self._task is not None:
+            self._task.cancel()
+
+    # Inside.
+
+    async def _run(self, line: Line) -> None:
+        try:
+            while True:
+                self._line = line
+                self._pulse()
+                ended = await self._serve(line)
+                self._line = None
+                if ended is None:
+                    self._end(None)
+                    return
+                line = await self._come_back(line, ended)
+        except StreamdError as error:
+            self._end(error)
+        finally:
+            self._end(ConnectionLost("the client failed"))  # where nothing else ended it
+
+    async def _serve(self, line: Line) -> StreamdError | None:
+        """Send and receive until the connection ends, and return why, if it failed."""
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(self._write(line))
+            watch = tasks.create_task(line.watch(self._silence_s, lambda: self._is_reading))
+            try:
+                await self._read(line)
+            except StreamdError as error:
+                return None if self._is_done else error
+            finally:
+                writer.cancel()
+                watch.cancel()
+        await line.close()
+        return None
+
+    async def _write(self, line: Line) -> None:
+        while True:
+            self._to_send.clear()
+            while (message := self._replay.next()) is not None:
+                await line.send(message)
+            self._pulse()
+            await self._to_send.wait()
+
+    async def _read(self, line: Line) -> None:
+        while True:
+            self._is_reading = False
+            await self._inbox.room()
+            self._is_reading = True
+            event = await line.receive()
+            if event is None:
+                return
+            if (seq := event.get("seq")) is not None:
+                if seq <= self._last_seq:
+                    continue
+                self._last_seq = seq
+                self._prove()
+            if event["type"] == "ack":
+                self._replay.acked(int(event.get("samples", 0)))
+                self._faults = 0
+                self._prove()
+                self._pulse()
+            elif event["type"] == "bye":
+                self._is_done = True
+            self._inbox.put(event)
+            if self._inbox.is_full:  # a sender who reads nothing is told
+                self._pulse()
+
+    def _prove(self) -> None:
+        """The connection is good: the next drop is a new one."""
+        self._lost_s = None
+        self._backoff.reset()
+
+    async def _come_back(self, line: Line, error: StreamdError) -> Line:
+        """Connect until it succeeds, and go on with the session or open a new one.
+
+        Raises:
+            ConnectionLost: It took too long.
+            RefusedByServer: The server does not want the stream any more.
+        """
+        if self._now_s() - line.opened_s > CAP_S:
+            self._prove()
+        if self._lost_s is None:
+            self._lost_s = self._now_s()
+        self._pulse()
+        is_told = False
+        while True:
+            self._decide(error, line.fatal)
+            if not is_told:
+                self._inbox.put({"type": "disconnected", "reason": str(error)})
+                is_told = True
+            await asyncio.sleep(self._wait_s(error))
+            try:
+                line, ready = await self._greeted(self._greeting())
+            except CannotConnect as failure:
+                error = failure
+            except RefusedByServer as refused:
+                error = refused
+            else:
+                self._welcome(ready)
+                return line
+
+    def _decide(self, error: StreamdError, fatal: Event | None) -> None:
+        """Prepare the next attempt.
+
+        Raises:
+            ConnectionLost: There is none, as it took too long.
+            RefusedByServer: There is none, as the server does not want the stream.
+        """
+        if isinstance(error, RefusedByServer):
+            self._faults += error.close_code == recovery.FAULT
+            match recovery.after(error, self._faults):
+                case Next.AFRESH:
+                    self._token = None
+                case Next.RESUME if error.url and error.url.startswith(("ws:", "wss:")):
+                    self._address = replace(self._address, url=error.url)
+                case Next.STOP:
+                    self._raise(error, fatal)
+        if self.offline_s >= self._reconnect_s:
+            if isinstance(error, RefusedByServer):
+                self._raise(error, fatal)
+            tried = f", and {self._reconnect_s:g} s of attempts failed" if self._reconnect_s else ""
+            raise ConnectionLost(
+                f"the connection to {self._address.url} broke{tried}; stream again"
+            )
+
+    def _raise(self, error: StreamdError, fatal: Event | None) -> None:
+        if fatal is not None:
+            self._inbox.put(fatal)
+        raise error
+
+    def _wait_s(self, error: StreamdError) -> float:
+        if not isinstance(error, RefusedByServer):
+            return self._backoff.next_s()
+        restarted = error.close_code in recovery.RESTARTS
+        wait_s = self._backoff.next_s(error.retry_after_ms, restarted=restarted)
+        return min(wait_s, max(self._reconnect_s - self.offline_s, 0.0))
+
+    def _greeting(self) -> dict[str, Any]:
+        if self._token is None:
+            return self._hello
+        return {**self._hello, "resume": {"token": self._token, "last_seq": self._last_seq}}
+
+    async def _greeted(self, hello: dict[str, Any]) -> tuple[Line, Event]:
+        line = await open_line(self._address)
+        try:
+            return line, await line.greet(hello)
+        except BaseException:
+            line.abort()
+            raise
+
+    def _welcome(self, ready: Event) -> None:
+        """Take the `ready` of a new connection, and tell the caller what it means."""
+        is_first = not self.ready
+        self.ready = ready
+        self._token = (ready.get("resume") or {}).get("token")
+        if ready.get("resumed"):
+            lost = self._replay.resume(ready["have_samples"], ready["have_controls"])
+            self._inbox.put({"type": "reconnected", "resumed": True, "lost_samples": lost})
+            return
+        self._last_seq = 0
+        if not is_first:
+            self._replay.restart()
+            first = self._replay.samples_kept_from
+            self._inbox.put({"type": "reconnected", "resumed": False, "first_sample": first})
+        self._inbox.put(ready)
+
+    async def _drained(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                while self._line is not None and self._replay.is_unsent:
+                    await self.changed()
+        except TimeoutError:
+            return
+
+    def _end(self, error: StreamdError | None) -> None:
+        self._line = None
+        self._inbox.end(error)
+        self._pulse()
+
+    def _pulse(self) -> None:
+        self._changed.set()

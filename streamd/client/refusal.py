@@ -1,0 +1,101 @@
+"""Why a server did not open a stream, or closed it: what callers of the SDK catch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+from websockets.exceptions import InvalidStatus
+
+from streamd import errors
+from streamd.errors import CannotConnect
+
+Event: TypeAlias = dict[str, Any]
+"""One event. Ignore the types and the fields that you do not know."""
+
+NO_CLOSE = 1006
+"""Stands for a socket that broke without a close frame."""
+_CLOSE_HINTS = {
+    1009: "a message was larger than the server takes",
+    1011: "the server failed; stream again",
+}
+_HTTP_HINTS = {
+    200: "there is no stream at this path; use /v1/stream",
+    401: "the server, or a proxy in front of it, asks for credentials",
+    403: "the server, or a proxy in front of it, does not let this client in",
+    404: "there is no stream at this path; use /v1/stream",
+    429: "too many connections; slow down",
+    503: "the server is full; try again later",
+}
+
+
+class RefusedByServer(errors.RefusedByServer):
+    """The server answered with an error: an HTTP status, an `error` event or a close code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int | None = None,
+        close_code: int | None = None,
+        retry_after_ms: int | None = None,
+        url: str | None = None,
+    ) -> None:
+        super().__init__(f"{message} ({code})" if code not in message else message)
+        self.message = message
+        self.code = code
+        """As in the protocol: `overloaded`, `bad_config`…"""
+        self.status = status
+        """HTTP status, where the stream was refused before it opened."""
+        self.close_code = close_code
+        self.retry_after_ms = retry_after_ms
+        self.url = url
+        """Where the stream is, if the server says that another one has it."""
+
+
+class ConnectionLost(CannotConnect):
+    """The stream had opened, its socket broke, and the client did not come back in time."""
+
+
+def of_close(code: int, reason: str, fatal: Event | None) -> RefusedByServer:
+    """Return the refusal that a close means.
+
+    Args:
+        code: Of the close frame.
+        reason: Of the close frame.
+        fatal: The `error` event that came before the close.
+    """
+    fatal = fatal or {}
+    return RefusedByServer(
+        fatal.get("message") or _CLOSE_HINTS.get(code) or reason or "the server closed",
+        code=fatal.get("code") or reason or f"close_{code}",
+        close_code=code,
+        retry_after_ms=fatal.get("retry_after_ms"),
+        url=fatal.get("url"),
+    )
+
+
+def of_status(refused: InvalidStatus) -> RefusedByServer:
+    """Return the refusal of an upgrade; its body may say more in streamd's own words."""
+    status, headers = refused.response.status_code, refused.response.headers
+    said = json_object(bytes(refused.response.body or b""))
+    said = said["error"] if isinstance(said.get("error"), dict) else said
+    if status == 404:  # the server knows only that it has no such path
+        said["message"] = _HTTP_HINTS[status]
+    retry_after = headers.get("Retry-After", "")
+    return RefusedByServer(
+        str(said.get("message") or _HTTP_HINTS.get(status) or f"the server answered HTTP {status}"),
+        code=str(said.get("code") or f"http_{status}"),
+        status=status,
+        retry_after_ms=int(retry_after) * 1000 if retry_after.isdigit() else None,
+    )
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in a text, or an empty one if there is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,235 @@
+"""What a client has said that the server may not have: kept, and sent again after a drop.
+
+Places in the audio are bytes counted from the first one that the caller gave. The server counts
+from the start of its session, without what was lost: `_shift` lies between the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamd.protocol.messages import CONTROLS
+
+MAX_CONTROLS = 1000
+"""Control messages that are kept; the oldest goes first."""
+MESSAGE_BYTES = 64 * 1024
+"""Longest message of audio."""
+MAX_GAP_SAMPLES = 3600 * 48_000
+"""Longest gap that one message may name."""
+
+
+@dataclass(slots=True)
+class _Control:
+    place: int
+    """It stands before the audio byte with this number."""
+    message: dict[str, Any]
+    is_counted: bool
+    """Whether it counts for `have_controls`."""
+    is_loss: bool = False
+    """It names audio that this buffer dropped."""
+
+
+class Replay:
+    """Audio and control messages in order, from the oldest that the server may not have.
+
+    Args:
+        frame_bytes: Bytes of one sample frame.
+        max_bytes: Audio that is kept; the oldest goes first, and a `gap` names it after a resume.
+    """
+
+    def __init__(self, frame_bytes: int, max_bytes: int) -> None:
+        self._frame_bytes = frame_bytes
+        self.max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
+        self._audio = bytearray()
+        self._start = 0
+        """Place of the first byte that is kept."""
+        self._sent = 0
+        """Place of the first byte that is to be sent."""
+        self._carried = bytearray()
+        """Bytes of half a sample frame."""
+        self._acked = 0
+        """Place of the first byte that the server may not have."""
+        self._shift = 0
+        self._controls: deque[_Control] = deque()
+        self._controls_sent = 0
+        """How many of the kept ones were sent on this connection."""
+        self._controls_gone = 0
+        """Counted ones of this session that are no longer kept."""
+        self._settled: dict[str, Any] = {}
+        """Modules that confirmed `config` messages have set."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Audio that is kept."""
+        return len(self._audio)
+
+    @property
+    def free_bytes(self) -> int:
+        """Audio that fits without dropping any."""
+        return self.max_bytes - len(self._audio)
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether a message waits to be sent."""
+        return self._sent < self._end or self._controls_sent < len(self._controls)
+
+    @property
+    def samples(self) -> int:
+        """Sample frames that the caller gave."""
+        return self._end // self._frame_bytes
+
+    @property
+    def samples_acked(self) -> int:
+        """Sample frames of the caller's that the server holds safely."""
+        return self._acked // self._frame_bytes
+
+    @property
+    def samples_kept_from(self) -> int:
+        """Number of the first sample frame that is kept."""
+        return self._start // self._frame_bytes
+
+    @property
+    def _end(self) -> int:
+        return self._start + len(self._audio)
+
+    def add_audio(self, data: bytes | bytearray | memoryview) -> None:
+        """Take audio, cut anywhere. A sample frame waits until it is whole."""
+        self._carried += data
+        whole = len(self._carried) // self._frame_bytes * self._frame_bytes
+        self._append(self._carried[:whole])
+        del self._carried[:whole]
+
+    def add_control(self, message: Mapping[str, Any]) -> None:
+        """Take a control message, at its place behind the audio so far.
+
+        Args:
+            message: As in `docs/wire.md`, of any type.
+        """
+        kind = message.get("type")
+        if kind == "gap":  # half a sample frame ends there, on the server too
+            self._carried.clear()
+        if kind == "end":
+            self._append(self._carried)
+            self._carried.clear()
+        self._controls.append(_Control(self._end, dict(message), counts(message)))
+        while len(self._controls) > MAX_CONTROLS:
+            self._forget_control()
+
+    def next(self) -> str | bytes | None:
+        """Return the next message to send, or None if all are sent."""
+        if self._controls_sent < len(self._controls):
+            control = self._controls[self._controls_sent]
+            if control.place <= self._sent:
+                self._controls_sent += 1
+                return json.dumps(control.message)
+            limit = control.place
+        else:
+            limit = self._end
+        last = min(limit, self._sent + MESSAGE_BYTES // self._frame_bytes * self._frame_bytes)
+        if last == self._sent:
+            return None
+        first, self._sent = self._sent, last
+        return bytes(self._audio[first - self._start : last - self._start])
+
+    def acked(self, samples: int) -> None:
+        """Forget what the server holds safely.
+
+        Args:
+            samples: Of an `ack`.
+        """
+        place = min(samples * self._frame_bytes + self._shift, self._sent)
+        self._acked = max(self._acked, place)
+        self._forget_audio(place)
+        # A control message at the very place may still be on its way.
+        while self._controls_sent and self._controls[0].place < place:
+            self._forget_control()
+
+    def resume(self, have_samples: int, have_controls: int) -> int:
+        """Go on behind what the server has.
+
+        Args:
+            have_samples: Of the `ready` of a resumed session.
+            have_controls: Likewise.
+
+        Returns:
+            Sample frames that are lost; the next message names them.
+        """
+        place = min(have_samples * self._frame_bytes + self._shift, self._end)
+        self._acked = max(self._acked, place)
+        self._forget_audio(place)
+        while self._controls and self._controls_gone < have_controls:
+            self._forget_control()
+        self._controls_gone = have_controls
+        self._rewind()
+        lost = (self._start - place) // self._frame_bytes
+        self._shift += self._start - place
+        self._name_loss(lost)
+        return lost
+
+    def restart(self) -> None:
+        """Go on in a new session, with all that is kept."""
+        self._controls = deque(control for control in self._controls if not control.is_loss)
+        self._controls_gone = 0
+        self._shift = self._start
+        self._rewind()
+        if self._settled:
+            message = {"type": "config", "modules": self._settled}
+            self._controls.appendleft(_Control(self._start, message, is_counted=True))
+
+    # Inside.
+
+    def _append(self, data: bytes | bytearray) -> None:
+        self._audio += data
+        if len(self._audio) > self.max_bytes:
+            excess = len(self._audio) - self.max_bytes
+            self._forget_audio(self._start + -(-excess // self._frame_bytes) * self._frame_bytes)
+
+    def _forget_audio(self, place: int) -> None:
+        if place > self._start:
+            del self._audio[: place - self._start]
+            self._start = place
+            self._sent = max(self._sent, place)
+
+    def _forget_control(self) -> None:
+        control = self._controls.popleft()
+        self._controls_sent = max(self._controls_sent - 1, 0)
+        if not control.is_counted:
+            return
+        self._controls_gone += 1
+        if control.message["type"] == "config":
+            modules = control.message.get("modules")
+            self._settled = {**self._settled, **(modules if isinstance(modules, dict) else {})}
+
+    def _rewind(self) -> None:
+        """Send all again that is kept, but for what was about the old connection alone."""
+        self._controls = deque(
+            control
+            for index, control in enumerate(self._controls)
+            if control.is_counted or index >= self._controls_sent
+        )
+        self._sent = self._start
+        self._controls_sent = 0
+        for control in self._controls:
+            control.place = max(control.place, self._start)
+
+    def _name_loss(self, samples: int) -> None:
+        """Put a gap before all else; one that did not arrive last time is made longer."""
+        while self._controls and self._controls[0].is_loss:
+            samples += self._controls.popleft().message["samples"]
+        while samples > 0:
+            part = min(samples, MAX_GAP_SAMPLES)
+            message = {"type": "gap", "samples": part}
+            self._controls.appendleft(_Control(self._start, message, is_counted=True, is_loss=True))
+            samples -= part
+
+
+def counts(message: Mapping[str, Any]) -> bool:
+    """Return whether the server counts a control message for `have_controls`.
+
+    It counts those that act at their place in the stream, and those that it refuses too.
+    """
+    return message.get("type") in CONTROLS
