@@ -84,6 +84,7 @@ class Link:
         """
         line, ready = await self._greeted(self._hello)
         self._welcome(ready)
+        self._line = line
         self._task = asyncio.create_task(self._run(line))
 
     def wake(self) -> None:
@@ -105,10 +106,12 @@ class Link:
             await self._drained()
         line = self._line
         self.abort(drop=False)
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
         if line is not None:
             await line.close()
+        if self._task is not None:
+            (fault,) = await asyncio.gather(self._task, return_exceptions=True)
+            if isinstance(fault, Exception):  # of this client, which nobody has seen yet
+                raise fault
 
     def abort(self, *, drop: bool = True) -> None:
         """End at once: the caller's next call fails.
@@ -184,6 +187,8 @@ class Link:
             elif event["type"] == "bye":
                 self._is_done = True
             self._inbox.put(event)
+            if self._inbox.is_full:  # a sender who reads nothing is told
+                self._pulse()
 
     def _prove(self) -> None:
         """The connection is good: the next drop is a new one."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamd.protocol.messages import CONTROLS
+
 MAX_CONTROLS = 1000
 """Control messages that are kept; the oldest goes first."""
 MESSAGE_BYTES = 64 * 1024
@@ -41,7 +43,7 @@ class Replay:
 
     def __init__(self, frame_bytes: int, max_bytes: int) -> None:
         self._frame_bytes = frame_bytes
-        self._max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
+        self.max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
         self._audio = bytearray()
         self._start = 0
         """Place of the first byte that is kept."""
@@ -68,7 +70,7 @@ class Replay:
     @property
     def free_bytes(self) -> int:
         """Audio that fits without dropping any."""
-        return self._max_bytes - len(self._audio)
+        return self.max_bytes - len(self._audio)
 
     @property
     def is_unsent(self) -> bool:
@@ -182,8 +184,8 @@ class Replay:
 
     def _append(self, data: bytes | bytearray) -> None:
         self._audio += data
-        if len(self._audio) > self._max_bytes:
-            excess = len(self._audio) - self._max_bytes
+        if len(self._audio) > self.max_bytes:
+            excess = len(self._audio) - self.max_bytes
             self._forget_audio(self._start + -(-excess // self._frame_bytes) * self._frame_bytes)
 
     def _forget_audio(self, place: int) -> None:
@@ -228,13 +230,6 @@ class Replay:
 def counts(message: Mapping[str, Any]) -> bool:
     """Return whether the server counts a control message for `have_controls`.
 
-    It counts those that act at their place in the stream, and none that it refuses.
+    It counts those that act at their place in the stream, and those that it refuses too.
     """
-    match message:
-        case {"type": "end" | "config" | "enrol"}:
-            return True
-        case {"type": "flush"}:
-            return isinstance(message.get("id", ""), str)
-        case {"type": "gap", "samples": size} | {"type": "gap", "ms": size}:
-            return isinstance(size, int | float) and size >= 0 and size == int(size)
-    return False
+    return message.get("type") in CONTROLS

@@ -83,8 +83,9 @@ class Stream:
             ConnectionLost: The connection broke, and could not be made again.
         """
         data = memoryview(pcm).cast("B")
-        for first in range(0, len(data), MESSAGE_BYTES):
-            part = data[first : first + MESSAGE_BYTES]
+        step = min(MESSAGE_BYTES, self._replay.max_bytes)
+        for first in range(0, len(data), step):
+            part = data[first : first + step]
             await self._until_room(len(part))
             self._check()
             self._replay.add_audio(part)

@@ -29,7 +29,7 @@ class Acks:
         """Bytes that the next taking is likely to have at the most."""
 
     def before(self, size: int) -> Ack | None:
-        """The ack that must be sent before so many bytes are taken, if any.
+        """Return the ack to send before so many bytes are taken, if any.
 
         Args:
             size: no more than may lie between two acks.
@@ -37,7 +37,7 @@ class Acks:
         return None if size <= self._left else self._name()
 
     def after(self, size: int) -> Ack | None:
-        """The ack to send now that so many bytes were taken, if one is likely due at the next.
+        """Return the ack to send after so many bytes, if the next ones are likely to need one.
 
         It could wait until then; but the client would know later, by as long as that takes.
         """
@@ -46,7 +46,7 @@ class Acks:
         return self._name() if self._left < self._expected else None
 
     def last(self) -> Ack | None:
-        """The ack of all there is, as nothing more will be taken."""
+        """Return the ack of all audio, because no more will be taken."""
         return self._name() if self._audio.frames > self._named else None
 
     def _name(self) -> Ack:

@@ -19,8 +19,9 @@ EVENT_BYTES = 512
 class Attached(Protocol):
     """What a stream asks of the connection that is attached to it."""
 
-    is_sending: bool
-    """An event waits for the client to read."""
+    @property
+    def is_sending(self) -> bool:
+        """Return whether an event waits for the client to read."""
 
     def flush(self) -> None:
         """Send the events in the outbox, now or when the client reads."""
@@ -60,7 +61,7 @@ class Delivery:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all events that are kept, roughly."""
+        """Return the memory of all events that are kept, roughly, in bytes."""
         waiting = len(self._outbox) + (0 if self._left is None else len(self._left))
         return self.log.size_bytes + EVENT_BYTES * waiting
 
@@ -118,14 +119,14 @@ class Delivery:
             self.attached.flush()
 
     def _waiting(self, events: list[LogEvent]) -> Outbox:
-        """An outbox that nobody reads."""
+        """Return an outbox that nobody reads."""
         outbox = Outbox(self.log, len(events) + self._max_kept, coalesce_from=0)
         for event in events:
             outbox.put(event)
         return outbox
 
     def _release(self) -> list[LogEvent]:
-        """All events that were not sent, in order."""
+        """Take all events that were not sent, and return them in order."""
         events = []
         for outbox in (self._left, self._outbox):
             if outbox is not None:

@@ -53,7 +53,7 @@ class EventLog:
         return text
 
     def after(self, seq: int) -> list[str]:
-        """The JSON texts of the events that were numbered after `seq`, the oldest first.
+        """Return the JSON texts of the events numbered after `seq`, the oldest first.
 
         Raises:
             ResumeUnknown: events after `seq` are no longer kept, or there never was a `seq`.
@@ -70,10 +70,10 @@ class EventLog:
 
 
 def is_interim(event: Event) -> bool:
-    """Whether a later event of the same type and utterance supersedes this one."""
+    """Return whether a later event of the same type and utterance supersedes this one."""
     return getattr(event, "final", True) is False
 
 
 def is_farewell(event: Event) -> bool:
-    """Whether the event says why its socket is closed."""
+    """Return whether the event says why its socket is closed."""
     return isinstance(event, Error) and event.fatal

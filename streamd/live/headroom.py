@@ -93,13 +93,13 @@ class Headroom:
 
     @property
     def cost_s(self) -> float:
-        """CPU seconds that a second of audio costs."""
+        """Return the CPU seconds that a second of audio costs."""
         audio_s = self._audio_s + PRIOR_WEIGHT_S
         return (self._cpu_s + PRIOR_S * PRIOR_WEIGHT_S) / audio_s
 
     @property
     def is_late(self) -> bool:
-        """Whether results or the event loop have been late for a while."""
+        """Return whether results or the event loop have been late for a while."""
         return self._lag.is_over or self._loop_lag.is_over
 
     def look(self, reading: Reading) -> None:
@@ -123,7 +123,7 @@ class Headroom:
 
     @property
     def left(self) -> float:
-        """What is left: 1 if nothing is used, 0 if no stream can be admitted."""
+        """Return the share that is left: 1 if nothing is used, 0 if no stream can be admitted."""
         return min(max(1.0 - self._used(0), 0.0), 1.0)
 
     def admits(self, newcomers: int) -> bool:
@@ -135,7 +135,7 @@ class Headroom:
         return self._used(newcomers + 1) <= 1.0
 
     def _used(self, more: int) -> float:
-        """What is used of what there is, with so many streams more."""
+        """Return the share that is used, with so many streams more."""
         reading, bounds = self._reading, self._bounds
         used = 0.0
         if bounds.max_load:

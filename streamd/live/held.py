@@ -72,7 +72,7 @@ class Held:
         self._is_draining = False
 
     def __len__(self) -> int:
-        """Streams that have no socket and go on."""
+        """Return the number of streams that have no socket and go on."""
         return len(self._dropped)
 
     @property
@@ -81,7 +81,7 @@ class Held:
         return len(self._dropped) + len(self._ending)
 
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
-        """The `resume` of a `ready`: a new token; None where no stream is kept.
+        """Return the `resume` of a `ready`, with a new token; None where no stream is kept.
 
         Args:
             stream: Whose `ready` it is.
@@ -93,7 +93,7 @@ class Held:
         return {"token": token, "window_s": self.limits.window_s}
 
     def find(self, token: str, tenant: str) -> LiveStream:
-        """The stream of a token, whether it has a socket or not.
+        """Return the stream of a token, whether it has a socket or not.
 
         Raises:
             ResumeUnknown: there is none, or it is another tenant's.
@@ -101,11 +101,11 @@ class Held:
         return self._tokens.find(token, tenant)
 
     def confirm(self, stream: LiveStream) -> None:
-        """The client has the newest token: no other is good any more."""
+        """Forget all tokens but the newest, because the client has received it."""
         self._tokens.confirm(stream)
 
     def resumed(self, stream: LiveStream) -> None:
-        """A socket is attached to the stream again."""
+        """Take note that a socket is attached to the stream again."""
         self._remove(stream)
         self._metrics.streams_resumed.inc()
 
@@ -152,7 +152,7 @@ class Held:
         asyncio.get_running_loop().call_soon(stream.close, 1011, "internal")
 
     def forget(self, stream: LiveStream) -> None:
-        """Nobody can come back to this stream: it has ended with its socket."""
+        """Forget the tokens of a stream that has ended with its socket."""
         self._tokens.forget(stream)
 
     def drain(self) -> None:
@@ -196,7 +196,7 @@ class Held:
         return entry
 
     def _let_go(self, stream: LiveStream, why: str) -> None:
-        """Nobody can come back any more; a dropped stream comes to its end."""
+        """Forget the tokens of a stream; end it if it goes on."""
         self._tokens.forget(stream)
         is_dropped = stream in self._dropped
         entry = self._remove(stream)

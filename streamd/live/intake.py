@@ -61,7 +61,7 @@ class Intake:
         """Bytes that may surely come before the session is too long; 0 to look it up again."""
 
     def hold(self, data: bytes, now_s: float) -> bool:
-        """Put audio off until `take`, or as much of it as may be; False if it must be fed instead.
+        """Keep audio until `take`; return False if it must be fed instead.
 
         Args:
             data: The bytes of messages that came together.
@@ -85,7 +85,7 @@ class Intake:
         return True
 
     def take(self) -> None:
-        """Take what was put off."""
+        """Take what was kept."""
         held = self._held
         if not held:
             return
@@ -120,7 +120,7 @@ class Intake:
         self._free = self._left = 0
 
     def finish(self) -> None:
-        """Nothing more comes: take what was put off, and tell that all is safe."""
+        """Take what was kept and acknowledge it, because no more audio comes."""
         self.take()
         if (ack := self._acks.last()) is not None:
             self._acked(ack)

@@ -37,25 +37,25 @@ class Carried(Protocol):
 
     @property
     def opened_s(self) -> float:
-        """When it began, monotonic seconds."""
+        """Return when it began, monotonic seconds."""
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio taken so far."""
+        """Return the seconds of audio taken so far."""
 
     def is_ahead(self, now_s: float) -> bool:
-        """Whether its audio comes faster than in real time."""
+        """Return whether its audio comes faster than in real time."""
 
     def late_s(self, now_s: float) -> float:
-        """How long ago the oldest audio came whose result is still awaited."""
+        """Return how long ago the oldest audio came whose result is still awaited."""
 
     @property
     def is_shedding(self) -> bool:
-        """Whether it does without anything."""
+        """Return whether it does without anything."""
 
     @property
     def is_degraded(self) -> bool:
-        """Whether its client was told so."""
+        """Return whether its client was told so."""
 
     def shed(self, now_s: float) -> int:
         """Do without what its lateness calls for; return the windows that were left out."""
@@ -100,7 +100,7 @@ class Load:
         self._streams[stream] = _Rate(stream.opened_s)
 
     def remove(self, stream: Carried) -> None:
-        """The stream is over."""
+        """Forget a stream that is over."""
         if self._streams.pop(stream, None) is not None:
             self._gone_s += stream.audio_s
 

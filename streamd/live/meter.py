@@ -29,14 +29,14 @@ class Traffic:
         """What is not in the metrics yet."""
 
     def binary(self, size: int, messages: int = 1) -> None:
-        """Binary messages came."""
+        """Count binary messages."""
         self._messages += messages
         self._bytes += size
         if self._messages >= REPORT_EVERY:
             self.report()
 
     def text(self, size: int) -> None:
-        """A text message came."""
+        """Count a text message."""
         self._metrics.messages.labels("text").inc()
         self._metrics.received_bytes.inc(size)
 
@@ -60,16 +60,16 @@ class Meter:
         """(`_arrived`, monotonic seconds) at the end of a message of audio."""
 
     def arrived(self, size: int, now_s: float) -> None:
-        """So many bytes of audio came in one message."""
+        """Count the bytes of a message of audio."""
         self._arrived += size
         self._arrivals.append((self._arrived, now_s))
 
     def taken(self, size: int) -> None:
-        """The session took so many of them."""
+        """Count the bytes that the session took."""
         self._taken += size
 
     def lost(self) -> None:
-        """What came and was not taken is gone: it comes again."""
+        """Forget what came and was not taken, because it comes again."""
         self._arrived = self._taken
         while self._arrivals and self._arrivals[-1][0] > self._taken:
             self._arrivals.pop()
@@ -82,11 +82,11 @@ class Meter:
             self._frames = audio.frames
 
     def coalesced(self, events: int) -> None:
-        """Interim events were replaced before they were sent."""
+        """Count interim events that were replaced before they were sent."""
         self._metrics.coalesced.inc(events)
 
     def sent(self, event: Event, audio: AudioIn | None) -> None:
-        """An event is on its way."""
+        """Count an event that is sent."""
         tag = event.__struct_config__.tag
         self._metrics.events.labels(tag).inc()
         if isinstance(event, Gap):
@@ -98,7 +98,7 @@ class Meter:
                 self._metrics.event_lag.labels(tag).observe(time.monotonic() - arrived)
 
     def _arrival(self, at_ms: int, audio: AudioIn) -> float | None:
-        """When the message came that brought the stream to a time; None if that is forgotten."""
+        """Return when the stream reached a time; None if that is forgotten."""
         found = None
         # From the newest on: an event is about what came a moment ago.
         for size, arrived in reversed(self._arrivals):

@@ -65,14 +65,14 @@ class Outbox:
         self._queue.extend(texts)
 
     def take(self) -> str:
-        """The JSON text of the oldest event; IndexError if there is none."""
+        """Take the oldest event, and return its JSON text."""
         event = self._queue.popleft()
         if isinstance(event, str):
             return event
         return self._log.record(event) if isinstance(event, LogEvent) else encode(event)
 
     def take_all(self) -> list[str]:
-        """All that wait, the oldest first."""
+        """Take all events, and return their JSON texts, the oldest first."""
         return [self.take() for _ in range(len(self._queue))]
 
     def release(self) -> list[LogEvent]:

@@ -27,7 +27,7 @@ class Limits:
     max_events_queued: int
 
     def described(self) -> dict[str, int]:
-        """The `limits` of `ready`."""
+        """Return the `limits` of `ready`."""
         return {
             "max_message_bytes": self.max_message_bytes,
             "max_lag_ms": self.max_lag_ms,

@@ -66,22 +66,22 @@ class Shedding:
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio taken so far."""
+        """Return the seconds of audio taken so far."""
         return self._pace.audio_s
 
     @property
     def coalesced(self) -> int:
-        """Interim events that were left out."""
+        """Return the number of interim events that were left out."""
         return self._session.degradation.coalesced
 
     @property
     def is_shedding(self) -> bool:
-        """Whether it does without anything."""
+        """Return whether it does without anything."""
         return self.level is not Level.NOTHING
 
     @property
     def is_degraded(self) -> bool:
-        """Whether its windows come less often."""
+        """Return whether its windows come less often."""
         return self.level is Level.HOPS
 
     def is_ahead(self, now_s: float) -> bool:

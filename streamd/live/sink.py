@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 from streamd.engine.base import Engine, Lease
+from streamd.live.pace import Pace
 from streamd.session.session import Session
 from streamd.types import Job, Samples
 
@@ -43,7 +45,7 @@ class SessionSink(ABC):
     # The engine's side.
 
     def cut(self, job: Job) -> Samples:
-        """The samples of a job."""
+        """Return the samples of a job."""
         return self.session.cut(job)
 
     def complete(self, job: Job, output: Any) -> None:
@@ -60,3 +62,44 @@ class SessionSink(ABC):
     @abstractmethod
     def fail(self, job: Job, error: Exception) -> None:
         """Give up: a job cannot be run, or its answer cannot be taken."""
+
+
+class Advanced(Protocol):
+    """What a sink tells its stream."""
+
+    def advance(self) -> None:
+        """Go on: the answers of a batch are in."""
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """End, because a job cannot be run or its answer cannot be taken."""
+
+
+class StreamSink(SessionSink):
+    """The sink of a live stream.
+
+    Args:
+        stream: Told when to go on.
+        session: Makes the jobs and takes the answers.
+        engine: Runs them.
+        lease: The slots of the session.
+        pace: How the audio of the stream comes.
+    """
+
+    def __init__(
+        self, stream: Advanced, session: Session, engine: Engine, lease: Lease, pace: Pace
+    ) -> None:
+        super().__init__(session, engine, lease)
+        self._stream = stream
+        self._pace = pace
+
+    def is_ahead(self) -> bool:
+        """Return whether the audio comes faster than in real time."""
+        return self._pace.is_ahead(time.monotonic())
+
+    def advance(self) -> None:
+        """Have the stream go on."""
+        self._stream.advance()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """End the stream."""
+        self._stream.fail(job, error)

@@ -17,7 +17,7 @@ class Socket(Protocol):
     """Monotonic seconds of the peer's last WebSocket ping, which the socket has answered."""
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Messages until the peer closes or drops."""
+        """Yield messages until the peer closes or drops."""
 
     def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over.
@@ -32,7 +32,7 @@ class Socket(Protocol):
 
     @property
     def is_clear(self) -> bool:
-        """Whether `send_now` may be called: all that was sent is on its way."""
+        """Return whether `send_now` may be called: all that was sent is on its way."""
 
     def send_now(self, texts: Sequence[str]) -> None:
         """Send without waiting, and without a turn of the loop; only while `is_clear`."""

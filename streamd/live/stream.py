@@ -9,26 +9,25 @@ keeps the stream for the next one.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from functools import partial
-from typing import Any
 
 import structlog
 from msgspec import UNSET
 
 from streamd.audio.source import AudioIn
-from streamd.engine.base import Engine, Lease
-from streamd.errors import Internal, MaxDuration, ResumeUnknown, SlowConsumer, WireError
-from streamd.events import Ack, Error, Event, GapCause, Ready
+from streamd.engine.base import Lease
+from streamd.errors import Internal, ResumeUnknown, SlowConsumer, WireError
+from streamd.events import Ack, Error, Event, GapCause
 from streamd.live.delivery import Attached, Delivery
-from streamd.live.intake import Intake
+from streamd.live.description import Description
+from streamd.live.input import Input
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
 from streamd.live.pace import Pace
 from streamd.live.services import Services
 from streamd.live.shedding import Shedding
-from streamd.live.sink import SessionSink
+from streamd.live.sink import StreamSink
 from streamd.protocol import messages
 from streamd.session.session import Session
 from streamd.types import Job
@@ -53,55 +52,48 @@ class LiveStream:
     def __init__(
         self, services: Services, lease: Lease, tenant: str, peer: str | None = None
     ) -> None:
-        self.id = f"s_{secrets.token_hex(8)}"
+        self._description = Description(services)
+        self.id = self._description.id
         self.tenant = tenant
         self.is_due = False
         """It is advanced at the end of this tick; set and cleared by `Ticks`."""
         self.is_over = False
         """No event comes any more: `bye` was the last, or a fault that ends the stream."""
-        self.is_all_taken = False
-        """Its end was received: no more audio is taken."""
-        self.controls = 0
-        """Control messages received that act at their place in the stream."""
         self._services = services
         self._lease = lease
         self._peer = peer
-        self._began_at = time.monotonic()
-        self._epoch_ms = time.time_ns() // 1_000_000
         limits = services.limits
         self._meter = Meter(services.metrics)
         self._delivery = Delivery(
             self._meter, limits.max_events_queued, services.held.limits.max_events
         )
         self._session: Session | None = None
-        self._sink: _Sink | None = None
-        self._intake: Intake | None = None
+        self._sink: StreamSink | None = None
+        self._input: Input | None = None
         self._says_bye = False
-        self._facts: dict[str, Any] = {}
-        """Of `ready`, as they were when the session was closed."""
+        self._controls = 0
+        """Control messages received, once the session is closed."""
         self._shedding: Shedding | None = None
         self._pace: Pace | None = None
-        self._advanced = asyncio.Event()
-        """The session has moved on: there may be room, or it may have ended."""
 
     @property
     def takes_audio(self) -> bool:
-        """Whether audio may come now."""
-        return self._intake is not None and not self.is_over and not self.is_all_taken
+        """Return whether audio may come now."""
+        return self._input is not None and not self.is_over and not self._input.is_all_taken
 
     @property
     def is_ending(self) -> bool:
-        """Whether the client has said `end`."""
+        """Return whether the client has said `end`."""
         return self._says_bye
 
     @property
     def is_attached(self) -> bool:
-        """Whether a connection is attached."""
+        """Return whether a connection is attached."""
         return self._delivery.attached is not None
 
     @property
     def size_bytes(self) -> int:
-        """Memory that it takes while nobody is attached, roughly."""
+        """Return the memory that it takes while nobody is attached, roughly, in bytes."""
         session = 0 if self._session is None else self._session.ring_bytes + STATE_BYTES
         return session + self._delivery.size_bytes
 
@@ -125,12 +117,17 @@ class LiveStream:
             words,
         )
         self._session = session
-        max_ms = services.limits.max_session_s * 1000
         now_s = time.monotonic()
         self._pace = Pace(now_s)
-        self._sink = _Sink(self, session, services.engine, self._lease, self._pace)
-        self._intake = Intake(
-            session, max_ms, self._meter, self._acked, self._until_room, self._pace
+        self._sink = StreamSink(self, session, services.engine, self._lease, self._pace)
+        self._input = Input(
+            session,
+            services.limits.max_session_s,
+            self._meter,
+            self._pace,
+            self._acked,
+            partial(services.ticks.due, self),
+            self._pump,
         )
         max_lag_s = services.limits.max_lag_ms / 1000
         self._shedding = Shedding(session, self._pace, max_lag_s, self._tell, now_s)
@@ -152,7 +149,10 @@ class LiveStream:
 
     def attach(self, connection: Attached) -> Outbox:
         """Send events to this connection, the first that the stream has; `advance` begins."""
-        return self._delivery.attach(connection, self._ready())
+        assert self._session is not None
+        self._description.update(self._session)
+        ready = self._description.ready(self._services.held.offer(self))
+        return self._delivery.attach(connection, ready)
 
     def resume(self, connection: Attached, token: str, last_seq: int, peer: str | None) -> Outbox:
         """Send events to this connection instead of the one before.
@@ -173,34 +173,34 @@ class LiveStream:
             self._delivery.attached.supersede()
             self._check_alive()
         self._peer = peer
-        if self._session is not None and self._intake is not None:
-            self._intake.interrupt()
-            self._session.audio.drop_carried()
+        if self._input is not None and self._session is not None:
+            self._input.interrupt()
             self._meter.lost()
+            self._description.update(self._session)
+            self._controls = self._input.controls
         if self._pace is not None:
             self._pace.restart(time.monotonic())
-        ready = self._ready(token)
-        log.info("stream resumed", session=self.id, peer=peer, samples=self._frames)
-        ready.resumed = True
-        ready.have_samples = self._frames
-        ready.have_controls = self.controls
+        ready = self._description.ready_again(
+            self._services.held.offer(self, token), self._controls
+        )
+        log.info("stream resumed", session=self.id, peer=peer, samples=ready.have_samples)
         outbox = self._delivery.attach(connection, ready, again)
         if self._shedding is not None:
             self._shedding.repeat()  # the client may not know
         return outbox
 
     def leave(self) -> None:
-        """The connection takes nothing more; it may still send what is in its outbox."""
+        """Detach the connection, which may still send what is in its outbox."""
         self._delivery.leave()
-        if self._intake is not None and not self.is_over:
+        if self._input is not None and not self.is_over:
             try:
-                self._intake.take()
+                self._input.take()
             except Exception as error:
                 self.give_up(error)
             self._services.ticks.due(self)
 
     def take_back(self) -> None:
-        """The connection has gone: keep what it has not sent."""
+        """Keep what the connection that left has not sent."""
         self._delivery.take_back()
 
     def close(self, code: int, reason: str, **facts: object) -> None:
@@ -216,16 +216,18 @@ class LiveStream:
         if self._lease.closed:
             return
         self._meter.report(self.audio)
-        totals = self._totals()
+        totals = self._description.totals(self._session)
         self._services.engine.close(self._lease)
         if self._session is not None:
-            self._facts = self._described(self._session)
+            self._description.update(self._session)
             self._services.keep(self.tenant, self._session.learned)
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
             self._meter.coalesced(self._shedding.coalesced)
-        self._session = self._sink = self._intake = self._shedding = None
         self.stop()
+        if self._input is not None:
+            self._controls = self._input.controls
+        self._session = self._sink = self._input = self._shedding = None
         log.info(
             "stream closed",
             session=self.id,
@@ -237,17 +239,18 @@ class LiveStream:
         )
 
     def stop(self) -> None:
-        """It is decided how this ends: whoever waits for the session waits no longer."""
+        """Take no more events, and let nobody wait for the session."""
         self.is_over = True
-        self._advanced.set()
+        if self._input is not None:
+            self._input.stop()
 
     # From the client.
 
     def hold(self, data: bytes, now_s: float) -> bool:
-        """Put audio off until the stream is advanced; False if it must be fed instead."""
-        assert self._intake is not None
+        """Keep audio until the stream is advanced; return False if it must be fed instead."""
+        assert self._input is not None
         try:
-            if not self._intake.hold(data, now_s):
+            if not self._input.hold(data, now_s):
                 return False
         except Exception as error:
             self.give_up(error)
@@ -258,16 +261,10 @@ class LiveStream:
         """Take audio, waiting for room.
 
         Raises:
-            MaxDuration: the stream is as long as it may be; its finals are in the outbox.
+            MaxDuration: The stream is as long as it may be; its finals are in the outbox.
         """
-        if not self.is_all_taken:
-            assert self._intake is not None
-            is_all = await self._intake.feed(data, now_s)
-            self._services.ticks.due(self)
-            if is_all:
-                return
-        await self.finish()
-        raise self._too_long()
+        assert self._input is not None
+        await self._input.feed(data, now_s)
 
     async def control(self, message: messages.Message, gap_cause: GapCause = "client") -> None:
         """Take a message that acts at its place in the stream, waiting until there is room.
@@ -277,47 +274,25 @@ class LiveStream:
             gap_cause: The cause of a gap.
 
         Raises:
-            BadConfig: the configuration cannot be used.
-            MaxDuration: the stream is as long as it may be.
+            BadConfig: The configuration cannot be used.
+            MaxDuration: The stream is as long as it may be.
         """
-        session = self._session
-        if session is None or self.is_all_taken:
-            raise self._too_long()
-        assert self._intake is not None
-        while not session.can_mark:
-            await self._until_advanced()
-        self._intake.interrupt()
-        self.controls += 1
-        match message:
-            case messages.Gap(ms=ms, samples=samples):
-                session.receive_gap(ms, samples, gap_cause)
-            case messages.Flush(id=flush_id):
-                session.receive_flush(flush_id)
-            case messages.Config(modules=modules):
-                session.receive_config(modules)
-        self._pump()
+        assert self._input is not None
+        await self._input.control(message, gap_cause)
 
     async def end(self) -> None:
         """Take no more audio; return when `bye` is in the outbox."""
         if not self._says_bye:
+            assert self._input is not None
             self._says_bye = True
-            self.controls += 1
+            self._input.controls += 1
         await self.finish()
         self._pump()
 
     async def finish(self) -> None:
         """Take no more audio; return when the last final event is in the outbox."""
-        session = self._session
-        if session is None:
-            return
-        if not self.is_all_taken:  # a drain may come while an end is on its way
-            self.is_all_taken = True
-            assert self._intake is not None
-            self._intake.finish()
-            session.receive_end()
-            self._pump()
-        while not self.is_over and not session.ended:
-            await self._until_advanced()
+        if self._input is not None:
+            await self._input.finish()
 
     def report(self, fault: Error, *, is_control: bool = False) -> None:
         """Put a fault that ends nothing among the events.
@@ -328,13 +303,14 @@ class LiveStream:
                 comes back does not send it again.
         """
         assert self._session is not None
-        self.controls += is_control
+        assert self._input is not None
+        self._input.controls += is_control
         self._session.log(fault)
         self._pump()
 
     @property
     def audio(self) -> AudioIn | None:
-        """Its input side, once it is open."""
+        """Return the input side of the session, once there is one."""
         return None if self._session is None else self._session.audio
 
     def give_up(self, error: Exception) -> None:
@@ -344,15 +320,15 @@ class LiveStream:
 
     def advance(self) -> None:
         """Take the audio that waits, and carry on what follows from it and from answers."""
-        if self._intake is not None and not self.is_due:
+        if self._input is not None and not self.is_due:
             try:
-                self._intake.take()
+                self._input.take()
             except Exception as error:
                 self.give_up(error)
         self._pump()
 
     def fail(self, job: Job, error: Exception) -> None:
-        """A job that cannot be run ends the stream."""
+        """End the stream, because a job cannot be run."""
         log.error("job failed", session=self.id, model_pass=job.pass_name, exc_info=error)
         self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
 
@@ -391,7 +367,8 @@ class LiveStream:
             self.is_over = True
             if not self.is_attached:
                 asyncio.get_running_loop().call_soon(self._services.held.ended, self)
-        self._advanced.set()
+        if self._input is not None:
+            self._input.advanced()
         if session.is_idle and self._delivery.attached is not None:
             self._delivery.attached.rest()
 
@@ -417,66 +394,3 @@ class LiveStream:
         self._put(ack)
         self._delivery.flush()
         self._meter.report(self.audio)
-
-    def _too_long(self) -> MaxDuration:
-        max_s = self._services.limits.max_session_s
-        return MaxDuration(f"the stream reached the limit of {max_s} s of audio; start a new one")
-
-    def _ready(self, presented: str | None = None) -> Ready:
-        facts = self._facts if self._session is None else self._described(self._session)
-        return Ready(
-            session=self.id,
-            epoch_ms=self._epoch_ms,
-            audio=facts["audio"],
-            modules=facts["modules"],
-            limits=self._services.limits.described(),
-            resume=self._services.held.offer(self, presented),
-        )
-
-    @property
-    def _frames(self) -> int:
-        """Sample frames received."""
-        frames: int = self._facts["samples"] if self.audio is None else self.audio.frames
-        return frames
-
-    def _described(self, session: Session) -> dict[str, Any]:
-        return {
-            "samples": session.audio.frames,
-            "audio": session.audio.fmt.described(),
-            "modules": self._services.registry.describe(session.modules),
-        }
-
-    async def _until_room(self) -> None:
-        self._services.ticks.due(self)
-        await self._until_advanced()
-
-    async def _until_advanced(self) -> None:
-        self._advanced.clear()
-        await self._advanced.wait()
-
-    def _totals(self) -> dict[str, float]:
-        """Without a `hello` or audio only how long the connection lasted."""
-        totals: dict[str, float] = {"duration_s": round(time.monotonic() - self._began_at, 3)}
-        if self._session is not None:
-            audio = self._session.audio
-            totals["audio_s"] = round(audio.frames / audio.fmt.rate, 3)
-            totals["utterances"] = self._session.utterances
-        return totals
-
-
-class _Sink(SessionSink):
-    def __init__(
-        self, stream: LiveStream, session: Session, engine: Engine, lease: Lease, pace: Pace
-    ) -> None:
-        super().__init__(session, engine, lease)
-        self._stream = stream
-        self._pace = pace
-
-    def is_ahead(self) -> bool:
-        return self._pace.is_ahead(time.monotonic())
-
-    def advance(self) -> None:
-        self._stream.advance()
-
-    def fail(self, job: Job, error: Exception) -> None:
-        self._stream.fail(job, error)

@@ -119,7 +119,7 @@ class Ticks:
         self._poll.close()
 
     def due(self, member: Member) -> None:
-        """Audio came: advance the stream soon, together with all others."""
+        """Advance the stream soon, together with all others that are due."""
         if member.is_due:
             return
         member.is_due = True
@@ -160,7 +160,7 @@ class Ticks:
         source.rests_in = self._number + 1
 
     def answered(self) -> None:
-        """A thread has something to collect; from that thread, once it is there.
+        """Take note, on a thread of the engine, that it has something to collect.
 
         Raises:
             RuntimeError: the loop is closed.

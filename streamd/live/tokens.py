@@ -33,7 +33,7 @@ class Tokens:
         return token
 
     def confirm(self, stream: LiveStream) -> None:
-        """The client has the newest token: no other is good any more."""
+        """Forget all tokens but the newest, because the client has received it."""
         if tokens := self._tokens.get(stream):
             self._keep(stream, tokens[-1:])
 
@@ -42,7 +42,7 @@ class Tokens:
         return stream in self._tokens
 
     def find(self, token: str, tenant: str) -> LiveStream:
-        """The stream of a token.
+        """Return the stream of a token.
 
         Raises:
             ResumeUnknown: there is none, or it is another tenant's.
@@ -53,7 +53,7 @@ class Tokens:
         return stream
 
     def forget(self, stream: LiveStream) -> None:
-        """Nobody comes back to this stream."""
+        """Forget all tokens of a stream."""
         self._keep(stream, [])
 
     def _keep(self, stream: LiveStream, tokens: list[str]) -> None:

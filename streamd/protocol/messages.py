@@ -104,16 +104,16 @@ _Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
 Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
 
 
-CONTROLS = frozenset({"flush", "gap", "config", "end"})
+CONTROLS = frozenset({"flush", "gap", "config", "enrol", "end"})
 """Types of the messages that act at their place in the stream. A client that comes back sends those
 again that the server has not counted, and so those that were refused are counted too."""
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """Return a text message as a JSON object whose `type` is known.
+    """Return a text message as a JSON object that has a `type`.
 
     Raises:
-        BadMessage: Not JSON, not an object, no type or an unknown one.
+        BadMessage: Not JSON, not an object, or no type.
     """
     try:
         fields = msgspec.json.decode(text)
@@ -126,9 +126,6 @@ def read_object(text: str) -> dict[str, Any]:
     kind = fields.get("type")
     if not isinstance(kind, str):
         raise BadMessage("`type`: missing; expected the type of the message", ref="type")
-    if kind not in _KINDS:
-        known = ", ".join(_KINDS)
-        raise BadMessage(f"unknown message type {show(kind)}; known: {known}", ref="type")
     return fields
 
 
@@ -136,11 +133,14 @@ def parse(fields: Mapping[str, Any]) -> Message:
     """Return the message in an object from `read_object`.
 
     Raises:
-        BadMessage: A missing or wrong field, except in `hello` and `config`.
+        BadMessage: An unknown type; a missing or wrong field, except in `hello` and `config`.
         BadConfig: A wrong type in `hello` or `config`; `ref` names the field.
         UnsupportedAudio: Audio in `hello` that streamd does not take; `ref` names the field.
     """
-    kind = _KINDS[fields["type"]]
+    if (name := fields["type"]) not in _KINDS:
+        known = ", ".join(_KINDS)
+        raise BadMessage(f"unknown message type {show(name)}; known: {known}", ref="type")
+    kind = _KINDS[name]
     if kind is _GapText and "samples" in fields:
         kind = _GapInSamplesText
     if kind is Hello and fields.get("resume") is not None:

@@ -1,11 +1,13 @@
 """`stream` and `mic` over connections that break: the same events, and a note on stderr."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 from conftest import Cli, Done
 from daemons import DATA, assert_same_log
 from fakes.proxy import Fate, proxied
+from waiting import HANG_S
 
 SLT = DATA / "speech_slt.flac"
 MIC = {
@@ -57,3 +59,20 @@ async def test_mic_keeps_what_is_said_while_there_is_no_connection(cli: Cli, dae
     assert_same_log(kept(done.events), kept(whole.events))
     assert done.events[-1]["samples"] == whole.events[-1]["samples"]
     assert done.err.count("Connected again; nothing is lost.") == 2
+
+
+async def test_two_ctrl_cs_leave_while_there_is_no_connection(cli: Cli, daemon):
+    async with proxied(daemon.url, lambda number: Fate()) as proxy:
+        process = await asyncio.to_thread(cli.start, "stream", SLT, "--url", proxy.url)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await asyncio.to_thread(process.stdout.readline)
+        proxy.is_refusing = True
+        proxy.reset()
+        assert b"Disconnected" in await asyncio.to_thread(process.stderr.readline)
+        process.send_signal(signal.SIGINT)
+        assert b"Ctrl-C again" in await asyncio.to_thread(process.stderr.readline)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate, timeout=HANG_S)
+    assert process.returncode == 130
+    assert b"Traceback" not in err

@@ -81,6 +81,9 @@ class Returning:
         """What the server does not have yet, in messages of audio of some sizes."""
         if self._controls == self._pieces[-1].controls[-1][1]:
             return  # it has the `end` too
+        if self.token is not None:
+            # Else a gap of its own that comes first would count as audio that the drop lost.
+            yield '{"type":"ping"}'
         left = self._samples
         for piece in self._pieces:
             if piece.controls[-1][1] <= self._controls:

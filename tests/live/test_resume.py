@@ -295,14 +295,19 @@ async def test_a_stream_that_ends_with_its_older_socket_is_unknown_and_gives_bac
 
 async def test_a_refused_control_message_counts_and_is_not_refused_again(start):
     server = start()
-    refused = ['{"type":"gap","ms":-1}', '{"type":"flush","id":7}', '{"type":"gap"}']
+    refused = [
+        '{"type":"gap","ms":-1}',
+        '{"type":"flush","id":7}',
+        '{"type":"gap"}',
+        '{"type":"enrol"}',
+    ]
     first = await opened(server, *refused, "nonsense", '{"type":"audio","data":"?"}', flush(1))
     await until(lambda: first.of("flushed"))
     first.put(None)
     await first.code()
-    assert len(first.of("error")) == 5
+    assert len(first.of("error")) == 6
     line = await back(server, token_of(first))
-    assert line.sent[0]["have_controls"] == 4
+    assert line.sent[0]["have_controls"] == 5
 
 
 async def test_a_gap_of_the_clients_own_that_comes_again_behind_a_ping_is_its_own(start):

@@ -12,7 +12,7 @@ from fakes.driving import ALL_ON, assert_same_events
 from fakes.recipes import Stream, streams
 from fakes.returning import Event, Returning
 from fakes.serving import Line, Server
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from waiting import until
 
@@ -130,3 +130,45 @@ def test_drops_anywhere_change_no_event_that_is_promised(
     stream: Stream, plan: list[Drop], seed: int
 ) -> None:
     asyncio.run(compare(stream, plan, seed))
+
+
+CROWD = 64
+
+
+def any_drop(rng: random.Random) -> Drop:
+    share, read = (rng.choice([0.0, 1.0, rng.random()]) for _ in range(2))
+    return Drop(share, read, rng.randrange(4), rng.choice(["closed", "racing", "half-open"]))
+
+
+async def speak(server: Server, client: Returning, rng: random.Random) -> None:
+    """Say everything, over a few sockets that drop and one that does not."""
+    for _ in range(rng.randrange(4)):
+        await broken(server, client, any_drop(rng), rng)
+    await whole(server, client, rng)
+
+
+async def compare_crowd(recipes: list[Stream], seed: int) -> None:
+    server = Server(threads=2, max_streams=CROWD, max_held=CROWD, max_events_queued=100_000)
+    rng = random.Random(seed)
+    try:
+        alone = [client_of(recipe) for recipe in recipes]
+        for client in alone:
+            await whole(server, client, rng)
+        crowd = [client_of(recipes[number % len(recipes)]) for number in range(CROWD)]
+        speakers = [speak(server, client, random.Random(rng.random())) for client in crowd]
+        await asyncio.gather(*speakers)
+        for number, client in enumerate(crowd):
+            assert_same_events(kept(alone[number % len(recipes)].log), kept(client.log))
+        assert server.metric("resume_refused_total") == 0
+    finally:
+        await server.stop()
+
+
+# To shrink an example of 64 streams takes minutes, and says no more than its recipes do.
+@settings(common, max_examples=4, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@given(
+    recipes=st.lists(streams(), min_size=4, max_size=8),
+    seed=st.integers(0, 2**32),
+)
+def test_drops_of_one_stream_show_in_none_of_64(recipes: list[Stream], seed: int) -> None:
+    asyncio.run(compare_crowd(recipes, seed))

@@ -64,7 +64,7 @@ class WatchedTap(Tap):
         self.rests_in = 0
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came by way of the loop."""
+        """Take bytes that the loop has read."""
         super().data_received(data)
         if (
             not self.is_watched
@@ -76,7 +76,7 @@ class WatchedTap(Tap):
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Take note that the connection is gone."""
         self.ticks.unwatch(self)  # the transport closes the descriptor next
         super().connection_lost(exc)
 
@@ -131,7 +131,7 @@ class FastSocket(PlainSocket):
 
     @property
     def is_clear(self) -> bool:
-        """Whether `send_now` may be called: all that was sent is on its way."""
+        """Return whether `send_now` may be called: all that was sent is on its way."""
         return self._is_drained
 
     def send_now(self, texts: Sequence[str]) -> None:
@@ -192,7 +192,7 @@ class FastPath:
 
 
 def find_obstacle() -> str | None:
-    """What the fast path needs and is not there; None if all is."""
+    """Return what the fast path needs and does not have; None if it has all."""
     if not hasattr(web.RequestHandler, _TAIL):
         return f"this version of aiohttp has no RequestHandler.{_TAIL}"
     if not hasattr(selectors.DefaultSelector, "fileno"):

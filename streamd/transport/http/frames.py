@@ -60,7 +60,7 @@ class Tap(Relay):
 
     @property
     def is_taking(self) -> bool:
-        """Whether audio is offered to somebody."""
+        """Return whether audio is offered to somebody."""
         return self._take is not None
 
     def stand_between(self, transport: asyncio.Transport) -> None:
@@ -83,11 +83,11 @@ class Tap(Relay):
         self._take = take
 
     def handled(self) -> None:
-        """A message that was passed on has been dealt with."""
+        """Take note that a message that was passed on has been dealt with."""
         self._owed -= 1
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Take bytes from the peer."""
         if self._is_lost:
             self.original.data_received(data)
             return
@@ -98,7 +98,7 @@ class Tap(Relay):
             self._pass(data, start)
 
     def eof_received(self) -> bool | None:
-        """The peer sends nothing more: not the rest of a frame either."""
+        """Take note that the peer sends no more, not even the rest of a frame."""
         if self._head:
             self.original.data_received(self._head)
         return super().eof_received()
@@ -140,7 +140,7 @@ class Tap(Relay):
             self.original.data_received(data[start:stop])
 
     def _count(self, first: int) -> None:
-        """A frame that begins so is passed on."""
+        """Count a frame that is passed on."""
         opcode, is_final = first & _OPCODE, bool(first & _FINAL)
         if opcode == 0 and self._is_fragmented:
             self._is_fragmented = not is_final
@@ -151,7 +151,7 @@ class Tap(Relay):
 
 
 def _frame_bytes(data: bytes, at: int) -> int:
-    """Length of the frame that begins there, 0 while that cannot be told."""
+    """Return the length of the frame that begins there; 0 while it is not known."""
     here = len(data) - at
     if here < 2:
         return 0

@@ -24,16 +24,16 @@ class _Discard(Relay):
         self.is_lost = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Take bytes from the peer."""
         self.heard_at = time.monotonic()
 
     def eof_received(self) -> bool | None:
-        """The peer sends nothing more."""
+        """Take note that the peer sends no more."""
         self.is_lost = True
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Take note that the connection is gone."""
         self.is_lost = True
         super().connection_lost(exc)
 

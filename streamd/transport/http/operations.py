@@ -24,7 +24,7 @@ class Operations:
         self._refresh = refresh
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.get("/health/live", self._live),
             web.get("/health/ready", self._ready),

@@ -18,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
-    """Whether a request may come from a page of `origin`.
+    """Return whether a request may come from a page of `origin`.
 
     Args:
         origin: the `Origin` header, None if there was none (not a browser).
@@ -39,7 +39,7 @@ def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
 
 
 def _normal(origin: str) -> str:
-    """An origin as browsers send it: in lower case and without the scheme's own port."""
+    """Return an origin as browsers send it: in lower case, without the scheme's own port."""
     origin = origin.rstrip("/").lower()
     for scheme, port in _PORTS.items():
         if origin.startswith(f"{scheme}://"):
@@ -48,7 +48,7 @@ def _normal(origin: str) -> str:
 
 
 def _cannot_be_rebound(hostname: str) -> bool:
-    """Whether no stranger can make this name mean our address.
+    """Return whether no stranger can make this name mean our address.
 
     A page of `http://evil.example` can have its name point to 127.0.0.1 afterwards; then both
     headers are its own and agree. With TLS it cannot: somebody had to have the certificate.

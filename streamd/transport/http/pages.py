@@ -20,13 +20,13 @@ HEADERS = {
 
 
 def directory() -> Path:
-    """Where the page's files are: in the package, or in the repository while developing."""
+    """Return the directory of the page's files: in the package, or in the repository."""
     packaged = Path(__file__).parent / "page"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "clients" / "browser"
 
 
 def routes() -> list[web.RouteDef]:
-    """One route per file: nothing else of the directory can be asked for."""
+    """Return one route per file, so that nothing else of the directory is served."""
     root = directory()
 
     def serve(path: Path) -> web.RouteDef:

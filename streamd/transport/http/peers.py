@@ -49,7 +49,7 @@ class Peers:
 
 
 def _address(text: str) -> Address | None:
-    """An address, also with a port, as some proxies write it; None for anything else."""
+    """Return an address, also if a port follows it; None for anything else."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -76,7 +76,7 @@ class PlainSocket:
         self.pinged_at = 0.0
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Messages until the peer is gone.
+        """Yield messages until the peer is gone.
 
         Raises:
             TooLarge: a message is over the limit.
@@ -101,14 +101,14 @@ class PlainSocket:
             self._handled()
 
     def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
-        """Everything comes by iteration."""
+        """Do nothing, because everything comes by iteration."""
 
     def rest(self) -> None:
-        """The loop reads on: there is no tick to leave out."""
+        """Do nothing, because there is no tick to leave out."""
 
     @property
     def is_clear(self) -> bool:
-        """Never: aiohttp sends in a task."""
+        """Return False, because aiohttp sends in a task."""
         return False
 
     def send_now(self, texts: Sequence[str]) -> None:
@@ -141,14 +141,14 @@ class PlainSocket:
 
     @property
     def _is_drained(self) -> bool:
-        """Whether the socket is open, and all that was sent is on its way."""
+        """Return whether the socket is open, and all that was sent is on its way."""
         transport = self._transport
         return not (
             transport.get_write_buffer_size() or transport.is_closing() or self._response.closed
         )
 
     def _handled(self) -> None:
-        """A message of aiohttp's has been dealt with."""
+        """Take note that a message of aiohttp's has been dealt with."""
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:

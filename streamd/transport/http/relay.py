@@ -16,21 +16,21 @@ class Relay(asyncio.Protocol):
         self.original = original
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Take bytes from the peer."""
         self.original.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """The peer sends nothing more."""
+        """Take note that the peer sends no more."""
         return self.original.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Take note that the connection is gone."""
         self.original.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The peer does not read."""
+        """Take note that the peer does not read."""
         self.original.pause_writing()
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Take note that the peer reads again."""
         self.original.resume_writing()

@@ -53,7 +53,7 @@ class Requests(web.RequestHandler):
 
     @property
     def uses_reserve(self) -> bool:
-        """Whether the connection uses the file descriptor in reserve."""
+        """Return whether the connection uses the file descriptor in reserve."""
         return self._lost is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

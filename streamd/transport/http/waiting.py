@@ -56,7 +56,7 @@ class Waiting:
 
     @property
     def middleware(self) -> Middleware:
-        """The middleware that ends the wait while a handler runs."""
+        """Return the middleware that ends the wait while a handler runs."""
 
         @web.middleware
         async def pause(request: web.Request, handler: Handler) -> web.StreamResponse:

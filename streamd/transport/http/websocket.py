@@ -73,7 +73,7 @@ class Streams:
         return len(self._open)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One WebSocket from upgrade to close.
+        """Serve one WebSocket from upgrade to close.
 
         Raises:
             Refusal: the request is refused, or no further stream can be carried.

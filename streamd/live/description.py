@@ -1,0 +1,71 @@
+"""What the server tells of one stream: the facts of `ready`, and totals for the log."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from streamd.events import Ready
+from streamd.live.services import Services
+from streamd.session.session import Session
+
+
+class Description:
+    """Describes one stream; what it said last stays true when the session is closed.
+
+    Args:
+        services: What all streams share.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self.id = f"s_{secrets.token_hex(8)}"
+        self._services = services
+        self._began_s = time.monotonic()
+        self._epoch_ms = time.time_ns() // 1_000_000
+        self._audio: dict[str, Any] = {}
+        self._modules: dict[str, dict[str, Any]] = {}
+        self._samples = 0
+
+    def update(self, session: Session) -> None:
+        """Take over what the session is like now."""
+        self._samples = session.audio.frames
+        self._audio = session.audio.fmt.described()
+        self._modules = self._services.registry.describe(session.modules)
+
+    def ready(self, resume: dict[str, Any] | None) -> Ready:
+        """Return the `ready` of a new stream.
+
+        Args:
+            resume: The token that it offers, or None.
+        """
+        return Ready(
+            session=self.id,
+            epoch_ms=self._epoch_ms,
+            audio=self._audio,
+            modules=self._modules,
+            limits=self._services.limits.described(),
+            resume=resume,
+        )
+
+    def ready_again(self, resume: dict[str, Any] | None, controls: int) -> Ready:
+        """Return the `ready` of a stream that is resumed.
+
+        Args:
+            resume: The token that it offers, or None.
+            controls: Control messages received.
+        """
+        ready = self.ready(resume)
+        ready.resumed = True
+        ready.have_samples = self._samples
+        ready.have_controls = controls
+        return ready
+
+    def totals(self, session: Session | None) -> dict[str, float]:
+        """Return totals for the log; without a session only how long the stream lasted."""
+        totals: dict[str, float] = {"duration_s": round(time.monotonic() - self._began_s, 3)}
+        if session is not None:
+            audio = session.audio
+            totals["audio_s"] = round(audio.frames / audio.fmt.rate, 3)
+            totals["utterances"] = session.utterances
+        return totals
