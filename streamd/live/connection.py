@@ -104,6 +104,7 @@ class Connection:
         """
         metrics = self._services.metrics
         metrics.sessions_open.inc()
+        self._services.ticks.sockets += 1
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._socket.on_audio(self._take)
@@ -121,6 +122,7 @@ class Connection:
             self._end(DROPPED)  # where it was cancelled
             self._let_go()
             metrics.sessions_open.dec()
+            self._services.ticks.sockets -= 1
         assert self._close is not None
         close = self._close
         metrics.sessions.labels(str(close.code)).inc()

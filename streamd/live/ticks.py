@@ -55,9 +55,6 @@ class Source(Protocol):
 class Batches(Protocol):
     """What ticks ask of the engine."""
 
-    leases: int
-    """Streams that hold a lease."""
-
     def collect(self) -> bool:
         """Take in an answer of the threads; True if there are more."""
 
@@ -84,6 +81,8 @@ class Ticks:
     """
 
     def __init__(self, engine: Batches) -> None:
+        self.sockets = 0
+        """Open sockets of streams; each connection counts itself in and out."""
         self._engine = engine
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poll: Poll[Source] = Poll()
@@ -132,7 +131,7 @@ class Ticks:
             if self._is_asleep:
                 self._stay_awake()
                 self._next = self._loop.call_soon(self._begin)
-        elif self._engine.leases > FEW:
+        elif self.sockets > FEW:
             self.is_running = True
             self._next = self._loop.call_soon(self._begin)
         elif len(self._due) == 1:
@@ -183,7 +182,7 @@ class Ticks:
 
     def _begin(self) -> None:
         """Begin a tick."""
-        if self._engine.leases < FEW:  # not at FEW: one stream must not change it to and fro
+        if self.sockets < FEW:  # not at FEW: one stream must not change it to and fro
             self.is_running = False
             self._release_all()
             self._advance_now()
@@ -211,7 +210,7 @@ class Ticks:
                 self._is_asleep = True
                 self._loop.add_reader(self._poll.fileno(), self._wake)
             else:
-                length_s = min(self._engine.leases * PER_STREAM_S, LONGEST_S)
+                length_s = min(self.sockets * PER_STREAM_S, LONGEST_S)
                 left_s = self._read_s + length_s - time.monotonic()
                 self._next = self._loop.call_later(max(left_s, 0.0), self._begin)
 

@@ -37,10 +37,7 @@ class Behind(asyncio.Protocol):
 
 
 class FakeEngine:
-    """Has so many streams, and nothing to do."""
-
-    def __init__(self, leases: int) -> None:
-        self.leases = leases
+    """Has nothing to do."""
 
     def collect(self) -> bool:
         return False
@@ -60,8 +57,8 @@ class Line:
     def __init__(
         self, streams: int = FEW, pair: tuple[socket.socket, socket.socket] | None = None
     ) -> None:
-        self.engine = FakeEngine(streams)
-        self.ticks = Ticks(self.engine)
+        self.ticks = Ticks(FakeEngine())
+        self.ticks.sockets = streams
         self.is_due = False
         self.ours, self.theirs = pair or socket.socketpair()
         self.theirs.setblocking(False)
@@ -87,7 +84,7 @@ class Line:
         self.transport.abort()
         self.theirs.close()
         await asyncio.sleep(0)
-        self.engine.leases = 0  # the last tick
+        self.ticks.sockets = 0  # the last tick
         self.ticks.stop()
 
     def _take(self, data: bytes, messages: int) -> bool:

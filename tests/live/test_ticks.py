@@ -19,8 +19,7 @@ MANY = FEW + 1
 class FakeEngine:
     """Batches nothing, and writes down that it was asked to."""
 
-    def __init__(self, leases: int) -> None:
-        self.leases = leases
+    def __init__(self) -> None:
         self.log: list[str] = []
         self.answers = 0
 
@@ -83,9 +82,10 @@ class FakeSource:
 class Rig:
     """Ticks that run, with as many watched sockets as a test asks for."""
 
-    def __init__(self, leases: int) -> None:
-        self.engine = FakeEngine(leases)
+    def __init__(self, sockets: int) -> None:
+        self.engine = FakeEngine()
         self.ticks = Ticks(self.engine)
+        self.ticks.sockets = sockets
         self.ticks.start()
         self.sources: list[FakeSource] = []
 
@@ -109,8 +109,8 @@ class Rig:
 async def rig() -> AsyncIterator[Callable[[int], Rig]]:
     rigs: list[Rig] = []
 
-    def make(leases: int) -> Rig:
-        rigs.append(Rig(leases))
+    def make(sockets: int) -> Rig:
+        rigs.append(Rig(sockets))
         return rigs[-1]
 
     yield make
@@ -231,10 +231,10 @@ async def test_when_the_streams_are_gone_the_sockets_are_the_loops_again(rig):
     made = rig(MANY)
     await made.run()
     source = made.source()
-    made.engine.leases = FEW  # one less is not enough: it may be back soon
+    made.ticks.sockets = FEW  # one less is not enough: it may be back soon
     await made.tick()
     assert source.released == 0
-    made.engine.leases = FEW - 1
+    made.ticks.sockets = FEW - 1
     await until(lambda: source.released == 1)
     assert not made.ticks.is_running
     assert not source.is_watched
@@ -243,7 +243,7 @@ async def test_when_the_streams_are_gone_the_sockets_are_the_loops_again(rig):
 async def test_who_is_due_when_ticks_end_is_advanced_all_the_same(rig):
     made = rig(MANY)
     await made.run()
-    made.engine.leases = 0
+    made.ticks.sockets = 0
     made.ticks.due(stream := FakeStream())
     await until(lambda: stream.advanced == 1)
     assert not made.ticks.is_running
@@ -283,7 +283,8 @@ async def test_an_error_is_not_the_last_tick(rig):
 
 
 async def test_streams_that_are_due_are_advanced_together_and_once():
-    ticks = Ticks(engine := FakeEngine(FEW))
+    ticks = Ticks(engine := FakeEngine())
+    ticks.sockets = FEW
     ticks.start()
     streams = [FakeStream() for _ in range(3)]
     for stream in [*streams, *streams]:

@@ -17,7 +17,7 @@ def active(metrics: Metrics) -> float | None:
 
 def test_with_this_aiohttp_there_is_none():
     with capture_logs() as logged:
-        found = FastPath("auto", Ticks(FakeEngine(0)), metrics := Metrics())
+        found = FastPath("auto", Ticks(FakeEngine()), metrics := Metrics())
     assert (found.obstacle, active(metrics), logged) == (None, 1, [])
 
 
@@ -29,7 +29,7 @@ def test_with_this_aiohttp_there_is_none():
     ],
 )
 def test_what_is_missing_is_named(monkeypatch, place, name, reason):
-    ticks = Ticks(FakeEngine(0))
+    ticks = Ticks(FakeEngine())
     monkeypatch.delattr(place, name)
     with capture_logs() as logged:
         found = FastPath("auto", ticks, metrics := Metrics())
@@ -43,6 +43,6 @@ def test_what_is_missing_is_named(monkeypatch, place, name, reason):
 
 def test_who_switches_it_off_is_not_warned():
     with capture_logs() as logged:
-        found = FastPath("off", Ticks(FakeEngine(0)), metrics := Metrics())
+        found = FastPath("off", Ticks(FakeEngine()), metrics := Metrics())
     assert found.obstacle == "server.fast_path is off"
     assert (active(metrics), logged) == (0, [])

@@ -159,7 +159,7 @@ async def test_a_close_reads_what_the_peer_answers():
 async def test_with_few_streams_again_the_loop_reads_again():
     async with Line(MANY) as line:
         await watched(line)
-        line.engine.leases = FEW - 1
+        line.ticks.sockets = FEW - 1
         await line.send(Opcode.BINARY, b"one")
         await until(lambda: not line.tap.is_watched)
         await until(lambda: line.audio.endswith(b"one"))
