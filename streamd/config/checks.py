@@ -8,8 +8,8 @@ from operator import attrgetter
 
 from streamd.config.sections import Config, Sections
 from streamd.errors import ConfigError
+from streamd.naming import WordName
 from streamd.settings import WakeSettings
-from streamd.types import WordName
 from streamd.validation import fits
 
 _BUILT_IN = WakeSettings().load
