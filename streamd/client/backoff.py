@@ -1,4 +1,4 @@
-"""How long a client waits before it connects again."""
+"""The waits of a client before it connects again."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import random
 from collections.abc import Callable
 
 BASE_S = 0.5
-"""Longest wait before the first attempt."""
+"""Longest wait before the first attempt, seconds."""
 CAP_S = 10.0
-"""Longest wait before any attempt."""
+"""Longest wait before any attempt, seconds."""
 RESTART_S = (1.0, 5.0)
-"""Wait after a server has restarted."""
+"""Shortest and longest wait after a server has restarted, seconds."""
 
 
 class Backoff:
-    """Waits that double and are random, so that the clients of one server do not come together.
+    """Random waits that double, so that the clients of one server do not connect all at once.
 
     Args:
         uniform: Draws a number between two others.
@@ -28,8 +28,8 @@ class Backoff:
         """Return the seconds to wait before the next attempt.
 
         Args:
-            retry_after_ms: What the server asks for; the wait is never shorter.
-            restarted: Whether the server restarts: all its clients come back at once.
+            retry_after_ms: Wait that the server asks for; the result is never shorter.
+            restarted: Whether the server restarts, so that all its clients connect again.
         """
         longest_s = min(CAP_S, BASE_S * 2**self._failed)
         self._failed = min(self._failed + 1, 16)
@@ -37,5 +37,5 @@ class Backoff:
         return wait_s + (retry_after_ms or 0) / 1000
 
     def reset(self) -> None:
-        """Start anew: the connection has proved good."""
+        """Start again with the shortest wait, because a connection works."""
         self._failed = 0

@@ -1,4 +1,4 @@
-"""Events between the connection and whoever iterates the stream."""
+"""The queue of events between the connection and the caller that iterates the stream."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streamd.client.refusal import Event
 from streamd.errors import StreamdError
 
 MAX_EVENTS = 1000
-"""Events that wait to be read; then the socket is not read either, and TCP slows the server."""
+"""Most events that wait for the caller. Then the client stops reading, and TCP slows the server."""
 
 
 class Inbox:
     """A bounded queue that ends with an error or without one.
 
-    An `ack` replaces one that waits directly before it, so that a caller who only sends fills
-    nothing while nobody speaks.
+    An `ack` replaces one that waits directly before it. So a caller that only sends does not fill
+    the queue during a silence.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Inbox:
         self._changed = asyncio.Event()
         self._error: StreamdError | None = None
         self.is_over = False
-        """No event comes any more."""
+        """Whether no more events are put."""
 
     @property
     def is_full(self) -> bool:
@@ -32,14 +32,14 @@ class Inbox:
         return len(self._events) >= MAX_EVENTS
 
     def put(self, event: Event) -> None:
-        """Add an event, whether or not there is room."""
+        """Add an event, even if the queue is full."""
         if self._events and event["type"] == "ack" == self._events[-1]["type"]:
             self._events.pop()
         self._events.append(event)
         self._changed.set()
 
     async def room(self) -> None:
-        """Wait until it is not full."""
+        """Wait until the queue is not full."""
         while self.is_full:
             await self._change()
 
@@ -59,7 +59,7 @@ class Inbox:
         return event
 
     def end(self, error: StreamdError | None) -> None:
-        """Let no more events come; the first call stands."""
+        """End the queue. Only the first call counts."""
         if not self.is_over:
             self.is_over, self._error = True, error
             self._changed.set()
@@ -68,7 +68,7 @@ class Inbox:
         """Raise what the stream ended with, if it failed.
 
         Raises:
-            StreamdError: A new one each time, as a traceback grows with every raise.
+            StreamdError: The stream has failed. Its traceback starts anew with each raise.
         """
         if self._error is not None:
             raise self._error.with_traceback(None)

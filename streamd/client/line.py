@@ -25,14 +25,14 @@ from streamd.errors import CannotConnect
 
 DEFAULT_URL = "ws://127.0.0.1:8765/v1/stream"
 CLOSE_S = 2.0
-"""How long the close handshake may take."""
+"""Seconds that the close handshake may take."""
 _SUBPROTOCOL = Subprotocol("streamd.v1")
 _MAX_EVENT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a stream is opened, and how patiently."""
+    """Where and with which key a stream is opened, and how long that may take."""
 
     url: str
     key: str | None
@@ -42,7 +42,7 @@ class Address:
 class Line:
     """One open socket. Made by `open_line`.
 
-    A fatal `error` is not returned as an event: it is the reason of the close that follows it.
+    `receive` does not return a fatal `error`. It is the reason of the close that follows it.
     """
 
     def __init__(self, socket: ClientConnection, address: Address) -> None:
@@ -51,7 +51,7 @@ class Line:
         self._now_s = asyncio.get_running_loop().time
         self.opened_s = self._now_s()
         self.fatal: Event | None = None
-        """The `error` that says why the server closes."""
+        """The fatal `error`, once the server has sent one."""
         self._received_s = self.opened_s
 
     async def greet(self, hello: dict[str, Any]) -> Event:
@@ -114,19 +114,19 @@ class Line:
                 return event
 
     async def watch(self, silence_s: float, is_read: Callable[[], bool]) -> None:
-        """Drop the socket when nothing arrives, as when the network is gone without a word.
+        """Drop the socket when nothing arrives, as after a network failure that nobody reports.
 
-        A pong alone may be late, behind audio that a busy server has yet to read; then it
-        acknowledges the audio before. So whatever arrives counts.
+        A busy server reads a ping late, because audio waits before it, but it acknowledges that
+        audio meanwhile. So every message counts.
 
         Args:
-            silence_s: From the last arrival to the drop. Halfway, a ping asks for an answer.
-            is_read: Whether what arrives is read at present.
+            silence_s: Seconds from the last arrival to the drop. Halfway, the client sends a ping.
+            is_read: Returns whether the client reads the socket at present.
         """
         while True:
             asleep_s = self._now_s()
             await asyncio.sleep(silence_s / 4)
-            # A process that was stopped has yet to read what came meanwhile.
+            # After a stop of the process, messages that arrived meanwhile are still unread.
             was_stopped = self._now_s() - asleep_s > silence_s / 2
             if not is_read() or was_stopped:
                 self._received_s = self._now_s()
@@ -148,7 +148,7 @@ class Line:
     async def _ping(self, wait_s: float) -> None:
         try:
             async with asyncio.timeout(wait_s):
-                await (await self._socket.ping())  # blocks where the socket takes no more
+                await (await self._socket.ping())  # waits while the socket is full
                 self._received_s = self._now_s()
         except (TimeoutError, ConnectionClosed):
             return
@@ -158,7 +158,7 @@ async def open_line(address: Address) -> Line:
     """Open a WebSocket.
 
     Raises:
-        CannotConnect: Nobody answers, or somebody who is not streamd.
+        CannotConnect: No server answers, or one that is not streamd.
         RefusedByServer: The server answers with an HTTP status.
     """
     url, key = address.url, address.key

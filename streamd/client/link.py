@@ -22,11 +22,11 @@ class Link:
     Args:
         address: Where the server is.
         hello: The first message of a new session.
-        replay: What the caller has said.
-        inbox: Where the events go.
-        reconnect_s: How long it tries to come back after a drop; 0 is not at all.
-        silence_s: After how long a silent socket counts as broken.
-        backoff: How long it waits between attempts.
+        replay: Audio and control messages of the caller.
+        inbox: Takes the events.
+        reconnect_s: Seconds for which it tries to connect again after a drop; 0 to not try.
+        silence_s: Seconds of silence after which a socket counts as broken.
+        backoff: Computes the waits between attempts.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class Link:
         self._silence_s = silence_s
         self._backoff = backoff or Backoff()
         self._line: Line | None = None
-        """Only while messages go over it."""
+        """The open socket; None while there is none."""
         self._token: str | None = None
         self._last_seq = 0
         self._is_done = False
-        """`bye` came."""
+        """Whether `bye` was received."""
         self._faults = 0
-        """Faults of the server since it last took audio."""
+        """Faults of the server since its last `ack`."""
         self._now_s = asyncio.get_running_loop().time
         self._lost_s: float | None = None
-        """When the connection was lost; None once a later one has proved good."""
+        """When the connection was lost, on the loop's clock; None once a later one works."""
         self._to_send = asyncio.Event()
         self._is_reading = False
         self._changed = asyncio.Event()
@@ -79,7 +79,7 @@ class Link:
         """Connect for the first time, and begin.
 
         Raises:
-            CannotConnect: Nobody answers, or somebody who is not streamd.
+            CannotConnect: No server answers, or one that is not streamd.
             RefusedByServer: The server refuses the stream.
         """
         line, ready = await self._greeted(self._hello)
@@ -101,7 +101,7 @@ class Link:
             return
 
     async def close(self) -> None:
-        """Send what waits, if the server takes it at once, and close the connection."""
+        """Send what waits, for `CLOSE_S` at most, and close the connection."""
         if self._line is not None and not self._inbox.is_over:
             await self._drained()
         line = self._line
@@ -110,14 +110,14 @@ class Link:
             await line.close()
         if self._task is not None:
             (fault,) = await asyncio.gather(self._task, return_exceptions=True)
-            if isinstance(fault, Exception):  # of this client, which nobody has seen yet
+            if isinstance(fault, Exception):  # a fault of this client that no call has raised yet
                 raise fault
 
     def abort(self, *, drop: bool = True) -> None:
         """End at once: the caller's next call fails.
 
         Args:
-            drop: Whether the socket is dropped, too, without a close.
+            drop: Whether to drop the socket, too, without a close handshake.
         """
         if drop and self._line is not None:
             self._line.abort()
@@ -187,11 +187,11 @@ class Link:
             elif event["type"] == "bye":
                 self._is_done = True
             self._inbox.put(event)
-            if self._inbox.is_full:  # a sender who reads nothing is told
+            if self._inbox.is_full:  # a sender that waits and does not read raises
                 self._pulse()
 
     def _prove(self) -> None:
-        """The connection is good: the next drop is a new one."""
+        """Take note that the connection works: attempts after the next drop count from zero."""
         self._lost_s = None
         self._backoff.reset()
 
@@ -200,19 +200,19 @@ class Link:
 
         Raises:
             ConnectionLost: It took too long.
-            RefusedByServer: The server does not want the stream any more.
+            RefusedByServer: The server refuses the stream for good.
         """
         if self._now_s() - line.opened_s > CAP_S:
             self._prove()
         if self._lost_s is None:
             self._lost_s = self._now_s()
         self._pulse()
-        is_told = False
+        is_reported = False
         while True:
             self._decide(error, line.fatal)
-            if not is_told:
+            if not is_reported:
                 self._inbox.put({"type": "disconnected", "reason": str(error)})
-                is_told = True
+                is_reported = True
             await asyncio.sleep(self._wait_s(error))
             try:
                 line, ready = await self._greeted(self._greeting())
@@ -228,8 +228,8 @@ class Link:
         """Prepare the next attempt.
 
         Raises:
-            ConnectionLost: There is none, as it took too long.
-            RefusedByServer: There is none, as the server does not want the stream.
+            ConnectionLost: The time for attempts is over.
+            RefusedByServer: The server refuses the stream for good.
         """
         if isinstance(error, RefusedByServer):
             self._faults += error.close_code == recovery.FAULT
@@ -276,7 +276,7 @@ class Link:
             raise
 
     def _welcome(self, ready: Event) -> None:
-        """Take the `ready` of a new connection, and tell the caller what it means."""
+        """Take the `ready` of a new connection, and report to the caller what it means."""
         is_first = not self.ready
         self.ready = ready
         self._token = (ready.get("resume") or {}).get("token")

@@ -13,7 +13,7 @@ from streamd.client.stream import Stream
 MESSAGE_MS = 20
 FAST_MESSAGE_MS = 200
 MAX_AHEAD_MS = 30_000
-"""Audio that `stream_pcm` lets go beyond the last `ack`, so that a flush or an end does not
+"""Most audio that `stream_pcm` sends ahead of the last `ack`, so that a flush or an end does not
 wait behind minutes of it in socket buffers."""
 
 
@@ -32,7 +32,7 @@ class Cutter:
         self._held = bytearray()
 
     def push(self, block: bytes) -> Iterator[bytes]:
-        """Take a block and give the messages that it completes."""
+        """Take a block and yield the messages that it completes."""
         self._held += block
         while len(self._held) >= (size := self._next_bytes()):
             message = bytes(self._held[:size])
@@ -41,7 +41,7 @@ class Cutter:
             yield message
 
     def rest(self) -> bytes:
-        """What is left when no more blocks come."""
+        """Return the audio that is left when no more blocks come."""
         rest, self._held = bytes(self._held), bytearray()
         return rest
 
@@ -54,7 +54,7 @@ class Cutter:
 
 
 def delay_s(samples: int, rate_hz: int, elapsed_s: float) -> float:
-    """How long to wait before sending audio whose last frame is number `samples`.
+    """Return the seconds to wait before sending audio whose last frame is number `samples`.
 
     A microphone could not have given it before `samples / rate_hz`. Counted from the start and
     never from message to message, so that late wake-ups do not add up.
@@ -75,7 +75,7 @@ async def stream_pcm(
     A gap becomes a `gap` message at its place.
 
     Args:
-        stream: Where to. Its `audio` gives the rate and the size of a frame.
+        stream: An open stream; it knows the rate and the size of a frame.
         blocks: Audio as it comes.
         realtime: Pace as a microphone would, in 20 ms messages. Otherwise as fast as TCP takes
             it.
@@ -117,7 +117,7 @@ async def stream_pcm(
 async def converse(
     stream: Stream, sending: Coroutine[Any, Any, None], on_event: Callable[[Event], None]
 ) -> None:
-    """Run `sending` while every event goes to `on_event`, until the server has said bye.
+    """Run `sending` and pass every event to `on_event`, until the server has sent `bye`.
 
     The first failure of either side ends both and is raised as it is, not in a group.
     """

@@ -15,7 +15,7 @@ class Next(enum.Enum):
     AFRESH = enum.auto()
     """Connect again, and open a new session."""
     AGAIN = enum.auto()
-    """Connect again later, for what was wanted before."""
+    """Connect again later, for the same as before."""
     STOP = enum.auto()
     """Raise: another attempt would end the same way."""
 
@@ -45,8 +45,8 @@ def after(refused: RefusedByServer, faults: int = 0) -> Next:
     """Return the next step after a close or a refused upgrade.
 
     Args:
-        refused: What the server said.
-        faults: How often it has failed (1011) since it last took audio.
+        refused: The close, or the refusal of the upgrade.
+        faults: Closes with 1011 since the last `ack`.
     """
     if refused.close_code == FAULT and faults > 1:
         return Next.STOP

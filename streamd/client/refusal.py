@@ -1,4 +1,4 @@
-"""Why a server did not open a stream, or closed it: what callers of the SDK catch."""
+"""The exceptions of the SDK: why a server did not open a stream, or closed it."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ class RefusedByServer(errors.RefusedByServer):
         self.close_code = close_code
         self.retry_after_ms = retry_after_ms
         self.url = url
-        """Where the stream is, if the server says that another one has it."""
+        """URL of another server that has the stream, if the refusing one names it."""
 
 
 class ConnectionLost(CannotConnect):
-    """The stream had opened, its socket broke, and the client did not come back in time."""
+    """The stream had opened, its socket broke, and the client could not connect again in time."""
 
 
 def of_close(code: int, reason: str, fatal: Event | None) -> RefusedByServer:
     """Return the refusal that a close means.
 
     Args:
-        code: Of the close frame.
-        reason: Of the close frame.
+        code: Code of the close frame.
+        reason: Reason of the close frame.
         fatal: The `error` event that came before the close.
     """
     fatal = fatal or {}
@@ -77,7 +77,7 @@ def of_close(code: int, reason: str, fatal: Event | None) -> RefusedByServer:
 
 
 def of_status(refused: InvalidStatus) -> RefusedByServer:
-    """Return the refusal of an upgrade; its body may say more in streamd's own words."""
+    """Return the refusal of an upgrade, with the code and message of its body if it has them."""
     status, headers = refused.response.status_code, refused.response.headers
     said = json_object(bytes(refused.response.body or b""))
     said = said["error"] if isinstance(said.get("error"), dict) else said

@@ -1,7 +1,7 @@
-"""What a client has said that the server may not have: kept, and sent again after a drop.
+"""Audio and control messages that the server may not have: kept, and sent again after a drop.
 
 Places in the audio are bytes counted from the first one that the caller gave. The server counts
-from the start of its session, without what was lost: `_shift` lies between the two.
+from the start of its session, without what was lost: `_shift` is the difference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from streamd.protocol.messages import CONTROLS
 
 MAX_CONTROLS = 1000
-"""Control messages that are kept; the oldest goes first."""
+"""Most control messages that are kept; then the oldest is dropped."""
 MESSAGE_BYTES = 64 * 1024
 """Longest message of audio."""
 MAX_GAP_SAMPLES = 3600 * 48_000
@@ -25,12 +25,12 @@ MAX_GAP_SAMPLES = 3600 * 48_000
 @dataclass(slots=True)
 class _Control:
     place: int
-    """It stands before the audio byte with this number."""
+    """Number of the audio byte that it stands before."""
     message: dict[str, Any]
     is_counted: bool
     """Whether it counts for `have_controls`."""
     is_loss: bool = False
-    """It names audio that this buffer dropped."""
+    """Whether it names audio that this buffer dropped."""
 
 
 class Replay:
@@ -38,7 +38,8 @@ class Replay:
 
     Args:
         frame_bytes: Bytes of one sample frame.
-        max_bytes: Audio that is kept; the oldest goes first, and a `gap` names it after a resume.
+        max_bytes: Most audio that is kept. Then the oldest is dropped, and a `gap` names it after a
+            resume.
     """
 
     def __init__(self, frame_bytes: int, max_bytes: int) -> None:
@@ -50,26 +51,26 @@ class Replay:
         self._sent = 0
         """Place of the first byte that is to be sent."""
         self._carried = bytearray()
-        """Bytes of half a sample frame."""
+        """Bytes of a sample frame that is not whole yet."""
         self._acked = 0
         """Place of the first byte that the server may not have."""
         self._shift = 0
         self._controls: deque[_Control] = deque()
         self._controls_sent = 0
-        """How many of the kept ones were sent on this connection."""
+        """Kept control messages that were sent on this connection."""
         self._controls_gone = 0
-        """Counted ones of this session that are no longer kept."""
+        """Counted control messages of this session that are no longer kept."""
         self._settled: dict[str, Any] = {}
         """Modules that confirmed `config` messages have set."""
 
     @property
     def size_bytes(self) -> int:
-        """Audio that is kept."""
+        """Audio that is kept, bytes."""
         return len(self._audio)
 
     @property
     def free_bytes(self) -> int:
-        """Audio that fits without dropping any."""
+        """Audio that fits without dropping any, bytes."""
         return self.max_bytes - len(self._audio)
 
     @property
@@ -79,12 +80,12 @@ class Replay:
 
     @property
     def samples(self) -> int:
-        """Sample frames that the caller gave."""
+        """Sample frames that the caller has added."""
         return self._end // self._frame_bytes
 
     @property
     def samples_acked(self) -> int:
-        """Sample frames of the caller's that the server holds safely."""
+        """Sample frames of the caller that the server has acknowledged."""
         return self._acked // self._frame_bytes
 
     @property
@@ -136,10 +137,10 @@ class Replay:
         return bytes(self._audio[first - self._start : last - self._start])
 
     def acked(self, samples: int) -> None:
-        """Forget what the server holds safely.
+        """Forget what the server has acknowledged.
 
         Args:
-            samples: Of an `ack`.
+            samples: The `samples` of an `ack`.
         """
         place = min(samples * self._frame_bytes + self._shift, self._sent)
         self._acked = max(self._acked, place)
@@ -149,11 +150,11 @@ class Replay:
             self._forget_control()
 
     def resume(self, have_samples: int, have_controls: int) -> int:
-        """Go on behind what the server has.
+        """Continue behind the last message that the server has.
 
         Args:
-            have_samples: Of the `ready` of a resumed session.
-            have_controls: Likewise.
+            have_samples: `have_samples` of the `ready` of a resumed session.
+            have_controls: `have_controls` of the same `ready`.
 
         Returns:
             Sample frames that are lost; the next message names them.
@@ -171,7 +172,7 @@ class Replay:
         return lost
 
     def restart(self) -> None:
-        """Go on in a new session, with all that is kept."""
+        """Continue in a new session with everything that is kept."""
         self._controls = deque(control for control in self._controls if not control.is_loss)
         self._controls_gone = 0
         self._shift = self._start
@@ -205,7 +206,7 @@ class Replay:
             self._settled = {**self._settled, **(modules if isinstance(modules, dict) else {})}
 
     def _rewind(self) -> None:
-        """Send all again that is kept, but for what was about the old connection alone."""
+        """Send again what is kept, except messages that concern the old connection alone."""
         self._controls = deque(
             control
             for index, control in enumerate(self._controls)
@@ -217,7 +218,7 @@ class Replay:
             control.place = max(control.place, self._start)
 
     def _name_loss(self, samples: int) -> None:
-        """Put a gap before all else; one that did not arrive last time is made longer."""
+        """Put a gap before everything else, or extend one that the server has not received."""
         while self._controls and self._controls[0].is_loss:
             samples += self._controls.popleft().message["samples"]
         while samples > 0:
@@ -230,6 +231,6 @@ class Replay:
 def counts(message: Mapping[str, Any]) -> bool:
     """Return whether the server counts a control message for `have_controls`.
 
-    It counts those that act at their place in the stream, and those that it refuses too.
+    It counts those that act at their place in the stream, even if it refuses them.
     """
     return message.get("type") in CONTROLS

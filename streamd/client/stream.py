@@ -24,13 +24,13 @@ from streamd.client.refusal import Event, RefusedByServer
 from streamd.client.replay import MESSAGE_BYTES, Replay
 
 RECONNECT_S = 300.0
-"""How long a stream tries to come back after a drop."""
+"""Seconds for which a stream tries to connect again after a drop."""
 REPLAY_S = 60.0
-"""Audio that is kept for a drop, as long as a server holds a stream by default."""
+"""Seconds of audio that are kept for a drop: a server holds a stream as long by default."""
 SILENCE_S = 20.0
-"""After how long a silent socket counts as broken."""
+"""Seconds of silence after which a socket counts as broken."""
 _SLACK_S = 2.0
-"""Audio that a live source may have sent before the connection is known to be lost."""
+"""Seconds of audio that a live source may send before the client notices a lost connection."""
 _BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 
 
@@ -58,12 +58,12 @@ class Stream:
 
     @property
     def samples_acked(self) -> int:
-        """Sample frames that the server holds safely."""
+        """Sample frames that the server has acknowledged."""
         return self._replay.samples_acked
 
     @property
     def kept_bytes(self) -> int:
-        """Memory of the audio that is kept for a drop."""
+        """Bytes of audio that are kept for a drop."""
         return self._replay.size_bytes
 
     @property
@@ -76,11 +76,11 @@ class Stream:
 
         The stream keeps what the server has not acknowledged. If that is as much as it may keep,
         `send` waits for the server. While there is no connection, only a sender ahead of real time
-        waits; for a live one the oldest audio is dropped, which a `gap` names afterwards.
+        waits. For a live one the oldest audio is dropped, and a `gap` names it afterwards.
 
         Raises:
             RefusedByServer: The server closed the stream for good.
-            ConnectionLost: The connection broke, and could not be made again.
+            ConnectionLost: The connection broke, and the attempts to connect again failed.
         """
         data = memoryview(pcm).cast("B")
         step = min(MESSAGE_BYTES, self._replay.max_bytes)
@@ -96,19 +96,19 @@ class Stream:
         await self.control({"type": "flush", "id": flush_id})
 
     async def gap(self, gap_ms: int) -> None:
-        """Say that this much audio was lost, so that the clock stays right."""
+        """Declare that so many milliseconds of audio are lost, so that the clock stays right."""
         await self.control({"type": "gap", "ms": gap_ms})
 
     async def end(self) -> None:
-        """Say that no more audio comes. Keep iterating until the `bye`, which is the last."""
+        """Declare the end of the audio. Keep iterating until the `bye`, which is the last event."""
         await self.control({"type": "end"})
 
     def abort(self) -> None:
-        """Drop the connection for good, without a close; what waits for the server fails."""
+        """Drop the connection for good, without a close handshake. Calls that wait raise."""
         self._link.abort()
 
     async def control(self, message: Mapping[str, Any]) -> None:
-        """Send a control message, of a kind that this SDK may not know yet."""
+        """Send any control message, even of a type that this SDK does not know."""
         self._check()
         self._replay.add_control(message)
         self._link.wake()
@@ -173,18 +173,18 @@ async def connect(
     Args:
         url: `ws://` or `wss://`, with the path.
         audio: `codec`, `rate`, `channels`, `use`; what is left out is s16le, 16 kHz, mono.
-        modules: Options by module; a module is off when False. None leaves the server's own.
+        modules: Options by module; False switches a module off. None leaves the server's own.
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.
         key: API key, for a server that asks for one.
-        open_timeout_s: How long the server may take to answer.
-        reconnect_s: How long the stream tries to come back after a drop; 0 is not at all.
-        replay_s: Audio that is kept in memory to be sent again after a drop.
-        silence_s: After how long without an answer the connection counts as broken.
+        open_timeout_s: Seconds that the server may take to answer.
+        reconnect_s: Seconds for which the stream tries to connect again after a drop; 0 to not try.
+        replay_s: Seconds of audio that are kept in memory, to be sent again after a drop.
+        silence_s: Seconds without an answer after which the connection counts as broken.
 
     Raises:
-        CannotConnect: Nobody answers, or somebody who is not streamd.
-        RefusedByServer: By an HTTP status, or by an `error` in place of the `ready`.
+        CannotConnect: No server answers, or one that is not streamd.
+        RefusedByServer: The server answers with an HTTP status, or an `error` in place of `ready`.
     """
     audio = audio or {}
     chosen = {"client": client, "device": device, "audio": audio, "modules": modules}

@@ -1,4 +1,4 @@
-"""When a client is told how much of its audio is safe."""
+"""When the server acknowledges audio."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from streamd.audio.source import AudioIn
 from streamd.events import Ack
 
 ACK_MS = 500
-"""Audio between two acks at the most, as the protocol promises."""
+"""Most milliseconds of audio between two acks, as the protocol promises."""
 MEMORY = 8
-"""Takings in which a long one is forgotten, roughly."""
+"""Blocks after which the length of a long one is forgotten, roughly."""
 
 
 class Acks:
-    """Names what was taken, rarely enough to cost nothing and often enough to be in time.
+    """Makes acks of the audio that the session took: few, and none too late.
 
     Args:
-        audio: of the stream.
+        audio: The audio of the stream.
     """
 
     def __init__(self, audio: AudioIn) -> None:
         self._audio = audio
         self._named = 0
-        """Sample frames that an ack has named."""
+        """Sample frames that the last ack covered."""
         self._between = audio.fmt.rate * ACK_MS // 1000 * audio.fmt.frame_bytes
         self._left = self._between
-        """Bytes that may still be taken before the next one."""
+        """Bytes that may still be taken before the next ack."""
         self._expected = 0
-        """Bytes that the next taking is likely to have at the most."""
+        """Most bytes that the next block is likely to have."""
 
     def before(self, size: int) -> Ack | None:
         """Return the ack to send before so many bytes are taken, if any.
 
         Args:
-            size: no more than may lie between two acks.
+            size: Bytes of the block; at most as many as may lie between two acks.
         """
         return None if size <= self._left else self._name()
 
     def after(self, size: int) -> Ack | None:
         """Return the ack to send after so many bytes, if the next ones are likely to need one.
 
-        It could wait until then; but the client would know later, by as long as that takes.
+        The ack could wait for that block, but the client would receive it later by as long.
         """
         self._left -= size
         self._expected = max(size, self._expected - self._expected // MEMORY)

@@ -15,7 +15,7 @@ RETRY_AFTER_MS = 5000
 
 
 class Attachment:
-    """Ties a connection to a live stream, a new one or one that the client comes back to.
+    """Ties a connection to a live stream: a new one, or one that the client resumes.
 
     Args:
         services: What all connections share.
@@ -29,7 +29,7 @@ class Attachment:
         self, services: Services, lease: Lease | None, tenant: str, peer: str | None
     ) -> None:
         self.stream: LiveStream | None = None
-        """The stream, once the first message has come."""
+        """The stream; None until the first message."""
         self.is_returning = False
         """Whether the stream was resumed and the client has sent nothing since."""
         self.is_superseded = False
@@ -50,7 +50,7 @@ class Attachment:
         """Begin a new stream, and return its outbox.
 
         Raises:
-            WireError: The client asks for what there is not.
+            WireError: The client asks for something that the server does not have.
         """
         if self._lease is None:
             self._services.metrics.refused.labels(Overloaded.code).inc()
@@ -63,10 +63,10 @@ class Attachment:
         return stream.attach(connection)
 
     def resume(self, resume: messages.Resume, connection: Attached) -> tuple[LiveStream, Outbox]:
-        """Go on with the stream that the client comes back to.
+        """Continue the stream that the client resumes.
 
         Raises:
-            ResumeUnknown: There is none.
+            ResumeUnknown: There is no such stream.
         """
         held = self._services.held
         stream = held.find(resume.token, self._tenant)
@@ -91,14 +91,14 @@ class Attachment:
             self.stream.take_back()
 
     def end(self, close: Close) -> None:
-        """Take note of how the socket ends, and hold the stream if its client may come back."""
+        """Take note of how the socket ends, and hold the stream if its client may resume it."""
         stream = self.stream
         if stream is None or self.is_superseded:
             return
         if close.holds and not stream.is_over:
             stream.leave()
             if close is DROPPED:
-                stream.take_back()  # nobody is there to send anything to
+                stream.take_back()  # no client is left to send anything to
             self._is_held = True
             self._services.held.hold(stream, close.code, close.reason)
         else:

@@ -21,7 +21,7 @@ class Close:
 
     @property
     def holds(self) -> bool:
-        """Return whether the client may come back to its stream."""
+        """Return whether the client may resume its stream."""
         return self.code in (DROPPED.code, SlowConsumer.close_code, Idle.close_code)
 
 

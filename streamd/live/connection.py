@@ -1,10 +1,10 @@
 """One socket: brings its messages to a live stream, and sends the stream's events.
 
-The first message decides which stream that is: a new one, or one that the client comes back to.
+The first message decides which stream that is: a new one, or one that the client resumes.
 
 Three tasks in one group: the *reader* feeds messages to the stream and stops reading while the
 session has no room, so that TCP slows the sender; the *writer* sends what the client was too slow
-to be sent at once; the *timer* watches for silence. Leaving the group ends all of it.
+to be sent at once; the *timer* watches for silence. All three end with the group.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
 log = structlog.get_logger("streamd.live.connection")
 
 CLOSE_S = 5.0
-"""How long the last events may take to a client that does not read."""
+"""Seconds that the last events may take to a client that does not read."""
 RETURN_S = 10.0
 """Silence that a socket may begin with on a full server, which has a place only for a stream that
 is resumed."""
@@ -71,7 +71,7 @@ class Connection:
         self._reader: asyncio.Task[None] | None = None
         self._began_at = time.monotonic()
         self._close: Close | None = None
-        """Set once, when it is decided how this ends."""
+        """How the connection ends; None until that is decided."""
         self._over = asyncio.Event()
         self._drain = asyncio.Event()
         self._drain_s = 0.0
@@ -131,7 +131,7 @@ class Connection:
         return close.code
 
     def drain(self, deadline_s: float) -> None:
-        """Send the finals and close 1012: the daemon stops."""
+        """Send the final events and close with 1012, because the daemon stops."""
         self._drain_s = deadline_s
         self._drain.set()
 
@@ -147,7 +147,7 @@ class Connection:
         self._writer.flush()
 
     def abort(self, error: WireError) -> None:
-        """End with a fault, from wherever it was noticed."""
+        """End the connection with a fault."""
         if self._close is None:
             if isinstance(error, SlowConsumer):
                 self._services.metrics.slow_consumers.inc()
@@ -157,19 +157,19 @@ class Connection:
             self._end(Close.after(error))
 
     def supersede(self) -> None:
-        """Stop at once: another connection takes the stream over."""
+        """Stop at once, because another connection takes over the stream."""
         self._stop_reading()
         self._attachment.supersede()
         self._end(SUPERSEDED)
 
     def rest(self) -> None:
-        """Leave what comes in the kernel for a tick: it is not urgent."""
+        """Leave what comes next in the kernel for a tick, because it is not urgent."""
         self._socket.rest()
 
     # The tasks.
 
     async def _served(self, reader: asyncio.Task[None]) -> None:
-        """Wait until it is decided how this ends."""
+        """Wait until it is decided how the connection ends."""
         over = asyncio.ensure_future(self._over.wait())
         drain = asyncio.ensure_future(self._drain.wait())
         await asyncio.wait({over, drain}, return_when=asyncio.FIRST_COMPLETED)
@@ -201,7 +201,7 @@ class Connection:
         except Exception as error:
             self._fault(error)
         else:
-            # The socket dropped without an `end`: there is nobody to send anything to.
+            # The socket dropped without an `end`: no client is left to send anything to.
             self._end(DROPPED)
 
     def _take(self, data: bytes, messages: int) -> bool:
@@ -270,7 +270,7 @@ class Connection:
             case messages.End():
                 await stream.end()
             case _:
-                # Who comes back without the audio that the server has not got says so first.
+                # A client that no longer has the audio that the server lacks begins with a gap.
                 is_lost = is_first and isinstance(item, messages.Gap) and item.samples
                 await stream.control(item, "resume" if is_lost else "client")
 
@@ -297,7 +297,7 @@ class Connection:
             self._fault(error)
 
     def _fault(self, error: Exception) -> None:
-        """End with a fault of ours."""
+        """End with a fault of the server."""
         if self._stream is not None:
             self._stream.give_up(error)
         else:
@@ -305,7 +305,7 @@ class Connection:
             self.abort(Internal(f"the stream failed to open: {type(error).__name__}"))
 
     def _put(self, event: Event, *, always: bool = False) -> None:
-        """Send an event of this connection's own; `always` whatever the bound is."""
+        """Send an event of the connection itself; with `always`, also beyond the bound."""
         self._services.metrics.events.labels(event.__struct_config__.tag).inc()
         try:
             self._writer.put(event, always=always)
@@ -318,7 +318,7 @@ class Connection:
             self._reader.cancel()
 
     def _end(self, close: Close) -> None:
-        """Decide how this ends; the first decision stands."""
+        """Decide how the connection ends; only the first decision counts."""
         if self._close is not None:
             return
         self._close = close

@@ -30,10 +30,10 @@ class Attached(Protocol):
         """End with a fault, which is sent first."""
 
     def rest(self) -> None:
-        """Leave what the client sends in the kernel for a tick: nobody speaks."""
+        """Leave what the client sends in the kernel for a tick, because nobody speaks."""
 
     def supersede(self) -> None:
-        """Stop at once: another connection takes the stream over."""
+        """Stop at once, because another connection takes over the stream."""
 
 
 class Delivery:
@@ -43,9 +43,9 @@ class Delivery:
     kept.
 
     Args:
-        meter: counts what is sent.
-        max_queued: events that may wait for a client to read.
-        max_kept: log events that are kept after they were sent, and as many that may wait while no
+        meter: Counts the events that are sent.
+        max_queued: Events that may wait for a client to read.
+        max_kept: Log events that are kept after they were sent, and as many that may wait while no
             connection is attached.
     """
 
@@ -69,12 +69,12 @@ class Delivery:
         """Send events to this connection from now on: first `ready`, then those sent before.
 
         Args:
-            connection: None may be attached.
-            ready: its first event.
+            connection: The new connection. No other may be attached.
+            ready: Its first event.
             again: JSON texts of events that its client has not received.
 
         Returns:
-            Where the connection finds its events.
+            The outbox with the events of the connection.
         """
         waiting = self._release()
         self._outbox = Outbox(self.log, self._max_queued)
@@ -100,17 +100,17 @@ class Delivery:
         """Queue an event.
 
         Args:
-            event: what is to be sent.
-            audio: of the stream, once there is one.
+            event: The event to send.
+            audio: The audio of the stream; None before there is any.
 
         Raises:
-            SlowConsumer: too many events wait; this one is queued all the same.
+            SlowConsumer: Too many events wait; this one is queued all the same.
         """
         if self.attached is None and not isinstance(event, LogEvent):
             return
         self._meter.sent(event, audio)
-        # What comes before the writer has its turn is not the client's fault, and no more than
-        # a session may have in flight.
+        # Events that come before the writer has its turn are not the client's fault. They are no
+        # more than a session may have in flight.
         self._outbox.put(event, always=self.attached is not None and not self.attached.is_sending)
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""What the server tells of one stream: the facts of `ready`, and totals for the log."""
+"""The description of one stream: the fields of `ready`, and totals for the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamd.session.session import Session
 
 
 class Description:
-    """Describes one stream; what it said last stays true when the session is closed.
+    """Describes one stream. The description stays when the session is closed.
 
     Args:
         services: What all streams share.
@@ -28,7 +28,7 @@ class Description:
         self._samples = 0
 
     def update(self, session: Session) -> None:
-        """Take over what the session is like now."""
+        """Copy the present facts of the session."""
         self._samples = session.audio.frames
         self._audio = session.audio.fmt.described()
         self._modules = self._services.registry.describe(session.modules)

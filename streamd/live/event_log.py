@@ -1,4 +1,4 @@
-"""The log of one stream: its log events, numbered, and kept for a client that comes back."""
+"""The log of one stream: numbers its log events, and keeps them for a client that resumes it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from streamd.errors import ResumeUnknown
 from streamd.events import Error, Event, LogEvent, encode
 
 MAX_BYTES = 1 << 20
-"""Most that the log of one stream keeps: 1000 events of the usual size take half of it."""
+"""Most bytes that the log of one stream keeps: 1000 events of the usual size take half of it."""
 
 
 class EventLog:
     """Numbers log events as they leave, and keeps the newest of them.
 
-    An interim event takes a number but is not kept: its final one says more. Nor is a fatal error,
-    which is about a socket that is gone by the time that anyone could read it again.
+    An interim event takes a number but is not kept, because its final event says more. A fatal
+    error is not kept either, because it concerns a socket that is closed by the time of a resume.
 
     Args:
-        bound: events that are kept; the oldest goes first.
+        bound: Most events that are kept; then the oldest is dropped.
     """
 
     def __init__(self, bound: int) -> None:
@@ -26,21 +26,21 @@ class EventLog:
         self._kept: deque[tuple[int, str]] = deque()
         """`seq` and the JSON text."""
         self._seq = 0
-        self._gone = 0
-        """`seq` of the newest event that was kept once and is no longer."""
+        self._dropped = 0
+        """`seq` of the newest event that was dropped."""
         self.size_bytes = 0
         """Length of all texts that are kept."""
 
     def number(self, event: LogEvent) -> None:
-        """Give an event its `seq`: the only place where one is given."""
+        """Give an event its `seq`. No other place does so."""
         self._seq += 1
         event.seq = self._seq
 
     def record(self, event: LogEvent) -> str:
-        """Number an event that leaves, and keep it.
+        """Number an event that is sent, and keep it.
 
         Returns:
-            Its JSON text.
+            The JSON text of the event.
         """
         self.number(event)
         text = encode(event)
@@ -48,7 +48,7 @@ class EventLog:
             self._kept.append((self._seq, text))
             self.size_bytes += len(text)
             while len(self._kept) > self._bound or self.size_bytes > MAX_BYTES:
-                self._gone, oldest = self._kept.popleft()
+                self._dropped, oldest = self._kept.popleft()
                 self.size_bytes -= len(oldest)
         return text
 
@@ -56,9 +56,9 @@ class EventLog:
         """Return the JSON texts of the events numbered after `seq`, the oldest first.
 
         Raises:
-            ResumeUnknown: events after `seq` are no longer kept, or there never was a `seq`.
+            ResumeUnknown: Events after `seq` are no longer kept, or no event has had this `seq`.
         """
-        if seq < self._gone:
+        if seq < self._dropped:
             raise ResumeUnknown(
                 f"events after {seq} are no longer kept; start a new stream", ref="resume.last_seq"
             )
@@ -75,5 +75,5 @@ def is_interim(event: Event) -> bool:
 
 
 def is_farewell(event: Event) -> bool:
-    """Return whether the event says why its socket is closed."""
+    """Return whether the event is the fatal error of a socket."""
     return isinstance(event, Error) and event.fatal

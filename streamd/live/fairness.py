@@ -1,14 +1,14 @@
-"""How much of the loop's time one client may have."""
+"""Bounds the share of the loop's time that one client gets."""
 
 from __future__ import annotations
 
 BURST, BURST_S = 64, 0.01
-"""Messages that one client is heard out in so many seconds. A message costs about the same however
-small it is: who sends a byte in each waits for the others, not they for him."""
+"""Messages that one client may send in so many seconds before others have their turn. A message
+costs about the same however small it is."""
 
 
 class Burst:
-    """Counts the messages of a short while."""
+    """Counts the messages of one client in a short time."""
 
     def __init__(self) -> None:
         self._began_s = 0.0

@@ -1,4 +1,4 @@
-"""Streams whose socket dropped: kept for a while, so that their clients can come back."""
+"""Streams whose socket dropped: kept for a while, so that their clients can resume them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("streamd.live.held")
 
 MAX_ENDING = 32
-"""Streams that nobody can come back to and that still compute their final events. One more breaks
-the oldest off: no client waits for these events."""
+"""Most streams that nobody can resume and that still compute their final events. One more ends the
+oldest without them, because no client waits for these events."""
 SPARE_LEASES = 2 * MAX_ENDING
 """Leases for the streams that end, and for those that were broken off and whose last job still
 runs. The engine has them on top of those of open and held streams, so that no newcomer is refused
@@ -28,12 +28,12 @@ because others end."""
 
 @dataclass(frozen=True, slots=True)
 class ResumeLimits:
-    """What is kept for clients that come back, and for how long."""
+    """What is kept for clients that resume, and for how long."""
 
     window_s: int
     """Seconds from the drop."""
     max_held: int
-    """Streams without a socket, and as many logs of streams that said `bye`."""
+    """Streams without a socket, and as many logs of streams that sent `bye`."""
     max_events: int
     """Log events of one stream."""
     max_bytes: int
@@ -52,9 +52,10 @@ class _Entry:
 class Held:
     """All streams by their resume tokens, and those that have no socket.
 
-    A *dropped* stream goes on: what it has received is evaluated, and its events wait. When it is
-    let go of, it ends as every stream does, with its finals. Of an *ended* stream, which said
-    `bye`, only the log is kept. At a bound the oldest goes first, and logs go before streams.
+    A *dropped* stream goes on: its session processes the audio that it has, and its events wait.
+    When it is let go, it ends as every stream does, with its final events. Of an *ended* stream,
+    which sent `bye`, only the log is kept. At a bound the oldest goes first, and logs go before
+    streams.
 
     Everything here runs on the event loop.
     """
@@ -81,11 +82,11 @@ class Held:
         return len(self._dropped) + len(self._ending)
 
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
-        """Return the `resume` of a `ready`, with a new token; None where no stream is kept.
+        """Return the `resume` of a `ready`, with a new token; None if the server holds no streams.
 
         Args:
-            stream: Whose `ready` it is.
-            presented: The token that the client came with.
+            stream: The stream of the `ready`.
+            presented: The token in the client's `hello`; None for a new stream.
         """
         if not self.limits.max_held:
             return None
@@ -96,7 +97,7 @@ class Held:
         """Return the stream of a token, whether it has a socket or not.
 
         Raises:
-            ResumeUnknown: there is none, or it is another tenant's.
+            ResumeUnknown: There is none, or it is another tenant's.
         """
         return self._tokens.find(token, tenant)
 
@@ -110,15 +111,15 @@ class Held:
         self._metrics.streams_resumed.inc()
 
     def hold(self, stream: LiveStream, code: int, reason: str) -> None:
-        """Keep a stream whose socket has gone.
+        """Keep a stream whose socket dropped.
 
         Args:
-            stream: It has no connection.
+            stream: A stream without a connection.
             code: Close code of the socket.
             reason: Close reason.
         """
         if stream.is_over:
-            if stream.is_ending:  # the socket dropped behind `bye`
+            if stream.is_ending:  # the socket dropped after `bye`
                 self.ended(stream)
             return
         self._metrics.streams_held.inc()
@@ -128,7 +129,7 @@ class Held:
             self._let_go(stream, "drain")
 
     def ended(self, stream: LiveStream) -> None:
-        """Keep the log of a stream that has said `bye` and has no connection."""
+        """Keep the log of a stream that has sent `bye` and has no connection."""
         entry = self._remove(stream)
         code, reason = (entry.code, entry.reason) if entry is not None else (1000, "done")
         stream.close(code, reason)
@@ -138,17 +139,17 @@ class Held:
             self._add(self._ended, stream, code, reason)
 
     def overflowed(self, stream: LiveStream) -> None:
-        """Let go of a dropped stream that has more events than may be kept."""
+        """End a dropped stream that has more events than may be kept."""
         if stream in self._dropped:
             self._let_go(stream, "events")
 
     def failed(self, stream: LiveStream) -> None:
-        """Let go of a dropped stream whose session is of no use any more."""
+        """Close a stream without a connection whose session has failed."""
         stream.stop()
         self._tokens.forget(stream)
         if self._remove(stream) is not None:
             self._metrics.held_ended.labels("failed").inc()
-        # The engine may be in the middle of an answer to this stream.
+        # The engine may be delivering an answer to this stream right now.
         asyncio.get_running_loop().call_soon(stream.close, 1011, "internal")
 
     def forget(self, stream: LiveStream) -> None:
@@ -156,7 +157,7 @@ class Held:
         self._tokens.forget(stream)
 
     def drain(self) -> None:
-        """End all that is kept, and whatever is dropped from now on."""
+        """End all streams that are kept, and each one that drops from now on."""
         self._is_draining = True
         for stream in list(self._ended):
             self._let_go(stream, "drain")
@@ -164,12 +165,12 @@ class Held:
             self._let_go(stream, "drain")
 
     async def drained(self) -> None:
-        """Wait for all ends that have begun."""
+        """Wait until all ending streams have ended."""
         while self._ending:
             await asyncio.wait(list(self._ending.values()))
 
     def abandon(self) -> None:
-        """End without the finals what has not come to its end yet."""
+        """End the ending streams without their final events."""
         for stream in list(self._ending):
             self._break_off(stream)
 

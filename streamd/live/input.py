@@ -23,9 +23,9 @@ class Input:
         max_session_s: The longest that the stream may be, seconds of audio.
         meter: Counts the audio.
         pace: Follows the audio against the wall clock.
-        acked: Called with each ack, before more audio is taken.
-        due: Has the stream advanced soon.
-        pump: Carries on, at once, what follows from what was taken.
+        acked: Sends an ack; called before more audio is taken.
+        due: Marks the stream as due.
+        pump: Submits the jobs and sends the events of the session, at once.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Input:
         self._intake.take()
 
     def interrupt(self) -> None:
-        """Drop the bytes of half a sample: what comes next is from another socket."""
+        """Drop the bytes of half a sample, because the next audio is from another socket."""
         self._intake.interrupt()
         self._session.audio.drop_carried()
 
@@ -78,7 +78,7 @@ class Input:
             now_s: The monotonic clock.
 
         Raises:
-            MaxDuration: The stream is as long as it may be; its final events are out.
+            MaxDuration: The stream is as long as it may be; its final events are in the outbox.
         """
         if not self.is_all_taken:
             is_all = await self._intake.feed(data, now_s)
@@ -116,7 +116,7 @@ class Input:
         self._pump()
 
     async def finish(self) -> None:
-        """Take no more audio; return when the last final event is out."""
+        """Take no more audio; return when the last final event is in the outbox."""
         if not self.is_all_taken:  # a drain may come while an end is on its way
             self.is_all_taken = True
             self._intake.finish()
@@ -130,7 +130,7 @@ class Input:
         self._advanced.set()
 
     def stop(self) -> None:
-        """Let nobody wait for the session any longer."""
+        """Wake everything that waits for the session, for good."""
         self._is_stopped = True
         self._advanced.set()
 

@@ -1,4 +1,4 @@
-"""From messages of audio to the session: put off until the stream is advanced, taken as one."""
+"""Audio before the session: it waits until the stream advances, and is taken as one block."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from streamd.session.session import Session
 from streamd.types import RATE_HZ
 
 HELD_MS = 160
-"""Audio that is put off, or taken at once, at the most: acks are told between two takings, and must
-not be far apart."""
+"""Most milliseconds of audio that wait, or that are taken at once: acks are sent between two
+blocks, and must not be far apart."""
 
 
 class Intake:
     """Takes the audio of one stream, as fast as its session has room.
 
-    To take a message costs about the same however long it is, so that what comes between two
-    turns of the stream is taken together. What is put off surely fits: it is never refused later.
+    A message costs about the same however long it is. So the audio that comes between two turns of
+    the stream is taken together. Only audio that surely fits is put aside.
 
     Args:
-        session: whose audio it is.
-        max_ms: how long the session may get.
-        meter: told of what was taken, and when it came.
-        acked: called with each ack, before more is taken.
-        until_heard: waits until the session has heard more of what it took.
-        pace: told of the audio that was taken, ten times a second of it at the most.
+        session: Takes the audio.
+        max_ms: Longest time of the session, milliseconds.
+        meter: Counts the audio that came and that was taken.
+        acked: Sends an ack; called before more audio is taken.
+        until_room: Waits until the session has advanced, so that it may have room.
+        pace: Follows the audio that was taken, at most ten times in each second of it.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class Intake:
         max_ms: int,
         meter: Meter,
         acked: Callable[[Ack], None],
-        until_heard: Callable[[], Awaitable[None]],
+        until_room: Callable[[], Awaitable[None]],
         pace: Pace,
     ) -> None:
         self._session = session
         self._max_ms = max_ms
         self._meter = meter
         self._acked = acked
-        self._until_heard = until_heard
+        self._until_room = until_room
         self._pace = pace
         self._acks = Acks(session.audio)
         fmt = session.audio.fmt
@@ -53,12 +53,12 @@ class Intake:
         self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
         self._mark_bytes = self._bytes_per_s * MARK // RATE_HZ
         self._unmarked = 0
-        """Bytes taken since the pace was told."""
+        """Bytes taken that the pace does not know of yet."""
         self._held: list[bytes] = []
         self._free = 0
-        """Bytes that may still be put off."""
+        """Bytes that may still be put aside."""
         self._left = 0
-        """Bytes that may surely come before the session is too long; 0 to look it up again."""
+        """Bytes that surely fit before the session is too long; 0 to compute it again."""
 
     def hold(self, data: bytes, now_s: float) -> bool:
         """Keep audio until `take`; return False if it must be fed instead.
@@ -77,7 +77,7 @@ class Intake:
             self._free -= size
             self._held.append(data)
             return True
-        for begin in range(0, size, self._longest):  # the loop was held up, and much has come
+        for begin in range(0, size, self._longest):  # the loop was late, and much has come
             piece = data[begin : begin + self._longest]
             self.take()
             self._free -= len(piece)
@@ -85,7 +85,7 @@ class Intake:
         return True
 
     def take(self) -> None:
-        """Take what was kept."""
+        """Give the session the audio that was put aside."""
         held = self._held
         if not held:
             return
@@ -97,11 +97,11 @@ class Intake:
         """Take a message, waiting for room.
 
         Args:
-            data: Its bytes.
+            data: The bytes of the message.
             now_s: The monotonic clock.
 
         Returns:
-            Whether there was time enough in the session for all of it.
+            Whether the session was short enough to take all of it.
         """
         self.take()
         if len(data) > self._left:
@@ -111,16 +111,16 @@ class Intake:
         rest = memoryview(data)[:allowed]
         while rest := rest[self._give(rest[: self._longest]) :]:
             while not self._session.room:
-                await self._until_heard()
+                await self._until_room()
         return allowed == len(data)
 
     def interrupt(self) -> None:
-        """Take what was put off, and look up anew how much may come: the clock may have moved."""
+        """Take what was put aside, and forget how much may still come: the clock may move."""
         self.take()
         self._free = self._left = 0
 
     def finish(self) -> None:
-        """Take what was kept and acknowledge it, because no more audio comes."""
+        """Take what was put aside and acknowledge it, because no more audio comes."""
         self.take()
         if (ack := self._acks.last()) is not None:
             self._acked(ack)

@@ -1,4 +1,4 @@
-"""What the metrics count of one stream, and of one connection."""
+"""Counts one stream, and one connection, for the metrics."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ REPORT_EVERY = 50
 class Traffic:
     """Counts the messages of one connection.
 
-    They are added to the metrics now and then: to do so at every message costs as much as taking
-    the message.
+    It adds them to the metrics now and then, because to do so at each message costs as much as to
+    take the message.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._binary = metrics.messages.labels("binary")
         self._messages = self._bytes = 0
-        """What is not in the metrics yet."""
+        """Messages and bytes that are not in the metrics yet."""
 
     def binary(self, size: int, messages: int = 1) -> None:
         """Count binary messages."""
@@ -41,7 +41,7 @@ class Traffic:
         self._metrics.received_bytes.inc(size)
 
     def report(self) -> None:
-        """Add what came to the metrics."""
+        """Add the count to the metrics."""
         self._binary.inc(self._messages)
         self._metrics.received_bytes.inc(self._bytes)
         self._messages = self._bytes = 0
@@ -55,7 +55,7 @@ class Meter:
         self._frames = 0
         """Sample frames that are in the metrics."""
         self._arrived = self._taken = 0
-        """Bytes of audio that came, and that the session took."""
+        """Bytes of audio that were received, and that the session took."""
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)
         """(`_arrived`, monotonic seconds) at the end of a message of audio."""
 
@@ -69,7 +69,7 @@ class Meter:
         self._taken += size
 
     def lost(self) -> None:
-        """Forget what came and was not taken, because it comes again."""
+        """Forget the audio that was received and not taken, because the client sends it again."""
         self._arrived = self._taken
         while self._arrivals and self._arrivals[-1][0] > self._taken:
             self._arrivals.pop()
@@ -98,9 +98,9 @@ class Meter:
                 self._metrics.event_lag.labels(tag).observe(time.monotonic() - arrived)
 
     def _arrival(self, at_ms: int, audio: AudioIn) -> float | None:
-        """Return when the stream reached a time; None if that is forgotten."""
+        """Return when the audio of a time arrived, monotonic seconds; None if that is forgotten."""
         found = None
-        # From the newest on: an event is about what came a moment ago.
+        # From the newest on, because most events depend on audio that came a moment ago.
         for size, arrived in reversed(self._arrivals):
             frames = audio.frames - (self._taken - size) // audio.fmt.frame_bytes
             if audio.clock.ms_of_frames(frames) < at_ms:

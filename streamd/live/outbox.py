@@ -1,4 +1,4 @@
-"""Events on their way to one client, bounded: what a slow reader costs is decided here."""
+"""The bounded queue of events for one client, with the policy for a client that reads slowly."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from streamd.events import Ack, Event, LogEvent, encode
 from streamd.live.event_log import EventLog, is_farewell, is_interim
 
 COALESCE_FROM = 64
-"""Events waiting from which on an interim one replaces the one that it supersedes."""
+"""Waiting events from which on an interim event replaces the one that it supersedes."""
 
 
 class Outbox:
     """One connection's view of the log: a queue of events with a bound and a policy.
 
-    Once the client lags, an `ack` replaces the one that waits, and an interim event the one of
-    its type and utterance. Finals are kept, up to the bound. Log events get their `seq` when
-    they leave, so that it counts without a hole.
+    Once the client lags, an `ack` replaces one that waits, and an interim event the one of its type
+    and utterance. Finals are kept, up to the bound. Log events get their `seq` when they leave the
+    queue, so that the numbers have no gap.
 
     Args:
-        log: of the stream.
-        bound: events that may wait.
-        coalesce_from: events waiting from which on the client lags.
+        log: The log of the stream.
+        bound: Events that may wait.
+        coalesce_from: Waiting events from which on the client counts as lagging.
     """
 
     def __init__(self, log: EventLog, bound: int, coalesce_from: int = COALESCE_FROM) -> None:
@@ -31,7 +31,7 @@ class Outbox:
         self._bound = bound
         self._coalesce_from = coalesce_from
         self._queue: deque[Event | str] = deque()
-        """A text is an event that was numbered before, and is sent again."""
+        """Events to send. A text is an event that was numbered before, and is sent again."""
         self.coalesced = 0
         """Interim events that were replaced before they were sent."""
 
@@ -42,12 +42,12 @@ class Outbox:
         """Queue an event.
 
         Args:
-            event: what is to be sent.
-            always: whatever the bound is: the last one, that says why it is, and any while nobody
-                waits for the client.
+            event: The event to send.
+            always: Whether to ignore the bound: for the last event, and for all events while no
+                event waits for the client to read.
 
         Raises:
-            SlowConsumer: the bound is reached; the event is queued all the same.
+            SlowConsumer: The bound is reached; the event is queued all the same.
         """
         if len(self._queue) >= self._coalesce_from:
             if isinstance(event, Ack) and self._queue and isinstance(self._queue[-1], Ack):
@@ -76,10 +76,10 @@ class Outbox:
         return [self.take() for _ in range(len(self._queue))]
 
     def release(self) -> list[LogEvent]:
-        """Give up what was not sent.
+        """Empty the queue.
 
         Returns:
-            The log events that have no number yet and are for whoever attaches next.
+            The log events that have no number yet and are for the next connection.
         """
         events = [e for e in self._queue if isinstance(e, LogEvent) and not is_farewell(e)]
         self._queue.clear()

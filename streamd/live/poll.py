@@ -25,8 +25,8 @@ class Poll(Generic[WatchedT]):
     def __init__(self) -> None:
         self.watched: dict[int, WatchedT] = {}
         """The sockets by descriptor; only this object changes it."""
-        # The selector around epoll makes an object for each socket at each tick, which costs more
-        # than to ask the kernel.
+        # The standard selector makes an object for each ready socket at each tick. That costs more
+        # than the system call.
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._selector = selectors.DefaultSelector() if self._epoll is None else None
 

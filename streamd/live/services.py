@@ -1,4 +1,4 @@
-"""What all live streams share."""
+"""The parts and limits that all live streams share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamd.observability.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one stream may use, and how many there may be."""
+    """Bounds of one stream, and of the number of streams."""
 
     max_streams: int
     max_message_bytes: int
@@ -38,17 +38,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all streams share."""
+    """The parts that all streams share."""
 
     engine: Engine
     ticks: Ticks
     registry: Registry
     gallery: Callable[[str], Gallery]
-    """The voices of a tenant, as they are now."""
+    """Returns the voices of a tenant, as they are now."""
     words: Callable[[str], CustomWords]
-    """The own wake words of a tenant, as they are now."""
+    """Returns a tenant's own wake words, as they are now."""
     keep: Callable[[str, Mapping[str, bytes]], None]
-    """Takes what a session of a tenant learned of voices, by name, when it is over."""
+    """Stores what a session of a tenant has learned of voices, by name, when it is over."""
     metrics: Metrics
     limits: Limits
     ring_s: int

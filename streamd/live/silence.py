@@ -1,4 +1,4 @@
-"""Watches for silence of a client."""
+"""Watches for a client that sends nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Silence:
         self._is_busy = True
 
     def end(self) -> None:
-        """Take note that the message is dealt with."""
+        """Take note that the message was handled."""
         self.received_at = time.monotonic()
         self._is_busy = False
 
@@ -55,7 +55,7 @@ class Silence:
             if (wait_s := since + idle_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
                 continue
-            # Timers come first when a stopped process goes on: read what the socket holds by now.
+            # After a stop of the process, timers run first: read what the socket holds by now.
             await asyncio.sleep(LOOK_S)
             if self._since() == since:
                 return

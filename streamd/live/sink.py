@@ -13,7 +13,7 @@ from streamd.types import Job, Samples
 
 
 class SessionSink(ABC):
-    """Stands between one session and the engine. A live stream and a file each have their own.
+    """What the engine sees of one session. Streams and files have a subclass each.
 
     Args:
         session: Makes the jobs and takes the answers.
@@ -39,7 +39,7 @@ class SessionSink(ABC):
         return bool(jobs)
 
     def is_ahead(self) -> bool:
-        """Return whether the audio comes faster than in real time, to somebody who could wait."""
+        """Return whether the audio comes faster than in real time, so that its results may wait."""
         return False
 
     # The engine's side.
@@ -49,7 +49,7 @@ class SessionSink(ABC):
         return self.session.cut(job)
 
     def complete(self, job: Job, output: Any) -> None:
-        """Take an answer; one that the session cannot take fails this session alone."""
+        """Take an answer. If the session cannot take it, this session alone fails."""
         try:
             self.session.complete(job, output)
         except Exception as error:
@@ -57,18 +57,18 @@ class SessionSink(ABC):
 
     @abstractmethod
     def advance(self) -> None:
-        """Go on: the answers of a batch are in."""
+        """Go on, because the answers of a batch are in."""
 
     @abstractmethod
     def fail(self, job: Job, error: Exception) -> None:
-        """Give up: a job cannot be run, or its answer cannot be taken."""
+        """End, because a job cannot be run or its answer cannot be taken."""
 
 
 class Advanced(Protocol):
-    """What a sink tells its stream."""
+    """What a sink asks of its stream."""
 
     def advance(self) -> None:
-        """Go on: the answers of a batch are in."""
+        """Go on, because the answers of a batch are in."""
 
     def fail(self, job: Job, error: Exception) -> None:
         """End, because a job cannot be run or its answer cannot be taken."""
@@ -78,11 +78,11 @@ class StreamSink(SessionSink):
     """The sink of a live stream.
 
     Args:
-        stream: Told when to go on.
+        stream: Advances when answers are in, and ends when a job fails.
         session: Makes the jobs and takes the answers.
         engine: Runs them.
         lease: The slots of the session.
-        pace: How the audio of the stream comes.
+        pace: Knows whether the audio is ahead of real time.
     """
 
     def __init__(

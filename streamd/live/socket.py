@@ -9,8 +9,8 @@ from typing import Protocol
 class Socket(Protocol):
     """A WebSocket, as the transport gives it.
 
-    Once the peer is gone, the iteration ends, `send` raises `ConnectionError`, and everything
-    else does nothing.
+    Once the peer has left, the iteration ends, `send` raises `ConnectionError`, and everything else
+    does nothing.
     """
 
     pinged_at: float
@@ -23,12 +23,12 @@ class Socket(Protocol):
         """Offer audio as it comes, while no message waits to be iterated over.
 
         Args:
-            take: is given binary messages, joined, and their number. What it does not take, all of
-                it, comes by iteration. None is offered nothing.
+            take: Gets binary messages, joined, and their number; returns whether it took them, all
+                or none. The others come by iteration, and with None all do.
         """
 
     def rest(self) -> None:
-        """Leave what comes next in the kernel for a tick: it is not urgent; a hint."""
+        """Leave what comes next in the kernel for a tick, because it is not urgent; a hint."""
 
     @property
     def is_clear(self) -> bool:
@@ -44,4 +44,4 @@ class Socket(Protocol):
         """Close."""
 
     def abort(self) -> None:
-        """Break off, whatever is still unsent; who is sending gets a `ConnectionError`."""
+        """Drop the connection with what is unsent; a `send` that waits raises `ConnectionError`."""

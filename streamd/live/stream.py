@@ -1,7 +1,7 @@
 """A live stream: its session, its engine lease and its events, apart from the socket.
 
 The engine asks the session (`cut`, `complete`) and calls the stream (`advance`, `fail`).
-The stream alone carries jobs to the engine and events to the log. A `Connection` attaches to it,
+Only the stream carries jobs to the engine and events to the log. A `Connection` attaches to it,
 brings its messages and sends its events. When the socket drops, the connection leaves, and `Held`
 keeps the stream for the next one.
 """
@@ -45,7 +45,7 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
-        tenant: Whose voices and words it knows, and who alone can resume it.
+        tenant: Owner of the voices and words that it knows; no other can resume it.
         peer: Address of the client, for the log.
     """
 
@@ -56,9 +56,9 @@ class LiveStream:
         self.id = self._description.id
         self.tenant = tenant
         self.is_due = False
-        """It is advanced at the end of this tick; set and cleared by `Ticks`."""
+        """Whether it is advanced at the end of this tick; set and cleared by `Ticks`."""
         self.is_over = False
-        """No event comes any more: `bye` was the last, or a fault that ends the stream."""
+        """Whether no more events come, after `bye` or a fault that ends the stream."""
         self._services = services
         self._lease = lease
         self._peer = peer
@@ -72,7 +72,7 @@ class LiveStream:
         self._input: Input | None = None
         self._says_bye = False
         self._controls = 0
-        """Control messages received, once the session is closed."""
+        """Control messages received, for when the session is closed."""
         self._shedding: Shedding | None = None
         self._pace: Pace | None = None
 
@@ -83,7 +83,7 @@ class LiveStream:
 
     @property
     def is_ending(self) -> bool:
-        """Return whether the client has said `end`."""
+        """Return whether the client has sent `end`."""
         return self._says_bye
 
     @property
@@ -93,7 +93,7 @@ class LiveStream:
 
     @property
     def size_bytes(self) -> int:
-        """Return the memory that it takes while nobody is attached, roughly, in bytes."""
+        """Return the memory that it takes while no connection is attached, roughly, in bytes."""
         session = 0 if self._session is None else self._session.ring_bytes + STATE_BYTES
         return session + self._delivery.size_bytes
 
@@ -101,7 +101,7 @@ class LiveStream:
         """Begin the session that the client asks for.
 
         Raises:
-            WireError: it asks for what there is not.
+            WireError: The client asks for something that the server does not have.
         """
         services = self._services
         words = partial(services.words, self.tenant)
@@ -148,7 +148,7 @@ class LiveStream:
     # The connection.
 
     def attach(self, connection: Attached) -> Outbox:
-        """Send events to this connection, the first that the stream has; `advance` begins."""
+        """Send events to this connection, the first of the stream, from `advance` on."""
         assert self._session is not None
         self._description.update(self._session)
         ready = self._description.ready(self._services.held.offer(self))
@@ -159,7 +159,7 @@ class LiveStream:
 
         Args:
             connection: The new one.
-            token: What its client came with.
+            token: The token in the client's `hello`.
             last_seq: The newest log event that its client has.
             peer: Address of the client.
 
@@ -186,7 +186,7 @@ class LiveStream:
         log.info("stream resumed", session=self.id, peer=peer, samples=ready.have_samples)
         outbox = self._delivery.attach(connection, ready, again)
         if self._shedding is not None:
-            self._shedding.repeat()  # the client may not know
+            self._shedding.repeat()  # the client may have missed it
         return outbox
 
     def leave(self) -> None:
@@ -204,14 +204,12 @@ class LiveStream:
         self._delivery.take_back()
 
     def close(self, code: int, reason: str, **facts: object) -> None:
-        """Give back what it holds, and leave nothing that only the garbage collector would find.
-
-        What was sent, and what was not, is kept.
+        """Release the engine lease and the session, without reference cycles; keep the events.
 
         Args:
             code: Close code of its last socket.
             reason: Close reason.
-            facts: What else the log is to say.
+            facts: Further fields of the log record.
         """
         if self._lease.closed:
             return
@@ -239,7 +237,7 @@ class LiveStream:
         )
 
     def stop(self) -> None:
-        """Take no more events, and let nobody wait for the session."""
+        """Take no more events, and wake everything that waits for the session."""
         self.is_over = True
         if self._input is not None:
             self._input.stop()
@@ -261,7 +259,7 @@ class LiveStream:
         """Take audio, waiting for room.
 
         Raises:
-            MaxDuration: The stream is as long as it may be; its finals are in the outbox.
+            MaxDuration: The stream is as long as it may be; its final events are in the outbox.
         """
         assert self._input is not None
         await self._input.feed(data, now_s)
@@ -300,7 +298,7 @@ class LiveStream:
         Args:
             fault: Why a message was refused.
             is_control: Whether the message counts as a control message, so that a client that
-                comes back does not send it again.
+                resumes does not send it again.
         """
         assert self._session is not None
         assert self._input is not None
@@ -314,12 +312,12 @@ class LiveStream:
         return None if self._session is None else self._session.audio
 
     def give_up(self, error: Exception) -> None:
-        """End with a fault of ours."""
+        """End with a fault of the server."""
         log.error("session failed", session=self.id, exc_info=error)
         self._fail(Internal(f"the session failed: {type(error).__name__}"))
 
     def advance(self) -> None:
-        """Take the audio that waits, and carry on what follows from it and from answers."""
+        """Take the audio that waits, submit the jobs and send the events of the session."""
         if self._input is not None and not self.is_due:
             try:
                 self._input.take()
@@ -338,7 +336,7 @@ class LiveStream:
         """Check that the stream goes on, or has said `bye`.
 
         Raises:
-            ResumeUnknown: it has failed, or it ends with its connection.
+            ResumeUnknown: It has failed, or it ends with its connection.
         """
         if self.is_over and not self._says_bye:
             raise ResumeUnknown("this stream is over; start a new one", ref="resume.token")
@@ -384,7 +382,7 @@ class LiveStream:
                 self._services.held.overflowed(self)
 
     def _fail(self, error: WireError) -> None:
-        """End the stream: its session is of no use any more."""
+        """End the stream, because its session has failed."""
         if self._delivery.attached is not None:
             self._delivery.attached.abort(error)
         else:

@@ -11,17 +11,15 @@ from typing import Protocol
 from streamd.live.poll import Poll
 
 FEW = 4
-"""Streams up to which the loop is left alone."""
+"""Most streams whose sockets the loop itself reads."""
 PER_STREAM_S = 0.00045
 LONGEST_S = 0.040
-"""Of a tick. Two messages of the usual 20 ms are read in one go, and frames and steps come in
-batches; what is decided may be as much later."""
+"""Length of a tick for each stream, and at most. In 40 ms two of the usual messages arrive, so that
+one read takes both, and frames and steps form batches. Events may be later by as much."""
 PATIENCE = 32
-"""Ticks without a message after which the timer rests: idle sockets cost nothing."""
+"""Ticks without a message after which the timer rests, so that idle sockets cost nothing."""
 TURN_S = 0.004
-"""How long a tick holds the loop; then everything else has its turn, and the tick goes on."""
-
-
+"""Seconds that a tick keeps the loop. Then everything else has its turn, and the tick goes on."""
 PIECE = 4
 """Sockets that are read, or streams that are advanced, between two looks at the clock."""
 
@@ -30,10 +28,10 @@ class Member(Protocol):
     """A stream that is advanced at the end of a tick."""
 
     is_due: bool
-    """It is advanced with all others that are due. Set and cleared by `Ticks`."""
+    """Whether it is advanced at the end of the tick. Set and cleared by `Ticks`."""
 
     def advance(self) -> None:
-        """Take the audio that came, and hand on what follows from it."""
+        """Take the audio that came, submit jobs and send events."""
 
 
 class Source(Protocol):
@@ -41,43 +39,43 @@ class Source(Protocol):
 
     descriptor: int
     is_watched: bool
-    """Set and cleared by `Ticks`."""
+    """Whether ticks read it. Set and cleared by `Ticks`."""
     rests_in: int
     """Number of the tick that leaves it unread. Set by `Ticks`."""
 
     def read(self) -> None:
-        """Take what has come; called when there is something, be it the end."""
+        """Read once; called when there are bytes or an end to read."""
 
     def release(self) -> None:
-        """Be unwatched, and read by the loop again."""
+        """Leave the ticks, so that the loop reads the socket again."""
 
 
 class Batches(Protocol):
     """What ticks ask of the engine."""
 
     def collect(self) -> bool:
-        """Take in an answer of the threads; True if there are more."""
+        """Take one answer of the threads; return whether there are more."""
 
     def together(self) -> AbstractContextManager[None]:
         """Dispatch all jobs that are submitted inside at its end."""
 
 
 class Ticks:
-    """Keeps the loop from waking for every message, without ever holding it up.
+    """Keeps the loop from waking for every message, without blocking it.
 
     Every stream sends fifty messages a second, each at its own moment, and to wake for one costs
-    more than to take it. So with more than a few streams the sockets are not the loop's to read: a
+    more than to take it. So with more than a few streams the loop does not read the sockets. A
     timer looks at them every few milliseconds, less often with more streams. A tick reads what came
     meanwhile, and then advances all streams together, which makes one batch. Between two ticks the
-    loop is free: it takes in the answers of the threads, and serves everyone else.
+    loop is free: it takes the answers of the threads, and serves everything else.
 
-    A tick that takes long is done in pieces, with a turn of the loop between them. The time to the
-    next tick counts from when the sockets were read, so that it holds as much audio however long
-    the reading took. A loop that has work for longer than that does not wait for the next tick: at
-    capacity nothing is lost.
+    A long tick is done in pieces, with a turn of the loop between them. The time to the next tick
+    counts from the moment when the sockets were read, so that each tick has as much audio however
+    long the reading took. If the work takes longer than that, the next tick follows at once, so
+    that no time is lost at capacity.
 
     Args:
-        engine: whose answers are collected, and whose batches are formed.
+        engine: Collects its answers and forms its batches when ticks ask for it.
     """
 
     def __init__(self, engine: Batches) -> None:
@@ -91,22 +89,22 @@ class Ticks:
         self.is_running = False
         """Whether streams are advanced tick by tick."""
         self._is_asleep = False
-        """The timer rests until a message comes."""
+        """Whether the timer rests until a message comes."""
         self._number = 0
-        """Of the latest tick."""
+        """Number of the latest tick."""
         self._read_s = 0.0
         """When the latest tick had read the sockets."""
         self._idle = 0
         """Ticks since a message came."""
         self._next: asyncio.Handle | None = None
-        """The call with which ticks go on."""
+        """The scheduled call that goes on with the ticks."""
         self._work: Iterator[None] = iter(())
-        """What is left of the tick."""
+        """The rest of the present tick."""
         self._is_asked = False
-        """The loop will collect."""
+        """Whether the loop has a call to collect answers."""
 
     def start(self) -> None:
-        """Begin, on the loop."""
+        """Use the running loop."""
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
@@ -163,17 +161,17 @@ class Ticks:
         """Take note, on a thread of the engine, that it has something to collect.
 
         Raises:
-            RuntimeError: the loop is closed.
+            RuntimeError: The loop is closed.
         """
-        # The flag is cleared before the loop collects, and this is asked after the answer was put
-        # down: one of the two sees it.
+        # The loop clears the flag before it collects, and a thread asks here after it has stored
+        # its answer. So one of the two sees the answer.
         if not self._is_asked:
             self._is_asked = True
             assert self._loop is not None
             self._loop.call_soon_threadsafe(self._collect)
 
     def _collect(self) -> None:
-        """Take in one answer: each leads to as much work as a piece of a tick."""
+        """Take one answer, because each is as much work as a piece of a tick."""
         self._is_asked = False
         if self._engine.collect() and not self._is_asked:
             self._is_asked = True
@@ -182,19 +180,19 @@ class Ticks:
 
     def _begin(self) -> None:
         """Begin a tick."""
-        if self.sockets < FEW:  # not at FEW: one stream must not change it to and fro
+        if self.sockets < FEW:  # below FEW, so that one stream does not switch ticks on and off
             self.is_running = False
             self._release_all()
             self._advance_now()
             return
         self._number += 1
         self._idle += 1
-        self._read_s = time.monotonic()  # not yet, but an error may come before
+        self._read_s = time.monotonic()  # set again behind the reads; an error may come before that
         self._work = self._tick()
         self._go_on()
 
     def _go_on(self) -> None:
-        """Go on with the tick, until it is over or others must have their turn."""
+        """Go on with the tick until it is over or its time is."""
         assert self._loop is not None
         until_s = time.monotonic() + TURN_S
         next_s: float | None = None
@@ -203,7 +201,7 @@ class Ticks:
                 if time.monotonic() >= until_s:
                     next_s = 0.0
                     break
-        finally:  # an error must not be the last tick
+        finally:  # ticks go on after an error, too
             if next_s is not None:
                 self._next = self._loop.call_soon(self._go_on)
             elif self._idle > PATIENCE:
@@ -227,7 +225,7 @@ class Ticks:
         yield from self._advance()
 
     def _advance(self) -> Iterator[None]:
-        """Advance all streams that are due, and form one batch of what they bring."""
+        """Advance all streams that are due, and form one batch of their jobs."""
         due, self._due = self._due, []
         with self._engine.together():
             for number, member in enumerate(due, 1):

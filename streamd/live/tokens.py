@@ -1,4 +1,4 @@
-"""Resume tokens: which stream a client comes back to."""
+"""Resume tokens: which stream a client resumes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BYTES = 24
 
 
 class Tokens:
-    """The tokens that are good, at most two for each stream.
+    """The valid tokens, at most two for each stream.
 
-    Every `ready` brings a new token. The one that the client came with stays good until it has
-    sent something on the new socket, so that a `ready` lost on its way costs nothing.
+    Every `ready` brings a new token. The token in the client's `hello` stays valid until the client
+    has sent something else on the new socket, so that a `ready` lost on its way costs nothing.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Tokens:
         """The tokens of each stream, the newest last."""
 
     def issue(self, stream: LiveStream, presented: str | None) -> str:
-        """Make a new token; of the earlier ones only the presented one stays good."""
+        """Make a new token; of the earlier ones only the presented one stays valid."""
         token = f"r_{secrets.token_urlsafe(_BYTES)}"
         self._keep(stream, [presented, token] if presented is not None else [token])
         return token
@@ -38,14 +38,14 @@ class Tokens:
             self._keep(stream, tokens[-1:])
 
     def has(self, stream: LiveStream) -> bool:
-        """Return whether somebody can come back to this stream."""
+        """Return whether a client can resume this stream."""
         return stream in self._tokens
 
     def find(self, token: str, tenant: str) -> LiveStream:
         """Return the stream of a token.
 
         Raises:
-            ResumeUnknown: there is none, or it is another tenant's.
+            ResumeUnknown: There is none, or it is another tenant's.
         """
         stream = self._streams.get(token)
         if stream is None or stream.tenant != tenant:

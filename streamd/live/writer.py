@@ -10,16 +10,16 @@ from streamd.live.socket import Socket
 
 
 class Writer:
-    """Sends what is in the outbox: at once while the client reads, else in a task of its own.
+    """Sends the events in the outbox: at once while the client reads, else in a task of its own.
 
     Args:
-        socket: Where to.
-        outbox: What to send.
+        socket: Takes the events.
+        outbox: Has the events to send.
     """
 
     def __init__(self, socket: Socket, outbox: Outbox) -> None:
         self.outbox = outbox
-        """What to send; a stream that is attached brings its own."""
+        """The events to send; a stream that is attached has its own outbox."""
         self.is_sending = False
         """Whether an event waits for the client to read."""
         self._socket = socket
@@ -55,7 +55,7 @@ class Writer:
         """Send what could not be sent at once, until `finish`.
 
         Raises:
-            ConnectionError: The client is gone.
+            ConnectionError: The client has left.
         """
         while True:
             while self.outbox:

@@ -42,11 +42,11 @@ class Desk:
             max_ms,
             self.meter,
             lambda ack: self.acked.append(ack.samples),
-            self.until_heard,
+            self.until_room,
             Pace(0.0),
         )
 
-    async def until_heard(self) -> None:
+    async def until_room(self) -> None:
         self.player.pump()
         self.player.settle()
 

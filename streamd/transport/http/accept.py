@@ -20,10 +20,10 @@ log = structlog.get_logger("streamd.http")
 BURST = 64
 """Connections that are accepted in one turn of the loop."""
 RESERVED_S = 2.0
-"""How long a connection may use the descriptor in reserve: others wait for it."""
+"""Seconds for which a connection may use the descriptor in reserve: others wait for it."""
 RETRY_S = 0.1
-CALM_S = 60.0
-"""How long descriptors must suffice before the log says so."""
+RECOVERED_S = 60.0
+"""Seconds for which descriptors must suffice before the log says so."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -36,10 +36,10 @@ class Acceptor:
     listeners rest until the reserve is back.
 
     Args:
-        make: makes the protocol of a connection. Its argument is None, or what to call when a
-            connection that uses the reserve is lost.
-        waiting: the connections of which one can be closed.
-        metrics: counts the connections that met no free descriptor.
+        make: Makes the protocol of a connection. Its argument is a function to call when a
+            connection that uses the reserve is lost, else None.
+        waiting: Connections without a request, of which one can be closed.
+        metrics: Counts the connections that found no free descriptor.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Acceptor:
             try:
                 peer, _ = listener.accept()
             except OSError as error:
-                # Other errors say that there is nobody, or that the peer is gone already.
+                # Other errors mean that no connection waits, or that the peer has left already.
                 if error.errno in _EXHAUSTED:
                     self._run_out(listener, error)
                 return
-            self._note_calm()
+            self._note_recovery()
             self._serve(peer, None)
 
     def _run_out(self, listener: socket.socket, error: OSError) -> None:
@@ -115,7 +115,7 @@ class Acceptor:
             self._reserve = None
         try:
             peer, _ = listener.accept()
-        except OSError:  # another thread was faster, or the peer is gone
+        except OSError:  # another thread took the descriptor, or the peer has left
             self._loop.call_later(RETRY_S, self._take_reserve)
             return
         self._serve(peer, self._reclaim)
@@ -124,8 +124,8 @@ class Acceptor:
         # When the protocol learns that its connection is lost, the descriptor is still open.
         self._loop.call_soon(self._take_reserve)
 
-    def _note_calm(self) -> None:
-        if self._exhausted_at is not None and time.monotonic() - self._exhausted_at > CALM_S:
+    def _note_recovery(self) -> None:
+        if self._exhausted_at is not None and time.monotonic() - self._exhausted_at > RECOVERED_S:
             self._exhausted_at = None
             log.info("file descriptors suffice again")
 

@@ -1,13 +1,13 @@
 """The fast path: the one place that knows more of aiohttp than its public API.
 
-Audio is read at each tick and past aiohttp, and events are written straight to the socket. That is
-right as long as four things hold, of which an aiohttp that changes would break the first unnoticed:
+The server reads audio at each tick, past aiohttp, and writes events straight to the socket. That is
+correct as long as four things hold. A change of aiohttp could break the first of them unnoticed:
 
-- `RequestHandler._message_tail` has what came behind the request's head. Only where that is nothing
-  does the next byte of the transport begin a frame.
-- Of each message that is passed on, `receive` gives one. So it is known when all are dealt with.
-- The transport has no more than whole frames, so that between two of aiohttp's there is room for
-  one of ours. Nothing is compressed.
+- `RequestHandler._message_tail` has the bytes that came behind the request's head. Only if there
+  are none does the next byte of the transport begin a frame.
+- `receive` returns each message that is passed on, once. So the tap knows when all are handled.
+- aiohttp writes whole frames to the transport, so that one of ours may follow each of them. Nothing
+  is compressed.
 - The descriptor carries the very bytes of the WebSocket. Over TLS it does not: those sockets take
   the plain path (`plain_path.py`), and so do all where `obstacle` names one.
 """
@@ -32,21 +32,22 @@ from streamd.transport.http.plain_path import PlainSocket
 log = structlog.get_logger("streamd.transport")
 
 READ_BYTES = 32_768
-"""What is read of a socket in one tick: a second of 16 kHz audio. Whoever sends more is slowed."""
+"""Most bytes that a tick reads from one socket: a second of 16 kHz audio. TCP slows a client that
+sends more."""
 _TAIL = "_message_tail"
 
 
 class WatchedTap(Tap):
-    """A tap that is read at each tick while aiohttp has nothing to do with what comes.
+    """A tap that ticks read while only plain audio comes.
 
-    As soon as anything but plain audio comes, the loop reads the socket again, and aiohttp's flow
-    control is in force. Once that is dealt with, the next audio brings the tap back.
+    As soon as anything else comes, the loop reads the socket again, and aiohttp's flow control is
+    in force. Once aiohttp has handled that, the next audio returns the socket to the ticks.
 
     Args:
-        original: aiohttp's protocol.
-        max_message_bytes: longer ones are left to it.
-        transport: of the request.
-        ticks: to be read at.
+        original: The protocol of aiohttp.
+        max_message_bytes: Longer messages are left to aiohttp.
+        transport: The transport of the request.
+        ticks: They read the socket.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class WatchedTap(Tap):
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is gone."""
+        """Take note that the connection is lost."""
         self.ticks.unwatch(self)  # the transport closes the descriptor next
         super().connection_lost(exc)
 
     def read(self) -> None:
-        """Take what has come; called when there is something, be it the end."""
+        """Read once; called when there are bytes or an end to read."""
         try:
             data = os.read(self.descriptor, READ_BYTES)
         except BlockingIOError:
@@ -94,7 +95,7 @@ class WatchedTap(Tap):
             self.release()  # the transport notices an end by itself
 
     def release(self) -> None:
-        """Be read by the loop again."""
+        """Leave the ticks, so that the loop reads the socket again."""
         if self.is_watched:
             self.ticks.unwatch(self)
             if not self._transport.is_closing():
@@ -102,13 +103,13 @@ class WatchedTap(Tap):
 
 
 class FastSocket(PlainSocket):
-    """What `live.socket.Socket` asks for, with a tap on it.
+    """A `live.socket.Socket` with a tap.
 
     Args:
-        response: prepared.
-        transport: of the request; no TLS.
-        tap: between the two.
-        max_message_bytes: named in the fault of a longer message.
+        response: A prepared response.
+        transport: The transport of the request, without TLS.
+        tap: Stands between the two.
+        max_message_bytes: The limit that the fault of a longer message names.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class FastSocket(PlainSocket):
         try:
             sent = os.write(self._tap.descriptor, frames)
         except OSError:
-            sent = 0  # there is no room, or nobody: the transport waits, or notices
+            sent = 0  # no room: the transport waits; or the peer has left: it notices
         if sent < len(frames):
             self._transport.write(frames[sent:])
 
@@ -164,14 +165,14 @@ class FastPath:
 
     Args:
         wanted: `server.fast_path`.
-        ticks: that sockets are read at.
-        metrics: say whether it is active.
+        ticks: They read the sockets.
+        metrics: Show whether the fast path is active.
     """
 
     def __init__(self, wanted: Literal["auto", "off"], ticks: Ticks, metrics: Metrics) -> None:
         self._ticks = ticks
         self.obstacle = "server.fast_path is off" if wanted == "off" else find_obstacle()
-        """Why no socket takes it; None if those without TLS do."""
+        """Reason why no socket takes the fast path; None if those without TLS do."""
         metrics.fast_path_active.set(self.obstacle is None)
         if self.obstacle is not None and wanted != "off":
             log.warning("the fast path is not active: streams cost more", reason=self.obstacle)
@@ -192,7 +193,7 @@ class FastPath:
 
 
 def find_obstacle() -> str | None:
-    """Return what the fast path needs and does not have; None if it has all."""
+    """Return what the fast path needs and lacks here; None if it lacks nothing."""
     if not hasattr(web.RequestHandler, _TAIL):
         return f"this version of aiohttp has no RequestHandler.{_TAIL}"
     if not hasattr(selectors.DefaultSelector, "fileno"):

@@ -39,7 +39,7 @@ _BY_STATUS = {
         Unavailable,
     )
 }
-"""What aiohttp means by the status of its own refusals."""
+"""streamd's error for the status of each refusal by aiohttp."""
 _UPGRADE = {hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade", hdrs.SEC_WEBSOCKET_VERSION: "13"}
 
 
@@ -47,8 +47,8 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
     """Return the answer to a request that is refused.
 
     Args:
-        error: the reason.
-        status: a status that says more than the one of the error.
+        error: The reason.
+        status: A status that is more exact than that of the error.
     """
     headers = {hdrs.SERVER: SERVER}
     if error.retry_after_ms is not None:
@@ -64,7 +64,7 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
 
 
 def body(error: Refusal) -> dict[str, dict[str, object]]:
-    """Return the JSON body that tells a client of an error."""
+    """Return the JSON body that describes an error to a client."""
     fault: dict[str, object] = {
         "code": error.code,
         "message": error.message,

@@ -1,10 +1,10 @@
 """Audio, taken off the wire before aiohttp sees it.
 
-Nearly all that comes is short binary messages, fifty a second on each of many sockets. On the way
-through a queue and the task that reads it, each would cost several times what is done with it then.
-So whole, plain messages are taken as they come, all of one read together, while nothing that came
-before them still waits. Everything else is aiohttp's as ever: text, pings, closes, fragments,
-frames cut between two reads, faults, and audio that there is no room for now.
+Nearly all messages are short and binary, fifty a second on each of many sockets. A queue and a task
+that reads it would cost several times as much as the work on the message itself. So the tap takes
+whole, plain messages as they come, all of one read together, as long as no earlier message waits.
+aiohttp gets everything else: text, pings, closes, fragments, frames cut between two reads, faults,
+and audio that has no room now.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ except ImportError:  # there is no wheel for this platform
     from websockets.utils import apply_mask
 
 MOST = 64
-"""Messages that are taken from one read: who sends a byte in each does not hold up the others."""
+"""Most messages that are taken from one read, so that a client whose messages are tiny does not
+delay the others."""
 MANY = 1000
-"""Messages that wait, twenty seconds of audio in the usual ones: whoever sends more is no longer
-followed, as to find the frames of a flood takes longer than the library does to read them."""
+"""Most messages that may wait at aiohttp: twenty seconds of audio in the usual size. Beyond that
+the tap stops following the frames, because to find those of a flood costs more than to read
+them."""
 _FINAL, _OPCODE, _CONTROL = 0x80, 0x0F, 0x08
 _FINAL_BINARY = 0x82
 _MASKED = 0x80
@@ -38,8 +40,8 @@ class Tap(Relay):
     Frames are those of RFC 6455, section 5.2.
 
     Args:
-        original: aiohttp's protocol.
-        max_message_bytes: longer ones are left to it.
+        original: The protocol of aiohttp.
+        max_message_bytes: Longer messages are left to aiohttp.
     """
 
     def __init__(self, original: asyncio.Protocol, max_message_bytes: int) -> None:
@@ -47,15 +49,15 @@ class Tap(Relay):
         self._max_message_bytes = max_message_bytes
         self._take: Callable[[bytes, int], bool] | None = None
         self._owed = 0
-        """Messages that were passed on and are not dealt with yet."""
+        """Messages that were passed on and that aiohttp has not handled yet."""
         self._is_fragmented = False
-        """The message passed on last has more fragments."""
+        """Whether the message passed on last has more fragments."""
         self._left = 0
-        """Bytes that the frame passed on last still misses."""
+        """Bytes that the frame passed on last still lacks."""
         self._head = b""
-        """What came of a frame whose length is not known yet."""
+        """The first bytes of a frame whose length is not known yet."""
         self._is_lost = False
-        """It is not known any more where frames begin."""
+        """Whether the tap no longer knows where frames begin."""
         self._is_between = False
 
     @property
@@ -64,26 +66,26 @@ class Tap(Relay):
         return self._take is not None
 
     def stand_between(self, transport: asyncio.Transport) -> None:
-        """Be given what comes, from its next byte on, which begins a frame."""
+        """Take over from the transport's next byte on, which begins a frame."""
         self._is_between = True
         transport.set_protocol(self)
 
     @property
     def is_all_taken(self) -> bool:
-        """Whether it is known that aiohttp has nothing of what came, no message nor a part."""
+        """Return whether aiohttp surely has nothing left to handle, not even part of a message."""
         return self._is_between and not (self._owed or self._left or self._head or self._is_lost)
 
     def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
-        """Have audio taken.
+        """Offer audio to a function.
 
         Args:
-            take: is given binary messages, joined, and their number; says whether it took them,
-                all or none. None takes nothing.
+            take: Gets binary messages, joined, and their number; returns whether it took them, all
+                or none. With None, aiohttp gets all audio.
         """
         self._take = take
 
     def handled(self) -> None:
-        """Take note that a message that was passed on has been dealt with."""
+        """Take note that aiohttp has handled a message that was passed on."""
         self._owed -= 1
 
     def data_received(self, data: bytes) -> None:
@@ -104,7 +106,7 @@ class Tap(Relay):
         return super().eof_received()
 
     def _taken(self, data: bytes) -> int:
-        """Take what is plain audio; gives how many bytes that was."""
+        """Take plain audio, and return the number of bytes taken."""
         messages: list[bytes] = []
         at, end = 0, len(data)
         while at + 2 + _KEY <= end and data[at] == _FINAL_BINARY and len(messages) < MOST:

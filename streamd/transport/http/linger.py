@@ -1,7 +1,7 @@
 """Close after a message that will not be read to its end.
 
-A TCP connection that is closed with unread bytes is reset, and a reset throws away what the
-peer has not read yet: the very event that says why. So the rest is read and dropped first.
+A TCP connection that is closed with unread bytes is reset, and a reset discards what the peer has
+not read yet, such as the event that says why. So the server reads and drops the rest first.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class _Discard(Relay):
 
     def __init__(self, original: asyncio.Protocol) -> None:
         super().__init__(original)
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
         self.is_lost = False
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the peer."""
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
 
     def eof_received(self) -> bool | None:
         """Take note that the peer sends no more."""
@@ -33,22 +33,22 @@ class _Discard(Relay):
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is gone."""
+        """Take note that the connection is lost."""
         self.is_lost = True
         super().connection_lost(exc)
 
 
 async def discard_incoming(transport: asyncio.Transport) -> None:
-    """Read and drop until the peer pauses, for `LIMIT_S` at the most."""
+    """Read and drop until the peer pauses, for `LIMIT_S` at most."""
     original = transport.get_protocol()
     if transport.is_closing() or not isinstance(original, asyncio.Protocol):
-        return  # the peer is gone: a transport that is closed has no protocol
+        return  # the peer has left: a closed transport has no protocol
     discard = _Discard(original)
     transport.set_protocol(discard)
     transport.resume_reading()
     deadline = time.monotonic() + LIMIT_S
     while not discard.is_lost and time.monotonic() < deadline:
-        quiet_s = time.monotonic() - discard.heard_at
+        quiet_s = time.monotonic() - discard.received_at
         if quiet_s >= QUIET_S:
             break
         await asyncio.sleep(QUIET_S - quiet_s)

@@ -1,4 +1,4 @@
-"""Health, metrics and what the server is: `/health/*`, `/metrics`, `/v1/info`."""
+"""Health, metrics and a description of the server: `/health/*`, `/metrics`, `/v1/info`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which browser pages may talk to us: a page elsewhere must not hear through this one's ears."""
+"""Which browser pages may open a stream: a page of another site must not reach the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamd.errors import Forbidden
 log = structlog.get_logger("streamd.origin")
 
 OPAQUE = "null"
-"""The origin of local files, sandboxed frames and redirects: of no page in particular."""
+"""The origin that local files, sandboxed frames and redirects share."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -21,9 +21,9 @@ def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
     """Return whether a request may come from a page of `origin`.
 
     Args:
-        origin: the `Origin` header, None if there was none (not a browser).
-        host: the `Host` header: what the page's own origin has for host and port.
-        extra: further origins that the operator allows.
+        origin: The `Origin` header; None if there was none, because the client is no browser.
+        host: The `Host` header: host and port of the server, as the client names it.
+        extra: Further origins that the operator allows.
     """
     if origin is None:
         return True
@@ -48,10 +48,10 @@ def _normal(origin: str) -> str:
 
 
 def _cannot_be_rebound(hostname: str) -> bool:
-    """Return whether no stranger can make this name mean our address.
+    """Return whether no attacker can make this name resolve to our address.
 
-    A page of `http://evil.example` can have its name point to 127.0.0.1 afterwards; then both
-    headers are its own and agree. With TLS it cannot: somebody had to have the certificate.
+    A page of `http://evil.example` can later make its name resolve to 127.0.0.1. Then both headers
+    have that name and agree. With TLS it cannot, because the server has no certificate for it.
     """
     if hostname == "localhost":
         return True

@@ -1,4 +1,4 @@
-"""Who a request is from, also where a proxy passes it on."""
+"""The client's address of a request, also behind a proxy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class Peers:
     """Finds the address of a client.
 
-    `X-Forwarded-For` is a list that each proxy appends the address to that it was asked from.
-    A client can write the beginning itself, so the list is read from its end, and only as far
-    as trusted proxies wrote it.
+    Each proxy appends the address of its peer to the list in `X-Forwarded-For`. A client can write
+    the beginning itself, so the list is read from its end, and only as far as trusted proxies wrote
+    it.
 
     Args:
-        trusted: addresses and networks of proxies, as `server.trusted_proxies` has them.
+        trusted: Addresses and networks of proxies, as in `server.trusted_proxies`.
     """
 
     def __init__(self, trusted: Iterable[str]) -> None:
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
 
     def of(self, request: web.BaseRequest) -> str | None:
-        """Return the client's address, None if the connection is gone already."""
+        """Return the client's address; None if the connection is lost already."""
         passed_on = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
         return self.client(request.remote, passed_on.split(","))
 
@@ -33,8 +33,8 @@ class Peers:
         """Return the client's address.
 
         Args:
-            peer: the address that the connection comes from.
-            passed_on: the items of `X-Forwarded-For`.
+            peer: The address that the connection comes from.
+            passed_on: The items of `X-Forwarded-For`.
         """
         for item in reversed(passed_on):
             address = _address(item)

@@ -1,4 +1,4 @@
-"""An aiohttp WebSocket as the socket of a connection, by way of aiohttp's public API alone."""
+"""An aiohttp WebSocket as the socket of a connection, through aiohttp's public API alone."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CLOSE_LIMIT_S = 5.0
 
 
 class BrokenFrames(BadMessage):
-    """What came is no WebSocket message, so that nothing behind it can be read."""
+    """The bytes are no WebSocket message, so that nothing behind them can be read."""
 
     fatal = True
 
 
 class Response(web.WebSocketResponse):
-    """Leaves it to the connection to close after a fault of the peer.
+    """A response that leaves it to the connection to close after a fault of the peer.
 
-    aiohttp closes by itself, and without a word, when a message is too large or no WebSocket
-    message at all. It gives no reason then; the connection always does.
+    aiohttp itself closes without a reason when a message is too large or no WebSocket message. The
+    connection always gives a reason.
 
     Args:
-        max_message_bytes: of one message.
+        max_message_bytes: Most bytes of one message.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -45,22 +45,22 @@ class Response(web.WebSocketResponse):
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
     ) -> bool:
-        """Close with a reason; without one only where nothing went wrong."""
+        """Close, unless the code is an error and there is no reason."""
         if not message and code != WSCloseCode.OK:
             return False
         return await super().close(code=code, message=message, drain=drain)
 
 
 class PlainSocket:
-    """What `live.socket.Socket` asks for, of any aiohttp WebSocket, TLS or not.
+    """A `live.socket.Socket` over any aiohttp WebSocket, with TLS or without.
 
-    A peer may vanish at any moment, and that is no fault. One rule holds everywhere: the
-    iteration ends, `send` raises `ConnectionError`, and everything else does nothing.
+    A peer may leave at any moment, and that is no fault. From then on the iteration ends, `send`
+    raises `ConnectionError`, and everything else does nothing.
 
     Args:
-        response: prepared.
-        transport: of the request.
-        max_message_bytes: named in the fault of a longer message.
+        response: A prepared response.
+        transport: The transport of the request.
+        max_message_bytes: The limit that the fault of a longer message names.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class PlainSocket:
         self.pinged_at = 0.0
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield messages until the peer is gone.
+        """Yield messages until the peer has left.
 
         Raises:
-            TooLarge: a message is over the limit.
-            BrokenFrames: what came is no message.
+            TooLarge: A message is over the limit.
+            BrokenFrames: The bytes are no message.
         """
         while True:
             message = await self._response.receive()
@@ -88,8 +88,8 @@ class PlainSocket:
                 yield message.data
             elif message.type is WSMsgType.PING:
                 self.pinged_at = time.monotonic()
-                # All senders of aiohttp wait on one future while the peer does not read: cancel
-                # one of them, as happens to whoever iterates here, and all others are as well.
+                # All senders of aiohttp wait on one future while the peer does not read. Without
+                # the shield, a cancelled iteration would cancel all of them.
                 await asyncio.shield(_unless_gone(self._response.pong(message.data)))
             elif message.type is WSMsgType.PONG:
                 pass
@@ -104,7 +104,7 @@ class PlainSocket:
         """Do nothing, because everything comes by iteration."""
 
     def rest(self) -> None:
-        """Do nothing, because there is no tick to leave out."""
+        """Do nothing, because no tick reads this socket."""
 
     @property
     def is_clear(self) -> bool:
@@ -112,7 +112,7 @@ class PlainSocket:
         return False
 
     def send_now(self, texts: Sequence[str]) -> None:
-        """Not called, as this is never clear."""
+        """Raise, because the socket is never clear."""
         raise NotImplementedError
 
     async def send(self, text: str) -> None:
@@ -124,18 +124,18 @@ class PlainSocket:
         if self._is_poisoned:
             await discard_incoming(self._transport)
         with suppress(TimeoutError):
-            # aiohttp bounds the wait for the answer, not the one for room to say it.
+            # aiohttp bounds the wait for the answer, but not the wait for room to send the close.
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._response.close(code=code, message=reason.encode())
         if self._transport.get_write_buffer_size():
-            self.abort()  # it does not read: a close would wait for that for ever
+            self.abort()  # the peer does not read: a close would wait for ever
 
     def abort(self) -> None:
-        """Break off, whatever is still unsent."""
+        """Drop the connection at once, with what is unsent."""
         self._transport.abort()
 
     async def ping(self) -> None:
-        """Send a ping, if the peer has read what was sent before; the pong is not waited for."""
+        """Send a ping, if the peer has read what was sent before. Do not wait for the pong."""
         if self._is_drained:
             await _unless_gone(self._response.ping())
 
@@ -148,7 +148,7 @@ class PlainSocket:
         )
 
     def _handled(self) -> None:
-        """Take note that a message of aiohttp's has been dealt with."""
+        """Take note that a message from aiohttp has been handled."""
 
     def _fault(self, error: WebSocketError) -> TooLarge | BrokenFrames:
         if error.code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -159,6 +159,6 @@ class PlainSocket:
 
 
 async def _unless_gone(sending: Awaitable[object]) -> None:
-    """Wait until a ping or pong is on its way; a peer that is gone needs none."""
+    """Wait until a ping or pong is sent; do nothing if the peer has left."""
     with suppress(ConnectionError):
         await sending

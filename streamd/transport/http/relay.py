@@ -6,10 +6,10 @@ import asyncio
 
 
 class Relay(asyncio.Protocol):
-    """Passes everything on.
+    """Passes everything on to the original protocol.
 
     Args:
-        original: what it stands for.
+        original: The protocol that the transport had.
     """
 
     def __init__(self, original: asyncio.Protocol) -> None:
@@ -24,7 +24,7 @@ class Relay(asyncio.Protocol):
         return self.original.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is gone."""
+        """Take note that the connection is lost."""
         self.original.connection_lost(exc)
 
     def pause_writing(self) -> None:

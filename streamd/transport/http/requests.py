@@ -29,11 +29,11 @@ class Requests(web.RequestHandler):
     only a fault of ours is logged above `debug`.
 
     Args:
-        server: aiohttp's server, which holds the application.
-        waiting: given the connection while it has no request.
-        metrics: counts the refused requests.
-        lost: called when the connection is lost, if it uses the file descriptor in reserve. It is
-            closed after one answer.
+        server: The server of aiohttp, which holds the application.
+        waiting: Holds the connection while it has no request.
+        metrics: Counts the refused requests.
+        lost: Called when the connection is lost, if it uses the file descriptor in reserve. Such a
+            connection is closed after one answer.
     """
 
     __slots__ = ("_lost", "_metrics", "_waiting")
@@ -97,7 +97,7 @@ class Requests(web.RequestHandler):
         """Return the answer to what a handler raised, or to bytes that are no request.
 
         Raises:
-            ConnectionError: the peer is gone, so that aiohttp drops the connection.
+            ConnectionError: The peer has left, so that aiohttp drops the connection.
         """
         refusal: Refusal
         match exc:

@@ -27,18 +27,19 @@ log = structlog.get_logger("streamd.http")
 BACKLOG = 512
 _OPERATIONS = ("/health", "/metrics")
 _MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-"""The host's name has an address, or a family of addresses, that this machine does not have."""
+"""Errors that mean: the host's name has an address, or a family of addresses, that this machine
+lacks."""
 
 
 class Server:
     """Everything that answers on the listeners.
 
     Args:
-        streams: `/v1/stream`.
-        operations: health, metrics and information.
-        settings: `[server]`.
-        metrics: counts refused requests and closed connections.
-        stop_s: seconds that requests in progress get to end.
+        streams: Handles `/v1/stream`.
+        operations: Handles health, metrics and information.
+        settings: The section `[server]`.
+        metrics: Counts refused requests and closed connections.
+        stop_s: Seconds that requests in progress get to end.
     """
 
     def __init__(
@@ -106,12 +107,12 @@ def bind(
     missing is left out. A port that is in use at one of them is in use: clients that try the
     addresses in turn would reach another server.
 
-    The receive buffer is bounded, and accepted sockets inherit it: a fast sender's pings are
-    not buried behind minutes of audio that the kernel took already. So is the send buffer: a client
-    that does not read is noticed before the kernel has taken megabytes for it.
+    Accepted sockets inherit the buffer sizes. A small receive buffer keeps the pings of a fast
+    sender from waiting behind minutes of audio in the kernel. With a small send buffer the server
+    notices a client that does not read before the kernel has taken megabytes for it.
 
     Raises:
-        Unavailable: the address is in use, not ours, or not permitted.
+        Unavailable: The address is in use, not of this machine, or not permitted.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,4 +1,4 @@
-"""Connections that wait for a request: how long each may, and how many there may be."""
+"""Bounds on connections that wait for a request: on their number, and on the wait of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.observability.metrics import Metrics
 
 LOOK_S = 0.1
-"""From a deadline to the last look whether the request has come."""
+"""Seconds from a deadline to the last look whether the request has come."""
 
 
 class Waiting:
@@ -22,9 +22,9 @@ class Waiting:
     streams are requests that are being handled: nothing here applies to them.
 
     Args:
-        timeout_s: seconds from the start of the wait to the close.
-        most: connections that may wait; the oldest makes room for the next.
-        metrics: counts the closed connections.
+        timeout_s: Seconds from the start of the wait to the close.
+        most: Connections that may wait; at the bound the oldest is closed.
+        metrics: Counts the closed connections.
     """
 
     def __init__(self, timeout_s: float, most: int, metrics: Metrics) -> None:
@@ -46,7 +46,7 @@ class Waiting:
         self._arm()
 
     def leave(self, connection: web.RequestHandler) -> None:
-        """End the wait: the request is complete, or the connection is gone."""
+        """End the wait, because the request is complete or the connection is lost."""
         self._since.pop(connection, None)
 
     def make_room(self) -> None:
@@ -74,7 +74,7 @@ class Waiting:
             self._timer = asyncio.get_running_loop().call_at(due, self._look)
 
     def _look(self) -> None:
-        # Timers come first when a stopped process goes on: let requests be read that came by now.
+        # After a stop of the process, timers run first: read the requests that have come meanwhile.
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._expire)
 
     def _expire(self) -> None:

@@ -34,7 +34,7 @@ def _check_upgrade(request: web.Request) -> None:
     """Check that a request asks for a WebSocket.
 
     Raises:
-        Refusal: it does not, or its handshake is wrong.
+        Refusal: It does not, or its handshake is wrong.
     """
     headers = request.headers
     if (
@@ -76,8 +76,8 @@ class Streams:
         """Serve one WebSocket from upgrade to close.
 
         Raises:
-            Refusal: the request is refused, or no further stream can be carried.
-            ConnectionError: the client is gone already.
+            Refusal: The request is refused, or the server can carry no further stream.
+            ConnectionError: The client has left already.
         """
         _check_upgrade(request)
         refuse_foreign_origin(request, self._origins)
@@ -135,9 +135,9 @@ class Streams:
                 await socket.ping()
 
     async def drain(self, grace_s: float) -> None:
-        """Let every stream report what it heard, and close it.
+        """Let every stream send its final events, and close it.
 
-        Those that have not ended after the grace, or when this is cancelled, are broken off.
+        Streams that have not ended after the grace, or when this is cancelled, are dropped.
         """
         self.is_draining = True
         held = self._services.held
@@ -147,7 +147,7 @@ class Streams:
             async with asyncio.timeout(grace_s):
                 for connection in connections:
                     connection.drain(grace_s)
-                    # Spread, so that not all clients come back in the same instant.
+                    # Spread, so that not all clients connect again at the same instant.
                     await asyncio.sleep(min(grace_s / 4 / len(connections), SPREAD_S))
                 await self._empty.wait()
                 await held.drained()
