@@ -28,8 +28,9 @@ GIVE_WAY, TAKE_BACK = 0.04, 0.02
 which they run alone."""
 CALM, CALM_S = 0.1, 2.0
 """Results are in time again once they were no later than this share of `max_lag_ms` for so long."""
-PRESSED_S = 2.0
-"""How long the machine is short of time before all streams double their hops."""
+ALONE, ALONE_S = 0.5, 2.0
+"""Share of the recent time in which live work ran alone, from which on all streams double their
+hops; and the time constant of that average."""
 RESTORED = 12
 """Each look restores this fraction of the streams: a twelfth."""
 STALL_S = 1.0
@@ -98,9 +99,11 @@ class Load:
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
         """When streams may begin to recover, monotonic seconds."""
-        self._pressed_since_s: float | None = None
-        """When the machine became short of time, monotonic seconds; None while it is not."""
+        self._is_pressed = False
+        """Whether the machine is short of time, or was a moment ago."""
         self._runs_live_only = False
+        self._alone = 0.0
+        """Share of the recent time in which live work ran alone."""
         self._stood_still = False
         self._gone_s = 0.0
         """Seconds of audio of the streams that are over."""
@@ -116,7 +119,7 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
-        if self._pressed_since_s is not None and self._engine.leases >= ALWAYS:
+        if self._is_pressed and self._engine.leases >= ALWAYS:
             return False
         return self._headroom.admits(max(self._engine.leases - self._counted, 0))
 
@@ -154,7 +157,7 @@ class Load:
                 leases,
                 lag_s,
                 loop_lag_s,
-                self._pressed_since_s is not None,
+                self._is_pressed,
             )
         )
         # A process that stood still finds everything late once, and answers it at once.
@@ -178,18 +181,18 @@ class Load:
         share = TAKE_BACK if self._runs_live_only else GIVE_WAY
         self._runs_live_only = late_s > share * self._max_lag_s
         self._engine.run_live_only(self._runs_live_only)
+        self._alone += (self._runs_live_only - self._alone) * EVERY_S / ALONE_S
 
     def _shed(self, live: list[Carried], now_s: float, lag_s: float) -> None:
         """Make live streams shed while results are late."""
         if self._runs_live_only or lag_s > CALM * self._max_lag_s:
             self._calm_from_s = now_s + CALM_S
-            if self._pressed_since_s is None:
-                self._pressed_since_s = now_s
+            self._is_pressed = True
         at_least = Level.NOTHING
-        if self._pressed_since_s is not None:
+        if self._is_pressed:
             # No speculative work begins while anything is late.
             at_least = Level.INTERIMS if self._runs_live_only else Level.SPECULATION
-            if self._runs_live_only and now_s - self._pressed_since_s >= PRESSED_S:
+            if self._alone > ALONE:
                 at_least = Level.HOPS
         for stream in live:
             self._metrics.windows_skipped.inc(stream.shed(now_s, at_least))
@@ -197,7 +200,7 @@ class Load:
     def _restore(self, now_s: float) -> None:
         """Let streams recover once results have been in time for a while."""
         if now_s >= self._calm_from_s:
-            self._pressed_since_s = None
+            self._is_pressed = False
             # Only some at each look, because all at once would make the machine late again.
             shedding = [stream for stream in self._streams if stream.is_shedding]
             for stream in shedding[: max(len(self._streams) // RESTORED, 1)]:
