@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
@@ -15,7 +14,6 @@ import structlog
 from streamd import __version__
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe
-from streamd.errors import ConfigError
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -38,24 +36,6 @@ from streamd.types import RATE_HZ
 log = structlog.get_logger("streamd.app")
 
 STOP_S = 5.0
-
-
-def check_host(host: str) -> None:
-    """Refuse to let others reach the port while nobody has to show a key.
-
-    Raises:
-        ConfigError: the host is not loopback.
-    """
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
-        raise ConfigError(
-            f"server.host {host!r} is not loopback: whoever reaches the port could listen in, "
-            "and this version has no API keys yet. Bind 127.0.0.1 and put a reverse proxy that "
-            "asks for a password in front, or reach it through an SSH tunnel."
-        )
 
 
 class Daemon:

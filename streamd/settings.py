@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
-from streamd.types import MAX_NAME_CHARS
+from streamd.naming import MAX_NAME_CHARS
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Cosine = Annotated[float, Meta(ge=-1, le=1)]

@@ -16,19 +16,6 @@ RATE_HZ = 16_000
 Samples: TypeAlias = npt.NDArray[np.int16]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-MAX_NAME_CHARS = 64
-"""Characters in the name of a voice or a wake word, at most."""
-WordName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*\Z",
-        max_length=MAX_NAME_CHARS,
-        description="lower-case letters and digits, words joined by one underscore, "
-        f"{MAX_NAME_CHARS} characters at most, as hey_computer",
-    ),
-]
-"""Name of a wake word of the user's own."""
-
 MAX_CHANNELS = 8
 Channel = Annotated[int, msgspec.Meta(ge=0, lt=MAX_CHANNELS)]
 Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]

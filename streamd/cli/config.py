@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from streamd.cli.common import ConfigOption, note, read_session_config
-from streamd.config import describe, dump
+from streamd.config import check_host, describe, dump
 from streamd.config.template import template
 from streamd.errors import Unavailable
 from streamd.view.console import stdout
@@ -34,6 +34,7 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
     The output is TOML that streamd reads again: `streamd config check > streamd.toml`.
     """
     settings = read_session_config(config or context.obj)
+    check_host(settings.server.host)
     console = stdout()
     for line in dump(describe(settings)):
         is_plain = bool(line.comment) or line.text.startswith("[")

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from streamd.app import Daemon, announce, check_host
+from streamd.app import Daemon, announce
 from streamd.cli.common import ConfigOption, read_session_config
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import make_parts
+from streamd.config import check_host
 from streamd.observability import logging
 
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -256,6 +256,8 @@ class Link:
     def _wait_s(self, error: StreamdError) -> float:
         if not isinstance(error, RefusedByServer):
             return self._backoff.next_s()
+        if error.close_code == recovery.UNKNOWN:
+            return 0.0
         restarted = error.close_code in recovery.RESTARTS
         wait_s = self._backoff.next_s(error.retry_after_ms, restarted=restarted)
         return min(wait_s, max(self._reconnect_s - self.offline_s, 0.0))

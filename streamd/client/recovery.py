@@ -34,8 +34,11 @@ _BY_CLOSE = {
 _BY_STATUS = {429: Next.AGAIN, 500: Next.AGAIN, 502: Next.AGAIN, 503: Next.AGAIN, 504: Next.AGAIN}
 RESTARTS = (1001, 1012)
 """Close codes of a server that stops."""
+UNKNOWN = 4004
+"""Close code of a server that no longer has the session. It answers, so that a client opens a new
+session at once."""
 FAULT = 1011
-"""Close code of a fault of the server: the client tries once."""
+"""Close code of a fault of the server: the client resumes once."""
 
 
 def after(refused: RefusedByServer, faults: int = 0) -> Next:

@@ -1,6 +1,6 @@
 """The configuration: a TOML file, overridden by the environment, refused where it is wrong."""
 
-from streamd.config.checks import check_own_words, own_words
+from streamd.config.checks import check_host, check_own_words, own_words
 from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.sections import (
@@ -24,6 +24,7 @@ __all__ = [
     "SessionConfig",
     "Setting",
     "StoreConfig",
+    "check_host",
     "check_own_words",
     "data_dir",
     "describe",

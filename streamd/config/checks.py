@@ -1,4 +1,4 @@
-"""Checks that concern several keys; the type of each key checks that key alone."""
+"""Checks that the type of one key cannot make: of several keys together, and of `serve` alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from operator import attrgetter
 
 from streamd.config.sections import Config, Sections
 from streamd.errors import ConfigError
+from streamd.naming import WordName
 from streamd.settings import WakeSettings
-from streamd.types import WordName
 from streamd.validation import fits
 
 _BUILT_IN = WakeSettings().load
@@ -20,6 +20,24 @@ _NOT_ABOVE = (
     ("speaker.thresholds.wide.reject", "speaker.thresholds.wide.accept"),
     ("speaker.thresholds.narrow.reject", "speaker.thresholds.narrow.accept"),
 )
+
+
+def check_host(host: str) -> None:
+    """Check that only this machine can reach the port of `serve`, as there are no API keys.
+
+    Raises:
+        ConfigError: The host is not loopback.
+    """
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise ConfigError(
+            f"server.host {host!r} is not loopback: whoever reaches the port could listen in, "
+            "and this version has no API keys yet. Bind 127.0.0.1 and put a reverse proxy that "
+            "asks for a password in front, or reach it through an SSH tunnel."
+        )
 
 
 def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:

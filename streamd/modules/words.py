@@ -12,7 +12,7 @@ import numpy as np
 
 from streamd.errors import BadName
 from streamd.modules.base import ModelCard
-from streamd.types import WordName
+from streamd.naming import WordName
 from streamd.validation import Invalid, convert
 
 EMBEDDING_DIM = 96

@@ -7,7 +7,7 @@ import unicodedata
 
 from streamd.display import JOINERS
 from streamd.errors import BadName
-from streamd.types import MAX_NAME_CHARS
+from streamd.naming import MAX_NAME_CHARS
 
 _SESSION_LABEL = re.compile(r"S[0-9]+")
 

@@ -140,6 +140,21 @@ async def test_a_token_that_is_not_known_any_more_is_followed_by_a_new_session()
     assert ["resume" in hello for hello in server.hellos] == [False, True, False]
 
 
+async def test_a_server_that_lost_the_session_is_not_waited_for_again(monkeypatch):
+    waits = []
+
+    def draw(low: float, high: float) -> float:
+        waits.append(high)
+        return 0.0
+
+    monkeypatch.setattr(link, "Backoff", lambda: Backoff(draw))
+    parts = [closing(4010, "idle"), refusing(4004, "resume_unknown"), opening]
+    async with serving(*parts) as server:
+        events = await heard(server)
+    assert kinds(events)[-3:] == ["reconnected", "ready", "bye"]
+    assert len(waits) == 1  # before the attempt to resume
+
+
 async def test_a_full_server_is_waited_for_with_the_same_token():
     full = Response(HTTPStatus.SERVICE_UNAVAILABLE, "", Headers({"Retry-After": "0"}), b"")
     busy = refusing(4013, "overloaded", retry_after_ms=1)

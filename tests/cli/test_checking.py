@@ -1,0 +1,74 @@
+"""`config check`, `doctor`: what is wrong here, and where."""
+
+import socket
+
+import pytest
+
+
+def test_config_check_shows_every_key_and_where_it_is_from(cli, tmp_path):
+    file = tmp_path / "streamd.toml"
+    file.write_text("[server]\nport = 9000\n")
+    done = cli("config", "check", "--config", file, STREAMD_LIMITS__IDLE_S=7)
+    assert done.code == 0
+    assert f"{file}:2" in done.out
+    assert "STREAMD_LIMITS__IDLE_S" in done.out
+    assert "ok" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "key"),
+    [
+        ("[server]\n\nprot = 9000\n", ":3", "server.prot"),
+        ('[server]\nport = "x"\n', ":2", "server.port"),
+        ("[limits]\nidle_s = 0\n", ":2", "limits.idle_s"),
+        ("[nonsense]\na = 1\n", ":1", "nonsense"),
+        ("[server\n", ":1", ""),
+        ('[wake]\nwords = ["abracadabra"]\n', ":2", "wake.words"),
+    ],
+)
+@pytest.mark.parametrize("command", ["config check", "serve", "analyze x.wav"])
+def test_a_bad_configuration_is_3_with_file_line_and_key(cli, tmp_path, text, where, key, command):
+    file = tmp_path / "streamd.toml"
+    file.write_text(text)
+    done = cli(*command.split(), "--config", file)
+    assert (done.code, done.out) == (3, "")
+    assert f"{file}{where}" in done.err
+    assert key in done.err
+
+
+def test_a_bad_environment_is_3_with_its_name(cli):
+    done = cli("config", "check", STREAMD_SERVER__PORT="seventy")
+    assert done.code == 3
+    assert "STREAMD_SERVER__PORT" in done.err
+    assert cli("config", "check", "--config", "/nonexistent.toml").code in (2, 3)
+    assert cli("config", "check", STREAMD_CONFIG="/nonexistent.toml").code in (2, 3)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def test_doctor_finds_nothing_wrong_here(cli):
+    done = cli.process("doctor", STREAMD_SERVER__PORT=free_port())
+    assert done.code == 0, done.out
+    for what in ("config", "models", "store", "port", "disk", "microphone", "speed"):
+        assert what in done.out
+    assert "fail" not in done.out
+
+
+def test_doctor_names_what_is_wrong(cli, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = cli("doctor", STREAMD_SERVER__PORT=taken.getsockname()[1])
+    assert done.code == 8
+    assert "in use" in done.out
+    done = cli("doctor", STREAMD_MODELS=tmp_path / "none", STREAMD_SERVER__PORT=free_port())
+    assert done.code == 7
+    assert "streamd models pull" in done.out
+
+
+@pytest.mark.parametrize("command", ["config check", "doctor"])
+def test_a_host_that_serve_refuses_is_3(cli, command):
+    done = cli(*command.split(), STREAMD_SERVER__HOST="0.0.0.0", STREAMD_SERVER__PORT=free_port())
+    assert done.code == 3
+    assert "not loopback" in done.err
