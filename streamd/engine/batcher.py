@@ -13,10 +13,10 @@ _Queues: TypeAlias = dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]]
 """The items by pass and lane, each with the time it was queued at, and its size."""
 
 BEHIND_SHARE = 4
-"""Divisor of the size of a batch whose items stand behind. An item that comes meanwhile waits only
-for that short batch."""
+"""Divisor of the size of a batch of streams that are ahead of real time. A live item that arrives
+while such a batch runs waits only for that short batch."""
 BEHIND_S = 2.0
-"""Seconds after which an item stands behind no longer."""
+"""Seconds after which an item of such a stream has the priority of its lane."""
 
 
 class Batcher(Generic[ItemT]):
@@ -25,8 +25,8 @@ class Batcher(Generic[ItemT]):
     An idle worker gets everything that waits for a pass, so no item waits for a fuller batch; the
     items that come while a worker is busy make its next batch. Between passes the better lane goes
     first, then the older item. The same holds within a batch, so that a final overtakes interims.
-    Items of streams that are ahead of real time stand behind all others, and make batches of their
-    own, which are short. Only speculative passes wait for a full batch, up to a limit.
+    Items of streams that are ahead of real time come after all others, and make short batches of
+    their own. Only speculative passes wait for a full batch, up to a limit.
     Items have sizes. The sizes in a batch add up to what its pass takes at most, or the batch is
     one item.
 
@@ -69,7 +69,7 @@ class Batcher(Generic[ItemT]):
         Args:
             passes: Names of the passes.
             now: Time in seconds.
-            with_behind: Whether to take items that stand behind, too.
+            with_behind: Whether to take items of streams that are ahead of real time, too.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.

@@ -1,11 +1,11 @@
-"""Whether the machine can carry one more stream. Pure policy: `Load` measures.
+"""The decision whether the machine can carry one more stream, from what `Load` measures.
 
-Three things say no. *Demand*: what a second of audio costs in CPU time here, times the streams that
-there are, would take more than the share of the cores that streams may have. A newcomer counts as a
-whole stream at once, so that a burst of them is not admitted on the silence before their audio.
-*Lag*: the results of live streams, or the event loop, are late, and have been for seconds. *The
-ceiling*: so many streams were too many a moment ago; it rises again slowly. The last two notice
-what CPU time does not show, such as a neighbour who takes half of the core.
+Three rules refuse a stream. *Demand*: the CPU time that a second of audio costs, times the number
+of streams, exceeds the share of the cores that streams may use. A newcomer counts as a whole stream
+before it sends audio, so that a burst of newcomers is not admitted at once. *Lag*: results of live
+streams, or the event loop, have been late for seconds. *Ceiling*: the number of streams at the last
+time of lag, less a tenth; it rises slowly. The last two rules notice what CPU time does not show,
+for example a neighbour that takes half of the core.
 """
 
 from __future__ import annotations
@@ -14,58 +14,61 @@ import math
 from dataclasses import dataclass
 
 PRIOR_S = 0.01
-"""CPU seconds that a second of audio is taken to cost before anything was measured."""
+"""Assumed cost of a second of audio, CPU seconds, until it has been measured."""
 EVIDENCE = 8.0
-"""Streams' worth of audio from which on the cost is measured: the cost of few is that of a server
-that is nearly idle, whose batches are small."""
+"""Number of streams from which on the cost is measured. Fewer streams make small batches, which
+cost more for each stream."""
 PRIOR_WEIGHT_S, MEMORY_S = 40.0, 20.0
-"""Seconds of audio that the prior weighs as much as, and for how long what was measured counts."""
+"""Seconds of audio that weigh as much as the prior, and the time constant of the measurement."""
 SUSTAINED_S, CALM_S = 3.0, 2.0
-"""How long something is late before it counts, and in time before it is over."""
+"""Seconds that a lag lasts before it counts, and seconds without it before it is over."""
 ALWAYS = 4
-"""Streams that lag alone never turns away: a machine that stalls has not shown that it is full."""
+"""Number of streams up to which lag refuses nobody: a stall is no sign of a full machine."""
 LOWERED, RAISED, RAISED_S = 0.9, 0.05, 10.0
-"""The ceiling as a share of the streams that were too many, and how much it rises in how long."""
+"""Ceiling as a share of the streams at the time of lag; the share by which it rises; in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is too much."""
+    """The bounds of the load."""
 
     cores: int
     max_load: float
-    """Share of the cores that streams may need; 0 to ask for no such thing."""
+    """Share of the cores that streams may need; 0 sets no bound."""
     max_lag_s: float
-    """Of the results of live streams."""
+    """Lag of the results of live streams."""
     max_loop_lag_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was measured at one moment."""
+    """One measurement."""
 
     now_s: float
     """The monotonic clock."""
     cpu_s: float
     """CPU time of the process so far."""
     audio_s: float
-    """Audio taken so far, of all streams."""
+    """Seconds of audio that all streams have taken so far."""
     demand: float
-    """Streams: each counts as much as the audio it sends in a second, a new one as 1."""
+    """Sum of the seconds of audio that each stream sends in a second; a new stream counts 1."""
     streams: int
     lag_s: float
     """How late the results of live streams are."""
     loop_lag_s: float
+    """How late the event loop is."""
+    is_shedding: bool = False
+    """Whether streams shed for the sake of the whole machine."""
 
 
 class Sustained:
-    """Whether a value has been over its bound for a while, and is not clearly below it again."""
+    """Follows whether a value has been over its bound for a while, with hysteresis."""
 
     def __init__(self, bound: float) -> None:
         self.is_over = False
         self._bound = bound
         self._since_s: float | None = None
-        """Since when the value is on the other side."""
+        """When the value crossed to the other side; None if it did not."""
 
     def look(self, value: float, now_s: float) -> None:
         """Take a value."""
@@ -86,9 +89,11 @@ class Headroom:
         self._bounds = bounds
         self._lag = Sustained(bounds.max_lag_s)
         self._loop_lag = Sustained(bounds.max_loop_lag_s)
+        self._shedding = Sustained(0.5)
+        """Of a value that is 1 while streams shed."""
         self._reading = Reading(-math.inf, 0.0, 0.0, 0.0, 0, 0.0, 0.0)
         self._cpu_s = self._audio_s = 0.0
-        """Of late."""
+        """Recent CPU time and recent audio, faded."""
         self._ceiling = math.inf
 
     @property
@@ -99,8 +104,8 @@ class Headroom:
 
     @property
     def is_late(self) -> bool:
-        """Return whether results or the event loop have been late for a while."""
-        return self._lag.is_over or self._loop_lag.is_over
+        """Return whether results or the loop have been late, or streams have shed, for a while."""
+        return self._lag.is_over or self._loop_lag.is_over or self._shedding.is_over
 
     def look(self, reading: Reading) -> None:
         """Take a reading."""
@@ -108,12 +113,14 @@ class Headroom:
         if math.isinf(before.now_s):
             return
         passed_s = reading.now_s - before.now_s
-        if reading.demand >= EVIDENCE:
+        # A stream that sheds costs less than a whole one.
+        if reading.demand >= EVIDENCE and not reading.is_shedding:
             fading = math.exp(-passed_s / MEMORY_S)
             self._cpu_s = self._cpu_s * fading + reading.cpu_s - before.cpu_s
             self._audio_s = self._audio_s * fading + reading.audio_s - before.audio_s
         self._lag.look(reading.lag_s, reading.now_s)
         self._loop_lag.look(reading.loop_lag_s, reading.now_s)
+        self._shedding.look(float(reading.is_shedding), reading.now_s)
         if self.is_late:
             self._ceiling = min(self._ceiling, LOWERED * reading.streams)
         elif math.isfinite(self._ceiling):

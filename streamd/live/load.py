@@ -1,4 +1,4 @@
-"""The load of the machine: measured a few times a second, and what follows from it."""
+"""The load of the machine: it is measured a few times a second, and streams shed accordingly."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from streamd.observability.metrics import Metrics
 
 EVERY_S = 0.25
 LATE = 0.2
-"""Share of `max_lag_ms` from which on results are late: a second by default."""
+"""Share of `max_lag_ms` from which on results count as late for admission: a second by default."""
 RETRY_AFTER_MS = 5000
 SETTLE_S = 5.0
-"""How long a new stream counts as a whole one, whatever it sends."""
+"""Seconds that a new stream counts as a whole one, whatever it sends."""
 RATE_S = 5.0
-"""Over how long the audio that a stream sends in a second is averaged."""
+"""Time constant of the average of the audio that a stream sends in a second."""
 LATE_SHARE = 0.9
-"""Of the live streams, those that are less late than the lag that counts."""
+"""The lag of all live streams is this quantile of theirs."""
 GIVE_WAY, TAKE_BACK = 0.04, 0.02
 """Lateness of voice activity and wake words, as a share of `max_lag_ms`, from which on and up to
 which they run alone."""
 CALM, CALM_S = 0.1, 2.0
 """Results are in time again once they were no later than this share of `max_lag_ms` for so long."""
-PRESSED_S = 2.0
-"""How long the machine is short of time before all streams double their hops."""
+ALONE, ALONE_S = 0.5, 2.0
+"""Share of the recent time in which live work ran alone, from which on all streams double their
+hops; and the time constant of that average."""
 RESTORED = 12
 """Each look restores this fraction of the streams: a twelfth."""
 STALL_S = 1.0
@@ -37,7 +38,7 @@ STALL_S = 1.0
 
 
 class Carried(Protocol):
-    """A stream, as the load sees it."""
+    """What the load asks of a stream."""
 
     @property
     def opened_s(self) -> float:
@@ -62,22 +63,22 @@ class Carried(Protocol):
         """Return whether its client was told so."""
 
     def live_late_s(self, now_s: float) -> float:
-        """How long ago the oldest audio came that has yet to pass VAD and wake words."""
+        """Return how long ago the oldest audio came that has yet to pass VAD and wake words."""
 
     def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
-        """Do without what lateness calls for; return the number of windows that were skipped."""
+        """Shed what the lateness calls for, and return the number of skipped windows."""
 
     def restore(self) -> None:
-        """Do without nothing."""
+        """Shed nothing any more."""
 
 
 class Load:
-    """Measures the load, and decides on newcomers.
+    """Measures the load, decides on newcomers, and makes streams shed.
 
     Args:
-        engine: Knows how many streams there are.
-        bounds: What is too much.
-        metrics: Where to report.
+        engine: Counts the streams, and runs live work alone while that is late.
+        bounds: The bounds of the load.
+        metrics: Metrics to report to.
         cpu_s: CPU time of the process so far, seconds.
     """
 
@@ -94,16 +95,18 @@ class Load:
         self._cpu_s = cpu_s
         self._streams: dict[Carried, _Rate] = {}
         self._counted = 0
-        """Leases at the last look."""
+        """Number of leases at the last look."""
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
-        """From when on streams may get back what they do without."""
-        self._pressed_since_s: float | None = None
-        """Since when the machine has been short of time; None while it is not."""
+        """When streams may begin to recover, monotonic seconds."""
+        self._is_pressed = False
+        """Whether the machine is short of time, or was a moment ago."""
         self._runs_live_only = False
+        self._alone = 0.0
+        """Share of the recent time in which live work ran alone."""
         self._stood_still = False
         self._gone_s = 0.0
-        """Audio of the streams that are over."""
+        """Seconds of audio of the streams that are over."""
 
     def add(self, stream: Carried) -> None:
         """Take a stream into account."""
@@ -116,7 +119,7 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
-        if self._pressed_since_s is not None and self._engine.leases >= ALWAYS:
+        if self._is_pressed and self._engine.leases >= ALWAYS:
             return False
         return self._headroom.admits(max(self._engine.leases - self._counted, 0))
 
@@ -137,7 +140,7 @@ class Load:
         """
         self._metrics.loop_lag.observe(loop_lag_s)
         self._counted = leases = self._engine.leases
-        demand = float(max(leases - len(self._streams), 0))  # they have not said `hello`
+        demand = float(max(leases - len(self._streams), 0))  # connections before `hello`
         for stream, rate in self._streams.items():
             demand += rate.of(stream.audio_s, now_s)
         live = [stream for stream in self._streams if not stream.is_ahead(now_s)]
@@ -146,9 +149,18 @@ class Load:
         audio_s = self._gone_s + sum(stream.audio_s for stream in self._streams)
         lag_s = _quantile(late_s, LATE_SHARE)
         self._headroom.look(
-            Reading(now_s, self._cpu_s(), audio_s, demand, leases, lag_s, loop_lag_s)
+            Reading(
+                now_s,
+                self._cpu_s(),
+                audio_s,
+                demand,
+                leases,
+                lag_s,
+                loop_lag_s,
+                self._is_pressed,
+            )
         )
-        # When the process stood still, all that it held is late and will be answered at once.
+        # A process that stood still finds everything late once, and answers it at once.
         stood_still = loop_lag_s > STALL_S and not self._stood_still
         self._stood_still = stood_still
         if not stood_still:
@@ -169,27 +181,27 @@ class Load:
         share = TAKE_BACK if self._runs_live_only else GIVE_WAY
         self._runs_live_only = late_s > share * self._max_lag_s
         self._engine.run_live_only(self._runs_live_only)
+        self._alone += (self._runs_live_only - self._alone) * EVERY_S / ALONE_S
 
     def _shed(self, live: list[Carried], now_s: float, lag_s: float) -> None:
-        """Have live streams do without something while results are late."""
+        """Make live streams shed while results are late."""
         if self._runs_live_only or lag_s > CALM * self._max_lag_s:
             self._calm_from_s = now_s + CALM_S
-            if self._pressed_since_s is None:
-                self._pressed_since_s = now_s
+            self._is_pressed = True
         at_least = Level.NOTHING
-        if self._pressed_since_s is not None:
-            # What nobody asked for yet is never begun while anything is late.
+        if self._is_pressed:
+            # No speculative work begins while anything is late.
             at_least = Level.INTERIMS if self._runs_live_only else Level.SPECULATION
-            if self._runs_live_only and now_s - self._pressed_since_s >= PRESSED_S:
+            if self._alone > ALONE:
                 at_least = Level.HOPS
         for stream in live:
             self._metrics.windows_skipped.inc(stream.shed(now_s, at_least))
 
     def _restore(self, now_s: float) -> None:
-        """Give back what streams do without once results have been in time for a while."""
+        """Let streams recover once results have been in time for a while."""
         if now_s >= self._calm_from_s:
-            self._pressed_since_s = None
-            # One after the other, because all at once would make the machine late again.
+            self._is_pressed = False
+            # Only some at each look, because all at once would make the machine late again.
             shedding = [stream for stream in self._streams if stream.is_shedding]
             for stream in shedding[: max(len(self._streams) // RESTORED, 1)]:
                 stream.restore()
@@ -197,7 +209,7 @@ class Load:
 
 
 class _Rate:
-    """Seconds of audio that a stream sends in a second, 1 at most."""
+    """Averages the seconds of audio that a stream sends in a second; 1 at most."""
 
     def __init__(self, opened_s: float) -> None:
         self._opened_s = self._seen_s = opened_s

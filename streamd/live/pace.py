@@ -1,4 +1,4 @@
-"""How a stream's audio comes: when each part of it came, and whether faster than in real time."""
+"""When each part of a stream's audio arrived, and whether it arrives faster than in real time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections import deque
 from streamd.types import RATE_HZ
 
 AHEAD_S = 1.0
-"""Audio ahead of the wall clock from which on a sender is faster than real time."""
+"""Seconds ahead of the wall clock from which on a sender counts as faster than real time."""
 CREDIT_S = 60.0
-"""How far a sender may fall behind and catch up as fast as it likes: a network that stood still,
-or a server that was overloaded. With less, who catches up would stand behind, in short batches."""
+"""Seconds that a sender may fall behind and then catch up without counting as ahead. It covers a
+network that stood still, and a server that did not read while it was overloaded: the jobs of a
+sender that counts as ahead run in short batches, which would slow the catch-up."""
 DRIFT = 1.01
-"""Seconds of audio that count as real time in a second: clocks of senders run fast or slow."""
+"""Seconds of audio in a second that still count as real time, as a sender's clock may run fast."""
 MARK = RATE_HZ // 10
-"""Samples at 16 kHz between two arrivals that are remembered."""
+"""Samples at 16 kHz between two arrivals that are kept."""
 MARKS = 512
 
 
@@ -27,14 +28,14 @@ class Pace:
 
     def __init__(self, now_s: float) -> None:
         self.audio_s = 0.0
-        """Seconds of audio taken."""
+        """Seconds of audio that the session has taken."""
         self._ahead_s = 0.0
         self._seen_s = now_s
         self._marks: deque[tuple[int, float]] = deque(maxlen=MARKS)
-        """How much of the timeline had come, and when."""
+        """Pairs of a place on the timeline and the time at which the audio had arrived up to it."""
 
     def restart(self, now_s: float) -> None:
-        """Count from now on: a new socket is attached."""
+        """Begin to measure anew, because a new socket is attached."""
         self._ahead_s, self._seen_s = 0.0, now_s
 
     def took(self, audio_s: float, reached: int, now_s: float) -> None:

@@ -1,9 +1,9 @@
-"""What one live stream does without while the machine is short of time, and in which order.
+"""What one live stream sheds while the machine is short of time, and in which order.
 
-Only windows of speech are shed, never voice activity or wake words. As results of a stream get
-later, first no window is begun before it is asked for, which no event shows; then interim events
-are left out where a newer window waits; then windows come half as often, which the client is told;
-last, windows are left out, and each such gap is named.
+Only windows of speech are shed, never voice activity or wake words. As the results of a stream get
+later, the stream first begins no speculative work, which no event shows. Then it coalesces interim
+events. Then its hops double, and the client receives `degraded`. Last, it skips windows and names
+each such gap.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamd.session.session import Session
 
 
 class Level(enum.IntEnum):
-    """How much a stream does without; each includes those before."""
+    """What a stream sheds; each level includes those before it."""
 
     NOTHING = 0
     SPECULATION = 1
@@ -26,23 +26,22 @@ class Level(enum.IntEnum):
 
 
 MARKS = {Level.SPECULATION: 0.05, Level.INTERIMS: 0.2, Level.HOPS: 0.4}
-"""Share of `max_lag_ms` that results must be late for each level. At the second, events that wait
-for a speaker's verdict of a second ago wait no longer than that."""
+"""Lateness of the windows at which each level begins, as a share of `max_lag_ms`."""
 LONGER = 2
-"""By how much hops are longer at the last level."""
+"""Factor of the hops at the last level."""
 
 
 class Shedding:
-    """Watches how late the results of one stream are, and tells its session.
+    """Watches how late the results of one stream are, and makes its session shed.
 
-    The caller sees to it that streams that are ahead of real time are not asked to shed.
+    The caller never asks a stream to shed that is ahead of real time.
 
     Args:
-        session: Whose results are awaited.
-        pace: How its audio comes.
-        max_lag_s: How late a window may be before it is left out.
+        session: The session of the stream.
+        pace: Knows when its audio arrived.
+        max_lag_s: Seconds that a window may be late before it is skipped.
         tell: Sends an event to the client.
-        opened_s: The monotonic clock.
+        opened_s: When the stream began, monotonic seconds.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class Shedding:
         self._max_lag_s = max_lag_s
         self._tell = tell
         self._was_late = False
-        """At the last look, late enough for longer hops."""
+        """Whether windows were late enough for longer hops at the last look."""
         self._was_degraded = False
-        """Its windows have come less often, now or before."""
+        """Whether the client has ever received `degraded`."""
 
     @property
     def audio_s(self) -> float:
@@ -102,14 +101,14 @@ class Shedding:
         return 0.0 if live is None else self._pace.waited_s(live, now_s)
 
     def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
-        """Do without what the lateness of the stream's windows calls for.
+        """Shed what the lateness of the stream's windows calls for.
 
         Args:
             now_s: The monotonic clock.
-            at_least: What the load of the whole machine calls for.
+            at_least: The level that the load of the whole machine calls for.
 
         Returns:
-            How many windows were left out.
+            Number of windows that were skipped.
         """
         _, windows = self._session.awaited()
         late_s = 0.0 if windows is None else self._pace.waited_s(windows, now_s)
@@ -130,12 +129,12 @@ class Shedding:
         return self._session.degradation.skipped - skipped
 
     def restore(self) -> None:
-        """Do without nothing."""
+        """Shed nothing any more."""
         self._was_late = False
         self._set(Level.NOTHING)
 
     def repeat(self) -> None:
-        """Tell the client again what it may have missed: another socket is attached."""
+        """Send the client again what it may have missed, because another socket is attached."""
         if self._was_degraded:
             self._say(Degraded if self.is_degraded else Recovered, self._session.hops_ms)
 

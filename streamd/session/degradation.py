@@ -1,7 +1,7 @@
-"""What a session does without while the machine is short of time.
+"""What a session sheds while the machine is short of time.
 
-Its caller sets it, at a place in the stream; the session measures nothing itself. So its
-events follow from the audio, the answers and these calls.
+The caller sets it at a place in the stream; the session measures nothing itself. So the events of
+a session depend on the audio, the answers and these calls alone.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ CHANGES = 64
 
 
 class Degradation:
-    """The state of one session, which its planner asks."""
+    """What one session sheds now; its planner reads it."""
 
     def __init__(self) -> None:
         self.speculates = True
-        """Whether windows are begun before they are asked for."""
+        """Whether the session begins speculative work."""
         self.coalesces = False
-        """Whether an interim event is left out where a newer window waits already."""
+        """Whether an interim event is left out where a newer window already waits."""
         self.coalesced = 0
-        """Interim events that were left out."""
+        """Number of interim events that were left out."""
         self.skipped = 0
-        """Windows that were left out."""
+        """Number of windows that were skipped."""
         self._hops: deque[tuple[int, int]] = deque([(0, 1)], maxlen=CHANGES)
-        """Where in the stream hops become how many times as long."""
+        """Pairs of a place in the stream and the factor of the hops behind it."""
 
     @property
     def hop_factor(self) -> int:
-        """By how much hops are longer now."""
+        """Return the factor of the hops now."""
         return self._hops[-1][1]
 
     def lengthen(self, place: int, factor: int) -> None:
-        """Make hops so many times as long, for windows that end behind a place."""
+        """Multiply the hops of windows that end behind a place."""
         self._hops.append((place, factor))
 
     def hop(self, spec: WindowSpec, stop: int) -> int:
@@ -45,11 +45,11 @@ class Degradation:
         return spec.hop * next((f for place, f in reversed(self._hops) if place < stop), 1)
 
     def left(self, events: Iterable[TimedEvent], *, is_superseded: bool) -> Iterator[TimedEvent]:
-        """Give the events of a window that are to be sent.
+        """Yield the events of a window that are to be sent.
 
         Args:
             events: All of them.
-            is_superseded: Whether a newer window, or the end of the utterance, waits already.
+            is_superseded: Whether a newer window, or the end of the utterance, already waits.
         """
         for event in events:
             if self.coalesces and is_superseded and getattr(event, "final", True) is False:

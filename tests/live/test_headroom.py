@@ -17,7 +17,14 @@ class Machine:
         self.now_s = self.cpu_s = self.audio_s = 0.0
         self.streams = 0
 
-    def run(self, seconds: float, *, lag_s: float = 0.0, loop_lag_s: float = 0.0) -> None:
+    def run(
+        self,
+        seconds: float,
+        *,
+        lag_s: float = 0.0,
+        loop_lag_s: float = 0.0,
+        is_shedding: bool = False,
+    ) -> None:
         """Carry the streams for a while, each in real time."""
         for _ in range(round(seconds / STEP_S)):
             self.now_s += STEP_S
@@ -31,6 +38,7 @@ class Machine:
                 self.streams,
                 lag_s,
                 loop_lag_s,
+                is_shedding,
             )
             self.headroom.look(reading)
 
@@ -64,6 +72,28 @@ def test_newcomers_count_before_they_have_sent_anything() -> None:
     machine.streams += admitted
     machine.run(STEP_S)
     assert machine.crowd(1000) <= 1
+
+
+def test_streams_that_shed_do_not_make_a_stream_look_cheap() -> None:
+    machine = Machine()
+    machine.streams = 60
+    machine.run(60)
+    cost_s = machine.headroom.cost_s
+    machine.cost_s /= 2
+    machine.run(60, is_shedding=True)
+    assert machine.headroom.cost_s == cost_s
+
+
+def test_streams_that_shed_to_stay_in_time_are_too_many_already() -> None:
+    machine = Machine()
+    machine.streams = 60
+    machine.run(10, is_shedding=True)
+    assert machine.crowd(1) == 0
+    machine.run(CALM_S + 1)
+    assert machine.crowd(1) == 0  # nine tenths of sixty
+    machine.streams = 50
+    machine.run(1)
+    assert 0 < machine.crowd(10) < 10
 
 
 def test_two_cores_carry_twice_as_many() -> None:
