@@ -26,6 +26,9 @@ LATE_SHARE = 0.9
 GIVE_WAY, TAKE_BACK = 0.04, 0.02
 """Lateness of voice activity and wake words, as a share of `max_lag_ms`, from which on and up to
 which they run alone."""
+RISING, RISING_S = 0.03, 2.0
+"""Average lag of results, as a share of `max_lag_ms`, from which on nobody new is admitted; and the
+time constant of that average."""
 CALM, CALM_S = 0.1, 2.0
 """Results are in time again once they were no later than this share of `max_lag_ms` for so long."""
 ALONE, ALONE_S = 0.5, 2.0
@@ -99,6 +102,8 @@ class Load:
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
         """When streams may begin to recover, monotonic seconds."""
+        self._recent_lag_s = 0.0
+        """Average lag of results."""
         self._is_pressed = False
         """Whether the machine is short of time, or was a moment ago."""
         self._runs_live_only = False
@@ -119,7 +124,8 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
-        if self._is_pressed and self._engine.leases >= ALWAYS:
+        is_late = self._is_pressed or self._recent_lag_s > RISING * self._max_lag_s
+        if is_late and self._engine.leases >= ALWAYS:
             return False
         return self._headroom.admits(max(self._engine.leases - self._counted, 0))
 
@@ -148,6 +154,7 @@ class Load:
         live_late_s = [stream.live_late_s(now_s) for stream in live]
         audio_s = self._gone_s + sum(stream.audio_s for stream in self._streams)
         lag_s = _quantile(late_s, LATE_SHARE)
+        self._recent_lag_s += (lag_s - self._recent_lag_s) * EVERY_S / RISING_S
         self._headroom.look(
             Reading(
                 now_s,

@@ -12,6 +12,8 @@ from streamd.live.load import (
     GIVE_WAY,
     LATE,
     RESTORED,
+    RISING,
+    RISING_S,
     STALL_S,
     Load,
 )
@@ -159,6 +161,22 @@ def test_while_live_work_is_late_it_runs_alone_and_all_streams_shed(machine: Mac
     machine.run(10)
     assert machine.shedding == 0
     machine.run(30)  # ten were too many a moment ago
+    assert machine.is_open
+
+
+def test_newcomers_are_refused_when_results_begin_to_get_late(machine: Machine) -> None:
+    machine.connect(10)
+    machine.run(6)
+    for stream in machine.streams:
+        stream.late = 1.1 * RISING * MAX_LAG_S
+    machine.run(EVERY_S)
+    assert machine.is_open  # a hiccup
+    machine.run(5 * RISING_S)
+    assert not machine.is_open
+    assert machine.shedding == 0
+    for stream in machine.streams:
+        stream.late = 0.0
+    machine.run(RISING_S)
     assert machine.is_open
 
 
