@@ -24,7 +24,7 @@ ROOM = {
     "max_events_queued": 100_000,
     "max_lag_ms": 600_000,
 }
-"""Limits of a server that refuses no stream and leaves out no window, however busy the machine is."""
+"""Limits of a server that refuses no stream, and is never too late, however busy the machine is."""
 
 
 @dataclass(frozen=True)
