@@ -17,8 +17,10 @@ export class Replay {
     this.sent = 0; // place of the first one that is to be sent
     this.origin = 0; // place where the session's clock is at 0
     this.shift = 0;
-    this.gaps = []; // losses that were named, and that the server may not know yet: [first frame, frames]
+    this.gaps = []; // losses that were named, and that the server may not know yet: [first frame, frames, cause]
     this.gapsKnown = 0;
+    this.isBack = false; // nothing was sent since the session was resumed
+    this.isNamed = false; // the loss that comes first was named before the drop
     this.ending = false;
     this.endSent = false;
   }
@@ -41,10 +43,17 @@ export class Replay {
 
   /** The next message: samples, an object, or null if all are sent. */
   next() {
+    const message = this.isNamed ? { type: "ping" } : this.nextOfAll();
+    this.isNamed = false;
+    if (message !== null) this.isBack = false;
+    return message;
+  }
+
+  nextOfAll() {
     if (this.sent < this.start) {
       const samples = this.start - this.sent;
+      this.gaps.push([this.sent, samples, this.isBack ? "resume" : "client"]);
       this.sent = this.start;
-      this.gaps.push([this.start - samples, samples]);
       return { type: "gap", samples };
     }
     if (this.sent < this.head) {
@@ -72,16 +81,23 @@ export class Replay {
   resume(haveSamples, haveControls) {
     while (this.gaps.length > 0 && this.gapsKnown < haveControls) this.knowGap();
     this.endSent = haveControls > this.gapsKnown;
-    this.gaps = []; // those that did not arrive are named anew, and may have grown
     this.sent = Math.min(haveSamples + this.shift, this.head);
     this.forget(this.sent);
-    return Math.max(0, this.start - this.sent);
+    const lost = Math.max(0, this.start - this.sent);
+    // Those that did not arrive are named anew, and may have grown. A gap that comes first counts as
+    // lost by the drop; a ping goes before one that was there without it.
+    const [place, samples, cause] = this.gaps[0] ?? [];
+    this.isNamed = cause === "client" && place === this.sent && samples === lost;
+    this.isBack = true;
+    this.gaps = [];
+    return lost;
   }
 
   /** Go on in a new session, with all that is kept. */
   restart() {
     this.gaps = [];
     this.gapsKnown = 0;
+    this.isBack = this.isNamed = false;
     this.endSent = false;
     this.sent = this.origin = this.shift = this.start;
   }

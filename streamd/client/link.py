@@ -12,7 +12,7 @@ from streamd.client.inbox import Inbox
 from streamd.client.line import CLOSE_S, Address, Line, open_line
 from streamd.client.recovery import Next
 from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
-from streamd.client.replay import Replay
+from streamd.client.replay import PING, Replay
 from streamd.errors import CannotConnect, StreamdError
 
 
@@ -186,6 +186,8 @@ class Link:
                 self._pulse()
             elif event["type"] == "bye":
                 self._is_done = True
+            elif event["type"] == "pong" and event.get("t") == PING["t"]:
+                continue  # the caller did not ask for it
             self._inbox.put(event)
             if self._inbox.is_full:  # a sender who reads nothing is told
                 self._pulse()

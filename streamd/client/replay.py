@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamd.protocol.messages import CONTROLS
+from streamd.protocol.controls import CONTROLS
 
 MAX_CONTROLS = 1000
 """Control messages that are kept; the oldest goes first."""
@@ -20,6 +20,9 @@ MESSAGE_BYTES = 64 * 1024
 """Longest message of audio."""
 MAX_GAP_SAMPLES = 3600 * 48_000
 """Longest gap that one message may name."""
+PING = {"type": "ping", "t": "streamd.client/resumed"}
+"""Goes before a gap of the caller's that comes first after a resume. Without it the server would
+take the gap for audio that the drop lost."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Replay:
         """Counted ones of this session that are no longer kept."""
         self._settled: dict[str, Any] = {}
         """Modules that confirmed `config` messages have set."""
+        self._is_back = False
+        """Whether nothing was sent since the session was resumed."""
 
     @property
     def size_bytes(self) -> int:
@@ -124,6 +129,9 @@ class Replay:
         if self._controls_sent < len(self._controls):
             control = self._controls[self._controls_sent]
             if control.place <= self._sent:
+                is_first, self._is_back = self._is_back, False
+                if is_first and not control.is_loss and _is_in_samples(control.message):
+                    return json.dumps(PING)
                 self._controls_sent += 1
                 return json.dumps(control.message)
             limit = control.place
@@ -132,6 +140,7 @@ class Replay:
         last = min(limit, self._sent + MESSAGE_BYTES // self._frame_bytes * self._frame_bytes)
         if last == self._sent:
             return None
+        self._is_back = False
         first, self._sent = self._sent, last
         return bytes(self._audio[first - self._start : last - self._start])
 
@@ -168,6 +177,7 @@ class Replay:
         lost = (self._start - place) // self._frame_bytes
         self._shift += self._start - place
         self._name_loss(lost)
+        self._is_back = True
         return lost
 
     def restart(self) -> None:
@@ -175,6 +185,7 @@ class Replay:
         self._controls = deque(control for control in self._controls if not control.is_loss)
         self._controls_gone = 0
         self._shift = self._start
+        self._is_back = False
         self._rewind()
         if self._settled:
             message = {"type": "config", "modules": self._settled}
@@ -233,3 +244,7 @@ def counts(message: Mapping[str, Any]) -> bool:
     It counts those that act at their place in the stream, and those that it refuses too.
     """
     return message.get("type") in CONTROLS
+
+
+def _is_in_samples(message: Mapping[str, Any]) -> bool:
+    return message.get("type") == "gap" and bool(message.get("samples"))

@@ -51,6 +51,10 @@ class Carried(Protocol):
     def audio_s(self) -> float:
         """Return the seconds of audio taken so far."""
 
+    @property
+    def is_held(self) -> bool:
+        """Return whether it has no socket, so that no audio comes."""
+
     def is_ahead(self, now_s: float) -> bool:
         """Return whether its audio comes faster than in real time."""
 
@@ -98,7 +102,7 @@ class Load:
         self._cpu_s = cpu_s
         self._streams: dict[Carried, _Rate] = {}
         self._counted = 0
-        """Number of leases at the last look."""
+        """Number of streams with a socket at the last look."""
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
         """When streams may begin to recover, monotonic seconds."""
@@ -124,10 +128,11 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
+        streams = self._with_socket()
         is_late = self._is_pressed or self._recent_lag_s > RISING * self._max_lag_s
-        if is_late and self._engine.leases >= ALWAYS:
+        if is_late and streams >= ALWAYS:
             return False
-        return self._headroom.admits(max(self._engine.leases - self._counted, 0))
+        return self._headroom.admits(max(streams - self._counted, 0))
 
     async def watch(self) -> None:
         """Look at the load a few times a second, for ever."""
@@ -145,10 +150,10 @@ class Load:
             loop_lag_s: How much later than asked for the event loop came to this.
         """
         self._metrics.loop_lag.observe(loop_lag_s)
-        self._counted = leases = self._engine.leases
-        demand = float(max(leases - len(self._streams), 0))  # connections before `hello`
-        for stream, rate in self._streams.items():
-            demand += rate.of(stream.audio_s, now_s)
+        self._counted = self._with_socket()
+        open_streams = [stream for stream in self._streams if not stream.is_held]
+        demand = float(max(self._counted - len(open_streams), 0))  # connections before `hello`
+        demand += sum(self._streams[stream].of(stream.audio_s, now_s) for stream in open_streams)
         live = [stream for stream in self._streams if not stream.is_ahead(now_s)]
         late_s = [stream.late_s(now_s) for stream in live]
         live_late_s = [stream.live_late_s(now_s) for stream in live]
@@ -161,7 +166,7 @@ class Load:
                 self._cpu_s(),
                 audio_s,
                 demand,
-                leases,
+                self._counted,
                 lag_s,
                 loop_lag_s,
                 self._is_pressed,
@@ -178,6 +183,11 @@ class Load:
         self._restore(now_s)
         self._metrics.live_lag.set(lag_s)
         self._metrics.headroom.set(self._headroom.left)
+
+    def _with_socket(self) -> int:
+        """Count the streams that have a socket; a held one costs nothing, as no audio comes."""
+        held = sum(stream.is_held for stream in self._streams)
+        return self._engine.leases - self._engine.closing - held
 
     def _give_way(self, late_s: float) -> None:
         """Let voice activity and wake words run alone while they are late.

@@ -124,6 +124,41 @@ async def test_a_drop_behind_the_end_still_brings_the_last_events(daemon, alone)
     assert_unbroken(events, alone)
 
 
+async def test_a_gap_of_ones_own_that_comes_first_after_a_resume_stays_ones_own(daemon):
+    """Its place is right behind all that the server has."""
+    gap = {"type": "gap", "samples": 4800}
+
+    logs: list[list[Event]] = []
+    for is_cut in (False, True):
+        log: list[Event] = []
+        async with (
+            asyncio.timeout(HANG_S),
+            proxied(daemon.url, fates()) as proxy,
+            connect(proxy.url, modules=MODULES) as stream,
+        ):
+            events = aiter(stream)
+            await stream.send(AUDIO[:64_000])
+            await stream.flush("f1")
+            while not log or log[-1]["type"] != "flushed":
+                log.append(await anext(events))
+            if is_cut:
+                proxy.is_refusing = True
+                proxy.reset()
+                while log[-1]["type"] != "disconnected":
+                    log.append(await anext(events))
+            await stream.control(gap)
+            proxy.is_refusing = False
+            await stream.send(AUDIO[64_000:])
+            await stream.end()
+            log += [event async for event in events]
+        logs.append(log)
+    unbroken, resumed = logs
+    assert_unbroken(resumed, unbroken)
+    assert [event["cause"] for event in resumed if event["type"] == "gap"] == ["client"]
+    assert [event["resumed"] for event in resumed if event["type"] == "reconnected"] == [True]
+    assert "pong" not in [event["type"] for event in resumed]
+
+
 async def test_a_server_that_is_gone_for_good_is_said_so(serve):
     running = serve()
     async with connect(running.url, reconnect_s=0.2) as stream:

@@ -9,25 +9,30 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamd.client.replay import MAX_CONTROLS, MESSAGE_BYTES, Replay, counts
+from streamd.client.replay import MAX_CONTROLS, MESSAGE_BYTES, PING, Replay, counts
 
 FRAME_BYTES = 2
 LOST = b"??"
-"""A sample frame that a client gap replaced."""
+"""A sample frame that the client lost over a drop."""
 
 Op = tuple[str, int]
 
 
 @dataclass
 class Server:
-    """Counts what it receives, and keeps it in order: sample frames and control messages."""
+    """Counts what it receives, and keeps it in order: sample frames and control messages.
+
+    A gap in samples that comes first after a drop is one of cause `resume`.
+    """
 
     received: list[bytes | str] = field(default_factory=list)
     samples: int = 0
     controls: int = 0
     carried: bytes = b""
+    is_resumed: bool = False
 
     def take(self, message: str | bytes) -> None:
+        is_first, self.is_resumed = self.is_resumed, False
         if isinstance(message, bytes):
             data = self.carried + message
             whole = len(data) // FRAME_BYTES * FRAME_BYTES
@@ -42,13 +47,14 @@ class Server:
         self.controls += 1
         if fields["type"] == "gap":
             self.carried = b""
-        if "samples" in fields:
+        if is_first and "samples" in fields:
             self.received += [LOST] * fields["samples"]
         else:
             self.received.append(message)
 
     def drop(self) -> None:
         self.carried = b""
+        self.is_resumed = True
 
 
 class Talk:
@@ -76,9 +82,10 @@ class Talk:
         message = [
             {"type": "flush", "id": name},
             {"type": "gap", "ms": self._controls},
+            {"type": "gap", "samples": self._controls},
             {"type": "config", "modules": {name: {}}},
             {"type": "ping", "t": name},
-        ][which % 4]
+        ][which]
         if message["type"] == "gap":  # half a sample frame does not come back
             self._said += self._said % 2
         self.replay.add_control(message)
@@ -123,7 +130,7 @@ class Talk:
 ops = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.integers(0, 60)),
-        st.tuples(st.just("control"), st.integers(0, 3)),
+        st.tuples(st.just("control"), st.integers(0, 4)),
         st.tuples(st.just("send"), st.integers(0, 4)),
         st.tuples(st.just("deliver"), st.integers(0, 4)),
         st.tuples(st.just("cut"), st.integers(0, 3)),
@@ -137,6 +144,7 @@ ops = st.lists(
 @given(ops)
 @example([("say", 4), ("control", 0), ("send", 2), ("deliver", 1), ("ack", 0), ("cut", 0)])
 @example([("say", 3), ("control", 0), ("deliver", 9), ("cut", 0), ("say", 1), ("deliver", 9)])
+@example([("say", 4), ("deliver", 1), ("control", 2), ("cut", 0), ("deliver", 1), ("cut", 0)])
 def test_the_server_receives_all_in_its_place_whatever_drops(plan: list[Op]) -> None:
     talk = Talk(max_bytes=1 << 20)
     talk.run(plan)
@@ -189,6 +197,21 @@ def test_a_loss_is_named_before_all_else_and_once():
     assert len(replay.next()) == 10
     assert replay.next() is None
     assert replay.resume(6, 2) == 0
+    assert replay.next() is None
+
+
+def test_a_gap_of_the_callers_that_comes_first_after_a_resume_follows_a_ping():
+    replay = Replay(2, 100)
+    gap = {"type": "gap", "samples": 5}
+    replay.add_audio(bytes(6))
+    replay.add_control(gap)
+    assert replay.resume(3, 0) == 0
+    assert [json.loads(replay.next()) for _ in range(2)] == [PING, gap]
+    assert replay.resume(3, 1) == 0
+    replay.add_control(gap)
+    assert [json.loads(replay.next()) for _ in range(2)] == [PING, gap]
+    replay.add_control(gap)
+    assert json.loads(replay.next()) == gap
     assert replay.next() is None
 
 

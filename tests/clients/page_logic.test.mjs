@@ -148,7 +148,7 @@ class Counting {
     if (ArrayBuffer.isView(message)) {
       this.samples.push(...message);
       this.heard += message.length;
-    } else {
+    } else if (message.type !== "ping") {
       this.controls++;
       if (message.type === "gap") this.samples.push(...Array(message.samples).fill(null));
       else this.ended = true;
@@ -199,6 +199,43 @@ test("whatever drops, the server gets every sample in its place, or a gap where 
     server.samples.forEach((sample, index) => assert.ok(sample === null ? !(seed % 2) : sample === index, `seed ${seed}`));
     assert.ok(server.ended);
   }
+});
+
+test("a loss that was named before the drop comes again behind a ping, and keeps its cause", () => {
+  const messages = (replay) => [...Array(4)].map(() => replay.next()).map((message) => message?.type ?? message?.length);
+  const overflown = () => {
+    const replay = new Replay(10, 1);
+    replay.push(new Int16Array(6));
+    assert.equal(replay.next().length, 6);
+    replay.push(new Int16Array(10));
+    replay.push(new Int16Array(10)); // the socket took nothing meanwhile
+    return replay;
+  };
+  const replay = overflown();
+  assert.deepEqual(messages(replay), ["gap", 10, undefined, undefined]);
+  assert.equal(replay.resume(6, 0), 10);
+  assert.deepEqual(messages(replay), ["ping", "gap", 10, undefined]);
+  assert.equal(replay.resume(6, 0), 10); // again, and again neither arrived
+  assert.deepEqual(messages(replay), ["ping", "gap", 10, undefined]);
+  assert.equal(replay.resume(6, 1), 0); // now the gap did
+  assert.deepEqual(messages(replay), [10, undefined, undefined, undefined]);
+
+  const grown = overflown();
+  grown.next();
+  grown.push(new Int16Array(10));
+  assert.equal(grown.resume(6, 0), 20);
+  assert.deepEqual(messages(grown), ["gap", 10, undefined, undefined]);
+  assert.equal(grown.resume(6, 0), 20); // the drop has lost it, however often it is named
+  assert.deepEqual(messages(grown), ["gap", 10, undefined, undefined]);
+
+  const partly = overflown();
+  partly.next();
+  assert.equal(partly.resume(4, 0), 12); // what was sent before it is gone too
+  assert.equal(partly.next().type, "gap");
+
+  const unnamed = overflown();
+  assert.equal(unnamed.resume(6, 0), 10);
+  assert.equal(unnamed.next().type, "gap");
 });
 
 test("a new session begins with what is kept, and its clock there", () => {

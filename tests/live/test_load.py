@@ -33,7 +33,7 @@ class FakeStream:
         self.live_late = 0.0
         self.ahead = ahead
         self.sends = True
-        self.is_shedding = self.is_degraded = False
+        self.is_shedding = self.is_degraded = self.is_held = False
 
     @property
     def audio_s(self) -> float:
@@ -118,6 +118,16 @@ def test_a_stream_that_sends_nothing_leaves_its_place_to_another(machine: Machin
     machine.run(1)
     assert not machine.is_open
     machine.run(30)
+    assert machine.is_open
+
+
+def test_a_held_stream_leaves_its_place_at_once(machine: Machine) -> None:
+    machine.connect(90)
+    machine.run(1)
+    assert not machine.is_open
+    for stream in machine.streams:
+        stream.is_held, stream.sends = True, False
+    machine.run(0.5)
     assert machine.is_open
 
 
