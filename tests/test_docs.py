@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from streamd import errors, events
 from streamd.config.sections import Sections
 from streamd.observability.metrics import Metrics
-from streamd.protocol.messages import CONTROLS, read_object
+from streamd.protocol.controls import CONTROLS
+from streamd.protocol.messages import read_object
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIRE = (DOCS / "wire.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamd.protocol.messages import CONTROLS
+from streamd.protocol.controls import CONTROLS
 
 MAX_CONTROLS = 1000
 """Most control messages that are kept; then the oldest is dropped."""

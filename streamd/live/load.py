@@ -26,6 +26,9 @@ LATE_SHARE = 0.9
 GIVE_WAY, TAKE_BACK = 0.04, 0.02
 """Lateness of voice activity and wake words, as a share of `max_lag_ms`, from which on and up to
 which they run alone."""
+RISING, RISING_S = 0.03, 2.0
+"""Average lag of results, as a share of `max_lag_ms`, from which on nobody new is admitted; and the
+time constant of that average."""
 CALM, CALM_S = 0.1, 2.0
 """Results are in time again once they were no later than this share of `max_lag_ms` for so long."""
 ALONE, ALONE_S = 0.5, 2.0
@@ -47,6 +50,10 @@ class Carried(Protocol):
     @property
     def audio_s(self) -> float:
         """Return the seconds of audio taken so far."""
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether it has no socket, so that no audio comes."""
 
     def is_ahead(self, now_s: float) -> bool:
         """Return whether its audio comes faster than in real time."""
@@ -95,10 +102,12 @@ class Load:
         self._cpu_s = cpu_s
         self._streams: dict[Carried, _Rate] = {}
         self._counted = 0
-        """Number of leases at the last look."""
+        """Number of streams with a socket at the last look."""
         self._max_lag_s = bounds.max_lag_s / LATE
         self._calm_from_s = 0.0
         """When streams may begin to recover, monotonic seconds."""
+        self._recent_lag_s = 0.0
+        """Average lag of results."""
         self._is_pressed = False
         """Whether the machine is short of time, or was a moment ago."""
         self._runs_live_only = False
@@ -119,9 +128,11 @@ class Load:
 
     def admits(self) -> bool:
         """Return whether one stream more can be carried."""
-        if self._is_pressed and self._engine.leases >= ALWAYS:
+        streams = self._with_socket()
+        is_late = self._is_pressed or self._recent_lag_s > RISING * self._max_lag_s
+        if is_late and streams >= ALWAYS:
             return False
-        return self._headroom.admits(max(self._engine.leases - self._counted, 0))
+        return self._headroom.admits(max(streams - self._counted, 0))
 
     async def watch(self) -> None:
         """Look at the load a few times a second, for ever."""
@@ -139,22 +150,23 @@ class Load:
             loop_lag_s: How much later than asked for the event loop came to this.
         """
         self._metrics.loop_lag.observe(loop_lag_s)
-        self._counted = leases = self._engine.leases
-        demand = float(max(leases - len(self._streams), 0))  # connections before `hello`
-        for stream, rate in self._streams.items():
-            demand += rate.of(stream.audio_s, now_s)
+        self._counted = self._with_socket()
+        open_streams = [stream for stream in self._streams if not stream.is_held]
+        demand = float(max(self._counted - len(open_streams), 0))  # connections before `hello`
+        demand += sum(self._streams[stream].of(stream.audio_s, now_s) for stream in open_streams)
         live = [stream for stream in self._streams if not stream.is_ahead(now_s)]
         late_s = [stream.late_s(now_s) for stream in live]
         live_late_s = [stream.live_late_s(now_s) for stream in live]
         audio_s = self._gone_s + sum(stream.audio_s for stream in self._streams)
         lag_s = _quantile(late_s, LATE_SHARE)
+        self._recent_lag_s += (lag_s - self._recent_lag_s) * EVERY_S / RISING_S
         self._headroom.look(
             Reading(
                 now_s,
                 self._cpu_s(),
                 audio_s,
                 demand,
-                leases,
+                self._counted,
                 lag_s,
                 loop_lag_s,
                 self._is_pressed,
@@ -171,6 +183,11 @@ class Load:
         self._restore(now_s)
         self._metrics.live_lag.set(lag_s)
         self._metrics.headroom.set(self._headroom.left)
+
+    def _with_socket(self) -> int:
+        """Count the streams that have a socket; a held one costs nothing, as no audio comes."""
+        held = sum(stream.is_held for stream in self._streams)
+        return self._engine.leases - self._engine.closing - held
 
     def _give_way(self, late_s: float) -> None:
         """Let voice activity and wake words run alone while they are late.

@@ -53,6 +53,7 @@ class Shedding:
         opened_s: float,
     ) -> None:
         self.opened_s = opened_s
+        self.is_held = False
         self.level = Level.NOTHING
         self._session = session
         self._pace = pace

@@ -186,12 +186,15 @@ class LiveStream:
         log.info("stream resumed", session=self.id, peer=peer, samples=ready.have_samples)
         outbox = self._delivery.attach(connection, ready, again)
         if self._shedding is not None:
+            self._shedding.is_held = False
             self._shedding.repeat()  # the client may have missed it
         return outbox
 
     def leave(self) -> None:
         """Detach the connection, which may still send what is in its outbox."""
         self._delivery.leave()
+        if self._shedding is not None:
+            self._shedding.is_held = True
         if self._input is not None and not self.is_over:
             try:
                 self._input.take()

@@ -25,8 +25,8 @@ from typing import TypeAlias
 
 from streamd.errors import BadMessage, WireError
 from streamd.events import Error
+from streamd.protocol.controls import CONTROLS
 from streamd.protocol.messages import (
-    CONTROLS,
     Audio,
     End,
     Hello,

@@ -104,11 +104,6 @@ _Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
 Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
 
 
-CONTROLS = frozenset({"flush", "gap", "config", "enrol", "end"})
-"""Types of the messages that act at their place in the stream. A client that comes back sends those
-again that the server has not counted, and so those that were refused are counted too."""
-
-
 def read_object(text: str) -> dict[str, Any]:
     """Return a text message as a JSON object that has a `type`.
 

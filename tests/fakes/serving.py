@@ -1,6 +1,7 @@
-"""A server without a transport: the real streams, sessions and engine, the passes' fakes."""
+"""A server without a transport: the real streams, sessions and engine, the passes' fakes or not."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fakes.driving import fake_passes
@@ -10,6 +11,7 @@ from fakes.socket import FakeSocket
 from waiting import HANG_S
 
 from streamd.engine.local import LocalEngine
+from streamd.engine.passes.base import Pass
 from streamd.live.connection import Connection
 from streamd.live.headroom import Bounds
 from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
@@ -17,7 +19,8 @@ from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
-from streamd.modules.words import NO_WORDS
+from streamd.modules.registry import Registry
+from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
 
 LIMITS = {
@@ -31,7 +34,7 @@ LIMITS = {
 RESUME = {"window_s": 600, "max_held": 4, "max_events": 1000, "max_bytes": 1 << 30}
 
 VOICES = {"default": GALLERY, "acme": GALLERY}
-OWN_WORDS = {"acme": {"lantern": own_word("lantern")}}
+OWN_WORDS: dict[str, CustomWords] = {"acme": {"lantern": own_word("lantern")}}
 
 
 class Line:
@@ -66,16 +69,33 @@ class Line:
 
 
 class Server:
-    """On the running loop, until `stop`."""
+    """On the running loop, until `stop`.
 
-    def __init__(self, threads: int = 1, **limits: int) -> None:
+    Args:
+        threads: Of the engine.
+        passes: What the engine computes, the speculative one last; the fakes by default.
+        registry: What goes with them.
+        words: The default tenant's own wake words.
+        limits: Limits of the server and of what it holds, where they are not the default ones.
+    """
+
+    def __init__(
+        self,
+        threads: int = 1,
+        *,
+        passes: Sequence[Pass] | None = None,
+        registry: Registry = REGISTRY,
+        words: CustomWords = NO_WORDS,
+        **limits: int,
+    ) -> None:
         self.lines: list[Line] = []
         self.metrics = Metrics()
         bounds = LIMITS | {name: limits.pop(name) for name in LIMITS.keys() & limits.keys()}
         kept = RESUME | limits
-        *passes, ahead = fake_passes()
+        own_words = OWN_WORDS | {"default": words}
+        *live, ahead = fake_passes() if passes is None else passes
         leases = bounds["max_streams"] + kept["max_held"] + SPARE_LEASES
-        self.engine = LocalEngine(passes, leases, threads, self.metrics, [ahead])
+        self.engine = LocalEngine(live, leases, threads, self.metrics, [ahead])
         ticks = Ticks(self.engine)
         ticks.start()
         self.engine.start(ticks.answered)
@@ -85,9 +105,9 @@ class Server:
         self.services = Services(
             self.engine,
             ticks,
-            REGISTRY,
+            registry,
             lambda tenant: VOICES.get(tenant, Gallery.empty()),
-            lambda tenant: OWN_WORDS.get(tenant, NO_WORDS),
+            lambda tenant: own_words.get(tenant, NO_WORDS),
             lambda tenant, learned: self.learned.append((tenant, learned)),
             self.metrics,
             Limits(**bounds),

@@ -12,6 +12,8 @@ from streamd.live.load import (
     GIVE_WAY,
     LATE,
     RESTORED,
+    RISING,
+    RISING_S,
     STALL_S,
     Load,
 )
@@ -31,7 +33,7 @@ class FakeStream:
         self.live_late = 0.0
         self.ahead = ahead
         self.sends = True
-        self.is_shedding = self.is_degraded = False
+        self.is_shedding = self.is_degraded = self.is_held = False
 
     @property
     def audio_s(self) -> float:
@@ -119,6 +121,16 @@ def test_a_stream_that_sends_nothing_leaves_its_place_to_another(machine: Machin
     assert machine.is_open
 
 
+def test_a_held_stream_leaves_its_place_at_once(machine: Machine) -> None:
+    machine.connect(90)
+    machine.run(1)
+    assert not machine.is_open
+    for stream in machine.streams:
+        stream.is_held, stream.sends = True, False
+    machine.run(0.5)
+    assert machine.is_open
+
+
 def test_late_streams_shed_and_nobody_new_is_admitted(machine: Machine) -> None:
     machine.connect(10)
     machine.run(10)
@@ -159,6 +171,22 @@ def test_while_live_work_is_late_it_runs_alone_and_all_streams_shed(machine: Mac
     machine.run(10)
     assert machine.shedding == 0
     machine.run(30)  # ten were too many a moment ago
+    assert machine.is_open
+
+
+def test_newcomers_are_refused_when_results_begin_to_get_late(machine: Machine) -> None:
+    machine.connect(10)
+    machine.run(6)
+    for stream in machine.streams:
+        stream.late = 1.1 * RISING * MAX_LAG_S
+    machine.run(EVERY_S)
+    assert machine.is_open  # a hiccup
+    machine.run(5 * RISING_S)
+    assert not machine.is_open
+    assert machine.shedding == 0
+    for stream in machine.streams:
+        stream.late = 0.0
+    machine.run(RISING_S)
     assert machine.is_open
 
 

@@ -20,7 +20,9 @@ from fakes.driving import (
     script,
     silence,
 )
+from fakes.dropping import any_drop, hello_of, log_over, said
 from fakes.lantern import PHRASES, lantern
+from fakes.returning import Returning
 
 from streamd.compose import make_registry
 from streamd.config import Config
@@ -109,14 +111,38 @@ def test_events_do_not_hang_on_chunks_order_and_delay(
         found.append(player.play(script(data, messages, cuts)))
     at_once, *scheduled = found
     assert_order(at_once)
-    said = by_type(at_once)
-    assert {w["word"] for w in said["wake"]} >= {"alexa"}
-    assert len(said["speech_end"]) >= 5
-    assert len(said["speaker"]) >= 8
-    assert len(said["emotion"]) >= 8
-    assert len(said["flushed"]) == 2
+    lists = by_type(at_once)
+    assert {w["word"] for w in lists["wake"]} >= {"alexa"}
+    assert len(lists["speech_end"]) >= 5
+    assert len(lists["speaker"]) >= 8
+    assert len(lists["emotion"]) >= 8
+    assert len(lists["flushed"]) == 2
     for events in scheduled:
         assert_same_events(events, at_once)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_events_do_not_hang_on_drops(
+    passes: list[Pass], registry: Registry, talk: Samples, rate: int
+) -> None:
+    fmt, data, messages = stream(talk, rate)
+    rng = random.Random(rate)
+    hello = hello_of(fmt, MODULES)
+    unbroken, resumed = (
+        log_over(
+            [any_drop(rng, share) for share in shares],
+            Returning(data, fmt.frame_bytes, said(messages), hello),
+            rng,
+            passes=passes,
+            registry=registry,
+        )
+        for shares in ((), (0.3, 0.5, 1.0))
+    )
+    assert_same_events(unbroken, resumed)
+    kinds = [event["type"] for event in resumed]
+    assert kinds.count("flushed") == 2
+    assert kinds.count("speech_end") >= 5
+    assert {"wake", "speaker", "emotion", "gap", "bye"} <= set(kinds)
 
 
 def test_a_stream_among_others_is_what_it_is_alone(
@@ -194,7 +220,21 @@ def test_words_of_ones_own_keep_the_promise(passes: list[Pass], registry: Regist
         mate.send(data[: 16_000 * 8])
         player = Player(stage, registry, OWN, words=words)
         found.append(player.play(script(data, messages, cuts)))
-    said = [event["word"] for event in by_type(found[0])["wake"]]
-    assert said.count("hey_lantern") == 2
+    recognised = [event["word"] for event in by_type(found[0])["wake"]]
+    assert recognised.count("hey_lantern") == 2
     for events in found[1:]:
         assert_same_events(events, found[0])
+    rng = random.Random(13)
+    unbroken, resumed = (
+        log_over(
+            [any_drop(rng, share) for share in shares],
+            Returning(data, 2, said(messages), {"modules": OWN}),
+            rng,
+            passes=passes,
+            registry=registry,
+            words=words,
+        )
+        for shares in ((), (0.3, 0.6))
+    )
+    assert_same_events(unbroken, resumed)
+    assert [event["word"] for event in resumed if event["type"] == "wake"] == recognised

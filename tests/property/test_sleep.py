@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 from fakes.driving import (
+    ALL_ON,
     Player,
     Stage,
     assert_same_events,
@@ -19,6 +21,8 @@ from fakes.driving import (
     silence,
     word,
 )
+from fakes.dropping import Drop, any_drop, drops, log_over
+from fakes.returning import Returning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +35,7 @@ from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.evaluation.rooms import synthetic
 from streamd.models.library import Library
+from streamd.modules.registry import Registry
 from streamd.modules.wake import STEP
 from streamd.observability.metrics import Metrics
 from streamd.settings import WakeSettings
@@ -50,6 +55,29 @@ def test_with_any_pauses_the_events_are_the_same(parts: list[str], flush_at: int
     items = [sound[:cut], ("flush", "f"), sound[cut:]] if parts[0] == "hum" else [sound]
     asleep, awake = (
         Player(Stage(), fake_registry(wake={"gate": gate})).play(items) for gate in (True, False)
+    )
+    assert_same_events(asleep, awake)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=6),
+    st.lists(drops, min_size=1, max_size=3),
+    st.integers(0, 2**32),
+)
+def test_with_any_drops_the_events_are_the_same(
+    parts: list[str], plan: list[Drop], seed: int
+) -> None:
+    rng = random.Random(seed)
+    data = pcm(*(PARTS[part] for part in parts))
+    asleep, awake = (
+        log_over(
+            ends,
+            Returning(data, 2, [], {"modules": ALL_ON}),
+            rng,
+            registry=fake_registry(wake={"gate": gate}),
+        )
+        for gate, ends in ((True, plan), (False, []))
     )
     assert_same_events(asleep, awake)
 
@@ -97,12 +125,14 @@ def asleep_and_awake(passes: list[Pass], sound: bytes, modules: Any) -> list[Cou
     """The events of a wake word that sleeps, and of one that does not."""
     players = []
     for gate in (True, False):
-        registry = make_registry(
-            Config(wake=WakeSettings(gate=gate)), passes[0], Metrics(), passes[1].heads
-        )
-        players.append(Counting(Stage(passes), registry, modules))
+        players.append(Counting(Stage(passes), registry_of(passes, gate), modules))
         players[-1].play([sound])
     return players
+
+
+def registry_of(passes: list[Pass], gate: bool) -> Registry:
+    config = Config(wake=WakeSettings(gate=gate))
+    return make_registry(config, passes[0], Metrics(), passes[1].heads)
 
 
 @pytest.mark.models
@@ -118,6 +148,26 @@ def test_with_the_models_that_are_shipped_too_and_its_scores_are_exact(passes: l
         for name, (score, _) in asleep.scores[stop].items():
             assert score == pytest.approx(awake.scores[stop][name][0], abs=1e-5)
     assert asleep.steps < awake.steps
+
+
+@pytest.mark.models
+def test_with_the_models_that_are_shipped_and_drops_too(passes: list[Pass]) -> None:
+    data = pcm(room(8, 0), clip("slt")[: 4 * RATE_HZ], room(7, 1), clip("kal16")[: 4 * RATE_HZ])
+    rng = random.Random(2)
+    # Shares of what is left: about in the first room, in the second one, and in the last words.
+    plan = [any_drop(rng, share) for share in (0.3, 0.5, 0.8)]
+    asleep, awake = (
+        log_over(
+            ends,
+            Returning(data, 2, [], {"modules": MODULES}),
+            rng,
+            passes=passes,
+            registry=registry_of(passes, gate),
+        )
+        for gate, ends in ((True, plan), (False, []))
+    )
+    assert_same_events(asleep, awake)
+    assert [event["type"] for event in asleep].count("wake") >= 2
 
 
 def clip(name: str) -> Samples:
