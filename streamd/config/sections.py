@@ -67,7 +67,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     """Bytes of one WebSocket message; a longer one closes with 1009."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Milliseconds of lag that clients are told; windows of speech that are later are left out."""
+    """Milliseconds that a window may be late; a later one is left out and named by a gap."""
     max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
     """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
     max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9

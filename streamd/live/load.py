@@ -63,14 +63,14 @@ class Carried(Protocol):
 
     @property
     def is_shedding(self) -> bool:
-        """Return whether it does without anything."""
+        """Return whether it leaves any work out."""
 
     @property
     def is_degraded(self) -> bool:
-        """Return whether its client was told so."""
+        """Return whether its client received `degraded` and not yet `recovered`."""
 
     def live_late_s(self, now_s: float) -> float:
-        """Return how long ago the oldest audio came that has yet to pass VAD and wake words."""
+        """Return the seconds since audio came that VAD or wake words still await."""
 
     def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
         """Shed what the lateness calls for, and return the number of skipped windows."""

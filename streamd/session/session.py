@@ -40,11 +40,10 @@ from streamd.types import RATE_HZ, STATELESS, AudioFormat, Job, Lane, Samples, S
 MAX_MARKS = 64
 """Flushes, gaps and changes of configuration that may wait for the audio before them."""
 MAX_BACKLOG = 2 * RATE_HZ
-"""Samples that voice activity or the wake words may still have to hear; then no more is taken, so
-that a fast sender waits in its own socket, and a slow machine pushes back."""
+"""Samples that VAD and wake words may leave unprocessed. Beyond that the session takes no audio, so
+that a fast sender waits at its own socket, and a slow machine slows its senders."""
 _CLOCK_MEMORY = 10 * RATE_HZ
-"""Samples before the ring for which a time may be asked: a phrase and the speaker event before it.
-"""
+"""Samples before the ring whose time may still be asked: a phrase and the speaker event before."""
 _NOTHING: Samples = np.zeros(0, np.int16)
 
 

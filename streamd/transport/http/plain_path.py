@@ -112,8 +112,12 @@ class PlainSocket:
         return False
 
     def send_now(self, texts: Sequence[str]) -> None:
-        """Raise, because the socket is never clear."""
-        raise NotImplementedError
+        """Refuse, because the socket is never clear.
+
+        Raises:
+            RuntimeError: Always.
+        """
+        raise RuntimeError("a socket of the plain path is never clear; use send()")
 
     async def send(self, text: str) -> None:
         """Send, waiting while the peer's buffers are full."""
