@@ -3,6 +3,7 @@
 import asyncio
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ END = {"type": "end"}
 BAD = VOICES[:2]
 GRAPHS = ["silero.onnx", "wake_embed.onnx", "ge2e.onnx"]
 KINDS = ["raises", "nan", "infinite", "short", "narrow"]
+ROUNDS = 10
+"""Which streams share a batch depends on how fast the machine is."""
 
 
 def clip(voice: str = "slt") -> bytes:
@@ -36,14 +39,22 @@ def test_no_clip_holds_what_stands_for_a_fault():
 
 
 async def paced(url: str, pcm: bytes) -> Received:
-    """Stream a clip in good time for batches: each at the speed of the others."""
+    """Stream a clip in real time: who is ahead of it does not share batches with the others."""
 
     async def parts():
         for part in cut(pcm, 3200):
             yield part
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
 
     return await converse(url, parts(), END)
+
+
+def rounds(fault: Fault) -> Iterator[str]:
+    """All kinds of faults, and again where no batch has held both kinds of streams by then."""
+    for _ in range(ROUNDS):
+        yield from KINDS
+        if fault.mates:
+            return
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -55,7 +66,7 @@ async def test_a_fault_of_a_model_ends_one_stream_and_shows_in_no_other(
     async with inside(tmp_path, monkeypatch, engine__threads=1) as there:
         alone = {voice: await paced(there.url, clip(voice)) for voice in VOICES}
         assert fault.met == 0
-        for kind in KINDS:
+        for kind in rounds(fault):
             fault.kind = kind
             clean = [asyncio.create_task(paced(there.url, clip(voice))) for voice in VOICES]
             for bad in await asyncio.gather(*(paced(there.url, clipped(v)) for v in BAD)):
