@@ -73,12 +73,9 @@ def test_what_a_client_wrote_stays_inside_the_json(daemon: Daemon):
     assert (status, list(json.loads(body))) == (404, ["error"])
 
 
-async def test_a_full_server_says_when_to_try_again(serve):
-    running = serve(limits__max_streams=1)
-    async with dial(running.url) as socket:
-        await say(socket, {"type": "hello"})
-        await next_event(socket, "ready")
-        status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
+def assert_overloaded(running: Daemon) -> None:
+    """A new stream is refused before the upgrade, with the time after which to try again."""
+    status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
     assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
     error = json.loads(body)["error"]
     assert (error["code"], error["retryable"], error["retry_after_ms"]) == (
@@ -86,6 +83,14 @@ async def test_a_full_server_says_when_to_try_again(serve):
         True,
         5000,
     )
+
+
+async def test_a_full_server_says_when_to_try_again(serve):
+    running = serve(limits__max_streams=1)
+    async with dial(running.url) as socket:
+        await say(socket, {"type": "hello"})
+        await next_event(socket, "ready")
+        assert_overloaded(running)
     assert running.metric("streamd_streams_refused_total", reason="overloaded") == 1
     assert running.metric("streamd_http_errors_total", status="503") == 1
 
@@ -98,14 +103,7 @@ async def test_a_stream_that_the_machine_cannot_carry_is_refused_before_the_upgr
             socket = await stack.enter_async_context(dial(running.url))
             await say(socket, {"type": "hello"})
             await next_event(socket, "ready")
-        status, answer, body = ask(running, "GET /v1/stream HTTP/1.1")
-        assert (status, answer["Retry-After"], answer["Server"]) == (503, "5", "streamd")
-        error = json.loads(body)["error"]
-        assert (error["code"], error["retryable"], error["retry_after_ms"]) == (
-            "overloaded",
-            True,
-            5000,
-        )
+        assert_overloaded(running)
         assert running.metric("streamd_streams_refused_total", reason="headroom") == 1
         await running.eventually(lambda: running.metric("streamd_headroom") < 0.5)
     await running.eventually(lambda: running.streams == 0)
