@@ -54,6 +54,12 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
                 f'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", got "{proxy}"',
             )
 
+    if config.server.tls_key and not config.server.tls_cert:
+        yield (
+            ("server.tls_key", "server.tls_cert"),
+            "there is no server.tls_cert: name the file of the certificate that has this key",
+        )
+
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):
         for word in getattr(config.wake, key):
