@@ -102,6 +102,9 @@ class OwnServer:
             "STREAMD_LOG__LEVEL": "warning",
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",
+            # A certificate is for other names than 127.0.0.1.
+            "STREAMD_SERVER__TLS_CERT": "",
+            "STREAMD_SERVER__TLS_KEY": "",
         }
         # Unless the configuration sets the threads: one for each core of the server, not of the
         # machine.

@@ -145,6 +145,27 @@ def check(cert: str, key: str, now: datetime | None = None) -> Certificate:
     return certificate
 
 
+def doubt(context: ssl.SSLContext) -> str | None:
+    """Return why a client on this machine would not trust a server's certificate; None if it would.
+
+    An issuer that is missing from the file shows here, as does an authority of one's own. Names are
+    not compared. Nothing is sent: both sides of the handshake are in memory.
+    """
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    client = trusting.wrap_bio(to_client, to_server)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message
+    return None
+
+
 def is_address(name: str) -> bool:
     """Return whether the name of a host is an IP address."""
     try:
