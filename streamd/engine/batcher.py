@@ -30,7 +30,8 @@ class Batcher(Generic[ItemT]):
     items that come while a worker is busy make its next batch. Between passes the better lane goes
     first, then the older item. The same holds within a batch, so that a final overtakes interims.
     Items of streams that are ahead of real time come after all others, and make batches of their
-    own, which are short unless there are no other streams. Only speculative passes wait for a full batch, up to a limit.
+    own, which are short unless there are no other streams. Only speculative passes wait for a full
+    batch, up to a limit.
     Items have sizes. The sizes in a batch add up to what its pass takes at most, or the batch is
     one item.
 
