@@ -60,6 +60,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
 
 
+class AccessConfig(Struct, frozen=True, kw_only=True):
+    """Who may connect."""
+
+    allow_ips: tuple[str, ...] = ()
+    """Addresses or networks that may connect; empty allows all."""
+
+
 class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Limits of one stream and of all streams."""
 
@@ -142,6 +149,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     """One field per table of the file."""
 
     server: ServerConfig = ServerConfig()
+    access: AccessConfig = AccessConfig()
     limits: LimitsConfig = LimitsConfig()
     resume: ResumeConfig = ResumeConfig()
     session: SessionConfig = SessionConfig()
