@@ -88,6 +88,9 @@ def watching(
         end()
 
 
+FAILURES = "streamd_store_failures_total"
+
+
 def dropped(metrics: Metrics, cause: str) -> float:
     value = metrics.registry.get_sample_value("streamd_baselines_dropped_total", {"cause": cause})
     return value or 0.0
@@ -100,7 +103,7 @@ async def test_changes_of_another_process_are_seen(tmp_path, watching):
     await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
 
 
-async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching):
+async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching, metrics):
     enrol(tmp_path, "ada", "bob")
     watcher = await watching()
     with capture_logs() as logs:
@@ -113,6 +116,7 @@ async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, 
         await eventually(lambda: len(logs) >= 2)
     assert [line["log_level"] for line in logs] == ["warning", "info"], "once, however often tried"
     assert "another process has it locked" in logs[0]["error"]
+    assert metrics.registry.get_sample_value(FAILURES, {"operation": "write"}) >= 1
 
 
 async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watching):
