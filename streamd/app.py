@@ -81,7 +81,13 @@ class Daemon:
             streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
             server = Server(
-                streams, operations, place, self._parts.metrics, STOP_S, self._certificates
+                streams,
+                operations,
+                config.server,
+                config.access,
+                self._parts.metrics,
+                STOP_S,
+                self._certificates,
             )
             ticks.start()
             self._parts.engine.start(ticks.answered)

@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from daemons import trusts
+from waiting import HANG_S
 from websockets.frames import Frame, Opcode
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
@@ -28,7 +29,7 @@ class Wire:
         self.socket: socket.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
+        self.socket.settimeout(HANG_S)
         self.socket.connect((parts.hostname, parts.port))
         if (context := trusts(url)) is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname=parts.hostname)

@@ -192,9 +192,10 @@ class TlsConnection(asyncio.Protocol):
             self._refuse_http()
         else:
             self._is_begun = True
-            self._received = data
-            self._below.pause_reading()
-            self._handshakes.submit(self)
+            if not self._received:
+                self._below.pause_reading()
+                self._handshakes.submit(self)
+            self._received += data
 
     def shake(self) -> None:
         """Do the next step of the handshake."""
