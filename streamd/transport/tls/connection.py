@@ -19,6 +19,8 @@ from streamd.transport.tls.records import Records
 
 log = structlog.get_logger("streamd.tls")
 
+_NOBODY = asyncio.Protocol()
+"""The protocol above a connection that is lost."""
 _HANDSHAKE = 0x16
 """First byte of a TLS connection."""
 
@@ -250,8 +252,9 @@ class TlsConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is lost."""
         self._count("lost")
-        del self.transport  # it knows this object: without a cycle, both are freed at once
-        self.above.connection_lost(exc)
+        above, self.above = self.above, _NOBODY
+        above.connection_lost(exc)
+        del self.transport  # without a cycle all three are freed at once
 
     def pause_writing(self) -> None:
         """Take note that the peer does not read."""

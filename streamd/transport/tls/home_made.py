@@ -31,7 +31,10 @@ DAYS = 820
 _EARLIER = timedelta(days=1)
 """It is valid from a day ago, for devices whose clock is slow."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_HOST = re.compile(r"(?i)(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_HOST = re.compile(
+    r"(?i)(?=.{1,253}\Z)(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
+    r"(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+)
 _SIOCGIFADDR = 0x8915
 """Linux: asks for the IPv4 address of a network interface."""
 
@@ -60,6 +63,7 @@ def make(names: Iterable[str], now: datetime | None = None) -> Made:
     """
     now = now or datetime.now(UTC)
     listed = list(dict.fromkeys(names))
+    alternatives = list(map(_general, listed))
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer = _name(f"streamd at {listed[0]}, {now:%Y-%m-%d}")
     authority = (
@@ -73,7 +77,7 @@ def make(names: Iterable[str], now: datetime | None = None) -> Made:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(map(_general, listed)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
             critical=False,

@@ -304,7 +304,7 @@ def test_forged_records_are_answered_with_an_alert_and_a_close(run, files):
         b"\x00" * 100,
         b"\xff" * 20_000,
         b"\x16\x03\x01\xff\xff" + b"x" * 70_000,
-        b"\x80\x2e\x01\x00\x02",
+        b"\x80\x2e\x01\x00\x02" + bytes(60),
     ],
 )
 def test_garbage_in_the_handshake_ends_the_connection(run, files, first):
