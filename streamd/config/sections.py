@@ -112,7 +112,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Backend of single passes, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
-    for speculative windows. 0 selects one per core that the process may use."""
+    for speculative windows. 0 selects one per core that the process may use, or fewer where its
+    control group has a CPU quota."""
     live_batch: Count = 64
     """Steps in a batch of VAD or wake."""
     voice_batch: Count = 6

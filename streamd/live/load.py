@@ -34,8 +34,8 @@ CALM, CALM_S = 0.1, 2.0
 ALONE, ALONE_S = 0.5, 2.0
 """Share of the recent time in which live work ran alone, from which on all streams double their
 hops; and the time constant of that average."""
-RESTORED = 12
-"""Each look restores this fraction of the streams: a twelfth."""
+RESTORED = 4
+"""Each look restores this fraction of the streams: a quarter."""
 STALL_S = 1.0
 """Lateness of the event loop from which on the process stood still."""
 

@@ -135,7 +135,10 @@ class Talker(SessionSink):
 
     def read(self) -> None:
         """Take what has come, as far as there is room."""
-        size = min(self.sent - self.received, READ_BYTES, self.session.room)
+        waiting = min(self.sent - self.received, READ_BYTES)
+        size = min(waiting, self.session.room)
+        if size < waiting:
+            self.pace.held_up(self.machine.now_s)
         size -= size % 2
         if size <= 0:
             return
