@@ -1,10 +1,12 @@
 // One socket to the server: hello, audio out, events in.
 
-import { explainClose, explainRefusal, streamUrl, SUBPROTOCOL } from "./protocol.js";
+import { whyNotOpened } from "./access.js";
+import { streamUrl, SUBPROTOCOL } from "./protocol.js";
+import { explainClose } from "./reasons.js";
 
 // About ten seconds at 48 kHz: what cannot leave waits in the replay buffer, which is bounded too.
 const MAX_BUFFERED_BYTES = 1 << 20;
-const BYE_TIMEOUT_MS = 4000;
+const BYE_SILENCE_MS = 10_000; // a busy server is late, and says something meanwhile
 const LOOK_MS = 5000;
 const SILENCE_MS = 20_000; // then the network is gone without a word
 
@@ -13,7 +15,8 @@ const SILENCE_MS = 20_000; // then the network is gone without a word
  * It sends what is in `replay` once `start` is called.
  */
 export class Stream {
-  constructor(greeting, replay, ticket, handlers) {
+  constructor(greeting, replay, { key, ticket }, handlers) {
+    this.key = key;
     this.handlers = handlers;
     this.replay = replay;
     this.socket = new WebSocket(streamUrl(location, ticket), SUBPROTOCOL);
@@ -42,8 +45,14 @@ export class Stream {
       if (message === null) return;
       if (ArrayBuffer.isView(message)) this.socket.send(message);
       else this.control(message);
-      if (message.type === "end") this.timer = setTimeout(() => this.giveUp(), BYE_TIMEOUT_MS);
+      if (message.type === "end") this.awaitBye();
     }
+  }
+
+  /** Wait for the last events, as long as any come. */
+  awaitBye() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.giveUp(), BYE_SILENCE_MS);
   }
 
   control(message) {
@@ -59,6 +68,7 @@ export class Stream {
 
   receive(data) {
     this.receivedAt = performance.now();
+    if (this.timer) this.awaitBye();
     let event;
     try {
       event = JSON.parse(data);
@@ -87,7 +97,7 @@ export class Stream {
     clearTimeout(this.timer);
     clearInterval(this.watch);
     this.socket.onmessage = null;
-    const end = this.opened ? explainClose(code, this.error) : await whyNotOpened();
+    const end = this.opened ? explainClose(code, this.error) : await whyNotOpened(this.key);
     this.handlers.onClose({
       ...end,
       code: this.opened ? code : undefined,
@@ -95,26 +105,6 @@ export class Stream {
       retryAfterMs: end.retryAfterMs ?? this.error?.retry_after_ms,
     });
   }
-}
-
-/** A page is not told the status of a refused upgrade, so ask another endpoint. */
-async function whyNotOpened() {
-  try {
-    const response = await fetch("/health/ready", { cache: "no-store" });
-    const body = await response.json().catch(() => undefined);
-    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0) || undefined;
-    return explainRefusal({ status: response.status, body, retryAfterMs }, location);
-  } catch {
-    return { text: `No server answers at ${location.host}. Start one with: streamd serve.`, retry: true, key: false };
-  }
-}
-
-/** A single-use ticket, since a page cannot set headers on a WebSocket. */
-export async function ticketFor(key) {
-  if (!key) return undefined;
-  const response = await fetch("/v1/tickets", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
-  if (!response.ok) throw new Error(explainClose(response.status === 403 ? 4003 : 4001).text);
-  return (await response.json()).ticket;
 }
 
 /** The bye's totals in a sentence. */

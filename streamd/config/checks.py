@@ -47,6 +47,7 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
 
+<<<<<<< HEAD
     lag_ms = config.limits.max_lag_ms
     if 0 < lag_ms < MIN_LAG_MS:
         yield (
@@ -68,6 +69,16 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                 ("server.trusted_proxies",),
                 f'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", got "{proxy}"',
             )
+=======
+    for key in ("server.trusted_proxies", "access.allow_ips"):
+        for listed in attrgetter(key)(config):
+            if not _is_network(listed):
+                yield (
+                    (key,),
+                    'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
+                    f'got "{listed}"',
+                )
+>>>>>>> main
 
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):

@@ -1,0 +1,1 @@
+"""Who may connect: keys, scopes, tickets, limits and the audit log."""
