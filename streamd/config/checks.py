@@ -47,7 +47,6 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
 
-<<<<<<< HEAD
     lag_ms = config.limits.max_lag_ms
     if 0 < lag_ms < MIN_LAG_MS:
         yield (
@@ -63,13 +62,6 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             "out nothing",
         )
 
-    for proxy in config.server.trusted_proxies:
-        if not _is_network(proxy):
-            yield (
-                ("server.trusted_proxies",),
-                f'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", got "{proxy}"',
-            )
-=======
     for key in ("server.trusted_proxies", "access.allow_ips"):
         for listed in attrgetter(key)(config):
             if not _is_network(listed):
@@ -78,7 +70,6 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                     'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
                     f'got "{listed}"',
                 )
->>>>>>> main
 
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):

@@ -35,7 +35,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     home = tmp_path_factory.mktemp("locked")
     stream = keys(home, "create", "phone", "--tenant", "acme")
     admin = keys(home, "create", "operator", "--scope", "admin")
-    with Daemon(home, access__keys="always", limits__max_lag_ms=600_000) as daemon:
+    with Daemon(home, access__keys="always", limits__max_lag_ms=0) as daemon:
         yield Locked(daemon, Cli(home), stream, admin)
 
 
