@@ -171,7 +171,7 @@ def test_a_look_ahead_takes_nothing(data, steps, seed):
             file = Ahead(source)
             file.seek(place)
             assert file.read(size) + file.read(3) == data[at:][place : place + size + 3]
-    assert source.read_all() == data[at:]
+    assert source.kept_whole().read() == data[at:]
 
 
 def test_what_must_be_kept_is_bounded(monkeypatch):

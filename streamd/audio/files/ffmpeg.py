@@ -96,6 +96,7 @@ def decode(
         NotAudio: FFmpeg cannot decode it, or the file has no such track.
         Unavailable: The file cannot be read on.
     """
+    chain: Iterator[Link | Window] | None
     if isinstance(file, Lookahead):
         chain = _links_of(file) if file.peek(4) == CAPTURE else None
     else:
@@ -106,7 +107,8 @@ def decode(
     head: Head | None = None
     refused: NotAudio | None = None
     bad, count = 0, 0
-    for count, link in enumerate(chain, 1):
+    for link in chain:
+        count += 1
         try:
             for part in _decode(cast(BinaryIO, link), name, track, note, head):
                 if isinstance(part, Head):
@@ -138,8 +140,11 @@ def _decode(
         # Titles in Latin-1 are common and harmless.
         with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
             stream = _choose(container, name, track, note)
+            stream.codec_context.thread_count = 1
             stream.codec_context.options = _CODEC_OPTIONS.get(stream.codec_context.name, {})
             yield from _parts(_frames(container, stream, name), container, stream, name, note, head)
+    except MemoryError:  # which FFmpeg's own is one of
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise NotAudio(f"{name}: cannot be decoded as audio; {HINT}") from error
     except OSError as error:

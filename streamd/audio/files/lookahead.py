@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from os import SEEK_END, SEEK_SET
+from io import RawIOBase
+from os import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import Protocol
 
 from streamd.audio.files.parts import TooLong
 
 _PIECE_BYTES = 1 << 16
-KEPT_BYTES = 256 << 20
+KEPT_BYTES = 208 << 20
 """Most bytes that are kept of a source that cannot seek, for a format that must."""
 
 
@@ -79,17 +80,51 @@ class Lookahead:
         self._from += len(data)
         return data
 
-    def read_all(self) -> bytes:
-        """Return everything that is left.
+    def kept_whole(self) -> Kept:
+        """Return everything that is left, as a file that can seek.
 
         Raises:
             TooLong: It is more than `KEPT_BYTES`.
         """
         while not self._is_over:
             self.ahead(self.kept + 1)
-        whole = bytes(memoryview(self._kept)[self._from :])
-        self._kept, self._from = bytearray(), 0
-        return whole
+        del self._kept[: self._from]
+        self._from = 0
+        return Kept(self._kept)
+
+
+class Kept(RawIOBase):
+    """Bytes in memory as a file; unlike `BytesIO` it makes no copy of them."""
+
+    def __init__(self, data: bytearray) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes from the place on."""
+        data = bytes(self._data[self._at : None if size < 0 else self._at + size])
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move as in a file."""
+        base = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: len(self._data)}[whence]
+        if base + offset < 0:
+            raise ValueError("a place before the start of the file")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._at
 
 
 class Ahead:

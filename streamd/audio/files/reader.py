@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from os import PathLike, fspath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soxr
@@ -170,10 +169,10 @@ def _decode(source: Source, name: str, track: int | None, note: Note) -> Iterato
                 else source
             )
             if not file.seekable():
-                source = Lookahead(file)
-                if not source.ahead(1):
+                pieces = Lookahead(file)
+                if not pieces.ahead(1):
                     raise NotAudio(f"{name}: is empty")
-                yield from _in_order(source, name, track, note)
+                yield from _in_order(pieces, name, track, note)
                 return
             if not file.read(1):
                 raise NotAudio(f"{name}: is empty")
@@ -194,7 +193,7 @@ def _in_order(source: Lookahead, name: str, track: int | None, note: Note) -> It
     elif ffmpeg.reads_in_order(source.peek(189)):
         yield from ffmpeg.decode(source, name, track, note)
     else:
-        yield from _with_a_decoder(BytesIO(source.read_all()), name, track, note)
+        yield from _with_a_decoder(cast(BinaryIO, source.kept_whole()), name, track, note)
 
 
 def _plain(
