@@ -72,7 +72,9 @@ class Daemon:
             services = self._services(watcher, ticks)
             streams = Streams(services, config.server)
             operations = Operations(services, streams, self._parts.engine.observe)
-            server = Server(streams, operations, config.server, self._parts.metrics, STOP_S)
+            server = Server(
+                streams, operations, config.server, config.access, self._parts.metrics, STOP_S
+            )
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [

@@ -4,6 +4,7 @@ from streamd.config.checks import check_host, check_own_words, own_words
 from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.sections import (
+    AccessConfig,
     Config,
     EngineConfig,
     LimitsConfig,
@@ -16,6 +17,7 @@ from streamd.places import data_dir, key_path, store_path
 
 __all__ = [
     "SYSTEM_FILE",
+    "AccessConfig",
     "Config",
     "EngineConfig",
     "LimitsConfig",

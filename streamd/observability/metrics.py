@@ -110,12 +110,20 @@ class Metrics:
             "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )
         """cause: `full` or `stopped`."""
+        self.store_failures = counter(
+            "store_failures", "Attempts to use the store that failed.", "operation"
+        )
+        """operation: `read`, `write` or `erase`."""
         self.loop_lag = histogram(
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )
         self.fast_path_active = gauge(
             "fast_path_active", "1 if sockets without TLS are read past aiohttp."
         )
+        self.requests_refused = counter(
+            "requests_refused", "Requests refused because of who makes them.", "reason"
+        )
+        """reason: `address`, `origin` or `host`."""
         self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
         self.connections_waiting = gauge(
             "connections_waiting", "Connections without a request in progress."
