@@ -5,12 +5,16 @@ It imports the decoders and nothing of the server, and is started by `process`.
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from typing import BinaryIO, cast
 
+import av
 import msgspec
 
 from streamd.audio.files import Gap, TooLong, as_pcm16, read
@@ -129,9 +133,18 @@ def serve(line: Line) -> None:
             os._exit(1)
 
 
+def load_all() -> None:
+    """Import what PyAV would import when a file first needs it: no file can be opened then."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):
+                importlib.import_module(module.name)
+
+
 def main() -> None:
     """Confine this process and serve."""
     die_with(parent=int(sys.argv[1]))
+    load_all()
     confine(_DESCRIPTORS)
     try:
         serve(Line(socket.socket(fileno=0)))
