@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from streamd.errors import NotErased, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.observability.metrics import Metrics
-from streamd.store import Enrolment, SqliteStore, connect, open_store, sqlite, watch
+from streamd.store import Enrolment, SqlStore, open_store, watch
+from streamd.store.sqlite import connect
 from streamd.store.watch import GalleryWatcher
 
 TENANT = "default"
@@ -21,7 +22,7 @@ GUARD_S = 30
 """Only so that a test that fails ends."""
 
 
-def opened(folder: Path) -> SqliteStore:
+def opened(folder: Path) -> SqlStore:
     return open_store(folder / "v.db", folder / "key")
 
 
@@ -62,7 +63,6 @@ def metrics() -> Metrics:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores wait little for a lock."""
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
 
 
 @pytest.fixture
