@@ -156,10 +156,12 @@ test("a stream that found no room is tried again, and one that was lost on the w
   for (const body of [{ streams: 0, max_streams: 8 }, { status: "ready" }, undefined]) {
     assert.equal(full({ status: 200, body }), null);
   }
-  assert.match(reasons.explainLostUpgrade().text, /proxy.*Upgrade/);
-  assert.equal(reasons.explainLostUpgrade().retry, false);
-  assert.match(reasons.explainLostUpgrade("sk_1").text, /as many streams open as it may/);
-  assert.equal(reasons.explainLostUpgrade("sk_1").retry, true); // the stream that broke may still count
+  for (const key of [undefined, "sk_1"]) {
+    const { text, retry, lost } = reasons.explainLostUpgrade(key);
+    assert.match(text, /proxy.*Upgrade/);
+    assert.deepEqual([retry, lost, text.includes("as many streams")], [true, true, Boolean(key)]);
+  }
+  assert.deepEqual([200, 201, 401, 403, 404, 429, 500, 503].filter((status) => reasons.isDenial({ status })), [401, 403, 429, 503]);
   assert.equal(reasons.explainSilence(place("http://box:8765/")).retry, true);
 });
 
