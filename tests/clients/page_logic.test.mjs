@@ -5,9 +5,17 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The page has no package.json that would tell node that its .js files are modules.
-const source = (name) => readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
-const asUrl = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
-const load = (name) => import(asUrl(source(name).replaceAll("./protocol.js", asUrl(source("protocol.js")))));
+// So each is a data: URL, and so is all that it imports.
+const urls = new Map();
+const asUrl = (name) => {
+  if (!urls.has(name)) {
+    const text = readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
+    const linked = text.replace(/ from "\.\/([^"]+)"/g, (_, other) => ` from "${asUrl(other)}"`);
+    urls.set(name, `data:text/javascript,${encodeURIComponent(linked)}`);
+  }
+  return urls.get(name);
+};
+const load = (name) => import(asUrl(name));
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
@@ -501,7 +509,7 @@ test("after the end the last events are waited for as long as any come", () => {
   try {
     const closed = [];
     const replay = new Replay(16_000);
-    const stream = new Stream({ type: "hello" }, replay, undefined, { onEvent() {}, onClose: (end) => closed.push(end) });
+    const stream = new Stream({ type: "hello" }, replay, {}, { onEvent() {}, onClose: (end) => closed.push(end) });
     stream.socket.onopen();
     stream.start();
     replay.end();
