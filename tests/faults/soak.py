@@ -36,9 +36,10 @@ from rich.progress import (
 from unshed import Daemon
 
 END = {"type": "end"}
-CLIENTS = 50
-SERVERS = 4
-"""Servers that are killed side by side; they share the clients."""
+SERVERS, CLIENTS = 4, 4
+"""Servers that are killed side by side, and the clients of each."""
+PAUSE_S = 0.1
+"""Seconds between two messages of 200 ms, so that these clients leave the restarts their time."""
 PACE = 50.0
 """Seconds of stream time in a second."""
 LOOK_S = 300
@@ -98,7 +99,7 @@ def garbage(running: Daemon, count: int, note: Note) -> list[float]:
 
 
 async def kill(home: Path, count: int, note: Note) -> str:
-    """Kill several servers side by side, each under its share of the clients."""
+    """Kill several servers side by side."""
     servers = min(SERVERS, count)
     done = 0
 
@@ -111,21 +112,16 @@ async def kill(home: Path, count: int, note: Note) -> str:
         crowds = []
         for number in range(servers):
             (own := home / str(number)).mkdir()
-            crowd = Crowd(own, share(CLIENTS, servers, number))
+            crowd = Crowd(own, CLIENTS, PAUSE_S)
             crowds.append(await stack.enter_async_context(crowd))
         async with asyncio.TaskGroup() as group:
             for number, crowd in enumerate(crowds):
-                its = share(count, servers, number)
+                its = count // servers + (number < count % servers)
                 group.create_task(kills(crowd, its, seed=number, note=one_more))
         for crowd in crowds:
             await crowd.finish()
     whole, broken = sum(c.whole for c in crowds), sum(c.broken for c in crowds)
     return f"held: {whole} streams whole, {broken} cut off and begun afresh"
-
-
-def share(count: int, parts: int, number: int) -> int:
-    """The size of one of `parts` parts that are as equal as possible."""
-    return count // parts + (number < count % parts)
 
 
 async def endure(home: Path, count: int, note: Note) -> str:
@@ -202,7 +198,7 @@ def mean(numbers: list[float]) -> float:
 UNITS = {
     "drops": "drops",
     "garbage": "messages of garbage",
-    "kills": f"kills under {CLIENTS} streams",
+    "kills": f"kills, {SERVERS} servers with {CLIENTS} streams each",
     "stream": "seconds of one stream",
 }
 KINDS = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
