@@ -14,7 +14,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ SERVERS, CLIENTS = 4, 4
 PAUSE_S = 0.1
 """Seconds between two messages of 200 ms, so that these clients leave the restarts their time."""
 PACE = 50.0
-"""Seconds of stream time in a second."""
+"""Seconds of stream time that the sender of the long stream offers in a second."""
 LOOK_S = 300
 """Seconds of stream time between two looks at memory and cost."""
 RATE_BYTES = 32_000
@@ -54,6 +54,8 @@ MOST_DRIFT = 0.25
 
 Note = Callable[[int], None]
 """Shows how many are done."""
+Injection = Callable[[Path, int, Note], Awaitable[str]]
+"""Injects as many faults as it is told into a daemon in a folder, and returns what it found."""
 
 
 class Row(NamedTuple):
@@ -124,8 +126,15 @@ async def kill(home: Path, count: int, note: Note) -> str:
     return f"held: {whole} streams whole, {broken} cut off and begun afresh"
 
 
-async def endure(home: Path, count: int, note: Note) -> str:
-    """Send one stream of `count` seconds at `PACE`; its memory and its cost stay as they are."""
+async def endure(home: Path, count: int, note: Note, pace: float = PACE) -> str:
+    """Send one stream of `count` seconds; its memory and its cost stay as they are.
+
+    Args:
+        home: The daemon's data directory.
+        count: Seconds of stream time.
+        note: Shows how many were sent.
+        pace: Seconds of stream time to offer in a second.
+    """
     count -= count % LOOK_S
     clip = b"".join(speech(voice) for voice in VOICES) + bytes(RATE_BYTES * 10)
     looks: list[tuple[float, float]] = []
@@ -142,12 +151,12 @@ async def endure(home: Path, count: int, note: Note) -> str:
             for second in range(count):
                 at = second * RATE_BYTES % (len(clip) - RATE_BYTES)
                 await socket.send(clip[at : at + RATE_BYTES])
-                await asyncio.sleep(max(0.0, began + second / PACE - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + second / pace - time.monotonic()))
                 if second % LOOK_S == 0:
                     looks.append(await asyncio.to_thread(look))
                     note(second + 1)
             looks.append(await asyncio.to_thread(look))
-            pace = count / (time.monotonic() - began)
+            speed = count / (time.monotonic() - began)
             await say(socket, END)
             bye = await ended
         if running.complaints():
@@ -158,7 +167,7 @@ async def endure(home: Path, count: int, note: Note) -> str:
     costs = [(b - a) / LOOK_S for (_, a), (_, b) in itertools.pairwise(looks)]
     early, late = mean(costs[quarter : 2 * quarter]), mean(costs[3 * quarter :])
     figures = (
-        f"{pace:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s received; memory "
+        f"{speed:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s received; memory "
         f"{early_mb:.0f} to {late_mb:.0f} MB, "
         f"cost {early * 1000:.1f} to {late * 1000:.1f} ms a second"
     )
@@ -201,11 +210,13 @@ UNITS = {
     "kills": f"kills, {SERVERS} servers with {CLIENTS} streams each",
     "stream": "seconds of one stream",
 }
-KINDS = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
+KINDS: dict[str, Injection] = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
 COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "stream": 7200}
 
 
-async def soak(counts: dict[str, int], progress: Progress) -> list[Row]:
+async def soak(
+    kinds: dict[str, Injection], counts: dict[str, int], progress: Progress
+) -> list[Row]:
     rows = []
     bars = {kind: progress.add_task(UNITS[kind], total=count) for kind, count in counts.items()}
     for kind, count in counts.items():
@@ -213,7 +224,7 @@ async def soak(counts: dict[str, int], progress: Progress) -> list[Row]:
         with tempfile.TemporaryDirectory() as home:
             began = time.monotonic()
             try:
-                finding = await KINDS[kind](Path(home), count, note)
+                finding = await kinds[kind](Path(home), count, note)
             except AssertionError as error:
                 finding = f"not held: {error}"
             rows.append(Row(kind, count, time.monotonic() - began, finding))
@@ -228,12 +239,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind}", type=int, default=count, help=f"default {count}")
-    chosen = {kind: count for kind, count in vars(parser.parse_args()).items() if count}
+    parser.add_argument("--pace", type=float, default=PACE, help=f"default {PACE:g}")
+    args = vars(parser.parse_args())
+    kinds = KINDS | {"stream": partial(endure, pace=args.pop("pace"))}
+    chosen = {kind: count for kind, count in args.items() if count}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        rows = asyncio.run(soak(chosen, progress))
+        rows = asyncio.run(soak(kinds, chosen, progress))
     sys.stdout.write("| injected | count | minutes | finding |\n|---|---|---|---|\n")
     for row in rows:
         minutes = f"{row.seconds / 60:.1f}"
