@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -212,4 +213,5 @@ def run_sql(url: str, statement: str) -> list[tuple[Any, ...]]:
         finally:
             await db.close()
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as thread:  # the test may have an event loop of its own
+        return thread.submit(lambda: asyncio.run(run())).result()

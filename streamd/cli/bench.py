@@ -25,11 +25,12 @@ from streamd.cli.common import (
     read_session_config,
 )
 from streamd.cli.runtime import open_voices, ready_library
-from streamd.config import Config, store_path
+from streamd.config import Config
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
 from streamd.observability.descriptors import most_streams
+from streamd.store import opening
 from streamd.view.console import PlainConsole, stderr, stdout
 
 MOST_STREAMS = 4096
@@ -154,7 +155,7 @@ def _limit(most: int | None) -> int:
 
 def _own_words(settings: Config) -> CustomWords:
     """Load the user's own words, without creating a store."""
-    if not store_path(settings.store.path, os.environ).exists():
+    if not opening.exists(settings.store, os.environ):
         return {}
     with closing(open_voices(settings)) as store:
         return store.load_words()

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingCo
 from streamd.cli.common import ConfigOption, note, read_session_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices, ready_library
-from streamd.config import Config, store_path
+from streamd.config import Config
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
@@ -25,6 +25,7 @@ from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_m
 from streamd.evaluation.failures import write as write_failures
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
 from streamd.modules.words import CustomWords
+from streamd.store import opening
 from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
@@ -205,7 +206,7 @@ def evaluate_command(
 
 def _own_words(settings: Config) -> CustomWords:
     """Load the user's own words, without creating a store."""
-    if not store_path(settings.store.path, os.environ).exists():
+    if not opening.exists(settings.store, os.environ):
         return {}
     with closing(open_voices(settings)) as store:
         return store.load_words()

@@ -11,18 +11,20 @@ from rich.progress import BarColumn, TaskID
 from streamd.cli.common import note
 from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
-from streamd.config import Config, key_path, store_path
+from streamd.config import Config
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
 from streamd.store.base import DEFAULT_TENANT, Store, enrolled_elsewhere
-from streamd.store.sqlite import open_store
+from streamd.store.opening import open_configured
 from streamd.view.console import PlainColumn
 
 
-def open_voices(config: Config) -> Store:
-    """Open the store of enrolled voices and own words, as the default tenant sees it."""
-    path, key = store_path(config.store.path, os.environ), key_path(os.environ)
-    return open_store(path, key, DEFAULT_TENANT)
+def open_voices(config: Config, tenant: str = DEFAULT_TENANT) -> Store:
+    """Open the store of enrolled voices and own words as a tenant sees it.
+
+    It is an SQLite file, or a PostgreSQL database where `store.url` names one.
+    """
+    return open_configured(config.store, os.environ, tenant)
 
 
 def note_other_models(store: Store, config: Config) -> None:

@@ -166,7 +166,7 @@ class SqlStore:
         with self._database.reading() as db:
             return words.load(db, self._database.cipher, self._tenant)
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back when any process may have changed voices, words or keys."""
         return self._database.on_change(callback)
 

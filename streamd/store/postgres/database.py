@@ -11,13 +11,14 @@ from typing import Any
 
 import asyncpg
 
+from streamd.display import without_password
 from streamd.errors import StoreGone, StreamdError
 from streamd.store import changes
 from streamd.store.changes import Versions
 from streamd.store.cipher import Cipher
 from streamd.store.database import CONTENTS, Rows
 from streamd.store.postgres.dialect import lock_id
-from streamd.store.postgres.errors import explained, shown
+from streamd.store.postgres.errors import explained
 from streamd.store.postgres.listen import CHANNEL, listen
 from streamd.store.postgres.loop import LoopThread
 from streamd.store.postgres.migrate import SCHEMA, migrate
@@ -66,7 +67,7 @@ class PostgresDatabase:
         """Whether the schema is known to be there, and ours."""
         self._was_open = False
         self._is_closed = False
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
         self._listening: asyncio.Task[None] | None = None
         self._loop = LoopThread()
         self._pool = self._loop.run(self._make_pool())
@@ -79,8 +80,8 @@ class PostgresDatabase:
 
     @property
     def name(self) -> str:
-        """URL without password and options."""
-        return shown(self._url)
+        """URL without its password."""
+        return without_password(self._url)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[PostgresRows]:
@@ -141,7 +142,7 @@ class PostgresDatabase:
             "as a backup. They are erased after that process is done"
         )
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back at each change, on the thread of the connections."""
         self._listeners.append(callback)
         if self._listening is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -32,13 +31,6 @@ _UNAVAILABLE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = 
     ),
 ]
 _NOT_THERE = "the server does not answer: check that it runs, and store.url"
-
-
-def shown(url: str) -> str:
-    """Return a URL without its password and its options."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}"
 
 
 @contextlib.contextmanager
