@@ -41,6 +41,11 @@ class SqlStore:
         self._tenant = tenant
 
     @property
+    def database(self) -> Database:
+        """The database, of all tenants."""
+        return self._database
+
+    @property
     def access(self) -> AccessStore:
         """Keys, and what else processes share."""
         return SqlAccess(self._database)
