@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +21,17 @@ from streamd.cli.common import (
     INTERRUPTED,
     ConfigOption,
     OwnOrUrlOption,
+    TenantOption,
     note,
     read_session_config,
 )
+<<<<<<< HEAD
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.config import Config
+=======
+from streamd.cli.credentials import KeyOption, shown_to
+from streamd.cli.runtime import own_words, ready_library
+>>>>>>> main
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
@@ -42,6 +48,7 @@ _LOAD, _OUTPUT = "The load", "Output"
 
 def bench(
     url: OwnOrUrlOption = None,
+    key: KeyOption = None,
     cores: Annotated[
         int | None, typer.Option(help="Pin the benchmark's own server to this many cores.", min=1)
     ] = None,
@@ -94,6 +101,7 @@ def bench(
             help="Draw to this file; needs streamd-voice\\[plot].", rich_help_panel=_OUTPUT
         ),
     ] = None,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Measure how many live streams a machine carries, and what each costs.
@@ -103,6 +111,10 @@ def bench(
     """
     if url is not None and cores is not None:
         raise BadConfig("--cores applies to the benchmark's own server; leave out --url")
+    if url is not None and tenant is not None:
+        raise BadConfig(
+            "--tenant applies to the benchmark's own server; with --url the key decides"
+        )
     if most is not None and start > most:
         raise BadConfig(f"--start {start} is above --max {most}")
     if plot is not None:
@@ -111,6 +123,7 @@ def bench(
     limit = _limit(most)
     request = Request(
         url=url,
+        key=None if url is None else key,
         cores=cores,
         audio=audio,
         modules=_names("--modules", modules, MODULES),
@@ -123,12 +136,13 @@ def bench(
         p99_ms=p99_ms,
         seed=seed,
     )
-    own_words: CustomWords = {}
+    words_of_own: CustomWords = {}
     if url is None:
         settings = read_session_config(config)
         ready_library(settings)  # with progress bars; the server would pull them in silence
-        own_words = _own_words(settings)
-    found = measure(request, config, own_words, stderr)
+        words_of_own = own_words(settings, tenant)
+    with nullcontext() if url is None else shown_to(url, key):
+        found = measure(request, config, words_of_own, stderr)
     _deliver(found, json, plot)
     if found["ended"] == "interrupted":
         raise typer.Exit(INTERRUPTED)
@@ -153,6 +167,7 @@ def _limit(most: int | None) -> int:
     return allowed
 
 
+<<<<<<< HEAD
 def _own_words(settings: Config) -> CustomWords:
     """Load the user's own words, without creating a store."""
     if not opening.exists(settings.store, os.environ):
@@ -161,6 +176,8 @@ def _own_words(settings: Config) -> CustomWords:
         return store.load_words()
 
 
+=======
+>>>>>>> main
 def _check_writable(file: Path | None) -> None:
     """Refuse a file that cannot be written before minutes of measuring."""
     if file is None:
