@@ -25,18 +25,12 @@ from streamd.cli.common import (
     note,
     read_session_config,
 )
-<<<<<<< HEAD
-from streamd.cli.runtime import open_voices, ready_library
-from streamd.config import Config
-=======
 from streamd.cli.credentials import KeyOption, shown_to
 from streamd.cli.runtime import own_words, ready_library
->>>>>>> main
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
 from streamd.observability.descriptors import most_streams
-from streamd.store import opening
 from streamd.view.console import PlainConsole, stderr, stdout
 
 MOST_STREAMS = 4096
@@ -167,17 +161,6 @@ def _limit(most: int | None) -> int:
     return allowed
 
 
-<<<<<<< HEAD
-def _own_words(settings: Config) -> CustomWords:
-    """Load the user's own words, without creating a store."""
-    if not opening.exists(settings.store, os.environ):
-        return {}
-    with closing(open_voices(settings)) as store:
-        return store.load_words()
-
-
-=======
->>>>>>> main
 def _check_writable(file: Path | None) -> None:
     """Refuse a file that cannot be written before minutes of measuring."""
     if file is None:
