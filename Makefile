@@ -8,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 # What `make ci` runs, one after the other.
-CI_TARGETS := test
+CI_TARGETS := test test-faults
 
 .PHONY: run test check ci test-services test-faults soak test-latest test-compat test-install constraints bench clean
 

@@ -5,16 +5,16 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The page has no package.json that would tell node that its .js files are modules.
-const load = (name) => {
-  const path = new URL(`../../clients/browser/${name}`, import.meta.url);
-  return import(`data:text/javascript,${encodeURIComponent(readFileSync(path, "utf8"))}`);
-};
+const source = (name) => readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
+const asUrl = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
+const load = (name) => import(asUrl(source(name).replaceAll("./protocol.js", asUrl(source("protocol.js")))));
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
 const reasons = await load("reasons.js");
 const { Pulse } = await load("pulse.js");
 const { Replay } = await load("replay.js");
+const { Stream } = await load("stream.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
   assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
@@ -472,4 +472,49 @@ test("the log is bounded, leaves out acks and gives JSON lines", () => {
   assert.equal(log.text("wake", false), '{"type":"wake","seq":4}\n{"type":"wake","seq":5}');
   assert.equal(log.text("speaker", true), '{"type":"speaker","final":false}');
   assert.deepEqual(["speech_end", "flushed"].map(group), ["speech", "other"]);
+});
+
+test("after the end the last events are waited for as long as any come", () => {
+  const real = { setTimeout, clearTimeout, setInterval, WebSocket: globalThis.WebSocket };
+  let [nowMs, id] = [0, 0];
+  const timers = new Map(); // id → [due, call]
+  const pass = (ms) => {
+    nowMs += ms;
+    for (const [id, [due, call]] of timers) if (due <= nowMs && timers.delete(id)) call();
+  };
+  class Socket {
+    static OPEN = 1;
+    readyState = 1;
+    bufferedAmount = 0;
+    send() {}
+    close() {}
+  }
+  Object.assign(globalThis, {
+    setTimeout: (call, ms) => (timers.set(++id, [nowMs + ms, call]), id),
+    clearTimeout: (id) => timers.delete(id),
+    setInterval() {},
+    WebSocket: Socket,
+    location: new URL("http://localhost/"),
+  });
+  try {
+    const closed = [];
+    const replay = new Replay(16_000);
+    const stream = new Stream({ type: "hello" }, replay, undefined, { onEvent() {}, onClose: (end) => closed.push(end) });
+    stream.socket.onopen();
+    stream.start();
+    replay.end();
+    stream.pump();
+    for (let n = 0; n < 5; n++) {
+      pass(9000);
+      stream.socket.onmessage({ data: '{"type":"speaker"}' });
+    }
+    assert.deepEqual(closed, []);
+    pass(9000);
+    assert.deepEqual(closed, []);
+    pass(1000);
+    assert.equal(closed.length, 1);
+    assert.equal(closed[0].gaveUp, true);
+  } finally {
+    Object.assign(globalThis, real);
+  }
 });
