@@ -139,7 +139,15 @@ def make_parts(config: Config, library: Library) -> Parts:
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
     max_leases = config.limits.max_streams + config.resume.max_held + SPARE_LEASES
-    engine = LocalEngine(passes, max_leases, threads, metrics, [speculative])
+    engine = LocalEngine(
+        passes,
+        max_leases,
+        threads,
+        metrics,
+        [speculative],
+        # A lease that is closed is free again when the batch with its last job is done.
+        max_files=2 * config.files.max_at_once,
+    )
     heads = None if wake is None else wake.heads
     return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 

@@ -126,6 +126,21 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Items in a batch of speaker windows."""
 
 
+class FilesConfig(Struct, frozen=True, kw_only=True):
+    """Files that are sent whole, over REST."""
+
+    max_bytes: Annotated[int, Meta(ge=1024, le=68_719_476_736)] = 536_870_912
+    """Bytes of one file; a longer one is refused with 413."""
+    max_seconds: Annotated[float, Meta(gt=0, le=604_800)] = 14_400.0
+    """Seconds of audio in one file, gaps included; more is refused with 413."""
+    timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 120.0
+    """CPU seconds that decoding one file may take, and seconds without any progress of it."""
+    max_at_once: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """Files in work at once, on top of `limits.max_streams`."""
+    max_waiting: Annotated[int, Meta(ge=0, le=100_000)] = 64
+    """Files that may wait for their turn; the next is refused with 503."""
+
+
 class StoreConfig(Struct, frozen=True, kw_only=True):
     """Where the store keeps enrolled voices."""
 
@@ -162,6 +177,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    files: FilesConfig = FilesConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
 

@@ -163,7 +163,8 @@ class Load:
         self._headroom.look(
             Reading(
                 now_s,
-                self._cpu_s(),
+                # Files take only the time that streams leave, so theirs is no cost of streams.
+                self._cpu_s() - self._engine.files.cpu_s,
                 audio_s,
                 demand,
                 self._counted,

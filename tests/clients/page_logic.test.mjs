@@ -5,9 +5,17 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The page has no package.json that would tell node that its .js files are modules.
-const source = (name) => readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
-const asUrl = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
-const load = (name) => import(asUrl(source(name).replaceAll("./protocol.js", asUrl(source("protocol.js")))));
+// So each is a data: URL, and so is all that it imports.
+const urls = new Map();
+const asUrl = (name) => {
+  if (!urls.has(name)) {
+    const text = readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
+    const linked = text.replace(/ from "\.\/([^"]+)"/g, (_, other) => ` from "${asUrl(other)}"`);
+    urls.set(name, `data:text/javascript,${encodeURIComponent(linked)}`);
+  }
+  return urls.get(name);
+};
+const load = (name) => import(asUrl(name));
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
@@ -156,10 +164,12 @@ test("a stream that found no room is tried again, and one that was lost on the w
   for (const body of [{ streams: 0, max_streams: 8 }, { status: "ready" }, undefined]) {
     assert.equal(full({ status: 200, body }), null);
   }
-  assert.match(reasons.explainLostUpgrade().text, /proxy.*Upgrade/);
-  assert.equal(reasons.explainLostUpgrade().retry, false);
-  assert.match(reasons.explainLostUpgrade("sk_1").text, /as many streams open as it may/);
-  assert.equal(reasons.explainLostUpgrade("sk_1").retry, true); // the stream that broke may still count
+  for (const key of [undefined, "sk_1"]) {
+    const { text, retry, lost } = reasons.explainLostUpgrade(key);
+    assert.match(text, /proxy.*Upgrade/);
+    assert.deepEqual([retry, lost, text.includes("as many streams")], [true, true, Boolean(key)]);
+  }
+  assert.deepEqual([200, 201, 401, 403, 404, 429, 500, 503].filter((status) => reasons.isDenial({ status })), [401, 403, 429, 503]);
   assert.equal(reasons.explainSilence(place("http://box:8765/")).retry, true);
 });
 
@@ -499,7 +509,7 @@ test("after the end the last events are waited for as long as any come", () => {
   try {
     const closed = [];
     const replay = new Replay(16_000);
-    const stream = new Stream({ type: "hello" }, replay, undefined, { onEvent() {}, onClose: (end) => closed.push(end) });
+    const stream = new Stream({ type: "hello" }, replay, {}, { onEvent() {}, onClose: (end) => closed.push(end) });
     stream.socket.onopen();
     stream.start();
     replay.end();
