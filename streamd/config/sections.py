@@ -149,6 +149,10 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
     path: File = ""
     """SQLite file, relative to the file that names it; empty is `streamd.db` in the data
     directory."""
+    url: Annotated[str, Meta(max_length=4096)] = ""
+    """PostgreSQL database that takes the place of the file, as `postgresql://user@host/database`."""
+    key_path: File = ""
+    """File of the key that seals the records; empty is `key` in the data directory."""
     poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     """Seconds between looks for changes by other processes."""
 
