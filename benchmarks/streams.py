@@ -58,7 +58,8 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
     Each stream begins in a place of its own in its first clip or the noise behind it: two fifths of
     them have a voice at every moment.
     """
-    paths = sorted(p for p in folder.rglob("*.flac") if states_its_length(p))
+    # Those in `tests/data/containers` state no length, or a wrong one.
+    paths = sorted(p for p in folder.rglob("*.flac") if p.parent.name != "containers")
     if not paths:
         sys.exit(f"no .flac files in {folder}")
     rng = random.Random(seed)
@@ -79,11 +80,6 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
             held += len(both)
         streams.append(np.concatenate(parts)[: int(seconds * RATE_HZ)])
     return streams
-
-
-def states_its_length(path: Path) -> bool:
-    """Return whether a file can be read whole; those of the decoder's tests may state no length."""
-    return soundfile.info(path).frames < 1 << 40
 
 
 def skipped(number: int, samples: int) -> int:

@@ -80,6 +80,22 @@ def cut(pcm: bytes, size: int = 6400) -> Iterator[bytes]:
         yield pcm[start : start + size]
 
 
+def keys(home: Path, *args: str) -> str:
+    """Run `streamd keys` for the daemon of this home, and return what it prints.
+
+    That is the key, for `create NAME`. A daemon that runs knows it within two seconds.
+    """
+    done = subprocess.run(
+        [*STREAMD, "keys", *args],
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=HANG_S,
+    )
+    return done.stdout.strip()
+
+
 class Daemon:
     """A daemon from `listening on …` to its exit."""
 
@@ -300,7 +316,7 @@ NO_LOG = {"ready", "ack", "pong", "degraded", "recovered", "draining"}
 def assert_same_log(one: Iterable[Event], other: Iterable[Event]) -> None:
     """Equal lists per type: times exact, scores within 1e-3."""
     left, right = by_type(one), by_type(other)
-    assert left.keys() == right.keys(), right.get("error")
+    assert left.keys() == right.keys(), (left.keys() ^ right.keys(), right.get("error"))
     for kind in left:
         assert len(left[kind]) == len(right[kind]), kind
         for a, b in zip(left[kind], right[kind], strict=True):

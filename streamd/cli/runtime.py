@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from rich.progress import BarColumn, TaskID
 
 from streamd.cli.common import note
 from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
-from streamd.config import Config, key_path, store_path
+from streamd.config import Config
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
-from streamd.store.base import DEFAULT_TENANT, Store, enrolled_elsewhere
-from streamd.store.sqlite import open_store
+from streamd.modules.words import CustomWords
+from streamd.naming import DEFAULT_TENANT
+from streamd.store import opening
+from streamd.store.base import Store, enrolled_elsewhere
 from streamd.view.console import PlainColumn
 
 
-def open_voices(config: Config) -> Store:
-    """Open the store of enrolled voices and own words, as the default tenant sees it."""
-    path, key = store_path(config.store.path, os.environ), key_path(os.environ)
-    return open_store(path, key, DEFAULT_TENANT)
+def open_voices(config: Config, tenant: str | None = None) -> Store:
+    """Open the store of enrolled voices and own words, as a tenant sees it.
+
+    It is an SQLite file, or a PostgreSQL database where `store.url` names one.
+
+    Args:
+        config: The configuration, which says where the store is.
+        tenant: Name of the tenant, checked; None is the default one.
+    """
+    return opening.open_configured(config.store, os.environ, tenant or DEFAULT_TENANT)
+
+
+def own_words(config: Config, tenant: str | None = None) -> CustomWords:
+    """Return a tenant's own wake words, without creating a store."""
+    if not opening.exists(config.store, os.environ):
+        return {}
+    with closing(open_voices(config, tenant)) as store:
+        return store.load_words()
 
 
 def note_other_models(store: Store, config: Config) -> None:

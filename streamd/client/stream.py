@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from streamd.client.credentials import check_key
 from streamd.client.inbox import Inbox
 from streamd.client.line import DEFAULT_URL, Address
 from streamd.client.link import Link
@@ -179,7 +180,7 @@ async def connect(
         modules: Options by module; False switches a module off. None leaves the server's own.
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.
-        key: API key, for a server that asks for one.
+        key: API key, for a server that asks for one. It decides whose voices and words are used.
         ca: File with the certificate of the authority to trust for `wss://`, in PEM. Without it,
             those of `SSL_CERT_FILE` or of the system are trusted.
         open_timeout_s: Seconds that the server may take to answer.
@@ -190,6 +191,7 @@ async def connect(
     Raises:
         CannotConnect: No server answers, or one that is not streamd, or that is not trusted.
         RefusedByServer: The server answers with an HTTP status, or an `error` in place of `ready`.
+        WrongUsage: The key cannot be one.
         OSError: The file of `ca` cannot be read, or has no certificate.
     """
     audio = audio or {}
@@ -201,7 +203,7 @@ async def connect(
     replay = Replay(frame_bytes, int(replay_s * rate_hz) * frame_bytes)
     inbox = Inbox()
     tls = None if ca is None else ssl.create_default_context(cafile=ca)
-    address = Address(url, key, open_timeout_s, tls)
+    address = Address(url, check_key(key), open_timeout_s, tls)
     link = Link(address, hello, replay, inbox, reconnect_s=reconnect_s, silence_s=silence_s)
     await link.open()
     try:

@@ -32,12 +32,12 @@ class Page:
         self._clip.write_bytes(speech("slt"))
         self.events: list[Event] = []
 
-    async def run(self, url: str) -> list[Event]:
+    async def run(self, url: str, *key: str) -> list[Event]:
         """Stream the clip, and return all that the page was told."""
         http_url = url.replace("ws", "http", 1).removesuffix("v1/stream")
         process = await asyncio.create_subprocess_exec(
             *["node", "--no-warnings", "--experimental-websocket", SCRIPT],
-            *[self._modules, http_url, self._clip],
+            *[self._modules, http_url, self._clip, *key],
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
