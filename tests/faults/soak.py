@@ -7,6 +7,7 @@ Any finding that is not `held` makes the exit code 1.
 import argparse
 import asyncio
 import itertools
+import random
 import resource
 import sys
 import tempfile
@@ -15,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from confirming import kill_writers
 from daemons import VOICES, assert_same_log, converse, cut, dial, next_event, say, speech
+from databases import SqlitePlace
 from drops import drops
 from garbage import MESSAGES, check, conversations, send
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -84,6 +87,13 @@ async def kill(home: Path, count: int) -> str:
         await kills(crowd, count, note=every(count, f"kills under {CLIENTS} streams"))
         await crowd.finish()
         return f"held: {crowd.whole} streams whole, {crowd.broken} cut off and begun afresh"
+
+
+async def write(home: Path, count: int) -> str:
+    note = every(count, "kills of a process that enrols voices and adds keys")
+    place = SqlitePlace(home)
+    confirmed = await asyncio.to_thread(kill_writers, place, count, random.Random(17), note)
+    return f"held: {confirmed} changes confirmed, all there, each whole"
 
 
 async def endure(home: Path, count: int) -> str:
@@ -159,8 +169,8 @@ def every(count: int, what: str) -> Callable[[int], None]:
     return note
 
 
-KINDS = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
-COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "stream": 7200}
+KINDS = {"drops": drop, "garbage": garble, "kills": kill, "writes": write, "stream": endure}
+COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "writes": 200, "stream": 7200}
 
 
 async def soak(counts: dict[str, int]) -> list[Row]:
