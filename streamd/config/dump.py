@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streamd.config.loading import Setting
+from streamd.display import without_password
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -21,7 +22,10 @@ class Line(NamedTuple):
 
 
 def dump(settings: Sequence[Setting]) -> Iterator[Line]:
-    """Yield the lines of a document that `load` reads back as the same configuration."""
+    """Yield the lines of a document that `load` reads back as the same configuration.
+
+    Only the password in `store.url` is left out.
+    """
     table = ""
     for setting in settings:
         section, _, key = setting.key.rpartition(".")
@@ -30,7 +34,9 @@ def dump(settings: Sequence[Setting]) -> Iterator[Line]:
                 yield Line("")
             yield Line(f"[{section}]")
             table = section
-        line = f"{_key(key)} = {_value(setting.value)}"
+        # Whoever shows others a configuration must not show them the password of a database.
+        value = without_password(setting.value) if setting.key == "store.url" else setting.value
+        line = f"{_key(key)} = {_value(value)}"
         comment = f"  # {_comment(setting.source)}; default {_value(setting.default)}"
         yield Line(line, "" if setting.source == "default" else comment)
 
