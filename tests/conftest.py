@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from daemons import IS_TLS, Daemon
+from databases import PostgresServer
 from fakes.certificates import certificate
 from hypothesis import settings
 
@@ -40,6 +41,14 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, tls: None) -> Iterator[Daem
     with Daemon(tmp_path_factory.mktemp("daemon"), limits__max_lag_ms=0) as running:
         yield running
     assert running.complaints() == []
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the whole run; each test has a database of its own."""
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
