@@ -108,7 +108,7 @@ class Live(Player):
         messages = (Message(pcm[at : at + 2 * step], True) for at in range(0, len(pcm), 2 * step))
         nothing = Tally(math.inf, math.inf)
         super().__init__(
-            parse_uri(url), hello, messages, step, nothing, lambda _: self.opened.set()
+            parse_uri(url), {}, hello, messages, step, nothing, lambda _: self.opened.set()
         )
 
     def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:
