@@ -46,6 +46,7 @@ from streamd.files.enrolment import VoiceReading
 from streamd.files.uploads import Uploads
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
+from streamd.observability import logging
 from streamd.types import RATE_HZ
 
 SETTLE_S = 2.0
@@ -84,6 +85,7 @@ def main():
 def serve(audio):
     """Serve as `streamd serve` does; SIGUSR1 begins to run files, and ends it."""
     config = load(None, os.environ)
+    logging.configure(config.log.level, config.log.format)
     parts = make_parts(config, Library())
     with (
         closing(open_voices(config)) as store,

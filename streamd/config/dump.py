@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streamd.config.loading import Setting
-from streamd.display import without_password
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -34,9 +33,7 @@ def dump(settings: Sequence[Setting]) -> Iterator[Line]:
                 yield Line("")
             yield Line(f"[{section}]")
             table = section
-        # Whoever shows others a configuration must not show them the password of a database.
-        value = without_password(setting.value) if setting.key == "store.url" else setting.value
-        line = f"{_key(key)} = {_value(value)}"
+        line = f"{_key(key)} = {_value(setting.value)}"
         comment = f"  # {_comment(setting.source)}; default {_value(setting.default)}"
         yield Line(line, "" if setting.source == "default" else comment)
 

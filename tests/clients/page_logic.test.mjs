@@ -22,6 +22,7 @@ const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
 const reasons = await load("reasons.js");
 const { Pulse } = await load("pulse.js");
 const { Replay } = await load("replay.js");
+const { Session } = await load("session.js");
 const { Stream } = await load("stream.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
@@ -527,4 +528,59 @@ test("after the end the last events are waited for as long as any come", () => {
   } finally {
     Object.assign(globalThis, real);
   }
+});
+
+/** A source that needs nothing of a browser. */
+const quiet = { live: true, rate: 16_000, open: async () => {}, start() {}, pause() {}, resume() {}, stop() {} };
+
+/** Run a session whose sockets never open, before a server that answers so; how often it tried, and its end. */
+async function unopened(answers, key) {
+  const real = { WebSocket: globalThis.WebSocket, location: globalThis.location, fetch: globalThis.fetch };
+  const { random } = Math;
+  let sockets = 0;
+  const asked = [];
+  Object.assign(globalThis, {
+    location: new URL("http://localhost/"),
+    WebSocket: class {
+      constructor() {
+        sockets++;
+        setTimeout(() => this.onclose({ code: 1006 }));
+      }
+      close() {}
+    },
+    fetch: async (url, { method, headers }) => {
+      asked.push([method, url.pathname, headers.Authorization]);
+      const answer = answers[url.pathname]?.(asked.length);
+      if (!answer) throw new TypeError("fetch failed");
+      return { ok: answer < 300, status: answer, headers: new Map(), json: async () => ({ ticket: "t_1" }) };
+    },
+  });
+  Math.random = () => 0; // no waits
+  try {
+    return await new Promise((resolve) => {
+      const onOver = (end) => resolve({ sockets, asked, ...end });
+      new Session(quiet, { words: [], modules: [], offered: [], key }, { onPhase() {}, onEvent() {}, onOver }).run();
+    });
+  } finally {
+    Object.assign(globalThis, real);
+    Math.random = random;
+  }
+}
+
+test("a socket that never opens is given up after a few attempts, if the server itself answers", async () => {
+  const end = await unopened({ "/health/ready": () => 200, "/v1/tickets": () => 201 });
+  assert.deepEqual([end.sockets, end.failed, end.key], [4, true, false]);
+  assert.match(end.text, /Upgrade/);
+});
+
+test("a key that is refused ends the session at once, and no socket is opened with it", async () => {
+  const end = await unopened({ "/v1/tickets": () => 401 }, "sk_1");
+  assert.deepEqual([end.sockets, end.failed, end.key], [0, true, true]);
+  assert.deepEqual(end.asked, [["POST", "/v1/tickets", "Bearer sk_1"]]);
+});
+
+test("a network that is away while a ticket is fetched costs an attempt, not the session", async () => {
+  const end = await unopened({ "/v1/tickets": (count) => (count < 6 ? undefined : 401) }, "sk_1");
+  assert.equal(end.asked.length, 6);
+  assert.deepEqual([end.sockets, end.failed, end.key], [0, true, true]);
 });

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import random
 import resource
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from confirming import kill_writers
 from daemons import VOICES, assert_same_log, converse, cut, dial, next_event, say, speech
+from databases import SqlitePlace
 from drops import drops
 from garbage import AGAIN, MADE_UP, MESSAGES, flood
 from kills import Crowd, kills
@@ -126,6 +129,13 @@ async def kill(home: Path, count: int, note: Note) -> str:
     return f"held: {whole} streams whole, {broken} cut off and begun afresh"
 
 
+async def write(home: Path, count: int, note: Note) -> str:
+    """Kill a process that enrols voices and adds keys."""
+    place, chance = SqlitePlace(home), random.Random(17)
+    confirmed = await asyncio.to_thread(kill_writers, place, count, chance, note)
+    return f"held: {confirmed} changes confirmed, all there, each whole"
+
+
 async def endure(home: Path, count: int, note: Note, pace: float = PACE) -> str:
     """Send one stream of `count` seconds; its memory and its cost stay as they are.
 
@@ -208,10 +218,17 @@ UNITS = {
     "drops": "drops",
     "garbage": "messages of garbage",
     "kills": f"kills, {SERVERS} servers with {CLIENTS} streams each",
+    "writes": "kills of a process that writes to the store",
     "stream": "seconds of one stream",
 }
-KINDS: dict[str, Injection] = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
-COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "stream": 7200}
+KINDS: dict[str, Injection] = {
+    "drops": drop,
+    "garbage": garble,
+    "kills": kill,
+    "writes": write,
+    "stream": endure,
+}
+COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "writes": 200, "stream": 7200}
 
 
 async def soak(

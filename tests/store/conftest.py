@@ -4,16 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from databases import Place, PostgresPlace, PostgresServer, SqlitePlace
+from databases import Place, PostgresPlace, SqlitePlace
 
 from streamd.store import DEFAULT_TENANT, SqlStore
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
