@@ -32,7 +32,7 @@ from peers_runners.pace import Pace, late_ms
 from rich.console import Console
 from rich.table import Table
 from streams import CLIPS, Live, make_streams
-from verification import InSession, Whole, keep_busy, middle, verify_one
+from verification import CHANNEL, InSession, VoiceReader, Whole, keep_busy, middle, verify_one
 from websockets.uri import parse_uri
 
 from streamd.app import Daemon
@@ -42,10 +42,11 @@ from streamd.cli.runtime import open_voices
 from streamd.compose import make_parts
 from streamd.config import Config, load
 from streamd.files.analysis import Analysis
-from streamd.files.enrolment import VoiceReading
 from streamd.files.uploads import Uploads
 from streamd.models.library import Library
+from streamd.modules.enrolment import EnrolmentModule
 from streamd.modules.gallery import Gallery
+from streamd.modules.registry import Registry
 from streamd.observability import logging
 from streamd.types import RATE_HZ
 
@@ -140,21 +141,24 @@ async def body(data):
 
 async def identify(uploads, parts, data, gallery=None):
     """Return the decision about an upload, and how many windows it took."""
-    reading = VoiceReading(parts.registry)
+    speaker = parts.registry.readers["speaker"].settings
+    module = EnrolmentModule(speaker)
+    module.reader = reader = VoiceReader(speaker)  # without what emotion reads
+    registry = Registry(parts.registry.vad, [], [module], ())
     async with uploads.open(body(data)) as upload:
         analysis = Analysis(
-            parts.engine, reading.registry, reading.modules, upload.format, Gallery.empty()
+            parts.engine, registry, {module.name: None}, upload.format, Gallery.empty()
         )
         try:
             async for _ in analysis.events(upload.parts):
                 pass
         finally:
             analysis.close()
-        sample = reading.sample(upload.format.channel_kind)
-    if sample.embedding is None or gallery is None:
-        return "too_short", 0
-    (match,) = gallery.search(sample.embedding, "wide")
-    return ("accept" if match.score >= 0.78 else "reject"), 0
+    if not reader.embeddings or gallery is None:
+        return "too_short", len(reader.embeddings)
+    (match,) = gallery.search(reader.mean, CHANNEL)
+    accept = speaker.thresholds.of(CHANNEL).accept
+    return ("accept" if match.score >= accept else "reject"), len(reader.embeddings)
 
 
 async def analyse(uploads, parts, data):
