@@ -15,7 +15,7 @@ import time
 import structlog
 
 from streamd.engine.base import Lease
-from streamd.errors import Idle, Internal, ResumeUnknown, SlowConsumer, WireError
+from streamd.errors import Idle, Internal, ResumeUnknown, SlowConsumer, WireError, forget_frames
 from streamd.events import Draining, Event, Pong
 from streamd.live.attachment import Attachment
 from streamd.live.closing import DONE, DROPPED, RESTARTING, SUPERSEDED, Close
@@ -198,6 +198,7 @@ class Connection:
                     return
         except WireError as error:
             self.abort(error)
+            forget_frames(error)
         except Exception as error:
             self._fault(error)
         else:
