@@ -21,10 +21,11 @@ from rich.text import Text
 
 from streamd import __version__
 from streamd.cli.common import ConfigOption, read_session_config
+from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
-from streamd.config import Config, check_host, data_dir
+from streamd.config import Config, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
@@ -130,7 +131,7 @@ def _store(config: Config) -> str:
 
 def _port(config: Config) -> str:
     server = config.server
-    check_host(server.host)
+    check_exposed(config)
     try:
         for listener in bind(
             server.host, server.port, server.receive_buffer_bytes, server.send_buffer_bytes

@@ -17,10 +17,12 @@ from streamd.observability.metrics import Metrics
 from streamd.transport.http import pages
 from streamd.transport.http.accept import Acceptor
 from streamd.transport.http.faults import SERVER
-from streamd.transport.http.operations import Operations
+from streamd.transport.http.guard import Guard
+from streamd.transport.http.peers import Peers
 from streamd.transport.http.requests import Requests
+from streamd.transport.http.routes import Routes
 from streamd.transport.http.waiting import Waiting
-from streamd.transport.http.websocket import RETRY_AFTER_MS, Streams
+from streamd.transport.http.websocket import RETRY_AFTER_MS
 
 log = structlog.get_logger("streamd.http")
 
@@ -35,8 +37,8 @@ class Server:
     """Everything that answers on the listeners.
 
     Args:
-        streams: Handles `/v1/stream`.
-        operations: Handles health, metrics and information.
+        routes: Every path that it answers.
+        access: Decides who may ask for what.
         settings: The section `[server]`.
         metrics: Counts refused requests and closed connections.
         stop_s: Seconds that requests in progress get to end.
@@ -44,18 +46,19 @@ class Server:
 
     def __init__(
         self,
-        streams: Streams,
-        operations: Operations,
+        routes: Routes,
+        access: Access,
         settings: ServerConfig,
         metrics: Metrics,
         stop_s: float,
     ) -> None:
         self._metrics = metrics
         self._waiting = Waiting(settings.request_timeout_s, settings.max_waiting, metrics)
-        app = web.Application(middlewares=[self._waiting.middleware, self._refuse_on_reserve])
-        app.router.add_get("/v1/stream", streams.handle)
-        app.router.add_routes(operations.routes())
-        app.router.add_routes(pages.routes())
+        guard = Guard(routes, access, Peers(settings.trusted_proxies))
+        app = web.Application(
+            middlewares=[self._waiting.middleware, self._refuse_on_reserve, guard.middleware]
+        )
+        routes.add_to(app.router)
         app.on_response_prepare.append(_name_server)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
         self._acceptor = Acceptor(self._requests, self._waiting, metrics)
