@@ -8,7 +8,6 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 from streamd.access.principal import SCOPES, Principal, Scope
 from streamd.errors import BadName, Unauthenticated
@@ -132,7 +131,7 @@ def no_longer_valid() -> Unauthenticated:
 
 
 def _principal(record: KeyRecord) -> Principal:
-    scopes = frozenset(cast(Scope, scope) for scope in record.scopes if scope in SCOPES)
+    scopes = frozenset(scope for scope in SCOPES if scope in record.scopes)
     return Principal(record.tenant, scopes, record.id, record.name)
 
 

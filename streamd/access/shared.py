@@ -76,9 +76,7 @@ class SharedByStore:
 
     async def count(self, bucket: str, limit: int, window_ms: int) -> int:
         """Count one more use of a bucket; return the milliseconds to wait, 0 if it is counted."""
-        return await self._call(
-            lambda: self._store.count(bucket, limit, window_ms, self._clock())
-        )
+        return await self._call(lambda: self._store.count(bucket, limit, window_ms, self._clock()))
 
     async def answered(self, tenant: str, key: str) -> Answer | None:
         """Return the reply that was kept for an idempotency key, if there is one."""

@@ -96,9 +96,7 @@ class Tickets:
         if claim.key_id is not None and not self._keyring.is_valid(claim.key_id):
             raise no_longer_valid()
         if not await self._shared.burn(claim.id, claim.expires_ms):
-            raise Unauthenticated(
-                "this ticket was used already; ask POST /v1/tickets for another"
-            )
+            raise Unauthenticated("this ticket was used already; ask POST /v1/tickets for another")
         return Principal(claim.tenant, frozenset(claim.scopes), claim.key_id, claim.key_name)
 
     async def _key(self) -> bytes:

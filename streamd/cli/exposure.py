@@ -19,7 +19,8 @@ def check_keys(config: Config, store: Store) -> None:
         ConfigError: There is none.
     """
     at_ms = now_ms()
-    has_key = any(key.is_valid(at_ms) for key in store.access.keys())
+    keys = store.access.keys()
+    has_key = any(key.is_valid(at_ms) for key in keys)
     check_exposure(config.server.host, config.access, has_key=has_key)
 
 

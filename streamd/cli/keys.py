@@ -52,7 +52,9 @@ TenantOption = Annotated[
 ]
 ExpiresOption = Annotated[
     str | None,
-    typer.Option("--expires", help="How long it is valid: 90m, 12h, 30d or 4w.", show_default="for ever"),
+    typer.Option(
+        "--expires", help="How long it is valid: 90m, 12h, 30d or 4w.", show_default="for ever"
+    ),
 ]
 
 

@@ -81,8 +81,8 @@ class Metrics:
         self.held_ended = counter(
             "held_ended", "Dropped streams that ended without being resumed.", "reason"
         )
-        """reason: `window`, `count`, `memory`, `events`, `failed`, `drain`, `key` for the bound of one
-        key, or `revoked`."""
+        """reason: `window`, `count`, `memory`, `events`, `failed`, `drain`, `revoked`, or `key` for
+        the bound of one key."""
         self.held_broken_off = counter(
             "held_broken_off",
             "Streams that nobody could resume and that ended without their final events.",

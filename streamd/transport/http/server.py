@@ -11,10 +11,10 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from streamd.access.parts import Access
 from streamd.config import ServerConfig
 from streamd.errors import Overloaded, Unavailable
 from streamd.observability.metrics import Metrics
-from streamd.transport.http import pages
 from streamd.transport.http.accept import Acceptor
 from streamd.transport.http.faults import SERVER
 from streamd.transport.http.guard import Guard

@@ -17,8 +17,8 @@ from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.transport.http.fast_path import FastPath, FastSocket
-from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.guard import principal_of
+from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.plain_path import PlainSocket, Response
 from streamd.transport.http.routes import Route
