@@ -9,6 +9,7 @@ from typing import Protocol
 
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.words import CustomWord, CustomWords
+from streamd.store.access import AccessStore
 from streamd.types import Floats
 
 DEFAULT_TENANT = "default"
@@ -50,12 +51,17 @@ class Store(Protocol):
     """Voices and wake words of one tenant. Calls are synchronous and may come from any thread.
 
     No call sees or changes what another tenant has; `of` gives the same store as another tenant
-    sees it. `tenants`, `erase`, `version` and `close` are about the store as a whole.
+    sees it. `tenants`, `access`, `erase`, `version` and `close` are about the store as a whole.
 
     Each call that changes something does all of it or, if it raises or the process dies, nothing.
     Every call may raise `Unavailable` (permission, disk, a lock that is not released), and
     `StoreGone` after the database was deleted. The first call after a new one was created opens it.
     """
+
+    @property
+    def access(self) -> AccessStore:
+        """Keys, and what else processes share; closing the store closes it."""
+        ...
 
     def of(self, tenant: str) -> Store:
         """Return the store as `tenant` sees it; closing either closes both."""
@@ -123,7 +129,11 @@ class Store(Protocol):
         ...
 
     def version(self) -> int:
-        """Return a number that grows with every change, also by other processes. Cheap to poll."""
+        """Return a number that grows with every change of voices, words and keys.
+
+        Those by other processes count; tickets, counters and replies do not. Cheap to poll. Each
+        process counts for itself.
+        """
         ...
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:

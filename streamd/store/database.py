@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamd.errors import ConfigError, StoreGone, StreamdError
+from streamd.store.changes import Versions
 from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
 from streamd.store.connect import (
     Identity,
@@ -48,10 +49,8 @@ class Database:
         """Identity of the open file."""
         self._lock = threading.Lock()
         """Guards the connection, which has one transaction at a time for all threads."""
-        self._quiet_changes = 0
-        """Changed rows that do not count in `version`."""
-        self._past_versions = 0
-        """Offset above every `version` of earlier databases at this path."""
+        self.versions = Versions()
+        """Numbers of the states that this process saw."""
         with explained(path):
             self._open()
 
@@ -72,19 +71,6 @@ class Database:
         """Hold the connection, in a transaction; raises as `reading` does."""
         with self.reading() as db, transaction(db):
             yield db
-
-    @contextlib.contextmanager
-    def quietly(self, db: sqlite3.Connection) -> Iterator[None]:
-        """Exclude changes within from this process's own `version`."""
-        before = db.total_changes
-        yield
-        self._quiet_changes += db.total_changes - before
-
-    def version(self, db: sqlite3.Connection) -> int:
-        """Return a number that grows with every change, also by other processes."""
-        # data_version grows with other connections' commits only, total_changes with our own.
-        (others,) = db.execute("PRAGMA data_version").fetchone()
-        return self._past_versions + int(others) + db.total_changes - self._quiet_changes
 
     def close(self) -> None:
         """Close the connection."""
@@ -119,9 +105,7 @@ class Database:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
-        with contextlib.suppress(sqlite3.Error):  # of a file that was deleted
-            self._past_versions = self.version(connection) + 1
-        self._quiet_changes = 0
+        self.versions.forget()
         connection.close()
 
 

@@ -11,11 +11,13 @@ from types import MappingProxyType
 from streamd.errors import BadName, NotErased, StreamdError, Unavailable
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords, check_word
-from streamd.store import erasure, voices, words
+from streamd.store import changes, erasure, voices, words
+from streamd.store.access import AccessStore
 from streamd.store.base import DEFAULT_TENANT, Enrolment, SpeakerInfo
 from streamd.store.connect import BUSY_TIMEOUT_MS, transaction
 from streamd.store.database import Database
 from streamd.store.names import check_name
+from streamd.store.sqlaccess import SqlAccess
 from streamd.store.voices import Tenant
 from streamd.types import Floats
 
@@ -50,6 +52,11 @@ class SqliteStore:
         self._database = database
         self._tenant = tenant
 
+    @property
+    def access(self) -> AccessStore:
+        """Keys, and what else processes share."""
+        return SqlAccess(self._database)
+
     def of(self, tenant: str) -> SqliteStore:
         """Return the store as `tenant` sees it."""
         return SqliteStore(self._database, tenant)
@@ -78,6 +85,7 @@ class SqliteStore:
             voices.enrol(db, tenant, name, enrolments, now_ms)
             for model, baseline in baselines.items():
                 voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
+            changes.note(db)
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
         """Return the embeddings of a voice by `model`."""
@@ -97,6 +105,7 @@ class SqliteStore:
             found = name is not None and voices.rename(db, self._sealing(), name, new)
             if found:
                 erasure.request(db)  # the old name, and records that were sealed with it
+                changes.note(db)
         self.erase()
         return found
 
@@ -107,6 +116,7 @@ class SqliteStore:
             found = checked is not None and voices.delete(db, self._sealing(), checked)
             if found:
                 erasure.request(db)
+                changes.note(db)
         if found:
             self._erase_or_raise(f"speaker {name!r}")
         return found
@@ -116,22 +126,27 @@ class SqliteStore:
         return self._erase(wait_ms=0)
 
     def version(self) -> int:
-        """A number that grows with every change, also by other processes."""
+        """A number that grows with every change of voices, words and keys."""
         with self._database.reading() as db:
-            return self._database.version(db)
+            return self._database.versions.number(changes.read(db))
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
         """Store the learned baselines of voices, in place of earlier ones."""
         now_ms = _now_ms()
-        with self._database.writing() as db, self._database.quietly(db):
-            for name, baseline in baselines.items():
-                voices.keep_baseline(db, self._sealing(), name, model, baseline, now_ms)
+        with self._database.writing() as db:
+            tenant, before = self._sealing(), changes.read(db)
+            kept = [
+                voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
+                for name, baseline in baselines.items()
+            ]
+            after = changes.note(db) if any(kept) else before
+        self._database.versions.skip(before, after)
 
     def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
         """Return the voices that were enrolled with `model`."""
         with self._database.reading() as db, transaction(db, "DEFERRED"):
             # The first read fixes the state that the transaction sees, so this is its version.
-            version = self._database.version(db)
+            version = self._database.versions.number(changes.read(db))
             return voices.gallery(db, self._sealing(), model, baseline_model, version)
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
@@ -141,6 +156,7 @@ class SqliteStore:
             cipher = self._database.cipher
             if words.add(db, cipher, self._tenant, word, replace=replace):
                 erasure.request(db)
+            changes.note(db)
         self.erase()
 
     def remove_word(self, name: str) -> bool:
@@ -153,6 +169,7 @@ class SqliteStore:
             found = words.remove(db, self._tenant, name)
             if found:
                 erasure.request(db)
+                changes.note(db)
         if found:
             self._erase_or_raise(f"wake word {name!r}")
         return found
@@ -176,7 +193,7 @@ class SqliteStore:
             )
 
     def _erase(self, wait_ms: int) -> bool:
-        with self._database.reading() as db, self._database.quietly(db):
+        with self._database.reading() as db:
             try:
                 return erasure.complete(db, wait_ms)
             except sqlite3.OperationalError as error:

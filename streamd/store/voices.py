@@ -63,7 +63,7 @@ def enrol(
         ValueError: an embedding is invalid, or of another size than those of its model.
     """
     db.execute(
-        "INSERT OR IGNORE INTO speakers (tenant, name, created_at) VALUES (?, ?, ?)",
+        "INSERT INTO speakers (tenant, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (tenant.name, name, now_ms),
     )
     for e in enrolments:
@@ -96,15 +96,19 @@ def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) ->
 
 def keep_baseline(
     db: sqlite3.Connection, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
-) -> None:
-    """Store a baseline in place of an earlier one; do nothing if there is no such voice."""
+) -> bool:
+    """Store a baseline in place of an earlier one; False if there is no such voice."""
     speaker = find(db, tenant, name)
-    if speaker is not None:
-        sealed = tenant.seal(baseline, name, model, _BASELINE)
-        db.execute(
-            "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)",
-            (speaker, model, sealed, now_ms),
-        )
+    if speaker is None:
+        return False
+    sealed = tenant.seal(baseline, name, model, _BASELINE)
+    db.execute(
+        "INSERT INTO baselines (speaker_id, model, baseline, changed_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (speaker_id, model)"
+        " DO UPDATE SET baseline = excluded.baseline, changed_at = excluded.changed_at",
+        (speaker, model, sealed, now_ms),
+    )
+    return True
 
 
 def infos(db: sqlite3.Connection, tenant: Tenant) -> list[SpeakerInfo]:

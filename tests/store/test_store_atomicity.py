@@ -126,7 +126,7 @@ connect = database.connect
 def watched(path):
     connection = connect(path)
     def kill(statement):
-        if statement.startswith('INSERT OR REPLACE INTO baselines'):
+        if statement.startswith('INSERT INTO baselines'):
             os.kill(os.getpid(), signal.SIGKILL)
     connection.set_trace_callback(kill)
     return connection

@@ -120,7 +120,7 @@ async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watc
     watcher = await watching()
     revision = watcher.gallery(TENANT).revision
     with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as writer:
-        writer.execute("UPDATE speakers SET created_at = 1")
+        writer.execute("UPDATE changes SET token = 1")
         writer.execute("BEGIN IMMEDIATE")
         watcher.keep(TENANT, {"ada": b"learned"})
         await eventually(lambda: watcher.gallery(TENANT).revision != revision)

@@ -1,0 +1,129 @@
+"""Rows that processes share: secrets, used tickets, counted uses and first replies.
+
+Every function runs in a transaction. What is past its time is deleted on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+
+from streamd.store.access import Answer
+from streamd.store.cipher import Cipher, Damaged
+
+SECRET_BYTES = 32
+_GRACE_MS = 300_000
+"""Milliseconds that a used ticket is remembered past its time, for clocks that differ."""
+
+
+def find_secret(db: sqlite3.Connection, cipher: Cipher, name: str) -> bytes | None:
+    """Return a secret if there is one.
+
+    Raises:
+        Damaged: it was tampered with.
+    """
+    row = db.execute("SELECT value FROM secrets WHERE name = ?", (_secret(name),)).fetchone()
+    return None if row is None else cipher.open(row[0], "secret", name)
+
+
+def make_secret(db: sqlite3.Connection, cipher: Cipher, name: str) -> None:
+    """Make a secret, unless another process was first."""
+    db.execute(
+        "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (_secret(name), cipher.seal(secrets.token_bytes(SECRET_BYTES), "secret", name)),
+    )
+
+
+def _secret(name: str) -> str:
+    return f"secret:{name}"  # beside the proof of the store's own key
+
+
+def burn(db: sqlite3.Connection, ticket: str, until_ms: int, now_ms: int) -> bool:
+    """Use up a ticket; False if it was used before."""
+    db.execute("DELETE FROM tickets WHERE until_at < ?", (now_ms - _GRACE_MS,))
+    done = db.execute(
+        "INSERT INTO tickets (id, until_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (ticket, until_ms),
+    )
+    return done.rowcount > 0
+
+
+def count(db: sqlite3.Connection, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+    """Count a use; return 0, or the milliseconds until one will be counted."""
+    if limit < 1 or window_ms < 1:
+        raise ValueError(f"a limit of {limit} in {window_ms} ms")
+    db.execute("DELETE FROM uses WHERE until_at <= ?", (now_ms,))
+    # A clock that was set back must not block anybody for longer than a window.
+    until_ms = now_ms + window_ms
+    db.execute(
+        "UPDATE uses SET until_at = ? WHERE bucket = ? AND until_at > ?",
+        (until_ms, bucket, until_ms),
+    )
+    (used,) = db.execute("SELECT count(*) FROM uses WHERE bucket = ?", (bucket,)).fetchone()
+    if used < limit:
+        db.execute("INSERT INTO uses (bucket, until_at) VALUES (?, ?)", (bucket, until_ms))
+        return 0
+    (first_ms,) = db.execute(
+        "SELECT until_at FROM uses WHERE bucket = ? ORDER BY until_at LIMIT 1 OFFSET ?",
+        (bucket, used - limit),
+    ).fetchone()
+    return int(first_ms) - now_ms
+
+
+def answered(
+    db: sqlite3.Connection, cipher: Cipher, tenant: str, key: str, now_ms: int
+) -> Answer | None:
+    """Return the first reply to a request, if it was kept."""
+    row = db.execute(
+        "SELECT request, status, content_type, body FROM answers"
+        " WHERE tenant = ? AND key = ? AND until_at > ?",
+        (tenant, key, now_ms),
+    ).fetchone()
+    if row is None:
+        return None
+    request, status, content_type, sealed = row
+    with contextlib.suppress(Damaged):  # one that was tampered with is none
+        body = cipher.open(sealed, *_bound(tenant, key, request, status, content_type))
+        return Answer(request, status, content_type, body)
+    return None
+
+
+def keep_answer(
+    db: sqlite3.Connection,
+    cipher: Cipher,
+    tenant: str,
+    key: str,
+    answer: Answer,
+    until_ms: int,
+    now_ms: int,
+) -> Answer:
+    """Keep a reply, unless there is one; return the first."""
+    first = answered(db, cipher, tenant, key, now_ms)
+    if first is not None:
+        return first
+    db.execute(
+        "DELETE FROM answers WHERE until_at <= ? OR (tenant = ? AND key = ?)",
+        (now_ms, tenant, key),
+    )
+    of = _bound(tenant, key, answer.request, answer.status, answer.content_type)
+    db.execute(
+        "INSERT INTO answers (tenant, key, request, status, content_type, body, until_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            tenant,
+            key,
+            answer.request,
+            answer.status,
+            answer.content_type,
+            cipher.seal(answer.body, *of),
+            until_ms,
+        ),
+    )
+    return answer
+
+
+def _bound(
+    tenant: str, key: str, request: bytes, status: int, content_type: str
+) -> tuple[str, ...]:
+    return ("answer", tenant, key, request.hex(), str(status), content_type)

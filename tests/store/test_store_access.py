@@ -1,0 +1,278 @@
+"""What the store promises about keys, secrets, tickets, counted uses and first replies."""
+
+import dataclasses
+import hashlib
+import itertools
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from streamd.errors import NameTaken, Unavailable
+from streamd.store import SqliteStore, open_store
+from streamd.store.access import Answer, KeyRecord
+
+NOW_MS = 1_800_000_000_000
+HOUR_MS = 3_600_000
+NUMBERS = itertools.count()
+
+
+def key(name: str, number: int = 0, **fields: object) -> KeyRecord:
+    digest = hashlib.sha256(f"{name} {number}".encode()).digest()
+    record = KeyRecord(
+        id=f"{name}-{number}",
+        name=name,
+        tenant="default",
+        digest=digest,
+        scopes=("stream",),
+        created_ms=NOW_MS + number,
+    )
+    return dataclasses.replace(record, **fields)
+
+
+def answer(body: bytes = b"{}", **fields: object) -> Answer:
+    first = Answer(hashlib.sha256(b"asked").digest(), 201, "application/json", body)
+    return dataclasses.replace(first, **fields)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
+        yield store
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[SqliteStore]:
+    """The same store as another process has it."""
+    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
+        yield store
+
+
+def test_keys_come_back_whole_and_in_order_for_every_process(
+    store: SqliteStore, other: SqliteStore
+) -> None:
+    added = [
+        key("zoë"),
+        key("box", scopes=("stream", "enrol"), tenant="acme", expires_ms=NOW_MS + HOUR_MS),
+        key("bare", scopes=()),
+    ]
+    for one in added:
+        store.access.add_key(one)
+    expected = sorted(added, key=lambda one: one.name)
+    assert store.access.keys() == other.access.keys() == expected
+    assert other.of("acme").access.keys() == expected, "keys are not a tenant's own"
+
+
+def test_one_name_is_one_key_in_force_and_is_free_after_revocation(store: SqliteStore) -> None:
+    store.access.add_key(key("box"))
+    with pytest.raises(NameTaken, match="'box' already exists; revoke it first"):
+        store.access.add_key(key("box", 1, tenant="acme"))
+    assert store.access.revoke_key("box", NOW_MS + 5) == key("box", revoked_ms=NOW_MS + 5)
+    assert store.access.revoke_key("box", NOW_MS + 6) is None
+    assert store.access.revoke_key("nobody's", NOW_MS) is None
+    store.access.add_key(key("box", 1))
+    assert store.access.keys() == [key("box", revoked_ms=NOW_MS + 5), key("box", 1)]
+
+
+def test_only_keys_among_these_change_the_version(store: SqliteStore, other: SqliteStore) -> None:
+    versions = [other.version()]
+
+    def is_changed() -> bool:
+        versions.append(other.version())
+        assert versions[-1] >= versions[-2]
+        return versions[-1] != versions[-2]
+
+    store.access.secret("tickets")
+    store.access.burn("t", NOW_MS, NOW_MS)
+    store.access.count("b", 1, 1000, NOW_MS)
+    store.access.keep_answer("default", "k", answer(), NOW_MS + 1, NOW_MS)
+    assert store.access.revoke_key("box", NOW_MS) is None
+    assert not is_changed()
+    store.access.add_key(key("box"))
+    assert is_changed()
+    with pytest.raises(NameTaken):
+        store.access.add_key(key("box", 1))
+    assert not is_changed()
+    store.access.revoke_key("box", NOW_MS)
+    assert is_changed()
+
+
+FORGERIES = {
+    "another digest": "UPDATE keys SET digest = x'00'",
+    "more scopes": "UPDATE keys SET scopes = 'admin'",
+    "another tenant": "UPDATE keys SET tenant = 'acme'",
+    "no expiry": "UPDATE keys SET expires_at = NULL",
+    "not revoked": "UPDATE keys SET revoked_at = NULL",
+    "another name": "UPDATE keys SET name = 'other'",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_a_key_that_was_tampered_with_opens_nothing_and_the_others_stay(
+    store: SqliteStore, tmp_path: Path, forgery: str
+) -> None:
+    store.access.add_key(key("mallory", expires_ms=NOW_MS + HOUR_MS))
+    store.access.revoke_key("mallory", NOW_MS)
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
+        db.execute(forgery)
+    store.access.add_key(key("box"))
+    with capture_logs() as logs:
+        assert store.access.keys() == [key("box")]
+    assert "was tampered with" in logs[0]["event"]
+
+
+def test_a_damaged_key_can_be_revoked(store: SqliteStore, tmp_path: Path) -> None:
+    store.access.add_key(key("box"))
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
+        db.execute("UPDATE keys SET scopes = 'admin'")
+    revoked = store.access.revoke_key("box", NOW_MS)
+    assert revoked is not None
+    assert revoked.digest == b"", "nothing has this digest"
+    assert store.access.keys() == [revoked]
+
+
+def test_neither_digests_nor_secrets_nor_replies_are_in_the_files(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    store.access.add_key(key("box"))
+    secret = store.access.secret("tickets")
+    store.access.keep_answer("default", "k", answer(b"a very particular body"), NOW_MS + 1, NOW_MS)
+    store.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"box" in written
+    for what in (key("box").digest, secret, b"particular"):
+        assert what not in written
+
+
+def test_a_secret_is_one_for_all_who_ask_at_once(tmp_path: Path) -> None:
+    together, found = threading.Barrier(6), []
+
+    def ask() -> None:
+        with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as mine:
+            together.wait()
+            found.append(mine.access.secret("tickets"))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len(set(found)) == 1
+    assert len(found[0]) == 32
+    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as again:
+        assert again.access.secret("tickets") == found[0]
+        assert again.access.secret("others") != found[0]
+
+
+def test_a_secret_that_was_tampered_with_says_so(store: SqliteStore, tmp_path: Path) -> None:
+    store.access.secret("tickets")
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
+        db.execute("UPDATE secrets SET value = x'00' WHERE name LIKE 'secret:%'")
+    with pytest.raises(Unavailable, match="'tickets' in the store is damaged"):
+        store.access.secret("tickets")
+
+
+def test_a_ticket_is_good_once_for_all_processes_together(tmp_path: Path) -> None:
+    tickets = [f"t{number}" for number in range(20)]
+    together, burned = threading.Barrier(4), []
+
+    def use() -> None:
+        with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as mine:
+            together.wait()
+            burned.extend(t for t in tickets if mine.access.burn(t, NOW_MS + 60_000, NOW_MS))
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(burned) == sorted(tickets)
+
+
+def test_a_used_ticket_is_remembered_until_its_time_and_not_for_ever(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    until_ms = NOW_MS + 60_000
+    assert store.access.burn("t", until_ms, NOW_MS)
+    assert not store.access.burn("t", until_ms, until_ms)
+    assert store.access.burn("much later", until_ms + HOUR_MS, NOW_MS + HOUR_MS)
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
+        assert db.execute("SELECT id FROM tickets").fetchall() == [("much later",)]
+
+
+def test_a_bucket_takes_its_limit_in_each_window_and_says_when_it_takes_more(
+    store: SqliteStore, other: SqliteStore
+) -> None:
+    def use(at_ms: int, limit: int = 2, bucket: str = "b") -> int:
+        return other.access.count(bucket, limit, 1000, NOW_MS + at_ms)
+
+    assert store.access.count("b", 2, 1000, NOW_MS) == 0
+    assert use(100) == 0
+    assert use(200) == 800
+    assert use(200, bucket="another") == 0
+    assert use(200, limit=1) == 900, "a limit that was lowered"
+    assert use(999) == 1
+    assert use(1000) == 0
+    assert use(1000) == 100
+    assert use(-HOUR_MS) == 1000, "a clock that was set back blocks nobody for longer"
+    with pytest.raises(ValueError, match="limit of 0"):
+        use(0, limit=0)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps_ms=st.lists(st.integers(0, 700), max_size=30),
+    limit=st.integers(1, 4),
+)
+def test_no_window_has_more_uses_than_its_limit(
+    store: SqliteStore, steps_ms: list[int], limit: int
+) -> None:
+    counted, now_ms, bucket = [], NOW_MS, f"b{next(NUMBERS)}"
+    for step_ms in steps_ms:
+        now_ms += step_ms
+        wait_ms = store.access.count(bucket, limit, 1000, now_ms)
+        recent = [at_ms for at_ms in counted if at_ms > now_ms - 1000]
+        assert (wait_ms == 0) == (len(recent) < limit)
+        if wait_ms == 0:
+            counted.append(now_ms)
+        else:
+            assert sum(at_ms > now_ms + wait_ms - 1000 for at_ms in recent) < limit
+            assert sum(at_ms > now_ms + wait_ms - 1001 for at_ms in recent) >= limit
+
+
+def test_the_first_reply_is_the_one_that_is_kept(store: SqliteStore, other: SqliteStore) -> None:
+    until_ms = NOW_MS + HOUR_MS
+    first, second = answer(b"first"), answer(b"second", request=b"other", status=200)
+    assert store.access.answered("default", "k", NOW_MS) is None
+    assert store.access.keep_answer("default", "k", first, until_ms, NOW_MS) == first
+    assert other.access.keep_answer("default", "k", second, until_ms, NOW_MS) == first
+    assert other.access.answered("default", "k", until_ms - 1) == first
+    assert other.access.answered("acme", "k", NOW_MS) is None, "another tenant's key"
+    assert other.access.keep_answer("acme", "k", second, until_ms, NOW_MS) == second
+
+
+def test_a_reply_is_kept_until_its_time(store: SqliteStore, tmp_path: Path) -> None:
+    until_ms = NOW_MS + HOUR_MS
+    for name in ("k", "l"):
+        store.access.keep_answer("default", name, answer(b"first"), until_ms, NOW_MS)
+    assert store.access.answered("default", "k", until_ms) is None
+    later = answer(b"later")
+    assert store.access.keep_answer("default", "k", later, until_ms + 1, until_ms) == later
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
+        assert db.execute("SELECT key FROM answers").fetchall() == [("k",)]
+
+
+def test_a_reply_that_was_tampered_with_is_none(store: SqliteStore, tmp_path: Path) -> None:
+    store.access.keep_answer("default", "k", answer(b"first"), NOW_MS + 1, NOW_MS)
+    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
+        db.execute("UPDATE answers SET status = 200")
+    assert store.access.answered("default", "k", NOW_MS) is None
+    again = answer(b"again")
+    assert store.access.keep_answer("default", "k", again, NOW_MS + 1, NOW_MS) == again
