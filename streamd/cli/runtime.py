@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, TaskID
 
+from streamd.access.audit.entry import Actor
+from streamd.access.audit.writer import AtOnce, Nowhere, journal
+from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
@@ -20,9 +23,15 @@ from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config) -> Store:
-    """Open the store of enrolled voices and own words, as the default tenant sees it."""
+    """Open the store of enrolled voices and own words, as the default tenant sees it.
+
+    Every change goes to the audit log.
+    """
     path, key = store_path(config.store.path, os.environ), key_path(os.environ)
-    return open_store(path, key, DEFAULT_TENANT)
+    audit = journal(config.access, os.environ)
+    recorder = Nowhere() if audit is None else AtOnce(audit)
+    actor = Actor("command line", uid=os.getuid())
+    return Audited(open_store(path, key, DEFAULT_TENANT), DEFAULT_TENANT, recorder, actor)
 
 
 def note_other_models(store: Store, config: Config) -> None:
