@@ -95,7 +95,7 @@ class Daemon:
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
             routes = make_routes(services, streams, access, self._parts.engine.observe)
-            server = Server(routes, access, config.server, metrics, STOP_S)
+            server = Server(routes, access, config, metrics, STOP_S)
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [

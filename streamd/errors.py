@@ -41,8 +41,8 @@
     ├── ConfigError              3
     ├── CannotConnect            4
     ├── RefusedByServer          5
-    ├── AuditBroken              1
     ├── WrongUsage               2
+    ├── AuditBroken              1
     └── BadManifest              2
 """
 

@@ -47,12 +47,14 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
 
-    for proxy in config.server.trusted_proxies:
-        if not _is_network(proxy):
-            yield (
-                ("server.trusted_proxies",),
-                f'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", got "{proxy}"',
-            )
+    for key in ("server.trusted_proxies", "access.allow_ips"):
+        for listed in attrgetter(key)(config):
+            if not _is_network(listed):
+                yield (
+                    (key,),
+                    'expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
+                    f'got "{listed}"',
+                )
 
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):

@@ -71,6 +71,8 @@ class AccessConfig(Struct, frozen=True, kw_only=True):
     """Megabytes of one file of the audit log, before the next begins."""
     audit_keep: Annotated[int, Meta(ge=1, le=10_000)] = 16
     """Earlier files of the audit log that are kept."""
+    allow_ips: tuple[str, ...] = ()
+    """Addresses or networks that may connect; empty allows all."""
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):

@@ -117,6 +117,10 @@ class Metrics:
         self.fast_path_active = gauge(
             "fast_path_active", "1 if sockets without TLS are read past aiohttp."
         )
+        self.requests_refused = counter(
+            "requests_refused", "Requests refused because of who makes them.", "reason"
+        )
+        """reason: `address`, `origin` or `host`."""
         self.http_errors = counter("http_errors", "HTTP requests refused.", "status")
         self.connections_waiting = gauge(
             "connections_waiting", "Connections without a request in progress."

@@ -9,11 +9,9 @@ from typing import Protocol
 
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.words import CustomWord, CustomWords
+from streamd.naming import DEFAULT_TENANT as DEFAULT_TENANT
 from streamd.store.access import AccessStore
 from streamd.types import Floats
-
-DEFAULT_TENANT = "default"
-"""The tenant of whoever shows no key, and of the command line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,12 @@ FILE_MISTAKES = {
         'server.trusted_proxies: expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
         'got "10.0.0.0/33"',
     ),
+    "no network": (
+        '[access]\nallow_ips = ["::1", "everybody"]',
+        2,
+        'access.allow_ips: expected addresses or networks, as "127.0.0.1" or "10.0.0.0/8", '
+        'got "everybody"',
+    ),
     "empty string": (
         '[server]\nhost = ""',
         2,

@@ -1,8 +1,8 @@
-"""Which pages may talk to the daemon, as a table."""
+"""Which pages may talk to the daemon, and under which names, as tables."""
 
 import pytest
 
-from streamd.transport.http.origin import is_allowed
+from streamd.transport.http.origin import Origins
 
 EXTRA = (
     "https://wall.example:8443",
@@ -21,8 +21,10 @@ EXTRA = (
         ("http://127.0.0.1:8765", "127.0.0.1:8765", True),
         ("http://LOCALHOST:8765", "localhost:8765", True),
         ("https://voice.example", "voice.example", True),  # behind a proxy that ends TLS
-        ("http://voice.example:8765", "voice.example:8765", False),  # a name that was rebound
-        ("http://127.0.0.1.nip.example:8765", "127.0.0.1.nip.example:8765", False),
+        ("https://voice.example:443", "voice.example", True),
+        ("http://voice.example:8765", "voice.example:8765", True),  # with a key; see below
+        ("http://voice.example", "voice.example:80", True),
+        ("https://voice.example", "voice.example:80", False),
         ("http://[::1]:8765", "[::1]:8765", True),
         ("http://localhost:8765", "127.0.0.1:8765", False),
         ("http://127.0.0.1", "127.0.0.1:8765", False),
@@ -47,9 +49,35 @@ EXTRA = (
     ],
 )
 def test_own_configured_or_none(origin, host, allowed):
-    assert is_allowed(origin, host, EXTRA) is allowed
+    assert Origins(EXTRA).allows(origin, host) is allowed
 
 
 def test_no_origin_in_particular_is_allowed_by_name_alone():
-    assert not is_allowed("null", "127.0.0.1:8765", ("tauri://localhost",))
-    assert is_allowed("null", "127.0.0.1:8765", ("null",))
+    assert not Origins(("tauri://localhost",)).allows("null", "127.0.0.1:8765")
+    assert Origins(("null",)).allows("null", "127.0.0.1:8765")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "rebound"),
+    [
+        ("http://127.0.0.1:8765", "127.0.0.1:8765", False),
+        ("http://LOCALHOST:8765", "localhost:8765", False),
+        ("http://[::1]:8765", "[::1]:8765", False),
+        ("http://voice.example:8765", "voice.example:8765", True),
+        ("http://127.0.0.1.nip.example:8765", "127.0.0.1.nip.example:8765", True),
+        ("http://box:8765", "box:8765", True),
+        ("https://voice.example", "voice.example", False),  # it has a certificate for its name
+        ("https://desk.example", "voice.example", False),  # the operator lists this page
+        ("http://desk.example", "desk.example", False),  # nobody else can make it resolve to us
+        (None, "desk.example:8765", False),
+        (None, "voice.example:8765", True),
+        (None, "voice.example.", True),
+        (None, "streamd:8765", False),  # a container
+        (None, "127.0.0.1:8765", False),
+        (None, "localhost", False),
+        (None, "[::1", False),
+        (None, "", False),
+    ],
+)
+def test_a_name_that_somebody_else_may_have_rebound(origin, host, rebound):
+    assert Origins(EXTRA).may_be_rebound(origin, host) is rebound

@@ -8,9 +8,9 @@ from aiohttp.typedefs import Handler
 from streamd.access.audit.entry import Actor, entry
 from streamd.access.gate import Credentials
 from streamd.access.parts import Access
-from streamd.access.principal import NOBODY, Principal
+from streamd.access.principal import ANYBODY, NOBODY, Principal
 from streamd.errors import Refusal, Unauthenticated
-from streamd.transport.http.peers import Peers
+from streamd.transport.http.edge import Edge
 from streamd.transport.http.routes import Route, Routes
 
 _PRINCIPAL = "principal"
@@ -34,13 +34,13 @@ class Guard:
     Args:
         routes: What each path needs.
         access: Knows the keys, bounds the requests of each, and writes down their use.
-        peers: Finds the address of a client, for the audit log.
+        edge: Knows what can be told without a key: address and host name.
     """
 
-    def __init__(self, routes: Routes, access: Access, peers: Peers) -> None:
+    def __init__(self, routes: Routes, access: Access, edge: Edge) -> None:
         self._routes = routes
         self._access = access
-        self._peers = peers
+        self._edge = edge
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -55,20 +55,37 @@ class Guard:
 
         Raises:
             Unauthenticated: The key or the ticket is not good, or one is needed.
-            Forbidden: The key lacks the scope.
+            Forbidden: The key lacks the scope, or nobody shows one at a host name that any page
+                might have made up.
             RateExceeded: The key makes too many requests.
         """
+        if route.scope is None:
+            return await self._visitor(request, route)
         principal: Principal | None = None
         try:
-            principal = await self._access.gate.principal(_shown(request, route))
-            if route.scope is not None:
-                principal.require(route.scope)
-                self._access.limits.request(principal)
+            if route.is_for_listed and self._edge.is_listed(request):
+                principal = ANYBODY
+            else:
+                principal = await self._access.gate.principal(_shown(request, route))
+            if principal is ANYBODY:
+                self._edge.refuse_rebound(request)
+            principal.require(route.scope)
+            self._access.limits.request(principal)
         except Refusal as refusal:
-            if route.scope is None and isinstance(refusal, Unauthenticated):
-                return NOBODY  # whoever shows a good key sees more of it, nobody needs one
             self._write_down(request, route, principal, refusal.code)
             raise
+        if principal.key_id is not None:
+            self._write_down(request, route, principal, "ok")
+        return principal
+
+    async def _visitor(self, request: web.Request, route: Route) -> Principal:
+        """Return who asks for what everybody may see; whoever shows a good key sees more of it."""
+        try:
+            principal = await self._access.gate.principal(_shown(request, route))
+        except Unauthenticated:
+            return NOBODY
+        if principal is ANYBODY and self._edge.is_rebound(request):
+            return NOBODY
         if principal.key_id is not None:
             self._write_down(request, route, principal, "ok")
         return principal
@@ -76,7 +93,7 @@ class Guard:
     def _write_down(
         self, request: web.Request, route: Route, principal: Principal | None, outcome: str
     ) -> None:
-        actor = Actor.of(principal, self._peers.of(request))
+        actor = Actor.of(principal, self._edge.peers.of(request))
         self._access.recorder.record(
             entry(
                 "request",

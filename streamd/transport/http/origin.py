@@ -1,14 +1,12 @@
-"""Which browser pages may open a stream: a page of another site must not reach the server."""
+"""Which browser pages may reach the server: a page of another site must not."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import web
-
-from streamd.errors import Forbidden
 
 log = structlog.get_logger("streamd.origin")
 
@@ -17,25 +15,65 @@ OPAQUE = "null"
 _PORTS = {"http": 80, "https": 443}
 
 
-def is_allowed(origin: str | None, host: str, extra: tuple[str, ...]) -> bool:
-    """Return whether a request may come from a page of `origin`.
+class Origins:
+    """The origins that may reach the server: its own, and those that the operator lists.
 
     Args:
-        origin: The `Origin` header; None if there was none, because the client is no browser.
-        host: The `Host` header: host and port of the server, as the client names it.
-        extra: Further origins that the operator allows.
+        listed: Origins, as in `server.origins`.
     """
-    if origin is None:
-        return True
-    if _normal(origin) in {_normal(one) for one in extra}:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:  # brackets that do not match
-        return False
-    if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
-        return False
-    return parts.scheme == "https" or _cannot_be_rebound(parts.hostname or "")
+
+    def __init__(self, listed: Iterable[str]) -> None:
+        self._listed = {_normal(one) for one in listed}
+        self._hostnames = {name for one in listed if (name := _hostname(one))}
+        if OPAQUE in self._listed:
+            log.warning(
+                'server.origins lists "null": every local file, and any site by a sandboxed frame, '
+                "may use this server; name the origins that need it instead"
+            )
+
+    def __bool__(self) -> bool:
+        return bool(self._listed)
+
+    def lists(self, origin: str | None) -> bool:
+        """Return whether the operator lists an origin."""
+        return origin is not None and _normal(origin) in self._listed
+
+    def allows(self, origin: str | None, host: str) -> bool:
+        """Return whether a request may come from a page of `origin`.
+
+        Args:
+            origin: The `Origin` header; None if there was none, because the client is no browser,
+                or because a page fetches something of its own origin.
+            host: The `Host` header: host and port of the server, as the client names it.
+        """
+        if origin is None or self.lists(origin):
+            return True
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # brackets that do not match
+            return False
+        is_own = parts.scheme in _PORTS and _normal(f"{parts.scheme}://{host}") == _normal(origin)
+        return is_own and bool(parts.hostname)
+
+    def may_be_rebound(self, origin: str | None, host: str) -> bool:
+        """Return whether `host` may be a name that somebody else made resolve to this machine.
+
+        A page of `http://evil.example` can later make its name resolve to 127.0.0.1 (DNS
+        rebinding). Its origin is then the server's own. It cannot do so with an address, with
+        `localhost` or with a name that the operator lists, nor over https, because the server has
+        no certificate for its name. A name without a dot, as of a container, cannot be registered:
+        it is refused to pages only.
+
+        Args:
+            origin: The `Origin` header, which `allows` has allowed; None if there was none.
+            host: The `Host` header.
+        """
+        if origin is not None and (self.lists(origin) or _scheme(origin) == "https"):
+            return False
+        name = _hostname(f"http://{host}")
+        if name == "localhost" or name in self._hostnames or _is_address(name):
+            return False
+        return origin is not None or "." in name
 
 
 def _normal(origin: str) -> str:
@@ -47,34 +85,20 @@ def _normal(origin: str) -> str:
     return origin
 
 
-def _cannot_be_rebound(hostname: str) -> bool:
-    """Return whether no attacker can make this name resolve to our address.
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
-    A page of `http://evil.example` can later make its name resolve to 127.0.0.1. Then both headers
-    have that name and agree. With TLS it cannot, because the server has no certificate for it.
-    """
-    if hostname == "localhost":
-        return True
+
+def _scheme(origin: str) -> str:
+    return origin.partition(":")[0].lower()
+
+
+def _is_address(hostname: str) -> bool:
     try:
         ipaddress.ip_address(hostname)
     except ValueError:
         return False
     return True
-
-
-def warn_of_opaque(extra: tuple[str, ...]) -> None:
-    """Log what it means that the operator allows pages without an origin."""
-    if OPAQUE in map(str.lower, extra):
-        log.warning(
-            'server.origins lists "null": every local file, and any site by a sandboxed frame, '
-            "may open streams here; name the origins that need it instead"
-        )
-
-
-def refuse_foreign_origin(request: web.Request, extra: tuple[str, ...]) -> None:
-    """Raise `Forbidden` for a page of another origin."""
-    origin = request.headers.get("Origin")
-    if is_allowed(origin, request.host, extra):
-        return
-    log.warning("foreign origin refused", origin=origin, host=request.host)
-    raise Forbidden("this page's origin is not allowed here; add it to server.origins")

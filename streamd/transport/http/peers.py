@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 
 from aiohttp import hdrs, web
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from streamd.transport.http.addresses import Networks, address
 
 
 class Peers:
@@ -22,7 +21,7 @@ class Peers:
     """
 
     def __init__(self, trusted: Iterable[str]) -> None:
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted]
+        self._trusted = Networks(trusted)
 
     def of(self, request: web.BaseRequest) -> str | None:
         """Return the client's address; None if the connection is lost already."""
@@ -37,25 +36,8 @@ class Peers:
             passed_on: The items of `X-Forwarded-For`.
         """
         for item in reversed(passed_on):
-            address = _address(item)
-            if address is None or not self._is_trusted(peer):
+            before = address(item)
+            if before is None or address(peer) not in self._trusted:
                 break
-            peer = str(address)
+            peer = str(before)
         return peer
-
-    def _is_trusted(self, peer: str | None) -> bool:
-        address = None if peer is None else _address(peer)
-        return address is not None and any(address in network for network in self._trusted)
-
-
-def _address(text: str) -> Address | None:
-    """Return an address, also if a port follows it; None for anything else."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

@@ -12,13 +12,13 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from streamd.access.parts import Access
-from streamd.config import ServerConfig
+from streamd.config import Config
 from streamd.errors import Overloaded, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http.accept import Acceptor
+from streamd.transport.http.edge import Edge
 from streamd.transport.http.faults import SERVER
 from streamd.transport.http.guard import Guard
-from streamd.transport.http.peers import Peers
 from streamd.transport.http.requests import Requests
 from streamd.transport.http.routes import Routes
 from streamd.transport.http.waiting import Waiting
@@ -39,7 +39,7 @@ class Server:
     Args:
         routes: Every path that it answers.
         access: Decides who may ask for what.
-        settings: The section `[server]`.
+        config: The configuration in force.
         metrics: Counts refused requests and closed connections.
         stop_s: Seconds that requests in progress get to end.
     """
@@ -48,18 +48,25 @@ class Server:
         self,
         routes: Routes,
         access: Access,
-        settings: ServerConfig,
+        config: Config,
         metrics: Metrics,
         stop_s: float,
     ) -> None:
         self._metrics = metrics
-        self._waiting = Waiting(settings.request_timeout_s, settings.max_waiting, metrics)
-        guard = Guard(routes, access, Peers(settings.trusted_proxies))
+        timeout_s, most = config.server.request_timeout_s, config.server.max_waiting
+        self._waiting = Waiting(timeout_s, most, metrics)
+        edge = Edge(config.server, config.access, metrics)
         app = web.Application(
-            middlewares=[self._waiting.middleware, self._refuse_on_reserve, guard.middleware]
+            middlewares=[
+                self._waiting.middleware,
+                self._refuse_on_reserve,
+                edge.middleware,
+                Guard(routes, access, edge).middleware,
+            ]
         )
         routes.add_to(app.router)
         app.on_response_prepare.append(_name_server)
+        app.on_response_prepare.append(edge.cors.mark)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
         self._acceptor = Acceptor(self._requests, self._waiting, metrics)
 

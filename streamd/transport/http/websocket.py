@@ -18,7 +18,6 @@ from streamd.live.connection import Connection
 from streamd.live.services import Services
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.guard import principal_of
-from streamd.transport.http.origin import refuse_foreign_origin, warn_of_opaque
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.plain_path import PlainSocket, Response
 from streamd.transport.http.routes import Route
@@ -64,8 +63,6 @@ class Streams:
     def __init__(self, services: Services, presence: Presence, settings: ServerConfig) -> None:
         self._services = services
         self._presence = presence
-        self._origins = settings.origins
-        warn_of_opaque(settings.origins)
         self._peers = Peers(settings.trusted_proxies)
         self.fast_path = FastPath(settings.fast_path, services.ticks, services.metrics)
         self._open: dict[Connection, PlainSocket] = {}
@@ -84,7 +81,6 @@ class Streams:
             ConnectionError: The client has left already.
         """
         _check_upgrade(request)
-        refuse_foreign_origin(request, self._origins)
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
