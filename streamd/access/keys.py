@@ -103,6 +103,11 @@ class Keyring:
         record = self._records.get(key_id)
         return record is not None and record.is_valid(self._clock())
 
+    def name_of(self, key_id: str) -> str | None:
+        """Return the name of a key, for logs."""
+        record = self._records.get(key_id)
+        return None if record is None else record.name
+
     def principal(self, text: str) -> Principal:
         """Return who shows a key.
 

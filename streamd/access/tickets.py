@@ -35,7 +35,6 @@ class _Claim(msgspec.Struct, array_like=True, frozen=True):
     tenant: str
     scopes: tuple[Scope, ...]
     key_id: str | None
-    key_name: str | None
     expires_ms: int
 
 
@@ -74,7 +73,6 @@ class Tickets:
             tenant=principal.tenant,
             scopes=tuple(scope for scope in SCOPES if principal.may(scope)),
             key_id=principal.key_id,
-            key_name=principal.key_name,
             expires_ms=self._clock() + LIFETIME_MS,
         )
         payload = msgspec.msgpack.encode(claim)
@@ -97,7 +95,8 @@ class Tickets:
             raise no_longer_valid()
         if not await self._shared.burn(claim.id, claim.expires_ms):
             raise Unauthenticated("this ticket was used already; ask POST /v1/tickets for another")
-        return Principal(claim.tenant, frozenset(claim.scopes), claim.key_id, claim.key_name)
+        key_name = None if claim.key_id is None else self._keyring.name_of(claim.key_id)
+        return Principal(claim.tenant, frozenset(claim.scopes), claim.key_id, key_name)
 
     async def _key(self) -> bytes:
         if self._secret is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
@@ -72,15 +73,19 @@ class Behind:
     Args:
         journal: Where to.
         metrics: Has the entries that wait and those that were lost.
+        clock: Returns monotonic seconds.
     """
 
-    def __init__(self, journal: Journal, metrics: Metrics) -> None:
+    def __init__(
+        self, journal: Journal, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._journal = journal
         self._lost_total = metrics.audit_lost
         self._waiting: deque[Entry] = deque()
         self._lost = 0
         self._refusals = float(REFUSALS_AT_ONCE)
-        self._refused_at_s = time.monotonic()
+        self._clock = clock
+        self._refused_at_s = clock()
         self._left_out = 0
         self._wake = threading.Condition()
         self._is_closing = False
@@ -119,7 +124,7 @@ class Behind:
             log.error("entries of the audit log are lost", entries=len(self._waiting))
 
     def _may_write_refusal(self) -> bool:
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._refusals = min(
             REFUSALS_AT_ONCE, self._refusals + (now_s - self._refused_at_s) * REFUSALS_PER_S
         )
