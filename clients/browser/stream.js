@@ -4,7 +4,7 @@ import { explainClose, explainRefusal, streamUrl, SUBPROTOCOL } from "./protocol
 
 // About ten seconds at 48 kHz: what cannot leave waits in the replay buffer, which is bounded too.
 const MAX_BUFFERED_BYTES = 1 << 20;
-const BYE_TIMEOUT_MS = 4000;
+const BYE_SILENCE_MS = 10_000; // a busy server is late, and says something meanwhile
 const LOOK_MS = 5000;
 const SILENCE_MS = 20_000; // then the network is gone without a word
 
@@ -42,8 +42,14 @@ export class Stream {
       if (message === null) return;
       if (ArrayBuffer.isView(message)) this.socket.send(message);
       else this.control(message);
-      if (message.type === "end") this.timer = setTimeout(() => this.giveUp(), BYE_TIMEOUT_MS);
+      if (message.type === "end") this.awaitBye();
     }
+  }
+
+  /** Wait for the last events, as long as any come. */
+  awaitBye() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.giveUp(), BYE_SILENCE_MS);
   }
 
   control(message) {
@@ -59,6 +65,7 @@ export class Stream {
 
   receive(data) {
     this.receivedAt = performance.now();
+    if (this.timer) this.awaitBye();
     let event;
     try {
       event = JSON.parse(data);

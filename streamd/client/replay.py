@@ -18,8 +18,6 @@ MAX_CONTROLS = 1000
 """Most control messages that are kept; then the oldest is dropped."""
 MESSAGE_BYTES = 64 * 1024
 """Longest message of audio."""
-MAX_GAP_SAMPLES = 3600 * 48_000
-"""Longest gap that one message may name."""
 PING = {"type": "ping", "t": "streamd.client/resumed"}
 """Goes before a gap of the caller's that comes first after a resume. Without it the server would
 take the gap for audio that the drop lost."""
@@ -230,13 +228,11 @@ class Replay:
 
     def _name_loss(self, samples: int) -> None:
         """Put a gap before everything else, or extend one that the server has not received."""
-        while self._controls and self._controls[0].is_loss:
+        if self._controls and self._controls[0].is_loss:
             samples += self._controls.popleft().message["samples"]
-        while samples > 0:
-            part = min(samples, MAX_GAP_SAMPLES)
-            message = {"type": "gap", "samples": part}
+        if samples > 0:
+            message = {"type": "gap", "samples": samples}
             self._controls.appendleft(_Control(self._start, message, is_counted=True, is_loss=True))
-            samples -= part
 
 
 def counts(message: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
+from streamd.types import MAX_SESSION_S
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -90,7 +91,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Share of the cores that streams may need before the next is refused; 0 sets no bound."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """Seconds without a message or a WebSocket ping before a close with 4010."""
-    max_session_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+    max_session_s: Annotated[int, Meta(ge=1, le=MAX_SESSION_S)] = 86_400
     """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
     """Events kept for a client that does not read, before a close with 4008."""

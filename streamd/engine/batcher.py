@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeAlias, TypeVar
@@ -13,8 +14,11 @@ _Queues: TypeAlias = dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]]
 """The items by pass and lane, each with the time it was queued at, and its size."""
 
 BEHIND_SHARE = 4
-"""Divisor of the size of a batch of streams that are ahead of real time. A live item that arrives
-while such a batch runs waits only for that short batch."""
+"""Divisor of the size of a batch of streams that are ahead of real time, beside others. A live item
+that arrives while such a batch runs waits only for that short batch."""
+ALONE_S = 1.0
+"""Seconds without an item of another stream after which streams that are ahead of real time get
+batches of full size: full batches cost less, and no live item is there to wait for them."""
 BEHIND_S = 2.0
 """Seconds after which an item of such a stream has the priority of its lane."""
 
@@ -25,8 +29,9 @@ class Batcher(Generic[ItemT]):
     An idle worker gets everything that waits for a pass, so no item waits for a fuller batch; the
     items that come while a worker is busy make its next batch. Between passes the better lane goes
     first, then the older item. The same holds within a batch, so that a final overtakes interims.
-    Items of streams that are ahead of real time come after all others, and make short batches of
-    their own. Only speculative passes wait for a full batch, up to a limit.
+    Items of streams that are ahead of real time come after all others, and make batches of their
+    own, which are short unless there are no other streams. Only speculative passes wait for a full
+    batch, up to a limit.
     Items have sizes. The sizes in a batch add up to what its pass takes at most, or the batch is
     one item.
 
@@ -44,6 +49,8 @@ class Batcher(Generic[ItemT]):
         """The items that stand behind."""
         self.behind = 0
         """Number of items that stand behind. It is usually 0, and then nobody looks for them."""
+        self._live_at_s = -math.inf
+        """When the last item came that does not stand behind."""
 
     def add(
         self,
@@ -59,6 +66,7 @@ class Batcher(Generic[ItemT]):
             self.behind += 1
             self._behind[pass_name][lane].append((now, item, size))
         else:
+            self._live_at_s = now
             self._live[pass_name][lane].append((now, item, size))
 
     def take(
@@ -92,7 +100,7 @@ class Batcher(Generic[ItemT]):
         _, _, _, name, is_behind = min(heads)
         batch: list[tuple[float, ItemT]] = []
         room = self._max_batch[name]
-        if is_behind:
+        if is_behind and now - self._live_at_s < ALONE_S:
             room = max(room // BEHIND_SHARE, 1)
         for queue in (self._behind if is_behind else self._live)[name].values():
             while queue and (not batch or queue[0][2] <= room):

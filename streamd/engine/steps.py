@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from streamd.engine.passes.base import Pass, Replaying
+from streamd.engine.passes.base import Pass, Replaying, Striding
 from streamd.engine.slots import State
 from streamd.types import Job, Samples
 
@@ -23,6 +23,8 @@ def walk(
         found, rows = model.run(samples, [job.options for job in jobs], rows)
         return [[one] if job.step else one for job, one in zip(jobs, found, strict=True)], rows
     rows = _replay(model, jobs, samples, rows)
+    if hasattr(model, "run_steps"):
+        return _run_steps(cast(Striding, model), jobs, samples, rows)
     outputs: list[Any] = [[] for _ in jobs]
     for number in range(max(job.asked for job in jobs)):
         active = [place for place, job in enumerate(jobs) if number < job.asked]
@@ -31,10 +33,25 @@ def walk(
         found, new = model.run(items, options, _of(rows, active, len(jobs)))
         rows = _with(rows, active, new, len(jobs))
         for place, one in zip(active, found, strict=True):
-            if jobs[place].step:
-                outputs[place].append(one)
-            else:
-                outputs[place] = one
+            outputs[place].append(one)
+    return outputs, rows
+
+
+def _run_steps(
+    model: Striding, jobs: Sequence[Job], samples: Sequence[Samples], rows: State
+) -> tuple[list[Any], State]:
+    """Run the asked steps, in one call for all jobs that ask for as many."""
+    outputs: list[Any] = [None] * len(jobs)
+    places: dict[int, list[int]] = {}
+    for place, job in enumerate(jobs):
+        places.setdefault(job.asked, []).append(place)
+    for asked, alike in places.items():
+        spans = [samples[p][(jobs[p].steps - asked) * jobs[p].step :] for p in alike]
+        options = [jobs[p].options for p in alike]
+        found, new = model.run_steps(spans, asked, options, _of(rows, alike, len(jobs)))
+        rows = _with(rows, alike, new, len(jobs))
+        for place, one in zip(alike, found, strict=True):
+            outputs[place] = list(one)
     return outputs, rows
 
 

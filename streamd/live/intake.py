@@ -28,7 +28,7 @@ class Intake:
         max_ms: Longest time of the session, milliseconds.
         meter: Counts the audio that came and that was taken.
         acked: Sends an ack; called before more audio is taken.
-        until_room: Waits until the session has advanced, so that it may have room.
+        until_room: Has the stream take what the session was given, and waits until there is room.
         pace: Follows the audio that was taken, at most ten times in each second of it.
     """
 
@@ -110,7 +110,7 @@ class Intake:
         self._meter.arrived(allowed, now_s)
         rest = memoryview(data)[:allowed]
         while rest := rest[self._give(rest[: self._longest]) :]:
-            while not self._session.room:
+            if not self._session.room:
                 await self._until_room()
         return allowed == len(data)
 

@@ -111,6 +111,10 @@ class Metrics:
             "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )
         """cause: `full` or `stopped`."""
+        self.store_failures = counter(
+            "store_failures", "Attempts to use the store that failed.", "operation"
+        )
+        """operation: `read`, `write` or `erase`."""
         self.loop_lag = histogram(
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )

@@ -18,13 +18,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from streamd.errors import BadConfig, BadMessage, UnsupportedAudio
-from streamd.types import AudioFormat
+from streamd.types import MAX_SESSION_S, AudioFormat
 from streamd.validation import Invalid, convert, show
 
-MAX_GAP_MS = 3_600_000
-"""Milliseconds that one `gap` message may move the clock: an hour."""
-MAX_GAP_SAMPLES = MAX_GAP_MS // 1000 * 48_000
-"""Sample frames in that hour at the highest rate."""
+MAX_GAP_MS = MAX_SESSION_S * 1000
+"""Milliseconds that one `gap` message may move the clock: no stream is longer."""
+MAX_GAP_SAMPLES = MAX_SESSION_S * 48_000
+"""Sample frames in that time at the highest rate."""
 
 ModuleRequest: TypeAlias = dict[str, bool | dict[str, Any]]
 """Options by module name; false turns the module off, and true becomes no options. The modules

@@ -7,13 +7,14 @@ from streamd.store.base import (
     Store,
 )
 from streamd.store.names import check_name
-from streamd.store.sqlite import SqliteStore, open_store
+from streamd.store.sql import SqlStore
+from streamd.store.sqlite import open_store
 
 __all__ = [
     "DEFAULT_TENANT",
     "Enrolment",
     "SpeakerInfo",
-    "SqliteStore",
+    "SqlStore",
     "Store",
     "check_name",
     "open_store",

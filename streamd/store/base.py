@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -49,7 +49,8 @@ class Store(Protocol):
     """Voices and wake words of one tenant. Calls are synchronous and may come from any thread.
 
     No call sees or changes what another tenant has; `of` gives the same store as another tenant
-    sees it. `tenants`, `access`, `erase`, `version` and `close` are about the store as a whole.
+    sees it. `tenants`, `access`, `erase`, `version`, `on_change`
+    and `close` are about the store as a whole.
 
     Each call that changes something does all of it or, if it raises or the process dies, nothing.
     Every call may raise `Unavailable` (permission, disk, a lock that is not released), and
@@ -131,6 +132,17 @@ class Store(Protocol):
 
         Those by other processes count; tickets, counters and replies do not. Cheap to poll. Each
         process counts for itself.
+        """
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back, on another thread, when any process may have changed something.
+
+        Only a hint, which spares a poller with long pauses to wait: a call may be missing, and
+        SQLite makes none.
+
+        Returns:
+            A function that ends the calls.
         """
         ...
 

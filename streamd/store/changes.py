@@ -8,20 +8,23 @@ restored: its count may come up a second time with other contents.
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamd.store.database import Rows
 
 _TOKEN_BITS = 63
 """So that a token fits a signed integer of 64 bits."""
 
 
-def read(db: sqlite3.Connection) -> int:
+def read(db: Rows) -> int:
     """Return the token of the contents."""
     (token,) = db.execute("SELECT token FROM changes WHERE id = 1").fetchone()
     return int(token)
 
 
-def note(db: sqlite3.Connection) -> int:
+def note(db: Rows) -> int:
     """Draw a new token, in the transaction that changes something; return it."""
     token = secrets.randbits(_TOKEN_BITS)
     db.execute("UPDATE changes SET token = ? WHERE id = 1", (token,))

@@ -1,50 +1,36 @@
-"""Remains of a deletion in the files, and how they are erased.
+"""Remains of deletions, which each database erases in a way of its own.
 
-SQLite zeroes the pages of deleted rows (`secure_delete`), but the old pages stay in the
-write-ahead log, and in the database itself, until a checkpoint copies the zeroed ones over and
-empties the log. A checkpoint waits for every reader of the log, so it may have to be tried again.
+A note stands in the database from the transaction that deletes until the remains are erased, so
+that a process that dies in between leaves the rest to the next one.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator
-
-from streamd.store.connect import BUSY_TIMEOUT_MS
+from streamd.store.database import Database, Rows
 
 
-def request(db: sqlite3.Connection) -> None:
+def request(db: Rows) -> None:
     """Note that remains are to be erased, in the transaction that deletes."""
     db.execute("INSERT INTO erasures DEFAULT VALUES")
 
 
-def complete(db: sqlite3.Connection, wait_ms: int) -> bool:
-    """Erase what earlier deletions left, outside of a transaction.
+def complete(database: Database, patiently: bool) -> bool:
+    """Erase what earlier deletions left.
 
     Args:
-        db: the connection.
-        wait_ms: milliseconds to wait for others that read or write the database.
+        database: in none of whose contexts the caller is.
+        patiently: whether to wait for others that use the database.
 
     Returns:
-        Whether nothing is left; False while another connection reads the log.
+        Whether nothing is left.
     """
-    # Before the checkpoint: a deletion that another process commits after it is not covered.
-    (newest,) = db.execute("SELECT max(id) FROM erasures").fetchone()
+    # First: a deletion that another process commits meanwhile is not covered.
+    with database.reading() as db:
+        (newest,) = db.execute("SELECT max(id) FROM erasures").fetchone()
     if newest is None:
         return True
-    with _waiting(db, wait_ms):
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
+    if not database.overwrite(patiently):
         return False
-    db.execute("DELETE FROM erasures WHERE id <= ?", (newest,))
+    with database.reading() as db:
+        db.execute("DELETE FROM erasures WHERE id <= ?", (newest,))
     return True
-
-
-@contextlib.contextmanager
-def _waiting(db: sqlite3.Connection, wait_ms: int) -> Iterator[None]:
-    db.execute(f"PRAGMA busy_timeout = {wait_ms}")
-    try:
-        yield
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

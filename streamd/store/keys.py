@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 
 import structlog
 
 from streamd.errors import NameTaken
 from streamd.store.access import KeyRecord
 from streamd.store.cipher import Cipher, Damaged
+from streamd.store.database import Rows
 
 log = structlog.get_logger("streamd.store")
 
@@ -17,7 +17,7 @@ _COLUMNS = "id, name, tenant, scopes, created_at, expires_at, revoked_at, digest
 _Row = tuple[str, str, str, str, int, int | None, int | None, bytes]
 
 
-def add(db: sqlite3.Connection, cipher: Cipher, key: KeyRecord) -> None:
+def add(db: Rows, cipher: Cipher, key: KeyRecord) -> None:
     """Insert a key.
 
     Raises:
@@ -30,7 +30,7 @@ def add(db: sqlite3.Connection, cipher: Cipher, key: KeyRecord) -> None:
     insert(db, cipher, key)
 
 
-def insert(db: sqlite3.Connection, cipher: Cipher, key: KeyRecord) -> None:
+def insert(db: Rows, cipher: Cipher, key: KeyRecord) -> None:
     """Insert a key whose name is known to be free, or which is revoked."""
     db.execute(
         f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -47,7 +47,7 @@ def insert(db: sqlite3.Connection, cipher: Cipher, key: KeyRecord) -> None:
     )
 
 
-def load(db: sqlite3.Connection, cipher: Cipher) -> list[KeyRecord]:
+def load(db: Rows, cipher: Cipher) -> list[KeyRecord]:
     """Return every key, by name and then by time.
 
     One that was tampered with is left out, so that it opens nothing; the others stay in use.
@@ -69,7 +69,7 @@ def load(db: sqlite3.Connection, cipher: Cipher) -> list[KeyRecord]:
     return found
 
 
-def revoke(db: sqlite3.Connection, cipher: Cipher, name: str, now_ms: int) -> KeyRecord | None:
+def revoke(db: Rows, cipher: Cipher, name: str, now_ms: int) -> KeyRecord | None:
     """Revoke the key of that name; None if none is in force."""
     key = _in_force(db, name)
     if key is None:
@@ -86,7 +86,7 @@ def revoke(db: sqlite3.Connection, cipher: Cipher, name: str, now_ms: int) -> Ke
     return key
 
 
-def _in_force(db: sqlite3.Connection, name: str) -> KeyRecord | None:
+def _in_force(db: Rows, name: str) -> KeyRecord | None:
     row: _Row | None = db.execute(
         f"SELECT {_COLUMNS} FROM keys WHERE name = ? AND revoked_at IS NULL", (name,)
     ).fetchone()

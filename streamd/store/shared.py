@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sqlite3
 
 from streamd.store.access import Answer
 from streamd.store.cipher import Cipher, Damaged
+from streamd.store.database import Rows
 
 SECRET_BYTES = 32
 _GRACE_MS = 300_000
 """Milliseconds that a used ticket is remembered past its time, for clocks that differ."""
 
 
-def find_secret(db: sqlite3.Connection, cipher: Cipher, name: str) -> bytes | None:
+def find_secret(db: Rows, cipher: Cipher, name: str) -> bytes | None:
     """Return a secret if there is one.
 
     Raises:
@@ -27,7 +27,7 @@ def find_secret(db: sqlite3.Connection, cipher: Cipher, name: str) -> bytes | No
     return None if row is None else cipher.open(row[0], "secret", name)
 
 
-def make_secret(db: sqlite3.Connection, cipher: Cipher, name: str) -> None:
+def make_secret(db: Rows, cipher: Cipher, name: str) -> None:
     """Make a secret, unless another process was first."""
     db.execute(
         "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -39,7 +39,7 @@ def _secret(name: str) -> str:
     return f"secret:{name}"  # beside the proof of the store's own key
 
 
-def burn(db: sqlite3.Connection, ticket: str, until_ms: int, now_ms: int) -> bool:
+def burn(db: Rows, ticket: str, until_ms: int, now_ms: int) -> bool:
     """Use up a ticket; False if it was used before."""
     db.execute("DELETE FROM tickets WHERE until_at < ?", (now_ms - _GRACE_MS,))
     done = db.execute(
@@ -49,7 +49,7 @@ def burn(db: sqlite3.Connection, ticket: str, until_ms: int, now_ms: int) -> boo
     return done.rowcount > 0
 
 
-def count(db: sqlite3.Connection, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+def count(db: Rows, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
     """Count a use; return 0, or the milliseconds until one will be counted."""
     if limit < 1 or window_ms < 1:
         raise ValueError(f"a limit of {limit} in {window_ms} ms")
@@ -71,9 +71,7 @@ def count(db: sqlite3.Connection, bucket: str, limit: int, window_ms: int, now_m
     return int(first_ms) - now_ms
 
 
-def answered(
-    db: sqlite3.Connection, cipher: Cipher, tenant: str, key: str, now_ms: int
-) -> Answer | None:
+def answered(db: Rows, cipher: Cipher, tenant: str, key: str, now_ms: int) -> Answer | None:
     """Return the first reply to a request, if it was kept."""
     row = db.execute(
         "SELECT request, status, content_type, body FROM answers"
@@ -90,7 +88,7 @@ def answered(
 
 
 def keep_answer(
-    db: sqlite3.Connection,
+    db: Rows,
     cipher: Cipher,
     tenant: str,
     key: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamd.errors import Unavailable
-from streamd.store import changes, keys, shared
+from streamd.store import keys, shared
 from streamd.store.access import Answer, KeyRecord
 from streamd.store.cipher import Damaged
 from streamd.store.database import Database
@@ -19,7 +19,7 @@ class SqlAccess:
         """Add a key."""
         with self._database.writing() as db:
             keys.add(db, self._database.cipher, key)
-            changes.note(db)
+            self._database.changed(db)
 
     def keys(self) -> list[KeyRecord]:
         """Return every key, the revoked ones too, by name and then by time."""
@@ -31,7 +31,7 @@ class SqlAccess:
         with self._database.writing() as db:
             key = keys.revoke(db, self._database.cipher, name, now_ms)
             if key is not None:
-                changes.note(db)
+                self._database.changed(db)
             return key
 
     def secret(self, name: str) -> bytes:
@@ -41,7 +41,7 @@ class SqlAccess:
                 found = shared.find_secret(db, self._database.cipher, name)
             if found is not None:
                 return found
-            with self._database.writing() as db:
+            with self._database.writing("secrets") as db:
                 shared.make_secret(db, self._database.cipher, name)
             return self.secret(name)
         except Damaged as error:
@@ -52,12 +52,12 @@ class SqlAccess:
 
     def burn(self, ticket: str, until_ms: int, now_ms: int) -> bool:
         """Use up a ticket; False if it was used before."""
-        with self._database.writing() as db:
+        with self._database.writing("tickets") as db:
             return shared.burn(db, ticket, until_ms, now_ms)
 
     def count(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
         """Count one more use of a bucket; return 0, or the milliseconds until one is counted."""
-        with self._database.writing() as db:
+        with self._database.writing("uses") as db:
             return shared.count(db, bucket, limit, window_ms, now_ms)
 
     def answered(self, tenant: str, key: str, now_ms: int) -> Answer | None:
@@ -69,7 +69,7 @@ class SqlAccess:
         self, tenant: str, key: str, answer: Answer, until_ms: int, now_ms: int
     ) -> Answer:
         """Keep a reply until `until_ms`; return the first one kept for that key."""
-        with self._database.writing() as db:
+        with self._database.writing("answers") as db:
             return shared.keep_answer(
                 db, self._database.cipher, tenant, key, answer, until_ms, now_ms
             )

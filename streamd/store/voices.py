@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
@@ -14,6 +13,7 @@ from streamd.errors import NameTaken
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.store.base import Enrolment, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
+from streamd.store.database import Rows
 from streamd.types import Floats
 
 _FLOAT = np.dtype("<f4")
@@ -42,7 +42,7 @@ class Tenant(NamedTuple):
             raise self.damaged(name) from error
 
 
-def find(db: sqlite3.Connection, tenant: Tenant, name: str) -> int | None:
+def find(db: Rows, tenant: Tenant, name: str) -> int | None:
     """Return the row id of the voice with a (checked) name."""
     row = db.execute(
         "SELECT id FROM speakers WHERE tenant = ? AND name = ?", (tenant.name, name)
@@ -51,7 +51,7 @@ def find(db: sqlite3.Connection, tenant: Tenant, name: str) -> int | None:
 
 
 def enrol(
-    db: sqlite3.Connection,
+    db: Rows,
     tenant: Tenant,
     name: str,
     enrolments: Iterable[Enrolment],
@@ -83,7 +83,7 @@ def enrol(
         )
 
 
-def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) -> list[Floats]:
+def embeddings(db: Rows, tenant: Tenant, name: str, model: str) -> list[Floats]:
     """Return the embeddings of a voice, unit vectors; empty if there is no such voice."""
     rows = db.execute(
         "SELECT channel, embedding FROM enrolments WHERE speaker_id = ? AND model = ? ORDER BY id",
@@ -95,7 +95,7 @@ def embeddings(db: sqlite3.Connection, tenant: Tenant, name: str, model: str) ->
 
 
 def keep_baseline(
-    db: sqlite3.Connection, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
+    db: Rows, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
 ) -> bool:
     """Store a baseline in place of an earlier one; False if there is no such voice."""
     speaker = find(db, tenant, name)
@@ -111,10 +111,10 @@ def keep_baseline(
     return True
 
 
-def infos(db: sqlite3.Connection, tenant: Tenant) -> list[SpeakerInfo]:
+def infos(db: Rows, tenant: Tenant) -> list[SpeakerInfo]:
     """Return every voice, by name."""
     rows = db.execute(
-        "SELECT name, s.created_at, channel, model, count(*), sum(speech_ms)"
+        "SELECT name, s.created_at, channel, model, count(*), CAST(sum(speech_ms) AS BIGINT)"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
         " WHERE tenant = ? GROUP BY s.id, channel, model ORDER BY name, channel, model",
         (tenant.name,),
@@ -135,7 +135,7 @@ def infos(db: sqlite3.Connection, tenant: Tenant) -> list[SpeakerInfo]:
     return found
 
 
-def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
+def rename(db: Rows, tenant: Tenant, old: str, new: str) -> bool:
     """Rename a voice; False if there is none of that name.
 
     Raises:
@@ -169,14 +169,14 @@ def rename(db: sqlite3.Connection, tenant: Tenant, old: str, new: str) -> bool:
     return True
 
 
-def delete(db: sqlite3.Connection, tenant: Tenant, name: str) -> bool:
+def delete(db: Rows, tenant: Tenant, name: str) -> bool:
     """Delete a voice with its records; False if there is none of that name."""
     done = db.execute("DELETE FROM speakers WHERE tenant = ? AND name = ?", (tenant.name, name))
     return done.rowcount > 0
 
 
 def gallery(
-    db: sqlite3.Connection, tenant: Tenant, model: str, baseline_model: str | None, version: int
+    db: Rows, tenant: Tenant, model: str, baseline_model: str | None, version: int
 ) -> Gallery:
     """Return the voices that were enrolled with `model`, with baselines of `baseline_model`."""
     rows: list[tuple[str, Channel, bytes]] = db.execute(

@@ -23,10 +23,11 @@ MAX_UNWRITTEN = 1000
 """Most voices whose baselines wait for the store, about 5 KB each."""
 
 _OVER = {
-    "store": "the store can be read again",
-    "baselines": "what was learned about voices is written",
-    "erasure": "remains of a deletion are erased",
+    "read": "the store can be read again",
+    "write": "what was learned about voices is written",
+    "erase": "remains of a deletion are erased",
 }
+"""What the log says when an operation succeeds again."""
 
 
 class _Known(NamedTuple):
@@ -60,7 +61,7 @@ class GalleryWatcher:
         store: of voices and words, opened for any tenant.
         poll_s: seconds between polls.
         model: id of the speaker model in force.
-        metrics: counts the baselines that were dropped.
+        metrics: counts the baselines that were dropped and the attempts that failed.
         on_keys: called with the API keys of all tenants whenever the store was read.
     """
 
@@ -77,6 +78,7 @@ class GalleryWatcher:
         self._poll_s = poll_s
         self._model = model
         self._dropped = metrics.baselines_dropped
+        self._failures = {name: metrics.store_failures.labels(name) for name in _OVER}
         metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
         self._version = -1
         """Version of the store when it was last read; -1 to read it again at the next poll."""
@@ -89,7 +91,7 @@ class GalleryWatcher:
         The galleries have them already."""
         self._is_writing = False
         self._complaints: dict[str, str] = {}
-        """By kind, the last problem that was logged and persists: each is logged once."""
+        """By operation, the last problem that was logged and persists: each is logged once."""
 
     def gallery(self, tenant: str) -> Gallery:
         """Return the current voices of a tenant."""
@@ -120,12 +122,12 @@ class GalleryWatcher:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.load()
-                self._is_over("store")
+                self._is_over("read")
             except StoreGone as error:
                 self._forget(error)
             except StreamdError as error:
                 # The voices known so far stay in use.
-                self._complain("store", "the store cannot be read", str(error))
+                self._complain("read", "the store cannot be read", str(error))
             self._write()
             await self._erase()
 
@@ -221,7 +223,7 @@ class GalleryWatcher:
         self._unwritten.clear()
         self._on_keys([])
         self._complain(
-            "store", "the store was deleted; its voices and words are no longer known", str(error)
+            "read", "the store was deleted; its voices and words are no longer known", str(error)
         )
 
     def _write(self) -> None:
@@ -240,9 +242,9 @@ class GalleryWatcher:
             return
         if (error := done.exception()) is not None:
             what = "what was learned about voices cannot be written yet; trying again"
-            self._complain("baselines", what, str(error))
+            self._complain("write", what, str(error))
             return
-        self._is_over("baselines")
+        self._is_over("write")
         for voice, baseline in batch.items():
             if self._unwritten.get(voice) is baseline:
                 del self._unwritten[voice]
@@ -256,21 +258,22 @@ class GalleryWatcher:
         except StreamdError:
             return  # a store that cannot be read is in the log already
         if is_erased:
-            self._is_over("erasure")
+            self._is_over("erase")
         else:
             what = "remains of a deletion cannot be erased yet; trying again"
-            self._complain("erasure", what, "another process reads the database")
+            self._complain("erase", what, "another process reads the database")
 
     def _drop(self, cause: str, count: int, error: str = "too many wait") -> None:
         if count:
             self._dropped.labels(cause).inc(count)
             log.error("what was learned about voices is lost", voices=count, error=error)
 
-    def _complain(self, kind: str, what: str, error: str) -> None:
-        if self._complaints.get(kind) != error:
-            self._complaints[kind] = error
-            (log.error if kind == "store" else log.warning)(what, error=error)
+    def _complain(self, operation: str, what: str, error: str) -> None:
+        self._failures[operation].inc()
+        if self._complaints.get(operation) != error:
+            self._complaints[operation] = error
+            (log.error if operation == "read" else log.warning)(what, error=error)
 
-    def _is_over(self, kind: str) -> None:
-        if self._complaints.pop(kind, None) is not None:
-            log.info(_OVER[kind])
+    def _is_over(self, operation: str) -> None:
+        if self._complaints.pop(operation, None) is not None:
+            log.info(_OVER[operation])

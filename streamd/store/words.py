@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 
 import msgspec
@@ -10,11 +9,10 @@ import msgspec
 from streamd.errors import NameTaken, Unavailable
 from streamd.modules.words import CustomWord, CustomWords, WordInfo, check_head
 from streamd.store.cipher import Cipher, Damaged
+from streamd.store.database import Rows
 
 
-def add(
-    db: sqlite3.Connection, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool
-) -> bool:
+def add(db: Rows, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool) -> bool:
     """Insert a word, in a transaction.
 
     Returns:
@@ -40,13 +38,13 @@ def add(
     return replaced
 
 
-def remove(db: sqlite3.Connection, tenant: str, name: str) -> bool:
+def remove(db: Rows, tenant: str, name: str) -> bool:
     """Delete a word; False if there is none."""
     done = db.execute("DELETE FROM words WHERE tenant = ? AND name = ?", (tenant, name))
     return done.rowcount > 0
 
 
-def load(db: sqlite3.Connection, cipher: Cipher, tenant: str) -> CustomWords:
+def load(db: Rows, cipher: Cipher, tenant: str) -> CustomWords:
     """Return every word, by name.
 
     Raises:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from streamd.errors import NotErased
-from streamd.store import Enrolment, open_store, sqlite
+from streamd.store import Enrolment, open_store
+from streamd.store.sqlite import connect
 
 
 @pytest.fixture
 def enrolled(cli, monkeypatch):
     """The home of a store with one voice in it; commands have little patience."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
     with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
         store.enrol("Zoë", [Enrolment(np.ones(256, np.float32), "m", "wide", 2000, "z.wav")])
     return cli.home

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamd.client.replay import MAX_CONTROLS, MESSAGE_BYTES, PING, Replay, counts
+from streamd.protocol.messages import Gap, parse, read_object
 
 FRAME_BYTES = 2
 LOST = b"??"
@@ -279,3 +280,16 @@ def test_no_message_is_longer_than_every_server_takes():
     sizes = [len(message) for message in iter(replay.next, None)]
     assert max(sizes) <= MESSAGE_BYTES
     assert all(size % 6 == 0 for size in sizes[:-1])
+
+
+def test_a_loss_of_hours_is_one_gap_that_every_server_takes():
+    replay, hours = Replay(FRAME_BYTES, 1000), 5 * 3600 * 8000
+    piece = bytes(hours // 100 * FRAME_BYTES)
+    for _ in range(100):
+        replay.add_audio(piece)
+    lost = replay.resume(0, 0)
+    assert lost == hours - 1000 // FRAME_BYTES
+    message = replay.next()
+    assert isinstance(message, str)
+    assert parse(read_object(message)) == Gap(samples=lost)
+    assert isinstance(replay.next(), bytes)

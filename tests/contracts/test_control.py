@@ -142,6 +142,17 @@ async def test_a_gap_in_samples_is_exact_where_milliseconds_cannot_be(daemon: Da
     assert (received.last["samples"], received.last["duration_ms"]) == (0, 272)
 
 
+async def test_a_gap_may_last_for_hours_at_any_rate(daemon: Daemon):
+    hello = {"type": "hello", "audio": {"rate": 48_000}}
+    hours = 20 * 3600
+    gap = {"type": "gap", "samples": hours * 48_000 + 1}
+    received = await converse(daemon.url, hello, silence(3), gap, silence(3), END)
+    (event,) = received.of("gap")
+    assert (event["t0"], event["t1"]) == (1000, 1000 * (hours + 1))
+    assert received.last["duration_ms"] == 1000 * (hours + 2)
+    assert received.last["samples"] == 2 * 48_000
+
+
 async def test_config_takes_effect_at_its_place(daemon: Daemon):
     pcm = speech()
     more = {"type": "config", "modules": {"wake": {"words": ["hey_jarvis"]}}}

@@ -1,6 +1,8 @@
 """Which jobs run together, and which wait: policy without clocks or threads."""
 
-from streamd.engine.batcher import BEHIND_S, BEHIND_SHARE, Batcher
+import pytest
+
+from streamd.engine.batcher import ALONE_S, BEHIND_S, BEHIND_SHARE, Batcher
 from streamd.types import Lane
 
 Queue = Batcher[str]
@@ -126,9 +128,23 @@ def test_items_that_stand_behind_go_after_all_others_whatever_their_lane() -> No
     assert batcher.take(["voice"], 1.0) is None
 
 
-def test_items_that_stand_behind_make_short_batches() -> None:
+@pytest.mark.parametrize(("since_s", "size"), [(0.0, 4), (ALONE_S - 0.1, 4), (ALONE_S, 10)])
+def test_items_that_stand_behind_make_short_batches_beside_others(
+    since_s: float, size: int
+) -> None:
     batcher: Queue = Batcher({"wake": 4 * BEHIND_SHARE})
+    batcher.add("wake", Lane.LIVE, "person", 0.0)
+    batcher.take(["wake"], 0.0)
     for number in range(10):
+        batcher.add("wake", Lane.LIVE, str(number), 0.0, is_behind=True)
+    taken = batcher.take(["wake"], since_s)
+    assert taken is not None
+    assert len(taken[1]) == size
+
+
+def test_items_that_stand_behind_make_full_batches_where_there_are_no_others() -> None:
+    batcher: Queue = Batcher({"wake": 4})
+    for number in range(5):
         batcher.add("wake", Lane.LIVE, str(number), 0.0, is_behind=True)
     taken = batcher.take(["wake"], 0.0)
     assert taken is not None

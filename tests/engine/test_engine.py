@@ -467,6 +467,12 @@ async def test_a_live_stream_waits_for_one_short_batch_of_streams_that_are_ahead
     engine.start()
     order: list[str] = []
     person, sink = lease_of(engine)
+    vad.go.set()
+    engine.submit(person, [frame(person)])  # so that the engine knows that somebody is there
+    await until(lambda: sink.outputs)
+    vad.go.clear()
+    vad.entered.clear()
+    sizes.clear()
     sink.complete = lambda job, output: order.append("person")  # type: ignore[method-assign]
     files = [lease_of(engine) for _ in range(40)]
     for lease, fast in files:

@@ -42,6 +42,27 @@ class Remembering:
         return {"total": state["total"] + [int(span[CONTEXT:].sum()) for span in spans]}
 
 
+class Striding(Remembering):
+    """Says the same about several steps in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strides: list[tuple[int, int]] = []
+
+    def run_steps(
+        self, spans: Sequence[Samples], steps: int, options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Sequence[Any]], State]:
+        self.strides.append((len(spans), steps))
+        assert {len(span) for span in spans} == {CONTEXT + steps * STEP}
+        said: list[list[Any]] = [[] for _ in spans]
+        for number in range(steps):
+            items = [s[number * STEP : CONTEXT + (number + 1) * STEP] for s in spans]
+            found, state = self.run(items, options, state)
+            for place, one in enumerate(found):
+                said[place].append(one)
+        return said, state
+
+
 def job(steps: int, asked: int, option: str = "words") -> Job:
     return Job(
         "wake", Lane.LIVE, 0, options=option, step=STEP, steps=steps, asked=asked
@@ -66,13 +87,25 @@ def test_steps_that_are_not_asked_are_replayed_in_one_call() -> None:
     assert state["total"].tolist() == [sound[CONTEXT:].sum()]
 
 
+def test_steps_that_are_asked_are_one_call_where_the_pass_can_do_that() -> None:
+    model = Striding()
+    jobs = [job(5, 2), job(3, 3), job(2, 2)]
+    sounds = [audio(one.steps, number) for number, one in enumerate(jobs)]
+    outputs, _ = walk(model, jobs, sounds, fresh(3))
+    assert (model.hearings, model.strides) == ([(1, 3)], [(2, 2), (1, 3)])
+    assert [len(output) for output in outputs] == [2, 3, 2]
+
+
+@pytest.mark.parametrize("kind", [Remembering, Striding])
 @pytest.mark.parametrize("seed", range(20))
-def test_any_mix_of_steps_says_what_each_stream_says_alone(seed: int) -> None:
+def test_any_mix_of_steps_says_what_each_stream_says_alone(
+    seed: int, kind: type[Remembering]
+) -> None:
     chance = random.Random(seed)
     counts = [chance.randint(1, 5) for _ in range(6)]
     jobs = [job(n, chance.randint(1, n), f"option {k}") for k, n in enumerate(counts)]
     sounds = [audio(n, k) for k, n in enumerate(counts)]
-    together, state = walk(Remembering(), jobs, sounds, fresh(6))
+    together, state = walk(kind(), jobs, sounds, fresh(6))
     for place, one in enumerate(jobs):
         row = {"total": fresh(6)["total"][[place]]}
         (alone,), after = walk(Remembering(), [one], [sounds[place]], row)

@@ -7,6 +7,7 @@ import struct
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from waiting import HANG_S
 from websockets.frames import Frame, Opcode
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
@@ -27,7 +28,7 @@ class Wire:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
+        self.socket.settimeout(HANG_S)
         self.socket.connect((parts.hostname, parts.port))
         self._line = ""
 

@@ -13,8 +13,9 @@ from websockets.protocol import Protocol, Side
 MESSAGES = 25
 """Messages of one connection."""
 FEW = 4
-CODES = {1000, 1002, 1003, 1007, 1009, 4000, 4002, 4004, 4005}
-"""Close codes that say that the client is at fault, or that it said `end`."""
+CODES = {1000, 1002, 1003, 1007, 1009, 4000, 4002, 4004, 4005, 4011}
+"""Close codes that say that the client is at fault, that it said `end`, or that its gaps are longer
+than a stream may be."""
 TYPES = ("hello", "audio", "gap", "flush", "config", "end", "ping", "enrol", "bye", "")
 FIELDS = ("id", "ms", "samples", "data", "audio", "modules", "t", "resume", "codec", "rate", "use")
 

@@ -28,7 +28,7 @@ from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.emotion_model import Baseline
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
-from streamd.store import SqliteStore, open_store
+from streamd.store import SqlStore, open_store
 from streamd.types import AudioFormat
 
 REGISTRY = fake_registry()
@@ -49,7 +49,7 @@ def sample_of(parts: list[Part], source: str = "anna.wav") -> VoiceSample:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqlStore]:
     store = open_store(tmp_path / "v.db", tmp_path / "key")
     yield store
     store.close()
@@ -96,7 +96,7 @@ async def test_a_started_engine_gives_the_same_sample() -> None:
     assert (sample.speech_ms, len(sample.utterances)) == (offline.speech_ms, 2)
 
 
-def test_a_recording_counts_once_however_often_it_comes(store: SqliteStore) -> None:
+def test_a_recording_counts_once_however_often_it_comes(store: SqlStore) -> None:
     anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
     copy = replace(anna, source="copy.wav")
     assert enrol(store, "anna", [anna, copy], "m", REGISTRY) == [anna]
@@ -107,7 +107,7 @@ def test_a_recording_counts_once_however_often_it_comes(store: SqliteStore) -> N
     assert enrol(store, "bert", [copy], "m", REGISTRY) == [copy]  # of another voice it is new
 
 
-def test_each_new_recording_adds_to_how_the_voice_usually_sounds(store: SqliteStore) -> None:
+def test_each_new_recording_adds_to_how_the_voice_usually_sounds(store: SqlStore) -> None:
     def known() -> float:
         kept = store.load_gallery("m", BASELINE_MODEL).baselines["anna"]
         baseline = Baseline.from_bytes(kept)

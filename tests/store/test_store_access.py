@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from streamd.errors import NameTaken, Unavailable
-from streamd.store import SqliteStore, open_store
+from streamd.store import SqlStore, open_store
 from streamd.store.access import Answer, KeyRecord
 
 NOW_MS = 1_800_000_000_000
@@ -42,20 +42,20 @@ def answer(body: bytes = b"{}", **fields: object) -> Answer:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqlStore]:
     with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
         yield store
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[SqliteStore]:
+def other(tmp_path: Path) -> Iterator[SqlStore]:
     """The same store as another process has it."""
     with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
         yield store
 
 
 def test_keys_come_back_whole_and_in_order_for_every_process(
-    store: SqliteStore, other: SqliteStore
+    store: SqlStore, other: SqlStore
 ) -> None:
     added = [
         key("zoë"),
@@ -69,7 +69,7 @@ def test_keys_come_back_whole_and_in_order_for_every_process(
     assert other.of("acme").access.keys() == expected, "keys are not a tenant's own"
 
 
-def test_one_name_is_one_key_in_force_and_is_free_after_revocation(store: SqliteStore) -> None:
+def test_one_name_is_one_key_in_force_and_is_free_after_revocation(store: SqlStore) -> None:
     store.access.add_key(key("box"))
     with pytest.raises(NameTaken, match="'box' already exists; revoke it first"):
         store.access.add_key(key("box", 1, tenant="acme"))
@@ -80,7 +80,7 @@ def test_one_name_is_one_key_in_force_and_is_free_after_revocation(store: Sqlite
     assert store.access.keys() == [key("box", revoked_ms=NOW_MS + 5), key("box", 1)]
 
 
-def test_only_keys_among_these_change_the_version(store: SqliteStore, other: SqliteStore) -> None:
+def test_only_keys_among_these_change_the_version(store: SqlStore, other: SqlStore) -> None:
     versions = [other.version()]
 
     def is_changed() -> bool:
@@ -115,7 +115,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 def test_a_key_that_was_tampered_with_opens_nothing_and_the_others_stay(
-    store: SqliteStore, tmp_path: Path, forgery: str
+    store: SqlStore, tmp_path: Path, forgery: str
 ) -> None:
     store.access.add_key(key("mallory", expires_ms=NOW_MS + HOUR_MS))
     store.access.revoke_key("mallory", NOW_MS)
@@ -127,7 +127,7 @@ def test_a_key_that_was_tampered_with_opens_nothing_and_the_others_stay(
     assert "was tampered with" in logs[0]["event"]
 
 
-def test_a_damaged_key_can_be_revoked(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_damaged_key_can_be_revoked(store: SqlStore, tmp_path: Path) -> None:
     store.access.add_key(key("box"))
     with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
         db.execute("UPDATE keys SET scopes = 'admin'")
@@ -138,7 +138,7 @@ def test_a_damaged_key_can_be_revoked(store: SqliteStore, tmp_path: Path) -> Non
 
 
 def test_neither_digests_nor_secrets_nor_replies_are_in_the_files(
-    store: SqliteStore, tmp_path: Path
+    store: SqlStore, tmp_path: Path
 ) -> None:
     store.access.add_key(key("box"))
     secret = store.access.secret("tickets")
@@ -171,7 +171,7 @@ def test_a_secret_is_one_for_all_who_ask_at_once(tmp_path: Path) -> None:
         assert again.access.secret("others") != found[0]
 
 
-def test_a_secret_that_was_tampered_with_says_so(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_secret_that_was_tampered_with_says_so(store: SqlStore, tmp_path: Path) -> None:
     store.access.secret("tickets")
     with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
         db.execute("UPDATE secrets SET value = x'00' WHERE name LIKE 'secret:%'")
@@ -197,7 +197,7 @@ def test_a_ticket_is_good_once_for_all_processes_together(tmp_path: Path) -> Non
 
 
 def test_a_used_ticket_is_remembered_until_its_time_and_not_for_ever(
-    store: SqliteStore, tmp_path: Path
+    store: SqlStore, tmp_path: Path
 ) -> None:
     until_ms = NOW_MS + 60_000
     assert store.access.burn("t", until_ms, NOW_MS)
@@ -208,7 +208,7 @@ def test_a_used_ticket_is_remembered_until_its_time_and_not_for_ever(
 
 
 def test_a_bucket_takes_its_limit_in_each_window_and_says_when_it_takes_more(
-    store: SqliteStore, other: SqliteStore
+    store: SqlStore, other: SqlStore
 ) -> None:
     def use(at_ms: int, limit: int = 2, bucket: str = "b") -> int:
         return other.access.count(bucket, limit, 1000, NOW_MS + at_ms)
@@ -226,13 +226,13 @@ def test_a_bucket_takes_its_limit_in_each_window_and_says_when_it_takes_more(
         use(0, limit=0)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps_ms=st.lists(st.integers(0, 700), max_size=30),
     limit=st.integers(1, 4),
 )
 def test_no_window_has_more_uses_than_its_limit(
-    store: SqliteStore, steps_ms: list[int], limit: int
+    store: SqlStore, steps_ms: list[int], limit: int
 ) -> None:
     counted, now_ms, bucket = [], NOW_MS, f"b{next(NUMBERS)}"
     for step_ms in steps_ms:
@@ -247,7 +247,7 @@ def test_no_window_has_more_uses_than_its_limit(
             assert sum(at_ms > now_ms + wait_ms - 1001 for at_ms in recent) >= limit
 
 
-def test_the_first_reply_is_the_one_that_is_kept(store: SqliteStore, other: SqliteStore) -> None:
+def test_the_first_reply_is_the_one_that_is_kept(store: SqlStore, other: SqlStore) -> None:
     until_ms = NOW_MS + HOUR_MS
     first, second = answer(b"first"), answer(b"second", request=b"other", status=200)
     assert store.access.answered("default", "k", NOW_MS) is None
@@ -258,7 +258,7 @@ def test_the_first_reply_is_the_one_that_is_kept(store: SqliteStore, other: Sqli
     assert other.access.keep_answer("acme", "k", second, until_ms, NOW_MS) == second
 
 
-def test_a_reply_is_kept_until_its_time(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_reply_is_kept_until_its_time(store: SqlStore, tmp_path: Path) -> None:
     until_ms = NOW_MS + HOUR_MS
     for name in ("k", "l"):
         store.access.keep_answer("default", name, answer(b"first"), until_ms, NOW_MS)
@@ -269,7 +269,7 @@ def test_a_reply_is_kept_until_its_time(store: SqliteStore, tmp_path: Path) -> N
         assert db.execute("SELECT key FROM answers").fetchall() == [("k",)]
 
 
-def test_a_reply_that_was_tampered_with_is_none(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_reply_that_was_tampered_with_is_none(store: SqlStore, tmp_path: Path) -> None:
     store.access.keep_answer("default", "k", answer(b"first"), NOW_MS + 1, NOW_MS)
     with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
         db.execute("UPDATE answers SET status = 200")

@@ -24,6 +24,11 @@ CHANGES = {
     "add a word": "store.add_word(word('hey_you'))",
     "replace a word": "store.add_word(word('hey_old', 9), replace=True)",
     "remove a word": "store.remove_word('hey_old')",
+    "add a key": "store.access.add_key(key('new'))",
+    "revoke a key": "store.access.revoke_key('box', 7)",
+    "burn a ticket": "store.access.burn('t', 9, 1)",
+    "count a use": "store.access.count('b', 5, 1000, 1)",
+    "keep an answer": "store.access.keep_answer('t', 'k', Answer(b'r', 200, 't', b'b'), 9, 1)",
     "keep baselines": "store.keep_baselines('mood', {'old': b'x', 'twin': b'y'})",
 }
 
@@ -35,6 +40,10 @@ import numpy as np
 from streamd.engine.passes.heads import WordHead
 from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 from streamd.store import Enrolment, open_store
+from streamd.store.access import Answer, KeyRecord
+
+def key(name):
+    return KeyRecord(name, name, 'default', bytes(32), ('stream',), 1)
 
 def enrolment(n):
     return Enrolment(np.eye(4, dtype=np.float32)[n], 'm', 'wide', 1000 + n, f'{n}.wav')
@@ -53,7 +62,12 @@ def dump(store):
     gallery = store.load_gallery('m', 'mood')
     words = {name: w.info.clips for name, w in store.load_words().items()}
     voices = [(s.name, s.enrolments, s.speech_ms) for s in store.speakers()]
-    return repr((voices, sorted(gallery.baselines.items()), words))
+    with store._database.reading() as db:
+        shared = [db.execute(f'SELECT * FROM {table}').fetchall() for table in ('tickets', 'uses')]
+    answer = store.access.answered('t', 'k', 1)
+    return repr(
+        (voices, sorted(gallery.baselines.items()), words, store.access.keys(), shared, answer)
+    )
 
 folder, change = Path(sys.argv[1]), sys.argv[2]
 first = folder / 'first'
@@ -61,6 +75,7 @@ store = opened(first)
 store.enrol('old', [enrolment(0), enrolment(1)], {'mood': b'old'})
 store.enrol('twin', [enrolment(2)])
 store.add_word(word('hey_old'))
+store.access.add_key(key('box'))
 before = dump(store)
 store.close()
 
@@ -118,7 +133,7 @@ def test_a_process_that_is_killed_leaves_a_change_whole_or_undone(
 
 KILLED_COMMAND = """
 import os, signal, sqlite3, sys
-import streamd.store.database as database
+import streamd.store.sqlite.database as database
 from streamd.cli import main
 
 connect = database.connect

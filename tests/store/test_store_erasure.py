@@ -11,13 +11,14 @@ import pytest
 from streamd.engine.passes.heads import WordHead
 from streamd.errors import NotErased
 from streamd.modules.words import CustomWord, WordEstimate, WordInfo
-from streamd.store import Enrolment, SqliteStore, open_store, sqlite
+from streamd.store import Enrolment, SqlStore, open_store
 from streamd.store.erasure import request
+from streamd.store.sqlite import connect
 
 NAME = "Wilhelmina"
 
 
-def opened(folder: Path) -> SqliteStore:
+def opened(folder: Path) -> SqlStore:
     return open_store(folder / "v.db", folder / "key")
 
 
@@ -39,7 +40,7 @@ def word(bias: float = 0.0) -> CustomWord:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store with a voice and a word in it, and little patience with other processes."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
     with closing(opened(tmp_path)) as store:
         store.enrol(NAME, [Enrolment(np.ones(256, np.float32), "m", "wide", 1000, "w.wav")])
         store.keep_baselines("mood", {NAME: bytes(range(200))})
@@ -75,7 +76,7 @@ def backup(folder: Path) -> Iterator[None]:
         yield
 
 
-DELETIONS: dict[str, tuple[Callable[[SqliteStore], object], slice]] = {
+DELETIONS: dict[str, tuple[Callable[[SqlStore], object], slice]] = {
     "speaker": (lambda store: store.delete(NAME), slice(0, 2)),
     "word": (lambda store: store.remove_word("hey_you"), slice(2, 3)),
 }
@@ -83,7 +84,7 @@ DELETIONS: dict[str, tuple[Callable[[SqliteStore], object], slice]] = {
 
 @pytest.mark.parametrize(("delete", "which"), DELETIONS.values(), ids=DELETIONS)
 def test_a_deletion_beside_a_reader_says_what_stays_and_is_erased_later(
-    folder: Path, delete: Callable[[SqliteStore], object], which: slice
+    folder: Path, delete: Callable[[SqlStore], object], which: slice
 ) -> None:
     with closing(opened(folder)) as store, closing(opened(folder)) as server:
         records = sealed(folder)[which]
@@ -162,7 +163,7 @@ def test_a_deletion_during_the_erasure_of_another_is_not_forgotten(folder: Path)
     ids=["rename", "replace"],
 )
 def test_what_takes_the_place_of_something_erases_it(
-    folder: Path, change: Callable[[SqliteStore], object], names: list[bytes]
+    folder: Path, change: Callable[[SqlStore], object], names: list[bytes]
 ) -> None:
     with closing(opened(folder)) as store:
         before = [*sealed(folder), *names]

@@ -13,8 +13,9 @@ import pytest
 from streamd.errors import ConfigError, Unavailable
 from streamd.store import Enrolment, open_store
 from streamd.store.cipher import Cipher, Damaged, load_or_make_key
-from streamd.store.connect import connect, explained, transaction
-from streamd.store.migrate import APPLICATION_ID, migrate, migrations, statements
+from streamd.store.schema import migrations, statements
+from streamd.store.sqlite.connect import connect, explained, transaction
+from streamd.store.sqlite.migrate import APPLICATION_ID, migrate
 
 
 def make(folder: Path) -> None:
@@ -231,7 +232,7 @@ def test_a_migration_that_fails_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = "CREATE TABLE one (x);\nCREATE TABLE one (x);\n"
-    monkeypatch.setattr("streamd.store.migrate.migrations", lambda: (broken,))
+    monkeypatch.setattr("streamd.store.schema.migrations", lambda: (broken,))
     path = tmp_path / "v.db"
     with contextlib.closing(connect(path)) as db:
         with pytest.raises(Unavailable, match="table one already exists"):
@@ -245,7 +246,7 @@ def test_only_the_migrations_that_a_database_has_not_seen_are_run(
 ) -> None:
     make(tmp_path)
     scripts = (*migrations(), "CREATE TABLE later (x);\n")
-    monkeypatch.setattr("streamd.store.migrate.migrations", lambda: scripts)
+    monkeypatch.setattr("streamd.store.schema.migrations", lambda: scripts)
     store = open_store(tmp_path / "v.db", tmp_path / "key")
     assert store.load_gallery("m").names == ("a", "b")
     store.close()

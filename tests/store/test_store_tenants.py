@@ -10,7 +10,7 @@ import pytest
 from fakes.own_words import word
 
 from streamd.errors import Unavailable
-from streamd.store import DEFAULT_TENANT, Enrolment, SqliteStore, open_store
+from streamd.store import DEFAULT_TENANT, Enrolment, SqlStore, open_store
 
 BASELINE = "mood"
 
@@ -20,7 +20,7 @@ def enrolment(seed: int) -> Enrolment:
     return Enrolment(vector, "m", "wide", 1000 + seed, f"{seed}.wav")
 
 
-def content(store: SqliteStore) -> object:
+def content(store: SqlStore) -> object:
     """All that a tenant can see."""
     gallery = store.load_gallery("m", BASELINE)
     return (
@@ -32,24 +32,24 @@ def content(store: SqliteStore) -> object:
     )
 
 
-def fill(store: SqliteStore, seed: int) -> None:
+def fill(store: SqlStore, seed: int) -> None:
     store.enrol("ada", [enrolment(seed)], {BASELINE: b"ada %d" % seed})
     store.enrol("bob", [enrolment(seed + 1)])
     store.add_word(word("own", clips=seed))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqlStore]:
     with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
         yield store
 
 
 @pytest.fixture
-def acme(store: SqliteStore) -> SqliteStore:
+def acme(store: SqlStore) -> SqlStore:
     return store.of("acme")
 
 
-def test_equal_names_are_other_voices_and_words(store: SqliteStore, acme: SqliteStore) -> None:
+def test_equal_names_are_other_voices_and_words(store: SqlStore, acme: SqlStore) -> None:
     fill(store, 1)
     before = content(store)
     assert content(acme) == ([], [("ada", []), ("bob", [])], (), {}, {})
@@ -57,7 +57,7 @@ def test_equal_names_are_other_voices_and_words(store: SqliteStore, acme: Sqlite
     assert content(store) == before != content(acme)
 
 
-CHANGES: dict[str, Callable[[SqliteStore], object]] = {
+CHANGES: dict[str, Callable[[SqlStore], object]] = {
     "enrol": lambda store: store.enrol("ada", [enrolment(5)], {BASELINE: b"other"}),
     "rename": lambda store: store.rename("ada", "eve"),
     "delete": lambda store: store.delete("ada"),
@@ -69,7 +69,7 @@ CHANGES: dict[str, Callable[[SqliteStore], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_no_change_of_one_tenant_touches_another(
-    store: SqliteStore, acme: SqliteStore, change: Callable[[SqliteStore], object]
+    store: SqlStore, acme: SqlStore, change: Callable[[SqlStore], object]
 ) -> None:
     fill(store, 1)
     fill(acme, 10)
@@ -81,7 +81,7 @@ def test_no_change_of_one_tenant_touches_another(
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_nobody_changes_what_only_another_tenant_has(
-    store: SqliteStore, acme: SqliteStore, change: Callable[[SqliteStore], object]
+    store: SqlStore, acme: SqlStore, change: Callable[[SqlStore], object]
 ) -> None:
     fill(store, 1)
     ours = content(store)
@@ -89,9 +89,7 @@ def test_nobody_changes_what_only_another_tenant_has(
     assert content(store) == ours
 
 
-def test_the_tenants_are_those_that_have_a_voice_or_a_word(
-    store: SqliteStore, acme: SqliteStore
-) -> None:
+def test_the_tenants_are_those_that_have_a_voice_or_a_word(store: SqlStore, acme: SqlStore) -> None:
     assert store.tenants() == []
     acme.enrol("ada", [enrolment(1)])
     store.of("words only").add_word(word("own"))
@@ -102,14 +100,14 @@ def test_the_tenants_are_those_that_have_a_voice_or_a_word(
     assert store.tenants() == [DEFAULT_TENANT]
 
 
-def test_the_version_is_that_of_the_whole_store(store: SqliteStore, acme: SqliteStore) -> None:
+def test_the_version_is_that_of_the_whole_store(store: SqlStore, acme: SqlStore) -> None:
     before = store.version()
     acme.enrol("ada", [enrolment(1)])
     assert store.version() == acme.version() > before
 
 
 def test_what_a_tenant_deleted_is_erased_by_whoever_looks_next(
-    store: SqliteStore, acme: SqliteStore, tmp_path: Path
+    store: SqlStore, acme: SqlStore, tmp_path: Path
 ) -> None:
     acme.enrol("ada", [enrolment(1)])
     with closing(sqlite3.connect(tmp_path / "v.db")) as db:
@@ -121,7 +119,7 @@ def test_what_a_tenant_deleted_is_erased_by_whoever_looks_next(
 
 @pytest.mark.parametrize("table", ["speakers", "words"])
 def test_a_record_that_is_given_to_another_tenant_cannot_be_read(
-    store: SqliteStore, acme: SqliteStore, tmp_path: Path, table: str
+    store: SqlStore, acme: SqlStore, tmp_path: Path, table: str
 ) -> None:
     fill(acme, 10)
     with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as db:

@@ -15,7 +15,7 @@ import pytest
 
 import streamd
 from streamd.errors import BadName, NameTaken
-from streamd.store import Enrolment, SqliteStore, open_store
+from streamd.store import Enrolment, SqlStore, open_store
 from streamd.types import Floats
 
 MODEL = "ge2e-1"
@@ -26,7 +26,7 @@ def voice(seed: int) -> Floats:
 
 
 def enrol(
-    store: SqliteStore, name: str, seed: int = 0, channel: str = "wide", model: str = MODEL
+    store: SqlStore, name: str, seed: int = 0, channel: str = "wide", model: str = MODEL
 ) -> None:
     store.enrol(name, [Enrolment(voice(seed), model, channel, 2500, f"{name}.wav")])  # type: ignore[arg-type]
 
@@ -59,13 +59,13 @@ def last_sealed(folder: Path) -> bytes:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[SqlStore]:
     store = open_store(tmp_path / "v.db", tmp_path / "key")
     yield store
     store.close()
 
 
-def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqliteStore) -> None:
+def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqlStore) -> None:
     enrol(store, "zoë")
     enrol(store, "Ann", 1, "narrow")
     enrol(store, "Ann", 2, "wide")
@@ -78,7 +78,7 @@ def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqliteStore) 
     assert ann.created_ms >= zoe.created_ms
 
 
-def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqliteStore) -> None:
+def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqlStore) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         enrol(store, name, seed)
     enrol(store, "other model", 5, model="other")
@@ -90,7 +90,7 @@ def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqliteStore) -> No
     assert len(store.load_gallery("nobody's model")) == 0
 
 
-def test_voices_survive_a_restart(tmp_path: Path, store: SqliteStore) -> None:
+def test_voices_survive_a_restart(tmp_path: Path, store: SqlStore) -> None:
     enrol(store, "a", 3)
     store.close()
     again = open_store(tmp_path / "v.db", tmp_path / "key")
@@ -98,7 +98,7 @@ def test_voices_survive_a_restart(tmp_path: Path, store: SqliteStore) -> None:
     again.close()
 
 
-def test_delete_takes_the_enrolments_along(store: SqliteStore) -> None:
+def test_delete_takes_the_enrolments_along(store: SqlStore) -> None:
     enrol(store, "a", 1)
     enrol(store, "a", 2)
     enrol(store, "b", 3)
@@ -109,7 +109,7 @@ def test_delete_takes_the_enrolments_along(store: SqliteStore) -> None:
     assert store.load_gallery(MODEL).names == ("b",)
 
 
-def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqliteStore) -> None:
+def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqlStore) -> None:
     enrol(store, "keep", 1)
     enrol(store, "Wilhelmina", 2)
     sealed = last_sealed(tmp_path)
@@ -122,7 +122,7 @@ def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: Sql
     assert holding(sealed) == holding(sealed[40:80]) == holding(b"Wilhelmina") == []
 
 
-def test_embeddings_are_not_in_the_files_as_they_are(tmp_path: Path, store: SqliteStore) -> None:
+def test_embeddings_are_not_in_the_files_as_they_are(tmp_path: Path, store: SqlStore) -> None:
     enrol(store, "a", 1)
     unit = voice(1) / np.linalg.norm(voice(1))
     for file in tmp_path.iterdir():
@@ -131,7 +131,7 @@ def test_embeddings_are_not_in_the_files_as_they_are(tmp_path: Path, store: Sqli
         assert voice(1).tobytes()[:16] not in content
 
 
-def test_rename_keeps_the_voice(tmp_path: Path, store: SqliteStore) -> None:
+def test_rename_keeps_the_voice(tmp_path: Path, store: SqlStore) -> None:
     enrol(store, "a", 1)
     enrol(store, "a", 2, "narrow")
     enrol(store, "b", 3)
@@ -181,7 +181,7 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-def test_a_bad_name_is_refused_and_never_found(store: SqliteStore, name: str) -> None:
+def test_a_bad_name_is_refused_and_never_found(store: SqlStore, name: str) -> None:
     with pytest.raises(BadName):
         enrol(store, name)
     assert not store.delete(name)
@@ -207,13 +207,13 @@ def test_a_bad_name_is_refused_and_never_found(store: SqliteStore, name: str) ->
         "❤️\u200d🔥",
     ],
 )
-def test_other_names_are_fine(store: SqliteStore, name: str) -> None:
+def test_other_names_are_fine(store: SqlStore, name: str) -> None:
     enrol(store, name)
     assert name in store.load_gallery(MODEL)
     assert store.delete(name)
 
 
-def test_one_spelling_is_one_voice(store: SqliteStore) -> None:
+def test_one_spelling_is_one_voice(store: SqlStore) -> None:
     enrol(store, unicodedata.normalize("NFD", "Zoë"), 1)
     enrol(store, unicodedata.normalize("NFC", "Zoë"), 1)
     (zoe,) = store.speakers()
@@ -225,13 +225,13 @@ BAD_EMBEDDINGS = [np.zeros(256), np.full(256, np.nan), np.full(256, np.inf), np.
 
 
 @pytest.mark.parametrize("embedding", BAD_EMBEDDINGS, ids=["zero", "nan", "inf", "2-d"])
-def test_what_is_no_embedding_is_refused(store: SqliteStore, embedding: Floats) -> None:
+def test_what_is_no_embedding_is_refused(store: SqlStore, embedding: Floats) -> None:
     with pytest.raises(ValueError, match="not an embedding"):
         store.enrol("a", [Enrolment(embedding, MODEL, "wide", 1, "a.wav")])
     assert store.speakers() == []
 
 
-def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
+def test_embeddings_of_one_model_have_one_size(store: SqlStore) -> None:
     enrol(store, "a")
     with pytest.raises(ValueError, match="another size"):
         store.enrol("b", [Enrolment(np.ones(192, np.float32), MODEL, "wide", 1, "b.wav")])
@@ -240,7 +240,7 @@ def test_embeddings_of_one_model_have_one_size(store: SqliteStore) -> None:
     assert [info.name for info in store.speakers()] == ["a"]
 
 
-def test_the_version_grows_with_changes_only(store: SqliteStore) -> None:
+def test_the_version_grows_with_changes_only(store: SqlStore) -> None:
     versions = [store.version()]
     for change in (
         lambda: enrol(store, "a", 1),
@@ -256,7 +256,7 @@ def test_the_version_grows_with_changes_only(store: SqliteStore) -> None:
     assert sorted(set(versions)) == versions[::2]
 
 
-def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqliteStore) -> None:
+def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqlStore) -> None:
     before = store.version()
     in_another_process(
         tmp_path,
@@ -310,7 +310,7 @@ def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_baseline_is_kept_with_its_voice_and_goes_with_it(store: SqliteStore) -> None:
+def test_a_baseline_is_kept_with_its_voice_and_goes_with_it(store: SqlStore) -> None:
     enrol(store, "ann")
     enrol(store, "bob", 1)
     store.keep_baselines("mood-1", {"ann": b"calm", "nobody": b"?"})
@@ -324,7 +324,7 @@ def test_a_baseline_is_kept_with_its_voice_and_goes_with_it(store: SqliteStore) 
     assert store.load_gallery(MODEL, "mood-1").baselines == {"bob": b"loud"}
 
 
-def test_a_baseline_is_sealed(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_baseline_is_sealed(store: SqlStore, tmp_path: Path) -> None:
     enrol(store, "ann")
     store.keep_baselines("mood-1", {"ann": b"a very particular baseline"})
     store.close()
@@ -333,7 +333,7 @@ def test_a_baseline_is_sealed(store: SqliteStore, tmp_path: Path) -> None:
 
 
 def test_keeping_a_baseline_makes_nobody_look_again_but_other_processes(
-    store: SqliteStore, tmp_path: Path
+    store: SqlStore, tmp_path: Path
 ) -> None:
     enrol(store, "ann")
     with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as other:

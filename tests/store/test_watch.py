@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from streamd.errors import NotErased, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.observability.metrics import Metrics
-from streamd.store import Enrolment, SqliteStore, connect, open_store, sqlite, watch
+from streamd.store import Enrolment, SqlStore, open_store, watch
+from streamd.store.sqlite import connect
 from streamd.store.watch import GalleryWatcher
 
 TENANT = "default"
@@ -21,7 +22,7 @@ GUARD_S = 30
 """Only so that a test that fails ends."""
 
 
-def opened(folder: Path) -> SqliteStore:
+def opened(folder: Path) -> SqlStore:
     return open_store(folder / "v.db", folder / "key")
 
 
@@ -62,7 +63,6 @@ def metrics() -> Metrics:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores wait little for a lock."""
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_MS", 20)
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 20)
 
 
 @pytest.fixture
@@ -88,6 +88,9 @@ def watching(
         end()
 
 
+FAILURES = "streamd_store_failures_total"
+
+
 def dropped(metrics: Metrics, cause: str) -> float:
     value = metrics.registry.get_sample_value("streamd_baselines_dropped_total", {"cause": cause})
     return value or 0.0
@@ -100,7 +103,7 @@ async def test_changes_of_another_process_are_seen(tmp_path, watching):
     await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
 
 
-async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching):
+async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching, metrics):
     enrol(tmp_path, "ada", "bob")
     watcher = await watching()
     with capture_logs() as logs:
@@ -113,6 +116,7 @@ async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, 
         await eventually(lambda: len(logs) >= 2)
     assert [line["log_level"] for line in logs] == ["warning", "info"], "once, however often tried"
     assert "another process has it locked" in logs[0]["error"]
+    assert metrics.registry.get_sample_value(FAILURES, {"operation": "write"}) >= 1
 
 
 async def test_what_is_not_written_survives_a_change_of_the_store(tmp_path, watching):

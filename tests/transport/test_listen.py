@@ -1,9 +1,14 @@
 """Listeners on what addresses a host has: those that the machine lacks are left out."""
 
+import array
+import contextlib
+import fcntl
 import socket
+import termios
 from collections.abc import Callable
 
 import pytest
+from waiting import wait_until
 
 from streamd.errors import Unavailable
 from streamd.transport.http.server import bind
@@ -15,6 +20,8 @@ NO_FAMILY = (9999, ("x", 0))
 """Stands for IPv6 in a kernel without it."""
 LOOPBACK = (socket.AF_INET, ("127.0.0.1", 0))
 BUFFER = 65_536
+
+TURNS = 200
 
 Resolve = Callable[..., None]
 
@@ -67,3 +74,38 @@ def test_the_free_port_is_the_same_at_every_address(resolve):
     one, two = bind("localhost", 0, BUFFER, BUFFER)
     with one, two:
         assert one.getsockname()[1] == two.getsockname()[1] > 0
+
+
+def test_no_more_than_twice_the_receive_buffer_waits_in_the_kernel(resolve):
+    """Linux doubles what it is told, for its own accounts, and may fill all of it with payload."""
+    resolve(LOOPBACK)
+    (listener,) = bind("localhost", 0, BUFFER, BUFFER)
+    with listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.connect(listener.getsockname())
+        client.setblocking(False)
+        with accepted(listener) as peer:
+            wait_until(lambda: push(client) and waiting(peer) > BUFFER // 2)
+            for _ in range(TURNS):
+                push(client)
+                assert waiting(peer) <= 2 * BUFFER
+
+
+def accepted(listener: socket.socket) -> socket.socket:
+    listener.setblocking(True)
+    return listener.accept()[0]
+
+
+def push(client: socket.socket) -> bool:
+    """Send as much as goes."""
+    with contextlib.suppress(BlockingIOError):
+        while client.send(bytes(6400)):
+            pass
+    return True
+
+
+def waiting(peer: socket.socket) -> int:
+    """Bytes that the kernel has received and nobody has read."""
+    count = array.array("i", [0])
+    fcntl.ioctl(peer.fileno(), termios.FIONREAD, count)
+    return count[0]

@@ -64,6 +64,26 @@ class Replaying(Pass, Protocol):
         ...
 
 
+class Striding(Replaying, Protocol):
+    """A pass that runs several steps of a stream in one call, with all their outputs."""
+
+    def run_steps(
+        self, spans: Sequence[Samples], steps: int, options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Sequence[Any]], State]:
+        """Run some steps of each item.
+
+        Args:
+            spans: one int16 array per item: the context before the first step, and the steps.
+            steps: number of steps, the same for all items.
+            options: one entry per item, for all its steps.
+            state: rows `[batch, *shape]` by name, in the order of the items.
+
+        Returns:
+            For each item one output per step, and the state, as from as many calls of `run`.
+        """
+        ...
+
+
 def stack(items: Sequence[Samples]) -> npt.NDArray[np.float32]:
     """Return items of equal length as one float32 array `[batch, samples]` at int16 scale."""
     return np.array(items, np.float32)

@@ -97,18 +97,31 @@ class OpenWakeWord:
             KeyError: a head is not registered any more, as its stream is over.
         """
         cnn, history = self._embed({"audio": stack(items), **state})
-        # Filled in beforehand, so that the order of the words does not depend on batch mates
-        # either.
-        outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
-        for word, rows in _rows_by_word(options).items():
-            if isinstance(word, int):
-                head = self.heads[word]
-                scores = head.scores(_latest(history, rows, head.window))
-                for row, score in zip(rows, scores, strict=True):
-                    outputs[row][word] = (score, None)
-            else:
-                self._score(word, rows, history, outputs)
-        return outputs, _state(cnn, history)
+        return self._scores(history, options), _state(cnn, history)
+
+    def run_steps(
+        self, spans: Sequence[Samples], steps: int, options: Sequence[Any], state: State
+    ) -> tuple[Sequence[Sequence[WordScores]], State]:
+        """Run some steps of each stream as one batch, at two thirds of the cost of `run`.
+
+        Args:
+            spans: int16 arrays of 480 + 1280 `steps` samples.
+            steps: number of steps of each, at most 34.
+            options: the words that each item wants.
+            state: rows of `fresh`, `cnn` and `history`.
+
+        Returns:
+            One list per item with the scores of each step, and the state after the last step.
+        """
+        new = self.replay(spans, steps, state)
+        joined = np.concatenate((state["history"], new["history"][:, -steps:]), axis=1)
+        length = state["history"].shape[1]
+        # The history after each step: [streams * steps, 34, 96], stream by stream.
+        after = np.stack([joined[:, n : n + length] for n in range(1, steps + 1)], axis=1)
+        scores = self._scores(
+            after.reshape(-1, *after.shape[2:]), [words for words in options for _ in range(steps)]
+        )
+        return [scores[at : at + steps] for at in range(0, len(scores), steps)], new
 
     def replay(self, spans: Sequence[Samples], steps: int, state: State) -> State:
         """Return the state after some steps of each stream, at two thirds of the cost of `run`.
@@ -124,6 +137,21 @@ class OpenWakeWord:
         fresh[:, 0] = state["fresh"]
         streams = {"cnn": state["cnn"], "history": state["history"]}
         return _state(*self._embed({"audio": stack(items), "fresh": fresh.ravel(), **streams}))
+
+    def _scores(self, history: npt.NDArray[Any], options: Sequence[Any]) -> list[WordScores]:
+        """Return the scores of the words that each row of a history asks for."""
+        # Filled in beforehand, so that the order of the words does not depend on batch mates
+        # either.
+        outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
+        for word, rows in _rows_by_word(options).items():
+            if isinstance(word, int):
+                head = self.heads[word]
+                scores = head.scores(_latest(history, rows, head.window))
+                for row, score in zip(rows, scores, strict=True):
+                    outputs[row][word] = (score, None)
+            else:
+                self._score(word, rows, history, outputs)
+        return outputs
 
     def _score(
         self, word: str, rows: list[int], history: npt.NDArray[Any], outputs: list[WordScores]

@@ -238,3 +238,30 @@ def test_a_replay_in_one_call_is_bit_equal_to_step_by_step(kind, streams, make, 
         _, state = model.run(step, [()] * streams, state)
     for name, array in state.items():
         np.testing.assert_array_equal(at_once[name], array)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("steps", [1, 4, 34])
+@pytest.mark.parametrize("streams", [1, 3])
+def test_several_steps_in_one_call_score_as_step_by_step(steps, streams, backend, library, minutes):
+    model = OpenWakeWord(backend, library, ("alexa", "timer"))
+    own = model.heads.register(
+        WordHead((np.random.default_rng(6).normal(size=(34, 96)) / 300).astype(np.float32), 0.1)
+        .pack()
+    )  # fmt: skip
+    length = model.context_samples + steps * 1280
+    spans = [minutes[16_000 * n :][:length] for n in range(streams)]
+    options = [("alexa", own.id), (own.id, "timer"), ("timer", "alexa")][:streams]
+    at_once, after = model.run_steps(spans, steps, options, initial_rows(model, streams))
+    state = initial_rows(model, streams)
+    for number in range(steps):
+        begin = number * 1280
+        step = [span[begin : begin + model.item_samples] for span in spans]
+        want, state = model.run(step, options, state)
+        for got, scores in zip(at_once, want, strict=True):
+            assert list(got[number]) == list(scores)
+            for word, (score, name) in scores.items():
+                assert got[number][word] == (pytest.approx(score, abs=1e-6), name)
+    assert [len(scores) for scores in at_once] == [steps] * streams
+    for name, array in state.items():
+        np.testing.assert_array_equal(after[name], array)

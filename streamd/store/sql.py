@@ -1,11 +1,9 @@
-"""The embedded store: one SQLite file, shared by the daemon and the command line."""
+"""The store in SQL, which is one for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from streamd.errors import BadName, NotErased, StreamdError, Unavailable
@@ -13,8 +11,7 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords, check_word
 from streamd.store import changes, erasure, voices, words
 from streamd.store.access import AccessStore
-from streamd.store.base import DEFAULT_TENANT, Enrolment, SpeakerInfo
-from streamd.store.connect import BUSY_TIMEOUT_MS, transaction
+from streamd.store.base import Enrolment, SpeakerInfo
 from streamd.store.database import Database
 from streamd.store.names import check_name
 from streamd.store.sqlaccess import SqlAccess
@@ -22,21 +19,12 @@ from streamd.store.voices import Tenant
 from streamd.types import Floats
 
 
-def open_store(path: Path, key_path: Path, tenant: str = DEFAULT_TENANT) -> SqliteStore:
-    """Open the store; create database, key and their directories at the first use.
+def opened(database: Database, tenant: str) -> SqlStore:
+    """Return the store in a database, and erase remains of earlier deletions if that can be done.
 
-    Remains of earlier deletions are erased now, if no other process reads the database.
-
-    Args:
-        path: the database; its directory must allow files beside it (`-wal`, `-shm`).
-        key_path: the key file, of mode 0600.
-        tenant: whose voices to see.
-
-    Raises:
-        ConfigError: the database is not ours, of a newer streamd, or of another key.
-        Unavailable: no permission, no disk.
+    The database is closed if it cannot be used.
     """
-    store = SqliteStore(Database(path, key_path), tenant)
+    store = SqlStore(database, tenant)
     try:
         store.erase()
     except StreamdError:
@@ -45,7 +33,7 @@ def open_store(path: Path, key_path: Path, tenant: str = DEFAULT_TENANT) -> Sqli
     return store
 
 
-class SqliteStore:
+class SqlStore:
     """The store of `streamd.store.base.Store`, which documents each call."""
 
     def __init__(self, database: Database, tenant: str) -> None:
@@ -57,9 +45,9 @@ class SqliteStore:
         """Keys, and what else processes share."""
         return SqlAccess(self._database)
 
-    def of(self, tenant: str) -> SqliteStore:
+    def of(self, tenant: str) -> SqlStore:
         """Return the store as `tenant` sees it."""
-        return SqliteStore(self._database, tenant)
+        return SqlStore(self._database, tenant)
 
     def tenants(self) -> list[str]:
         """Return every tenant that has a voice or a word, by name."""
@@ -67,7 +55,7 @@ class SqliteStore:
             rows = db.execute(
                 "SELECT tenant FROM speakers UNION SELECT tenant FROM words ORDER BY tenant"
             )
-            return [tenant for (tenant,) in rows]
+            return [tenant for (tenant,) in rows.fetchall()]
 
     def enrol(
         self,
@@ -85,7 +73,7 @@ class SqliteStore:
             voices.enrol(db, tenant, name, enrolments, now_ms)
             for model, baseline in baselines.items():
                 voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
-            changes.note(db)
+            self._database.changed(db)
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
         """Return the embeddings of a voice by `model`."""
@@ -105,7 +93,7 @@ class SqliteStore:
             found = name is not None and voices.rename(db, self._sealing(), name, new)
             if found:
                 erasure.request(db)  # the old name, and records that were sealed with it
-                changes.note(db)
+                self._database.changed(db)
         self.erase()
         return found
 
@@ -116,14 +104,14 @@ class SqliteStore:
             found = checked is not None and voices.delete(db, self._sealing(), checked)
             if found:
                 erasure.request(db)
-                changes.note(db)
+                self._database.changed(db)
         if found:
             self._erase_or_raise(f"speaker {name!r}")
         return found
 
     def erase(self) -> bool:
         """Erase remains of what any process deleted, without waiting for others."""
-        return self._erase(wait_ms=0)
+        return erasure.complete(self._database, patiently=False)
 
     def version(self) -> int:
         """A number that grows with every change of voices, words and keys."""
@@ -139,13 +127,12 @@ class SqliteStore:
                 voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
                 for name, baseline in baselines.items()
             ]
-            after = changes.note(db) if any(kept) else before
+            after = self._database.changed(db) if any(kept) else before
         self._database.versions.skip(before, after)
 
     def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
         """Return the voices that were enrolled with `model`."""
-        with self._database.reading() as db, transaction(db, "DEFERRED"):
-            # The first read fixes the state that the transaction sees, so this is its version.
+        with self._database.snapshot() as db:
             version = self._database.versions.number(changes.read(db))
             return voices.gallery(db, self._sealing(), model, baseline_model, version)
 
@@ -156,7 +143,7 @@ class SqliteStore:
             cipher = self._database.cipher
             if words.add(db, cipher, self._tenant, word, replace=replace):
                 erasure.request(db)
-            changes.note(db)
+            self._database.changed(db)
         self.erase()
 
     def remove_word(self, name: str) -> bool:
@@ -169,7 +156,7 @@ class SqliteStore:
             found = words.remove(db, self._tenant, name)
             if found:
                 erasure.request(db)
-                changes.note(db)
+                self._database.changed(db)
         if found:
             self._erase_or_raise(f"wake word {name!r}")
         return found
@@ -179,34 +166,28 @@ class SqliteStore:
         with self._database.reading() as db:
             return words.load(db, self._database.cipher, self._tenant)
 
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when any process may have changed voices, words or keys."""
+        return self._database.on_change(callback)
+
     def close(self) -> None:
         """Close the store."""
         self._database.close()
 
     def _erase_or_raise(self, what: str) -> None:
-        if not self._erase(wait_ms=BUSY_TIMEOUT_MS):
+        if not erasure.complete(self._database, patiently=True):
             raise NotErased(
-                f"the {what} is deleted, but remains stay in {self._database.path} and its -wal "
-                "file, because another process reads the database, such as a backup. They are "
-                "erased after that process is done: within seconds by a running `streamd serve`, "
-                "else by the next command that opens the store, such as `streamd speakers`"
+                f"the {what} is deleted, but {self._database.remains}: within seconds by a running "
+                "`streamd serve`, else by the next command that opens the store, such as "
+                "`streamd speakers`"
             )
-
-    def _erase(self, wait_ms: int) -> bool:
-        with self._database.reading() as db:
-            try:
-                return erasure.complete(db, wait_ms)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                return False  # another process holds the write lock
 
     def _sealing(self) -> Tenant:
         return Tenant(self._tenant, self._database.cipher, self._damaged)
 
     def _damaged(self, name: str) -> Unavailable:
         return Unavailable(
-            f"store {self._database.path}: an enrolment of {name!r} is damaged or was tampered "
+            f"store {self._database.name}: an enrolment of {name!r} is damaged or was tampered "
             "with: delete that speaker and enrol anew, or restore a backup"
         )
 

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from streamd.errors import ConfigError
-from streamd.store.connect import BUSY_TIMEOUT_MS, explained, transaction
+from streamd.store import schema
+from streamd.store.sqlite import connect
+from streamd.store.sqlite.connect import explained, transaction
 
 APPLICATION_ID = int.from_bytes(b"STRD", "big")
 """Application id in the header of each streamd database."""
 BUSY_LOOK_S = 0.01
 """Seconds between attempts on a database that another process writes."""
-
-
-@cache
-def migrations() -> tuple[str, ...]:
-    """Return the scripts in order; the first takes a database from version 0 to 1."""
-    folder = resources.files("streamd.store") / "migrations"
-    scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(script.read_text(encoding="utf-8") for script in scripts)
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -35,21 +26,21 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """
     with explained(path):
         with transaction(connection, "DEFERRED"):
-            if _version(connection, path) == len(migrations()):
+            if _version(connection, path) == len(schema.migrations()):
                 return
         _write_ahead(connection)
         with transaction(connection):
             # Check again under the lock: another process may have been first.
-            for script in migrations()[_version(connection, path) :]:
-                for statement in statements(script):
+            for script in schema.migrations()[_version(connection, path) :]:
+                for statement in schema.statements(script):
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {len(migrations())}")
+            connection.execute(f"PRAGMA user_version = {len(schema.migrations())}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Switch to write-ahead mode, outside a transaction as SQLite requires. The file keeps it."""
-    until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    until_s = time.monotonic() + connect.BUSY_TIMEOUT_MS / 1000
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -77,21 +68,9 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             f"store {path}: a database of another program, left as it is: "
             "set store.path to another file"
         )
-    if version > len(migrations()):
+    if version > len(schema.migrations()):
         raise ConfigError(
             f"store {path}: written by a newer streamd (schema {version}, this one knows "
-            f"{len(migrations())}): upgrade streamd, or set store.path to another file"
+            f"{len(schema.migrations())}): upgrade streamd, or set store.path to another file"
         )
     return int(version)
-
-
-def statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script one by one: `executescript` would commit in between."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():
-        yield statement
