@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from streamd.access.audit.entry import Action, Actor, Recorder, alias, entry
@@ -93,6 +93,10 @@ class Audited:
     def version(self) -> int:
         """Return a number that grows with every change, also by other processes."""
         return self._store.version()
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when any process may have changed something."""
+        return self._store.on_change(callback)
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
         """Keep what was learned of voices: streamd's own doing, so no entry."""
