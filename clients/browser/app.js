@@ -1,8 +1,10 @@
 // Wires the parts: buttons → session → timeline, strip and log.
 
+import { describe } from "./access.js";
 import { TimelineCanvas } from "./canvas.js";
+import { KeyField } from "./keyfield.js";
 import { LogView } from "./log.js";
-import { Microphone } from "./microphone.js";
+import { Microphone, microphoneObstacle } from "./microphone.js";
 import { Latency, Timeline } from "./model.js";
 import { offers, spoken } from "./protocol.js";
 import { Session } from "./session.js";
@@ -20,16 +22,26 @@ const canvas = new TimelineCanvas($("timeline"), timeline);
 const log = new LogView({
   list: $("log"), filters: $("filters"), interim: $("interim"), copy: $("copy"), clear: $("clear"),
 });
+const keyField = new KeyField(greet);
 let session;
+let greeting;
+let needsKey = false;
 let farewell;
 let sentAt = 0;
 let level = 0;
 let paintedAt = 0;
 
-function start(source) {
+async function start(makeSource) {
+  await greeting; // a key that was typed just now is looked at first
+  if (session) return;
+  if (needsKey) {
+    keyField.ask();
+    return;
+  }
   farewell = undefined;
   view.showNotice("");
-  session = new Session(source, view.choices(), {
+  const key = keyField.value;
+  session = new Session(makeSource(key), { ...view.choices(), key }, {
     onPhase: view.showPhase,
     onFresh() {
       timeline.reset();
@@ -48,7 +60,7 @@ function start(source) {
       level = 0;
       view.showPhase("idle", failed ? "Stopped" : "Ready");
       view.showNotice(failed ? text : (farewell ?? ""), { failed });
-      if (key) view.askForKey();
+      if (key) keyField.ask();
     },
   });
   requestAnimationFrame(paint);
@@ -82,13 +94,13 @@ function paint(now) {
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   if (session) session.stop();
-  else start(new Microphone());
+  else start((key) => new Microphone(key));
 });
 $("play").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
   const [file] = $("file").files;
   $("file").value = ""; // so that the same file can be chosen again
-  if (file && !session) start(new SoundFile(file));
+  if (file && !session) start(() => new SoundFile(file));
 });
 // On the whole window: a browser opens a file that is dropped beside the target, and the page is gone.
 addEventListener("dragover", (event) => {
@@ -98,22 +110,27 @@ addEventListener("dragover", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   const [file] = event.dataTransfer.files;
-  if (file && !session) start(new SoundFile(file));
+  if (file && !session) start(() => new SoundFile(file));
 });
 
-async function greet() {
-  let info;
-  try {
-    const response = await fetch("/v1/info");
-    if (response.status === 401) view.askForKey();
-    if (response.ok) info = await response.json();
-  } catch {
-    view.showNotice(`No server answers at ${location.host}. Start one with: streamd serve.`);
-  }
+/** Ask what the server offers to whoever has this key, and say what is missing. */
+function greet() {
+  const asked = (greeting = meet(() => asked === greeting));
+}
+
+async function meet(isLatest) {
+  const key = keyField.value;
+  const { info, end } = await describe(key);
+  if (!isLatest()) return; // another key was typed meanwhile
+  needsKey = Boolean(end?.key);
+  if (key || needsKey) keyField.judged(Boolean(info));
+  if (needsKey) keyField.ask();
   view.showOffers(offers(info));
   view.showLicences(info?.modules);
   view.showVersion(info?.version);
-  view.showPhase("idle", "Ready");
+  if (session) return;
+  view.showNotice(end?.text ?? microphoneObstacle(key) ?? "", { failed: Boolean(end) });
+  view.showPhase("idle", needsKey ? "Needs a key" : end ? "Not connected" : "Ready");
 }
 
 greet();

@@ -1,18 +1,26 @@
 // The microphone as live blocks of mono floats. It says so when no more sound comes, and why.
 
 import { Decimator, downBy, messageFrames, peak } from "./pcm.js";
-import { MICROPHONE_ERRORS, noMicrophone } from "./protocol.js";
 import { Pulse, PULSE_MS } from "./pulse.js";
+import { MICROPHONE_ERRORS, noMicrophone } from "./reasons.js";
+
+/** Why this browser opens no microphone for this page; null if it may. `key` is the one in use. */
+export function microphoneObstacle(key) {
+  return window.isSecureContext && navigator.mediaDevices?.getUserMedia ? null : noMicrophone(location, key);
+}
 
 /** A source: `open` fixes its rate, `start` lets the blocks come, `stop` ends it. */
 export class Microphone {
   live = true;
 
+  constructor(key) {
+    this.key = key;
+  }
+
   /** Ask for the microphone. Throws an Error whose message tells a person what to do. */
   async open() {
-    if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-      throw new Error(noMicrophone(location));
-    }
+    const obstacle = microphoneObstacle(this.key);
+    if (obstacle) throw new Error(obstacle);
     try {
       this.media = await navigator.mediaDevices.getUserMedia({
         // Noise suppression and echo cancellation eat parts of speech that the models were

@@ -49,82 +49,6 @@ export function licences(modules) {
     .join(" · ");
 }
 
-const CLOSES = {
-  1000: { text: "Finished." },
-  1001: { text: "The server went away.", retry: true, afresh: true },
-  1006: { text: "The connection broke.", retry: true },
-  1009: { text: "A message was larger than the server takes." },
-  1011: { text: "The server failed.", retry: true },
-  1012: { text: "The server is restarting.", retry: true, afresh: true },
-  4000: { text: "The server did not understand this page; reload it." },
-  4001: { text: "The server asks for an API key.", key: true },
-  4002: { text: "The server does not accept these choices." },
-  4003: { text: "This key may not stream.", key: true },
-  4004: { text: "The session is gone.", retry: true, afresh: true },
-  4005: { text: "The server does not take this kind of audio." },
-  4008: { text: "This page could not keep up with its events.", retry: true },
-  4009: { text: "The session was taken over by another connection." },
-  4010: { text: "The stream was idle for too long.", retry: true },
-  4011: { text: "The session reached its longest duration.", retry: true, afresh: true },
-  4012: { text: "Too many messages or connections; wait a little." },
-  4013: { text: "The server carries as many streams as it can.", retry: true },
-};
-
-/**
- * What a close means, whether another connection may be tried, and whether that has to open a new
- * session (`afresh`) or goes on with this one. `error` is the last error event.
- */
-export function explainClose(code, error) {
-  const known = CLOSES[code] ?? { text: `The server closed the stream (${code}).` };
-  const detail = error?.message ? ` ${sentence(error.message)}` : "";
-  return {
-    text: known.text + detail,
-    retry: Boolean(known.retry),
-    afresh: Boolean(known.afresh),
-    key: Boolean(known.key),
-  };
-}
-
-/** Whether the server takes no stream from this page, unless its operator lists the origin. */
-export function isNamedWithoutTls({ protocol, hostname }) {
-  const isAddress = /^\[.*\]$|^\d+(\.\d+){3}$/.test(hostname);
-  return protocol === "http:" && hostname !== "localhost" && !isAddress;
-}
-
-/** How to come to a page that may open the microphone and the stream. */
-export function tunnel({ hostname, port }) {
-  const server = port || "8765";
-  return `On your own machine run “ssh -L 8765:127.0.0.1:${server} ${hostname}” and open http://localhost:8765, or serve streamd over https.`;
-}
-
-/** Why there is no microphone where the page came over plain http, and what to do. */
-export function noMicrophone(location) {
-  const file = isNamedWithoutTls(location) ? "" : " Playing a file works here.";
-  return `Browsers open the microphone only over https or on localhost. ${tunnel(location)}${file}`;
-}
-
-/** What the browser's errors mean, by their name. */
-export const MICROPHONE_ERRORS = {
-  NotAllowedError: "The microphone was denied. Allow it in the browser’s site settings, then start again.",
-  NotFoundError: "There is no microphone. Plug one in, or play a file.",
-  NotReadableError: "The microphone is in use by another program, or the system keeps it.",
-};
-
-/**
- * Why an upgrade was refused, whose status a page cannot see: by the answer of `/health/ready`,
- * which has a `status` and, where it was readable, a `body`.
- */
-export function explainRefusal({ status, body, retryAfterMs }, location) {
-  if (status === 401) return { ...explainClose(4001), retryAfterMs };
-  if (status === 503 || body?.streams >= body?.max_streams) {
-    return { ...explainClose(body?.status === "draining" ? 1012 : 4013), retryAfterMs };
-  }
-  const text = isNamedWithoutTls(location)
-    ? `The server takes no stream from a page at ${location.origin}: without https a name can be made to mean any machine. ${tunnel(location)} Its operator can also list this address in server.origins.`
-    : `The server refused the stream. If a proxy stands before it, it has to pass on the headers Host and Upgrade; else list ${location.origin} in server.origins.`;
-  return { text, retry: false, key: false };
-}
-
 const BASE_MS = 500;
 const CAP_MS = 10_000;
 
@@ -182,9 +106,4 @@ export function mood(event) {
   const note = [score, arousal && `arousal ${arousal}`].filter(Boolean).join(" · ");
   const likeliest = known.length > 0 ? odds.toSorted((a, b) => b.share - a.share) : [];
   return { text, sure, note, odds, aria: [text, ...likeliest.map(({ says }) => says)].join(", ") };
-}
-
-function sentence(text) {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }

@@ -1,9 +1,10 @@
 // A source feeding a stream, over as many connections as it takes.
 
+import { ticketFor } from "./access.js";
 import { hello, reconnectWaitMs } from "./protocol.js";
 import { peak, toInt16 } from "./pcm.js";
 import { Replay } from "./replay.js";
-import { Stream, ticketFor } from "./stream.js";
+import { Stream } from "./stream.js";
 
 const MAX_ATTEMPTS = 40; // in a row, some minutes
 const MAX_FAULTS = 1; // of the server, since it last took audio
@@ -53,11 +54,16 @@ export class Session {
 
   async connect() {
     this.handlers.onPhase("connecting", this.attempts === 0 ? "Connecting" : "Reconnecting");
-    const ticket = await ticketFor(this.choices.key);
+    const { key } = this.choices;
+    const { ticket, end } = key ? await ticketFor(key) : {};
     if (this.done) return;
+    if (end) {
+      this.onClose(end);
+      return;
+    }
     const greeting = hello(this.source.rate, this.choices);
     if (this.token) greeting.resume = { token: this.token, last_seq: this.lastSeq };
-    this.stream = new Stream(greeting, this.replay, ticket, {
+    this.stream = new Stream(greeting, this.replay, { key, ticket }, {
       onEvent: (event) => this.onEvent(event),
       onClose: (end) => this.onClose(end),
     });

@@ -1,6 +1,8 @@
 // One socket to the server: hello, audio out, events in.
 
-import { explainClose, explainRefusal, streamUrl, SUBPROTOCOL } from "./protocol.js";
+import { whyNotOpened } from "./access.js";
+import { streamUrl, SUBPROTOCOL } from "./protocol.js";
+import { explainClose } from "./reasons.js";
 
 // About ten seconds at 48 kHz: what cannot leave waits in the replay buffer, which is bounded too.
 const MAX_BUFFERED_BYTES = 1 << 20;
@@ -13,7 +15,8 @@ const SILENCE_MS = 20_000; // then the network is gone without a word
  * It sends what is in `replay` once `start` is called.
  */
 export class Stream {
-  constructor(greeting, replay, ticket, handlers) {
+  constructor(greeting, replay, { key, ticket }, handlers) {
+    this.key = key;
     this.handlers = handlers;
     this.replay = replay;
     this.socket = new WebSocket(streamUrl(location, ticket), SUBPROTOCOL);
@@ -94,7 +97,7 @@ export class Stream {
     clearTimeout(this.timer);
     clearInterval(this.watch);
     this.socket.onmessage = null;
-    const end = this.opened ? explainClose(code, this.error) : await whyNotOpened();
+    const end = this.opened ? explainClose(code, this.error) : await whyNotOpened(this.key);
     this.handlers.onClose({
       ...end,
       code: this.opened ? code : undefined,
@@ -102,26 +105,6 @@ export class Stream {
       retryAfterMs: end.retryAfterMs ?? this.error?.retry_after_ms,
     });
   }
-}
-
-/** A page is not told the status of a refused upgrade, so ask another endpoint. */
-async function whyNotOpened() {
-  try {
-    const response = await fetch("/health/ready", { cache: "no-store" });
-    const body = await response.json().catch(() => undefined);
-    const retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0) || undefined;
-    return explainRefusal({ status: response.status, body, retryAfterMs }, location);
-  } catch {
-    return { text: `No server answers at ${location.host}. Start one with: streamd serve.`, retry: true, key: false };
-  }
-}
-
-/** A single-use ticket, since a page cannot set headers on a WebSocket. */
-export async function ticketFor(key) {
-  if (!key) return undefined;
-  const response = await fetch("/v1/tickets", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
-  if (!response.ok) throw new Error(explainClose(response.status === 403 ? 4003 : 4001).text);
-  return (await response.json()).ticket;
 }
 
 /** The bye's totals in a sentence. */

@@ -27,12 +27,6 @@ export function announce(text) {
   $("announce").textContent = text;
 }
 
-/** The field for an API key, once the server has asked for one. */
-export function askForKey() {
-  $("key-row").hidden = false;
-  $("key").focus();
-}
-
 /** Chips for what the server offers; the first word and every module start chosen. */
 export function showOffers({ words, modules }) {
   const preferred = words.includes("alexa") ? "alexa" : words[0];
@@ -46,7 +40,7 @@ export function showOffers({ words, modules }) {
 export function choices() {
   const chosen = (name) => [...document.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
   const offered = [...document.querySelectorAll("input[name=module]")].map((box) => box.value);
-  return { words: chosen("word"), modules: chosen("module"), offered, key: $("key").value.trim() };
+  return { words: chosen("word"), modules: chosen("module"), offered };
 }
 
 /** Licences of the models in use, as the server names them. */

@@ -33,6 +33,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str | None
     """URL of a running server; None starts one."""
+    key: str | None
+    """API key for it, checked."""
     cores: int | None
     """Cores of a server that the bench starts; None is all."""
     audio: Path | None
@@ -85,17 +87,22 @@ def measure(
         else:
             url, check = request.url, _nothing
         with console.status(f"opening a first stream to {url}"):
-            ready = probe(url, asked, mixer)
+            ready = probe(url, request.key, asked, mixer)
         at = metrics_url(url)
-        idle = look(at)
+        idle = look(at, request.key)
         if idle is None:
-            _note(console, f"{at} cannot be read: no figures of CPU, batches and memory")
+            _note(
+                console,
+                f"{at} cannot be read: no figures of CPU, batches and memory. A server that asks "
+                "for keys shows them to a key with the scope admin.",
+            )
         elif idle.sessions:
             _note(
                 console, f"{idle.sessions} other streams are open there; the figures include them"
             )
         setup = Setup(
             url=url,
+            key=request.key,
             modules=asked,
             clips=[clip.tobytes() for clip in clips],
             message_ms=request.message_ms,
@@ -110,7 +117,9 @@ def measure(
         bound = f"p99 over {request.p99_ms:g} ms"
         with Screen(console, bound) as screen:
             try:
-                ramp(options, search, loaders, lambda: _look(at, is_own), check, screen)
+                ramp(
+                    options, search, loaders, lambda: _look(at, request.key, is_own), check, screen
+                )
                 is_interrupted = False
             except KeyboardInterrupt:
                 if not screen.steps:
@@ -143,8 +152,8 @@ def share_cores(count: int | None) -> tuple[list[int], list[int]]:
     return usable[:count], usable[count:]
 
 
-def _look(url: str, is_own: bool) -> Snapshot | None:
-    found = look(url)
+def _look(url: str, key: str | None, is_own: bool) -> Snapshot | None:
+    found = look(url, key)
     if found is None or not is_own:
         return found
     return msgspec.structs.replace(found, busy_s=machine.busy_s())
@@ -152,7 +161,7 @@ def _look(url: str, is_own: bool) -> Snapshot | None:
 
 def _told(request: Request) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(request), enc_hook=str)
-    del told["url"], told["cores"]
+    del told["url"], told["key"], told["cores"]
     told["max"] = told.pop("most")
     return told
 

@@ -19,6 +19,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first message to a process."""
 
     url: str
+    key: str | None
+    """API key, checked."""
     modules: dict[str, Any]
     """`hello.modules`."""
     clips: list[bytes]

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamd.client.credentials import authorization
+
 TIMEOUT_S = 10.0
 STREAM_PATH = "/v1/stream"
 
@@ -58,13 +60,24 @@ def metrics_url(stream_url: str) -> str:
     return urlunsplit((scheme, parts.netloc, path, "", ""))
 
 
-def look(url: str) -> Snapshot | None:
-    """Read the server's metrics; None if it does not answer."""
+def look(url: str, key: str | None = None) -> Snapshot | None:
+    """Read the server's metrics.
+
+    Args:
+        url: Of the metrics.
+        key: API key, checked; None for none.
+
+    Returns:
+        None if the server does not answer, or does not show them to this key.
+    """
     handlers = []
     if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
         handlers.append(urllib.request.ProxyHandler({}))  # no proxy for loopback
+    request = urllib.request.Request(url)
+    for name, value in authorization(key).items():
+        request.add_unredirected_header(name, value)  # another host does not get the key
     try:
-        with urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S) as answer:
             text = answer.read().decode()
         return read(text, time.monotonic())
     except (urllib.error.URLError, HTTPException, OSError, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import msgspec
@@ -48,6 +48,7 @@ class Player(asyncio.Protocol):
 
     Args:
         uri: of the stream.
+        headers: further headers of the handshake, which show a key.
         hello: the first message, encoded.
         messages: what to play, each of `message_samples`.
         message_samples: int16 samples at 16 kHz.
@@ -58,6 +59,7 @@ class Player(asyncio.Protocol):
     def __init__(
         self,
         uri: WebSocketURI,
+        headers: Mapping[str, str],
         hello: bytes,
         messages: Iterator[Message],
         message_samples: int,
@@ -69,6 +71,7 @@ class Player(asyncio.Protocol):
         self.is_over = False
         self.ended = asyncio.Event()
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol("streamd.v1")])
+        self._headers = headers
         self._hello = hello
         self._messages = messages
         self._message_samples = message_samples
@@ -126,7 +129,9 @@ class Player(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open: shake hands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        request.headers.update(self._headers)
+        self._protocol.send_request(request)
         self._write()
 
     def data_received(self, data: bytes) -> None:

@@ -26,7 +26,7 @@ def modules_of(modules: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
     return chosen
 
 
-def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
+def probe(url: str, key: str | None, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
     """Open a stream, play a moment and end it.
 
     Returns:
@@ -38,7 +38,7 @@ def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
         BadConfig: it does not serve what is requested.
     """
     try:
-        return asyncio.run(asyncio.wait_for(_probe(url, modules, mixer), TIMEOUT_S))
+        return asyncio.run(asyncio.wait_for(_probe(url, key, modules, mixer), TIMEOUT_S))
     except TimeoutError:
         raise CannotConnect(f"{url} opened a stream and did not end it in {TIMEOUT_S} s") from None
     except RefusedByServer as refused:
@@ -53,10 +53,14 @@ def probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
         raise
 
 
-async def _probe(url: str, modules: dict[str, Any], mixer: Mixer) -> dict[str, Any]:
+async def _probe(
+    url: str, key: str | None, modules: dict[str, Any], mixer: Mixer
+) -> dict[str, Any]:
     audio = mixer.stream(0)
     count = WARM_S * RATE_HZ // mixer.message_samples
-    async with connect(url, modules=modules, client="streamd-bench", reconnect_s=0) as stream:
+    async with connect(
+        url, modules=modules, client="streamd-bench", key=key, reconnect_s=0
+    ) as stream:
         for _ in range(count):
             await stream.send(next(audio).pcm)
         await stream.end()

@@ -20,6 +20,8 @@ from streamd.store.sqlite import open_store
 
 STOP_S = 5.0
 _LISTENING = "listening on "
+_NOT_FOR_IT = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "STREAMD_KEY")
+"""Variables of the bench itself: systemd's, and the key for another server."""
 
 
 class ServerFailed(StreamdError):
@@ -102,14 +104,13 @@ class OwnServer:
             "STREAMD_LOG__LEVEL": "warning",
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",
+            "STREAMD_ACCESS__ALLOW_IPS": "[]",
         }
         # Unless the configuration sets the threads: one for each core of the server, not of the
         # machine.
         if self._cores and "STREAMD_ENGINE__THREADS" not in environ:
             chosen["STREAMD_ENGINE__THREADS"] = str(len(self._cores))
-        unwatched = {
-            k: v for k, v in environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")
-        }
+        unwatched = {k: v for k, v in environ.items() if k not in _NOT_FOR_IT}
         return unwatched | chosen
 
     def _start(self, environ: dict[str, str]) -> None:

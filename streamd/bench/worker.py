@@ -33,6 +33,7 @@ from streamd.bench.mixing import Mixer
 from streamd.bench.player import Player
 from streamd.bench.tally import Tally
 from streamd.bench.ticker import Ticker
+from streamd.client.credentials import authorization
 from streamd.observability import descriptors
 
 LOOK_S = 0.1
@@ -50,6 +51,7 @@ class Load:
         clips = [np.frombuffer(clip, np.int16) for clip in setup.clips]
         self._mixer = Mixer(clips, setup.message_ms, setup.duty, setup.seed)
         self._uri = parse_uri(setup.url)
+        self._headers = authorization(setup.key)
         self._ssl = ssl.create_default_context() if self._uri.secure else None
         self._message_s = setup.message_ms / 1000
         client = f"streamd-bench/{__version__}"
@@ -106,7 +108,9 @@ class Load:
                 due_s = order.open_s + order.spread_s * place / len(order.streams)
                 await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
                 messages, samples = self._mixer.stream(number), self._mixer.message_samples
-                player = Player(self._uri, self._hello, messages, samples, tally, ready)
+                player = Player(
+                    self._uri, self._headers, self._hello, messages, samples, tally, ready
+                )
                 players.append(player)
                 tasks.create_task(self._connect(player, tally))
 

@@ -15,6 +15,7 @@ from streamd.cli.common import (
     ConfigOption,
     EventsOption,
     JsonOption,
+    TenantOption,
     WordsOption,
     modules_request,
     read_session_config,
@@ -43,6 +44,7 @@ def analyze(
     rate: RateOption = None,
     channels: ChannelsOption = None,
     codec: CodecOption = None,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Analyze a file locally, without a server, as fast as the machine can.
@@ -58,7 +60,7 @@ def analyze(
         recording = open_stdin(audio, track, is_raw=is_raw)
     else:
         recording = open_recording(Path(file), track)
-    with closing(open_voices(settings)) as store:
+    with closing(open_voices(settings, tenant)) as store:
         parts = make_parts(settings, ready_library(settings))
         gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
         note_other_models(store, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +21,12 @@ from streamd.cli.common import (
     INTERRUPTED,
     ConfigOption,
     OwnOrUrlOption,
+    TenantOption,
     note,
     read_session_config,
 )
-from streamd.cli.runtime import open_voices, ready_library
-from streamd.config import Config, store_path
+from streamd.cli.credentials import KeyOption, shown_to
+from streamd.cli.runtime import own_words, ready_library
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.modules.words import CustomWords
@@ -41,6 +42,7 @@ _LOAD, _OUTPUT = "The load", "Output"
 
 def bench(
     url: OwnOrUrlOption = None,
+    key: KeyOption = None,
     cores: Annotated[
         int | None, typer.Option(help="Pin the benchmark's own server to this many cores.", min=1)
     ] = None,
@@ -93,6 +95,7 @@ def bench(
             help="Draw to this file; needs streamd-voice\\[plot].", rich_help_panel=_OUTPUT
         ),
     ] = None,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Measure how many live streams a machine carries, and what each costs.
@@ -102,6 +105,10 @@ def bench(
     """
     if url is not None and cores is not None:
         raise BadConfig("--cores applies to the benchmark's own server; leave out --url")
+    if url is not None and tenant is not None:
+        raise BadConfig(
+            "--tenant applies to the benchmark's own server; with --url the key decides"
+        )
     if most is not None and start > most:
         raise BadConfig(f"--start {start} is above --max {most}")
     if plot is not None:
@@ -110,6 +117,7 @@ def bench(
     limit = _limit(most)
     request = Request(
         url=url,
+        key=None if url is None else key,
         cores=cores,
         audio=audio,
         modules=_names("--modules", modules, MODULES),
@@ -122,12 +130,13 @@ def bench(
         p99_ms=p99_ms,
         seed=seed,
     )
-    own_words: CustomWords = {}
+    words_of_own: CustomWords = {}
     if url is None:
         settings = read_session_config(config)
         ready_library(settings)  # with progress bars; the server would pull them in silence
-        own_words = _own_words(settings)
-    found = measure(request, config, own_words, stderr)
+        words_of_own = own_words(settings, tenant)
+    with nullcontext() if url is None else shown_to(url, key):
+        found = measure(request, config, words_of_own, stderr)
     _deliver(found, json, plot)
     if found["ended"] == "interrupted":
         raise typer.Exit(INTERRUPTED)
@@ -150,14 +159,6 @@ def _limit(most: int | None) -> int:
         return wanted
     note(f"At most {allowed} streams: a process may not open more files (ulimit -Hn).")
     return allowed
-
-
-def _own_words(settings: Config) -> CustomWords:
-    """Load the user's own words, without creating a store."""
-    if not store_path(settings.store.path, os.environ).exists():
-        return {}
-    with closing(open_voices(settings)) as store:
-        return store.load_words()
 
 
 def _check_writable(file: Path | None) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from streamd.config import Config, check_own_words, load, own_words
 from streamd.errors import WrongUsage
+from streamd.naming import DEFAULT_TENANT, check_tenant
 from streamd.view.console import stderr
 
 EXAMPLE_URL = "ws://127.0.0.1:8765/v1/stream"
@@ -30,6 +31,14 @@ ConfigOption = Annotated[
         help="Configuration file (TOML).",
         envvar="STREAMD_CONFIG",
         readable=False,  # our own message says why it cannot be read
+    ),
+]
+TenantOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        help=f"Tenant whose voices and words to use; default: {DEFAULT_TENANT}.",
+        callback=lambda name: None if name is None else check_tenant(name),
     ),
 ]
 WordsOption = Annotated[

@@ -147,7 +147,7 @@ def _models(config: Config) -> str:
 
 def _store(config: Config) -> str:
     with closing(open_voices(config)) as store:
-        found = store.speakers()
+        found = [voice for tenant in store.tenants() for voice in store.of(tenant).speakers()]
     unknown = len(enrolled_elsewhere(found, speaker_model(config).id))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"

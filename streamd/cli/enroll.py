@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.progress import seconds_bar
 from streamd.cli.recording import TrackOption, open_recording
 from streamd.cli.runtime import open_voices, ready_library
@@ -26,6 +26,7 @@ def enroll(
         list[Path], typer.Argument(help="Recordings of this voice only.", readable=False)
     ],
     track: TrackOption = None,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Enrol a voice by name from recordings.
@@ -39,7 +40,7 @@ def enroll(
     for file, twin in doubles:
         note(f"{file} is the same recording as {twin}; it counts once")
     settings = read_config(config)
-    with closing(open_voices(settings)) as store:
+    with closing(open_voices(settings, tenant)) as store:
         parts = make_parts(settings, ready_library(settings))
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
         samples = [_read(file, track, parts, settings) for file in files]

@@ -12,10 +12,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
-from streamd.cli.common import ConfigOption, note, read_session_config
+from streamd.cli.common import ConfigOption, TenantOption, note, read_session_config
 from streamd.cli.progress import bars
-from streamd.cli.runtime import open_voices, ready_library
-from streamd.config import Config, store_path
+from streamd.cli.runtime import own_words, ready_library
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
@@ -24,7 +23,6 @@ from streamd.evaluation.conditions import Conditions, parse_noise, parse_room
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.failures import write as write_failures
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
-from streamd.modules.words import CustomWords
 from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
@@ -133,6 +131,7 @@ def evaluate_command(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Bootstrap seed.", min=0, rich_help_panel=_WORK)] = 1,
+    tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Measure on labelled recordings how accurate the events are.
@@ -171,7 +170,7 @@ def evaluate_command(
         rows = read_manifest(
             module, manifest, split, lambda done, total: progress("recordings", done, total, 0)
         )
-    words = _own_words(settings)
+    words = own_words(settings, tenant)
     options = Options(
         config=settings,
         conditions=conditions,
@@ -201,14 +200,6 @@ def evaluate_command(
     if failures is not None:
         write_failures(failures, rows, report.failures)
     _deliver(report, json, out, plot)
-
-
-def _own_words(settings: Config) -> CustomWords:
-    """Load the user's own words, without creating a store."""
-    if not store_path(settings.store.path, os.environ).exists():
-        return {}
-    with closing(open_voices(settings)) as store:
-        return store.load_words()
 
 
 def _lengths(given: list[float] | None) -> tuple[float | None, ...]:

@@ -18,6 +18,7 @@ from streamd.cli.common import (
     modules_request,
     note,
 )
+from streamd.cli.credentials import KeyOption
 from streamd.cli.microphone import BLOCK_MS, Microphone, load_driver
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
@@ -28,6 +29,7 @@ from streamd.view.console import stdout
 
 def mic(
     url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
     word: WordsOption = None,
     device: Annotated[
         str | None, typer.Option(help="Name or number of the microphone; --list shows them.")
@@ -53,7 +55,7 @@ def mic(
         return
     with make_view(sys.stdout.isatty(), json, chosen) as view:
         failure, interrupted = asyncio.run(
-            _listen(driver, url, device, view, modules_request(word))
+            _listen(driver, url, key, device, view, modules_request(word))
         )
     if failure is not None:
         raise failure
@@ -62,11 +64,24 @@ def mic(
 
 
 async def _listen(
-    driver: Any, url: str, device: str | None, view: View, modules: dict[str, Any] | None
+    driver: Any,
+    url: str,
+    key: str | None,
+    device: str | None,
+    view: View,
+    modules: dict[str, Any] | None,
 ) -> tuple[Unavailable | None, bool]:
     source = Microphone(driver, device)
     audio = {"rate": source.rate_hz}
     interrupted = await talk(
-        url, audio, source, view, modules, realtime=False, is_live=True, message_ms=BLOCK_MS
+        url,
+        audio,
+        source,
+        view,
+        modules,
+        key=key,
+        realtime=False,
+        is_live=True,
+        message_ms=BLOCK_MS,
     )
     return source.failure, interrupted

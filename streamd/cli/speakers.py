@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.common import ConfigOption, TenantOption, note, read_config
+from streamd.cli.place import Place, chosen
 from streamd.cli.runtime import note_other_models, open_voices
 from streamd.errors import NoSuchSpeaker
 from streamd.view.console import print_json, stdout
@@ -29,25 +30,31 @@ NameArgument = Annotated[str, typer.Argument(help="Name, as `streamd speakers` l
 
 
 @app.callback()
-def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
+def root(
+    context: typer.Context,
+    json: JsonOption = False,
+    tenant: TenantOption = None,
+    config: ConfigOption = None,
+) -> None:
     """List the enrolled voices, or run a command on them."""
-    context.obj = config
+    context.obj = Place(config, tenant)
     if context.invoked_subcommand is None:
         list_(context, json)
 
 
 @app.command("list")
-def list_(context: typer.Context, json: JsonOption = False) -> None:
+def list_(context: typer.Context, json: JsonOption = False, tenant: TenantOption = None) -> None:
     """List the enrolled voices. The voice data itself is never shown."""
-    config = read_config(context.obj)
-    with closing(open_voices(config)) as store:
+    place = chosen(context, tenant)
+    config = read_config(place.config)
+    with closing(open_voices(config, place.tenant)) as store:
         found = store.speakers()
         note_other_models(store, config)
     if json:
         print_json(found)
         return
     if not found:
-        note("Nobody is enrolled. `streamd enroll NAME FILE…` enrols a voice.")
+        note(f"Nobody is enrolled. `streamd enroll{place.as_option} NAME FILE…` enrols a voice.")
         return
     rows = []
     for speaker in found:
@@ -66,22 +73,28 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 
 
 @app.command()
-def rename(context: typer.Context, old: NameArgument, new: NewNameArgument) -> None:
+def rename(
+    context: typer.Context, old: NameArgument, new: NewNameArgument, tenant: TenantOption = None
+) -> None:
     """Give a voice another name."""
-    with closing(open_voices(read_config(context.obj))) as store:
+    place = chosen(context, tenant)
+    with closing(open_voices(read_config(place.config), place.tenant)) as store:
         if not store.rename(old, new):
-            raise _unknown(old)
+            raise _unknown(old, place)
     note(f"Renamed {old} to {new}.")
 
 
 @app.command()
-def delete(context: typer.Context, name: NameArgument) -> None:
+def delete(context: typer.Context, name: NameArgument, tenant: TenantOption = None) -> None:
     """Delete a voice and all its enrolments, past recovery."""
-    with closing(open_voices(read_config(context.obj))) as store:
+    place = chosen(context, tenant)
+    with closing(open_voices(read_config(place.config), place.tenant)) as store:
         if not store.delete(name):
-            raise _unknown(name)
+            raise _unknown(name, place)
     note(f"Deleted {name}.")
 
 
-def _unknown(name: str) -> NoSuchSpeaker:
-    return NoSuchSpeaker(f"no enrolled voice is named {name!r}; `streamd speakers` lists the names")
+def _unknown(name: str, place: Place) -> NoSuchSpeaker:
+    return NoSuchSpeaker(
+        f"no enrolled voice is named {name!r}; `streamd speakers{place.as_option}` lists the names"
+    )

@@ -21,6 +21,7 @@ from streamd.cli.common import (
     WordsOption,
     modules_request,
 )
+from streamd.cli.credentials import KeyOption
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import TrackOption, open_recording, view_of
@@ -38,6 +39,7 @@ SUB_BLOCKS = 10
 def stream(
     file: Annotated[str, typer.Argument(help="Audio file, or - for raw samples on stdin.")],
     url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="As fast as the server accepts it, not in real time.")
     ] = False,
@@ -64,25 +66,25 @@ def stream(
     is_terminal = sys.stdout.isatty()
     with make_view(is_terminal, json, shows) as view:
         if recording is None:
-            interrupted = asyncio.run(_pipe(url, raw, view, modules))
+            interrupted = asyncio.run(_pipe(url, key, raw, view, modules))
         else:
             with seconds_bar(recording.name, recording.stated_s, is_shown=not is_terminal) as done:
                 audio = {"rate": recording.format.rate, "channels": recording.format.channels}
                 blocks = _blocks(recording, view, done)
                 shown = view_of(recording, view)
                 interrupted = asyncio.run(
-                    talk(url, audio, blocks, shown, modules, realtime=not fast)
+                    talk(url, audio, blocks, shown, modules, key=key, realtime=not fast)
                 )
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
 async def _pipe(
-    url: str, audio: dict[str, Any], view: View, modules: dict[str, Any] | None
+    url: str, key: str | None, audio: dict[str, Any], view: View, modules: dict[str, Any] | None
 ) -> bool:
     # At the pace at which it comes: a pipe from a microphone is live by itself.
     feed = read_pipe(sys.stdin.buffer, BLOCK_BYTES)
-    return await talk(url, audio, feed, view, modules, realtime=False)
+    return await talk(url, audio, feed, view, modules, key=key, realtime=False)
 
 
 def _blocks(

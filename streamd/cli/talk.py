@@ -12,6 +12,7 @@ from streamd import __version__
 from streamd.audio.files import Gap
 from streamd.cli.blocks import Feed
 from streamd.cli.common import note
+from streamd.cli.credentials import shown_to
 from streamd.client import ConnectionLost, Event, connect
 from streamd.client.pacing import MAX_AHEAD_MS, converse, stream_pcm
 from streamd.view import View, dbfs
@@ -26,6 +27,7 @@ async def talk(
     view: View,
     modules: dict[str, Any] | None,
     *,
+    key: str | None,
     realtime: bool,
     is_live: bool = False,
     message_ms: int | None = None,
@@ -41,6 +43,7 @@ async def talk(
         blocks: The audio, in this format.
         view: Shows the events.
         modules: `hello.modules`; None leaves the server's own.
+        key: API key, checked; None for none.
         realtime: Pace the blocks as a microphone would.
         is_live: The blocks come at their own pace and cannot wait.
         message_ms: Audio in a message; None leaves it to `stream_pcm`.
@@ -54,32 +57,33 @@ async def talk(
     """
     client = f"streamd-cli/{__version__}"
     is_pcm = audio.get("codec", "pcm_s16le") == "pcm_s16le"
-    async with connect(url, audio=audio, modules=modules, client=client) as stream:
-        interrupt = Interrupt(blocks.end if isinstance(blocks, Feed) else None, stream.abort)
+    with shown_to(url, key):
+        async with connect(url, audio=audio, modules=modules, client=client, key=key) as stream:
+            interrupt = Interrupt(blocks.end if isinstance(blocks, Feed) else None, stream.abort)
 
-        async def send() -> None:
-            shown = _shown(blocks, view, interrupt, is_pcm=is_pcm)
-            await stream_pcm(
-                stream,
-                shown,
-                realtime=realtime,
-                message_ms=message_ms,
-                max_ahead_ms=None if is_live else MAX_AHEAD_MS,
-            )
-            await stream.end()
+            async def send() -> None:
+                shown = _shown(blocks, view, interrupt, is_pcm=is_pcm)
+                await stream_pcm(
+                    stream,
+                    shown,
+                    realtime=realtime,
+                    message_ms=message_ms,
+                    max_ahead_ms=None if is_live else MAX_AHEAD_MS,
+                )
+                await stream.end()
 
-        def show(event: Event) -> None:
-            if (text := connection_note(event, stream.rate_hz)) is not None:
-                note(text)
-            else:
-                view.event(event)
+            def show(event: Event) -> None:
+                if (text := connection_note(event, stream.rate_hz)) is not None:
+                    note(text)
+                else:
+                    view.event(event)
 
-        with interrupt.caught():
-            try:
-                await converse(stream, send(), show)
-            except ConnectionLost:
-                if interrupt.count < 2:
-                    raise
+            with interrupt.caught():
+                try:
+                    await converse(stream, send(), show)
+                except ConnectionLost:
+                    if interrupt.count < 2:
+                        raise
     return interrupt.count > 0
 
 

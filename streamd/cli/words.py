@@ -12,7 +12,8 @@ import msgspec
 import typer
 from rich.progress import BarColumn
 
-from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.common import ConfigOption, TenantOption, note, read_config
+from streamd.cli.place import Place, chosen
 from streamd.cli.progress import bars
 from streamd.cli.recording import TrackOption
 from streamd.cli.runtime import load_library, open_voices
@@ -23,6 +24,7 @@ from streamd.errors import NameTaken, NoSuchWord, NotAudio
 from streamd.evaluation.statistics import poisson, wilson
 from streamd.models import catalogue
 from streamd.modules.words import WordEstimate, WordInfo, check_word
+from streamd.naming import DEFAULT_TENANT
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 from streamd.words import phrases
@@ -56,27 +58,36 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the word, for example
 
 
 @app.callback()
-def root(context: typer.Context, json: JsonOption = False, config: ConfigOption = None) -> None:
+def root(
+    context: typer.Context,
+    json: JsonOption = False,
+    tenant: TenantOption = None,
+    config: ConfigOption = None,
+) -> None:
     """List your wake words, or run a command on them."""
-    context.obj = config
+    context.obj = Place(config, tenant)
     if context.invoked_subcommand is None:
         list_(context, json)
 
 
 @app.command("list")
-def list_(context: typer.Context, json: JsonOption = False) -> None:
+def list_(context: typer.Context, json: JsonOption = False, tenant: TenantOption = None) -> None:
     """List your wake words with estimates of their errors and 95 % intervals.
 
     Misses: share of the clips that a word made of the other clips does not detect, as they are
     and with rooms and noise added. False/h: false accepts per hour on the built-in negatives.
     """
-    with closing(open_voices(read_config(context.obj))) as store:
+    place = chosen(context, tenant)
+    with closing(open_voices(read_config(place.config), place.tenant)) as store:
         words = [word.info for word in store.load_words().values()]
     if json:
         print_json([_described(info) for info in words])
         return
     if not words:
-        note("You have no wake words of your own. `streamd words add NAME FILE…` makes one.")
+        note(
+            "You have no wake words of your own. "
+            f"`streamd words add{place.as_option} NAME FILE…` makes one."
+        )
         return
     rows = []
     for info in words:
@@ -119,6 +130,7 @@ def add(
     ] = False,
     track: TrackOption = None,
     json: JsonOption = False,
+    tenant: TenantOption = None,
 ) -> None:
     """Make a wake word from 3 to 50 recordings, best of several people in several rooms.
 
@@ -134,8 +146,9 @@ def add(
         )
     if len({file.resolve() for file in files}) < len(files):
         raise typer.BadParameter("a recording is named twice; each counts once")
-    settings = read_config(context.obj)
-    with closing(open_voices(settings)) as store:
+    place = chosen(context, tenant)
+    settings = read_config(place.config)
+    with closing(open_voices(settings, place.tenant)) as store:
         if name in store.load_words() and not replace:
             raise NameTaken(f"wake word {name!r} exists already; add --replace, or remove it first")
         library = load_library(NEEDED)
@@ -168,14 +181,18 @@ def add(
 
 
 @app.command()
-def remove(context: typer.Context, name: NameArgument) -> None:
+def remove(context: typer.Context, name: NameArgument, tenant: TenantOption = None) -> None:
     """Remove a word. Sessions that already use it keep it until they end."""
-    settings = read_config(context.obj)
-    with closing(open_voices(settings)) as store:
+    place = chosen(context, tenant)
+    settings = read_config(place.config)
+    with closing(open_voices(settings, place.tenant)) as store:
         if not store.remove_word(name):
-            raise NoSuchWord(f"you have no wake word named {name!r}; `streamd words` lists yours")
+            raise NoSuchWord(
+                f"you have no wake word named {name!r}; "
+                f"`streamd words{place.as_option}` lists yours"
+            )
     note(f"Removed {name}.")
-    if name in settings.wake.words:
+    if name in settings.wake.words and place.tenant in (None, DEFAULT_TENANT):
         note(f"  [wake] words still names it ({settings.where('wake.words')}); remove it there too")
 
 

@@ -20,6 +20,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from streamd.client import refusal
+from streamd.client.credentials import authorization, is_same_host
 from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
 from streamd.errors import CannotConnect
 
@@ -154,6 +155,16 @@ class Line:
             return
 
 
+class _Opening(open_socket):
+    """An opening that follows no redirect by which another host would get the key."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        has_key = self.additional_headers is not None  # the other host would be sent none
+        found = super().process_redirect(exc)
+        leaves = isinstance(found, str) and not is_same_host(self.uri, found)
+        return exc if leaves and has_key else found
+
+
 async def open_line(address: Address) -> Line:
     """Open a WebSocket.
 
@@ -166,10 +177,10 @@ async def open_line(address: Address) -> Line:
     if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
         options["proxy"] = None  # a proxy of the environment cannot reach this machine's loopback
     try:
-        socket = await open_socket(
+        socket = await _Opening(
             url,
             subprotocols=[_SUBPROTOCOL],
-            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
+            additional_headers=authorization(key) or None,
             compression=None,  # PCM does not deflate
             open_timeout=address.open_timeout_s,
             ping_interval=None,  # `Line.watch` pings

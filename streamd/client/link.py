@@ -8,6 +8,7 @@ from typing import Any
 
 from streamd.client import recovery
 from streamd.client.backoff import CAP_S, Backoff
+from streamd.client.credentials import keeps_tls
 from streamd.client.inbox import Inbox
 from streamd.client.line import CLOSE_S, Address, Line, open_line
 from streamd.client.recovery import Next
@@ -238,7 +239,7 @@ class Link:
             match recovery.after(error, self._faults):
                 case Next.AFRESH:
                     self._token = None
-                case Next.RESUME if error.url and error.url.startswith(("ws:", "wss:")):
+                case Next.RESUME if error.url and keeps_tls(self._address.url, error.url):
                     self._address = replace(self._address, url=error.url)
                 case Next.STOP:
                     self._raise(error, fatal)

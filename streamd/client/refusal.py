@@ -21,6 +21,11 @@ _CLOSE_HINTS = {
 }
 _HTTP_HINTS = {
     200: "there is no stream at this path; use /v1/stream",
+    **dict.fromkeys(
+        (301, 302, 303, 307, 308),
+        "the server redirects to another host, which would get the API key; if you trust that "
+        "host, connect to it directly",
+    ),
     401: "the server, or a proxy in front of it, asks for credentials",
     403: "the server, or a proxy in front of it, does not let this client in",
     404: "there is no stream at this path; use /v1/stream",

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from streamd.client.credentials import check_key
 from streamd.client.inbox import Inbox
 from streamd.client.line import DEFAULT_URL, Address
 from streamd.client.link import Link
@@ -176,7 +177,7 @@ async def connect(
         modules: Options by module; False switches a module off. None leaves the server's own.
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.
-        key: API key, for a server that asks for one.
+        key: API key, for a server that asks for one. It decides whose voices and words are used.
         open_timeout_s: Seconds that the server may take to answer.
         reconnect_s: Seconds for which the stream tries to connect again after a drop; 0 to not try.
         replay_s: Seconds of audio that are kept in memory, to be sent again after a drop.
@@ -185,6 +186,7 @@ async def connect(
     Raises:
         CannotConnect: No server answers, or one that is not streamd.
         RefusedByServer: The server answers with an HTTP status, or an `error` in place of `ready`.
+        WrongUsage: The key cannot be one.
     """
     audio = audio or {}
     chosen = {"client": client, "device": device, "audio": audio, "modules": modules}
@@ -194,7 +196,7 @@ async def connect(
     frame_bytes: int = sample_bytes * audio.get("channels", 1)
     replay = Replay(frame_bytes, int(replay_s * rate_hz) * frame_bytes)
     inbox = Inbox()
-    address = Address(url, key, open_timeout_s)
+    address = Address(url, check_key(key), open_timeout_s)
     link = Link(address, hello, replay, inbox, reconnect_s=reconnect_s, silence_s=silence_s)
     await link.open()
     try:

@@ -12,6 +12,7 @@ const load = (name) => {
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
+const reasons = await load("reasons.js");
 const { Pulse } = await load("pulse.js");
 const { Replay } = await load("replay.js");
 
@@ -80,11 +81,11 @@ test("the stream is on the page's own host, with a ticket if there is one", () =
 });
 
 test("closes are explained, and only those that may be retried are", () => {
-  assert.equal(protocol.explainClose(1012).retry, true);
-  assert.equal(protocol.explainClose(4009).retry, false);
-  assert.equal(protocol.explainClose(4001).key, true);
-  assert.match(protocol.explainClose(4999).text, /4999/);
-  const refused = protocol.explainClose(4002, { message: "no such word", retryable: false });
+  assert.equal(reasons.explainClose(1012).retry, true);
+  assert.equal(reasons.explainClose(4009).retry, false);
+  assert.equal(reasons.explainClose(4001).key, true);
+  assert.match(reasons.explainClose(4999).text, /4999/);
+  const refused = reasons.explainClose(4002, { message: "no such word", retryable: false });
   assert.match(refused.text, /No such word\.$/);
 });
 
@@ -93,29 +94,73 @@ const place = (href) => {
   return { protocol, hostname, port, host, origin };
 };
 
-test("over plain http on a name neither the microphone nor a file is offered, but a way to both", () => {
+const BY_TUNNEL = /“ssh -L 8765:127\.0\.0\.1:8765 box” and open http:\/\/localhost:8765/;
+
+test("over plain http there is no microphone, and the page says how to get one", () => {
   const named = ["http://box:8765/", "http://box.lan/", "http://127.0.0.1.example:8765/"];
   const open = ["https://box/", "http://localhost:8765/", "http://127.0.0.1:8765/", "http://[::1]:8765/", "http://10.0.0.7/"];
-  assert.deepEqual(named.map((href) => protocol.isNamedWithoutTls(place(href))), [true, true, true]);
-  assert.deepEqual(open.map((href) => protocol.isNamedWithoutTls(place(href))), Array(5).fill(false));
-  assert.match(protocol.noMicrophone(place("http://10.0.0.7:9000/")), /127.0.0.1:9000 10.0.0.7”.* Playing a file works here\.$/);
-  assert.doesNotMatch(protocol.noMicrophone(place("http://box:8765/")), /file/);
-  for (const text of [protocol.noMicrophone(place(named[0])), protocol.explainRefusal({ status: 200 }, place(named[0])).text]) {
-    assert.match(text, /“ssh -L 8765:127\.0\.0\.1:8765 box” and open http:\/\/localhost:8765/);
-  }
+  assert.deepEqual(named.map((href) => reasons.isNamedWithoutTls(place(href))), [true, true, true]);
+  assert.deepEqual(open.map((href) => reasons.isNamedWithoutTls(place(href))), Array(5).fill(false));
+  assert.match(reasons.noMicrophone(place("http://10.0.0.7:9000/")), /127.0.0.1:9000 10.0.0.7”.* Playing a file works here\.$/);
+  assert.match(reasons.noMicrophone(place("http://box:8765/")), BY_TUNNEL);
+  assert.doesNotMatch(reasons.noMicrophone(place("http://box:8765/")), /a file/);
+  assert.match(reasons.noMicrophone(place("http://box:8765/"), "sk_1"), /a file works/);
+  assert.match(reasons.noMicrophone(place("http://box:8765/")), /over https/);
 });
 
-test("a refused stream is explained by what the server says of itself", () => {
-  const why = (answer) => protocol.explainRefusal(answer, place("http://localhost:8765/"));
-  assert.match(why({ status: 503, body: { status: "draining" }, retryAfterMs: 5000 }).text, /restarting/);
-  assert.deepEqual(
-    [why({ status: 200, body: { streams: 8, max_streams: 8 } }), why({ status: 503, body: {} })].map(({ retry }) => retry),
-    [true, true],
-  );
-  assert.equal(why({ status: 401 }).key, true);
-  const foreign = why({ status: 200, body: { streams: 0, max_streams: 8 } });
-  assert.match(foreign.text, /server\.origins/);
-  assert.deepEqual([foreign.retry, foreign.key], [false, false]);
+test("others can read what goes over plain http to another machine", () => {
+  const readable = ["http://box:8765/", "http://10.0.0.7/", "http://127.0.0.1.example/"];
+  const not = ["https://box/", "http://localhost:8765/", "http://127.0.0.1:8765/", "http://[::1]:8765/"];
+  assert.deepEqual(readable.map((href) => reasons.isReadable(place(href))), Array(3).fill(true));
+  assert.deepEqual(not.map((href) => reasons.isReadable(place(href))), Array(4).fill(false));
+});
+
+test("a refusal says what is missing", () => {
+  const why = (status, error, key, href = "https://box/") =>
+    reasons.explainDenial({ status, body: error && { error } }, key, place(href));
+  assert.match(why(401, { code: "unauthenticated" }).text, /asks for an API key.*streamd keys create/);
+  assert.match(why(401, undefined, "sk_1").text, /does not accept this API key: .*unknown, expired or revoked/);
+  assert.deepEqual([why(401).key, why(401, undefined, "sk_1").key], [true, true]);
+
+  const scope = why(403, { code: "forbidden", message: "this key lacks the scope 'stream'" }, "sk_1");
+  assert.match(scope.text, /may not stream\. This key lacks the scope 'stream'\.$/);
+  assert.equal(scope.key, true);
+
+  const foreign = why(403, { code: "forbidden", ref: "origin" }, "sk_1", "https://wall.example/");
+  assert.match(foreign.text, /pages of https:\/\/wall\.example.*server\.origins/);
+  assert.equal(foreign.key, false);
+  assert.deepEqual(why(403, undefined, "sk_1", "https://wall.example/"), foreign); // by a proxy
+
+  const named = why(403, { code: "forbidden", ref: "host" }, undefined, "http://box:8765/");
+  assert.match(named.text, BY_TUNNEL);
+  assert.match(named.text, /Without an API key.*list http:\/\/box:8765 in server\.origins/);
+  assert.equal(named.key, true);
+
+  const address = why(403, { code: "forbidden", ref: "address" });
+  assert.match(address.text, /access\.allow_ips/);
+  assert.deepEqual([address.key, address.retry], [false, false]);
+
+  const often = reasons.explainDenial({ status: 429, retryAfterMs: 2000 }, "sk_1", place("https://box/"));
+  assert.deepEqual([often.retry, often.retryAfterMs, often.key], [true, 2000, false]);
+  assert.match(why(500, { message: "the server's log says why" }).text, /\(500\)\. The server's log says why\.$/);
+  assert.equal(why(503, { code: "overloaded" }).retry, true);
+});
+
+test("a stream that found no room is tried again, and one that was lost on the way names the proxy", () => {
+  const full = (answer) => reasons.explainFullness(answer);
+  assert.match(full({ status: 503, body: { status: "draining" }, retryAfterMs: 5000 }).text, /restarting/);
+  assert.equal(full({ status: 503, body: { status: "draining" }, retryAfterMs: 5000 }).retryAfterMs, 5000);
+  for (const answer of [{ status: 200, body: { streams: 8, max_streams: 8 } }, { status: 503, body: {} }]) {
+    assert.equal(full(answer).retry, true);
+  }
+  for (const body of [{ streams: 0, max_streams: 8 }, { status: "ready" }, undefined]) {
+    assert.equal(full({ status: 200, body }), null);
+  }
+  assert.match(reasons.explainLostUpgrade().text, /proxy.*Upgrade/);
+  assert.equal(reasons.explainLostUpgrade().retry, false);
+  assert.match(reasons.explainLostUpgrade("sk_1").text, /as many streams open as it may/);
+  assert.equal(reasons.explainLostUpgrade("sk_1").retry, true); // the stream that broke may still count
+  assert.equal(reasons.explainSilence(place("http://box:8765/")).retry, true);
 });
 
 test("coming back takes a random wait that grows to 10 s, after what the server asked for", () => {
@@ -129,11 +174,11 @@ test("coming back takes a random wait that grows to 10 s, after what the server 
 
 test("a drop goes on with the session; a restart and an unknown token begin a new one", () => {
   for (const code of [1006, 1011, 4008, 4010]) {
-    const { retry, afresh } = protocol.explainClose(code, { retryable: false });
+    const { retry, afresh } = reasons.explainClose(code, { retryable: false });
     assert.deepEqual([retry, afresh], [true, false], code);
   }
   for (const code of [1001, 1012, 4004, 4011]) {
-    const { retry, afresh } = protocol.explainClose(code, { retryable: false });
+    const { retry, afresh } = reasons.explainClose(code, { retryable: false });
     assert.deepEqual([retry, afresh], [true, true], code);
   }
 });

@@ -1,10 +1,11 @@
 // The page's session in node, without its page: streams s16le 16 kHz and prints the events as JSON
-// lines. Run by test_page_session.py with the folder of the modules, the server's URL and the file.
+// lines. Run by test_page_session.py with the folder of the modules, the server's URL, the file and
+// perhaps a key.
 
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
-const [folder, url, file] = process.argv.slice(2);
+const [folder, url, file, key] = process.argv.slice(2);
 globalThis.location = new URL(url);
 const { Session } = await import(pathToFileURL(`${folder}/session.js`));
 const bytes = readFileSync(file);
@@ -40,7 +41,7 @@ class Speaker {
 }
 
 const print = (event) => console.log(JSON.stringify(event));
-new Session(new Speaker(), { words: ["alexa", "hey_jarvis"], modules: ["speaker"], offered: ["speaker"] }, {
+new Session(new Speaker(), { words: ["alexa", "hey_jarvis"], modules: ["speaker"], offered: ["speaker"], key }, {
   onPhase: (phase, text) => print({ type: "phase", phase, text }),
   onFresh: () => print({ type: "fresh" }),
   onLevel() {},

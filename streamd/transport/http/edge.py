@@ -95,4 +95,4 @@ class Edge:
 
     def _refusal(self, reason: str, message: str) -> Refusal:
         self._refused.labels(reason).inc()
-        return Forbidden(message)
+        return Forbidden(message, ref=reason)
