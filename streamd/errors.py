@@ -30,7 +30,6 @@
     │   ├── OutOfRange                 out_of_range                422
     │   ├── TooShort                   too_short                   422
     │   ├── UpgradeRequired            upgrade_required            426
-    │   ├── RateExceeded               rate_exceeded        4012   429
     │   ├── Draining                   draining                    503
     │   ├── BadName              2     bad_name                    400
     │   ├── NotAudio             6     not_audio                   415

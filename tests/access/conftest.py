@@ -8,7 +8,8 @@ import pytest
 from streamd.access.keys import Keyring
 from streamd.access.shared import SharedByStore
 from streamd.observability.metrics import Metrics
-from streamd.store import SqliteStore, open_store
+from streamd.store import open_store
+from streamd.store.base import Store
 
 
 class Clock:
@@ -32,14 +33,14 @@ def keyring(clock: Clock) -> Keyring:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path) -> Iterator[Store]:
     opened = open_store(tmp_path / "v.db", tmp_path / "key")
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def shared(store: SqliteStore, clock: Clock) -> Iterator[SharedByStore]:
+def shared(store: Store, clock: Clock) -> Iterator[SharedByStore]:
     made = SharedByStore(store.access, Metrics(), clock)
     yield made
     made.close()

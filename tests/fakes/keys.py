@@ -8,10 +8,11 @@ from streamd.access.principal import Scope
 from streamd.access.shared import SharedByStore
 from streamd.access.tickets import Tickets
 from streamd.observability.metrics import Metrics
-from streamd.store import SqliteStore, open_store
+from streamd.store import open_store
+from streamd.store.base import Store
 
 
-def store_of(home: Path) -> SqliteStore:
+def store_of(home: Path) -> Store:
     """The store in a daemon's data directory."""
     return open_store(home / "streamd.db", home / "key")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import ExitStack
 
 import pytest
 from fakes.serving import Line, Server
@@ -67,9 +68,10 @@ async def test_streams_of_a_revoked_key_close_4001_with_an_error_before_it(serve
     mine, theirs, nobodys = [await opened(server, key) for key in (one, other, None)]
     held = await dropped(server, one)
     held_by_other = await dropped(server, other)
+    visits = ExitStack()
     for line in (mine, theirs, nobodys):
-        visit = presence.enter(line.connection.principal)
-        visit.__enter__().on_end(line.connection.revoke)
+        visit = visits.enter_context(presence.enter(line.connection.principal))
+        visit.on_end(line.connection.revoke)
     revocation.look()
     keyring.replace([dataclasses.replace(records["one"], revoked_ms=1), records["other"]])
     revocation.look()
@@ -83,6 +85,7 @@ async def test_streams_of_a_revoked_key_close_4001_with_an_error_before_it(serve
     for line in (theirs, nobodys):
         line.put('{"type":"ping"}')
         await until(lambda line=line: line.of("pong"))
+    visits.close()
 
 
 async def test_a_stream_belongs_to_the_key_that_resumed_it_last(server, records):
