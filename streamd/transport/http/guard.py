@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
@@ -13,7 +15,10 @@ from streamd.errors import Refusal, Unauthenticated
 from streamd.transport.http.edge import Edge
 from streamd.transport.http.routes import Route, Routes
 
-_PRINCIPAL = "principal"
+_PRINCIPAL: Any = (
+    web.RequestKey("principal", Principal) if hasattr(web, "RequestKey") else "principal"
+)
+"""Where a request has who makes it; aiohttp before 3.14 has no such keys."""
 _API_KEY = "X-API-Key"
 
 
