@@ -8,9 +8,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 # What `make ci` runs, one after the other.
-CI_TARGETS := test
+CI_TARGETS := test test-faults
 
-.PHONY: run test check ci test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test check ci test-services test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -32,6 +32,10 @@ ci:  ## all that CI runs
 test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills, full disks, clocks
 	$(BIN)/streamd models pull
 	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
+
+test-services: $(VENV)/.dev  ## with a real PostgreSQL server: the store's promises, and its restarts
+	$(BIN)/streamd models pull
+	$(BIN)/pytest -n 2 --dist loadfile -m services tests/store tests/integration
 
 soak: $(VENV)/.dev  ## the same by the thousand, and two hours of one stream; SOAK="--kills 0" leaves out
 	$(BIN)/streamd models pull

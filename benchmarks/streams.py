@@ -57,7 +57,8 @@ def make_streams(folder: Path, count: int, seconds: float, seed: int) -> list[np
     Each stream begins in a place of its own in its first clip or the noise behind it: two fifths of
     them have a voice at every moment.
     """
-    paths = sorted(p for p in folder.rglob("*.flac"))
+    # Those in `tests/data/containers` state no length, or a wrong one.
+    paths = sorted(p for p in folder.rglob("*.flac") if p.parent.name != "containers")
     if not paths:
         sys.exit(f"no .flac files in {folder}")
     rng = random.Random(seed)
@@ -107,7 +108,7 @@ class Live(Player):
         messages = (Message(pcm[at : at + 2 * step], True) for at in range(0, len(pcm), 2 * step))
         nothing = Tally(math.inf, math.inf)
         super().__init__(
-            parse_uri(url), hello, messages, step, nothing, lambda _: self.opened.set()
+            parse_uri(url), {}, hello, messages, step, nothing, lambda _: self.opened.set()
         )
 
     def receive(self, text: bytes | bytearray | memoryview, now_s: float) -> None:

@@ -248,8 +248,7 @@ class InSession(Request):
         )
 
     def begin(self):
-        assert self.session.receive_audio(self.audio.tobytes()) == self.audio.nbytes
-        self.session.receive_end()
+        self.left = memoryview(self.audio.tobytes())
         self.advance()
 
     def cut(self, job):
@@ -259,6 +258,13 @@ class InSession(Request):
         self.session.complete(job, output)
 
     def advance(self):
+        taken = 1
+        while self.left and taken:  # quiet audio is taken in at once, without a job
+            taken = self.session.receive_audio(self.left)
+            self.left = self.left[taken:]
+            if not self.left:
+                self.session.receive_end()
+            self.engine.submit(self.lease, self.session.jobs())
         self.engine.submit(self.lease, self.session.jobs())
         self.engine.withdraw(self.lease, self.session.withdrawn())
         if self.session.ended and not self.done.done():

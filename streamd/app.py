@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -25,7 +26,7 @@ from streamd.live.ticks import Ticks
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
-from streamd.observability.cores import usable_cores
+from streamd.observability.cores import usable_cpus
 from streamd.observability.systemd import Notifier, watchdog_interval_s
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
@@ -169,6 +170,20 @@ class Daemon:
 
     def _services(self, watcher: GalleryWatcher, ticks: Ticks) -> Services:
         limits, resume = self._config.limits, self._config.resume
+        of_streams = Limits(
+            max_streams=limits.max_streams,
+            max_message_bytes=limits.max_message_bytes,
+            max_lag_ms=min(limits.max_lag_ms, self._config.longest_lag_ms),
+            idle_s=limits.idle_s,
+            max_session_s=limits.max_session_s,
+            max_events_queued=limits.max_events_queued,
+        )
+        bounds = Bounds(
+            cores=usable_cpus(),
+            max_load=limits.max_load,
+            max_lag_s=of_streams.max_lag_s * LATE,
+            max_loop_lag_s=limits.max_loop_lag_ms / 1000,
+        )
         for queue, bound in (
             ("streams", limits.max_streams),
             ("events", limits.max_events_queued),
@@ -188,16 +203,9 @@ class Daemon:
             words=watcher.words,
             keep=watcher.keep,
             metrics=self._parts.metrics,
-            limits=Limits(
-                max_streams=limits.max_streams,
-                max_message_bytes=limits.max_message_bytes,
-                max_lag_ms=limits.max_lag_ms,
-                idle_s=limits.idle_s,
-                max_session_s=limits.max_session_s,
-                max_events_queued=limits.max_events_queued,
-            ),
+            limits=of_streams,
             ring_s=self._config.session.ring_s,
-            load=Load(self._parts.engine, self._bounds(), self._parts.metrics),
+            load=Load(self._parts.engine, bounds, self._parts.metrics),
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,
@@ -208,15 +216,6 @@ class Daemon:
                 ),
                 self._parts.metrics,
             ),
-        )
-
-    def _bounds(self) -> Bounds:
-        limits = self._config.limits
-        return Bounds(
-            cores=len(usable_cores()),
-            max_load=limits.max_load,
-            max_lag_s=limits.max_lag_ms / 1000 * LATE,
-            max_loop_lag_s=limits.max_loop_lag_ms / 1000,
         )
 
     async def _drain(self, streams: Streams) -> None:
@@ -264,7 +263,7 @@ class Daemon:
             address=", ".join(_address(*listener.getsockname()[:2]) for listener in sockets),
             models={name: card["model"] for name, card in registry.describe(modules).items()},
             words=known,
-            threads=self._config.engine.threads or len(usable_cores()),
+            threads=self._config.engine.threads or math.ceil(usable_cpus()),
             fast_path="active" if obstacle is None else f"not active: {obstacle}",
             config=self._config.source,
             changed={s.key: s.value for s in describe(self._config) if s.value != s.default},

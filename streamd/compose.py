@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
-from streamd.observability.cores import usable_cores
+from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
@@ -135,11 +136,19 @@ def make_parts(config: Config, library: Library) -> Parts:
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
     metrics = Metrics()
-    threads = config.engine.threads or len(usable_cores())
+    threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
     max_leases = config.limits.max_streams + config.resume.max_held + SPARE_LEASES
-    engine = LocalEngine(passes, max_leases, threads, metrics, [speculative])
+    engine = LocalEngine(
+        passes,
+        max_leases,
+        threads,
+        metrics,
+        [speculative],
+        # A lease that is closed is free again when the batch with its last job is done.
+        max_files=2 * config.files.max_at_once,
+    )
     heads = None if wake is None else wake.heads
     return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
 

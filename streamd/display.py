@@ -1,4 +1,4 @@
-"""File names, made fit for people and for JSON."""
+"""File names and URLs, made fit for people and for JSON."""
 
 from __future__ import annotations
 
@@ -78,3 +78,14 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_ERRORS, _replace)
+
+
+def without_password(url: str) -> str:
+    """Return a URL without the password that it may have, before its host or as an option."""
+    before, slashes, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    login, at, hosts = address.rpartition("@")
+    options = [option for option in query.split("&") if not option.startswith("password=")]
+    query = "&".join(options)
+    user = login.partition(":")[0]
+    return f"{before}{slashes}{user}{at}{hosts}{mark if query else ''}{query}"

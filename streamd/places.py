@@ -38,9 +38,9 @@ def eval_dir(environ: Environ) -> Path:
     return _cache(environ) / "eval"
 
 
-def key_path(environ: Environ) -> Path:
-    """Return the file of the key that encrypts voices; beside the store only by default."""
-    return data_dir(environ) / "key"
+def key_path(environ: Environ, configured: str = "") -> Path:
+    """Return the file of the key that encrypts voices: `store.key_path` if it is set."""
+    return Path(configured) if configured else data_dir(environ) / "key"
 
 
 def store_path(configured: str, environ: Environ) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from daemons import Daemon
+from databases import PostgresServer
 from hypothesis import settings
 
 # Who starts the tests in the background has Ctrl-C ignored, and so would every process of theirs.
@@ -22,9 +23,17 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
     Tests compare events, so it sheds none, however busy the machine is with other tests.
     """
-    with Daemon(tmp_path_factory.mktemp("daemon"), limits__max_lag_ms=600_000) as running:
+    with Daemon(tmp_path_factory.mktemp("daemon"), limits__max_lag_ms=0) as running:
         yield running
     assert running.complaints() == []
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the whole run; each test has a database of its own."""
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

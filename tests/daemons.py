@@ -303,7 +303,7 @@ NO_LOG = {"ready", "ack", "pong", "degraded", "recovered", "draining"}
 def assert_same_log(one: Iterable[Event], other: Iterable[Event]) -> None:
     """Equal lists per type: times exact, scores within 1e-3."""
     left, right = by_type(one), by_type(other)
-    assert left.keys() == right.keys(), right.get("error")
+    assert left.keys() == right.keys(), (left.keys() ^ right.keys(), right.get("error"))
     for kind in left:
         assert len(left[kind]) == len(right[kind]), kind
         for a, b in zip(left[kind], right[kind], strict=True):

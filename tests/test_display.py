@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from streamd.display import display_name, encodable, escape_undecodable, to_json
+from streamd.display import (
+    display_name,
+    encodable,
+    escape_undecodable,
+    to_json,
+    without_password,
+)
 from streamd.observability import logging
 
 CAFE = os.fsdecode(b"caf\xe9.flac")
@@ -51,3 +57,17 @@ def test_json_holds_the_escaped_name() -> None:
 def test_a_log_line_is_json_that_holds_the_escaped_name() -> None:
     kept = logging.withhold(None, "info", {"event": "x", "file": CAFE, "more": [CAFE]})
     assert kept == {"event": "x", "file": r"caf\xe9.flac", "more": [r"caf\xe9.flac"]}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:secret@h:5432/db", "postgresql://u@h:5432/db"),
+        ("postgresql://u:se:cret%40@h1,h2/db?a=b&password=secret", "postgresql://u@h1,h2/db?a=b"),
+        ("postgresql:///db?password=secret", "postgresql:///db"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown

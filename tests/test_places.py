@@ -84,6 +84,7 @@ def test_store_and_key_are_in_the_data_directory_unless_the_store_is_named() -> 
     assert store_path("", environ) == Path("/d/streamd.db")
     assert store_path("/v/voices.db", environ) == Path("/v/voices.db")
     assert key_path(environ) == Path("/d/key")
+    assert key_path(environ, "/run/secrets/key") == Path("/run/secrets/key")
 
 
 def test_a_user_without_a_home_reads_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

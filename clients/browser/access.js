@@ -1,6 +1,6 @@
 // Asks the server what this page may do: with a key, and for tickets. No DOM.
 
-import { explainDenial, explainFullness, explainLostUpgrade, explainSilence } from "./reasons.js";
+import { explainDenial, explainFullness, explainLostUpgrade, explainSilence, isDenial } from "./reasons.js";
 
 /**
  * Ask the server for something: `{ok, status, body, retryAfterMs}`; `body` is undefined if it is no
@@ -37,9 +37,11 @@ export async function ticketFor(key) {
 export async function whyNotOpened(key) {
   const { end } = await unlessSilent(async () => {
     const full = explainFullness(await ask("/health/ready", { key }));
-    return full ? { end: full } : ticketFor(key);
+    if (full) return { end: full };
+    const answer = await ask("/v1/tickets", { key, method: "POST" });
+    return { end: isDenial(answer) ? explainDenial(answer, key, location) : explainLostUpgrade(key) };
   });
-  return end ?? explainLostUpgrade(key);
+  return end;
 }
 
 async function unlessSilent(asked) {

@@ -125,7 +125,7 @@ async function meet(isLatest) {
   needsKey = Boolean(end?.key);
   if (key || needsKey) keyField.judged(Boolean(info));
   if (needsKey) keyField.ask();
-  view.showOffers(offers(info));
+  view.showOffers(needsKey ? { words: [], modules: [] } : offers(info)); // a key decides what there is
   view.showLicences(info?.modules);
   view.showVersion(info?.version);
   if (session) return;

@@ -65,12 +65,19 @@ export function explainDenial({ status, body, retryAfterMs }, key, location) {
   return explainFullness({ status, body, retryAfterMs }) ?? end(`The server answered with an error (${status}).${detail}`);
 }
 
-/** Why an upgrade was refused although the server has room, and lets this page in. */
+/** Whether an answer says that this page may not stream, or not now. */
+export function isDenial({ status }) {
+  return [401, 403, 429, 503].includes(status);
+}
+
+/**
+ * Why a socket did not open although the server has room, and lets this page in. The network may have
+ * been away for just that moment, so it is worth a few attempts (`lost`).
+ */
 export function explainLostUpgrade(key) {
   const proxy = "a proxy before the server may not pass on the headers Host, Upgrade and Connection";
-  return key
-    ? end(`The server refused the stream: this key may have as many streams open as it may, or ${proxy}.`, { retry: true })
-    : end(`The server refused the stream: ${proxy}.`);
+  const most = key ? "this key may have as many streams open as it is allowed, or " : "";
+  return { ...end(`The stream did not open: ${most}${proxy}.`, { retry: true }), lost: true };
 }
 
 const NO_KEY = "The server asks for an API key. Type yours here; whoever runs the server makes one with “streamd keys create NAME”.";

@@ -8,6 +8,7 @@ import { Stream } from "./stream.js";
 
 const MAX_ATTEMPTS = 40; // in a row, some minutes
 const MAX_FAULTS = 1; // of the server, since it last took audio
+const MAX_LOST = 3; // sockets in a row that did not open, though the server answers
 
 /**
  * From the press of a button until it is over.
@@ -22,6 +23,7 @@ export class Session {
     this.handlers = handlers;
     this.attempts = 0;
     this.faults = 0;
+    this.lost = 0;
     this.lastSeq = 0;
   }
 
@@ -89,6 +91,7 @@ export class Session {
   }
 
   onReady(ready) {
+    this.lost = 0;
     this.token = ready.resume?.token;
     this.state = null;
     if (ready.resumed) {
@@ -144,7 +147,8 @@ export class Session {
     this.stream = undefined;
     if (this.done) return;
     if (end.afresh) this.token = undefined;
-    const isWorthIt = end.retry && (end.code !== 1011 || ++this.faults <= MAX_FAULTS);
+    const isHopeless = (end.code === 1011 && ++this.faults > MAX_FAULTS) || (end.lost && ++this.lost > MAX_LOST);
+    const isWorthIt = end.retry && !isHopeless;
     if (this.finished || end.gaveUp || (this.stopped && !isWorthIt)) {
       this.over(this.trouble ?? "Stopped.", { failed: Boolean(this.trouble) });
     } else if (isWorthIt && ++this.attempts <= MAX_ATTEMPTS) {

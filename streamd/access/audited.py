@@ -94,7 +94,7 @@ class Audited:
         """Return a number that grows with every change, also by other processes."""
         return self._store.version()
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back when any process may have changed something."""
         return self._store.on_change(callback)
 

@@ -34,7 +34,8 @@ def _signed(magnitude: npt.NDArray[np.int32], negative: npt.NDArray[np.bool_]) -
     return (np.where(negative, -magnitude, magnitude) / FULL_SCALE).astype(np.float32)
 
 
-_TABLES = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
+TABLES = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
+"""Linear values of the 256 codes of each companded coding, float32, full scale ±1."""
 _WIRE = {"pcm_s16le": "<i2", "pcm_f32le": "<f4", "mulaw": "u1", "alaw": "u1"}
 _STEP = np.float32(1 / FULL_SCALE)
 _ONE = np.float32(1)
@@ -122,5 +123,5 @@ class Decoder:
                 self.non_finite = True
                 linear[~np.isfinite(column)] = 0
         else:
-            linear = _TABLES[self._fmt.codec][column]
+            linear = TABLES[self._fmt.codec][column]
         return linear

@@ -94,12 +94,14 @@ class OwnServer:
     def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         chosen = {
             "STREAMD_DATA": str(self._home),
+            "STREAMD_STORE__URL": "",
             "STREAMD_STORE__PATH": str(self._home / "streamd.db"),
+            "STREAMD_STORE__KEY_PATH": str(self._home / "key"),
             "STREAMD_LIMITS__MAX_STREAMS": str(self._max_streams),
             "STREAMD_LIMITS__MAX_SESSION_S": "86400",
             # The bench itself looks for the most that it can carry: nothing is refused or shed.
             "STREAMD_LIMITS__MAX_LOAD": "0",
-            "STREAMD_LIMITS__MAX_LAG_MS": "600000",
+            "STREAMD_LIMITS__MAX_LAG_MS": "0",
             "STREAMD_LIMITS__MAX_LOOP_LAG_MS": "600000",
             "STREAMD_LOG__LEVEL": "warning",
             "STREAMD_LOG__FORMAT": "json",

@@ -14,36 +14,37 @@ from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
-from streamd.config import Config, key_path, store_path
+from streamd.config import Config
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
 from streamd.modules.words import CustomWords
 from streamd.naming import DEFAULT_TENANT
+from streamd.store import opening
 from streamd.store.base import Store, enrolled_elsewhere
-from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
 
 
 def open_voices(config: Config, tenant: str | None = None) -> Store:
     """Open the store of enrolled voices and own words, as a tenant sees it.
 
-    Every change goes to the audit log.
+    It is an SQLite file, or a PostgreSQL database where `store.url` names one. Every change goes
+    to the audit log.
 
     Args:
         config: The configuration, which says where the store is.
         tenant: Name of the tenant, checked; None is the default one.
     """
-    path, key = store_path(config.store.path, os.environ), key_path(os.environ)
     audit = journal(config.access, os.environ)
     recorder = Nowhere() if audit is None else AtOnce(audit)
     actor = Actor("command line", uid=os.getuid())
     tenant = tenant or DEFAULT_TENANT
-    return Audited(open_store(path, key, tenant), tenant, recorder, actor)
+    store = opening.open_configured(config.store, os.environ, tenant)
+    return Audited(store, tenant, recorder, actor)
 
 
 def own_words(config: Config, tenant: str | None = None) -> CustomWords:
     """Return a tenant's own wake words, without creating a store."""
-    if not store_path(config.store.path, os.environ).exists():
+    if not opening.exists(config.store, os.environ):
         return {}
     with closing(open_voices(config, tenant)) as store:
         return store.load_words()

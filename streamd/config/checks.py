@@ -6,7 +6,12 @@ import ipaddress
 from collections.abc import Collection, Iterator
 from operator import attrgetter
 
-from streamd.config.sections import AccessConfig, Config, Sections
+from streamd.config.sections import (
+    MIN_LAG_MS,
+    RING_BEYOND_LAG_S,
+    AccessConfig,
+    Config,
+)
 from streamd.errors import ConfigError
 from streamd.naming import WordName
 from streamd.settings import WakeSettings
@@ -40,12 +45,27 @@ def needs_key(host: str, settings: AccessConfig) -> bool:
     return settings.keys == "always" or not is_loopback(host)
 
 
-def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
+def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield (keys involved, the first at fault; what is wrong with it) for each contradiction."""
     for low, high in _NOT_ABOVE:
         low_value, high_value = attrgetter(low)(config), attrgetter(high)(config)
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
+
+    lag_ms = config.limits.max_lag_ms
+    if 0 < lag_ms < MIN_LAG_MS:
+        yield (
+            ("limits.max_lag_ms",),
+            f"expected 0, for no bound, or at least {MIN_LAG_MS}, got {lag_ms}",
+        )
+    elif lag_ms > config.longest_lag_ms and config.is_set("limits.max_lag_ms"):
+        yield (
+            ("limits.max_lag_ms", "session.ring_s"),
+            f"{lag_ms} is above {config.longest_lag_ms}, which session.ring_s = "
+            f"{config.session.ring_s} allows: the ring keeps {RING_BEYOND_LAG_S} s more. Lower it, "
+            f"raise session.ring_s to {-(-lag_ms // 1000) + RING_BEYOND_LAG_S}, or set 0 to leave "
+            "out nothing",
+        )
 
     for key in ("server.trusted_proxies", "access.allow_ips"):
         for listed in attrgetter(key)(config):
@@ -71,7 +91,7 @@ def contradictions(config: Sections) -> Iterator[tuple[tuple[str, ...], str]]:
         )
 
 
-def own_words(config: Sections) -> list[str]:
+def own_words(config: Config) -> list[str]:
     """Return the default words that can only be words of the user's own."""
     return [word for word in config.wake.words if word not in config.wake.load]
 

@@ -21,7 +21,10 @@ class Line(NamedTuple):
 
 
 def dump(settings: Sequence[Setting]) -> Iterator[Line]:
-    """Yield the lines of a document that `load` reads back as the same configuration."""
+    """Yield the lines of a document that `load` reads back as the same configuration.
+
+    Only the password in `store.url` is left out.
+    """
     table = ""
     for setting in settings:
         section, _, key = setting.key.rpartition(".")

@@ -14,12 +14,17 @@ from streamd.config.checks import contradictions
 from streamd.config.schema import RefusedError, convert, is_path, is_table, kind_of
 from streamd.config.sections import Config, Sections
 from streamd.config.toml import KeyPath
+from streamd.display import without_password
 from streamd.errors import ConfigError
 from streamd.places import absolute, expanded
 from streamd.validation import Invalid
 
 SYSTEM_FILE = Path("/etc/streamd/streamd.toml")
 _PREFIX = "STREAMD_"
+
+
+_URLS = {"store.url"}
+"""Keys whose value may have a password."""
 
 
 class Setting(NamedTuple):
@@ -60,9 +65,13 @@ def describe(config: Config) -> list[Setting]:
 
 
 def leaves(config: Sections) -> Iterator[tuple[str, Any]]:
-    """Yield every key in the order of the sections, as pairs of (`section.key`, value)."""
+    """Yield every key in the order of the sections, as pairs of (`section.key`, value).
+
+    They are for people and logs: the password in a URL is left out.
+    """
     for section in Sections.__struct_fields__:
-        yield from _leaves(getattr(config, section), section)
+        for key, value in _leaves(getattr(config, section), section):
+            yield key, without_password(value) if key in _URLS else value
 
 
 def _leaves(struct: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any]]:

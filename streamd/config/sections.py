@@ -83,11 +83,12 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Streams at once; the next is refused with 503."""
     max_message_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 1_048_576
     """Bytes of one WebSocket message; a longer one closes with 1009."""
-    max_lag_ms: Annotated[int, Meta(ge=100, le=600_000)] = 5000
-    """Milliseconds that a window may be late; a later one is left out and named by a gap."""
+    max_lag_ms: Annotated[int, Meta(ge=0, le=297_000)] = 5000
+    """Milliseconds that a window may be late; a later one is left out and named by a gap. 0 sets no
+    bound: nothing is left out, and lag refuses no stream."""
     max_loop_lag_ms: Annotated[int, Meta(ge=50, le=600_000)] = 1000
     """Milliseconds; a new stream is refused while the event loop has been later for seconds."""
-    max_load: Annotated[float, Meta(ge=0, le=16)] = 0.9
+    max_load: Annotated[float, Meta(ge=0, le=16)] = 0.75
     """Share of the cores that streams may need before the next is refused; 0 sets no bound."""
     idle_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """Seconds without a message or a WebSocket ping before a close with 4010."""
@@ -134,11 +135,27 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Backend of single passes, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
-    for speculative windows. 0 selects one per core that the process may use."""
+    for speculative windows. 0 selects one per core that the process may use, or fewer where its
+    control group has a CPU quota."""
     live_batch: Count = 64
     """Steps in a batch of VAD or wake."""
     voice_batch: Count = 6
     """Items in a batch of speaker windows."""
+
+
+class FilesConfig(Struct, frozen=True, kw_only=True):
+    """Files that are sent whole, over REST."""
+
+    max_bytes: Annotated[int, Meta(ge=1024, le=68_719_476_736)] = 536_870_912
+    """Bytes of one file; a longer one is refused with 413."""
+    max_seconds: Annotated[float, Meta(gt=0, le=604_800)] = 14_400.0
+    """Seconds of audio in one file, gaps included; more is refused with 413."""
+    timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 120.0
+    """CPU seconds that decoding one file may take, and seconds without any progress of it."""
+    max_at_once: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """Files in work at once, on top of `limits.max_streams`."""
+    max_waiting: Annotated[int, Meta(ge=0, le=100_000)] = 64
+    """Files that may wait for their turn; the next is refused with 503."""
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True):
@@ -147,6 +164,10 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
     path: File = ""
     """SQLite file, relative to the file that names it; empty is `streamd.db` in the data
     directory."""
+    url: Annotated[str, Meta(max_length=4096)] = ""
+    """PostgreSQL database that takes the place of the file, as `postgresql://user@host/database`."""
+    key_path: File = ""
+    """File of the key that seals the records; empty is `key` in the data directory."""
     poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
     """Seconds between looks for changes by other processes."""
 
@@ -158,6 +179,12 @@ class LogConfig(Struct, frozen=True, kw_only=True):
     """Least severity that is logged."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto` is `console` on a terminal, else `json`."""
+
+
+RING_BEYOND_LAG_S = 3
+"""Seconds of audio that the ring keeps beyond `limits.max_lag_ms`: a window that waits needs its
+audio, which began up to 2 s before its end, and the stream goes on meanwhile."""
+MIN_LAG_MS = 100
 
 
 class Sections(Struct, frozen=True, kw_only=True):
@@ -173,8 +200,14 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    files: FilesConfig = FilesConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def longest_lag_ms(self) -> int:
+        """Return the largest value of `limits.max_lag_ms` that `session.ring_s` allows."""
+        return max(1000 * (self.session.ring_s - RING_BEYOND_LAG_S), MIN_LAG_MS)
 
 
 class Config(Sections, frozen=True, kw_only=True):

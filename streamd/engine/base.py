@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +27,36 @@ class Sink(Protocol):
         """Go on, because the answers of a batch are in or the stream is due."""
 
 
+class Rank(enum.IntEnum):
+    """Whose jobs go first; lower is better."""
+
+    LIVE = 0
+    """Streams in real time."""
+    AHEAD = 1
+    """Streams whose audio comes faster than that, so that their results may wait."""
+    FILE = 2
+    """Files, which take only the time that streams leave."""
+
+
+@dataclass(slots=True, eq=False)
+class FileUse:
+    """What files have of an engine, on top of its streams."""
+
+    max_leases: int = 0
+    """Number of leases that there may be."""
+    leases: int = 0
+    """Number of leases that there are."""
+    cpu_s: float = 0.0
+    """CPU time spent on files, seconds, on all threads."""
+    loop_s: float = 0.0
+    """The part of it that the thread of the event loop has spent."""
+
+    def charge_loop(self, cpu_s: float) -> None:
+        """Add what the event loop has spent on files."""
+        self.loop_s += cpu_s
+        self.cpu_s += cpu_s
+
+
 @dataclass(slots=True, eq=False)
 class Lease:
     """A stream's slots. The engine frees them after the stream's last job."""
@@ -36,15 +67,24 @@ class Lease:
     closed: bool = False
     is_ahead: bool = False
     """Whether its audio comes faster than in real time, so that its jobs stand behind others."""
+    is_file: bool = False
+    """Whether it is that of a file, so that its jobs stand behind those of all streams."""
+
+    @property
+    def rank(self) -> Rank:
+        """Return the rank of its jobs."""
+        return Rank.FILE if self.is_file else Rank.AHEAD if self.is_ahead else Rank.LIVE
 
 
 class Engine(Protocol):
     """Runs the jobs of all streams, batched across them. Called on the event loop."""
 
     max_streams: int
-    """Number of leases that there may be."""
+    """Number of leases that streams may have."""
     leases: int
-    """Number of leases that there are."""
+    """Number of leases of streams that there are."""
+    files: FileUse
+    """What files use, whose leases do not count as those of streams."""
     closing: int
     """Number of leases that are closed and whose last job still runs; `leases` includes them."""
 
@@ -69,6 +109,13 @@ class Engine(Protocol):
 
     def open(self) -> Lease:
         """Return a lease with slots for one stream.
+
+        Raises:
+            Overloaded: there are none left.
+        """
+
+    def open_file(self) -> Lease:
+        """Return a lease with slots for one file.
 
         Raises:
             Overloaded: there are none left.

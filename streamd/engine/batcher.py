@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
+from streamd.engine.base import Rank
 from streamd.types import Lane
 
 ItemT = TypeVar("ItemT")
@@ -14,13 +15,13 @@ _Queues: TypeAlias = dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]]
 """The items by pass and lane, each with the time it was queued at, and its size."""
 
 BEHIND_SHARE = 4
-"""Divisor of the size of a batch of streams that are ahead of real time, beside others. A live item
-that arrives while such a batch runs waits only for that short batch."""
+"""Divisor of the size of a batch of a lower rank, beside items of a better one. A live item that
+arrives while such a batch runs waits only for that short batch."""
 ALONE_S = 1.0
-"""Seconds without an item of another stream after which streams that are ahead of real time get
-batches of full size: full batches cost less, and no live item is there to wait for them."""
+"""Seconds without an item of a better rank after which one gets batches of full size: full batches
+cost less, and no live item is there to wait for them."""
 BEHIND_S = 2.0
-"""Seconds after which an item of such a stream has the priority of its lane."""
+"""Seconds after which an item of a stream that is ahead has the priority of its lane."""
 
 
 class Batcher(Generic[ItemT]):
@@ -29,9 +30,10 @@ class Batcher(Generic[ItemT]):
     An idle worker gets everything that waits for a pass, so no item waits for a fuller batch; the
     items that come while a worker is busy make its next batch. Between passes the better lane goes
     first, then the older item. The same holds within a batch, so that a final overtakes interims.
-    Items of streams that are ahead of real time come after all others, and make batches of their
-    own, which are short unless there are no other streams. Only speculative passes wait for a full
-    batch, up to a limit.
+    Items of streams that are ahead of real time come after all live ones, and items of files after
+    both. Each rank makes batches of its own, which are short unless the better ranks have nothing.
+    A stream that is ahead does not wait for ever; a file does, as long as streams need the time.
+    Only speculative passes wait for a full batch, up to a limit.
     Items have sizes. The sizes in a batch add up to what its pass takes at most, or the batch is
     one item.
 
@@ -44,13 +46,11 @@ class Batcher(Generic[ItemT]):
     ) -> None:
         self._max_batch = max_batch
         self._patience_s = patience_s or {}
-        self._live: _Queues[ItemT] = _queues(max_batch)
-        self._behind: _Queues[ItemT] = _queues(max_batch)
-        """The items that stand behind."""
+        self._queues: dict[Rank, _Queues[ItemT]] = {rank: _queues(max_batch) for rank in Rank}
         self.behind = 0
-        """Number of items that stand behind. It is usually 0, and then nobody looks for them."""
-        self._live_at_s = -math.inf
-        """When the last item came that does not stand behind."""
+        """Number of items that are not live. It is usually 0, and then nobody looks for them."""
+        self._came_at_s = dict.fromkeys(Rank, -math.inf)
+        """When the last item of each rank came."""
 
     def add(
         self,
@@ -59,63 +59,58 @@ class Batcher(Generic[ItemT]):
         item: ItemT,
         now: float,
         size: int = 1,
-        is_behind: bool = False,
+        rank: Rank = Rank.LIVE,
     ) -> None:
         """Queue an item."""
-        if is_behind:
-            self.behind += 1
-            self._behind[pass_name][lane].append((now, item, size))
-        else:
-            self._live_at_s = now
-            self._live[pass_name][lane].append((now, item, size))
+        self.behind += rank is not Rank.LIVE
+        self._came_at_s[rank] = now
+        self._queues[rank][pass_name][lane].append((now, item, size))
 
     def take(
-        self, passes: Iterable[str], now: float, *, with_behind: bool = True
+        self, passes: Iterable[str], now: float, *, lowest: Rank = Rank.FILE
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
         """Return the next batch for a worker that serves `passes`.
 
         Args:
             passes: Names of the passes.
             now: Time in seconds.
-            with_behind: Whether to take items of streams that are ahead of real time, too.
+            lowest: The lowest rank to take items of.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.
         """
         heads = [
-            (False, lane, queue[0][0], name, False)
+            (self._order(rank, now - queue[0][0]), lane, queue[0][0], name, rank)
+            for rank in (Rank if self.behind else (Rank.LIVE,))
+            if rank <= lowest
             for name in passes
-            for lane, queue in self._live[name].items()
+            for lane, queue in self._queues[rank][name].items()
             if queue and self._is_ripe(name, queue, now)
         ]
-        if with_behind and self.behind:
-            heads += [
-                (now - queue[0][0] < BEHIND_S, lane, queue[0][0], name, True)
-                for name in passes
-                for lane, queue in self._behind[name].items()
-                if queue and self._is_ripe(name, queue, now)
-            ]
         if not heads:
             return None
-        _, _, _, name, is_behind = min(heads)
+        _, _, _, name, rank = min(heads)
         batch: list[tuple[float, ItemT]] = []
         room = self._max_batch[name]
-        if is_behind and now - self._live_at_s < ALONE_S:
+        if any(now - self._came_at_s[better] < ALONE_S for better in Rank if better < rank):
             room = max(room // BEHIND_SHARE, 1)
-        for queue in (self._behind if is_behind else self._live)[name].values():
+        for queue in self._queues[rank][name].values():
             while queue and (not batch or queue[0][2] <= room):
                 queued_at, item, size = queue.popleft()
                 batch.append((queued_at, item))
                 room -= size
-        if is_behind:
+        if rank is not Rank.LIVE:
             self.behind -= len(batch)
         return name, batch
 
+    @staticmethod
+    def _order(rank: Rank, waited_s: float) -> Rank:
+        return Rank.LIVE if rank is Rank.AHEAD and waited_s >= BEHIND_S else rank
+
     def is_waiting(self, pass_name: str) -> bool:
         """Return whether any item of a pass waits, due or not."""
-        return any(self._live[pass_name].values()) or (
-            self.behind > 0 and any(self._behind[pass_name].values())
-        )
+        ranks = Rank if self.behind else (Rank.LIVE,)
+        return any(queue for rank in ranks for queue in self._queues[rank][pass_name].values())
 
     def drop(self, is_useless: Callable[[ItemT], bool]) -> int:
         """Drop the items whose answers are useless.
@@ -123,9 +118,13 @@ class Batcher(Generic[ItemT]):
         Returns:
             How many were dropped.
         """
-        behind = _drop(self._behind, is_useless) if self.behind else 0
-        self.behind -= behind
-        return behind + _drop(self._live, is_useless)
+        dropped = _drop(self._queues[Rank.LIVE], is_useless)
+        if self.behind:
+            for rank in (Rank.AHEAD, Rank.FILE):
+                behind = _drop(self._queues[rank], is_useless)
+                self.behind -= behind
+                dropped += behind
+        return dropped
 
     def _is_ripe(self, name: str, queue: deque[tuple[float, ItemT, int]], now: float) -> bool:
         patience_s = self._patience_s.get(name, 0.0)
@@ -134,10 +133,14 @@ class Batcher(Generic[ItemT]):
     def depths(self) -> dict[tuple[str, Lane], int]:
         """Return how many items wait, by pass and lane."""
         return {
-            (name, lane): len(queue) + len(self._behind[name][lane])
-            for name, queues in self._live.items()
-            for lane, queue in queues.items()
+            (name, lane): sum(len(queues[name][lane]) for queues in self._queues.values())
+            for name in self._max_batch
+            for lane in Lane
         }
+
+    def depth(self, rank: Rank) -> int:
+        """Return how many items of a rank wait."""
+        return sum(len(q) for lanes in self._queues[rank].values() for q in lanes.values())
 
 
 def _queues(passes: Iterable[str]) -> _Queues[ItemT]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from streamd.engine.base import Lease
+from streamd.engine.base import FileUse, Lease, Rank
 from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
 from streamd.engine.worker import Batch, Worker, run
@@ -46,6 +46,7 @@ class LocalEngine:
             their own, so that work that is due never waits for them.
         clock: Returns monotonic seconds.
         make_worker: Makes a compute thread from what `Worker` takes.
+        max_files: Number of leases for files, on top of `max_streams`.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class LocalEngine:
         speculative: Sequence[Pass] = (),
         clock: Callable[[], float] = time.monotonic,
         make_worker: Callable[..., Worker] = Worker,
+        max_files: int = 0,
     ) -> None:
         self._clock = clock
         self._passes = {p.name: p for p in (*passes, *speculative)}
         self._speculative = [p.name for p in speculative]
         self._states = {
-            p.name: p.backend.slots(p.state, max_streams * SLOTS_PER_STREAM)
+            p.name: p.backend.slots(p.state, (max_streams + max_files) * SLOTS_PER_STREAM)
             for p in passes
             if p.state
         }
@@ -84,6 +86,7 @@ class LocalEngine:
         """Whether only the live workers get batches."""
         self.max_streams = max_streams
         self.leases = self.closing = 0
+        self.files = FileUse(max_files)
         live = [p.name for p in passes if p.name in LIVE_PASSES]
         rest = [p.name for p in passes if p.name not in LIVE_PASSES]
         lanes = [
@@ -148,18 +151,34 @@ class LocalEngine:
             raise Overloaded(
                 f"all {self.max_streams} streams are in use; try again later", retry_after_ms=5000
             )
-        slots: dict[str, Slots] = {}
-        for name, states in self._states.items():
-            slots[name] = Slots(states.acquire(), states.acquire())
         self.leases += 1
-        return Lease(slots)
+        return Lease(self._slots())
+
+    def open_file(self) -> Lease:
+        """Return a lease with slots for one file.
+
+        Raises:
+            Overloaded: there are none left.
+        """
+        if self.files.leases >= self.files.max_leases:
+            raise Overloaded(
+                f"all {self.files.max_leases} places for files are in use; try again later",
+                retry_after_ms=1000,
+            )
+        self.files.leases += 1
+        return Lease(self._slots(), is_file=True)
+
+    def _slots(self) -> dict[str, Slots]:
+        return {
+            name: Slots(states.acquire(), states.acquire()) for name, states in self._states.items()
+        }
 
     def close(self, lease: Lease) -> None:
         """End a lease, and drop its jobs that still wait."""
         if not lease.closed:
             lease.closed, lease.sink = True, None
             lease.in_flight -= self._batcher.drop(lambda item: item[1] is lease)
-            self.closing += 1
+            self.closing += not lease.is_file
             self._release_if_done(lease)
 
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
@@ -169,7 +188,7 @@ class LocalEngine:
         now = self._clock()
         for job in jobs:
             lease.in_flight += 1
-            self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps, lease.is_ahead)
+            self._batcher.add(job.pass_name, job.lane, (job, lease), now, job.steps, lease.rank)
         # One dispatch for all jobs of this turn of the loop, because that is what makes batches.
         if jobs and not self._scheduled and self._loop is not None:
             self._scheduled = True
@@ -214,6 +233,7 @@ class LocalEngine:
         """Bring the queue gauges up to date."""
         for (name, lane), depth in self._batcher.depths().items():
             self._metrics.queue_depth.labels(name, lane.name.lower()).set(depth)
+        self._metrics.file_jobs_waiting.set(self._batcher.depth(Rank.FILE))
 
     def _dispatch(self) -> None:
         if self._is_gathering:
@@ -225,8 +245,8 @@ class LocalEngine:
         behind = waiting
         while waiting:  # in turns, so that no pass takes all the workers
             waiting = [name for name in waiting if self._give(name, given)]
-        # A worker that has nothing else gets one batch of streams that are ahead of real time, and
-        # no more, so that a live stream's jobs wait for that batch only.
+        # A worker that has nothing else gets one batch of streams that are ahead of real time or of
+        # files, and no more, so that a live stream's jobs wait for that batch only.
         if self._batcher.behind:
             without = {worker: batches for worker, batches in given.items() if not batches}
             while behind and without:
@@ -246,7 +266,7 @@ class LocalEngine:
             for worker, batches in given.items()
             if name in worker.passes and all(batch.model.name != name for batch in batches)
         ]
-        if not free or (batch := self._next_batch([name], with_behind=False)) is None:
+        if not free or (batch := self._next_batch([name], Rank.LIVE)) is None:
             return False
         given[min(free, key=lambda worker: len(given[worker]))].append(batch)
         return True
@@ -254,14 +274,15 @@ class LocalEngine:
     def _give_behind(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
         """Give a pass's next batch to a worker that has none; return False without one."""
         free = [w for w, batches in given.items() if name in w.passes and not batches]
-        if not free or (batch := self._next_batch(free[0].passes)) is None:
+        lowest = Rank.AHEAD if self._is_live_only else Rank.FILE
+        if not free or (batch := self._next_batch(free[0].passes, lowest)) is None:
             return False
         given[free[0]].append(batch)
         return True
 
-    def _next_batch(self, passes: Sequence[str], *, with_behind: bool = True) -> Batch | None:
+    def _next_batch(self, passes: Sequence[str], lowest: Rank = Rank.FILE) -> Batch | None:
         now = self._clock()
-        taken = self._batcher.take(passes, now, with_behind=with_behind)
+        taken = self._batcher.take(passes, now, lowest=lowest)
         if taken is None:
             return None
         name, entries = taken
@@ -278,7 +299,7 @@ class LocalEngine:
             batch.jobs.append(job)
             batch.samples.append(samples)
             batch.context.append(lease)
-        return batch if batch.jobs else self._next_batch(passes, with_behind=with_behind)
+        return batch if batch.jobs else self._next_batch(passes, lowest)
 
     def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
         """Count a batch in the metrics, with one call for each lane and not for each item."""
@@ -324,6 +345,16 @@ class LocalEngine:
         self._sizes[batch.model.name].observe(sum(job.steps for job in batch.jobs))
         self._seconds[batch.model.name].observe(batch.seconds)
         self._cpu[batch.model.name].inc(batch.cpu_seconds)
+        if batch.context[0].is_file:
+            # A batch holds jobs of one rank.
+            began_s = time.thread_time()
+            self._hand_out(batch)
+            self.files.charge_loop(time.thread_time() - began_s)
+            self.files.cpu_s += batch.cpu_seconds
+        else:
+            self._hand_out(batch)
+
+    def _hand_out(self, batch: Batch) -> None:
         for job, lease, output in zip(batch.jobs, batch.context, batch.outputs, strict=True):
             lease.in_flight -= 1
             if lease.closed:
@@ -338,8 +369,11 @@ class LocalEngine:
 
     def _release_if_done(self, lease: Lease) -> None:
         if lease.closed and lease.in_flight == 0:
-            self.leases -= 1
-            self.closing -= 1
+            if lease.is_file:
+                self.files.leases -= 1
+            else:
+                self.leases -= 1
+                self.closing -= 1
             for name, slots in lease.slots.items():
                 for slot in slots:
                     self._states[name].release(slot)

@@ -24,7 +24,7 @@ class Scored(FileSession):
     """A session that leaves the engine to its caller, and keeps every score."""
 
     def __init__(self, engine: Engine, registry: Registry, *rest: Any) -> None:
-        super().__init__(engine, registry, *rest)
+        super().__init__(engine, engine.open(), registry, *rest)
         self._scores: dict[int, Scores] = {}
         """By the end of the step, samples; a step that the model slept through has none."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
 from streamd.audio.files import Gap
-from streamd.engine.base import Engine
+from streamd.engine.base import Engine, Lease
 from streamd.events import Event
 from streamd.files.recording import Part
 from streamd.live.event_log import EventLog
@@ -20,6 +21,8 @@ _BLOCK_BYTES = 16_384
 """Bytes of audio between two turns of the event loop: half a second at 16 kHz, a millisecond of
 work."""
 
+_OVER = object()
+
 
 class FileSession(SessionSink):
     """A session over a file, for any caller that runs the engine.
@@ -28,27 +31,25 @@ class FileSession(SessionSink):
     the caller lets the engine run.
 
     Args:
-        engine: The engine that runs the session's jobs; the session has a lease until `close`.
+        engine: The engine that runs the session's jobs.
+        lease: A lease of it, which the session has until `close`.
         registry: The modules of the server.
         modules: The modules that are on.
         audio: The format of the blocks.
         gallery: The enrolled voices.
         ring_s: Seconds of audio in the ring, which bounds the work that waits at the engine.
-
-    Raises:
-        Overloaded: The engine has no lease left.
     """
 
     def __init__(
         self,
         engine: Engine,
+        lease: Lease,
         registry: Registry,
         modules: ModuleSet,
         audio: AudioFormat,
         gallery: Gallery,
         ring_s: int = 8,
     ) -> None:
-        lease = engine.open()
         session = Session(registry, modules, audio, lease.slots, lambda: gallery, ring_s)
         super().__init__(session, engine, lease)
         self._log = EventLog(bound=1)
@@ -125,11 +126,37 @@ class Analysis(FileSession):
     """Runs a file on a started engine, whose batches may hold jobs of streams and other files.
 
     The event loop goes on meanwhile. If the ring is full, the file waits, so that it never has more
-    work at the engine than a stream may have.
+    work at the engine than a stream may have. Its jobs stand behind those of all streams.
+
+    Args:
+        engine: The engine, whose lease for a file the session has until `close`.
+        registry: The modules of the server.
+        modules: The modules that are on.
+        audio: The format of the blocks.
+        gallery: The enrolled voices.
+        ring_s: Seconds of audio in the ring, which bounds the work that waits at the engine.
+
+    Raises:
+        Overloaded: The engine has no lease for a file left.
     """
 
-    _waiting: asyncio.Future[None] | None = None
-    """Future that is done when the session has moved on."""
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        modules: ModuleSet,
+        audio: AudioFormat,
+        gallery: Gallery,
+        ring_s: int = 8,
+    ) -> None:
+        super().__init__(engine, engine.open_file(), registry, modules, audio, gallery, ring_s)
+        self._use = engine.files
+        self._waiting: asyncio.Future[None] | None = None
+        """Future that is done when the session has moved on."""
+
+    def is_ahead(self) -> bool:
+        """Return True: its audio comes as fast as it can be read."""
+        return True
 
     async def events(self, parts: AsyncIterable[Part]) -> AsyncIterator[Event]:
         """Yield the events as the parts of the recording bring them, up to the last final one."""
@@ -162,7 +189,12 @@ class Analysis(FileSession):
         self._wake()
 
     async def _run(self, steps: Iterator[None]) -> None:
-        for _ in steps:
+        while True:
+            began_s = time.thread_time()
+            is_over = next(steps, _OVER) is _OVER
+            self._use.charge_loop(time.thread_time() - began_s)
+            if is_over:
+                return
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
 

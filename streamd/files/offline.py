@@ -36,7 +36,7 @@ class OfflineAnalysis(FileSession):
         gallery: Gallery,
         ring_s: int = 8,
     ) -> None:
-        super().__init__(engine, registry, modules, audio, gallery, ring_s)
+        super().__init__(engine, engine.open(), registry, modules, audio, gallery, ring_s)
         self._local = engine
 
     def events(self, parts: Iterable[Part]) -> Iterator[Event]:

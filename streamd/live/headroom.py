@@ -1,8 +1,9 @@
 """The decision whether the machine can carry one more stream, from what `Load` measures.
 
 Three rules refuse a stream. *Demand*: the CPU time that a second of audio costs, times the number
-of streams, exceeds the share of the cores that streams may use. A newcomer counts as a whole stream
-before it sends audio, so that a burst of newcomers is not admitted at once. *Lag*: results of live
+of streams, exceeds the share of the cores that streams may use. The same holds for the thread of
+the event loop, which cannot use more than one core. A newcomer counts as a whole stream before it
+sends audio, so that a burst of newcomers is not admitted at once. *Lag*: results of live
 streams, or the event loop, have been late for seconds. *Ceiling*: the number of streams at the last
 time of lag, less a tenth; it rises slowly. The last two rules notice what CPU time does not show,
 for example a neighbour that takes half of the core.
@@ -13,8 +14,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-PRIOR_S = 0.01
-"""Assumed cost of a second of audio, CPU seconds, until it has been measured."""
+PRIOR_S, PRIOR_LOOP_S = 0.01, 0.002
+"""Assumed cost of a second of audio, CPU seconds of the process and of the event loop's thread,
+until it has been measured."""
 EVIDENCE = 8.0
 """Number of streams from which on the cost is measured. Fewer streams make small batches, which
 cost more for each stream."""
@@ -32,7 +34,8 @@ LOWERED, RAISED, RAISED_S = 0.9, 0.05, 10.0
 class Bounds:
     """The bounds of the load."""
 
-    cores: int
+    cores: float
+    """Cores that the process may keep busy."""
     max_load: float
     """Share of the cores that streams may need; 0 sets no bound."""
     max_lag_s: float
@@ -48,6 +51,8 @@ class Reading:
     """The monotonic clock."""
     cpu_s: float
     """CPU time of the process so far."""
+    loop_s: float
+    """CPU time of the event loop's thread so far."""
     audio_s: float
     """Seconds of audio that all streams have taken so far."""
     demand: float
@@ -91,16 +96,18 @@ class Headroom:
         self._loop_lag = Sustained(bounds.max_loop_lag_s)
         self._shedding = Sustained(0.5)
         """Of a value that is 1 while streams shed."""
-        self._reading = Reading(-math.inf, 0.0, 0.0, 0.0, 0, 0.0, 0.0)
-        self._cpu_s = self._audio_s = 0.0
+        self._reading = Reading(-math.inf, 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0)
+        self._cpu_s = self._loop_s = self._audio_s = 0.0
         """Recent CPU time and recent audio, faded."""
         self._ceiling = math.inf
 
     @property
     def cost_s(self) -> float:
         """Return the CPU seconds that a second of audio costs."""
-        audio_s = self._audio_s + PRIOR_WEIGHT_S
-        return (self._cpu_s + PRIOR_S * PRIOR_WEIGHT_S) / audio_s
+        return self._cost_s(self._cpu_s, PRIOR_S)
+
+    def _cost_s(self, spent_s: float, prior_s: float) -> float:
+        return (spent_s + prior_s * PRIOR_WEIGHT_S) / (self._audio_s + PRIOR_WEIGHT_S)
 
     @property
     def is_late(self) -> bool:
@@ -117,6 +124,7 @@ class Headroom:
         if reading.demand >= EVIDENCE and not reading.is_shedding:
             fading = math.exp(-passed_s / MEMORY_S)
             self._cpu_s = self._cpu_s * fading + reading.cpu_s - before.cpu_s
+            self._loop_s = self._loop_s * fading + reading.loop_s - before.loop_s
             self._audio_s = self._audio_s * fading + reading.audio_s - before.audio_s
         self._lag.look(reading.lag_s, reading.now_s)
         self._loop_lag.look(reading.loop_lag_s, reading.now_s)
@@ -146,8 +154,12 @@ class Headroom:
         reading, bounds = self._reading, self._bounds
         used = 0.0
         if bounds.max_load:
-            needed = (reading.demand + more) * self.cost_s
-            used = needed / (bounds.max_load * bounds.cores)
+            demand = (reading.demand + more) / bounds.max_load
+            loop_cores = min(bounds.cores, 1.0)
+            used = max(
+                demand * self.cost_s / bounds.cores,
+                demand * self._cost_s(self._loop_s, PRIOR_LOOP_S) / loop_cores,
+            )
         streams = reading.streams + more
         if streams > ALWAYS:
             if self.is_late:

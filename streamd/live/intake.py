@@ -111,7 +111,9 @@ class Intake:
         rest = memoryview(data)[:allowed]
         while rest := rest[self._give(rest[: self._longest]) :]:
             if not self._session.room:
+                self._pace.held_up(time.monotonic())
                 await self._until_room()
+                self._pace.held_up(time.monotonic())
         return allowed == len(data)
 
     def interrupt(self) -> None:

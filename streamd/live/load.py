@@ -23,7 +23,7 @@ RATE_S = 5.0
 """Time constant of the average of the audio that a stream sends in a second."""
 LATE_SHARE = 0.9
 """The lag of all live streams is this quantile of theirs."""
-GIVE_WAY, TAKE_BACK = 0.04, 0.02
+GIVE_WAY, TAKE_BACK = 0.02, 0.01
 """Lateness of voice activity and wake words, as a share of `max_lag_ms`, from which on and up to
 which they run alone."""
 RISING, RISING_S = 0.03, 2.0
@@ -34,8 +34,8 @@ CALM, CALM_S = 0.1, 2.0
 ALONE, ALONE_S = 0.5, 2.0
 """Share of the recent time in which live work ran alone, from which on all streams double their
 hops; and the time constant of that average."""
-RESTORED = 12
-"""Each look restores this fraction of the streams: a twelfth."""
+RESTORED = 4
+"""Each look restores this fraction of the streams: a quarter."""
 STALL_S = 1.0
 """Lateness of the event loop from which on the process stood still."""
 
@@ -87,6 +87,7 @@ class Load:
         bounds: The bounds of the load.
         metrics: Metrics to report to.
         cpu_s: CPU time of the process so far, seconds.
+        loop_s: CPU time of the calling thread so far, seconds; the caller is the event loop.
     """
 
     def __init__(
@@ -95,11 +96,12 @@ class Load:
         bounds: Bounds,
         metrics: Metrics,
         cpu_s: Callable[[], float] = time.process_time,
+        loop_s: Callable[[], float] = time.thread_time,
     ) -> None:
         self._engine = engine
         self._headroom = Headroom(bounds)
         self._metrics = metrics
-        self._cpu_s = cpu_s
+        self._cpu_s, self._loop_s = cpu_s, loop_s
         self._streams: dict[Carried, _Rate] = {}
         self._counted = 0
         """Number of streams with a socket at the last look."""
@@ -163,7 +165,9 @@ class Load:
         self._headroom.look(
             Reading(
                 now_s,
-                self._cpu_s(),
+                # Files take only the time that streams leave, so theirs is no cost of streams.
+                self._cpu_s() - self._engine.files.cpu_s,
+                self._loop_s(),
                 audio_s,
                 demand,
                 self._counted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from streamd.types import RATE_HZ
@@ -14,6 +15,8 @@ network that stood still, and a server that did not read while it was overloaded
 sender that counts as ahead run in short batches, which would slow the catch-up."""
 DRIFT = 1.01
 """Seconds of audio in a second that still count as real time, as a sender's clock may run fast."""
+HELD_UP_S = 0.5
+"""Seconds since audio last waited for room, after which the server has caught up."""
 MARK = RATE_HZ // 10
 """Samples at 16 kHz between two arrivals that are kept."""
 MARKS = 512
@@ -31,15 +34,29 @@ class Pace:
         """Seconds of audio that the session has taken."""
         self._ahead_s = 0.0
         self._seen_s = now_s
+        self._held_up_s = -math.inf
+        """When audio last waited for room in the session."""
+        self._held_from_s = self._held_from_audio_s = 0.0
+        """When that began, and `audio_s` then."""
         self._marks: deque[tuple[int, float]] = deque(maxlen=MARKS)
         """Pairs of a place on the timeline and the time at which the audio had arrived up to it."""
 
     def restart(self, now_s: float) -> None:
         """Begin to measure anew, because a new socket is attached."""
         self._ahead_s, self._seen_s = 0.0, now_s
+        self._held_up_s = -math.inf
+
+    def held_up(self, now_s: float) -> None:
+        """Take note that audio waits because the session has no room for it."""
+        if now_s - self._held_up_s > HELD_UP_S:
+            self._held_from_s, self._held_from_audio_s = now_s, self.audio_s
+        self._held_up_s = now_s
 
     def took(self, audio_s: float, reached: int, now_s: float) -> None:
         """Count audio that was taken.
+
+        While audio waits for room, it is taken to have come in real time: a slow server does not
+        make the audio any younger by reading it late.
 
         Args:
             audio_s: Its length.
@@ -52,6 +69,11 @@ class Pace:
             ahead_s = -CREDIT_S
         self._ahead_s = ahead_s + audio_s
         self._seen_s = now_s
+        if now_s - self._held_up_s <= HELD_UP_S:
+            # The audio may have come long before it was taken. A sender in real time sent it then;
+            # one that is ahead sends it now.
+            sent_s = self._held_from_s + self.audio_s - self._held_from_audio_s
+            now_s = min(sent_s, now_s)
         # Half, because a resampler returns its samples in bursts.
         if not self._marks or reached >= self._marks[-1][0] + MARK // 2:
             self._marks.append((reached, now_s))

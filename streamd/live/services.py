@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,9 +23,15 @@ class Limits:
     max_streams: int
     max_message_bytes: int
     max_lag_ms: int
+    """0 sets no bound."""
     idle_s: int
     max_session_s: int
     max_events_queued: int
+
+    @property
+    def max_lag_s(self) -> float:
+        """Return the seconds that a window may be late; infinity without a bound."""
+        return self.max_lag_ms / 1000 if self.max_lag_ms else math.inf
 
     def described(self) -> dict[str, int]:
         """Return the `limits` of `ready`."""

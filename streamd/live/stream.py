@@ -137,8 +137,7 @@ class LiveStream:
             partial(services.ticks.due, self),
             self._pump,
         )
-        max_lag_s = services.limits.max_lag_ms / 1000
-        self._shedding = Shedding(session, self._pace, max_lag_s, self._tell, now_s)
+        self._shedding = Shedding(session, self._pace, services.limits.max_lag_s, self._tell, now_s)
         services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)

@@ -143,6 +143,16 @@ class Metrics:
         self.streams_revoked = counter(
             "streams_revoked", "Sockets closed because their key was revoked or expired."
         )
+        self.files_in_work = gauge("files_in_work", "Files that are decoded and analysed now.")
+        self.files_waiting = gauge("files_waiting", "Files that wait for their turn.")
+        self.files_refused = counter("files_refused", "Files refused because too many waited.")
+        self.file_jobs_waiting = gauge(
+            "file_jobs_waiting", "Items of files that wait for a model; also in the queue depth."
+        )
+        self.files_decoded = counter("files_decoded", "Files that were decoded.", "result")
+        """result: `ok`, `not_audio`, `too_large`, `crashed`, `killed` or `abandoned`."""
+        self.decoders = gauge("decoders", "Decoding processes that run.")
+        self.decoder_starts = counter("decoder_starts", "Decoding processes that were started.")
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -135,7 +135,7 @@ class Store(Protocol):
         """
         ...
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back, on another thread, when any process may have changed something.
 
         Only a hint, which spares a poller with long pauses to wait: a call may be missing, and

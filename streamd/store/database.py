@@ -102,7 +102,7 @@ class Database(Protocol):
         """What stays, why and until when, if `overwrite` returns False; a part of a sentence."""
         ...
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back, on another thread, when any process may have changed something.
 
         Only a hint: a call may be missing, so whoever needs each change polls too.

@@ -25,14 +25,14 @@ def proven_cipher(db: Rows, name: str, key_path: Path) -> Cipher:
         ConfigError: the key file is missing, or it is that of another database.
         OSError: the key file cannot be read or written.
     """
-    proof = _proof(db)
+    proof = read_proof(db)
     if proof is None:
         sealed = Cipher(load_or_make_key(key_path)).seal(_PROOF, "proof")
         db.execute(
             "INSERT INTO secrets (name, value) VALUES ('proof', ?) ON CONFLICT DO NOTHING",
             (sealed,),
         )
-        proof = _proof(db)  # of two processes the first wins, perhaps one with another key
+        proof = read_proof(db)  # of two processes the first wins, perhaps one with another key
         assert proof is not None
     # A new key could not open the records: never create one for a database that has one.
     if not key_path.exists():
@@ -41,16 +41,24 @@ def proven_cipher(db: Rows, name: str, key_path: Path) -> Cipher:
             "restore it, or delete the database to start anew"
         )
     cipher = Cipher(load_key(key_path))
-    try:
-        cipher.open(proof, "proof")
-    except Damaged as error:
+    if not check_proof(cipher, proof):
         raise ConfigError(
             f"key {key_path}: not the key that {name} was written with: restore that key, "
             "or delete the database to start anew"
-        ) from error
+        )
     return cipher
 
 
-def _proof(db: Rows) -> bytes | None:
+def check_proof(cipher: Cipher, proof: bytes) -> bool:
+    """Return whether the records of a proof's database can be opened by a cipher."""
+    try:
+        cipher.open(proof, "proof")
+    except Damaged:
+        return False
+    return True
+
+
+def read_proof(db: Rows) -> bytes | None:
+    """Return the proof of a database, if it has one."""
     row = db.execute("SELECT value FROM secrets WHERE name = 'proof'").fetchone()
     return None if row is None else row[0]

@@ -41,6 +41,11 @@ class SqlStore:
         self._tenant = tenant
 
     @property
+    def database(self) -> Database:
+        """The database, of all tenants."""
+        return self._database
+
+    @property
     def access(self) -> AccessStore:
         """Keys, and what else processes share."""
         return SqlAccess(self._database)
@@ -166,7 +171,7 @@ class SqlStore:
         with self._database.reading() as db:
             return words.load(db, self._database.cipher, self._tenant)
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call back when any process may have changed voices, words or keys."""
         return self._database.on_change(callback)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from streamd.store.base import Store, enrolled_elsewhere
 
 log = structlog.get_logger("streamd.store")
 
+SETTLE_S = 0.1
+"""Seconds from a change that the store tells of to its reading, so that many are read at once."""
 MAX_UNWRITTEN = 1000
 """Most voices whose baselines wait for the store, about 5 KB each."""
 
@@ -117,19 +120,34 @@ class GalleryWatcher:
                 raise fault
 
     async def watch(self) -> None:
-        """Poll the store, and retry what could not be written or erased before."""
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                await self.load()
-                self._is_over("read")
-            except StoreGone as error:
-                self._forget(error)
-            except StreamdError as error:
-                # The voices known so far stay in use.
-                self._complain("read", "the store cannot be read", str(error))
-            self._write()
-            await self._erase()
+        """Read what changes in the store, and retry what could not be written or erased before."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        end = await loop.run_in_executor(
+            self._thread,
+            self._store.on_change,
+            lambda: loop.call_soon_threadsafe(changed.set),
+        )
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), self._poll_s)
+                    await asyncio.sleep(min(SETTLE_S, self._poll_s))
+                changed.clear()
+                await self._poll()
+        finally:
+            end()
+
+    async def _poll(self) -> None:
+        try:
+            await self.load()
+            self._is_over("read")
+        except StoreGone as error:
+            self._forget(error)
+        except StreamdError as error:
+            # The voices known so far stay in use.
+            self._complain("read", "the store cannot be read", str(error))
+        self._write()
+        await self._erase()
 
     def keep(self, tenant: str, baselines: Mapping[str, bytes]) -> None:
         """Use the baselines that a session learned from now on, and write them to the store.

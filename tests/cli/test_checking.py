@@ -72,3 +72,11 @@ def test_a_host_that_serve_refuses_is_3(cli, command):
     done = cli(*command.split(), STREAMD_SERVER__HOST="0.0.0.0", STREAMD_SERVER__PORT=free_port())
     assert done.code == 3
     assert "not loopback" in done.err
+
+
+@pytest.mark.parametrize("command", ["config check", "speakers"])
+def test_no_command_shows_the_password_of_the_store(cli, command):
+    url = "postgresql://user:secretword@127.0.0.1:1/voices"
+    done = cli(*command.split(), STREAMD_STORE__URL=url)
+    assert "postgresql://user@127.0.0.1:1/voices" in done.out + done.err
+    assert "secretword" not in done.out + done.err

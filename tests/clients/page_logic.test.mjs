@@ -5,16 +5,25 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The page has no package.json that would tell node that its .js files are modules.
-const load = (name) => {
-  const path = new URL(`../../clients/browser/${name}`, import.meta.url);
-  return import(`data:text/javascript,${encodeURIComponent(readFileSync(path, "utf8"))}`);
+// So each is a data: URL, and so is all that it imports.
+const urls = new Map();
+const asUrl = (name) => {
+  if (!urls.has(name)) {
+    const text = readFileSync(new URL(`../../clients/browser/${name}`, import.meta.url), "utf8");
+    const linked = text.replace(/ from "\.\/([^"]+)"/g, (_, other) => ` from "${asUrl(other)}"`);
+    urls.set(name, `data:text/javascript,${encodeURIComponent(linked)}`);
+  }
+  return urls.get(name);
 };
+const load = (name) => import(asUrl(name));
 const pcm = await load("pcm.js");
 const protocol = await load("protocol.js");
 const { EventLog, Latency, Timeline, group, slopes } = await load("model.js");
 const reasons = await load("reasons.js");
 const { Pulse } = await load("pulse.js");
 const { Replay } = await load("replay.js");
+const { Session } = await load("session.js");
+const { Stream } = await load("stream.js");
 
 test("samples are clamped, rounded and counted in whole frames", () => {
   assert.deepEqual([...pcm.toInt16([0, 1, -1, 2, -2, 0.5])], [0, 32767, -32767, 32767, -32767, 16384]);
@@ -156,10 +165,12 @@ test("a stream that found no room is tried again, and one that was lost on the w
   for (const body of [{ streams: 0, max_streams: 8 }, { status: "ready" }, undefined]) {
     assert.equal(full({ status: 200, body }), null);
   }
-  assert.match(reasons.explainLostUpgrade().text, /proxy.*Upgrade/);
-  assert.equal(reasons.explainLostUpgrade().retry, false);
-  assert.match(reasons.explainLostUpgrade("sk_1").text, /as many streams open as it may/);
-  assert.equal(reasons.explainLostUpgrade("sk_1").retry, true); // the stream that broke may still count
+  for (const key of [undefined, "sk_1"]) {
+    const { text, retry, lost } = reasons.explainLostUpgrade(key);
+    assert.match(text, /proxy.*Upgrade/);
+    assert.deepEqual([retry, lost, text.includes("as many streams")], [true, true, Boolean(key)]);
+  }
+  assert.deepEqual([200, 201, 401, 403, 404, 429, 500, 503].filter((status) => reasons.isDenial({ status })), [401, 403, 429, 503]);
   assert.equal(reasons.explainSilence(place("http://box:8765/")).retry, true);
 });
 
@@ -472,4 +483,104 @@ test("the log is bounded, leaves out acks and gives JSON lines", () => {
   assert.equal(log.text("wake", false), '{"type":"wake","seq":4}\n{"type":"wake","seq":5}');
   assert.equal(log.text("speaker", true), '{"type":"speaker","final":false}');
   assert.deepEqual(["speech_end", "flushed"].map(group), ["speech", "other"]);
+});
+
+test("after the end the last events are waited for as long as any come", () => {
+  const real = { setTimeout, clearTimeout, setInterval, WebSocket: globalThis.WebSocket };
+  let [nowMs, id] = [0, 0];
+  const timers = new Map(); // id → [due, call]
+  const pass = (ms) => {
+    nowMs += ms;
+    for (const [id, [due, call]] of timers) if (due <= nowMs && timers.delete(id)) call();
+  };
+  class Socket {
+    static OPEN = 1;
+    readyState = 1;
+    bufferedAmount = 0;
+    send() {}
+    close() {}
+  }
+  Object.assign(globalThis, {
+    setTimeout: (call, ms) => (timers.set(++id, [nowMs + ms, call]), id),
+    clearTimeout: (id) => timers.delete(id),
+    setInterval() {},
+    WebSocket: Socket,
+    location: new URL("http://localhost/"),
+  });
+  try {
+    const closed = [];
+    const replay = new Replay(16_000);
+    const stream = new Stream({ type: "hello" }, replay, {}, { onEvent() {}, onClose: (end) => closed.push(end) });
+    stream.socket.onopen();
+    stream.start();
+    replay.end();
+    stream.pump();
+    for (let n = 0; n < 5; n++) {
+      pass(9000);
+      stream.socket.onmessage({ data: '{"type":"speaker"}' });
+    }
+    assert.deepEqual(closed, []);
+    pass(9000);
+    assert.deepEqual(closed, []);
+    pass(1000);
+    assert.equal(closed.length, 1);
+    assert.equal(closed[0].gaveUp, true);
+  } finally {
+    Object.assign(globalThis, real);
+  }
+});
+
+/** A source that needs nothing of a browser. */
+const quiet = { live: true, rate: 16_000, open: async () => {}, start() {}, pause() {}, resume() {}, stop() {} };
+
+/** Run a session whose sockets never open, before a server that answers so; how often it tried, and its end. */
+async function unopened(answers, key) {
+  const real = { WebSocket: globalThis.WebSocket, location: globalThis.location, fetch: globalThis.fetch };
+  const { random } = Math;
+  let sockets = 0;
+  const asked = [];
+  Object.assign(globalThis, {
+    location: new URL("http://localhost/"),
+    WebSocket: class {
+      constructor() {
+        sockets++;
+        setTimeout(() => this.onclose({ code: 1006 }));
+      }
+      close() {}
+    },
+    fetch: async (url, { method, headers }) => {
+      asked.push([method, url.pathname, headers.Authorization]);
+      const answer = answers[url.pathname]?.(asked.length);
+      if (!answer) throw new TypeError("fetch failed");
+      return { ok: answer < 300, status: answer, headers: new Map(), json: async () => ({ ticket: "t_1" }) };
+    },
+  });
+  Math.random = () => 0; // no waits
+  try {
+    return await new Promise((resolve) => {
+      const onOver = (end) => resolve({ sockets, asked, ...end });
+      new Session(quiet, { words: [], modules: [], offered: [], key }, { onPhase() {}, onEvent() {}, onOver }).run();
+    });
+  } finally {
+    Object.assign(globalThis, real);
+    Math.random = random;
+  }
+}
+
+test("a socket that never opens is given up after a few attempts, if the server itself answers", async () => {
+  const end = await unopened({ "/health/ready": () => 200, "/v1/tickets": () => 201 });
+  assert.deepEqual([end.sockets, end.failed, end.key], [4, true, false]);
+  assert.match(end.text, /Upgrade/);
+});
+
+test("a key that is refused ends the session at once, and no socket is opened with it", async () => {
+  const end = await unopened({ "/v1/tickets": () => 401 }, "sk_1");
+  assert.deepEqual([end.sockets, end.failed, end.key], [0, true, true]);
+  assert.deepEqual(end.asked, [["POST", "/v1/tickets", "Bearer sk_1"]]);
+});
+
+test("a network that is away while a ticket is fetched costs an attempt, not the session", async () => {
+  const end = await unopened({ "/v1/tickets": (count) => (count < 6 ? undefined : 401) }, "sk_1");
+  assert.equal(end.asked.length, 6);
+  assert.deepEqual([end.sockets, end.failed, end.key], [0, true, true]);
 });

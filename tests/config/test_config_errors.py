@@ -131,6 +131,23 @@ FILE_MISTAKES = {
         'wake.thresholds.hey jarvis: expected a number from 0 to 1, got "x"',
     ),
     "off above on": ("[vad]\non = 0.3", 2, "vad.off: 0.35 is above vad.on = 0.3"),
+    "lag above what the ring keeps": (
+        "[limits]\nmax_lag_ms = 6000",
+        2,
+        "limits.max_lag_ms: 6000 is above 5000, which session.ring_s = 8 allows: the ring keeps 3 "
+        "s more. Lower it, raise session.ring_s to 9, or set 0 to leave out nothing",
+    ),
+    "lag above what a short ring keeps": (
+        "[limits]\nmax_lag_ms = 1001\n[session]\nring_s = 4",
+        2,
+        "limits.max_lag_ms: 1001 is above 1000, which session.ring_s = 4 allows: the ring keeps 3 "
+        "s more. Lower it, raise session.ring_s to 5, or set 0 to leave out nothing",
+    ),
+    "lag that nobody can keep": (
+        "[limits]\nmax_lag_ms = 99",
+        2,
+        "limits.max_lag_ms: expected 0, for no bound, or at least 100, got 99",
+    ),
     "reject above accept": (
         "[speaker.thresholds.narrow]\nreject = 0.9",
         2,

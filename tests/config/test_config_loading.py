@@ -56,6 +56,12 @@ def test_each_key_of_the_shipped_file_has_a_line_of_why_above_it() -> None:
             assert above.startswith("# "), line
 
 
+def test_a_short_ring_lowers_how_late_a_window_may_be() -> None:
+    assert load(None, {}).longest_lag_ms == Config().limits.max_lag_ms
+    assert load(None, {"STREAMD_SESSION__RING_S": "5"}).longest_lag_ms == 2000
+    assert load(None, {"STREAMD_SESSION__RING_S": "2"}).longest_lag_ms == 100
+
+
 def test_no_file_and_no_environment_are_the_defaults() -> None:
     config = load(None, {"HOME": "/x", "STREAMD_MODELS": "/m", "STREAMD_DATA": "/d"})
     assert config == Config()

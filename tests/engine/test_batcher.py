@@ -2,6 +2,7 @@
 
 import pytest
 
+from streamd.engine.base import Rank
 from streamd.engine.batcher import ALONE_S, BEHIND_S, BEHIND_SHARE, Batcher
 from streamd.types import Lane
 
@@ -121,7 +122,7 @@ def test_what_nobody_waits_for_is_taken_out() -> None:
 
 def test_items_that_stand_behind_go_after_all_others_whatever_their_lane() -> None:
     batcher: Queue = Batcher({"voice": 4, "wake": 4})
-    batcher.add("voice", Lane.FINAL, "file", 0.0, is_behind=True)
+    batcher.add("voice", Lane.FINAL, "file", 0.0, rank=Rank.AHEAD)
     batcher.add("voice", Lane.INTERIM, "person", 1.0)
     assert batcher.take(["voice"], 1.0) == ("voice", [(1.0, "person")])
     assert batcher.take(["voice"], 1.0) == ("voice", [(0.0, "file")])
@@ -136,7 +137,7 @@ def test_items_that_stand_behind_make_short_batches_beside_others(
     batcher.add("wake", Lane.LIVE, "person", 0.0)
     batcher.take(["wake"], 0.0)
     for number in range(10):
-        batcher.add("wake", Lane.LIVE, str(number), 0.0, is_behind=True)
+        batcher.add("wake", Lane.LIVE, str(number), 0.0, rank=Rank.AHEAD)
     taken = batcher.take(["wake"], since_s)
     assert taken is not None
     assert len(taken[1]) == size
@@ -145,7 +146,7 @@ def test_items_that_stand_behind_make_short_batches_beside_others(
 def test_items_that_stand_behind_make_full_batches_where_there_are_no_others() -> None:
     batcher: Queue = Batcher({"wake": 4})
     for number in range(5):
-        batcher.add("wake", Lane.LIVE, str(number), 0.0, is_behind=True)
+        batcher.add("wake", Lane.LIVE, str(number), 0.0, rank=Rank.AHEAD)
     taken = batcher.take(["wake"], 0.0)
     assert taken is not None
     assert len(taken[1]) == 4
@@ -153,21 +154,58 @@ def test_items_that_stand_behind_make_full_batches_where_there_are_no_others() -
 
 def test_items_that_stand_behind_may_be_left() -> None:
     batcher: Queue = Batcher({"wake": 8})
-    batcher.add("wake", Lane.LIVE, "file", 0.0, is_behind=True)
-    assert batcher.take(["wake"], 0.0, with_behind=False) is None
+    batcher.add("wake", Lane.LIVE, "file", 0.0, rank=Rank.AHEAD)
+    assert batcher.take(["wake"], 0.0, lowest=Rank.LIVE) is None
     assert batcher.is_waiting("wake")
     assert batcher.take(["wake"], 0.0) == ("wake", [(0.0, "file")])
 
 
 def test_an_item_does_not_stand_behind_for_ever() -> None:
     batcher: Queue = Batcher({"wake": 8})
-    batcher.add("wake", Lane.LIVE, "file", 0.0, is_behind=True)
+    batcher.add("wake", Lane.LIVE, "file", 0.0, rank=Rank.AHEAD)
     batcher.add("wake", Lane.LIVE, "person", BEHIND_S - 0.1)
     assert batcher.take(["wake"], BEHIND_S + 0.1) == ("wake", [(0.0, "file")])
 
 
 def test_items_that_stand_behind_are_counted_with_their_lane() -> None:
     batcher: Queue = Batcher({"wake": 8})
-    batcher.add("wake", Lane.LIVE, "file", 1.0, is_behind=True)
+    batcher.add("wake", Lane.LIVE, "file", 1.0, rank=Rank.AHEAD)
     batcher.add("wake", Lane.LIVE, "person", 2.0)
     assert batcher.depths()["wake", Lane.LIVE] == 2
+
+
+def test_files_go_after_all_streams_however_long_they_wait() -> None:
+    batcher: Queue = Batcher({"wake": 8})
+    batcher.add("wake", Lane.LIVE, "file", 0.0, rank=Rank.FILE)
+    batcher.add("wake", Lane.LIVE, "fast", 1.0, rank=Rank.AHEAD)
+    batcher.add("wake", Lane.LIVE, "person", 99.0)
+    now = 100.0
+    assert batcher.take(["wake"], now) == ("wake", [(1.0, "fast")])  # it has waited long enough
+    assert batcher.take(["wake"], now) == ("wake", [(99.0, "person")])
+    assert batcher.take(["wake"], now, lowest=Rank.AHEAD) is None
+    assert batcher.depth(Rank.FILE) == 1
+    assert batcher.take(["wake"], now) == ("wake", [(0.0, "file")])
+    assert batcher.behind == batcher.depth(Rank.FILE) == 0
+
+
+@pytest.mark.parametrize("better", [Rank.LIVE, Rank.AHEAD])
+def test_files_get_full_batches_where_there_are_no_streams(better: Rank) -> None:
+    batcher: Queue = Batcher({"wake": 4 * BEHIND_SHARE})
+    batcher.add("wake", Lane.LIVE, "stream", 0.0, rank=better)
+    for number in range(30):
+        batcher.add("wake", Lane.LIVE, str(number), 0.0, rank=Rank.FILE)
+    sizes = []
+    for now in (0.0, ALONE_S / 2, ALONE_S):
+        batch = batcher.take(["wake"], now)
+        assert batch is not None
+        sizes.append(len(batch[1]))
+    assert sizes == [1, 4, 4 * BEHIND_SHARE]
+
+
+def test_items_of_files_that_nobody_waits_for_are_dropped() -> None:
+    batcher: Queue = Batcher({"wake": 8})
+    for item in ("a", "gone", "b"):
+        batcher.add("wake", Lane.LIVE, item, 0.0, rank=Rank.FILE)
+    assert batcher.drop(lambda item: item == "gone") == 1
+    assert batcher.behind == 2
+    assert taken(batcher, "wake") == ("wake", ["a", "b"])

@@ -487,3 +487,52 @@ async def test_a_live_stream_waits_for_one_short_batch_of_streams_that_are_ahead
     assert order.index("person") == share
     assert sizes[:3] == [share, 1, share]
     assert await stopped(engine)
+
+
+async def test_files_have_leases_of_their_own(engine: LocalEngine) -> None:
+    engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics(), max_files=2)
+    engine.start()
+    files = [engine.open_file() for _ in range(2)]
+    with pytest.raises(Overloaded, match="places for files") as refused:
+        engine.open_file()
+    assert refused.value.retry_after_ms
+    assert (engine.leases, engine.is_full) == (0, False)
+    stream = engine.open()
+    assert engine.is_full
+    for lease in (*files, stream):
+        engine.close(lease)
+    assert (engine.leases, engine.closing, engine.files.leases) == (0, 0, 0)
+    assert await stopped(engine)
+
+
+async def test_the_time_of_files_is_counted_apart() -> None:
+    engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics(), max_files=1)
+    engine.start()
+    stream, sink = lease_of(engine)
+    engine.submit(stream, [frame(stream)])
+    await until(lambda: sink.outputs)
+    assert engine.files.cpu_s == engine.files.loop_s == 0
+    file = engine.open_file()
+    file.sink = sink
+    engine.submit(file, [frame(file)])
+    await until(lambda: len(sink.outputs) == 2)
+    assert engine.files.cpu_s > engine.files.loop_s > 0
+    assert await stopped(engine)
+
+
+async def test_files_wait_while_live_work_runs_alone() -> None:
+    engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics(), max_files=1)
+    engine.start()
+    stream, answers = lease_of(engine)
+    file = engine.open_file()
+    file.sink = later = type(answers)()
+    engine.run_live_only(True)
+    engine.submit(file, [frame(file)])
+    for _ in range(3):
+        answers.outputs.clear()
+        engine.submit(stream, [frame(stream)])
+        await until(lambda: answers.outputs)
+    assert not later.outputs
+    engine.run_live_only(False)
+    await until(lambda: later.outputs)
+    assert await stopped(engine)

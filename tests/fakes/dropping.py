@@ -22,7 +22,7 @@ ROOM = {
     "max_streams": 32,
     "max_held": 32,
     "max_events_queued": 100_000,
-    "max_lag_ms": 600_000,
+    "max_lag_ms": 0,
 }
 """Limits of a server that refuses no stream, and is never too late, however busy the machine is."""
 

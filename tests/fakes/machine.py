@@ -135,7 +135,10 @@ class Talker(SessionSink):
 
     def read(self) -> None:
         """Take what has come, as far as there is room."""
-        size = min(self.sent - self.received, READ_BYTES, self.session.room)
+        waiting = min(self.sent - self.received, READ_BYTES)
+        size = min(waiting, self.session.room)
+        if size < waiting:
+            self.pace.held_up(self.machine.now_s)
         size -= size % 2
         if size <= 0:
             return
@@ -208,8 +211,8 @@ class Machine:
         )
         self.engine.start(lambda: None)
         bounds = Bounds(1, self.max_load, self.max_lag_s * LATE, 1.0)
-        self.load = Load(self.engine, bounds, self.metrics, lambda: self.cpu_s)
-        self.cpu_s = 0.0
+        self.load = Load(self.engine, bounds, self.metrics, lambda: self.cpu_s, lambda: self.loop_s)
+        self.cpu_s = self.loop_s = 0.0
         self.used_s: dict[str, float] = {}
         self._used: list[tuple[float, dict[str, float]]] = []
         self._tick_left_s = 0.0
@@ -284,7 +287,9 @@ class Machine:
             seconds -= piece
             self.cpu_s += piece
             if self._has_loop_work:
-                self._tick_left_s -= piece * WEIGHTS[0] / weight
+                share_s = piece * WEIGHTS[0] / weight
+                self._tick_left_s -= share_s
+                self.loop_s += share_s
             for worker in busy:
                 share_s = piece * worker.weight / weight
                 self.used_s[worker.name] = self.used_s.get(worker.name, 0.0) + share_s

@@ -1,11 +1,14 @@
 """Messages and frames that no client should send, as hypothesis makes them up."""
 
 import json
+import random
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.wire import Wire, frame
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
@@ -13,6 +16,12 @@ from websockets.protocol import Protocol, Side
 MESSAGES = 25
 """Messages of one connection."""
 FEW = 4
+MADE_UP = 200
+"""Conversations that hypothesis makes up in one go."""
+AGAIN = 4
+"""Times that each message is sent, each time between others: to make it up takes longer."""
+SOCKETS = 4
+"""Conversations of one process at a time."""
 CODES = {1000, 1002, 1003, 1007, 1009, 4000, 4002, 4004, 4005, 4011}
 """Close codes that say that the client is at fault, that it said `end`, or that its gaps are longer
 than a stream may be."""
@@ -99,6 +108,59 @@ def send(url: str, messages: list[bytes], last: bytes) -> Answer:
             pass  # closed before all was sent
         take(protocol, wire.rest(), answer)
     return answer
+
+
+def flood(url: str, number: int) -> int:
+    """Send what hypothesis makes up from this seed; then the same messages in other conversations.
+
+    Returns:
+        The number of messages.
+
+    Raises:
+        AssertionError: the daemon was at fault.
+    """
+    made_up: list[tuple[list[bytes], bytes]] = []
+
+    @settings(
+        max_examples=MADE_UP,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+    )
+    @given(conversation=conversations)
+    def make_up(conversation: tuple[list[bytes], bytes]) -> None:
+        made_up.append(conversation)
+
+    seed(number)(make_up)()
+    chance, sent = random.Random(number), 0
+    with ThreadPoolExecutor(SOCKETS) as sockets:
+        for _ in range(AGAIN):
+            sent += sum(sockets.map(lambda one: converse(url, number, one), made_up))
+            made_up = shuffled(made_up, chance)
+    return sent
+
+
+def converse(url: str, number: int, conversation: tuple[list[bytes], bytes]) -> int:
+    """Send a conversation, check the answer, and return the number of messages."""
+    first, last = conversation
+    try:
+        check(send(url, first, last))
+    except AssertionError as error:
+        raise AssertionError(f"seed {number}, {conversation!r}: {error}") from error
+    return len(first) + 1
+
+
+def shuffled(
+    made_up: list[tuple[list[bytes], bytes]], chance: random.Random
+) -> list[tuple[list[bytes], bytes]]:
+    """The same messages in other conversations."""
+    messages = [message for first, _ in made_up for message in first]
+    lasts = [last for _, last in made_up]
+    chance.shuffle(messages)
+    chance.shuffle(lasts)
+    size = MESSAGES - 1
+    return [(messages[at * size : (at + 1) * size], last) for at, last in enumerate(lasts)]
 
 
 def ping(number: int) -> bytes:

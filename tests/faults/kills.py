@@ -36,8 +36,10 @@ class Crowd:
     One voice is enrolled, so that the store is written to whenever a stream ends.
     """
 
-    def __init__(self, home: Path, count: int) -> None:
+    def __init__(self, home: Path, count: int, pause_s: float = 0.02) -> None:
         self._home = home
+        self._pause_s = pause_s
+        """Seconds between two messages of 200 ms."""
         self._count = count
         self._clips = {voice: speech(voice, SECONDS) for voice in VOICES}
         self._is_over = False
@@ -127,7 +129,7 @@ class Crowd:
         async def parts():
             for part in cut(self._clips[voice]):
                 yield part
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(self._pause_s)
 
         return await converse(self.daemon.url, {"type": "hello"}, parts(), END)
 

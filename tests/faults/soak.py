@@ -1,4 +1,4 @@
-"""Hours of faults in one run: `make soak`. Prints progress, and at the end a table.
+"""Hours of faults in one run: `make soak`. Shows progress, and at the end a table.
 
 A row is an injection: how many there were, how long they took, and what was found after them.
 Any finding that is not `held` makes the exit code 1.
@@ -6,35 +6,59 @@ Any finding that is not `held` makes the exit code 1.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
+import multiprocessing
+import os
+import random
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from confirming import kill_writers
 from daemons import VOICES, assert_same_log, converse, cut, dial, next_event, say, speech
+from databases import SqlitePlace
 from drops import drops
-from garbage import MESSAGES, check, conversations, send
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from garbage import AGAIN, MADE_UP, MESSAGES, flood
 from kills import Crowd, kills
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from unshed import Daemon
 
 END = {"type": "end"}
-CLIENTS = 50
-ROUND = 400
-"""Conversations of garbage that hypothesis makes up in one go."""
+SERVERS, CLIENTS = 4, 4
+"""Servers that are killed side by side, and the clients of each."""
+PAUSE_S = 0.1
+"""Seconds between two messages of 200 ms, so that these clients leave the restarts their time."""
 PACE = 50.0
-"""Seconds of stream time in a second."""
+"""Seconds of stream time that the sender of the long stream offers in a second."""
 LOOK_S = 300
 """Seconds of stream time between two looks at memory and cost."""
 RATE_BYTES = 32_000
 MOST_GROWTH = 0.05
-"""Of memory, from the second quarter of a stream to its last."""
+"""Of memory, from the second quarter of an injection to its last."""
+FEW = 8
+"""Looks at memory that say nothing yet of its growth."""
 MOST_DRIFT = 0.25
 """Of the cost of a second, between the same; other work on the machine moves it too."""
+
+Note = Callable[[int], None]
+"""Shows how many are done."""
+Injection = Callable[[Path, int, Note], Awaitable[str]]
+"""Injects as many faults as it is told into a daemon in a folder, and returns what it found."""
 
 
 class Row(NamedTuple):
@@ -44,50 +68,83 @@ class Row(NamedTuple):
     finding: str
 
 
-async def drop(home: Path, count: int) -> str:
+async def drop(home: Path, count: int, note: Note) -> str:
+    """Break off connections anywhere."""
     with Daemon(home) as running:
         alone = await converse(running.url, cut(speech()), END)
-        await drops(running.url, count, note=every(count, "drops"))
+        await drops(running.url, count, note=note)
         await running.eventually(lambda: running.streams == 0)
-        return await after(running, alone.events)
+        return await after(running, alone.events, [])
 
 
-async def garble(home: Path, count: int) -> str:
+async def garble(home: Path, count: int, note: Note) -> str:
+    """Send garbage from as many processes as there are cores."""
     with Daemon(home) as running:
         alone = await converse(running.url, cut(speech()), END)
-        sent, note = 0, every(count, "messages of garbage")
-
-        @settings(
-            max_examples=ROUND,
-            suppress_health_check=list(HealthCheck),
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-        )
-        @given(conversation=conversations)
-        def flood(conversation: tuple[list[bytes], bytes]) -> None:
-            nonlocal sent
-            sent += MESSAGES
-            check(send(running.url, *conversation))
-            note(sent)
-
-        round_ = 0
-        while sent < count:  # in rounds, as hypothesis remembers what it made up
-            await asyncio.to_thread(seed(round_)(flood))
-            round_ += 1
+        memory = await asyncio.to_thread(garbage, running, count, note)
         await running.eventually(lambda: running.streams == 0)
-        return await after(running, alone.events)
+        return await after(running, alone.events, memory)
 
 
-async def kill(home: Path, count: int) -> str:
-    async with Crowd(home, CLIENTS) as crowd:
-        await kills(crowd, count, note=every(count, f"kills under {CLIENTS} streams"))
-        await crowd.finish()
-        return f"held: {crowd.whole} streams whole, {crowd.broken} cut off and begun afresh"
+def garbage(running: Daemon, count: int, note: Note) -> list[float]:
+    """Send at least `count` messages of garbage, and return the memory in MB now and then."""
+    memory, sent = [], 0
+    rounds = -(-count // (MADE_UP * MESSAGES * AGAIN))
+    fresh = multiprocessing.get_context("spawn")  # a fork would share the event loop
+    with ProcessPoolExecutor(os.cpu_count(), fresh) as pool:
+        floods = [pool.submit(flood, running.url, number) for number in range(rounds)]
+        try:
+            for done in as_completed(floods):
+                sent += done.result()
+                memory.append(resident(running))
+                note(min(sent, count))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return memory
 
 
-async def endure(home: Path, count: int) -> str:
-    """Send one stream of `count` seconds at `PACE`; its memory and its cost stay as they are."""
+async def kill(home: Path, count: int, note: Note) -> str:
+    """Kill several servers side by side."""
+    servers = min(SERVERS, count)
+    done = 0
+
+    def one_more(_: int) -> None:
+        nonlocal done
+        done += 1
+        note(done)
+
+    async with contextlib.AsyncExitStack() as stack:
+        crowds = []
+        for number in range(servers):
+            (own := home / str(number)).mkdir()
+            crowd = Crowd(own, CLIENTS, PAUSE_S)
+            crowds.append(await stack.enter_async_context(crowd))
+        async with asyncio.TaskGroup() as group:
+            for number, crowd in enumerate(crowds):
+                its = count // servers + (number < count % servers)
+                group.create_task(kills(crowd, its, seed=number, note=one_more))
+        for crowd in crowds:
+            await crowd.finish()
+    whole, broken = sum(c.whole for c in crowds), sum(c.broken for c in crowds)
+    return f"held: {whole} streams whole, {broken} cut off and begun afresh"
+
+
+async def write(home: Path, count: int, note: Note) -> str:
+    """Kill a process that enrols voices and adds keys."""
+    place, chance = SqlitePlace(home), random.Random(17)
+    confirmed = await asyncio.to_thread(kill_writers, place, count, chance, note)
+    return f"held: {confirmed} changes confirmed, all there, each whole"
+
+
+async def endure(home: Path, count: int, note: Note, pace: float = PACE) -> str:
+    """Send one stream of `count` seconds; its memory and its cost stay as they are.
+
+    Args:
+        home: The daemon's data directory.
+        count: Seconds of stream time.
+        note: Shows how many were sent.
+        pace: Seconds of stream time to offer in a second.
+    """
     count -= count % LOOK_S
     clip = b"".join(speech(voice) for voice in VOICES) + bytes(RATE_BYTES * 10)
     looks: list[tuple[float, float]] = []
@@ -95,96 +152,119 @@ async def endure(home: Path, count: int) -> str:
 
         def look() -> tuple[float, float]:
             """Resident memory in MB, and CPU seconds."""
-            resident = running.metric("process_resident_memory_bytes") / 1e6
-            return resident, running.metric("process_cpu_seconds_total")
+            return resident(running), running.metric("process_cpu_seconds_total")
 
         async with dial(running.url) as socket:
             await say(socket, {"type": "hello"})
             ended = asyncio.create_task(next_event(socket, "bye"))
             began = time.monotonic()
-            note = every(count, "seconds of one stream")
             for second in range(count):
                 at = second * RATE_BYTES % (len(clip) - RATE_BYTES)
                 await socket.send(clip[at : at + RATE_BYTES])
-                await asyncio.sleep(max(0.0, began + second / PACE - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + second / pace - time.monotonic()))
                 if second % LOOK_S == 0:
                     looks.append(await asyncio.to_thread(look))
                     note(second + 1)
             looks.append(await asyncio.to_thread(look))
-            pace = count / (time.monotonic() - began)
+            speed = count / (time.monotonic() - began)
             await say(socket, END)
             bye = await ended
         if running.complaints():
             return f"not held: {running.complaints()[0]}"
     quarter = len(looks) // 4
     assert quarter, f"a stream of {count} s has no quarters of {LOOK_S} s"
-    memory = [resident for resident, _ in looks]
+    early_mb, late_mb = quarters([mb for mb, _ in looks])
     costs = [(b - a) / LOOK_S for (_, a), (_, b) in itertools.pairwise(looks)]
     early, late = mean(costs[quarter : 2 * quarter]), mean(costs[3 * quarter :])
-    grown = max(memory[3 * quarter :]) / max(memory[quarter : 2 * quarter]) - 1
     figures = (
-        f"{pace:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s received; memory "
-        f"{max(memory[quarter : 2 * quarter]):.0f} to {max(memory[3 * quarter :]):.0f} MB, "
+        f"{speed:.0f} times real time, {bye['duration_ms'] / 1000:.0f} s received; memory "
+        f"{early_mb:.0f} to {late_mb:.0f} MB, "
         f"cost {early * 1000:.1f} to {late * 1000:.1f} ms a second"
     )
-    is_flat = grown < MOST_GROWTH and late / early - 1 < MOST_DRIFT
+    is_flat = late_mb / early_mb - 1 < MOST_GROWTH and late / early - 1 < MOST_DRIFT
     return f"{'held' if is_flat else 'not held'}: {figures}"
 
 
-async def after(running: Daemon, alone: list[dict[str, object]]) -> str:
+async def after(running: Daemon, alone: list[dict[str, object]], memory: list[float]) -> str:
     """What is left of a daemon after faults: a stream's events must be as they were."""
     received = await converse(running.url, cut(speech()), END)
     assert_same_log(alone, received.events)
     if running.complaints():
         return f"not held: {running.complaints()[0]}"
-    resident = running.metric("process_resident_memory_bytes") / 1e6
-    return f"held: no error logged, no stream left, events as before, {resident:.0f} MB"
+    found = "no error logged, no stream left, events as before"
+    if len(memory) < FEW:
+        return f"held: {found}, {resident(running):.0f} MB"
+    early_mb, late_mb = quarters(memory)
+    is_flat = late_mb / early_mb - 1 < MOST_GROWTH
+    return f"{'held' if is_flat else 'not held'}: {found}, {early_mb:.0f} to {late_mb:.0f} MB"
+
+
+def resident(running: Daemon) -> float:
+    """Resident memory of a daemon, MB."""
+    return running.metric("process_resident_memory_bytes") / 1e6
+
+
+def quarters(memory: list[float]) -> tuple[float, float]:
+    """The most in the second quarter and in the last."""
+    quarter = len(memory) // 4
+    return max(memory[quarter : 2 * quarter]), max(memory[3 * quarter :])
 
 
 def mean(numbers: list[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def every(count: int, what: str) -> Callable[[int], None]:
-    """Show how far it is, a hundred times at the most."""
-    shown = 0
+UNITS = {
+    "drops": "drops",
+    "garbage": "messages of garbage",
+    "kills": f"kills, {SERVERS} servers with {CLIENTS} streams each",
+    "writes": "kills of a process that writes to the store",
+    "stream": "seconds of one stream",
+}
+KINDS: dict[str, Injection] = {
+    "drops": drop,
+    "garbage": garble,
+    "kills": kill,
+    "writes": write,
+    "stream": endure,
+}
+COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "writes": 200, "stream": 7200}
 
-    def note(done: int) -> None:
-        nonlocal shown
-        if done * 100 // count > shown or done == count:
-            shown = done * 100 // count
-            sys.stderr.write(f"\r{done} of {count} {what} ")
-            sys.stderr.flush()
 
-    return note
-
-
-KINDS = {"drops": drop, "garbage": garble, "kills": kill, "stream": endure}
-COUNTS = {"drops": 1000, "garbage": 1_000_000, "kills": 200, "stream": 7200}
-
-
-async def soak(counts: dict[str, int]) -> list[Row]:
+async def soak(
+    kinds: dict[str, Injection], counts: dict[str, int], progress: Progress
+) -> list[Row]:
     rows = []
+    bars = {kind: progress.add_task(UNITS[kind], total=count) for kind, count in counts.items()}
     for kind, count in counts.items():
+        note = partial(show, progress, bars[kind])
         with tempfile.TemporaryDirectory() as home:
             began = time.monotonic()
             try:
-                finding = await KINDS[kind](Path(home), count)
+                finding = await kinds[kind](Path(home), count, note)
             except AssertionError as error:
                 finding = f"not held: {error}"
             rows.append(Row(kind, count, time.monotonic() - began, finding))
-            sys.stderr.write("\n")
     return rows
+
+
+def show(progress: Progress, bar: TaskID, done: int) -> None:
+    progress.update(bar, completed=done)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for kind, count in COUNTS.items():
         parser.add_argument(f"--{kind}", type=int, default=count, help=f"default {count}")
-    chosen = {kind: count for kind, count in vars(parser.parse_args()).items() if count}
+    parser.add_argument("--pace", type=float, default=PACE, help=f"default {PACE:g}")
+    args = vars(parser.parse_args())
+    kinds = KINDS | {"stream": partial(endure, pace=args.pop("pace"))}
+    chosen = {kind: count for kind, count in args.items() if count}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
-    rows = asyncio.run(soak(chosen))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        rows = asyncio.run(soak(kinds, chosen, progress))
     sys.stdout.write("| injected | count | minutes | finding |\n|---|---|---|---|\n")
     for row in rows:
         minutes = f"{row.seconds / 60:.1f}"

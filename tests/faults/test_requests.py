@@ -25,7 +25,7 @@ def timeouts(quick: Daemon) -> float:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that does not wait long for requests."""
-    with Daemon(tmp_path_factory.mktemp("quick"), server__request_timeout_s=0.5) as running:
+    with Daemon(tmp_path_factory.mktemp("quick"), server__request_timeout_s=1) as running:
         yield running
     assert running.complaints() == []
 

@@ -6,7 +6,7 @@ import daemons
 
 UNSHED = {
     "limits__max_load": 0,
-    "limits__max_lag_ms": 600_000,
+    "limits__max_lag_ms": 0,
     "limits__max_loop_lag_ms": 600_000,
 }
 

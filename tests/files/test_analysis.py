@@ -51,10 +51,10 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 async def started() -> AsyncIterator[Started]:
     engines: list[LocalEngine] = []
 
-    def start(*replaced: Any, max_streams: int = 8) -> LocalEngine:
+    def start(*replaced: Any, max_files: int = 8) -> LocalEngine:
         passes = {p.name: p for p in (*fake_passes(), *replaced)}
         ahead = passes.pop(FakeSpeculative.name)
-        engine = LocalEngine(list(passes.values()), max_streams, 2, Metrics(), [ahead])
+        engine = LocalEngine(list(passes.values()), 1, 2, Metrics(), [ahead], max_files=max_files)
         engine.start()
         engines.append(engine)
         return engine
@@ -62,7 +62,7 @@ async def started() -> AsyncIterator[Started]:
     yield start
     for engine in engines:
         assert await asyncio.to_thread(engine.stop, HANG_S)
-        assert engine.leases == 0
+        assert engine.leases == engine.files.leases == 0
 
 
 def analysis_on(engine: LocalEngine, ring_s: int = 8) -> Analysis:
@@ -171,7 +171,7 @@ async def test_a_pass_that_fails_is_an_error_and_the_next_file_is_read(started: 
 
 
 async def test_a_file_that_nobody_waits_for_any_more_gives_its_lease_back(started: Started) -> None:
-    engine = started(max_streams=1)
+    engine = started(max_files=1)
     analysis = analysis_on(engine)
     reading = asyncio.create_task(events_of(analysis, [TALK * 20]))
     await asyncio.sleep(0.01)
@@ -180,5 +180,5 @@ async def test_a_file_that_nobody_waits_for_any_more_gives_its_lease_back(starte
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await until(lambda: not engine.leases)  # its last batch may be on a thread
+    await until(lambda: not engine.files.leases)  # its last batch may be on a thread
     assert_same_events(await events_of(analysis_on(engine), [TALK]), offline([TALK]))

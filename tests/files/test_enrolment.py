@@ -79,7 +79,7 @@ def test_too_little_speech_is_not_enough() -> None:
 
 
 async def test_a_started_engine_gives_the_same_sample() -> None:
-    engine = LocalEngine(fake_passes(), 1, 2, Metrics())
+    engine = LocalEngine(fake_passes(), 1, 2, Metrics(), max_files=1)
     engine.start()
     reading = VoiceReading(REGISTRY)
     analysis = Analysis(

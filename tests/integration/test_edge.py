@@ -23,7 +23,8 @@ def ask(
 ) -> tuple[int, Message, bytes]:
     """Any request, with these headers and no others but `Host`, which they may replace."""
     parts = urlsplit(daemon.http_url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=HANG_S)
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=HANG_S)
     try:
         connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():

@@ -65,7 +65,7 @@ class Machine:
         self.metrics = Metrics()
         self.engine = LocalEngine(fake_passes()[:3], 200, 1, self.metrics)
         bounds = Bounds(1, 0.9, MAX_LAG_S * LATE, 1.0)
-        self.load = Load(self.engine, bounds, self.metrics, self._cpu_s)
+        self.load = Load(self.engine, bounds, self.metrics, self._cpu_s, lambda: 0.0)
         self.streams: list[FakeStream] = []
 
     def connect(self, count: int, **options: bool) -> None:

@@ -15,8 +15,6 @@ STREAMS = 12
 """They need four fifths of the core, and two fifths for VAD, wake words and the event loop."""
 FROM_S, UNTIL_S, SETTLED_S, END_S = 5.0, 25.0, 35.0, 38.0
 """When the capacity goes and comes back, when all is as before, and the end."""
-STARVED_S = 8.0
-"""How long even the live work does not fit: what waits must be caught up with afterwards."""
 
 
 def simulate(play: Callable[[Machine], None], **options: Any) -> Machine:
@@ -30,15 +28,15 @@ def simulate(play: Callable[[Machine], None], **options: Any) -> Machine:
     return asyncio.run(inside())
 
 
-def overload(capacity: float, from_s: float = FROM_S) -> Callable[[Machine], None]:
+def overload(capacity: float) -> Callable[[Machine], None]:
     def play(machine: Machine) -> None:
         machine.connect(STREAMS)
-        machine.run(from_s)
+        machine.run(FROM_S)
         machine.admitted.append(machine.load.admits())
         machine.capacity = capacity
         machine.run(3)
         machine.admitted.append(machine.load.admits())
-        machine.run(UNTIL_S - from_s - 3)
+        machine.run(UNTIL_S - FROM_S - 3)
         machine.admitted.append(machine.load.admits())
         machine.capacity = 1.0
         machine.run(END_S - UNTIL_S)
@@ -55,7 +53,7 @@ def halved() -> Machine:
 @pytest.fixture(scope="module")
 def starved() -> Machine:
     """VAD and wake words do not fit."""
-    return simulate(overload(0.3, UNTIL_S - STARVED_S), max_load=0)
+    return simulate(overload(0.3), max_load=0)
 
 
 def most_late_s(machine: Machine, since_s: float, until_s: float, *kinds: str) -> float:
@@ -73,8 +71,8 @@ def test_a_machine_that_is_four_fifths_full_sheds_nothing(halved: Machine) -> No
 
 
 def test_wake_events_stay_in_time_while_their_own_cost_fits(halved: Machine) -> None:
-    assert halved.most_late_s(0) < 0.75
-    assert most_late_s(halved, 0, END_S, "wake") < 0.75
+    assert halved.most_late_s(0) < 0.5
+    assert most_late_s(halved, 0, END_S, "wake") < 0.5
 
 
 def test_an_overload_changes_no_wake_event(halved: Machine, starved: Machine) -> None:
@@ -107,7 +105,7 @@ def test_all_is_as_before_within_ten_seconds(halved: Machine, starved: Machine) 
         assert machine.most_late_s(SETTLED_S) < 0.3
         assert not any(talker.shedding.is_degraded for talker in machine.talkers)
         assert machine.used_s["speculative-0"] > 0
-    assert most_late_s(halved, SETTLED_S, END_S, "speaker", "emotion") < 0.5
+        assert most_late_s(machine, SETTLED_S, END_S, "speaker", "emotion") < 0.5
 
 
 def test_a_stream_that_catches_up_is_not_ahead_of_real_time(starved: Machine) -> None:
@@ -116,7 +114,7 @@ def test_a_stream_that_catches_up_is_not_ahead_of_real_time(starved: Machine) ->
 
 
 def test_only_live_work_runs_where_even_that_does_not_fit(starved: Machine) -> None:
-    windows = starved.used_between(UNTIL_S - STARVED_S + 2, UNTIL_S, "batch-0", "speculative-0")
+    windows = starved.used_between(FROM_S + 2, UNTIL_S, "batch-0", "speculative-0")
     assert windows < 2 * sum(COST_S["voice"])
 
 

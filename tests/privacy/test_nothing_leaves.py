@@ -33,6 +33,7 @@ RUNS = [
     ["models", "verify"],
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
+    ["store", "export", "{out}/backup.jsonl"],
     ["analyze", str(SPEECH), "--json"],
     ["stream", str(SPEECH), "--fast", "--url", "{url}"],
     ["keys", "create", "home"],

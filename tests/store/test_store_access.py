@@ -3,19 +3,18 @@
 import dataclasses
 import hashlib
 import itertools
-import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
+from databases import Place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from streamd.errors import NameTaken, Unavailable
-from streamd.store import SqlStore, open_store
+from streamd.store import SqlStore
 from streamd.store.access import Answer, KeyRecord
 
 NOW_MS = 1_800_000_000_000
@@ -42,16 +41,9 @@ def answer(body: bytes = b"{}", **fields: object) -> Answer:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
-        yield store
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[SqlStore]:
+def other(opened: Callable[..., SqlStore]) -> SqlStore:
     """The same store as another process has it."""
-    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
-        yield store
+    return opened()
 
 
 def test_keys_come_back_whole_and_in_order_for_every_process(
@@ -104,7 +96,7 @@ def test_only_keys_among_these_change_the_version(store: SqlStore, other: SqlSto
 
 
 FORGERIES = {
-    "another digest": "UPDATE keys SET digest = x'00'",
+    "another digest": "UPDATE keys SET digest = CAST('' AS BLOB)",
     "more scopes": "UPDATE keys SET scopes = 'admin'",
     "another tenant": "UPDATE keys SET tenant = 'acme'",
     "no expiry": "UPDATE keys SET expires_at = NULL",
@@ -115,22 +107,20 @@ FORGERIES = {
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 def test_a_key_that_was_tampered_with_opens_nothing_and_the_others_stay(
-    store: SqlStore, tmp_path: Path, forgery: str
+    store: SqlStore, place: Place, forgery: str
 ) -> None:
     store.access.add_key(key("mallory", expires_ms=NOW_MS + HOUR_MS))
     store.access.revoke_key("mallory", NOW_MS)
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
-        db.execute(forgery)
+    place.sql(forgery)
     store.access.add_key(key("box"))
     with capture_logs() as logs:
         assert store.access.keys() == [key("box")]
     assert "was tampered with" in logs[0]["event"]
 
 
-def test_a_damaged_key_can_be_revoked(store: SqlStore, tmp_path: Path) -> None:
+def test_a_damaged_key_can_be_revoked(store: SqlStore, place: Place) -> None:
     store.access.add_key(key("box"))
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
-        db.execute("UPDATE keys SET scopes = 'admin'")
+    place.sql("UPDATE keys SET scopes = 'admin'")
     revoked = store.access.revoke_key("box", NOW_MS)
     assert revoked is not None
     assert revoked.digest == b"", "nothing has this digest"
@@ -138,23 +128,23 @@ def test_a_damaged_key_can_be_revoked(store: SqlStore, tmp_path: Path) -> None:
 
 
 def test_neither_digests_nor_secrets_nor_replies_are_in_the_files(
-    store: SqlStore, tmp_path: Path
+    store: SqlStore, place: Place
 ) -> None:
     store.access.add_key(key("box"))
     secret = store.access.secret("tickets")
     store.access.keep_answer("default", "k", answer(b"a very particular body"), NOW_MS + 1, NOW_MS)
     store.close()
-    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    written = b"".join(path.read_bytes() for path in place.files())
     assert b"box" in written
     for what in (key("box").digest, secret, b"particular"):
         assert what not in written
 
 
-def test_a_secret_is_one_for_all_who_ask_at_once(tmp_path: Path) -> None:
+def test_a_secret_is_one_for_all_who_ask_at_once(place: Place) -> None:
     together, found = threading.Barrier(6), []
 
     def ask() -> None:
-        with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as mine:
+        with closing(place.open()) as mine:
             together.wait()
             found.append(mine.access.secret("tickets"))
 
@@ -166,25 +156,24 @@ def test_a_secret_is_one_for_all_who_ask_at_once(tmp_path: Path) -> None:
     assert len(found) == 6
     assert len(set(found)) == 1
     assert len(found[0]) == 32
-    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as again:
+    with closing(place.open()) as again:
         assert again.access.secret("tickets") == found[0]
         assert again.access.secret("others") != found[0]
 
 
-def test_a_secret_that_was_tampered_with_says_so(store: SqlStore, tmp_path: Path) -> None:
+def test_a_secret_that_was_tampered_with_says_so(store: SqlStore, place: Place) -> None:
     store.access.secret("tickets")
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
-        db.execute("UPDATE secrets SET value = x'00' WHERE name LIKE 'secret:%'")
+    place.sql("UPDATE secrets SET value = CAST('' AS BLOB) WHERE name LIKE 'secret:%'")
     with pytest.raises(Unavailable, match="'tickets' in the store is damaged"):
         store.access.secret("tickets")
 
 
-def test_a_ticket_is_good_once_for_all_processes_together(tmp_path: Path) -> None:
+def test_a_ticket_is_good_once_for_all_processes_together(place: Place) -> None:
     tickets = [f"t{number}" for number in range(20)]
     together, burned = threading.Barrier(4), []
 
     def use() -> None:
-        with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as mine:
+        with closing(place.open()) as mine:
             together.wait()
             burned.extend(t for t in tickets if mine.access.burn(t, NOW_MS + 60_000, NOW_MS))
 
@@ -197,14 +186,13 @@ def test_a_ticket_is_good_once_for_all_processes_together(tmp_path: Path) -> Non
 
 
 def test_a_used_ticket_is_remembered_until_its_time_and_not_for_ever(
-    store: SqlStore, tmp_path: Path
+    store: SqlStore, place: Place
 ) -> None:
     until_ms = NOW_MS + 60_000
     assert store.access.burn("t", until_ms, NOW_MS)
     assert not store.access.burn("t", until_ms, until_ms)
     assert store.access.burn("much later", until_ms + HOUR_MS, NOW_MS + HOUR_MS)
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
-        assert db.execute("SELECT id FROM tickets").fetchall() == [("much later",)]
+    assert place.sql("SELECT id FROM tickets") == [("much later",)]
 
 
 def test_a_bucket_takes_its_limit_in_each_window_and_says_when_it_takes_more(
@@ -258,21 +246,19 @@ def test_the_first_reply_is_the_one_that_is_kept(store: SqlStore, other: SqlStor
     assert other.access.keep_answer("acme", "k", second, until_ms, NOW_MS) == second
 
 
-def test_a_reply_is_kept_until_its_time(store: SqlStore, tmp_path: Path) -> None:
+def test_a_reply_is_kept_until_its_time(store: SqlStore, place: Place) -> None:
     until_ms = NOW_MS + HOUR_MS
     for name in ("k", "l"):
         store.access.keep_answer("default", name, answer(b"first"), until_ms, NOW_MS)
     assert store.access.answered("default", "k", until_ms) is None
     later = answer(b"later")
     assert store.access.keep_answer("default", "k", later, until_ms + 1, until_ms) == later
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
-        assert db.execute("SELECT key FROM answers").fetchall() == [("k",)]
+    assert place.sql("SELECT key FROM answers") == [("k",)]
 
 
-def test_a_reply_that_was_tampered_with_is_none(store: SqlStore, tmp_path: Path) -> None:
+def test_a_reply_that_was_tampered_with_is_none(store: SqlStore, place: Place) -> None:
     store.access.keep_answer("default", "k", answer(b"first"), NOW_MS + 1, NOW_MS)
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db, db:
-        db.execute("UPDATE answers SET status = 200")
+    place.sql("UPDATE answers SET status = 200")
     assert store.access.answered("default", "k", NOW_MS) is None
     again = answer(b"again")
     assert store.access.keep_answer("default", "k", again, NOW_MS + 1, NOW_MS) == again

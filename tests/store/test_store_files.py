@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,6 +158,16 @@ def test_a_lock_that_is_not_given_up_says_so(tmp_path: Path) -> None:
             transaction(other),
         ):
             pass
+
+
+def test_a_new_store_waits_for_another_process_that_writes(tmp_path: Path) -> None:
+    writer = sqlite3.connect(tmp_path / "v.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    ending = threading.Timer(0.3, writer.execute, ["ROLLBACK"])
+    ending.start()
+    open_store(tmp_path / "v.db", tmp_path / "key").close()
+    ending.join()
+    writer.close()
 
 
 def test_a_database_without_its_key_is_refused(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
 """Tenants: whatever one of them does, no other sees it, and no record can be given to another."""
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from databases import Place
 from fakes.own_words import word
 
 from streamd.errors import Unavailable
-from streamd.store import DEFAULT_TENANT, Enrolment, SqlStore, open_store
+from streamd.store import DEFAULT_TENANT, Enrolment, SqlStore
 
 BASELINE = "mood"
 
@@ -36,12 +34,6 @@ def fill(store: SqlStore, seed: int) -> None:
     store.enrol("ada", [enrolment(seed)], {BASELINE: b"ada %d" % seed})
     store.enrol("bob", [enrolment(seed + 1)])
     store.add_word(word("own", clips=seed))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as store:
-        yield store
 
 
 @pytest.fixture
@@ -107,22 +99,20 @@ def test_the_version_is_that_of_the_whole_store(store: SqlStore, acme: SqlStore)
 
 
 def test_what_a_tenant_deleted_is_erased_by_whoever_looks_next(
-    store: SqlStore, acme: SqlStore, tmp_path: Path
+    store: SqlStore, acme: SqlStore, place: Place
 ) -> None:
     acme.enrol("ada", [enrolment(1)])
-    with closing(sqlite3.connect(tmp_path / "v.db")) as db:
-        (sealed,) = db.execute("SELECT embedding FROM enrolments").fetchone()
+    ((sealed,),) = place.sql("SELECT embedding FROM enrolments")
     assert acme.delete("ada")
     assert store.erase()
-    assert not any(sealed in file.read_bytes() for file in tmp_path.iterdir())
+    assert not any(sealed in file.read_bytes() for file in place.tables())
 
 
 @pytest.mark.parametrize("table", ["speakers", "words"])
 def test_a_record_that_is_given_to_another_tenant_cannot_be_read(
-    store: SqlStore, acme: SqlStore, tmp_path: Path, table: str
+    store: SqlStore, acme: SqlStore, place: Place, table: str
 ) -> None:
     fill(acme, 10)
-    with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as db:
-        db.execute(f"UPDATE {table} SET tenant = ?", (DEFAULT_TENANT,))
+    place.sql(f"UPDATE {table} SET tenant = '{DEFAULT_TENANT}'")
     with pytest.raises(Unavailable, match="tampered"):
         content(store)

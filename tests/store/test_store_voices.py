@@ -1,21 +1,20 @@
 """What the store promises about voices, on real files and between real processes."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from databases import Place
 
 import streamd
 from streamd.errors import BadName, NameTaken
-from streamd.store import Enrolment, SqlStore, open_store
+from streamd.store import Enrolment, SqlStore
 from streamd.types import Floats
 
 MODEL = "ge2e-1"
@@ -31,16 +30,16 @@ def enrol(
     store.enrol(name, [Enrolment(voice(seed), model, channel, 2500, f"{name}.wav")])  # type: ignore[arg-type]
 
 
-def in_another_process(folder: Path, code: str) -> str:
+def in_another_process(place: Place, code: str) -> str:
     """Run statements about `store` in a fresh interpreter; its stdout."""
     opening = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from streamd.store import Enrolment, open_store\n"
+        "from streamd.store import Enrolment, open_store, postgres\n"
         "folder = Path(sys.argv[1])\n"
-        "store = open_store(folder / 'v.db', folder / 'key')\n"
+        f"store = {place.opening}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{opening}{code}\nstore.close()", str(folder)],
+        [sys.executable, "-W", "error", "-c", f"{opening}{code}\nstore.close()", str(place.folder)],
         env={**os.environ, "PYTHONPATH": str(Path(streamd.__file__).parents[1])},
         capture_output=True,
         text=True,
@@ -50,19 +49,10 @@ def in_another_process(folder: Path, code: str) -> str:
     return done.stdout
 
 
-def last_sealed(folder: Path) -> bytes:
+def last_sealed(place: Place) -> bytes:
     """The newest enrolment as it is in the database."""
-    with closing(sqlite3.connect(folder / "v.db")) as db:
-        query = "SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1"
-        (sealed,) = db.execute(query).fetchone()
+    ((sealed,),) = place.sql("SELECT embedding FROM enrolments ORDER BY id DESC LIMIT 1")
     return bytes(sealed)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = open_store(tmp_path / "v.db", tmp_path / "key")
-    yield store
-    store.close()
 
 
 def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqlStore) -> None:
@@ -90,10 +80,10 @@ def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqlStore) -> None:
     assert len(store.load_gallery("nobody's model")) == 0
 
 
-def test_voices_survive_a_restart(tmp_path: Path, store: SqlStore) -> None:
+def test_voices_survive_a_restart(place: Place, store: SqlStore) -> None:
     enrol(store, "a", 3)
     store.close()
-    again = open_store(tmp_path / "v.db", tmp_path / "key")
+    again = place.open()
     assert again.load_gallery(MODEL).search(voice(3), "wide")[0].name == "a"
     again.close()
 
@@ -109,29 +99,29 @@ def test_delete_takes_the_enrolments_along(store: SqlStore) -> None:
     assert store.load_gallery(MODEL).names == ("b",)
 
 
-def test_nothing_of_a_deleted_voice_stays_in_any_file(tmp_path: Path, store: SqlStore) -> None:
+def test_nothing_of_a_deleted_voice_stays_in_any_file(place: Place, store: SqlStore) -> None:
     enrol(store, "keep", 1)
     enrol(store, "Wilhelmina", 2)
-    sealed = last_sealed(tmp_path)
+    sealed = last_sealed(place)
 
     def holding(what: bytes) -> list[str]:
-        return [file.name for file in tmp_path.iterdir() if what in file.read_bytes()]
+        return [file.name for file in place.tables() if what in file.read_bytes()]
 
     assert holding(sealed)
     store.delete("Wilhelmina")
     assert holding(sealed) == holding(sealed[40:80]) == holding(b"Wilhelmina") == []
 
 
-def test_embeddings_are_not_in_the_files_as_they_are(tmp_path: Path, store: SqlStore) -> None:
+def test_embeddings_are_not_in_the_files_as_they_are(place: Place, store: SqlStore) -> None:
     enrol(store, "a", 1)
     unit = voice(1) / np.linalg.norm(voice(1))
-    for file in tmp_path.iterdir():
+    for file in place.files():
         content = file.read_bytes()
         assert unit.tobytes()[:16] not in content
         assert voice(1).tobytes()[:16] not in content
 
 
-def test_rename_keeps_the_voice(tmp_path: Path, store: SqlStore) -> None:
+def test_rename_keeps_the_voice(store: SqlStore) -> None:
     enrol(store, "a", 1)
     enrol(store, "a", 2, "narrow")
     enrol(store, "b", 3)
@@ -256,10 +246,10 @@ def test_the_version_grows_with_changes_only(store: SqlStore) -> None:
     assert sorted(set(versions)) == versions[::2]
 
 
-def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqlStore) -> None:
+def test_a_poller_sees_what_another_process_did(place: Place, store: SqlStore) -> None:
     before = store.version()
     in_another_process(
-        tmp_path,
+        place,
         f"store.enrol('a', [Enrolment(np.ones(256), {MODEL!r}, 'narrow', 900, 'a.wav')])\n"
         f"store.enrol('b', [Enrolment(-np.ones(256), {MODEL!r}, 'wide', 900, 'b.wav')])",
     )
@@ -269,30 +259,20 @@ def test_a_poller_sees_what_another_process_did(tmp_path: Path, store: SqlStore)
     assert gallery.names == ("a", "b")
     assert gallery.revision == enrolled == store.version()
 
-    assert in_another_process(tmp_path, "print(store.delete('a'))") == "True\n"
+    assert in_another_process(place, "print(store.delete('a'))") == "True\n"
     assert store.version() > enrolled
     assert store.load_gallery(MODEL).names == ("b",)
     enrol(store, "c", 4)
-    assert in_another_process(tmp_path, "print(*(s.name for s in store.speakers()))") == "b c\n"
+    assert in_another_process(place, "print(*(s.name for s in store.speakers()))") == "b c\n"
 
 
-def test_a_new_store_waits_for_another_process_that_writes(tmp_path: Path) -> None:
-    writer = sqlite3.connect(tmp_path / "v.db", isolation_level=None, check_same_thread=False)
-    writer.execute("BEGIN IMMEDIATE")
-    ending = threading.Timer(0.3, writer.execute, ["ROLLBACK"])
-    ending.start()
-    open_store(tmp_path / "v.db", tmp_path / "key").close()
-    ending.join()
-    writer.close()
-
-
-def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
-    folder, together, failures = tmp_path / "new", threading.Barrier(8), []
+def test_many_may_open_and_write_at_once(place: Place) -> None:
+    together, failures = threading.Barrier(8), []
 
     def work(number: int) -> None:
         try:
             together.wait()
-            mine = open_store(folder / "v.db", folder / "key")
+            mine = place.open()
             for seed in range(5):
                 enrol(mine, f"voice {seed}", number)
             mine.close()
@@ -305,7 +285,7 @@ def test_many_may_open_and_write_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    store = open_store(folder / "v.db", folder / "key")
+    store = place.open()
     assert [info.enrolments for info in store.speakers()] == [8] * 5
     store.close()
 
@@ -324,19 +304,19 @@ def test_a_baseline_is_kept_with_its_voice_and_goes_with_it(store: SqlStore) -> 
     assert store.load_gallery(MODEL, "mood-1").baselines == {"bob": b"loud"}
 
 
-def test_a_baseline_is_sealed(store: SqlStore, tmp_path: Path) -> None:
+def test_a_baseline_is_sealed(store: SqlStore, place: Place) -> None:
     enrol(store, "ann")
     store.keep_baselines("mood-1", {"ann": b"a very particular baseline"})
     store.close()
-    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    written = b"".join(path.read_bytes() for path in place.files())
     assert b"particular" not in written
 
 
 def test_keeping_a_baseline_makes_nobody_look_again_but_other_processes(
-    store: SqlStore, tmp_path: Path
+    store: SqlStore, place: Place
 ) -> None:
     enrol(store, "ann")
-    with closing(open_store(tmp_path / "v.db", tmp_path / "key")) as other:
+    with closing(place.open()) as other:
         own, others = store.version(), other.version()
         store.keep_baselines("mood-1", {"ann": b"calm"})
         assert store.version() == own

@@ -1,26 +1,9 @@
 """Wake words in the store: one of a name, sealed, of one tenant, and seen by other processes."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from fakes.own_words import word
 
 from streamd.errors import BadName, NameTaken, Unavailable
-from streamd.store import open_store
-
-
-@pytest.fixture
-def opened(tmp_path):
-    stores = []
-
-    def open_one(**options):
-        stores.append(open_store(tmp_path / "v.db", tmp_path / "key", **options))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
 
 
 def test_a_word_comes_back_as_it_was_with_the_time_it_was_made(opened):
@@ -65,17 +48,15 @@ def test_every_change_is_seen_by_who_polls_the_version(opened):
         seen.add(there.version())
 
 
-def test_a_head_is_sealed_and_cannot_be_given_to_another_name(opened, tmp_path):
+def test_a_head_is_sealed_and_cannot_be_given_to_another_name(opened, place):
     store = opened()
     store.add_word(word("own"))
     store.add_word(word("other", seed=1))
     plain = word("own").head
-    for file in tmp_path.iterdir():
+    for file in place.files():
         assert plain[40:80] not in file.read_bytes()
-    with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as db:
-        db.execute(
-            "UPDATE words SET head = (SELECT head FROM words WHERE name = 'own')"
-            " WHERE name = 'other'"
-        )
+    place.sql(
+        "UPDATE words SET head = (SELECT head FROM words WHERE name = 'own') WHERE name = 'other'"
+    )
     with pytest.raises(Unavailable, match="streamd words remove other"):
         store.load_words()

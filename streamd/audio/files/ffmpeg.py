@@ -15,8 +15,18 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from streamd.audio.files.convert import Converter
-from streamd.audio.files.ogg import Window, is_ogg, links
-from streamd.audio.files.parts import HINT, PLAUSIBLE_RATES_HZ, Gap, Head, Note, Part, block_frames
+from streamd.audio.files.lookahead import Lookahead
+from streamd.audio.files.ogg import CAPTURE, Link, Window, is_ogg, links
+from streamd.audio.files.parts import (
+    HINT,
+    PLAUSIBLE_RATES_HZ,
+    Gap,
+    Head,
+    Note,
+    Part,
+    TooLong,
+    block_frames,
+)
 from streamd.audio.files.timeline import JITTER_S, MAX_GAP_MS, Timeline
 from streamd.errors import NotAudio, Unavailable
 from streamd.types import Floats
@@ -36,8 +46,11 @@ _FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 stream, whose clock may start anywhere, as in MPEG-TS."""
 _MAX_OFFSET_S = 24 * 3600.0
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
+_PIECE_BYTES = 1 << 16
 _SYNC = b"\xff\xe0"
 """Frames of MP3 and AAC begin with eleven set bits; padding behind the last one does not."""
+_ADTS_SYNC, _ADTS_MASK = 0xFFF0, 0xFFF6
+"""The first two bytes of ADTS: twelve set bits, and two of the layer that are not."""
 _MAX_BAD_STARTS = 8
 """Most damaged packets before the first good one."""
 _MAX_BAD_READS = 16
@@ -53,13 +66,25 @@ class _Timed(NamedTuple):
     """Whether a packet before it could not be decoded."""
 
 
+def reads_in_order(start: bytes) -> bool:
+    """Return whether a file need not seek, by its first bytes: FLAC, Ogg, WebM, ADTS or MPEG-TS.
+
+    MP3 does not seek, but FFmpeg needs its size to know which samples at its end are padding.
+    """
+    return (
+        start.startswith((b"fLaC", CAPTURE, b"\x1a\x45\xdf\xa3"))
+        or int.from_bytes(start[:2], "big") & _ADTS_MASK == _ADTS_SYNC
+        or (start[:1] == b"\x47" and start[188:189] == b"\x47")
+    )
+
+
 def decode(
-    file: BinaryIO, name: str, track: int | None = None, note: Note = lambda text: None
+    file: BinaryIO | Lookahead, name: str, track: int | None = None, note: Note = lambda text: None
 ) -> Iterator[Head | Part]:
     """Decode a track to its end; a chained Ogg link by link.
 
     Args:
-        file: At its start, seekable.
+        file: At its start: a file that can seek, or a source in a format that need not.
         name: Its name in messages.
         track: Number of the audio track, from 1; None takes the first and notes the others.
         note: Called with what a person should know.
@@ -71,25 +96,41 @@ def decode(
         NotAudio: FFmpeg cannot decode it, or the file has no such track.
         Unavailable: The file cannot be read on.
     """
-    if not is_ogg(file):
-        yield from _decode(file, name, track, note, None)
+    chain: Iterator[Link | Window] | None
+    if isinstance(file, Lookahead):
+        chain = _links_of(file) if file.peek(4) == CAPTURE else None
+    else:
+        chain = (Window(file, spans) for spans in links(file)) if is_ogg(file) else None
+    if chain is None:
+        yield from _decode(cast(BinaryIO, file), name, track, note, None)
         return
     head: Head | None = None
     refused: NotAudio | None = None
-    chain = list(links(file))
-    for spans in chain:
-        link = cast(BinaryIO, Window(file, spans))
+    bad, count = 0, 0
+    for link in chain:
+        count += 1
         try:
-            for part in _decode(link, name, track, note, head):
+            for part in _decode(cast(BinaryIO, link), name, track, note, head):
                 if isinstance(part, Head):
                     head = part
                 yield part
+        except TooLong:
+            raise
         except NotAudio as error:
             refused = error
-            if len(chain) > 1:
-                note(f"{name}: a link of the chain cannot be decoded and is left out")
+            bad += 1
     if head is None and refused is not None:
         raise refused
+    if bad and count > 1:
+        note(f"{name}: {bad} of {count} links of the chain cannot be decoded and are left out")
+
+
+def _links_of(source: Lookahead) -> Iterator[Link]:
+    while source.ahead(1):
+        link = Link(source)
+        yield link
+        while link.read(_PIECE_BYTES):
+            pass  # what the decoder left of it
 
 
 def _decode(
@@ -99,8 +140,11 @@ def _decode(
         # Titles in Latin-1 are common and harmless.
         with av.open(file, "r", container_options=OPTIONS, metadata_errors="replace") as container:
             stream = _choose(container, name, track, note)
+            stream.codec_context.thread_count = 1
             stream.codec_context.options = _CODEC_OPTIONS.get(stream.codec_context.name, {})
             yield from _parts(_frames(container, stream, name), container, stream, name, note, head)
+    except MemoryError:  # which FFmpeg's own is one of
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise NotAudio(f"{name}: cannot be decoded as audio; {HINT}") from error
     except OSError as error:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from io import RawIOBase
 from os import SEEK_CUR, SEEK_END, SEEK_SET
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
-_CAPTURE = b"OggS"
+from streamd.audio.files.lookahead import Ahead, Lookahead
+
+CAPTURE = b"OggS"
 _HEADER_BYTES = 27
 _BEGIN = 2
 """Header type flag: the first page of a logical stream."""
 _SEARCH_BYTES = 1 << 16
+
+
+class _Seekable(Protocol):
+    def seek(self, offset: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Span(NamedTuple):
@@ -33,7 +41,7 @@ class _Page(NamedTuple):
 def is_ogg(file: BinaryIO) -> bool:
     """Whether a file begins with an Ogg page. The file is left at its start."""
     file.seek(0)
-    found = file.read(4) == _CAPTURE
+    found = file.read(4) == CAPTURE
     file.seek(0)
     return found
 
@@ -58,7 +66,7 @@ def links(file: BinaryIO) -> Iterator[list[Span]]:
     yield [*spans, Span(start, file.seek(0, SEEK_END))]
 
 
-def _next_page(file: BinaryIO, at: int) -> _Page | None:
+def _next_page(file: _Seekable, at: int) -> _Page | None:
     """Return the page at a place or after it."""
     cut = None
     while True:
@@ -66,7 +74,7 @@ def _next_page(file: BinaryIO, at: int) -> _Page | None:
         header = file.read(_HEADER_BYTES)
         if len(header) < _HEADER_BYTES:
             return None
-        if header[:5] == _CAPTURE + b"\0":
+        if header[:5] == CAPTURE + b"\0":
             sizes = file.read(header[26])
             end = at + _HEADER_BYTES + len(sizes) + sum(sizes)
             if (inside := _page_inside(file, at, end)) is None:
@@ -78,20 +86,67 @@ def _next_page(file: BinaryIO, at: int) -> _Page | None:
             at = inside
             continue
         file.seek(at + 1)
-        found = (data := file.read(_SEARCH_BYTES)).find(_CAPTURE)
+        found = (data := file.read(_SEARCH_BYTES)).find(CAPTURE)
         if found < 0 and len(data) < _SEARCH_BYTES:
             return None
-        at += 1 + (found if found >= 0 else _SEARCH_BYTES - len(_CAPTURE))
+        at += 1 + (found if found >= 0 else _SEARCH_BYTES - len(CAPTURE))
 
 
-def _page_inside(file: BinaryIO, at: int, end: int) -> int | None:
+def _page_inside(file: _Seekable, at: int, end: int) -> int | None:
     """Return where another page begins before the stated end, if none begins there."""
     file.seek(end)
-    if file.read(len(_CAPTURE)) == _CAPTURE:
+    if file.read(len(CAPTURE)) == CAPTURE:
         return None
-    file.seek(at + len(_CAPTURE))
-    found = file.read(end - at - len(_CAPTURE)).find(_CAPTURE)
-    return None if found < 0 else at + len(_CAPTURE) + found
+    file.seek(at + len(CAPTURE))
+    found = file.read(end - at - len(CAPTURE)).find(CAPTURE)
+    return None if found < 0 else at + len(CAPTURE) + found
+
+
+class Link(RawIOBase):
+    """One link of a chained Ogg file that is read in order and cannot seek.
+
+    `links` says the same of a file that can.
+
+    Args:
+        source: At the beginning of the link; afterwards at that of the next one.
+    """
+
+    def __init__(self, source: Lookahead) -> None:
+        self._source = source
+        self._was_begin = True
+        self._left = 0
+        """Bytes that belong to the link for certain."""
+        self._skipped = 0
+        """Bytes behind those that do not."""
+        self.is_over = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes, and none at the end of the link alone."""
+        while not self._left and not self.is_over:
+            self._source.read(self._skipped)
+            self._skipped = 0
+            self._advance()
+        data = self._source.read(self._left if size < 0 else min(self._left, size))
+        self._left -= len(data)
+        return data
+
+    def _advance(self) -> None:
+        """Take the next page, or find that the link is over."""
+        page = _next_page(Ahead(self._source), 0)
+        if page is None:
+            self._left = self._source.kept  # up to the end
+            self.is_over = not self._left
+        elif page.start:
+            self._left, self._skipped = page.damage, page.start - page.damage
+        elif page.is_begin and not self._was_begin:
+            self.is_over = True
+        else:
+            self._was_begin = page.is_begin
+            self._left = page.end
 
 
 class Window(RawIOBase):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from os import PathLike, fspath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soxr
 
-from streamd.audio.files import ffmpeg, libsndfile
+from streamd.audio.files import ffmpeg, libsndfile, pcm_wav
 from streamd.audio.files.channels import without_cancelling
+from streamd.audio.files.lookahead import Lookahead
 from streamd.audio.files.parts import (
     BLOCKS_PER_S,
     HINT,
@@ -169,7 +169,11 @@ def _decode(source: Source, name: str, track: int | None, note: Note) -> Iterato
                 else source
             )
             if not file.seekable():
-                file = BytesIO(file.read())
+                pieces = Lookahead(file)
+                if not pieces.ahead(1):
+                    raise NotAudio(f"{name}: is empty")
+                yield from _in_order(pieces, name, track, note)
+                return
             if not file.read(1):
                 raise NotAudio(f"{name}: is empty")
             file.seek(0)
@@ -182,10 +186,33 @@ def _decode(source: Source, name: str, track: int | None, note: Note) -> Iterato
         yield from _with_a_decoder(file, name, track, note)
 
 
+def _in_order(source: Lookahead, name: str, track: int | None, note: Note) -> Iterator[Head | Part]:
+    """Decode what cannot seek while it arrives; in a format that must seek, once all is there."""
+    if (header := pcm_wav.layout(source)) is not None:
+        yield from _plain(source, header, name, track)
+    elif ffmpeg.reads_in_order(source.peek(189)):
+        yield from ffmpeg.decode(source, name, track, note)
+    else:
+        yield from _with_a_decoder(cast(BinaryIO, source.kept_whole()), name, track, note)
+
+
+def _plain(
+    source: Lookahead, header: pcm_wav.Layout, name: str, track: int | None
+) -> Iterator[Head | Part]:
+    if (track or 1) != 1:
+        raise NotAudio(f"{name}: has no audio track {track}; it has 1")
+    yield from pcm_wav.decode(source, header)
+
+
 def _with_a_decoder(
     file: BinaryIO, name: str, track: int | None, note: Note
 ) -> Iterator[Head | Part]:
-    """Decode with the library that reads more of the file, and with the other if it cannot."""
+    """Decode with the reader that gets more out of the file, and with another if it cannot."""
+    source = Lookahead(file)
+    if (header := pcm_wav.layout(source)) is not None:
+        yield from _plain(source, header, name, track)
+        return
+    file.seek(0)
     sound = None if libsndfile.reads_part_of(file) else libsndfile.opened(file)
     if sound is not None:
         with sound:

@@ -112,7 +112,7 @@ class SqliteDatabase:
             "database, such as a backup. They are erased after that process is done"
         )
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Do nothing: SQLite tells nobody of changes, so whoever wants them polls."""
         return lambda: None
 

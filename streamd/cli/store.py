@@ -1,0 +1,150 @@
+"""`streamd store`: all tenants' voices, words and keys as one file, or in another database."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+from rich.progress import BarColumn
+
+from streamd.cli.common import ConfigOption, note, read_config
+from streamd.cli.progress import bars
+from streamd.display import display_name, without_password
+from streamd.errors import ConfigError, Unavailable
+from streamd.places import key_path
+from streamd.store.archive import export_store, import_store, move_store
+from streamd.store.opening import exists, open_configured, open_url
+from streamd.store.sql import SqlStore
+from streamd.store.sqlite import open_store
+from streamd.view.console import PlainColumn
+
+app = typer.Typer(help="Export, import or move the store: voices, words and keys of all tenants.")
+
+OutArgument = Annotated[str, typer.Argument(help="File to write; - is stdout.")]
+InArgument = Annotated[str, typer.Argument(help="File that `store export` wrote; - is stdin.")]
+TargetArgument = Annotated[
+    str,
+    typer.Argument(help="Database to fill: postgresql://USER@HOST/DATABASE, or an SQLite file."),
+]
+
+
+@app.callback()
+def root(context: typer.Context, config: ConfigOption = None) -> None:
+    """Export, import or move the store: voices, words and keys of all tenants.
+
+    The records stay encrypted with the key file of the store, which is never written along: keep a
+    copy of it apart.
+    """
+    context.obj = config
+
+
+@app.command("export")
+def export(context: typer.Context, file: OutArgument) -> None:
+    """Write all that the store keeps to a file, as it is at one moment. A server may go on."""
+    settings = read_config(context.obj).store
+    if not exists(settings, os.environ):
+        raise ConfigError("there is no store yet: nothing to export")
+    with closing(open_configured(settings, os.environ)) as store, _progress("exporting") as report:
+        if file == "-":
+            count = export_store(store, sys.stdout.buffer, report)
+            sys.stdout.buffer.flush()
+        else:
+            with _written_whole(Path(file)) as out:
+                count = export_store(store, out, report)
+        name = store.database.name
+    note(f"Exported {count} voices, words and keys from {name}.")
+
+
+@app.command("import")
+def import_(context: typer.Context, file: InArgument) -> None:
+    """Fill an empty store from an export, with all of it or with nothing.
+
+    It needs the key file of the store that the export is from, in the place of its own.
+    """
+    settings = read_config(context.obj).store
+    key = key_path(os.environ, settings.key_path)
+
+    def target() -> SqlStore:
+        return open_configured(settings, os.environ)
+
+    with _opened(file) as lines, _progress("importing") as report:
+        count = import_store(lines, _shown(file), key, target, report)
+    note(f"Imported {count} voices, words and keys.")
+
+
+@app.command("move")
+def move(context: typer.Context, target: TargetArgument) -> None:
+    """Copy the store into an empty database, all of it or nothing. The old one stays as it is.
+
+    Stop `streamd serve` first. Afterwards set store.url (or store.path), and start it again.
+    """
+    settings = read_config(context.obj).store
+    key = key_path(os.environ, settings.key_path)
+    if not exists(settings, os.environ):
+        raise ConfigError("there is no store yet: nothing to move; set store.url, and start")
+
+    def opened() -> SqlStore:
+        if "://" in target:
+            return open_url(target, key)
+        return open_store(Path(target), key)
+
+    with closing(open_configured(settings, os.environ)) as store, _progress("moving") as report:
+        count = move_store(store, opened, report)
+    setting = "store.url" if "://" in target else "store.path"
+    note(
+        f"Moved {count} voices, words and keys to {without_password(target)}. "
+        f"Set {setting} to it. The old store is as it was: delete it when all is well."
+    )
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    with bars(BarColumn(), PlainColumn("amount")) as progress:
+        task = progress.add_task(label, total=None, amount="")
+        yield lambda done, total: progress.update(
+            task,
+            completed=done,
+            total=total or None,
+            amount=f"{done} of {total}" if total else str(done),
+        )
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file for its owner only, which takes its name once it is whole."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".streamd-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise Unavailable(f"{display_name(path)}: cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(file).open("rb") as opened:
+            yield opened
+    except OSError as error:
+        raise Unavailable(f"{_shown(file)}: cannot be read: {error.strerror}") from error
+
+
+def _shown(file: str) -> str:
+    return "the export" if file == "-" else display_name(file)

@@ -1,0 +1,93 @@
+"""`streamd store`: what a person does who makes a backup, restores it, or moves a store."""
+
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamd.store import Enrolment, open_store
+
+
+@pytest.fixture
+def filled(cli):
+    with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
+        for number, name in enumerate(("ada", "bob")):
+            store.enrol(name, [Enrolment(np.eye(4)[number], "m", "wide", 1000, "a.wav")])
+        store.of("acme").enrol("eve", [Enrolment(np.ones(4), "m", "wide", 1000, "e.wav")])
+    return cli
+
+
+def names(path: Path, key: Path) -> dict[str, list[str]]:
+    with closing(open_store(path, key)) as store:
+        return {t: [s.name for s in store.of(t).speakers()] for t in store.tenants()}
+
+
+def test_an_export_is_imported_where_there_is_nothing(filled, tmp_path):
+    file = tmp_path / "backup.jsonl"
+    done = filled("store", "export", file)
+    assert (done.code, done.out) == (0, "")
+    assert "Exported 3 voices, words and keys" in done.err
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    new = {"STREAMD_STORE__PATH": tmp_path / "new.db"}
+    done = filled("store", "import", file, **new)
+    assert done.code == 0, done.err
+    assert names(tmp_path / "new.db", filled.home / "key") == {
+        "acme": ["eve"],
+        "default": ["ada", "bob"],
+    }
+    again = filled("store", "import", file, **new)
+    assert again.code == 2
+    assert "is not empty (3 voices, words and keys)" in again.err
+
+
+def test_an_export_goes_through_a_pipe(filled, tmp_path):
+    out = filled.process("store", "export", "-")
+    assert out.code == 0
+    done = filled.process(
+        "store", "import", "-", stdin=out.out.encode(), STREAMD_STORE__PATH=tmp_path / "new.db"
+    )
+    assert done.code == 0, done.err
+    assert names(tmp_path / "new.db", filled.home / "key")["default"] == ["ada", "bob"]
+
+
+def test_a_move_says_what_to_set(filled, tmp_path):
+    done = filled("store", "move", tmp_path / "new.db")
+    assert done.code == 0
+    assert "Set store.path to it" in done.err
+    assert names(tmp_path / "new.db", filled.home / "key")["acme"] == ["eve"]
+    assert names(filled.home / "streamd.db", filled.home / "key")["acme"] == ["eve"]
+
+
+def test_a_file_that_cannot_be_written_or_read_is_8_and_one_that_is_no_export_2(filled, tmp_path):
+    assert filled("store", "export", tmp_path / "no" / "backup.jsonl").code == 8
+    assert filled("store", "import", tmp_path / "no").code == 8
+    (tmp_path / "text").write_text("hello\n")
+    done = filled("store", "import", tmp_path / "text")
+    assert done.code == 2
+    assert "text:1: not an export of streamd's store" in done.err
+
+
+def test_another_key_is_3_and_creates_nothing(filled, tmp_path):
+    file = tmp_path / "backup.jsonl"
+    filled("store", "export", file)
+    done = filled("store", "import", file, STREAMD_DATA=tmp_path / "elsewhere")
+    assert done.code == 3
+    assert "copy that key file there" in done.err
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("command", [("export", "-"), ("move", "new.db")])
+def test_without_a_store_there_is_nothing_to_export(cli, command):
+    done = cli("store", *command)
+    assert done.code == 3
+    assert "there is no store yet" in done.err
+    assert list(cli.home.iterdir()) == []
+
+
+def test_a_target_of_another_kind_is_refused(filled):
+    done = filled("store", "move", "mysql://user:secretword@h/db")
+    assert done.code == 3
+    assert "begins with postgresql://" in done.err
+    assert "secretword" not in done.err
