@@ -24,6 +24,7 @@ from daemons import (
     settings_of_the_run,
     silence,
     speech,
+    trusts,
 )
 from fakes.wire import Wire
 from structlog.testing import capture_logs
@@ -222,11 +223,16 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(pings, ins
 
 async def test_a_socket_that_half_closes_is_let_go(inside):
     parts = urlsplit(inside.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port, ssl=trusts(inside.url)
+    )
     writer.write(UPGRADE)
     await reader.readuntil(b"\r\n\r\n")
     assert inside.parts.engine.leases == 1
-    writer.write_eof()
+    if writer.can_write_eof():
+        writer.write_eof()
+    else:  # TLS closes both directions together
+        writer.close()
     async with asyncio.timeout(HANG_S):
         while inside.parts.engine.leases:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -254,7 +260,9 @@ async def test_audio_before_the_answer_to_the_upgrade_is_taken_too(
     line += Frame(Opcode.TEXT, b'{"type":"end"}').serialize(mask=True)
     parts = urlsplit(inside.url)
     monkeypatch.setattr(fast_path, "WatchedTap", Counted)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port, ssl=trusts(inside.url)
+    )
     writer.write(UPGRADE + line[:with_request])
     for at in range(with_request, len(line), 7001):
         writer.write(line[at : at + 7001])
