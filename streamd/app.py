@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from streamd import __version__
+from streamd.access.audit.writer import Behind, Nowhere, journal
+from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
-from streamd.config import Config, describe
+from streamd.config import Config, describe, needs_key
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
+from streamd.live.revocation import Revocation
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.wake import WakeModule
@@ -29,9 +32,10 @@ from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
-from streamd.transport.http.operations import Operations
+from streamd.transport.http.paths import make_routes
 from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
+from streamd.transport.tls.renewal import open_certificates
 from streamd.types import RATE_HZ
 
 log = structlog.get_logger("streamd.app")
@@ -40,15 +44,31 @@ STOP_S = 5.0
 
 
 class Daemon:
-    """One streamd on one port."""
+    """One streamd on one port.
 
-    def __init__(self, config: Config, parts: Parts, store: Store) -> None:
+    Args:
+        config: The configuration in force.
+        parts: Models and engine.
+        store: Voices, words and keys.
+        is_insecure: Whether everybody may connect, whatever the address and the configuration say.
+
+    Raises:
+        ConfigError: The certificate cannot be used.
+    """
+
+    def __init__(
+        self, config: Config, parts: Parts, store: Store, *, is_insecure: bool = False
+    ) -> None:
         self._config = config
         self._parts = parts
         self._store = store
+        self._is_insecure = is_insecure
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._notifier = Notifier(os.environ)
+        self._certificates = open_certificates(
+            config.server.tls_cert, config.server.tls_key, parts.metrics
+        )
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -62,8 +82,17 @@ class Daemon:
         config = self._config
         self._catch_hangup()
         self._check_descriptors()
+        metrics = self._parts.metrics
+        recorder = self._recorder()
+        access = Access(
+            self._store.access,
+            config.limits,
+            recorder,
+            needs_key=self._needs_key(),
+            metrics=metrics,
+        )
         watcher = GalleryWatcher(
-            self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
+            self._store, config.store.poll_s, speaker_model(config).id, metrics, access.take
         )
         place = config.server
         sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
@@ -71,25 +100,28 @@ class Daemon:
             await watcher.load()
             ticks = Ticks(self._parts.engine)
             services = self._services(watcher, ticks)
-            streams = Streams(services, config.server)
-            operations = Operations(services, streams, self._parts.engine.observe)
-            server = Server(
-                streams, operations, config.server, config.access, self._parts.metrics, STOP_S
-            )
+            streams = Streams(services, access.presence, config.server)
+            revocation = Revocation(access.keyring, access.presence, services.held)
+            routes = make_routes(services, streams, access, self._parts.engine.observe)
+            server = Server(routes, access, config, metrics, STOP_S, self._certificates)
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [
                 asyncio.create_task(watcher.watch()),
                 asyncio.create_task(streams.keep_alive()),
                 asyncio.create_task(services.load.watch()),
+                asyncio.create_task(revocation.watch()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
+            if self._certificates is not None:
+                background.append(asyncio.create_task(self._certificates.watch()))
             for task in background:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
             self._catch_signals()
             self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
-            listening(_url(config.server.host, sockets[0].getsockname()[1]))
+            scheme = "http" if self._certificates is None else "https"
+            listening(f"{scheme}://{_address(place.host, sockets[0].getsockname()[1])}")
             self._notifier.ready()
 
             await self._stop.wait()
@@ -111,6 +143,8 @@ class Daemon:
             for listener in sockets:
                 listener.close()
             watcher.close()
+            access.close()
+            recorder.close()
         log.info("stopped")
 
     def stop(self) -> None:
@@ -118,6 +152,25 @@ class Daemon:
         if self._stop.is_set():
             self._force.set()
         self._stop.set()
+
+    def _recorder(self) -> Behind | Nowhere:
+        """Return what writes the audit log.
+
+        Raises:
+            Unavailable: It cannot be written.
+        """
+        log_file = journal(self._config.access, os.environ)
+        if log_file is None:
+            return Nowhere()
+        log_file.probe()
+        return Behind(log_file, self._parts.metrics)
+
+    def _needs_key(self) -> bool:
+        host = self._config.server.host
+        is_needed = needs_key(host, self._config.access)
+        if is_needed and self._is_insecure:
+            log.warning("insecure: nobody needs a key to listen in and to change voices", host=host)
+        return is_needed and not self._is_insecure
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Stop the daemon if a background task failed; the daemon then raises the error."""
@@ -169,6 +222,7 @@ class Daemon:
                     max_held=resume.max_held,
                     max_events=resume.max_events,
                     max_bytes=resume.max_memory_mb * 1_000_000,
+                    max_per_key=limits.streams_per_key,
                 ),
                 self._parts.metrics,
             ),
@@ -237,8 +291,16 @@ class Daemon:
         """
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             return
-        hung_up = self.stop if _has_terminal() else _nothing_to_reload
+        hung_up = self.stop if _has_terminal() else self._reload
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+    def _reload(self) -> None:
+        """Read again what can change without a restart."""
+        if self._certificates is None:
+            log.info("SIGHUP: nothing to reload; restart to read the configuration again")
+        else:
+            log.info("SIGHUP: reading the certificate again; the configuration needs a restart")
+            self._certificates.reload()
 
 
 def _has_terminal() -> bool:
@@ -248,14 +310,6 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _nothing_to_reload() -> None:
-    log.info("SIGHUP: nothing to reload yet; restart to read the configuration again")
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{_address(host, port)}"
 
 
 def _address(host: str, port: int) -> str:

@@ -6,31 +6,39 @@ import json as json_format
 import os
 import platform
 import shutil
+import ssl
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from streamd import __version__
-from streamd.cli.common import ConfigOption, read_session_config
+from streamd.access.audit.check import check as audit_check
+from streamd.cli.common import ConfigOption, read_config, read_session_config
+from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
-from streamd.config import Config, check_host, data_dir
+from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.store.base import enrolled_elsewhere
 from streamd.transport.http.server import bind
+from streamd.transport.tls.certificate import check as check_certificate
+from streamd.transport.tls.certificate import doubt
+from streamd.transport.tls.certificate import load as load_certificate
 from streamd.types import RATE_HZ, AudioFormat
 from streamd.view.console import print_json, stdout
 
@@ -63,12 +71,15 @@ class Check(NamedTuple):
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Check the audit log alone: that nobody changed it.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check configuration, models, store, port, microphone and speed, and say what to do."""
+    """Check configuration, models, store, TLS, port, microphone and speed, and say what to do."""
     console = stdout()
     done: list[Check] = []
-    for check in _checks(config):
+    for check in _audit_alone(config) if audit else _checks(config):
         done.append(check)
         if not json:
             console.print(_row(check))
@@ -99,10 +110,32 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield Check("config", config.source)
     yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
+    yield _attempt("audit", lambda: _audit(config))
+    if config.server.tls_cert:
+        yield _certificate(config)
     yield _attempt("port", lambda: _port(config))
     yield _disk()
     yield _microphone()
     yield _attempt("speed", lambda: _speed(config))
+
+
+def _audit_alone(config_path: Path | None) -> Iterator[Check]:
+    yield _attempt("audit", lambda: _audit(read_config(config_path)))
+
+
+def _audit(config: Config) -> str:
+    path = audit_path(config.access.audit_path, os.environ)
+    if path is None:
+        return 'there is none: access.audit_path is "off"'
+    found = audit_check(path)
+    if not found.entries:
+        return f"{path} has no entry yet"
+    removed = found.first_seq - 1
+    older = f", {removed} older ones are no longer kept" if removed else ""
+    return (
+        f"{path}: all {found.entries} entries are as they were written{older}; the last one is "
+        f"{found.last.seq}, SHA-256 {found.last.hash}"
+    )
 
 
 def _attempt(what: str, check: Callable[[], str]) -> Check:
@@ -128,27 +161,53 @@ def _store(config: Config) -> str:
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
 
 
+def _certificate(config: Config) -> Check:
+    what, server = "tls", config.server
+    try:
+        found = check_certificate(server.tls_cert, server.tls_key)
+    except StreamdError as error:
+        return Check(what, str(error), error=error)
+    now = datetime.now(UTC)
+    result = f"{', '.join(found.names)}; expires in {int(found.days_left(now))} days"
+    if found.is_about_to_expire(now):
+        return Check(what, f"{result}: renew it", False)
+    if Path(server.tls_key or server.tls_cert).stat().st_mode & stat.S_IROTH:
+        return Check(what, f"{result}; every user may read the key: `chmod o=` its file", False)
+    why = doubt(load_certificate(server.tls_cert, server.tls_key)[0])
+    if why is not None and found.outside_issuer is not None:
+        return Check(
+            what,
+            f"{result}; clients like this machine do not trust it ({why}): append the certificate "
+            f"of its issuer, {found.outside_issuer}, or have them trust that authority",
+            False,
+        )
+    return Check(what, result)
+
+
 def _port(config: Config) -> str:
     server = config.server
-    check_host(server.host)
+    check_exposed(config)
     try:
         for listener in bind(
             server.host, server.port, server.receive_buffer_bytes, server.send_buffer_bytes
         ):
             listener.close()
     except Unavailable:
-        if version := _running(server.host, server.port):
+        if version := _running(server):
             return f"streamd {version} is running here, at {server.host}:{server.port}"
         raise
     return f"{server.host}:{server.port} is free"
 
 
-def _running(host: str, port: int) -> str | None:
+def _running(server: ServerConfig) -> str | None:
     """Return the version of the streamd that answers there; None if no streamd does."""
-    address = f"[{host}]" if ":" in host else host
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    scheme = "https" if server.tls_cert else "http"
+    # The certificate may be for other names than this address, and only the version is read.
+    unchecked = HTTPSHandler(context=ssl._create_unverified_context())
     try:
-        with build_opener(ProxyHandler({})).open(
-            f"http://{address}:{port}/v1/info", timeout=PROBE_S
+        with build_opener(ProxyHandler({}), unchecked).open(
+            f"{scheme}://{host}:{server.port}/v1/info", timeout=PROBE_S
         ) as answer:
             info: Any = json_format.loads(answer.read(_MOST_INFO_BYTES))
     except (URLError, HTTPException, OSError, ValueError):

@@ -41,6 +41,7 @@ COMMANDS = {
     "enroll": Command("Enrol a voice by name from recordings.", "enroll"),
     "speakers": Command("List, rename and delete enrolled voices."),
     "words": Command("List, add and remove wake words of your own."),
+    "keys": Command("Create, list and revoke API keys; make a certificate."),
     "store": Command("Export, import or move the store: voices, words and keys of all tenants."),
     "models": Command("List, fetch and verify the models."),
     "config": Command("Check the configuration, or write a file to start from."),

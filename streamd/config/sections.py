@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from streamd.settings import (
     EmotionSettings,
     File,
+    FileOrOff,
     SpeakerSettings,
     VadSettings,
     WakeSettings,
@@ -46,6 +47,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Origins of pages and apps allowed besides the page's own; `null` only if it is listed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies whose `X-Forwarded-For` is believed."""
+    tls_cert: File = ""
+    """PEM file of the server's certificate and its chain; empty serves without TLS."""
+    tls_key: File = ""
+    """PEM file of the certificate's private key; empty if `tls_cert` has it, too."""
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
@@ -57,12 +62,20 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
     """Connections that may wait for a request; beyond that the oldest is closed for the next."""
     fast_path: Literal["auto", "off"] = "auto"
-    """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
+    """`auto` reads sockets past aiohttp, where its version allows that."""
 
 
 class AccessConfig(Struct, frozen=True, kw_only=True):
     """Who may connect."""
 
+    keys: Literal["auto", "always"] = "auto"
+    """When a client must show an API key: `auto` is unless the port is bound to loopback."""
+    audit_path: FileOrOff = ""
+    """File of the audit log; empty is `audit.jsonl` in the data directory, `off` is none."""
+    audit_max_mb: Annotated[int, Meta(ge=1, le=100_000)] = 64
+    """Megabytes of one file of the audit log, before the next begins."""
+    audit_keep: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    """Earlier files of the audit log that are kept."""
     allow_ips: tuple[str, ...] = ()
     """Addresses or networks that may connect; empty allows all."""
 
@@ -87,6 +100,12 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
     """Events kept for a client that does not read, before a close with 4008."""
+    streams_per_key: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """Streams at once with one key; the next is refused with 429. 0 sets no bound."""
+    requests_per_s_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Requests a second with one key; the next is refused with 429. 0 sets no bound."""
+    enrolments_per_h_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Enrolments an hour with one key; the next is refused with 429. 0 sets no bound."""
 
 
 class ResumeConfig(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -81,7 +83,8 @@ class Metrics:
         self.held_ended = counter(
             "held_ended", "Dropped streams that ended without being resumed.", "reason"
         )
-        """reason: `window`, `count`, `memory`, `events`, `failed` or `drain`."""
+        """reason: `window`, `count`, `memory`, `events`, `failed`, `drain`, `revoked`, or `key` for
+        the bound of one key."""
         self.held_broken_off = counter(
             "held_broken_off",
             "Streams that nobody could resume and that ended without their final events.",
@@ -118,8 +121,22 @@ class Metrics:
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )
         self.fast_path_active = gauge(
-            "fast_path_active", "1 if sockets without TLS are read past aiohttp."
+            "fast_path_active", "1 if the sockets of streams are read past aiohttp."
         )
+        self.tls_handshakes = counter("tls_handshakes", "TLS handshakes that ended.", "result")
+        """result: `done`; `resumed` with a session ticket; `refused` by either side; `plain_http`;
+        `lost` with the connection."""
+        self.tls_handshakes_queued = gauge(
+            "tls_handshakes_queued", "Connections whose handshake waits for its turn."
+        )
+        self.certificate_days_left = gauge(
+            "certificate_days_left", "Days until the TLS certificate expires; NaN without TLS."
+        )
+        self.certificate_days_left.set(math.nan)
+        self.certificate_reloads = counter(
+            "certificate_reloads", "Changes of the certificate's files.", "result"
+        )
+        """result: `taken`, or `refused` so that the certificate before it stays."""
         self.requests_refused = counter(
             "requests_refused", "Requests refused because of who makes them.", "reason"
         )
@@ -133,6 +150,14 @@ class Metrics:
         )
         self.descriptors_exhausted = counter(
             "descriptors_exhausted", "Connections that came when no file descriptor was free."
+        )
+        self.access_waiting = gauge(
+            "access_waiting", "Calls about tickets and counters that wait for the store."
+        )
+        self.audit_waiting = gauge("audit_waiting", "Entries that wait for the audit log's disk.")
+        self.audit_lost = counter("audit_lost", "Entries that the audit log does not have.")
+        self.streams_revoked = counter(
+            "streams_revoked", "Sockets closed because their key was revoked or expired."
         )
         self.files_in_work = gauge("files_in_work", "Files that are decoded and analysed now.")
         self.files_waiting = gauge("files_waiting", "Files that wait for their turn.")
