@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from streamd.bounds import MAX_SESSION_S
 from streamd.settings import (
     EmotionSettings,
     File,
@@ -18,7 +19,6 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
-from streamd.types import MAX_SESSION_S
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
