@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from streamd import __version__
+from streamd.access.audit.writer import Behind, Nowhere, journal
+from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
-from streamd.config import Config, describe
+from streamd.config import Config, describe, needs_key
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
+from streamd.live.revocation import Revocation
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.wake import WakeModule
@@ -29,7 +32,7 @@ from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
-from streamd.transport.http.operations import Operations
+from streamd.transport.http.paths import make_routes
 from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
 from streamd.transport.tls.renewal import open_certificates
@@ -43,14 +46,23 @@ STOP_S = 5.0
 class Daemon:
     """One streamd on one port.
 
+    Args:
+        config: The configuration in force.
+        parts: Models and engine.
+        store: Voices, words and keys.
+        is_insecure: Whether everybody may connect, whatever the address and the configuration say.
+
     Raises:
         ConfigError: The certificate cannot be used.
     """
 
-    def __init__(self, config: Config, parts: Parts, store: Store) -> None:
+    def __init__(
+        self, config: Config, parts: Parts, store: Store, *, is_insecure: bool = False
+    ) -> None:
         self._config = config
         self._parts = parts
         self._store = store
+        self._is_insecure = is_insecure
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._notifier = Notifier(os.environ)
@@ -70,8 +82,17 @@ class Daemon:
         config = self._config
         self._catch_hangup()
         self._check_descriptors()
+        metrics = self._parts.metrics
+        recorder = self._recorder()
+        access = Access(
+            self._store.access,
+            config.limits,
+            recorder,
+            needs_key=self._needs_key(),
+            metrics=metrics,
+        )
         watcher = GalleryWatcher(
-            self._store, config.store.poll_s, speaker_model(config).id, self._parts.metrics
+            self._store, config.store.poll_s, speaker_model(config).id, metrics, access.take
         )
         place = config.server
         sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
@@ -79,23 +100,17 @@ class Daemon:
             await watcher.load()
             ticks = Ticks(self._parts.engine)
             services = self._services(watcher, ticks)
-            streams = Streams(services, config.server)
-            operations = Operations(services, streams, self._parts.engine.observe)
-            server = Server(
-                streams,
-                operations,
-                config.server,
-                config.access,
-                self._parts.metrics,
-                STOP_S,
-                self._certificates,
-            )
+            streams = Streams(services, access.presence, config.server)
+            revocation = Revocation(access.keyring, access.presence, services.held)
+            routes = make_routes(services, streams, access, self._parts.engine.observe)
+            server = Server(routes, access, config, metrics, STOP_S, self._certificates)
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [
                 asyncio.create_task(watcher.watch()),
                 asyncio.create_task(streams.keep_alive()),
                 asyncio.create_task(services.load.watch()),
+                asyncio.create_task(revocation.watch()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             if self._certificates is not None:
@@ -128,6 +143,8 @@ class Daemon:
             for listener in sockets:
                 listener.close()
             watcher.close()
+            access.close()
+            recorder.close()
         log.info("stopped")
 
     def stop(self) -> None:
@@ -135,6 +152,25 @@ class Daemon:
         if self._stop.is_set():
             self._force.set()
         self._stop.set()
+
+    def _recorder(self) -> Behind | Nowhere:
+        """Return what writes the audit log.
+
+        Raises:
+            Unavailable: It cannot be written.
+        """
+        log_file = journal(self._config.access, os.environ)
+        if log_file is None:
+            return Nowhere()
+        log_file.probe()
+        return Behind(log_file, self._parts.metrics)
+
+    def _needs_key(self) -> bool:
+        host = self._config.server.host
+        is_needed = needs_key(host, self._config.access)
+        if is_needed and self._is_insecure:
+            log.warning("insecure: nobody needs a key to listen in and to change voices", host=host)
+        return is_needed and not self._is_insecure
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Stop the daemon if a background task failed; the daemon then raises the error."""
@@ -186,6 +222,7 @@ class Daemon:
                     max_held=resume.max_held,
                     max_events=resume.max_events,
                     max_bytes=resume.max_memory_mb * 1_000_000,
+                    max_per_key=limits.streams_per_key,
                 ),
                 self._parts.metrics,
             ),

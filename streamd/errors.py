@@ -15,20 +15,21 @@
     │   │   ├── SlowConsumer           slow_consumer        4008
     │   │   ├── Idle                   idle                 4010
     │   │   ├── MaxDuration            max_duration         4011
-    │   │   └── Overloaded             overloaded           4013   503
+    │   │   ├── Overloaded             overloaded           4013   503
+    │   │   ├── Unauthenticated        unauthenticated      4001   401
+    │   │   ├── Forbidden              forbidden            4003   403
+    │   │   └── RateExceeded           rate_exceeded        4012   429
     │   ├── BadInput                   bad_input                   400
-    │   ├── Unauthenticated            unauthenticated      4001   401
-    │   ├── Forbidden                  forbidden            4003   403
     │   ├── NotFound                   not_found                   404
     │   │   ├── NoSuchSpeaker    2     not_found                   404
-    │   │   └── NoSuchWord       2     not_found                   404
+    │   │   ├── NoSuchWord       2     not_found                   404
+    │   │   └── NoSuchKey        2     not_found                   404
     │   ├── MethodNotAllowed           method_not_allowed          405
     │   ├── Conflict                   conflict                    409
     │   │   └── NameTaken        2     conflict                    409
     │   ├── OutOfRange                 out_of_range                422
     │   ├── TooShort                   too_short                   422
     │   ├── UpgradeRequired            upgrade_required            426
-    │   ├── RateExceeded               rate_exceeded        4012   429
     │   ├── Draining                   draining                    503
     │   ├── BadName              2     bad_name                    400
     │   ├── NotAudio             6     not_audio                   415
@@ -40,6 +41,7 @@
     ├── CannotConnect            4
     ├── RefusedByServer          5
     ├── WrongUsage               2
+    ├── AuditBroken              1
     └── BadManifest              2
 """
 
@@ -168,27 +170,36 @@ class Overloaded(WireError):
     retryable = True
 
 
-class BadInput(Refusal):
-    """A request that is malformed, or has a field of a wrong type."""
-
-    code = "bad_input"
-    status = 400
-
-
-class Unauthenticated(Refusal):
-    """No key, or one that is not known."""
+class Unauthenticated(WireError):
+    """No key or ticket, or one that is not good, or no longer."""
 
     code = "unauthenticated"
     close_code = 4001
     status = 401
 
 
-class Forbidden(Refusal):
+class Forbidden(WireError):
     """The client may not do this."""
 
     code = "forbidden"
     close_code = 4003
     status = 403
+
+
+class RateExceeded(WireError):
+    """More connections, messages or requests than the key may have."""
+
+    code = "rate_exceeded"
+    close_code = 4012
+    status = 429
+    retryable = True
+
+
+class BadInput(Refusal):
+    """A request that is malformed, or has a field of a wrong type."""
+
+    code = "bad_input"
+    status = 400
 
 
 class NotFound(Refusal):
@@ -206,6 +217,12 @@ class NoSuchSpeaker(NotFound):
 
 class NoSuchWord(NotFound):
     """A name that no wake word of the user's own has."""
+
+    exit_code = 2
+
+
+class NoSuchKey(NotFound):
+    """A name that no valid API key has."""
 
     exit_code = 2
 
@@ -249,15 +266,6 @@ class UpgradeRequired(Refusal):
 
     code = "upgrade_required"
     status = 426
-
-
-class RateExceeded(Refusal):
-    """More connections, messages or requests than the key may have."""
-
-    code = "rate_exceeded"
-    close_code = 4012
-    status = 429
-    retryable = True
 
 
 class Draining(Refusal):
@@ -327,6 +335,10 @@ class RefusedByServer(StreamdError):
     exit_code = 5
 
 
+class AuditBroken(StreamdError):
+    """An audit log that was changed after it was written; names the place."""
+
+
 class WrongUsage(StreamdError):
     """Arguments of a command that do not fit together, or with which nothing can be done."""
 
@@ -337,3 +349,14 @@ class BadManifest(StreamdError):
     """A manifest that cannot be evaluated; one line for each fault, with its place."""
 
     exit_code = 2
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Forget where an error was raised, and those that it came of.
+
+    The frames refer to their callers and to all their variables. Where one of these keeps the
+    error, a cycle keeps them all: with a stream's error, its connection.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

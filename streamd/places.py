@@ -15,6 +15,8 @@ from pathlib import Path
 from streamd.errors import ConfigError
 
 Environ = Mapping[str, str]
+OFF = "off"
+"""In the place of a path: there is to be no such file."""
 
 
 def data_dir(environ: Environ) -> Path:
@@ -49,6 +51,16 @@ def tls_dir(environ: Environ) -> Path:
 def store_path(configured: str, environ: Environ) -> Path:
     """Return the file of the store: `store.path` if it is set, else one in the data directory."""
     return Path(configured) if configured else data_dir(environ) / "streamd.db"
+
+
+def audit_path(configured: str, environ: Environ) -> Path | None:
+    """Return the file of the audit log: `access.audit_path`, else one in the data directory.
+
+    None if there is to be no such log.
+    """
+    if configured == OFF:
+        return None
+    return Path(configured) if configured else data_dir(environ) / "audit.jsonl"
 
 
 def absolute(path: str | os.PathLike[str], base: Path, environ: Environ) -> Path:

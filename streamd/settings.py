@@ -23,6 +23,8 @@ Word = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 File = Annotated[str, Meta(extra={"is_path": True})]
 """A path. In a file it is relative to the folder of that file, in the environment to the current
 directory; `~` is the home. Once loaded it is absolute."""
+FileOrOff = Annotated[str, Meta(extra={"is_path": True, "word": "off"})]
+"""A path as `File`, or `off` for none."""
 
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=Struct)

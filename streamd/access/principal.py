@@ -42,3 +42,5 @@ class Principal:
 
 ANYBODY = Principal(DEFAULT_TENANT, frozenset(SCOPES))
 """Whoever shows no key where none is needed."""
+NOBODY = Principal(DEFAULT_TENANT, frozenset())
+"""Whoever shows no key where one is needed, on paths that are open to everybody."""

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from streamd.cli.common import ConfigOption, note, read_session_config
-from streamd.config import check_host, describe, dump
+from streamd.config import describe, dump, needs_key
 from streamd.config.template import template
 from streamd.errors import Unavailable
 from streamd.view.console import stdout
@@ -34,7 +34,10 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
     The output is TOML that streamd reads again: `streamd config check > streamd.toml`.
     """
     settings = read_session_config(config or context.obj)
-    check_host(settings.server.host)
+    if needs_key(settings.server.host, settings.access):
+        from streamd.cli.exposure import check_exposed  # imports numpy
+
+        check_exposed(settings)
     if settings.server.tls_cert:
         from streamd.transport.tls.certificate import check as check_certificate
 

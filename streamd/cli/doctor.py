@@ -23,11 +23,13 @@ from rich.table import Table
 from rich.text import Text
 
 from streamd import __version__
-from streamd.cli.common import ConfigOption, read_session_config
+from streamd.access.audit.check import check as audit_check
+from streamd.cli.common import ConfigOption, read_config, read_session_config
+from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
-from streamd.config import Config, ServerConfig, check_host, data_dir
+from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
@@ -69,12 +71,15 @@ class Check(NamedTuple):
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Check the audit log alone: that nobody changed it.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check configuration, models, store, TLS, port, microphone and speed, and say what to do."""
+    """Check all that the server needs: files, keys, port, devices, speed; and say what to do."""
     console = stdout()
     done: list[Check] = []
-    for check in _checks(config):
+    for check in _audit_alone(config) if audit else _checks(config):
         done.append(check)
         if not json:
             console.print(_row(check))
@@ -105,12 +110,32 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield Check("config", config.source)
     yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
+    yield _attempt("audit", lambda: _audit(config))
     if config.server.tls_cert:
         yield _certificate(config)
     yield _attempt("port", lambda: _port(config))
     yield _disk()
     yield _microphone()
     yield _attempt("speed", lambda: _speed(config))
+
+
+def _audit_alone(config_path: Path | None) -> Iterator[Check]:
+    yield _attempt("audit", lambda: _audit(read_config(config_path)))
+
+
+def _audit(config: Config) -> str:
+    path = audit_path(config.access.audit_path, os.environ)
+    if path is None:
+        return 'there is none: access.audit_path is "off"'
+    found = audit_check(path)
+    if not found.entries:
+        return f"{path} has no entry yet"
+    removed = found.first_seq - 1
+    older = f", {removed} older ones are no longer kept" if removed else ""
+    return (
+        f"{path}: all {found.entries} entries are as they were written{older}; the last one is "
+        f"{found.last.seq}, SHA-256 {found.last.hash}"
+    )
 
 
 def _attempt(what: str, check: Callable[[], str]) -> Check:
@@ -161,7 +186,7 @@ def _certificate(config: Config) -> Check:
 
 def _port(config: Config) -> str:
     server = config.server
-    check_host(server.host)
+    check_exposed(config)
     try:
         for listener in bind(
             server.host, server.port, server.receive_buffer_bytes, server.send_buffer_bytes

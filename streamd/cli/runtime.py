@@ -8,6 +8,9 @@ from contextlib import closing, contextmanager
 
 from rich.progress import BarColumn, TaskID
 
+from streamd.access.audit.entry import Actor
+from streamd.access.audit.writer import AtOnce, Nowhere, journal
+from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
 from streamd.compose import load_backend, speaker_model, wanted_models
@@ -24,13 +27,19 @@ from streamd.view.console import PlainColumn
 def open_voices(config: Config, tenant: str | None = None) -> Store:
     """Open the store of enrolled voices and own words, as a tenant sees it.
 
-    It is an SQLite file, or a PostgreSQL database where `store.url` names one.
+    It is an SQLite file, or a PostgreSQL database where `store.url` names one. Every change goes
+    to the audit log.
 
     Args:
         config: The configuration, which says where the store is.
         tenant: Name of the tenant, checked; None is the default one.
     """
-    return opening.open_configured(config.store, os.environ, tenant or DEFAULT_TENANT)
+    audit = journal(config.access, os.environ)
+    recorder = Nowhere() if audit is None else AtOnce(audit)
+    actor = Actor("command line", uid=os.getuid())
+    tenant = tenant or DEFAULT_TENANT
+    store = opening.open_configured(config.store, os.environ, tenant)
+    return Audited(store, tenant, recorder, actor)
 
 
 def own_words(config: Config, tenant: str | None = None) -> CustomWords:

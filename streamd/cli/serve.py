@@ -12,9 +12,9 @@ import typer
 
 from streamd.app import Daemon, announce
 from streamd.cli.common import ConfigOption, read_session_config
+from streamd.cli.exposure import check_keys, warn_of_exposure
 from streamd.cli.runtime import open_voices, ready_library
 from streamd.compose import make_parts
-from streamd.config import check_host
 from streamd.observability import logging
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -31,9 +31,14 @@ def serve(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="Lowest severity that is logged.", show_default="info")
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Let everybody in without a key, at any address."),
+    ] = False,
 ) -> None:
     """Run the daemon: page, WebSocket and health on one port.
 
+    An address that other machines reach needs an API key (`streamd keys create NAME`).
     Missing models are fetched first. SIGTERM or Ctrl-C drains: every stream still gets its final
     events. A second signal exits at once.
     """
@@ -44,11 +49,14 @@ def serve(
     if port is not None:
         server = msgspec.structs.replace(server, port=port)
     settings = msgspec.structs.replace(settings, server=server)
-    check_host(settings.server.host)
     logging.configure(log_level or settings.log.level, settings.log.format)
     with closing(open_voices(settings)) as store:
+        if insecure:
+            warn_of_exposure(settings)
+        else:
+            check_keys(settings, store)
         parts = make_parts(settings, ready_library(settings))
-        daemon = Daemon(settings, parts, store)
+        daemon = Daemon(settings, parts, store, is_insecure=insecure)
         _collect_less()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(daemon.run(announce))

@@ -1,6 +1,6 @@
 """The configuration: a TOML file, overridden by the environment, refused where it is wrong."""
 
-from streamd.config.checks import check_host, check_own_words, own_words
+from streamd.config.checks import check_own_words, is_loopback, needs_key, own_words
 from streamd.config.dump import dump
 from streamd.config.loading import SYSTEM_FILE, Setting, describe, load
 from streamd.config.sections import (
@@ -13,7 +13,7 @@ from streamd.config.sections import (
     SessionConfig,
     StoreConfig,
 )
-from streamd.places import data_dir, key_path, store_path
+from streamd.places import audit_path, data_dir, key_path, store_path
 
 __all__ = [
     "SYSTEM_FILE",
@@ -26,13 +26,15 @@ __all__ = [
     "SessionConfig",
     "Setting",
     "StoreConfig",
-    "check_host",
+    "audit_path",
     "check_own_words",
     "data_dir",
     "describe",
     "dump",
+    "is_loopback",
     "key_path",
     "load",
+    "needs_key",
     "own_words",
     "store_path",
 ]

@@ -1,4 +1,4 @@
-"""Checks that the type of one key cannot make: of several keys together, and of `serve` alone."""
+"""Checks that the type of one key cannot make: of several keys together, and whom it lets in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import ipaddress
 from collections.abc import Collection, Iterator
 from operator import attrgetter
 
-from streamd.config.sections import MIN_LAG_MS, RING_BEYOND_LAG_S, Config, Sections
+from streamd.config.sections import (
+    MIN_LAG_MS,
+    RING_BEYOND_LAG_S,
+    AccessConfig,
+    Config,
+)
 from streamd.errors import ConfigError
 from streamd.naming import WordName
 from streamd.settings import WakeSettings
@@ -22,22 +27,22 @@ _NOT_ABOVE = (
 )
 
 
-def check_host(host: str) -> None:
-    """Check that only this machine can reach the port of `serve`, as there are no API keys.
-
-    Raises:
-        ConfigError: The host is not loopback.
-    """
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a port that is bound to `host`."""
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
-        raise ConfigError(
-            f"server.host {host!r} is not loopback: whoever reaches the port could listen in, "
-            "and this version has no API keys yet. Bind 127.0.0.1 and put a reverse proxy that "
-            "asks for a password in front, or reach it through an SSH tunnel."
-        )
+        return host == "localhost"
+
+
+def needs_key(host: str, settings: AccessConfig) -> bool:
+    """Return whether whoever connects must show an API key.
+
+    Args:
+        host: Address that the server binds.
+        settings: The section `[access]`.
+    """
+    return settings.keys == "always" or not is_loopback(host)
 
 
 def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -92,7 +97,7 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         )
 
 
-def own_words(config: Sections) -> list[str]:
+def own_words(config: Config) -> list[str]:
     """Return the default words that can only be words of the user's own."""
     return [word for word in config.wake.words if word not in config.wake.load]
 

@@ -153,7 +153,7 @@ class _Loading:
             if is_table(kind) and candidates[0] == {}:
                 return
             value = convert(candidates, kind, path)
-            if value and is_path(kind):
+            if is_path(kind, value):
                 value = self._absolute(value, folder, path)
         except RefusedError as refused:
             self._refuse(where, refused.path, str(refused))

@@ -68,11 +68,11 @@ def convert(candidates: Sequence[Any], kind: Any, path: KeyPath) -> Any:
     raise refused[0]
 
 
-def is_path(kind: Any) -> bool:
-    """Return whether a key takes the path of a file."""
+def is_path(kind: Any, value: Any) -> bool:
+    """Return whether a value of a key is the path of a file, and not a word in its place."""
     match inspect.type_info(kind):
-        case inspect.Metadata(extra={"is_path": True}):
-            return True
+        case inspect.Metadata(extra={"is_path": True, **rest}):
+            return bool(value) and value != rest.get("word")
     return False
 
 

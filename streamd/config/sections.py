@@ -10,14 +10,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from streamd.bounds import MAX_SESSION_S
 from streamd.settings import (
     EmotionSettings,
     File,
+    FileOrOff,
     SpeakerSettings,
     VadSettings,
     WakeSettings,
 )
-from streamd.types import MAX_SESSION_S
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -67,6 +68,14 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
 class AccessConfig(Struct, frozen=True, kw_only=True):
     """Who may connect."""
 
+    keys: Literal["auto", "always"] = "auto"
+    """When a client must show an API key: `auto` is unless the port is bound to loopback."""
+    audit_path: FileOrOff = ""
+    """File of the audit log; empty is `audit.jsonl` in the data directory, `off` is none."""
+    audit_max_mb: Annotated[int, Meta(ge=1, le=100_000)] = 64
+    """Megabytes of one file of the audit log, before the next begins."""
+    audit_keep: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    """Earlier files of the audit log that are kept."""
     allow_ips: tuple[str, ...] = ()
     """Addresses or networks that may connect; empty allows all."""
 
@@ -91,6 +100,12 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
     """Events kept for a client that does not read, before a close with 4008."""
+    streams_per_key: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """Streams at once with one key; the next is refused with 429. 0 sets no bound."""
+    requests_per_s_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Requests a second with one key; the next is refused with 429. 0 sets no bound."""
+    enrolments_per_h_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Enrolments an hour with one key; the next is refused with 429. 0 sets no bound."""
 
 
 class ResumeConfig(Struct, frozen=True, kw_only=True):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
+from streamd.access.presence import Presence
+from streamd.access.principal import Principal
 from streamd.engine.base import Lease
-from streamd.errors import Overloaded
+from streamd.errors import Overloaded, RateExceeded, Refusal
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 
@@ -16,38 +18,63 @@ SILENCE_S = 5.0
 back over another one."""
 
 
-def admit(services: Services, connections: Collection[Connection]) -> Lease | None:
+def admit(
+    services: Services,
+    connections: Collection[Connection],
+    principal: Principal,
+    presence: Presence,
+) -> Lease | None:
     """Return the lease for a new stream; None for a socket that may only resume a stream.
 
     Only its first message tells whether a socket is for a new stream. So a full server accepts a
     socket for each stream whose client may come back: those that are held, and those whose socket
-    has been silent for a while.
+    has been silent for a while. The same holds for a key that has all the streams that it may have.
 
     Args:
         services: What all streams share.
         connections: All that are open.
+        principal: Who connects.
+        presence: All sockets that are open, by key.
 
     Raises:
         Overloaded: No further stream can be carried, and no client is missing.
+        RateExceeded: The key has as many streams as it may, and none of its clients is missing.
     """
+    held = len(services.held)
     refusal = _refusal(services)
+    if principal.key_id is not None and presence.is_full(principal):
+        refusal = "key", _too_many(presence.most)
+        held = len(services.held.of_key(principal.key_id))
+        connections = [one for one in connections if one.principal.key_id == principal.key_id]
     if refusal is None:
         return services.engine.open()
     now_s = time.monotonic()
     silent = sum(connection.silence_s(now_s) > SILENCE_S for connection in connections)
     returning = sum(connection.may_only_resume for connection in connections)
-    if returning < len(services.held) + silent:
+    if returning < held + silent:
         return None
-    reason, message = refusal
+    reason, error = refusal
     services.metrics.refused.labels(reason).inc()
-    raise Overloaded(message, retry_after_ms=RETRY_AFTER_MS)
+    raise error
 
 
-def _refusal(services: Services) -> tuple[str, str] | None:
+def _refusal(services: Services) -> tuple[str, Refusal] | None:
     """Return the reason not to carry a further stream, and how to say it; None to carry it."""
     engine, held, max_streams = services.engine, services.held, services.limits.max_streams
     if engine.leases - engine.closing - held.leases >= max_streams:
-        return "overloaded", f"all {max_streams} streams are in use; try again later"
+        return "overloaded", _overloaded(f"all {max_streams} streams are in use")
     if not services.load.admits():
-        return "headroom", "this machine cannot carry another stream now; try again later"
+        return "headroom", _overloaded("this machine cannot carry another stream now")
     return None
+
+
+def _overloaded(what: str) -> Overloaded:
+    return Overloaded(f"{what}; try again later", retry_after_ms=RETRY_AFTER_MS)
+
+
+def _too_many(most: int) -> RateExceeded:
+    return RateExceeded(
+        f"this key has {most} streams open, as many as it may (limits.streams_per_key); "
+        "end one first",
+        retry_after_ms=RETRY_AFTER_MS,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamd.access.principal import Principal
 from streamd.engine.base import Lease
 from streamd.errors import Overloaded
 from streamd.live.closing import DONE, DROPPED, Close
@@ -21,12 +22,12 @@ class Attachment:
         services: What all connections share.
         lease: Slots for a new stream; None if the server is full, so that only a stream that
             exists can be resumed.
-        tenant: Whose streams can be opened and resumed.
+        principal: Who connects, and so whose streams can be opened and resumed.
         peer: Address of the client, for the log.
     """
 
     def __init__(
-        self, services: Services, lease: Lease | None, tenant: str, peer: str | None
+        self, services: Services, lease: Lease | None, principal: Principal, peer: str | None
     ) -> None:
         self.stream: LiveStream | None = None
         """The stream; None until the first message."""
@@ -36,7 +37,7 @@ class Attachment:
         """Whether another connection has the stream."""
         self._services = services
         self._lease = lease
-        self._tenant = tenant
+        self._principal = principal
         self._peer = peer
         self._is_held = False
         """Whether the stream waits for another connection."""
@@ -57,7 +58,7 @@ class Attachment:
             raise Overloaded(
                 "no room for another stream; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        stream = LiveStream(self._services, self._lease, self._tenant, self._peer)
+        stream = LiveStream(self._services, self._lease, self._principal, self._peer)
         stream.open(hello)
         self.stream, self._lease = stream, None
         return stream.attach(connection)
@@ -69,8 +70,9 @@ class Attachment:
             ResumeUnknown: There is no such stream.
         """
         held = self._services.held
-        stream = held.find(resume.token, self._tenant)
+        stream = held.find(resume.token, self._principal.tenant)
         outbox = stream.resume(connection, resume.token, resume.last_seq, self._peer)
+        stream.principal = self._principal
         self.stream = stream
         held.resumed(stream)
         self.is_returning = True

@@ -14,8 +14,17 @@ import time
 
 import structlog
 
+from streamd.access.principal import Principal
 from streamd.engine.base import Lease
-from streamd.errors import Idle, Internal, ResumeUnknown, SlowConsumer, WireError
+from streamd.errors import (
+    Idle,
+    Internal,
+    ResumeUnknown,
+    SlowConsumer,
+    Unauthenticated,
+    WireError,
+    forget_frames,
+)
 from streamd.events import Draining, Event, Pong
 from streamd.live.attachment import Attachment
 from streamd.live.closing import DONE, DROPPED, RESTARTING, SUPERSEDED, Close
@@ -48,7 +57,7 @@ class Connection:
         services: What all connections share.
         lease: Slots for a new stream; None if the server is full, so that only a stream that is
             kept can be resumed.
-        tenant: Whose streams it may open and resume.
+        principal: Who connects, and so whose streams it may open and resume.
         peer: Address of the client, for the log.
     """
 
@@ -57,13 +66,14 @@ class Connection:
         socket: Socket,
         services: Services,
         lease: Lease | None,
-        tenant: str,
+        principal: Principal,
         peer: str | None = None,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
-        self._attachment = Attachment(services, lease, tenant, peer)
+        self.principal = principal
+        self._attachment = Attachment(services, lease, principal, peer)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence(socket)
         self._traffic = Traffic(services.metrics)
@@ -129,6 +139,12 @@ class Connection:
         if close is not DROPPED:
             await self._socket.close(close.code, close.reason)
         return close.code
+
+    def revoke(self, error: Unauthenticated) -> None:
+        """Close with 4001, because the key is no longer valid."""
+        if self._close is None:
+            self._services.metrics.streams_revoked.inc()
+        self.abort(error)
 
     def drain(self, deadline_s: float) -> None:
         """Send the final events and close with 1012, because the daemon stops."""
@@ -198,6 +214,7 @@ class Connection:
                     return
         except WireError as error:
             self.abort(error)
+            forget_frames(error)
         except Exception as error:
             self._fault(error)
         else:

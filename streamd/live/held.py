@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class ResumeLimits:
     """Log events of one stream."""
     max_bytes: int
     """Memory of all that is kept, roughly."""
+    max_per_key: int = 0
+    """Streams without a socket of one key; 0 sets no bound of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,17 @@ class Held:
         # The engine may be delivering an answer to this stream right now.
         asyncio.get_running_loop().call_soon(stream.close, 1011, "internal")
 
+    def end_where(self, is_invalid: Callable[[str], bool]) -> None:
+        """End the streams of keys that are no longer valid, and forget their logs."""
+        for stream in [*self._ended, *self._dropped]:
+            key_id = stream.principal.key_id
+            if key_id is not None and is_invalid(key_id):
+                self._let_go(stream, "revoked")
+
+    def of_key(self, key_id: str) -> list[LiveStream]:
+        """Return the streams of a key that have no socket and go on, the oldest first."""
+        return [stream for stream in self._dropped if stream.principal.key_id == key_id]
+
     def forget(self, stream: LiveStream) -> None:
         """Forget the tokens of a stream that has ended with its socket."""
         self._tokens.forget(stream)
@@ -182,12 +196,20 @@ class Held:
         until_s = asyncio.get_running_loop().time() + self.limits.window_s
         kept[stream] = _Entry(until_s, stream.size_bytes, code, reason)
         self._size_bytes += kept[stream].size_bytes
+        self._bound_key(stream.principal.key_id)
         for streams in (self._ended, self._dropped):
             while len(streams) > self.limits.max_held:
                 self._let_go(next(iter(streams)), "count")
         while self._size_bytes > self.limits.max_bytes:
             self._let_go(next(iter(self._ended or self._dropped)), "memory")
         self._observe()
+
+    def _bound_key(self, key_id: str | None) -> None:
+        """End the oldest stream of a key that holds more than it may, at no other key's cost."""
+        if key_id is None or not self.limits.max_per_key:
+            return
+        for stream in self.of_key(key_id)[: -self.limits.max_per_key]:
+            self._let_go(stream, "key")
 
     def _remove(self, stream: LiveStream) -> _Entry | None:
         entry = self._dropped.pop(stream, None) or self._ended.pop(stream, None)

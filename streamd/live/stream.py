@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 from msgspec import UNSET
 
+from streamd.access.principal import Principal
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Lease
 from streamd.errors import Internal, ResumeUnknown, SlowConsumer, WireError
@@ -45,16 +46,18 @@ class LiveStream:
     Args:
         services: What all streams share.
         lease: Its slots at the engine.
-        tenant: Owner of the voices and words that it knows; no other can resume it.
+        principal: Who opens it. Its tenant owns the voices and words that the stream knows, and no
+            other tenant can resume it.
         peer: Address of the client, for the log.
     """
 
     def __init__(
-        self, services: Services, lease: Lease, tenant: str, peer: str | None = None
+        self, services: Services, lease: Lease, principal: Principal, peer: str | None = None
     ) -> None:
         self._description = Description(services)
         self.id = self._description.id
-        self.tenant = tenant
+        self.principal = principal
+        """Who opened it, or resumed it last."""
         self.is_due = False
         """Whether it is advanced at the end of this tick; set and cleared by `Ticks`."""
         self.is_over = False
@@ -75,6 +78,11 @@ class LiveStream:
         """Control messages received, for when the session is closed."""
         self._shedding: Shedding | None = None
         self._pace: Pace | None = None
+
+    @property
+    def tenant(self) -> str:
+        """Return whose stream it is."""
+        return self.principal.tenant
 
     @property
     def takes_audio(self) -> bool:

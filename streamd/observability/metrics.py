@@ -83,7 +83,8 @@ class Metrics:
         self.held_ended = counter(
             "held_ended", "Dropped streams that ended without being resumed.", "reason"
         )
-        """reason: `window`, `count`, `memory`, `events`, `failed` or `drain`."""
+        """reason: `window`, `count`, `memory`, `events`, `failed`, `drain`, `revoked`, or `key` for
+        the bound of one key."""
         self.held_broken_off = counter(
             "held_broken_off",
             "Streams that nobody could resume and that ended without their final events.",
@@ -149,6 +150,14 @@ class Metrics:
         )
         self.descriptors_exhausted = counter(
             "descriptors_exhausted", "Connections that came when no file descriptor was free."
+        )
+        self.access_waiting = gauge(
+            "access_waiting", "Calls about tickets and counters that wait for the store."
+        )
+        self.audit_waiting = gauge("audit_waiting", "Entries that wait for the audit log's disk.")
+        self.audit_lost = counter("audit_lost", "Entries that the audit log does not have.")
+        self.streams_revoked = counter(
+            "streams_revoked", "Sockets closed because their key was revoked or expired."
         )
         self.files_in_work = gauge("files_in_work", "Files that are decoded and analysed now.")
         self.files_waiting = gauge("files_waiting", "Files that wait for their turn.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
+from streamd.store.access import KeyRecord
 from streamd.store.base import Store, enrolled_elsewhere
 
 log = structlog.get_logger("streamd.store")
@@ -49,6 +50,8 @@ class _Look(NamedTuple):
     """By tenant."""
     faults: dict[str, StreamdError]
     """The error of each tenant whose contents cannot be read."""
+    keys: list[KeyRecord]
+    """The API keys of all tenants."""
 
 
 class GalleryWatcher:
@@ -62,10 +65,19 @@ class GalleryWatcher:
         poll_s: seconds between polls.
         model: id of the speaker model in force.
         metrics: counts the baselines that were dropped and the attempts that failed.
+        on_keys: called with the API keys of all tenants whenever the store was read.
     """
 
-    def __init__(self, store: Store, poll_s: float, model: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: Store,
+        poll_s: float,
+        model: str,
+        metrics: Metrics,
+        on_keys: Callable[[Sequence[KeyRecord]], None] = lambda keys: None,
+    ) -> None:
         self._store = store
+        self._on_keys = on_keys
         self._poll_s = poll_s
         self._model = model
         self._dropped = metrics.baselines_dropped
@@ -169,9 +181,10 @@ class GalleryWatcher:
 
     def _look(self, version: int) -> _Look | None:
         """Read the store, on the thread; None if it did not change since that version."""
-        found = _Look(self._store.version(), {}, {})
-        if found.version == version:
+        now = self._store.version()
+        if now == version:
             return None
+        found = _Look(now, {}, {}, self._store.access.keys())
         for tenant in self._store.tenants():
             theirs = self._store.of(tenant)
             try:
@@ -209,6 +222,7 @@ class GalleryWatcher:
                 )
         self._known = known
         self._nothing = _Known(Gallery.empty(self._version), NO_WORDS, [])
+        self._on_keys(found.keys)
         unwritten: dict[str, dict[str, bytes]] = {}
         for (tenant, name), baseline in list(self._unwritten.items()):
             if name in self.gallery(tenant):
@@ -220,11 +234,12 @@ class GalleryWatcher:
             known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
 
     def _forget(self, error: StoreGone) -> None:
-        """Forget all voices and words: the file was deleted on purpose."""
+        """Forget all voices, words and keys: the file was deleted on purpose."""
         self._version = -1
         self._known = {}
         self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
         self._unwritten.clear()
+        self._on_keys([])
         self._complain(
             "read", "the store was deleted; its voices and words are no longer known", str(error)
         )

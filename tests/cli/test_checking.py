@@ -52,7 +52,7 @@ def free_port() -> int:
 def test_doctor_finds_nothing_wrong_here(cli):
     done = cli.process("doctor", STREAMD_SERVER__PORT=free_port())
     assert done.code == 0, done.out
-    for what in ("config", "models", "store", "port", "disk", "microphone", "speed"):
+    for what in ("config", "models", "store", "audit", "port", "disk", "microphone", "speed"):
         assert what in done.out
     assert "fail" not in done.out
 

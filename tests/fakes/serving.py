@@ -10,6 +10,7 @@ from fakes.recipes import GALLERY, REGISTRY
 from fakes.socket import FakeSocket
 from waiting import HANG_S
 
+from streamd.access.principal import SCOPES, Principal
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.live.connection import Connection
@@ -40,11 +41,19 @@ OWN_WORDS: dict[str, CustomWords] = {"acme": {"lantern": own_word("lantern")}}
 class Line:
     """A client's end of a connection that runs."""
 
-    def __init__(self, server: "Server", *, is_full: bool = False, tenant: str = "default") -> None:
+    def __init__(
+        self,
+        server: "Server",
+        *,
+        is_full: bool = False,
+        tenant: str = "default",
+        key: str | None = None,
+    ) -> None:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
-        self.connection = Connection(self.socket, server.services, lease, tenant)
+        principal = Principal(tenant, frozenset(SCOPES), key)
+        self.connection = Connection(self.socket, server.services, lease, principal)
         self.running = asyncio.create_task(self.connection.run())
 
     def put(self, *sent: str | bytes | None) -> None:
@@ -116,8 +125,10 @@ class Server:
             Load(self.engine, Bounds(4, 0.0, 600.0, 600.0), self.metrics),
         )
 
-    def connect(self, *, is_full: bool = False, tenant: str = "default") -> Line:
-        self.lines.append(Line(self, is_full=is_full, tenant=tenant))
+    def connect(
+        self, *, is_full: bool = False, tenant: str = "default", key: str | None = None
+    ) -> Line:
+        self.lines.append(Line(self, is_full=is_full, tenant=tenant, key=key))
         return self.lines[-1]
 
     def metric(self, name: str, **labels: str) -> float:

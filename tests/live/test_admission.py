@@ -6,12 +6,15 @@ import pytest
 from fakes.serving import Line, Server
 from waiting import until
 
+from streamd.access.presence import Presence
+from streamd.access.principal import ANYBODY, Principal
 from streamd.engine.base import Lease
 from streamd.errors import Overloaded
 from streamd.live import admission
 from streamd.live.admission import admit
 
 HELLO = '{"type":"hello"}'
+UNBOUNDED = Presence(0)
 
 
 @pytest.fixture
@@ -21,10 +24,12 @@ async def server():
     await made.stop()
 
 
-def ask(server: Server) -> Lease | None:
+def ask(
+    server: Server, principal: Principal = ANYBODY, presence: Presence = UNBOUNDED
+) -> Lease | None:
     """What a new socket gets."""
     running = [line.connection for line in server.lines if not line.running.done()]
-    return admit(server.services, running)
+    return admit(server.services, running, principal, presence)
 
 
 async def stream(server: Server) -> Line:

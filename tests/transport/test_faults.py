@@ -43,7 +43,7 @@ from streamd.modules.registry import Registry
 from streamd.session.session import Session
 from streamd.store.sqlite import open_store
 from streamd.transport.http import fast_path, websocket
-from streamd.transport.http.plain_path import PlainSocket
+from streamd.transport.http.plain_path import PlainSocket, Response
 
 END = {"type": "end"}
 UPGRADE = (
@@ -338,7 +338,17 @@ async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monke
             await asyncio.wait_for(running, HANG_S)
 
 
-@pytest.mark.parametrize("how", ["end", "drop", "fault"])
+ENDINGS = {
+    "end": ({"type": "hello"}, [*cut(speech())], END),
+    "too large": ({"type": "hello"}, [*cut(speech())], bytes(2_000_000)),
+    "bad hello": ({"type": "hello", "modules": 5},),
+    "bad config": ({"type": "hello"}, speech("slt", 1), {"type": "config", "modules": 5}),
+    "bad messages": ({"type": "hello"}, ["no JSON"] * 20),
+    "bad messages, then the end": ({"type": "hello"}, ["no JSON"] * 3, END),
+}
+
+
+@pytest.mark.parametrize("how", ["drop", *ENDINGS])
 async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_collector(inside, how):
     async def talk():
         if how == "drop":
@@ -348,8 +358,7 @@ async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_coll
                     await say(socket, part)
                 socket.transport.abort()
         else:
-            last = END if how == "end" else bytes(2_000_000)
-            await converse(inside.url, {"type": "hello"}, cut(speech()), last)
+            await converse(inside.url, *ENDINGS[how])
 
     await talk()
     gc.collect()
@@ -360,7 +369,7 @@ async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_coll
         async with asyncio.timeout(HANG_S):
             while inside.parts.engine.leases:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        large = (Connection, Session, Ring)
+        large = (Connection, Session, Ring, Response)
         await until(lambda: not any(type(one) in large for one in gc.get_objects()))
     finally:
         gc.enable()

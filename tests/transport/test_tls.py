@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import uvloop
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from daemons import Received, assert_same_log, cut, dial, next_event, read_to_close, say
 from fakes.certificates import certificate
 from fakes.driving import pcm, silence, word
 from fakes.serving import Server
 from waiting import HANG_S
 
+from streamd.access.presence import Presence
+from streamd.access.principal import ANYBODY
 from streamd.config import ServerConfig
 from streamd.live.ticks import FEW
 from streamd.transport.http.fast_path import FastSocket
+from streamd.transport.http.guard import admit_as
 from streamd.transport.http.websocket import Streams
 
 HELLO = {"type": "hello", "modules": {"vad": {}, "wake": {"words": ["alexa"]}}}
@@ -48,12 +52,18 @@ async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) ->
         return await asyncio.wait_for(asyncio.gather(*listening), HANG_S)
 
 
+@web.middleware
+async def anybody(request: web.Request, handler: Handler) -> web.StreamResponse:
+    admit_as(request, ANYBODY)
+    return await handler(request)
+
+
 async def serve_both(home: Path) -> tuple[list[Received], list[Received]]:
     """The same streams with TLS and without, at one server."""
     server = Server(max_streams=STREAMS)
-    streams = Streams(server.services, ServerConfig())
+    streams = Streams(server.services, Presence(0), ServerConfig())
     assert streams.fast_path.obstacle is None
-    app = web.Application()
+    app = web.Application(middlewares=[anybody])
     app.router.add_get("/v1/stream", streams.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -59,27 +59,33 @@ class Edge:
         preflight = self.cors.preflight(request)
         return await handler(request) if preflight is None else preflight
 
-    def refuse_rebound(self, request: web.BaseRequest) -> None:
-        """Refuse a page that may have made its own name resolve to this server.
+    def is_rebound(self, request: web.BaseRequest) -> bool:
+        """Return whether a page may have made its own name resolve to this server.
 
         This is for callers who show no key, where none is needed: a page that knows a key does not
         have to trick anybody. Clients that are no browsers send no `Origin` with a WebSocket, so
         they may use any name there. For what else is sent without one, this cannot tell them from
         a page.
-
-        Raises:
-            Forbidden: It may have.
         """
         headers = request.headers
         origin, host = headers.get(hdrs.ORIGIN), headers.get(hdrs.HOST)
         is_upgrade = headers.get(hdrs.UPGRADE, "").lower() == "websocket"
-        if (
+        return not (
             host is None  # browsers always send it
             or _FETCH_SITE in headers  # they send this only over https, or to localhost
             or (origin is None and is_upgrade)
             or not self.origins.may_be_rebound(origin, host)
-        ):
+        )
+
+    def refuse_rebound(self, request: web.BaseRequest) -> None:
+        """Refuse a page that `is_rebound`.
+
+        Raises:
+            Forbidden: It is one.
+        """
+        if not self.is_rebound(request):
             return
+        host = request.headers[hdrs.HOST]
         log.warning("unknown host name refused", host=host, path=request.path)
         raise self._refusal(
             "host",

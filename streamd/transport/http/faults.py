@@ -57,6 +57,8 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
         headers[hdrs.RETRY_AFTER] = str(-(-error.retry_after_ms // 1000))
     if isinstance(error, UpgradeRequired):
         headers |= _UPGRADE
+    if isinstance(error, Unauthenticated):
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return web.Response(
         body=msgspec.json.encode(body(error)),
         status=error.status if status is None else status,

@@ -11,7 +11,8 @@ from aiohttp import web
 from streamd import __version__
 from streamd.live.services import Services
 from streamd.modules.wake import WakeModule
-from streamd.store.base import DEFAULT_TENANT
+from streamd.transport.http.guard import principal_of
+from streamd.transport.http.routes import Route
 from streamd.transport.http.websocket import Streams
 
 
@@ -23,15 +24,15 @@ class Operations:
         self._streams = streams
         self._refresh = refresh
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            web.get("/health/live", self._live),
-            web.get("/health/ready", self._ready),
-            web.get("/health", self._ready),
-            web.get("/metrics", self._metrics),
-            web.get("/v1/info", self._info),
-            web.get("/info", self._info),
+            Route("GET", "/health/live", self._live, scope=None),
+            Route("GET", "/health/ready", self._ready, scope=None),
+            Route("GET", "/health", self._ready, scope=None),
+            Route("GET", "/metrics", self._metrics, scope="admin", is_for_listed=True),
+            Route("GET", "/v1/info", self._info, scope="stream"),
+            Route("GET", "/info", self._info, scope="stream"),
         ]
 
     async def _live(self, request: web.Request) -> web.Response:
@@ -40,7 +41,11 @@ class Operations:
         return _json({"status": "live"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        body = {"streams": len(self._streams), "max_streams": self._services.limits.max_streams}
+        principal = principal_of(request)
+        body: dict[str, object] = {}
+        if principal.may("stream"):
+            body["streams"] = self._streams.of(principal)
+            body["max_streams"] = self._services.limits.max_streams
         if self._streams.is_draining:
             return _json({"status": "draining", **body}, status=503)
         if not self._services.engine.is_healthy:
@@ -54,7 +59,8 @@ class Operations:
 
     async def _info(self, request: web.Request) -> web.Response:
         registry = self._services.registry
-        words = self._services.words(DEFAULT_TENANT)
+        principal = principal_of(request)
+        words = self._services.words(principal.tenant)
         modules = registry.describe(registry.resolve(None, words=words)[0])
         wake = registry.find(WakeModule)
         if wake is not None and wake.name in modules:
@@ -68,7 +74,7 @@ class Operations:
                 "protocol": 1,
                 "modules": modules,
                 "limits": self._services.limits.described(),
-                "streams": len(self._streams),
+                "streams": self._streams.of(principal),
             }
         )
 

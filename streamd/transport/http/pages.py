@@ -6,6 +6,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from streamd.transport.http.routes import Route
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -25,16 +27,16 @@ def directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "clients" / "browser"
 
 
-def routes() -> list[web.RouteDef]:
+def routes() -> list[Route]:
     """Return one route per file, so that nothing else of the directory is served."""
     root = directory()
 
-    def serve(path: Path) -> web.RouteDef:
+    def serve(path: Path) -> Route:
         async def handler(request: web.Request) -> web.StreamResponse:
             return web.FileResponse(path, headers=HEADERS)
 
         name = path.relative_to(root).as_posix()
-        return web.get("/" if name == "index.html" else f"/{name}", handler)
+        return Route("GET", "/" if name == "index.html" else f"/{name}", handler, scope=None)
 
     kinds = {".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest"}
     return [serve(p) for p in sorted(root.rglob("*")) if p.is_file() and p.suffix in kinds]

@@ -82,7 +82,7 @@ class Requests(web.RequestHandler):
         """Log what aiohttp could not handle; a body that cannot be read is the client's fault."""
         fault = kw.get("exc_info")
         if isinstance(fault, web.RequestPayloadError):
-            log.debug("malformed request", reason=str(fault))
+            log.debug("malformed request", reason=type(fault).__name__)
             self._metrics.http_errors.labels(str(_ERROR)).inc()
         else:
             super().log_exception(*args, **kw)
@@ -112,7 +112,8 @@ class Requests(web.RequestHandler):
             case LineTooLong():
                 refusal, status = TooLarge(_TOO_LONG), _HEADERS_TOO_LARGE
             case _ if status < Internal.status:
-                log.debug("malformed request", peer=request.remote, reason=message)
+                # Not aiohttp's message: it quotes the request, and perhaps a key in it.
+                log.debug("malformed request", peer=request.remote, reason=type(exc).__name__)
                 refusal = BadInput("the bytes are not an HTTP request")
             case _:
                 log.error("request failed", path=request.path, exc_info=exc)

@@ -12,17 +12,19 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from streamd.config import AccessConfig, ServerConfig
+from streamd.access.parts import Access
+from streamd.config import Config
 from streamd.errors import BadInput, Overloaded, Unavailable
 from streamd.observability.metrics import Metrics
-from streamd.transport.http import faults, pages
+from streamd.transport.http import faults
 from streamd.transport.http.accept import Acceptor
 from streamd.transport.http.edge import Edge
 from streamd.transport.http.faults import SERVER
-from streamd.transport.http.operations import Operations
+from streamd.transport.http.guard import Guard
 from streamd.transport.http.requests import Requests
+from streamd.transport.http.routes import Routes
 from streamd.transport.http.waiting import Waiting
-from streamd.transport.http.websocket import RETRY_AFTER_MS, Streams
+from streamd.transport.http.websocket import RETRY_AFTER_MS
 from streamd.transport.tls.connection import TlsConnection
 from streamd.transport.tls.handshakes import Handshakes
 from streamd.transport.tls.renewal import Certificates
@@ -31,7 +33,6 @@ log = structlog.get_logger("streamd.http")
 
 BACKLOG = 512
 _OPERATIONS = ("/health", "/metrics")
-_TELLING = ("/info", "/metrics")
 _MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """Errors that mean: the host's name has an address, or a family of addresses, that this machine
 lacks."""
@@ -44,10 +45,9 @@ class Server:
     """Everything that answers on the listeners.
 
     Args:
-        streams: Handles `/v1/stream`.
-        operations: Handles health, metrics and information.
-        settings: The section `[server]`.
-        access: The section `[access]`.
+        routes: Every path that it answers.
+        access: Decides who may ask for what.
+        config: The configuration in force.
         metrics: Counts refused requests and closed connections.
         stop_s: Seconds that requests in progress get to end.
         certificates: With them, all connections are TLS.
@@ -55,10 +55,9 @@ class Server:
 
     def __init__(
         self,
-        streams: Streams,
-        operations: Operations,
-        settings: ServerConfig,
-        access: AccessConfig,
+        routes: Routes,
+        access: Access,
+        config: Config,
         metrics: Metrics,
         stop_s: float,
         certificates: Certificates | None = None,
@@ -66,21 +65,20 @@ class Server:
         self._metrics = metrics
         self._certificates = certificates
         self._handshakes = Handshakes(metrics)
-        self._waiting = Waiting(settings.request_timeout_s, settings.max_waiting, metrics)
-        self._edge = Edge(settings, access, metrics)
+        timeout_s, most = config.server.request_timeout_s, config.server.max_waiting
+        self._waiting = Waiting(timeout_s, most, metrics)
+        edge = Edge(config.server, config.access, metrics)
         app = web.Application(
             middlewares=[
                 self._waiting.middleware,
                 self._refuse_on_reserve,
-                self._edge.middleware,
-                self._refuse_rebound,
+                edge.middleware,
+                Guard(routes, access, edge).middleware,
             ]
         )
-        app.router.add_get("/v1/stream", streams.handle)
-        app.router.add_routes(operations.routes())
-        app.router.add_routes(pages.routes())
+        routes.add_to(app.router)
         app.on_response_prepare.append(_name_server)
-        app.on_response_prepare.append(self._edge.cors.mark)
+        app.on_response_prepare.append(edge.cors.mark)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
         self._acceptor = Acceptor(self._protocol, self._waiting, metrics)
 
@@ -120,13 +118,6 @@ class Server:
                 "the server has no file descriptor left for a connection; try again later",
                 retry_after_ms=RETRY_AFTER_MS,
             )
-        return await handler(request)
-
-    @web.middleware
-    async def _refuse_rebound(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse pages that may have rebound their name, on every path that tells them anything."""
-        if request.path.startswith("/v1/") or request.path in _TELLING:
-            self._edge.refuse_rebound(request)
         return await handler(request)
 
 

@@ -8,16 +8,19 @@ import base64
 import structlog
 from aiohttp import hdrs, web
 
+from streamd.access.presence import Presence
+from streamd.access.principal import Principal
 from streamd.config import ServerConfig
 from streamd.engine.base import Lease
 from streamd.errors import BadInput, Draining, UpgradeRequired
 from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.services import Services
-from streamd.store.base import DEFAULT_TENANT
 from streamd.transport.http.fast_path import FastPath, FastSocket
+from streamd.transport.http.guard import principal_of
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.plain_path import PlainSocket, Response
+from streamd.transport.http.routes import Route
 
 log = structlog.get_logger("streamd.transport")
 
@@ -57,8 +60,9 @@ def _is_key(text: str) -> bool:
 class Streams:
     """All open streams: takes new ones, pings them, drains them."""
 
-    def __init__(self, services: Services, settings: ServerConfig) -> None:
+    def __init__(self, services: Services, presence: Presence, settings: ServerConfig) -> None:
         self._services = services
+        self._presence = presence
         self._peers = Peers(settings.trusted_proxies)
         self.fast_path = FastPath(settings.fast_path, services.ticks, services.metrics)
         self._open: dict[Connection, PlainSocket] = {}
@@ -80,7 +84,27 @@ class Streams:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        lease = self._admit()
+        principal = principal_of(request)
+        lease = self._admit(principal)
+        with self._presence.enter(principal) as visit:
+            socket, response = await self._upgrade(request, transport, lease)
+            peer = self._peers.of(request)
+            connection = Connection(socket, self._services, lease, principal, peer)
+            self._open[connection] = socket
+            self._empty.clear()
+            try:
+                visit.on_end(connection.revoke)
+                await connection.run()
+            finally:
+                del self._open[connection]
+                if not self._open:
+                    self._empty.set()
+        return response
+
+    async def _upgrade(
+        self, request: web.Request, transport: asyncio.Transport, lease: Lease | None
+    ) -> tuple[PlainSocket, Response]:
+        """Turn a request into a socket; the lease is given back where that fails."""
         limit = self._services.limits.max_message_bytes
         response = Response(limit)
         tap = self.fast_path.tap(request, limit)
@@ -88,40 +112,38 @@ class Streams:
             await response.prepare(request)
             if transport.is_closing():
                 raise ConnectionResetError("the client is gone")
-            socket = (
-                PlainSocket(response, transport, limit)
-                if tap is None
-                else FastSocket(response, transport, tap, limit)
-            )
+            if tap is None:
+                return PlainSocket(response, transport, limit), response
+            return FastSocket(response, transport, tap, limit), response
         except BaseException:
             if lease is not None:
                 self._services.engine.close(lease)
             raise
-        peer = self._peers.of(request)
-        connection = Connection(socket, self._services, lease, DEFAULT_TENANT, peer)
-        self._open[connection] = socket
-        self._empty.clear()
-        try:
-            await connection.run()
-        finally:
-            del self._open[connection]
-            if not self._open:
-                self._empty.set()
-        return response
 
-    def _admit(self) -> Lease | None:
+    def of(self, principal: Principal) -> int:
+        """Return how many streams its tenant has open; for an administrator, how many all have."""
+        if principal.may("admin"):
+            return len(self._open)
+        return sum(one.principal.tenant == principal.tenant for one in self._open)
+
+    def _admit(self, principal: Principal) -> Lease | None:
         """Return the slots for a new stream; None for a socket that may only resume a stream.
 
         Raises:
             Draining: The server stops.
             Overloaded: No further stream can be carried.
+            RateExceeded: The key has as many streams as it may.
         """
         if self.is_draining:
             self._services.metrics.refused.labels(Draining.code).inc()
             raise Draining(
                 "the server is about to stop; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        return admit(self._services, self._open)
+        return admit(self._services, self._open, principal, self._presence)
+
+    def routes(self) -> list[Route]:
+        """Return the route of the stream."""
+        return [Route("GET", "/v1/stream", self.handle, scope="stream", takes_ticket=True)]
 
     async def keep_alive(self) -> None:
         """Ping all sockets every 20 s: one task for all, no timer each."""

@@ -1,0 +1,197 @@
+"""A store that writes every change to the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from streamd.access.audit.entry import Action, Actor, Recorder, alias, entry
+from streamd.errors import NotErased
+from streamd.modules.gallery import Gallery
+from streamd.modules.words import CustomWord, CustomWords
+from streamd.store.access import AccessStore, Answer, KeyRecord
+from streamd.store.base import Enrolment, SpeakerInfo, Store
+from streamd.store.names import check_name
+from streamd.types import Floats
+
+
+class Audited:
+    """The store of `streamd.store.base.Store`, which documents each call.
+
+    An entry is written after the change that it is about.
+
+    Args:
+        store: Does the work.
+        tenant: Whose voices and words it shows.
+        recorder: Takes the entries.
+        actor: Who makes the changes.
+    """
+
+    def __init__(self, store: Store, tenant: str, recorder: Recorder, actor: Actor) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._recorder = recorder
+        self._actor = actor
+
+    @property
+    def access(self) -> AccessStore:
+        """Return the keys, tickets and counters; changes to keys are written down."""
+        return AuditedAccess(self._store.access, self._recorder, self._actor)
+
+    def of(self, tenant: str) -> Audited:
+        """Return the store as `tenant` sees it."""
+        return Audited(self._store.of(tenant), tenant, self._recorder, self._actor)
+
+    def changed_by(self, actor: Actor, recorder: Recorder) -> Audited:
+        """Return the same store for changes that another actor makes."""
+        return Audited(self._store, self._tenant, recorder, actor)
+
+    def tenants(self) -> list[str]:
+        """Return every tenant that has a voice or a word, by name."""
+        return self._store.tenants()
+
+    def enrol(
+        self,
+        name: str,
+        enrolments: Sequence[Enrolment],
+        baselines: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Add enrolments to a voice, and create it if there is none of that name."""
+        self._store.enrol(name, enrolments, baselines)
+        self._record("voice_enrolled", voice=self._alias(name), count=len(enrolments))
+
+    def embeddings(self, name: str, model: str) -> list[Floats]:
+        """Return the embeddings of a voice by `model`."""
+        return self._store.embeddings(name, model)
+
+    def speakers(self) -> list[SpeakerInfo]:
+        """Return every voice, by name."""
+        return self._store.speakers()
+
+    def rename(self, old: str, new: str) -> bool:
+        """Rename a voice; False if there is none of that name."""
+        is_found = self._store.rename(old, new)
+        if is_found:
+            self._record("voice_renamed", voice=self._alias(old), renamed_to=self._alias(new))
+        return is_found
+
+    def delete(self, name: str) -> bool:
+        """Delete a voice with its enrolments, past recovery; False if there is none."""
+        try:
+            is_found = self._store.delete(name)
+        except NotErased:
+            self._record("voice_deleted", voice=self._alias(name), outcome=NotErased.__name__)
+            raise
+        if is_found:
+            self._record("voice_deleted", voice=self._alias(name))
+        return is_found
+
+    def erase(self) -> bool:
+        """Erase remains of what any process deleted, without waiting for others."""
+        return self._store.erase()
+
+    def version(self) -> int:
+        """Return a number that grows with every change, also by other processes."""
+        return self._store.version()
+
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back when any process may have changed something."""
+        return self._store.on_change(callback)
+
+    def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
+        """Keep what was learned of voices: streamd's own doing, so no entry."""
+        self._store.keep_baselines(model, baselines)
+
+    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
+        """Return the voices that were enrolled with `model`."""
+        return self._store.load_gallery(model, baseline_model)
+
+    def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
+        """Store a wake word."""
+        self._store.add_word(word, replace=replace)
+        self._record("word_added", word=word.info.name)
+
+    def remove_word(self, name: str) -> bool:
+        """Delete a wake word, past recovery; False if there is none of that name."""
+        try:
+            is_found = self._store.remove_word(name)
+        except NotErased:
+            self._record("word_removed", word=name, outcome=NotErased.__name__)
+            raise
+        if is_found:
+            self._record("word_removed", word=name)
+        return is_found
+
+    def load_words(self) -> CustomWords:
+        """Return every wake word of the tenant, by name."""
+        return self._store.load_words()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _record(self, action: Action, **fields: object) -> None:
+        self._recorder.record(entry(action, self._actor, tenant=self._tenant, **fields))
+
+    def _alias(self, name: str) -> str:
+        return alias(self._store.access.secret("audit"), self._tenant, check_name(name))
+
+
+class AuditedAccess:
+    """The store of `streamd.store.access.AccessStore`, which documents each call."""
+
+    def __init__(self, store: AccessStore, recorder: Recorder, actor: Actor) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._actor = actor
+
+    def add_key(self, key: KeyRecord) -> None:
+        """Add a key."""
+        self._store.add_key(key)
+        self._record("key_created", key)
+
+    def keys(self) -> list[KeyRecord]:
+        """Return every key."""
+        return self._store.keys()
+
+    def revoke_key(self, name: str, now_ms: int) -> KeyRecord | None:
+        """Revoke the key of that name."""
+        revoked = self._store.revoke_key(name, now_ms)
+        if revoked is not None:
+            self._record("key_revoked", revoked)
+        return revoked
+
+    def secret(self, name: str) -> bytes:
+        """Return 32 random bytes that all processes share."""
+        return self._store.secret(name)
+
+    def burn(self, ticket: str, until_ms: int, now_ms: int) -> bool:
+        """Use up a ticket."""
+        return self._store.burn(ticket, until_ms, now_ms)
+
+    def count(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
+        """Count one more use of a bucket."""
+        return self._store.count(bucket, limit, window_ms, now_ms)
+
+    def answered(self, tenant: str, key: str, now_ms: int) -> Answer | None:
+        """Return the reply that was kept for an idempotency key."""
+        return self._store.answered(tenant, key, now_ms)
+
+    def keep_answer(
+        self, tenant: str, key: str, answer: Answer, until_ms: int, now_ms: int
+    ) -> Answer:
+        """Keep a reply."""
+        return self._store.keep_answer(tenant, key, answer, until_ms, now_ms)
+
+    def _record(self, action: Action, key: KeyRecord) -> None:
+        self._recorder.record(
+            entry(
+                action,
+                self._actor,
+                tenant=key.tenant,
+                subject_key=key.id,
+                subject_name=key.name,
+                scopes=key.scopes,
+                expires_ms=key.expires_ms,
+            )
+        )

@@ -1,0 +1,56 @@
+"""Who may connect, as the daemon has it: keys, tickets, limits and open sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamd.access.audit.entry import Recorder
+from streamd.access.gate import Gate
+from streamd.access.keys import Keyring
+from streamd.access.limits import KeyLimits
+from streamd.access.presence import Presence
+from streamd.access.shared import SharedByStore
+from streamd.access.tickets import Tickets
+from streamd.config.sections import LimitsConfig
+from streamd.observability.metrics import Metrics
+from streamd.store.access import AccessStore, KeyRecord
+
+
+class Access:
+    """The parts of one daemon. Belongs to the event loop.
+
+    Args:
+        store: Keeps the keys, and what processes share.
+        limits: The section `[limits]`.
+        recorder: Writes the audit log.
+        needs_key: Whether nobody is let in without a key.
+        metrics: Counts and bounds.
+    """
+
+    def __init__(
+        self,
+        store: AccessStore,
+        limits: LimitsConfig,
+        recorder: Recorder,
+        *,
+        needs_key: bool,
+        metrics: Metrics,
+    ) -> None:
+        self.recorder = recorder
+        self.keyring = Keyring()
+        self.shared = SharedByStore(store, metrics)
+        self.tickets = Tickets(self.keyring, self.shared)
+        self.gate = Gate(self.keyring, self.tickets, needs_key=needs_key)
+        self.limits = KeyLimits(
+            limits.requests_per_s_per_key, limits.enrolments_per_h_per_key, self.shared
+        )
+        self.presence = Presence(limits.streams_per_key)
+
+    def take(self, keys: Iterable[KeyRecord]) -> None:
+        """Know these keys from now on, and no others."""
+        self.keyring.replace(keys)
+        self.tickets.forget_secret()
+
+    def close(self) -> None:
+        """Wait for calls of the store, and end their thread."""
+        self.shared.close()

@@ -1,0 +1,105 @@
+"""What all processes of one store share: used tickets, counts and repeated requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from streamd.access.keys import now_ms
+from streamd.errors import Unavailable
+from streamd.observability.metrics import Metrics
+from streamd.store.access import AccessStore, Answer
+
+MAX_WAITING = 256
+"""Calls that may wait for the store; one more is refused."""
+_RETRY_AFTER_MS = 1000
+
+T = TypeVar("T")
+
+
+class Shared(Protocol):
+    """Belongs to the event loop, which no call blocks. Every call may raise `Unavailable`."""
+
+    async def secret(self, name: str) -> bytes:
+        """Return 32 random bytes that all processes share."""
+        ...
+
+    async def burn(self, ticket: str, until_ms: int) -> bool:
+        """Use up a ticket; False if it was used before. It is remembered until `until_ms`."""
+        ...
+
+    async def count(self, bucket: str, limit: int, window_ms: int) -> int:
+        """Count one more use of a bucket, of which a window allows `limit`.
+
+        Returns:
+            0 if it is counted, else the milliseconds until one will be.
+        """
+        ...
+
+    async def answered(self, tenant: str, key: str) -> Answer | None:
+        """Return the reply that was kept for an idempotency key, if there is one."""
+        ...
+
+    async def keep_answer(self, tenant: str, key: str, answer: Answer, until_ms: int) -> Answer:
+        """Keep a reply until `until_ms`; return the first one kept for that key."""
+        ...
+
+
+class SharedByStore:
+    """`Shared` over a store, on a thread of its own.
+
+    Args:
+        store: Shared by the processes.
+        metrics: Has the number of calls that wait.
+        clock: Returns the Unix time in milliseconds.
+    """
+
+    def __init__(
+        self, store: AccessStore, metrics: Metrics, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "access")
+        self._waiting = 0
+        metrics.access_waiting.set_function(lambda: self._waiting)
+        metrics.queue_limit.labels("access").set(MAX_WAITING)
+
+    async def secret(self, name: str) -> bytes:
+        """Return 32 random bytes that all processes share."""
+        return await self._call(lambda: self._store.secret(name))
+
+    async def burn(self, ticket: str, until_ms: int) -> bool:
+        """Use up a ticket; False if it was used before."""
+        return await self._call(lambda: self._store.burn(ticket, until_ms, self._clock()))
+
+    async def count(self, bucket: str, limit: int, window_ms: int) -> int:
+        """Count one more use of a bucket; return the milliseconds to wait, 0 if it is counted."""
+        return await self._call(lambda: self._store.count(bucket, limit, window_ms, self._clock()))
+
+    async def answered(self, tenant: str, key: str) -> Answer | None:
+        """Return the reply that was kept for an idempotency key, if there is one."""
+        return await self._call(lambda: self._store.answered(tenant, key, self._clock()))
+
+    async def keep_answer(self, tenant: str, key: str, answer: Answer, until_ms: int) -> Answer:
+        """Keep a reply until `until_ms`; return the first one kept for that key."""
+        return await self._call(
+            lambda: self._store.keep_answer(tenant, key, answer, until_ms, self._clock())
+        )
+
+    def close(self) -> None:
+        """Wait for the last call, and end the thread."""
+        self._thread.shutdown()
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable(
+                "too many requests wait for the store; try again later",
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        finally:
+            self._waiting -= 1

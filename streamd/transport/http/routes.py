@@ -1,0 +1,62 @@
+"""The table of routes: each path with the scope that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from streamd.access.principal import Scope
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path. The scope has no default, so that nobody forgets it."""
+
+    method: str
+    """As `GET`, which takes HEAD too."""
+    path: str
+    handler: Handler
+    scope: Scope | None
+    """The scope that a request needs; None for paths that are open to everybody."""
+    takes_ticket: bool = False
+    """Whether `?ticket=` is good here, because a browser can set no header: for WebSockets."""
+    is_for_listed: bool = False
+    """Whether an address in `access.allow_ips` needs no key."""
+
+
+class Routes:
+    """All routes, by what matched a request.
+
+    Args:
+        table: Every path that the server answers.
+    """
+
+    def __init__(self, table: Iterable[Route]) -> None:
+        self._table = list(table)
+        self._by_match: dict[tuple[str, str], Route] = {}
+
+    def __iter__(self) -> Iterator[Route]:
+        """Return every route."""
+        return iter(self._table)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Register all of them with aiohttp."""
+        for route in self:
+            if route.method == hdrs.METH_GET:
+                added = router.add_get(route.path, route.handler)
+            else:
+                added = router.add_route(route.method, route.path, route.handler)
+            if added.resource is not None:
+                self._by_match[route.method, added.resource.canonical] = route
+
+    def of(self, request: web.Request) -> Route | None:
+        """Return the route of a request; None for one that aiohttp refuses with 404 or 405."""
+        resource = request.match_info.route.resource
+        if resource is None:
+            return None
+        method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+        return self._by_match.get((method, resource.canonical))

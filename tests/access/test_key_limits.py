@@ -1,0 +1,122 @@
+"""What one key may do, and that it costs no other key anything."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.access import limits
+from streamd.access.limits import HOUR_MS, KeyLimits
+from streamd.access.principal import ANYBODY, Principal
+from streamd.access.shared import MAX_WAITING, SharedByStore
+from streamd.errors import RateExceeded, Unavailable
+from streamd.observability.metrics import Metrics
+
+ONE = Principal("acme", frozenset({"stream"}), "one")
+OTHER = Principal("acme", frozenset({"stream"}), "other")
+
+
+def wait_ms(bounded: KeyLimits, principal: Principal) -> int:
+    """0 if a request is let in, else when it may come again."""
+    try:
+        bounded.request(principal)
+    except RateExceeded as refused:
+        return refused.retry_after_ms or 0
+    return 0
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_requests_a_second_are_bounded_for_each_key(shared):
+    seconds = Seconds()
+    bounded = KeyLimits(3, 0, shared, seconds)
+    for _ in range(3):
+        bounded.request(ONE)
+    with pytest.raises(RateExceeded) as refused:
+        bounded.request(ONE)
+    assert refused.value.retry_after_ms == 334
+    bounded.request(OTHER)
+    for _ in range(100):
+        bounded.request(ANYBODY)
+    seconds.now_s += 0.334
+    bounded.request(ONE)
+    with pytest.raises(RateExceeded):
+        bounded.request(ONE)
+
+
+@given(st.integers(1, 20), st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
+def test_no_second_has_more_than_the_limit_after_the_first_burst(rate, gaps_s):
+    seconds = Seconds()
+    bounded = KeyLimits(rate, 0, None, seconds)  # type: ignore[arg-type]
+    taken = []
+    for gap_s in gaps_s:
+        seconds.now_s += gap_s
+        if (wait := wait_ms(bounded, ONE)) == 0:
+            taken.append(seconds.now_s)
+        assert wait <= 1000 / rate + 1
+    for at_s in taken:
+        assert sum(at_s <= other < at_s + 1 for other in taken) <= 2 * rate
+
+
+def test_a_retry_at_the_time_that_was_said_is_let_in(shared):
+    seconds = Seconds()
+    bounded = KeyLimits(7, 0, shared, seconds)
+    for _ in range(50):
+        if wait := wait_ms(bounded, ONE):
+            seconds.now_s += wait / 1000
+            bounded.request(ONE)
+
+
+def test_no_limit_is_no_limit(shared):
+    unbounded = KeyLimits(0, 0, shared)
+    for _ in range(1000):
+        unbounded.request(ONE)
+
+
+def test_many_keys_take_bounded_memory(shared, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_BUCKETS", 10)
+    seconds = Seconds()
+    bounded = KeyLimits(1, 0, shared, seconds)
+    for number in range(100):
+        bounded.request(Principal("acme", frozenset(), f"key {number}"))
+        seconds.now_s += 1
+        assert len(bounded._buckets) <= 11
+
+
+async def test_enrolments_an_hour_are_counted_by_all_processes_together(store, clock):
+    processes = [SharedByStore(store.access, Metrics(), clock) for _ in range(2)]
+    here, there = (KeyLimits(0, 3, process) for process in processes)
+    await here.enrolment(ONE)
+    await there.enrolment(ONE)
+    await here.enrolment(ONE)
+    for process in (here, there):
+        with pytest.raises(RateExceeded) as refused:
+            await process.enrolment(ONE)
+        assert refused.value.retry_after_ms is not None
+        assert 0 < refused.value.retry_after_ms <= HOUR_MS
+    await there.enrolment(OTHER)
+    await there.enrolment(ANYBODY)
+    clock.now_ms += HOUR_MS
+    await here.enrolment(ONE)
+    for process in processes:
+        process.close()
+
+
+async def test_calls_that_wait_for_the_store_are_bounded(store, clock):
+    metrics = Metrics()
+    shared = SharedByStore(store.access, metrics, clock)
+    calls = [asyncio.create_task(shared.burn(str(n), clock() + 1)) for n in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    assert metrics.registry.get_sample_value("streamd_access_waiting") == MAX_WAITING
+    with pytest.raises(Unavailable, match="too many"):
+        await shared.burn("more", clock() + 1)
+    assert all(await asyncio.gather(*calls))
+    assert metrics.registry.get_sample_value("streamd_access_waiting") == 0
+    shared.close()
