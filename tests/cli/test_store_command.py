@@ -1,5 +1,7 @@
 """`streamd store`: what a person does who makes a backup, restores it, or moves a store."""
 
+import json
+import os
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -58,6 +60,22 @@ def test_a_move_says_what_to_set(filled, tmp_path):
     assert "Set store.path to it" in done.err
     assert names(tmp_path / "new.db", filled.home / "key")["acme"] == ["eve"]
     assert names(filled.home / "streamd.db", filled.home / "key")["acme"] == ["eve"]
+
+
+def test_the_audit_log_has_each_copy_that_was_made_and_no_other(filled, tmp_path):
+    file = tmp_path / "backup.jsonl"
+    assert filled("store", "export", file).code == 0
+    new = {"STREAMD_STORE__PATH": tmp_path / "new.db"}
+    assert filled("store", "import", file, **new).code == 0
+    assert filled("store", "import", file, **new).code == 2
+    assert filled("store", "move", tmp_path / "other.db").code == 0
+    assert filled("store", "export", tmp_path / "no" / "backup.jsonl").code == 8
+    lines = (filled.home / "audit.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [(one["action"], one["count"], one["uid"]) for one in entries] == [
+        (action, 3, os.getuid()) for action in ("store_exported", "store_imported", "store_moved")
+    ]
+    assert filled("doctor", "--audit").code == 0
 
 
 def test_a_file_that_cannot_be_written_or_read_is_8_and_one_that_is_no_export_2(filled, tmp_path):

@@ -21,6 +21,9 @@ Action = Literal[
     "word_removed",
     "key_created",
     "key_revoked",
+    "store_exported",
+    "store_imported",
+    "store_moved",
     "lost",
     "repaired",
 ]
@@ -76,7 +79,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scopes: tuple[str, ...] | None = None
     expires_ms: int | None = None
     count: int | None = None
-    """Enrolments that were added, entries that were lost, or bytes that were cut."""
+    """Enrolments that were added, voices, words and keys that were copied, entries that were lost,
+    or bytes that were cut."""
     left_out: int | None = None
     """Refused requests since the last one that was written, when there were too many."""
 
