@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 from streamd.errors import NoSuchWord
 from streamd.intervals import poisson, wilson
 from streamd.modules.wake import WakeModule
