@@ -60,7 +60,8 @@ def dump(db: Rows) -> Iterator[Record]:
         enrolments = _by_speaker(
             db,
             "SELECT speaker_id, model, channel, embedding, speech_ms, source, created_at,"
-            " public_id, quality FROM enrolments WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
+            " public_id, quality FROM enrolments"
+            " WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
             span,
             EnrolmentRow,
         )
