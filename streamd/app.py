@@ -33,6 +33,8 @@ from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.paths import make_routes
+from streamd.transport.http.rest.asr_socket import AsrSockets
+from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
 from streamd.types import RATE_HZ
@@ -95,7 +97,18 @@ class Daemon:
             services = self._services(watcher, ticks)
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
-            routes = make_routes(services, streams, access, self._parts.engine.observe)
+            rest = Rest.of(
+                services,
+                self._store,
+                access,
+                config,
+                is_draining=lambda: streams.is_draining,
+                changed=watcher.refresh,
+            )
+            asr_sockets = AsrSockets(access.presence, config.limits)
+            routes = make_routes(
+                services, streams, access, rest, asr_sockets, self._parts.engine.observe
+            )
             server = Server(routes, access, config, metrics, STOP_S)
             ticks.start()
             self._parts.engine.start(ticks.answered)
@@ -122,7 +135,9 @@ class Daemon:
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
+            await asr_sockets.drain()
             await server.stop()
+            await rest.close()
             ticks.stop()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")

@@ -135,6 +135,9 @@ class Metrics:
         self.descriptors_exhausted = counter(
             "descriptors_exhausted", "Connections that came when no file descriptor was free."
         )
+        self.request_bytes = gauge(
+            "request_bytes", "Bytes of REST requests that are in memory while they are read."
+        )
         self.access_waiting = gauge(
             "access_waiting", "Calls about tickets and counters that wait for the store."
         )

@@ -119,6 +119,11 @@ class GalleryWatcher:
             for fault in found.faults.values():
                 raise fault
 
+    async def refresh(self) -> None:
+        """Read the store now, because this process changed it; `watch` reports what fails."""
+        with contextlib.suppress(StreamdError):
+            await self.load()
+
     async def watch(self) -> None:
         """Read what changes in the store, and retry what could not be written or erased before."""
         loop, changed = asyncio.get_running_loop(), asyncio.Event()

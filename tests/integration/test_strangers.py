@@ -25,8 +25,10 @@ from streamd.access.audit.writer import Nowhere
 from streamd.access.keys import now_ms
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
-from streamd.config import LimitsConfig, ServerConfig
+from streamd.config import Config, LimitsConfig, ServerConfig
 from streamd.transport.http.paths import make_routes
+from streamd.transport.http.rest.asr_socket import AsrSockets
+from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.websocket import Streams
 
 NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
@@ -63,7 +65,11 @@ async def table(folder: Path) -> list[Asked]:
     access = Access(store.access, LimitsConfig(), Nowhere(), needs_key=True, metrics=server.metrics)
     try:
         streams = Streams(server.services, Presence(0), ServerConfig())
-        routes = make_routes(server.services, streams, access, lambda: None)
+        rest = Rest.of(
+            server.services, store, access, Config(), lambda: False, lambda: asyncio.sleep(0)
+        )
+        asr_sockets = AsrSockets(Presence(0), LimitsConfig())
+        routes = make_routes(server.services, streams, access, rest, asr_sockets, lambda: None)
         return [
             Asked(route.method, route.path, route.scope, route.takes_ticket) for route in routes
         ]
