@@ -136,10 +136,12 @@ class PostgresServer:
     def stop(self, number: int = signal.SIGINT) -> None:
         """Stop the server, by default without waiting for its clients."""
         assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         self._process.send_signal(number)
         self._process.wait()
-        # Children of a postmaster that was killed end by themselves; a new one waits for them.
-        wait_until(lambda: not self._has_children())
+        # Those of a server that was killed end by themselves, and answer until then.
+        wait_until(lambda: not any(map(is_alive, children)))
 
     def create(self) -> str:
         """Create a database; return its URL."""
@@ -172,14 +174,6 @@ class PostgresServer:
             return False
         return True
 
-    def _has_children(self) -> bool:
-        pid_file = self._data / "postmaster.pid"
-        with contextlib.suppress(OSError, asyncpg.PostgresError):
-            run_sql(self.url("postgres"), "SELECT 1")
-            return True
-        pid_file.unlink(missing_ok=True)
-        return False
-
     def _run(self, program: str, *args: str) -> None:
         done = subprocess.run(
             [self._programs / program, *args],
@@ -191,6 +185,15 @@ class PostgresServer:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+
+def is_alive(pid: str) -> bool:
+    """Return whether a process is there that has not ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"  # one that nobody has waited for
 
 
 def programs() -> Path:

@@ -107,6 +107,8 @@ class OwnServer:
             "STREAMD_LOG__FORMAT": "json",
             "STREAMD_SERVER__DRAIN_S": "1",
             "STREAMD_ACCESS__ALLOW_IPS": "[]",
+            "STREAMD_ACCESS__KEYS": "auto",
+            "STREAMD_ACCESS__AUDIT_PATH": "off",
         }
         # Unless the configuration sets the threads: one for each core of the server, not of the
         # machine.

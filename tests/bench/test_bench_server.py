@@ -21,6 +21,8 @@ def test_it_uses_neither_the_store_nor_the_access_rules_of_the_configuration(
         "STREAMD_STORE__URL": "postgresql://nobody@127.0.0.1:1/voices",
         "STREAMD_STORE__KEY_PATH": str(tmp_path / "key"),
         "STREAMD_ACCESS__ALLOW_IPS": '["192.0.2.1"]',
+        "STREAMD_ACCESS__KEYS": "always",
+        "STREAMD_ACCESS__AUDIT_PATH": str(tmp_path / "audit.jsonl"),
         "STREAMD_KEY": "sk_1",
         **settings_of_the_run(),
     }.items():

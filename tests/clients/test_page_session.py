@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import Daemon, assert_same_log, speech
+from daemons import Daemon, assert_same_log, keys, speech
 from fakes.proxy import Fate, proxied
 from needs import lacking, needs
 from waiting import HANG_S, until
@@ -101,3 +101,24 @@ async def test_a_restarted_server_gets_a_new_session_with_what_is_kept(page, tmp
     assert [event["type"] for event in events].count("fresh") == 2
     assert [event["type"] for event in events if "seq" in event][-1] == "bye"
     assert events[-1]["failed"] is False
+
+
+async def test_with_a_key_every_connection_has_a_ticket_of_its_own(page, tmp_path):
+    home = tmp_path / "locked"
+    home.mkdir()
+    key = keys(home, "create", "page")
+    with Daemon(home, access__keys="always") as locked:
+        alone = list(await page.run(locked.url, key))
+        async with proxied(locked.url, broken) as proxy:
+            events = await page.run(proxy.url, key)
+        assert [event["type"] for event in alone if "seq" in event][-1] == "bye"
+        assert_same_log(log(events), log(alone))
+        assert events[-1]["failed"] is False
+
+        (over,) = [e for e in await page.run(locked.url) if e["type"] == "over"]
+        assert (over["failed"], over["key"]) == (True, True)
+        assert "asks for an API key" in over["text"]
+        (over,) = [e for e in await page.run(locked.url, f"{key}x") if e["type"] == "over"]
+        assert (over["failed"], over["key"]) == (True, True)
+        assert "does not accept this API key" in over["text"]
+        assert key not in over["text"]

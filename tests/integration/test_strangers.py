@@ -121,9 +121,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         "a revoked key": revoked,
         "an expired key": expired,
     }
-    with Daemon(
-        home, access__keys="always", log__level="debug", limits__max_lag_ms=600_000
-    ) as daemon:
+    with Daemon(home, access__keys="always", log__level="debug", limits__max_lag_ms=0) as daemon:
         yield Guarded(daemon, home, stream, enrol, admin, foreign, bad)
     assert daemon.complaints() == []
 
