@@ -72,7 +72,7 @@ class Levels:
         samples = samples.reshape(frames, self._size, self._audio.channels)
         clipped: npt.NDArray[np.bool_] = (samples >= LOUDEST) | (samples <= -LOUDEST)
         mixed = samples.mean(axis=2, dtype=np.float32)
-        self._keep(mixed.var(axis=1), clipped.reshape(frames, -1).any(axis=1))
+        self._keep(mixed.var(axis=1), clipped.reshape(frames, -1).max(axis=1))
 
     def of(self, runs: Iterable[tuple[int, int]]) -> SignalLevels | None:
         """Return what the speech measures; None where there is too little of it.
