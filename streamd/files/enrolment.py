@@ -47,18 +47,19 @@ def enrol(
         registry: The modules; the emotion module makes the baseline of the voice.
     """
     thresholds = speaker_settings(registry).thresholds
-    known = store.embeddings(name, model)
-    ids = [one.id for one in store.enrolments(name) if one.model == model]
+    kept = [one for one in store.enrolments(name) if one.model == model]
+    known = [
+        (embedding, one.channel, one.id)
+        for embedding, one in zip(store.embeddings(name, model), kept, strict=True)
+    ]
     done: list[Enrolled] = []
     enrolments = []
     for sample in samples:
         embedding = sample.embedding
         assert embedding is not None
-        same = [
-            id_ for id_, other in zip(ids, known, strict=True) if float(embedding @ other) > SAME
-        ]
-        earlier = [one for one in known if float(embedding @ one) <= SAME]
-        quality = assess(sample, earlier, thresholds.of(sample.channel))
+        same = [id_ for other, _, id_ in known if float(embedding @ other) > SAME]
+        earlier = [(e, channel) for e, channel, id_ in known if id_ not in same]
+        quality = assess(sample, earlier, thresholds)
         if same:
             done.append(Enrolled(sample, same[0], quality, is_new=False))
             continue
@@ -70,16 +71,15 @@ def enrol(
             display_name(sample.source),
             encoded(quality),
         )
-        known.append(embedding)
-        ids.append(new.id)
+        known.append((embedding, sample.channel, new.id))
         enrolments.append(new)
         done.append(Enrolled(sample, new.id, quality, is_new=True))
     if enrolments:
-        kept = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
+        usual = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
         baseline = _usual(
             [one.sample for one in done if one.is_new],
             registry,
-            Baseline.from_bytes(kept) if kept else None,
+            Baseline.from_bytes(usual) if usual else None,
         )
         store.enrol(name, enrolments, {BASELINE_MODEL: baseline.to_bytes()})
     return done

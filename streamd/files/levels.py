@@ -22,6 +22,8 @@ _FLOOR = 1e-12
 _FULL = 32_768.0**2 / 2
 """Power of a sine at full scale, which is 0 dBFS."""
 _LEAST_FRAMES = 25
+_NEAR_FRAMES = 10
+"""Frames beside a span of speech that may have a part of it."""
 
 
 class SignalLevels(NamedTuple):
@@ -83,14 +85,16 @@ class Levels:
         powers = np.concatenate(self._powers or [np.zeros(0, np.float32)])
         clipped = np.concatenate(self._clipped or [np.zeros(0, np.bool_)])
         is_speech = np.zeros(len(powers), np.bool_)
+        is_near = np.zeros(len(powers), np.bool_)
         frame = RATE_HZ * FRAME_MS // 1000
         for start, stop in runs:
             is_speech[start // frame : stop // frame] = True
+            is_near[max(start // frame - _NEAR_FRAMES, 0) : stop // frame + _NEAR_FRAMES] = True
         speech = powers[is_speech]
         if len(speech) < _LEAST_FRAMES:
             return None
         noise = float(np.percentile(speech, 10))
-        others = powers[~is_speech]
+        others = powers[~is_near]
         if len(others) >= _LEAST_FRAMES:
             noise = max(noise, float(others.mean()))
         level_db = _db(float(speech.mean()) / _FULL)

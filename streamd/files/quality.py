@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from streamd.files.voice_reading import VoiceSample
-from streamd.settings import Band
+from streamd.modules.gallery import Channel
+from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 
 IssueCode: TypeAlias = Literal["short", "clipped", "noisy", "quiet", "two_voices", "unlike_before"]
@@ -31,6 +32,8 @@ QUIET_DBFS, VERY_QUIET_DBFS = -45.0, -55.0
 """Mean levels of speech."""
 ALIKE = 0.73
 """Cosine of the two most different parts of a recording from which it has one voice."""
+OTHER_CHANNEL = 0.1
+"""By how much less alike one voice is on two kinds of channel."""
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -49,13 +52,16 @@ class Quality(msgspec.Struct, frozen=True):
     issues: tuple[Issue, ...] = ()
 
 
-def assess(sample: VoiceSample, earlier: Sequence[Floats], band: Band) -> Quality:
+def assess(
+    sample: VoiceSample, earlier: Sequence[tuple[Floats, Channel]], thresholds: ChannelThresholds
+) -> Quality:
     """Return the verdict on a sample that is enough for an enrolment.
 
     Args:
         sample: The sample.
-        earlier: Embeddings of what the voice was enrolled with before, unit vectors.
-        band: Bounds of decisions on the channel of the sample.
+        earlier: Embeddings of what the voice was enrolled with before, unit vectors, each with
+            its channel.
+        thresholds: Bounds of decisions.
     """
     issues: list[Issue] = []
     is_poor = False
@@ -100,18 +106,29 @@ def assess(sample: VoiceSample, earlier: Sequence[Floats], band: Band) -> Qualit
             "this does not sound like a single voice: record one person alone",
             poor=True,
         )
-    if earlier and sample.embedding is not None:
-        mean = np.sum(earlier, axis=0)
-        if float(sample.embedding @ mean) / float(np.linalg.norm(mean)) < band.reject:
-            found(
-                "unlike_before",
-                "this does not sound like what the voice was enrolled with before: check whose "
-                "voice it is, and delete the voice and enrol it anew if the earlier one was wrong",
-                poor=True,
-            )
+    if _is_unlike(sample, earlier, thresholds):
+        found(
+            "unlike_before",
+            "this does not sound like what the voice was enrolled with before: check whose "
+            "voice it is, and delete the voice and enrol it anew if the earlier one was wrong",
+            poor=True,
+        )
     if is_poor:
         return Quality("poor", tuple(issues))
     return Quality("usable" if issues else "good", tuple(issues))
+
+
+def _is_unlike(
+    sample: VoiceSample, earlier: Sequence[tuple[Floats, Channel]], thresholds: ChannelThresholds
+) -> bool:
+    if not earlier or sample.embedding is None:
+        return False
+    bound = thresholds.of(sample.channel).reject
+    same = [embedding for embedding, channel in earlier if channel == sample.channel]
+    if not same:
+        same, bound = [embedding for embedding, _ in earlier], bound - OTHER_CHANNEL
+    mean = np.sum(same, axis=0)
+    return float(sample.embedding @ mean) / float(np.linalg.norm(mean)) < bound
 
 
 def encoded(quality: Quality) -> str:

@@ -56,8 +56,7 @@ class VoiceFiles:
             Refusal: As `Uploads.open` does.
         """
         pieces = aiter(body)
-        first, is_whole = await _first(pieces)
-        key = self._key(first) if is_whole else None
+        first, key = await self._first(pieces)
         if key is not None and (known := await self._cache.get(tenant, key)) is not None:
             return known
         reading = VoiceReading(self._registry)
@@ -86,32 +85,7 @@ class VoiceFiles:
         """Forget the voices of a tenant's files."""
         await self._cache.forget(tenant)
 
-    def _key(self, data: bytes) -> bytes:
-        digest = self._seed.copy()
-        digest.update(data)
-        return digest.digest()
-
-
-async def _read(
-    file: FileReading, progress: Progress, reading: EnrolmentReading | None = None
-) -> None:
-    events = file.events(progress) if reading is None else file.events(progress, reading.add)
-    async with aclosing(events) as running:
-        async for _ in running:
-            pass
-
-
-async def _first(pieces: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether these are all."""
-    first = bytearray()
-    async for piece in pieces:
-        first += piece
-        if len(first) > HASHED_BYTES:
-            return bytes(first), False
-    return bytes(first), True
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for piece in rest:
         yield piece

@@ -24,11 +24,12 @@ from streamd.files.quality import (
 )
 from streamd.files.unity import unity
 from streamd.files.voice_reading import VoiceSample
-from streamd.settings import Band
+from streamd.modules.gallery import Channel
+from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 
 CLEAR = SignalLevels(speech_dbfs=-20.0, snr_db=20.0, clipped=0.0)
-BAND = Band()
+BOUNDS = ChannelThresholds()
 
 
 def towards(angle: float, dim: int = 8) -> Floats:
@@ -42,8 +43,10 @@ GOOD = VoiceSample("wide", ENOUGH_MS, towards(0), 1.0, (), 1600, "a.wav", CLEAR)
 
 
 def test_a_good_enrolment_has_no_issue() -> None:
-    assert assess(GOOD, [towards(20)], BAND) == assess(replace(GOOD, levels=None), [], BAND)
-    quality = assess(GOOD, [], BAND)
+    assert assess(GOOD, [(towards(20), "wide")], BOUNDS) == assess(
+        replace(GOOD, levels=None), [], BOUNDS
+    )
+    quality = assess(GOOD, [], BOUNDS)
     assert (quality.verdict, quality.issues) == ("good", ())
 
 
@@ -76,21 +79,38 @@ CASES = {
 def test_each_issue_is_found_alone_and_says_what_to_do(
     sample: VoiceSample, code: str, verdict: str
 ) -> None:
-    quality = assess(sample, [], BAND)
+    quality = assess(sample, [], BOUNDS)
     (issue,) = quality.issues
     assert (issue.code, quality.verdict) == (code, verdict)
     assert "record" in issue.message
 
 
 def test_an_enrolment_unlike_the_ones_before_is_poor() -> None:
-    quality = assess(GOOD, [towards(70), towards(80)], BAND)
+    quality = assess(GOOD, [(towards(70), "wide"), (towards(80), "wide")], BOUNDS)
     assert [issue.code for issue in quality.issues] == ["unlike_before"]
     assert quality.verdict == "poor"
 
 
+@pytest.mark.parametrize(
+    ("earlier", "is_unlike"),
+    [
+        ([(52.0, "wide")], True),
+        ([(52.0, "narrow")], False),
+        ([(60.0, "narrow")], True),
+        ([(60.0, "narrow"), (10.0, "wide")], False),
+        ([(10.0, "narrow"), (60.0, "wide")], True),
+    ],
+)
+def test_it_is_compared_with_those_of_its_channel_where_there_are_any(
+    earlier: list[tuple[float, Channel]], is_unlike: bool
+) -> None:
+    before = [(towards(angle), channel) for angle, channel in earlier]
+    assert bool(assess(GOOD, before, BOUNDS).issues) is is_unlike
+
+
 def test_the_verdict_comes_back_from_the_store_as_it_was() -> None:
     for sample, _, _ in CASES.values():
-        quality = assess(sample, [towards(90)], BAND)
+        quality = assess(sample, [(towards(90), "wide")], BOUNDS)
         assert decoded(encoded(quality)) == quality
     assert decoded("") is None
 
