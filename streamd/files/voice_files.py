@@ -85,7 +85,27 @@ class VoiceFiles:
         """Forget the voices of a tenant's files."""
         await self._cache.forget(tenant)
 
-    async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _first(self, pieces: AsyncIterator[bytes]) -> tuple[bytes, bytes | None]:
+        """Return the first bytes of a file and, if these are all, its key in the cache."""
+        first, digest = bytearray(), self._seed.copy()
+        async for piece in pieces:
+            first += piece
+            digest.update(piece)
+            if len(first) > HASHED_BYTES:
+                return bytes(first), None
+        return bytes(first), digest.digest()
+
+
+async def _read(
+    file: FileReading, progress: Progress, reading: EnrolmentReading | None = None
+) -> None:
+    events = file.events(progress) if reading is None else file.events(progress, reading.add)
+    async with aclosing(events) as running:
+        async for _ in running:
+            pass
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for piece in rest:
         yield piece
