@@ -7,10 +7,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
+TLS_TESTS ?= tests/integration tests/transport tests/contracts
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-faults
 
-.PHONY: run test check ci test-services test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test check ci test-tls test-services test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -25,6 +26,10 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
+	$(MAKE) --no-print-directory test-tls
+
+test-tls: $(VENV)/.dev  ## the wire tests once more, with TLS under all of them
+	STREAMD_TESTS_TLS=1 $(BIN)/pytest -n 2 --dist loadfile $(TLS_TESTS)
 
 ci:  ## all that CI runs
 	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done

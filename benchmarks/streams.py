@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import random
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -123,7 +124,7 @@ class Live(Player):
 
 
 async def play(
-    url: str, audio: np.ndarray, offset_s: float
+    url: str, audio: np.ndarray, offset_s: float, trusts: ssl.SSLContext | None = None
 ) -> tuple[list[dict[str, Any]], float, Pace]:
     """Play one live stream.
 
@@ -133,7 +134,8 @@ async def play(
     await asyncio.sleep(offset_s)
     live, pace = Live(url, audio), Pace()
     uri = parse_uri(url)
-    await asyncio.get_running_loop().create_connection(lambda: live, uri.host, uri.port)
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: live, uri.host, uri.port, ssl=trusts)
     await live.opened.wait()
     for due_s in live.due_s:
         await pace.until(live.began_s + due_s)
@@ -157,14 +159,15 @@ async def play(
     return [event for _, event in live.said], worst_lag_s, pace
 
 
-def load(url: str, streams: list[np.ndarray], cores: set[int]) -> Any:
-    """Play all streams, in a process of its own."""
+def load(url: str, streams: list[np.ndarray], cores: set[int], ca: str | None = None) -> Any:
+    """Play all streams, in a process of its own; with a `ca` file over TLS."""
     os.sched_setaffinity(0, cores)
+    trusts = ssl.create_default_context(cafile=ca) if ca else None
 
     async def run() -> Any:
         offsets = np.linspace(0, 1, len(streams), endpoint=False)
         return await asyncio.gather(
-            *(play(url, audio, o) for audio, o in zip(streams, offsets, strict=True))
+            *(play(url, audio, o, trusts) for audio, o in zip(streams, offsets, strict=True))
         )
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -217,11 +220,12 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def serve(cores: set[int]) -> tuple[subprocess.Popen[str], str]:
-    """Start a server on these cores."""
+def serve(cores: set[int], **settings: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a server on these cores; settings are environment variables."""
     environ = os.environ | {
         "STREAMD_LOG__LEVEL": "warning",
         "STREAMD_ENGINE__THREADS": str(len(cores)),
+        **settings,
     }
     server = subprocess.Popen(
         [sys.executable, "-m", "streamd", "serve", "--port", "0"],

@@ -39,6 +39,7 @@ from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
+from streamd.transport.tls.renewal import open_certificates
 from streamd.types import RATE_HZ
 
 log = structlog.get_logger("streamd.app")
@@ -54,6 +55,9 @@ class Daemon:
         parts: Models and engine.
         store: Voices, words and keys.
         is_insecure: Whether everybody may connect, whatever the address and the configuration say.
+
+    Raises:
+        ConfigError: The certificate cannot be used.
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class Daemon:
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._notifier = Notifier(os.environ)
+        self._certificates = open_certificates(
+            config.server.tls_cert, config.server.tls_key, parts.metrics
+        )
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -124,7 +131,7 @@ class Daemon:
                 [*asr_sockets.routes(), *verify_sockets.routes()],
                 self._parts.engine.observe,
             )
-            server = Server(routes, access, config, metrics, STOP_S)
+            server = Server(routes, access, config, metrics, STOP_S, self._certificates)
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [
@@ -134,12 +141,15 @@ class Daemon:
                 asyncio.create_task(revocation.watch()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
+            if self._certificates is not None:
+                background.append(asyncio.create_task(self._certificates.watch()))
             for task in background:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
             self._catch_signals()
             self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
-            listening(_url(config.server.host, sockets[0].getsockname()[1]))
+            scheme = "http" if self._certificates is None else "https"
+            listening(f"{scheme}://{_address(place.host, sockets[0].getsockname()[1])}")
             self._notifier.ready()
 
             await self._stop.wait()
@@ -312,8 +322,16 @@ class Daemon:
         """
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             return
-        hung_up = self.stop if _has_terminal() else _nothing_to_reload
+        hung_up = self.stop if _has_terminal() else self._reload
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+
+    def _reload(self) -> None:
+        """Read again what can change without a restart."""
+        if self._certificates is None:
+            log.info("SIGHUP: nothing to reload; restart to read the configuration again")
+        else:
+            log.info("SIGHUP: reading the certificate again; the configuration needs a restart")
+            self._certificates.reload()
 
 
 def _has_terminal() -> bool:
@@ -323,14 +341,6 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _nothing_to_reload() -> None:
-    log.info("SIGHUP: nothing to reload yet; restart to read the configuration again")
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{_address(host, port)}"
 
 
 def _address(host: str, port: int) -> str:

@@ -349,3 +349,14 @@ class BadManifest(StreamdError):
     """A manifest that cannot be evaluated; one line for each fault, with its place."""
 
     exit_code = 2
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Forget where an error was raised, and those that it came of.
+
+    The frames refer to their callers and to all their variables. Where one of these keeps the
+    error, a cycle keeps them all: with a stream's error, its connection.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -43,6 +43,11 @@ def key_path(environ: Environ, configured: str = "") -> Path:
     return Path(configured) if configured else data_dir(environ) / "key"
 
 
+def tls_dir(environ: Environ) -> Path:
+    """Return the folder of a certificate that streamd made; it raises as `data_dir` does."""
+    return data_dir(environ) / "tls"
+
+
 def store_path(configured: str, environ: Environ) -> Path:
     """Return the file of the store: `store.path` if it is set, else one in the data directory."""
     return Path(configured) if configured else data_dir(environ) / "streamd.db"

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Daemon
+from daemons import IS_TLS, Daemon
 from databases import PostgresServer
+from fakes.certificates import certificate
 from hypothesis import settings
 
 # Who starts the tests in the background has Ctrl-C ignored, and so would every process of theirs.
@@ -17,8 +18,22 @@ settings.register_profile("streamd", deadline=None)
 settings.load_profile("streamd")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every daemon of a run with `STREAMD_TESTS_TLS` has a certificate, which all clients trust."""
+    if not IS_TLS:
+        yield
+        return
+    files = certificate(tmp_path_factory.mktemp("tls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STREAMD_SERVER__TLS_CERT", files.cert)
+        patch.setenv("STREAMD_SERVER__TLS_KEY", files.key)
+        patch.setenv("SSL_CERT_FILE", files.authority)
+        yield
+
+
 @pytest.fixture(scope="session")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def daemon(tmp_path_factory: pytest.TempPathFactory, tls: None) -> Iterator[Daemon]:
     """One `streamd serve` with its defaults for the whole run. Nobody may leave it worse.
 
     Tests compare events, so it sheds none, however busy the machine is with other tests.

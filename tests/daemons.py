@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket as sockets
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -27,7 +28,14 @@ DATA = Path(__file__).parent / "data"
 VOICES = ("slt", "rms", "awb", "kal16", "espeak")
 STREAMD = (sys.executable, "-m", "streamd")
 RATE_HZ = 16_000
-RUN = ("STREAMD_MODELS", "STREAMD_SERVER__FAST_PATH")
+RUN = (
+    "STREAMD_MODELS",
+    "STREAMD_SERVER__FAST_PATH",
+    "STREAMD_SERVER__TLS_CERT",
+    "STREAMD_SERVER__TLS_KEY",
+)
+IS_TLS = "STREAMD_TESTS_TLS" in os.environ
+"""Whether every daemon of this run has a certificate: `make test-tls`."""
 
 Event = dict[str, Any]
 Said = str | bytes | dict[str, Any]
@@ -113,7 +121,7 @@ class Daemon:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
-        assert line.startswith("listening on http://"), self.log.read_text()
+        assert line.startswith("listening on http"), self.log.read_text()
         self.http_url = line.removeprefix("listening on ").strip()
         self.url = self.http_url.replace("http", "ws", 1) + "/v1/stream"
         return self
@@ -198,6 +206,11 @@ def narrow(url: str) -> sockets.socket:
     narrowed.connect((parts.hostname, parts.port))
     narrowed.setblocking(False)
     return narrowed
+
+
+def trusts(url: str) -> ssl.SSLContext | None:
+    """What a client of a URL with TLS needs; it trusts `SSL_CERT_FILE`."""
+    return ssl.create_default_context() if url.startswith(("https:", "wss:")) else None
 
 
 async def say(socket: ClientConnection, message: Said) -> None:

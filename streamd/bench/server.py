@@ -109,6 +109,9 @@ class OwnServer:
             "STREAMD_ACCESS__ALLOW_IPS": "[]",
             "STREAMD_ACCESS__KEYS": "auto",
             "STREAMD_ACCESS__AUDIT_PATH": "off",
+            # A certificate is for other names than 127.0.0.1.
+            "STREAMD_SERVER__TLS_CERT": "",
+            "STREAMD_SERVER__TLS_KEY": "",
         }
         # Unless the configuration sets the threads: one for each core of the server, not of the
         # machine.

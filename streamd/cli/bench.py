@@ -19,6 +19,7 @@ from streamd.bench.summary import show
 from streamd.bench.table import steps_table
 from streamd.cli.common import (
     INTERRUPTED,
+    CaOption,
     ConfigOption,
     OwnOrUrlOption,
     TenantOption,
@@ -43,6 +44,7 @@ _LOAD, _OUTPUT = "The load", "Output"
 def bench(
     url: OwnOrUrlOption = None,
     key: KeyOption = None,
+    ca: CaOption = None,
     cores: Annotated[
         int | None, typer.Option(help="Pin the benchmark's own server to this many cores.", min=1)
     ] = None,

@@ -6,6 +6,7 @@ Imports neither numpy nor the engine: `--version`, `--help` and `config check` n
 from __future__ import annotations
 
 import os
+import ssl
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,33 @@ def _checked_url(url: str | None) -> str | None:
     return url
 
 
+def _trusted(file: Path | None) -> Path | None:
+    """Have every TLS connection of this command trust an authority.
+
+    The variable is OpenSSL's own: it holds for libraries and for processes that this one starts.
+    """
+    if file is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except ssl.SSLError:
+            raise WrongUsage(
+                f"--ca {file}: no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+            ) from None
+        except OSError as error:
+            raise WrongUsage(f"--ca {file}: cannot be read: {error.strerror or error}") from None
+        os.environ["SSL_CERT_FILE"] = str(file)
+    return file
+
+
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        help="Certificate of the authority to trust for wss:// (PEM); else SSL_CERT_FILE, else the "
+        "system's.",
+        callback=_trusted,
+    ),
+]
 UrlOption = Annotated[
     str, typer.Option("--url", help="URL of the server's stream.", callback=_checked_url)
 ]

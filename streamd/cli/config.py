@@ -38,6 +38,10 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
         from streamd.cli.exposure import check_exposed  # imports numpy
 
         check_exposed(settings)
+    if settings.server.tls_cert:
+        from streamd.transport.tls.certificate import check as check_certificate
+
+        check_certificate(settings.server.tls_cert, settings.server.tls_key)
     console = stdout()
     for line in dump(describe(settings)):
         is_plain = bool(line.comment) or line.text.startswith("[")

@@ -6,14 +6,17 @@ import json as json_format
 import os
 import platform
 import shutil
+import ssl
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import typer
 from rich.table import Table
@@ -26,13 +29,16 @@ from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
-from streamd.config import Config, audit_path, data_dir
+from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.store.base import enrolled_elsewhere
 from streamd.transport.http.server import bind
+from streamd.transport.tls.certificate import check as check_certificate
+from streamd.transport.tls.certificate import doubt
+from streamd.transport.tls.certificate import load as load_certificate
 from streamd.types import RATE_HZ, AudioFormat
 from streamd.view.console import print_json, stdout
 
@@ -70,7 +76,7 @@ def doctor(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check configuration, models, store, port, microphone and speed, and say what to do."""
+    """Check all that the server needs: files, keys, port, devices, speed; and say what to do."""
     console = stdout()
     done: list[Check] = []
     for check in _audit_alone(config) if audit else _checks(config):
@@ -105,6 +111,8 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
     yield _attempt("audit", lambda: _audit(config))
+    if config.server.tls_cert:
+        yield _certificate(config)
     yield _attempt("port", lambda: _port(config))
     yield _disk()
     yield _microphone()
@@ -153,6 +161,29 @@ def _store(config: Config) -> str:
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
 
 
+def _certificate(config: Config) -> Check:
+    what, server = "tls", config.server
+    try:
+        found = check_certificate(server.tls_cert, server.tls_key)
+    except StreamdError as error:
+        return Check(what, str(error), error=error)
+    now = datetime.now(UTC)
+    result = f"{', '.join(found.names)}; expires in {int(found.days_left(now))} days"
+    if found.is_about_to_expire(now):
+        return Check(what, f"{result}: renew it", False)
+    if Path(server.tls_key or server.tls_cert).stat().st_mode & stat.S_IROTH:
+        return Check(what, f"{result}; every user may read the key: `chmod o=` its file", False)
+    why = doubt(load_certificate(server.tls_cert, server.tls_key)[0])
+    if why is not None and found.outside_issuer is not None:
+        return Check(
+            what,
+            f"{result}; clients like this machine do not trust it ({why}): append the certificate "
+            f"of its issuer, {found.outside_issuer}, or have them trust that authority",
+            False,
+        )
+    return Check(what, result)
+
+
 def _port(config: Config) -> str:
     server = config.server
     check_exposed(config)
@@ -162,18 +193,21 @@ def _port(config: Config) -> str:
         ):
             listener.close()
     except Unavailable:
-        if version := _running(server.host, server.port):
+        if version := _running(server):
             return f"streamd {version} is running here, at {server.host}:{server.port}"
         raise
     return f"{server.host}:{server.port} is free"
 
 
-def _running(host: str, port: int) -> str | None:
+def _running(server: ServerConfig) -> str | None:
     """Return the version of the streamd that answers there; None if no streamd does."""
-    address = f"[{host}]" if ":" in host else host
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    scheme = "https" if server.tls_cert else "http"
+    # The certificate may be for other names than this address, and only the version is read.
+    unchecked = HTTPSHandler(context=ssl._create_unverified_context())
     try:
-        with build_opener(ProxyHandler({})).open(
-            f"http://{address}:{port}/v1/info", timeout=PROBE_S
+        with build_opener(ProxyHandler({}), unchecked).open(
+            f"{scheme}://{host}:{server.port}/v1/info", timeout=PROBE_S
         ) as answer:
             info: Any = json_format.loads(answer.read(_MOST_INFO_BYTES))
     except (URLError, HTTPException, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`streamd keys`: API keys, which say who may connect and to whose voices."""
+"""`streamd keys`: who may connect, and the certificate by which clients know the server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from streamd.access.keys import check_key_name, new_key, now_ms
 from streamd.access.principal import SCOPES, Scope
+from streamd.cli.certificate import certificate
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.runtime import open_voices
 from streamd.errors import NoSuchKey, WrongUsage
@@ -20,7 +21,10 @@ from streamd.store.base import DEFAULT_TENANT
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
-app = typer.Typer(help="Create, list and revoke API keys.", invoke_without_command=True)
+app = typer.Typer(
+    help="Create, list and revoke API keys; make a certificate.", invoke_without_command=True
+)
+app.command()(certificate)
 
 COLUMNS = (
     Column("name"),

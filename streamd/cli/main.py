@@ -41,7 +41,7 @@ COMMANDS = {
     "enroll": Command("Enrol a voice by name from recordings.", "enroll"),
     "speakers": Command("List, rename and delete enrolled voices."),
     "words": Command("List, add and remove wake words of your own."),
-    "keys": Command("Create, list and revoke API keys."),
+    "keys": Command("Create, list and revoke API keys; make a certificate."),
     "store": Command("Export, import or move the store: voices, words and keys of all tenants."),
     "models": Command("List, fetch and verify the models."),
     "config": Command("Check the configuration, or write a file to start from."),
@@ -54,7 +54,7 @@ COMMANDS = {
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
     "doctor": Command(
-        "Check configuration, models, store, port, microphone and speed, and say what to do.",
+        "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
         "doctor",
     ),
 }

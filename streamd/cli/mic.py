@@ -10,6 +10,7 @@ import typer
 
 from streamd.cli.common import (
     INTERRUPTED,
+    CaOption,
     EventsOption,
     JsonOption,
     NoAcksOption,
@@ -30,6 +31,7 @@ from streamd.view.console import stdout
 def mic(
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
+    ca: CaOption = None,
     word: WordsOption = None,
     device: Annotated[
         str | None, typer.Option(help="Name or number of the microphone; --list shows them.")

@@ -14,6 +14,7 @@ from streamd.audio.files import Gap
 from streamd.cli.blocks import read_pipe
 from streamd.cli.common import (
     INTERRUPTED,
+    CaOption,
     EventsOption,
     JsonOption,
     NoAcksOption,
@@ -40,6 +41,7 @@ def stream(
     file: Annotated[str, typer.Argument(help="Audio file, or - for raw samples on stdin.")],
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
+    ca: CaOption = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="As fast as the server accepts it, not in real time.")
     ] = False,

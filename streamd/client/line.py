@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ class Address:
     url: str
     key: str | None
     open_timeout_s: float
+    tls: ssl.SSLContext | None = None
+    """Whom a `wss://` server is checked against; None is the system's authorities."""
 
 
 class Line:
@@ -174,6 +177,8 @@ async def open_line(address: Address) -> Line:
     """
     url, key = address.url, address.key
     options: dict[str, Any] = {}
+    if address.tls is not None and urlsplit(url).scheme == "wss":
+        options["ssl"] = address.tls
     if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
         options["proxy"] = None  # a proxy of the environment cannot reach this machine's loopback
     try:
@@ -194,6 +199,13 @@ async def open_line(address: Address) -> Line:
         raise CannotConnect(f"{url} is not a WebSocket URL; an example is {DEFAULT_URL}") from None
     except InvalidHandshake as answer:
         raise CannotConnect(f"the server at {url} is not streamd: {answer}") from None
+    except ssl.SSLCertVerificationError as doubt:
+        raise CannotConnect(refusal.of_certificate(url, doubt)) from None
+    except ssl.SSLError as fault:
+        raise CannotConnect(
+            f"the server at {url} does not speak TLS as this client does ({fault.reason}); "
+            "for a server without TLS use ws://"
+        ) from None
     except (OSError, TimeoutError, EOFError) as failure:
         raise CannotConnect(
             f"no server at {url} ({failure or 'no answer'}); start one with: streamd serve"

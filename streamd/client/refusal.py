@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any, TypeAlias
 
 from websockets.exceptions import InvalidStatus
@@ -15,6 +16,9 @@ Event: TypeAlias = dict[str, Any]
 
 NO_CLOSE = 1006
 """Stands for a socket that broke without a close frame."""
+_EXPIRED = 10
+_WRONG_NAME = (62, 64)
+"""OpenSSL's codes for a certificate that is not for this host name, or not for this address."""
 _CLOSE_HINTS = {
     1009: "a message was larger than the server takes",
     1011: "the server failed; stream again",
@@ -94,6 +98,19 @@ def of_status(refused: InvalidStatus) -> RefusedByServer:
         code=str(said.get("code") or f"http_{status}"),
         status=status,
         retry_after_ms=int(retry_after) * 1000 if retry_after.isdigit() else None,
+    )
+
+
+def of_certificate(url: str, doubt: ssl.SSLCertVerificationError) -> str:
+    """Return what to do about a certificate that is not trusted."""
+    why = doubt.verify_message.rstrip(".")
+    if doubt.verify_code in _WRONG_NAME:
+        return f"{why}: connect to {url} by a name that the certificate has"
+    if doubt.verify_code == _EXPIRED:
+        return f"the certificate of {url} has expired; renew it on the server"
+    return (
+        f"the certificate of {url} is not trusted ({why}); if the server is yours, name the "
+        "certificate of its authority with --ca FILE, or in SSL_CERT_FILE"
     )
 
 

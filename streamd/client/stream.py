@@ -13,6 +13,8 @@ events while you send: 1000 of them wait for you, and then the server waits.
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -164,6 +166,7 @@ async def connect(
     client: str = "streamd-python",
     device: str | None = None,
     key: str | None = None,
+    ca: str | os.PathLike[str] | None = None,
     open_timeout_s: float = 10.0,
     reconnect_s: float = RECONNECT_S,
     replay_s: float = REPLAY_S,
@@ -178,15 +181,18 @@ async def connect(
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.
         key: API key, for a server that asks for one. It decides whose voices and words are used.
+        ca: File with the certificate of the authority to trust for `wss://`, in PEM. Without it,
+            those of `SSL_CERT_FILE` or of the system are trusted.
         open_timeout_s: Seconds that the server may take to answer.
         reconnect_s: Seconds for which the stream tries to connect again after a drop; 0 to not try.
         replay_s: Seconds of audio that are kept in memory, to be sent again after a drop.
         silence_s: Seconds without an answer after which the connection counts as broken.
 
     Raises:
-        CannotConnect: No server answers, or one that is not streamd.
+        CannotConnect: No server answers, or one that is not streamd, or that is not trusted.
         RefusedByServer: The server answers with an HTTP status, or an `error` in place of `ready`.
         WrongUsage: The key cannot be one.
+        OSError: The file of `ca` cannot be read, or has no certificate.
     """
     audio = audio or {}
     chosen = {"client": client, "device": device, "audio": audio, "modules": modules}
@@ -196,7 +202,8 @@ async def connect(
     frame_bytes: int = sample_bytes * audio.get("channels", 1)
     replay = Replay(frame_bytes, int(replay_s * rate_hz) * frame_bytes)
     inbox = Inbox()
-    address = Address(url, check_key(key), open_timeout_s)
+    tls = None if ca is None else ssl.create_default_context(cafile=ca)
+    address = Address(url, check_key(key), open_timeout_s, tls)
     link = Link(address, hello, replay, inbox, reconnect_s=reconnect_s, silence_s=silence_s)
     await link.open()
     try:

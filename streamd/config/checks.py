@@ -76,6 +76,12 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                     f'got "{listed}"',
                 )
 
+    if config.server.tls_key and not config.server.tls_cert:
+        yield (
+            ("server.tls_key", "server.tls_cert"),
+            "there is no server.tls_cert: name the file of the certificate that has this key",
+        )
+
     loaded = ", ".join(config.wake.load) or "empty"
     for key in ("words", "thresholds", "patiences"):
         for word in getattr(config.wake, key):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from streamd.bounds import MAX_SESSION_S
 from streamd.settings import (
     EmotionSettings,
     File,
@@ -18,7 +19,6 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
-from streamd.types import MAX_SESSION_S
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -47,6 +47,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Origins of pages and apps allowed besides the page's own; `null` only if it is listed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies whose `X-Forwarded-For` is believed."""
+    tls_cert: File = ""
+    """PEM file of the server's certificate and its chain; empty serves without TLS."""
+    tls_key: File = ""
+    """PEM file of the certificate's private key; empty if `tls_cert` has it, too."""
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that open streams get to end after SIGTERM."""
     receive_buffer_bytes: Annotated[int, Meta(ge=4096, le=16_777_216)] = 65536
@@ -58,7 +62,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 512
     """Connections that may wait for a request; beyond that the oldest is closed for the next."""
     fast_path: Literal["auto", "off"] = "auto"
-    """`auto` reads sockets without TLS past aiohttp, where its version allows that."""
+    """`auto` reads sockets past aiohttp, where its version allows that."""
 
 
 class AccessConfig(Struct, frozen=True, kw_only=True):

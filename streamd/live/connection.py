@@ -23,6 +23,7 @@ from streamd.errors import (
     SlowConsumer,
     Unauthenticated,
     WireError,
+    forget_frames,
 )
 from streamd.events import Draining, Event, Pong
 from streamd.live.attachment import Attachment
@@ -213,6 +214,7 @@ class Connection:
                     return
         except WireError as error:
             self.abort(error)
+            forget_frames(error)
         except Exception as error:
             self._fault(error)
         else:

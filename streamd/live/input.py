@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from streamd.errors import MaxDuration
 from streamd.events import Ack, GapCause
@@ -48,7 +49,10 @@ class Input:
         self._is_stopped = False
         self._advanced = asyncio.Event()
         """Set when the session has moved on, so that there may be room or it may have ended."""
-        self._intake = Intake(session, max_session_s * 1000, meter, acked, self._until_room, pace)
+        # Not a method: the intake would refer back to this object, and the memory of every stream
+        # would stay until the garbage collector came.
+        until_room = partial(_until_room, session, self._advanced, due)
+        self._intake = Intake(session, max_session_s * 1000, meter, acked, until_room, pace)
 
     def hold(self, data: bytes, now_s: float) -> bool:
         """Keep audio until `take`; return False if it must be fed instead.
@@ -132,14 +136,6 @@ class Input:
         self._is_stopped = True
         self._advanced.set()
 
-    async def _until_room(self) -> None:
-        """Have the stream take what it has, and wait until the session has room."""
-        # Only once: without an answer of the engine, nothing changes when the stream is advanced
-        # again, and the loop would do nothing else.
-        self._due()
-        while not self._session.room:
-            await _until(self._advanced)
-
     def _too_long(self) -> MaxDuration:
         return MaxDuration(
             f"the stream reached the limit of {self._max_session_s} s of audio; start a new one"
@@ -149,3 +145,12 @@ class Input:
 async def _until(advanced: asyncio.Event) -> None:
     advanced.clear()
     await advanced.wait()
+
+
+async def _until_room(session: Session, advanced: asyncio.Event, due: Callable[[], None]) -> None:
+    """Have the stream take what it has, and wait until the session has room."""
+    # Only once: without an answer of the engine, nothing changes when the stream is advanced
+    # again, and the loop would do nothing else.
+    due()
+    while not session.room:
+        await _until(advanced)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -119,8 +121,22 @@ class Metrics:
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )
         self.fast_path_active = gauge(
-            "fast_path_active", "1 if sockets without TLS are read past aiohttp."
+            "fast_path_active", "1 if the sockets of streams are read past aiohttp."
         )
+        self.tls_handshakes = counter("tls_handshakes", "TLS handshakes that ended.", "result")
+        """result: `done`; `resumed` with a session ticket; `refused` by either side; `plain_http`;
+        `lost` with the connection."""
+        self.tls_handshakes_queued = gauge(
+            "tls_handshakes_queued", "Connections whose handshake waits for its turn."
+        )
+        self.certificate_days_left = gauge(
+            "certificate_days_left", "Days until the TLS certificate expires; NaN without TLS."
+        )
+        self.certificate_days_left.set(math.nan)
+        self.certificate_reloads = counter(
+            "certificate_reloads", "Changes of the certificate's files.", "result"
+        )
+        """result: `taken`, or `refused` so that the certificate before it stays."""
         self.requests_refused = counter(
             "requests_refused", "Requests refused because of who makes them.", "reason"
         )

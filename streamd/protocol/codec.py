@@ -23,7 +23,7 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from streamd.errors import BadMessage, WireError
+from streamd.errors import BadMessage, WireError, forget_frames
 from streamd.events import Error
 from streamd.protocol.controls import CONTROLS
 from streamd.protocol.messages import (
@@ -109,8 +109,10 @@ class ServerProtocol:
                 opening = []
             message = parse(fields)
         except BadMessage as error:
+            forget_frames(error)
             return [*opening, Fault(self._counted(error), is_control=kind in CONTROLS)]
         except WireError as error:
+            forget_frames(error)
             self._phase = Phase.CLOSED
             return [*opening, Fault(error)]
         self._bad_in_row = 0

@@ -7,11 +7,17 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
+from fakes.certificates import Files
+from fakes.tls_client import TlsSocket
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from streamd.live.ticks import FEW, Ticks
+from streamd.observability.metrics import Metrics
+from streamd.transport.direct import Direct, PlainDirect
 from streamd.transport.http.fast_path import FastSocket, WatchedTap
+from streamd.transport.tls.connection import TlsConnection
+from streamd.transport.tls.handshakes import Handshakes
 
 LIMIT = 10_000
 
@@ -54,14 +60,20 @@ class Line:
         pair: sockets that are connected, ours first; by default they are of no network.
     """
 
+    files: Files | None = None
+    """With a certificate, the line is TLS: a whole file of tests may set it."""
+
     def __init__(
         self, streams: int = FEW, pair: tuple[socket.socket, socket.socket] | None = None
     ) -> None:
         self.ticks = Ticks(FakeEngine())
         self.ticks.sockets = streams
         self.is_due = False
-        self.ours, self.theirs = pair or socket.socketpair()
-        self.theirs.setblocking(False)
+        self.ours, theirs = pair or socket.socketpair()
+        theirs.setblocking(False)
+        self.theirs: socket.socket | TlsSocket = theirs
+        if self.files is not None:
+            self.theirs = TlsSocket(theirs, self.files.client)
         self.behind = Behind()
         self.response = SimpleNamespace(closed=False, close=self._closed)
         self.client = Protocol(Side.CLIENT, max_size=None)
@@ -71,14 +83,29 @@ class Line:
         self.has_room = True
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_connection(lambda: self.behind, sock=self.ours)
+        self.transport, direct = await self._connect()
         self.ticks.start()
-        self.tap = WatchedTap(self.behind, LIMIT, self.transport, self.ticks)
+        self.tap = WatchedTap(self.behind, LIMIT, self.transport, direct, self.ticks)
         self.tap.stand_between(self.transport)
         self.tap.on_audio(self._take)
         self.socket = FastSocket(cast(Any, self.response), self.transport, self.tap, LIMIT)
         return self
+
+    async def _connect(self) -> tuple[asyncio.Transport, Direct]:
+        loop = asyncio.get_running_loop()
+        if self.files is None:
+            transport, _ = await loop.create_connection(lambda: self.behind, sock=self.ours)
+            return transport, PlainDirect(transport)
+        shaken = Handshakes(Metrics())
+        connection = TlsConnection(self.behind, self.files.server, shaken, b"")
+        await loop.create_connection(lambda: connection, sock=self.ours)
+        assert isinstance(self.theirs, TlsSocket)
+        await self.theirs.shake()
+        while not connection.is_shaken:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await self.settle()
+        self.theirs.read_tickets()
+        return connection.transport, connection.transport
 
     async def __aexit__(self, *error: object) -> None:
         self.transport.abort()

@@ -7,6 +7,7 @@ import struct
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from daemons import trusts
 from waiting import HANG_S
 from websockets.frames import Frame, Opcode
 
@@ -21,15 +22,17 @@ UPGRADE = {
 
 
 class Wire:
-    """A TCP connection to a daemon."""
+    """A TCP connection to a daemon, with TLS if the URL says so."""
 
     def __init__(self, url: str, receive_buffer: int | None = None) -> None:
         parts = urlsplit(url)
-        self.socket = socket.socket()
+        self.socket: socket.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(HANG_S)
         self.socket.connect((parts.hostname, parts.port))
+        if (context := trusts(url)) is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname=parts.hostname)
         self._line = ""
 
     def __enter__(self) -> Self:

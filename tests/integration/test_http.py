@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from daemons import STREAMD, Daemon, converse, dial, environment, next_event, say, silence, speech
+from fakes.wire import Wire
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import HANG_S
 from websockets.exceptions import InvalidStatus
@@ -63,7 +64,7 @@ async def test_metrics_parse_and_count(daemon: Daemon):
 
 
 def test_the_page_and_all_it_needs_come_from_here(daemon: Daemon):
-    status, headers, body = daemon.get("/")
+    status, headers, body = daemon.get("/", Accept="text/html")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     policy = headers["Content-Security-Policy"]
@@ -124,11 +125,10 @@ def test_nothing_else_can_be_asked_for(daemon: Daemon, path):
     ],
 )
 def test_the_stream_without_a_handshake_is_refused_and_takes_no_slot(daemon: Daemon, headers):
-    parts = daemon.http_url.removeprefix("http://").split(":")
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection((parts[0], int(parts[1])), timeout=HANG_S) as raw:
-        raw.sendall(f"GET /v1/stream HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
-        assert raw.recv(100).split()[1] in (b"400", b"426")
+    with Wire(daemon.url) as wire:
+        wire.socket.sendall(f"GET /v1/stream HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+        assert wire.socket.recv(100).split()[1] in (b"400", b"426")
     assert daemon.streams == 0
 
 

@@ -20,7 +20,7 @@ def test_the_start_says_what_runs(serve):
     )
     (started,) = running.records("started")
     assert started["version"] == __version__
-    assert f"http://{started['address']}" == running.http_url
+    assert running.http_url.partition("://")[2] == started["address"]
     assert set(started["models"]) == {"vad", "wake", "speaker", "emotion"}
     assert started["words"] == ["alexa", "timer"]
     assert started["threads"] == 1

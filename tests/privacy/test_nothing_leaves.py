@@ -34,6 +34,7 @@ RUNS = [
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
     ["store", "export", "{out}/backup.jsonl"],
+    ["keys", "certificate"],
     ["analyze", str(SPEECH), "--json"],
     ["stream", str(SPEECH), "--fast", "--url", "{url}"],
     ["keys", "create", "home"],

@@ -24,6 +24,7 @@ from daemons import (
     settings_of_the_run,
     silence,
     speech,
+    trusts,
 )
 from fakes.wire import Wire
 from structlog.testing import capture_logs
@@ -42,7 +43,7 @@ from streamd.modules.registry import Registry
 from streamd.session.session import Session
 from streamd.store.sqlite import open_store
 from streamd.transport.http import fast_path, websocket
-from streamd.transport.http.plain_path import PlainSocket
+from streamd.transport.http.plain_path import PlainSocket, Response
 
 END = {"type": "end"}
 UPGRADE = (
@@ -222,11 +223,16 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(pings, ins
 
 async def test_a_socket_that_half_closes_is_let_go(inside):
     parts = urlsplit(inside.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port, ssl=trusts(inside.url)
+    )
     writer.write(UPGRADE)
     await reader.readuntil(b"\r\n\r\n")
     assert inside.parts.engine.leases == 1
-    writer.write_eof()
+    if writer.can_write_eof():
+        writer.write_eof()
+    else:  # TLS closes both directions together
+        writer.close()
     async with asyncio.timeout(HANG_S):
         while inside.parts.engine.leases:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -254,7 +260,9 @@ async def test_audio_before_the_answer_to_the_upgrade_is_taken_too(
     line += Frame(Opcode.TEXT, b'{"type":"end"}').serialize(mask=True)
     parts = urlsplit(inside.url)
     monkeypatch.setattr(fast_path, "WatchedTap", Counted)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port, ssl=trusts(inside.url)
+    )
     writer.write(UPGRADE + line[:with_request])
     for at in range(with_request, len(line), 7001):
         writer.write(line[at : at + 7001])
@@ -330,7 +338,17 @@ async def test_a_background_task_that_fails_does_not_fail_unseen(tmp_path, monke
             await asyncio.wait_for(running, HANG_S)
 
 
-@pytest.mark.parametrize("how", ["end", "drop", "fault"])
+ENDINGS = {
+    "end": ({"type": "hello"}, [*cut(speech())], END),
+    "too large": ({"type": "hello"}, [*cut(speech())], bytes(2_000_000)),
+    "bad hello": ({"type": "hello", "modules": 5},),
+    "bad config": ({"type": "hello"}, speech("slt", 1), {"type": "config", "modules": 5}),
+    "bad messages": ({"type": "hello"}, ["no JSON"] * 20),
+    "bad messages, then the end": ({"type": "hello"}, ["no JSON"] * 3, END),
+}
+
+
+@pytest.mark.parametrize("how", ["drop", *ENDINGS])
 async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_collector(inside, how):
     async def talk():
         if how == "drop":
@@ -340,8 +358,7 @@ async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_coll
                     await say(socket, part)
                 socket.transport.abort()
         else:
-            last = END if how == "end" else bytes(2_000_000)
-            await converse(inside.url, {"type": "hello"}, cut(speech()), last)
+            await converse(inside.url, *ENDINGS[how])
 
     await talk()
     gc.collect()
@@ -352,7 +369,7 @@ async def test_of_a_stream_that_is_over_nothing_large_waits_for_the_garbage_coll
         async with asyncio.timeout(HANG_S):
             while inside.parts.engine.leases:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        large = (Connection, Session, Ring)
+        large = (Connection, Session, Ring, Response)
         await until(lambda: not any(type(one) in large for one in gc.get_objects()))
     finally:
         gc.enable()

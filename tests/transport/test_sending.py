@@ -1,12 +1,24 @@
 """Events leave at once where nothing is in their way, and in order where something is."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
+from fakes.certificates import certificate
 from fakes.line import Line
 from waiting import HANG_S
 
 LENGTHS = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
+
+
+@pytest.fixture(scope="module", autouse=True, params=["plain", "TLS"])
+def kind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Every promise here holds with TLS and without."""
+    Line.files = certificate(tmp_path_factory.mktemp("tls")) if request.param == "TLS" else None
+    yield
+    Line.files = None
 
 
 async def test_what_is_sent_is_there_before_the_loop_has_had_a_turn():

@@ -1,8 +1,6 @@
-"""Over TLS nothing is written to the bare socket or read from it: its bytes are ciphertext."""
+"""With TLS of the event loop's own, the descriptor has ciphertext: streams take the plain path."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,11 +10,8 @@ import pytest
 import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from daemons import Received, assert_same_log, cut, dial, next_event, read_to_close, say
+from fakes.certificates import certificate
 from fakes.driving import pcm, silence, word
 from fakes.serving import Server
 from waiting import HANG_S
@@ -34,38 +29,6 @@ END = {"type": "end"}
 AUDIO = pcm(silence(500), word(), silence(1500))
 STREAMS = FEW + 2
 """So many that those without TLS are read at ticks."""
-
-
-def certificate(home: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A certificate that signs itself, as contexts of a server and of a client that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "streamd test")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = home / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    client = ssl.create_default_context(cafile=str(path))
-    return server, client
 
 
 async def hear_all(url: str, trusts: ssl.SSLContext | None, streams: Streams) -> list[Received]:
@@ -104,7 +67,8 @@ async def serve_both(home: Path) -> tuple[list[Received], list[Received]]:
     app.router.add_get("/v1/stream", streams.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    ours, theirs = certificate(home)
+    files = certificate(home)
+    ours, theirs = files.server, files.client
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ours).start()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -117,7 +81,7 @@ async def serve_both(home: Path) -> tuple[list[Received], list[Received]]:
 
 
 @pytest.mark.parametrize("loop", [uvloop.Loop, asyncio.SelectorEventLoop])
-def test_over_tls_a_stream_takes_the_plain_path_and_gets_the_same_events(
+def test_over_the_loops_tls_a_stream_takes_the_plain_path_and_gets_the_same_events(
     tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]
 ):
     with asyncio.Runner(loop_factory=loop) as runner:

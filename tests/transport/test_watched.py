@@ -4,8 +4,10 @@ import asyncio
 import os
 import socket as sockets
 import struct
+from collections.abc import Iterator
 
 import pytest
+from fakes.certificates import certificate
 from fakes.line import Line
 from fakes.wire import frame
 from hypothesis import given
@@ -16,6 +18,16 @@ from websockets.frames import Opcode
 from streamd.live.ticks import FEW
 
 MANY = FEW + 1
+
+
+@pytest.fixture(scope="module", autouse=True, params=["plain", "TLS"])
+def kind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Every promise here holds with TLS and without."""
+    Line.files = certificate(tmp_path_factory.mktemp("tls")) if request.param == "TLS" else None
+    yield
+    Line.files = None
 
 
 async def watched(line: Line) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from streamd.observability.metrics import Metrics
-from streamd.transport.http.requests import Requests
 from streamd.transport.http.waiting import Waiting
 
 log = structlog.get_logger("streamd.http")
@@ -44,7 +43,7 @@ class Acceptor:
 
     def __init__(
         self,
-        make: Callable[[Callable[[], None] | None], Requests],
+        make: Callable[[Callable[[], None] | None], asyncio.Protocol],
         waiting: Waiting,
         metrics: Metrics,
     ) -> None:

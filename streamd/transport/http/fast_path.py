@@ -8,14 +8,14 @@ correct as long as four things hold. A change of aiohttp could break the first o
 - `receive` returns each message that is passed on, once. So the tap knows when all are handled.
 - aiohttp writes whole frames to the transport, so that one of ours may follow each of them. Nothing
   is compressed.
-- The descriptor carries the very bytes of the WebSocket. Over TLS it does not: those sockets take
-  the plain path (`plain_path.py`), and so do all where `obstacle` names one.
+- `direct` reads and writes the very bytes of the WebSocket: of a plain socket, or decrypted by
+  streamd's own TLS (`transport/tls`). Sockets with TLS of another kind take the plain path
+  (`plain_path.py`), and so do all where `obstacle` names one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -26,8 +26,10 @@ from websockets.frames import Frame, Opcode
 
 from streamd.live.ticks import Ticks
 from streamd.observability.metrics import Metrics
+from streamd.transport.direct import Direct, PlainDirect
 from streamd.transport.http.frames import Tap
 from streamd.transport.http.plain_path import PlainSocket
+from streamd.transport.tls.connection import TlsTransport
 
 log = structlog.get_logger("streamd.transport")
 
@@ -47,6 +49,7 @@ class WatchedTap(Tap):
         original: The protocol of aiohttp.
         max_message_bytes: Longer messages are left to aiohttp.
         transport: The transport of the request.
+        direct: Reads and writes its socket past the loop.
         ticks: They read the socket.
     """
 
@@ -55,12 +58,14 @@ class WatchedTap(Tap):
         original: asyncio.Protocol,
         max_message_bytes: int,
         transport: asyncio.Transport,
+        direct: Direct,
         ticks: Ticks,
     ) -> None:
         super().__init__(original, max_message_bytes)
         self._transport = transport
+        self.direct = direct
         self.ticks = ticks
-        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        self.descriptor = direct.descriptor
         self.is_watched = False
         self.rests_in = 0
 
@@ -83,12 +88,9 @@ class WatchedTap(Tap):
 
     def read(self) -> None:
         """Read once; called when there are bytes or an end to read."""
-        try:
-            data = os.read(self.descriptor, READ_BYTES)
-        except BlockingIOError:
+        data = self.direct.read_now(READ_BYTES)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if data:
             super().data_received(data)
         if not data or not self.is_all_taken:
@@ -107,7 +109,7 @@ class FastSocket(PlainSocket):
 
     Args:
         response: A prepared response.
-        transport: The transport of the request, without TLS.
+        transport: The transport of the request.
         tap: Stands between the two.
         max_message_bytes: The limit that the fault of a longer message names.
     """
@@ -143,12 +145,7 @@ class FastSocket(PlainSocket):
         frames = b"".join(
             [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
         )
-        try:
-            sent = os.write(self._tap.descriptor, frames)
-        except OSError:
-            sent = 0  # no room: the transport waits; or the peer has left: it notices
-        if sent < len(frames):
-            self._transport.write(frames[sent:])
+        self._tap.direct.write_now(frames)
 
     async def close(self, code: int, reason: str) -> None:
         """Close, reading what is left of a message that was refused."""
@@ -172,7 +169,7 @@ class FastPath:
     def __init__(self, wanted: Literal["auto", "off"], ticks: Ticks, metrics: Metrics) -> None:
         self._ticks = ticks
         self.obstacle = "server.fast_path is off" if wanted == "off" else find_obstacle()
-        """Reason why no socket takes the fast path; None if those without TLS do."""
+        """Reason why no socket takes the fast path; None if they do."""
         metrics.fast_path_active.set(self.obstacle is None)
         if self.obstacle is not None and wanted != "off":
             log.warning("the fast path is not active: streams cost more", reason=self.obstacle)
@@ -183,13 +180,20 @@ class FastPath:
         if (
             self.obstacle is not None
             or transport is None
-            or transport.get_extra_info("sslcontext") is not None
+            or (direct := _direct(transport)) is None
             or getattr(request.protocol, _TAIL)  # frames came already, and not through a tap
         ):
             return None
-        tap = WatchedTap(request.protocol, max_message_bytes, transport, self._ticks)
+        tap = WatchedTap(request.protocol, max_message_bytes, transport, direct, self._ticks)
         tap.stand_between(transport)
         return tap
+
+
+def _direct(transport: asyncio.Transport) -> Direct | None:
+    """Return what reads and writes the bytes of the WebSocket; None with TLS of another kind."""
+    if isinstance(transport, TlsTransport):
+        return transport
+    return None if transport.get_extra_info("sslcontext") else PlainDirect(transport)
 
 
 def find_obstacle() -> str | None:

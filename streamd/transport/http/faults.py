@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import msgspec
 from aiohttp import hdrs, web
 
@@ -63,6 +65,17 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
         headers=headers,
         content_type="application/json",
     )
+
+
+def raw(error: Refusal) -> bytes:
+    """Return a whole answer for a connection that is no HTTP connection of the server's."""
+    text = msgspec.json.encode(body(error))
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+        f"Server: {SERVER}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + text
 
 
 def body(error: Refusal) -> dict[str, dict[str, object]]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
 
-from streamd.errors import BadMessage, TooLarge
+from streamd.errors import BadMessage, TooLarge, forget_frames
 from streamd.transport.http.linger import discard_incoming
 
 SUBPROTOCOL = "streamd.v1"
@@ -48,7 +48,10 @@ class Response(web.WebSocketResponse):
         """Close, unless the code is an error and there is no reason."""
         if not message and code != WSCloseCode.OK:
             return False
-        return await super().close(code=code, message=message, drain=drain)
+        try:
+            return await super().close(code=code, message=message, drain=drain)
+        finally:
+            forget_frames(self.exception())  # which aiohttp keeps
 
 
 class PlainSocket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable, Sequence
@@ -13,8 +14,9 @@ from aiohttp.typedefs import Handler
 
 from streamd.access.parts import Access
 from streamd.config import Config
-from streamd.errors import Overloaded, Unavailable
+from streamd.errors import BadInput, Overloaded, Unavailable
 from streamd.observability.metrics import Metrics
+from streamd.transport.http import faults
 from streamd.transport.http.accept import Acceptor
 from streamd.transport.http.edge import Edge
 from streamd.transport.http.faults import SERVER
@@ -23,6 +25,9 @@ from streamd.transport.http.requests import Requests
 from streamd.transport.http.routes import Routes
 from streamd.transport.http.waiting import Waiting
 from streamd.transport.http.websocket import RETRY_AFTER_MS
+from streamd.transport.tls.connection import TlsConnection
+from streamd.transport.tls.handshakes import Handshakes
+from streamd.transport.tls.renewal import Certificates
 
 log = structlog.get_logger("streamd.http")
 
@@ -31,6 +36,9 @@ _OPERATIONS = ("/health", "/metrics")
 _MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """Errors that mean: the host's name has an address, or a family of addresses, that this machine
 lacks."""
+_NEEDS_TLS = faults.raw(
+    BadInput("this port speaks TLS; use https:// or wss://, or unset server.tls_cert")
+)
 
 
 class Server:
@@ -42,6 +50,7 @@ class Server:
         config: The configuration in force.
         metrics: Counts refused requests and closed connections.
         stop_s: Seconds that requests in progress get to end.
+        certificates: With them, all connections are TLS.
     """
 
     def __init__(
@@ -51,8 +60,11 @@ class Server:
         config: Config,
         metrics: Metrics,
         stop_s: float,
+        certificates: Certificates | None = None,
     ) -> None:
         self._metrics = metrics
+        self._certificates = certificates
+        self._handshakes = Handshakes(metrics)
         timeout_s, most = config.server.request_timeout_s, config.server.max_waiting
         self._waiting = Waiting(timeout_s, most, metrics)
         edge = Edge(config.server, config.access, metrics)
@@ -68,7 +80,7 @@ class Server:
         app.on_response_prepare.append(_name_server)
         app.on_response_prepare.append(edge.cors.mark)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=stop_s)
-        self._acceptor = Acceptor(self._requests, self._waiting, metrics)
+        self._acceptor = Acceptor(self._protocol, self._waiting, metrics)
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections."""
@@ -80,10 +92,15 @@ class Server:
         self._acceptor.stop()
         await self._runner.cleanup()
 
-    def _requests(self, lost: Callable[[], None] | None) -> Requests:
+    def _protocol(self, lost: Callable[[], None] | None) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
         server = self._runner.server
         assert server is not None
-        return Requests(server, self._waiting, self._metrics, lost)
+        requests = Requests(server, self._waiting, self._metrics, lost)
+        if self._certificates is None:
+            return requests
+        context = self._certificates.context
+        return TlsConnection(requests, context, self._handshakes, _NEEDS_TLS)
 
     @web.middleware
     async def _refuse_on_reserve(

@@ -9,7 +9,8 @@ import structlog
 from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig, BadInput, Internal, Refusal
-from streamd.events import Error, LogEvent, WarningEvent
+from streamd.events import LogEvent, WarningEvent
+from streamd.transport.http.rest.answers import error_event
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.routes import Route
@@ -69,7 +70,7 @@ async def analyze(call: Call) -> None:
     except Refusal as refusal:
         if not has_begun:
             raise
-        await call.event(_error(refusal, number + 1))
+        await call.event(error_event(refusal, number + 1))
     except ConnectionError:
         raise
     except Exception as error:
@@ -77,7 +78,7 @@ async def analyze(call: Call) -> None:
             raise
         log.error("analysis failed", exc_info=error)
         fault = Internal("the analysis failed; the server's log says why")
-        await call.event(_error(fault, number + 1))
+        await call.event(error_event(fault, number + 1))
 
 
 def _request(params: AnalyzeParams) -> dict[str, Any] | None:
@@ -102,15 +103,3 @@ def _request(params: AnalyzeParams) -> dict[str, Any] | None:
     wake = chosen.get("wake")
     options = wake if isinstance(wake, dict) else {}
     return {**chosen, "wake": {**options, "words": list(params.words)}}
-
-
-def _error(refusal: Refusal, number: int) -> Error:
-    return Error(
-        seq=number,
-        code=refusal.code,
-        message=refusal.message,
-        fatal=True,
-        retryable=refusal.retryable,
-        retry_after_ms=refusal.retry_after_ms,
-        ref=refusal.ref,
-    )

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from streamd.errors import Refusal
+from streamd.events import Error
 from streamd.transport.http import faults
 
 JSON = "application/json"
@@ -142,8 +143,11 @@ class Array(_Streamed):
         return await self._end(body or (b"]" if self._events else b"[]"))
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
-        """Raise the error: an array that has begun is ended by the analysis itself."""
-        raise refusal
+        """End the array with an `error` event; one that has not begun becomes the error itself."""
+        if not self._response.prepared:
+            raise refusal
+        await self.event(msgspec.json.encode(error_event(refusal, len(self._events) + 1)))
+        return await self._end(b"]")
 
 
 class Stream(_Streamed):
@@ -169,6 +173,24 @@ class Stream(_Streamed):
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """Write the error."""
         return await self._end(_said("error", msgspec.json.encode(faults.body(refusal))))
+
+
+def error_event(refusal: Refusal, number: int) -> Error:
+    """Return an error as the last event of an analysis.
+
+    Args:
+        refusal: The error.
+        number: Its `seq`.
+    """
+    return Error(
+        seq=number,
+        code=refusal.code,
+        message=refusal.message,
+        fatal=True,
+        retryable=refusal.retryable,
+        retry_after_ms=refusal.retry_after_ms,
+        ref=refusal.ref,
+    )
 
 
 def _said(kind: str, data: bytes) -> bytes:

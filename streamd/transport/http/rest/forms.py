@@ -61,10 +61,12 @@ class File:
 class Form:
     """What a request holds. Made by `open_form`."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, max_bytes: int) -> None:
         self.values: dict[str, Any] = {}
         """Fields by name; a list where one comes more than once."""
         self._lease = lease
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._hash = hashlib.sha256()
         self._kept: list[File] = []
         self._long: File | None = None
@@ -222,6 +224,12 @@ class Form:
 
     async def _hashed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
+            self._bytes += len(piece)
+            if self._bytes > self._max_bytes:
+                raise TooLarge(
+                    f"the request has more than {self._max_bytes} bytes; send shorter files, or "
+                    "ones that are compressed"
+                )
             self._hash.update(piece)
             yield piece
 
@@ -249,10 +257,21 @@ class Form:
 
 
 @asynccontextmanager
-async def open_form(request: web.Request, memory: Memory) -> AsyncIterator[Form]:
-    """Read what a request holds; the block has it."""
+async def open_form(request: web.Request, memory: Memory, max_bytes: int) -> AsyncIterator[Form]:
+    """Read what a request holds; the block has it.
+
+    Args:
+        request: The request.
+        memory: Lends what is kept in memory.
+        max_bytes: Bytes of all fields and files together.
+
+    Raises:
+        BadInput: The body is malformed, or stops coming.
+        TooLarge: It is too long.
+        Overloaded: The requests in progress have too much in memory.
+    """
     with memory.lend() as lease:
-        form = Form(lease)
+        form = Form(lease, max_bytes)
         await form.read(request)
         yield form
 

@@ -115,11 +115,12 @@ def route(
             raise Draining(
                 "the server is about to stop; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        _check_length(request, rest.config.files.max_bytes)
+        max_bytes = rest.config.files.max_bytes + _SLACK_BYTES
+        _check_length(request, max_bytes)
         is_events = wants_events(request)
         out: Out = Stream(request) if is_events else Array(request) if is_array else Whole()
         try:
-            async with open_form(request, rest.memory) as form:
+            async with open_form(request, rest.memory, max_bytes) as form:
                 call = Call(request, rest, form, out, is_events)
                 status, body = await _carried_out(call, operation, out, began)
                 return await out.finish(status, body)
@@ -148,13 +149,16 @@ async def _carried_out(
     """Return status and body of the reply: the first one, where the request comes again."""
     key, tenant = key_of(call.request), call.principal.tenant
     if key is None:
-        return _encoded(await operation(call), began)
+        found = await operation(call)
+        await call.form.drain()  # what comes behind a long file may be a mistake
+        return _encoded(found, began)
     repeats = call.rest.repeats
     async with repeats.alone(tenant, key):
         kept = await repeats.answered(tenant, key)
         if kept is None:
-            status, body = _encoded(await operation(call), began)
+            found = await operation(call)
             await call.form.drain()
+            status, body = _encoded(found, began)
             answer = Kept(call.form.digest, status, JSON, body or out.body())
             kept = await repeats.keep(tenant, key, answer)
             if kept is answer or kept.body == answer.body:
@@ -179,8 +183,8 @@ def _check_length(request: web.Request, max_bytes: int) -> None:
         TooLarge: It is longer than any request may be.
     """
     length = request.content_length
-    if length is not None and length > max_bytes + _SLACK_BYTES:
+    if length is not None and length > max_bytes:
         raise TooLarge(
-            f"the request has {length} bytes; a file may have {max_bytes}, which is "
-            "files.max_bytes: send a shorter file, or one that is compressed"
+            f"the request has {length} bytes, of {max_bytes} at the most (files.max_bytes); "
+            "send a shorter file, or one that is compressed"
         )

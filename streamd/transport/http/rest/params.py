@@ -60,8 +60,11 @@ def _plain(value: Any, declared: inspect.Type) -> Any:
     match declared:
         case inspect.BoolType():
             return _SAID.get(value.strip().lower(), value)
-        case inspect.FloatType() | inspect.IntType():
+        case inspect.FloatType():
             return _number(value)
+        case inspect.IntType():
+            number = _number(value)
+            return number if isinstance(number, int) else value
     return value
 
 

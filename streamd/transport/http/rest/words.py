@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from streamd.errors import NoSuchWord
 from streamd.intervals import poisson, wilson
@@ -103,5 +102,5 @@ def _share(missed: int, tries: int) -> tuple[float, float, float]:
     return _rounded(missed / tries, *wilson(missed, tries))
 
 
-def _rounded(*figures: float) -> Any:
-    return tuple(round(figure, 4) for figure in figures)
+def _rounded(value: float, low: float, high: float) -> tuple[float, float, float]:
+    return round(value, 4), round(low, 4), round(high, 4)
