@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from daemons import DATA, Daemon
+from daemons import DATA, Daemon, trusts
 from waiting import HANG_S
 
 BOUNDARY = "b0undary"
@@ -75,7 +75,10 @@ def ask(
     if body is not None:
         named["Content-Type"] = content_type
     request = urllib.request.Request(daemon.http_url + path, body, headers=named, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=trusts(daemon.http_url)),
+    )
     try:
         with opener.open(request, timeout=HANG_S) as answer:
             return Answered(answer.status, answer.headers, answer.read())

@@ -245,7 +245,13 @@ async def test_a_stale_a_forged_and_a_revoked_ticket_open_none(guarded, paths):
         "a key": guarded.stream,
         "empty": "",
     }
+
+    def status() -> int:
+        return guarded.daemon.get("/v1/info", Authorization=f"Bearer {revoked}")[0]
+
+    await guarded.daemon.eventually(lambda: status() == 200)
     revoke(guarded.home, "to be revoked")
+    await guarded.daemon.eventually(lambda: status() == 401)
     for one in (path for path in paths if path.is_socket):
         for name, ticket in tickets.items():
             answer = await asyncio.to_thread(request, guarded, one, query=f"?ticket={ticket}")
