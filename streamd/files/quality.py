@@ -22,8 +22,8 @@ Verdict: TypeAlias = Literal["good", "usable", "poor"]
 
 ENOUGH_MS = 5000
 """Milliseconds of speech from which an enrolment is reliable."""
-LITTLE_MS = 2500
-"""Milliseconds of speech below which it errs three times as often."""
+LITTLE_MS = 2000
+"""Milliseconds of speech below which it errs twice as often."""
 CLIPPED, MUCH_CLIPPED = 0.02, 0.2
 """Shares of frames of speech with samples at full scale."""
 NOISY_DB, VERY_NOISY_DB = 10.0, 6.0
