@@ -41,7 +41,7 @@ def main():
     recordings = [read(path) for folder in args.audio for path in files(folder)]
     noises = [read(path) for path in files(args.noise)] if args.noise else []
     parts = make_parts(Config(engine=EngineConfig(threads=1)), Library())
-    console, found = Console(), {}
+    console, found = Console(width=100), {}
     for kind, samples in track(list(cases(recordings, noises, args.every)), console=console):
         found.setdefault(kind, []).append(judged(parts, samples))
     table = Table(title="enrolments that have an issue")

@@ -58,7 +58,7 @@ def test_the_quality_of_an_enrolment_is_said_with_what_to_do(cli, tmp_path):
     assert "quality: usable" in done.err
     assert "short: " in done.err
     assert "record 5 s or more" in done.err
-    done = cli("enroll", "anna", RMS)
+    done = cli("enroll", "anna", DATA / "speech_espeak.flac")
     assert "quality: poor" in done.err
     assert "unlike_before: " in done.err
 
