@@ -36,6 +36,11 @@ def open_voices(config: Config, tenant: str | None = None) -> Store:
     """
     tenant = tenant or DEFAULT_TENANT
     store = opening.open_configured(config.store, os.environ, tenant)
+    return audited_by_command(store, config, tenant)
+
+
+def audited_by_command(store: Store, config: Config, tenant: str) -> Audited:
+    """Return a store whose changes go to the audit log, as made by whoever runs the command."""
     return Audited(store, tenant, audit_log(config), command_line())
 
 

@@ -17,6 +17,7 @@ Action = Literal[
     "voice_enrolled",
     "voice_renamed",
     "voice_deleted",
+    "voices_exported",
     "word_added",
     "word_removed",
     "key_created",
