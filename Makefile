@@ -26,7 +26,6 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
-	$(MAKE) --no-print-directory test-tls
 
 test-tls: $(VENV)/.dev  ## the wire tests once more, with TLS under all of them
 	STREAMD_TESTS_TLS=1 $(BIN)/pytest -n 2 --dist loadfile $(TLS_TESTS)

@@ -40,6 +40,7 @@ class Voice(Player):
         self._crowd = crowd
         super().__init__(
             parse_uri(crowd.url),
+            {},
             msgspec.json.encode({"type": "hello", "modules": MODULES}),
             (Message(pcm[at : at + 2 * STEP], True) for at in rounds),
             STEP,

@@ -27,7 +27,7 @@ from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NotAudio
-from streamd.evaluation.statistics import poisson, wilson
+from streamd.intervals import poisson, wilson
 from streamd.models.library import Library
 from streamd.types import RATE_HZ
 from streamd.words.augment import plain_copy

@@ -12,9 +12,6 @@ import numpy.typing as npt
 
 RATE_HZ = 16_000
 """Sample rate inside: a position on the timeline counts samples at this rate."""
-MAX_SESSION_S = 31_536_000
-"""Longest time of a stream that a server may allow, in seconds: a year."""
-
 Samples: TypeAlias = npt.NDArray[np.int16]
 Floats: TypeAlias = npt.NDArray[np.float32]
 

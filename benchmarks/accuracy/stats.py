@@ -5,8 +5,9 @@ from itertools import zip_longest
 
 import numpy as np
 
-from streamd.evaluation.statistics import Draws, share, wilson
+from streamd.evaluation.statistics import Draws, share
 from streamd.evaluation.trials import Trials
+from streamd.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def doctor(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check configuration, models, store, TLS, port, microphone and speed, and say what to do."""
+    """Check all that the server needs: files, keys, port, devices, speed; and say what to do."""
     console = stdout()
     done: list[Check] = []
     for check in _audit_alone(config) if audit else _checks(config):

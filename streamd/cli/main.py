@@ -54,7 +54,7 @@ COMMANDS = {
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
     "doctor": Command(
-        "Check configuration, models, store, port, microphone and speed, and say what to do.",
+        "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
         "doctor",
     ),
 }

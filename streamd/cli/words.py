@@ -21,7 +21,7 @@ from streamd.compose import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NameTaken, NoSuchWord, NotAudio
-from streamd.evaluation.statistics import poisson, wilson
+from streamd.intervals import poisson, wilson
 from streamd.models import catalogue
 from streamd.modules.words import WordEstimate, WordInfo, check_word
 from streamd.naming import DEFAULT_TENANT

@@ -21,8 +21,8 @@ from streamd.evaluation.statistics import (
     Metric,
     none_for,
     quantiles,
-    wilson,
 )
+from streamd.intervals import wilson
 
 Indices = npt.NDArray[np.intp]
 

@@ -19,17 +19,9 @@ from streamd.evaluation.manifest import Faults, Manifest, Row, check_halves
 from streamd.evaluation.report import Options, Report, Table, percent, written
 from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
-from streamd.evaluation.statistics import (
-    Draws,
-    Metric,
-    median,
-    none_for,
-    poisson,
-    ratio,
-    share,
-    spread,
-)
+from streamd.evaluation.statistics import Draws, Metric, median, none_for, ratio, share, spread
 from streamd.evaluation.tasks import Result, Task
+from streamd.intervals import poisson
 
 THRESHOLDS = (0.01, 0.02, *(n / 20 for n in range(1, 20)), 0.98, 0.99)
 LEAD_OUT_MS = 500

@@ -112,7 +112,8 @@ class Load:
         """Average lag of results."""
         self._is_pressed = False
         """Whether the machine is short of time, or was a moment ago."""
-        self._runs_live_only = False
+        self._runs_live_only = self._ran_live_only = False
+        """Whether live work runs alone since this look, and whether it did before."""
         self._alone = 0.0
         """Share of the recent time in which live work ran alone."""
         self._stood_still = False
@@ -199,6 +200,7 @@ class Load:
         A lower priority of the other threads is not enough: it still leaves them a share of the
         cores. Where the live work needs more than the rest, it would fall behind for good.
         """
+        self._ran_live_only = self._runs_live_only
         share = TAKE_BACK if self._runs_live_only else GIVE_WAY
         self._runs_live_only = late_s > share * self._max_lag_s
         self._engine.run_live_only(self._runs_live_only)
@@ -206,7 +208,9 @@ class Load:
 
     def _shed(self, live: list[Carried], now_s: float, lag_s: float) -> None:
         """Make live streams shed while results are late."""
-        if self._runs_live_only or lag_s > CALM * self._max_lag_s:
+        # Live work that is late at one look only had a hiccup, as when many connect at once.
+        runs_alone = self._runs_live_only and self._ran_live_only
+        if runs_alone or lag_s > CALM * self._max_lag_s:
             self._calm_from_s = now_s + CALM_S
             self._is_pressed = True
         at_least = Level.NOTHING

@@ -151,6 +151,9 @@ class Metrics:
         self.descriptors_exhausted = counter(
             "descriptors_exhausted", "Connections that came when no file descriptor was free."
         )
+        self.request_bytes = gauge(
+            "request_bytes", "Bytes of REST requests that are in memory while they are read."
+        )
         self.access_waiting = gauge(
             "access_waiting", "Calls about tickets and counters that wait for the store."
         )
@@ -169,6 +172,13 @@ class Metrics:
         """result: `ok`, `not_audio`, `too_large`, `crashed`, `killed` or `abandoned`."""
         self.decoders = gauge("decoders", "Decoding processes that run.")
         self.decoder_starts = counter("decoder_starts", "Decoding processes that were started.")
+        self.voice_cache = counter(
+            "voice_cache", "Looks for the voice of a file that may have been sent before.", "result"
+        )
+        """result: `hit` or `miss`."""
+        self.voice_cache_entries = gauge(
+            "voice_cache_entries", "Voices of files that are remembered."
+        )
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -17,8 +17,9 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from streamd.bounds import MAX_SESSION_S
 from streamd.errors import BadConfig, BadMessage, UnsupportedAudio
-from streamd.types import MAX_SESSION_S, AudioFormat
+from streamd.types import AudioFormat
 from streamd.validation import Invalid, convert, show
 
 MAX_GAP_MS = MAX_SESSION_S * 1000

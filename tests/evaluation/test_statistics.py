@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from streamd.evaluation.statistics import Draws, Metric, median, none_for, poisson, share, wilson
+from streamd.evaluation.statistics import Draws, Metric, median, none_for, share
+from streamd.intervals import poisson, wilson
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamd.transport.tls.certificate import load
 from streamd.transport.tls.home_made import make, write
 
-NAMES = ("localhost", "127.0.0.1")
+NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ async def test_without_a_terminal_it_changes_nothing(tmp_path):
         async with dial(running.url) as socket:
             received = await opened(socket)
             running.process.send_signal(signal.SIGHUP)
-            await running.eventually(lambda: "nothing to reload" in running.log.read_text())
+            await running.eventually(lambda: "SIGHUP: " in running.log.read_text())
             await say(socket, {"type": "end"})
             assert (await read_to_close(socket, received)).code == 1000
         assert await asyncio.to_thread(running.stop) == 0

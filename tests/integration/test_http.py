@@ -64,7 +64,7 @@ async def test_metrics_parse_and_count(daemon: Daemon):
 
 
 def test_the_page_and_all_it_needs_come_from_here(daemon: Daemon):
-    status, headers, body = daemon.get("/")
+    status, headers, body = daemon.get("/", Accept="text/html")
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     policy = headers["Content-Security-Policy"]

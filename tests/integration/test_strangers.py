@@ -25,8 +25,12 @@ from streamd.access.audit.writer import Nowhere
 from streamd.access.keys import now_ms
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
-from streamd.config import LimitsConfig, ServerConfig
+from streamd.config import Config, LimitsConfig, ServerConfig
+from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.transport.http.paths import make_routes
+from streamd.transport.http.rest.asr_socket import AsrSockets
+from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.websocket import Streams
 
 NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
@@ -63,7 +67,18 @@ async def table(folder: Path) -> list[Asked]:
     access = Access(store.access, LimitsConfig(), Nowhere(), needs_key=True, metrics=server.metrics)
     try:
         streams = Streams(server.services, Presence(0), ServerConfig())
-        routes = make_routes(server.services, streams, access, lambda: None)
+        rest = Rest.of(
+            server.services,
+            store,
+            MemoryVoiceCache(0, server.metrics),
+            access,
+            Config(),
+            lambda: False,
+            lambda: asyncio.sleep(0),
+        )
+        sockets = [AsrSockets(Presence(0), LimitsConfig()), VerifySockets(rest)]
+        others = [route for one in sockets for route in one.routes()]
+        routes = make_routes(server.services, streams, access, rest, others, lambda: None)
         return [
             Asked(route.method, route.path, route.scope, route.takes_ticket) for route in routes
         ]
@@ -230,7 +245,13 @@ async def test_a_stale_a_forged_and_a_revoked_ticket_open_none(guarded, paths):
         "a key": guarded.stream,
         "empty": "",
     }
+
+    def status() -> int:
+        return guarded.daemon.get("/v1/info", Authorization=f"Bearer {revoked}")[0]
+
+    await guarded.daemon.eventually(lambda: status() == 200)
     revoke(guarded.home, "to be revoked")
+    await guarded.daemon.eventually(lambda: status() == 401)
     for one in (path for path in paths if path.is_socket):
         for name, ticket in tickets.items():
             answer = await asyncio.to_thread(request, guarded, one, query=f"?ticket={ticket}")

@@ -25,7 +25,7 @@ from daemons import (
     say,
     speech,
 )
-from fakes.certificates import Files, certificate
+from fakes.certificates import NAMES, Files, certificate
 from fakes.wire import Wire
 from waiting import HANG_S, wait_until
 
@@ -106,10 +106,10 @@ async def test_the_certificate_changes_under_streams_that_go_on(running: Daemon,
             for stream, _ in streams:
                 await say(stream, message)
             if number == 50:
-                certificate(Path(trusted.cert).parent, names=("localhost", "127.0.0.1", "second"))
+                certificate(Path(trusted.cert).parent, names=(*NAMES, "second"))
                 await running.eventually(lambda: "second" in names(running.url))
             if number == 100:
-                certificate(Path(trusted.cert).parent, names=("localhost", "127.0.0.1", "third"))
+                certificate(Path(trusted.cert).parent, names=(*NAMES, "third"))
                 running.process.send_signal(signal.SIGHUP)
                 await running.eventually(lambda: "third" in names(running.url))
         for stream, _ in streams:
@@ -130,7 +130,7 @@ def test_a_certificate_that_does_not_fit_leaves_the_old_one(tmp_path: Path, trus
         wait_until(lambda: running.records(message))
         (said,) = running.records(message)
         assert "is not the key of the certificate" in said["why"]
-        assert names(running.url) == ["localhost", "127.0.0.1"]
+        assert names(running.url) == [*NAMES]
         assert running.metric("streamd_certificate_reloads_total", result="refused") == 1
 
 

@@ -155,6 +155,10 @@ def test_while_live_work_is_late_it_runs_alone_and_all_streams_shed(machine: Mac
         stream.live_late = 1.1 * GIVE_WAY * MAX_LAG_S
     machine.run(EVERY_S)
     assert held[-2:] == [False, True]
+    assert machine.shedding == 0  # a hiccup
+    assert machine.is_open
+    machine.run(EVERY_S)
+    assert held[-1]
     assert machine.shedding == 10
     assert not machine.is_open
     assert machine.metric("streams_degraded") == 0
@@ -172,6 +176,16 @@ def test_while_live_work_is_late_it_runs_alone_and_all_streams_shed(machine: Mac
     assert machine.shedding == 0
     machine.run(30)  # ten were too many a moment ago
     assert machine.is_open
+
+
+def test_a_loop_that_is_late_once_refuses_nobody_and_sheds_nothing(machine: Machine) -> None:
+    machine.connect(10)
+    machine.run(6)
+    machine.run(EVERY_S, loop_lag_s=0.5)
+    assert machine.is_open
+    machine.run(EVERY_S)
+    assert machine.is_open
+    assert machine.shedding == 0
 
 
 def test_newcomers_are_refused_when_results_begin_to_get_late(machine: Machine) -> None:

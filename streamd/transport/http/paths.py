@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from streamd.access.parts import Access
 from streamd.live.services import Services
 from streamd.transport.http import pages, tickets
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.routes import Routes
+from streamd.transport.http.rest import (
+    analyze,
+    calibration,
+    detect,
+    emotion,
+    identify,
+    speakers,
+    transcribe,
+    verify,
+    words,
+)
+from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.routes import Route, Routes
 from streamd.transport.http.websocket import Streams
 
 
 def make_routes(
-    services: Services, streams: Streams, access: Access, refresh: Callable[[], None]
+    services: Services,
+    streams: Streams,
+    access: Access,
+    rest: Rest,
+    sockets: Iterable[Route],
+    refresh: Callable[[], None],
 ) -> Routes:
     """Return the table of routes.
 
@@ -21,6 +38,8 @@ def make_routes(
         services: What all streams share.
         streams: Those that are open.
         access: Makes the tickets.
+        rest: What the paths for files use.
+        sockets: The routes of other sockets.
         refresh: Brings the metrics up to date.
     """
     return Routes(
@@ -28,6 +47,16 @@ def make_routes(
             *streams.routes(),
             *tickets.routes(access.tickets),
             *Operations(services, streams, refresh).routes(),
-            *pages.routes(),
+            *sockets,
+            *verify.routes(rest),
+            *identify.routes(rest),
+            *speakers.routes(rest),
+            *emotion.routes(rest),
+            *detect.routes(rest),
+            *analyze.routes(rest),
+            *transcribe.routes(rest),
+            *words.routes(rest),
+            *calibration.routes(rest),
+            *pages.routes(services),
         ]
     )

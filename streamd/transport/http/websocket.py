@@ -32,7 +32,7 @@ _VERSIONS = ("13", "8", "7")
 _KEY_BYTES = 16
 
 
-def _check_upgrade(request: web.Request) -> None:
+def check_upgrade(request: web.Request) -> None:
     """Check that a request asks for a WebSocket.
 
     Raises:
@@ -80,7 +80,7 @@ class Streams:
             Refusal: The request is refused, or the server can carry no further stream.
             ConnectionError: The client has left already.
         """
-        _check_upgrade(request)
+        check_upgrade(request)
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")

@@ -1,0 +1,133 @@
+"""Sessions over files that arrive over a network, on the engine that serves the streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from streamd.audio.files import Gap
+from streamd.engine.base import Engine
+from streamd.events import Event, TimedEvent
+from streamd.files.analysis import Analysis
+from streamd.files.recording import Part
+from streamd.files.uploads import Upload, Uploads
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import ModuleSet, Registry
+from streamd.types import AudioFormat
+
+Progress = Callable[[int], Awaitable[None]]
+"""Takes the milliseconds of audio that were read so far."""
+
+
+class FileReading:
+    """One file in a session. Made by `FileSessions.open`."""
+
+    def __init__(self, upload: Upload, analysis: Analysis) -> None:
+        self._upload = upload
+        self._analysis = analysis
+        self._frames = 0
+        self._gap_ms = 0
+
+    @property
+    def format(self) -> AudioFormat:
+        """Return the format of the audio, as it was decoded."""
+        return self._upload.format
+
+    @property
+    def notes(self) -> list[str]:
+        """Return remarks on the file for a person."""
+        return self._upload.notes
+
+    @property
+    def duration_ms(self) -> int:
+        """Return the milliseconds of audio that were read so far."""
+        return self._frames * 1000 // self.format.rate + self._gap_ms
+
+    async def events(
+        self, progress: Progress, seen: Callable[[Part], object] = lambda part: None
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of the file, in its own time, up to the last final one.
+
+        Args:
+            progress: Takes how much was read.
+            seen: Takes each part of the audio before the session does.
+
+        Raises:
+            Refusal: What `Uploads.open` raises.
+        """
+        async for event in self._analysis.events(self._counted(progress, seen)):
+            if self._upload.offset_ms and isinstance(event, TimedEvent):
+                event.t0 += self._upload.offset_ms
+                event.t1 += self._upload.offset_ms
+                event.at += self._upload.offset_ms
+            yield event
+
+    async def _counted(
+        self, progress: Progress, seen: Callable[[Part], object]
+    ) -> AsyncIterator[Part]:
+        async for part in self._upload.parts:
+            seen(part)
+            if isinstance(part, Gap):
+                self._gap_ms += part.ms
+            else:
+                self._frames += len(part) // self.format.frame_bytes
+            yield part
+            await progress(self.duration_ms)
+
+
+class FileSessions:
+    """Opens a session over each file.
+
+    Args:
+        uploads: Decodes the files.
+        engine: Runs the models.
+        registry: The modules of the server.
+        ring_s: Seconds of audio in the ring of a session.
+    """
+
+    def __init__(self, uploads: Uploads, engine: Engine, registry: Registry, ring_s: int) -> None:
+        self._uploads = uploads
+        self._engine = engine
+        self._registry = registry
+        self._ring_s = ring_s
+
+    @asynccontextmanager
+    async def open(
+        self,
+        body: AsyncIterable[bytes],
+        name: str,
+        modules: ModuleSet,
+        gallery: Gallery,
+        registry: Registry | None = None,
+    ) -> AsyncIterator[FileReading]:
+        """Open a session over a file. The block holds a turn, so nobody opens another one inside.
+
+        Args:
+            body: The bytes of the file, as they come.
+            name: What messages call it.
+            modules: The modules that are on.
+            gallery: The enrolled voices.
+            registry: The modules, where they are not those of the server.
+
+        Raises:
+            Refusal: What `Uploads.open` raises.
+        """
+        async with self._uploads.open(body, name) as upload:
+            analysis = Analysis(
+                self._engine,
+                registry or self._registry,
+                modules,
+                upload.format,
+                gallery,
+                self._ring_s,
+            )
+            try:
+                yield FileReading(upload, analysis)
+            finally:
+                analysis.close()
+
+
+async def collect(reading: FileReading, progress: Progress) -> list[Event]:
+    """Return all events of a file."""
+    async with aclosing(reading.events(progress)) as events:
+        return [event async for event in events]

@@ -1,0 +1,199 @@
+"""How a reply gets to the client: as one JSON object, as an array, or as a stream of events."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from aiohttp import hdrs, web
+
+from streamd.errors import Refusal
+from streamd.events import Error
+from streamd.transport.http import faults
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+UNREAD_BYTES = 1 << 14
+"""Bytes written at once to a client that is still sending, and may not read before it is done."""
+_NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
+
+
+class Out(Protocol):
+    """Takes what an operation has to say."""
+
+    async def progress(self, done_ms: int) -> None:
+        """Say how much of the file was read."""
+        ...
+
+    async def event(self, event: bytes) -> None:
+        """Say one event of an analysis, as JSON."""
+        ...
+
+    async def finish(self, status: int, body: bytes) -> web.StreamResponse:
+        """End with a reply; one that has `event`s is an array of them, and `body` is empty."""
+        ...
+
+    async def fail(self, refusal: Refusal) -> web.StreamResponse:
+        """End with an error.
+
+        Raises:
+            Refusal: This one, where it becomes the answer as it is.
+        """
+        ...
+
+    def body(self) -> bytes:
+        """Return the array of the events so far."""
+        ...
+
+
+def wants_events(request: web.Request) -> bool:
+    """Return whether the client asks for progress."""
+    return EVENTS in request.headers.get(hdrs.ACCEPT, "")
+
+
+class Whole:
+    """One JSON object at the end."""
+
+    async def progress(self, done_ms: int) -> None:
+        """Say nothing, because the answer has not begun."""
+
+    async def event(self, event: bytes) -> None:
+        """Say nothing: only an analysis has events."""
+
+    async def finish(self, status: int, body: bytes) -> web.StreamResponse:
+        """Return the answer."""
+        return web.Response(body=body, status=status, content_type=JSON, headers=_NO_STORE)
+
+    async def fail(self, refusal: Refusal) -> web.StreamResponse:
+        """Raise the error."""
+        raise refusal
+
+    def body(self) -> bytes:
+        """Return an empty array."""
+        return b"[]"
+
+
+class _Streamed:
+    """An answer that begins before all of it is known.
+
+    A client may send its whole file before it reads a byte. Until it has sent it, no write waits
+    for it to read; what it does not take at once is sent later.
+    """
+
+    def __init__(self, request: web.Request, content_type: str) -> None:
+        self._request = request
+        self._response = web.StreamResponse(
+            headers={hdrs.CONTENT_TYPE: content_type, "X-Accel-Buffering": "no"} | _NO_STORE
+        )
+        self._unsent = bytearray()
+        self._events: list[bytes] = []
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the client is still sending, and has not read what was written."""
+        transport = self._request.transport
+        return (
+            not self._request.content.is_eof()
+            and transport is not None
+            and transport.get_write_buffer_size() > 0
+        )
+
+    async def _send(self, data: bytes) -> None:
+        self._unsent += data
+        if self._is_behind:
+            return
+        is_read = self._request.content.is_eof()
+        piece = bytes(self._unsent if is_read else self._unsent[:UNREAD_BYTES])
+        del self._unsent[: len(piece)]
+        await self._write(piece)
+
+    async def _write(self, piece: bytes) -> None:
+        if not self._response.prepared:
+            await self._response.prepare(self._request)
+        if piece:
+            await self._response.write(piece)
+
+    async def _end(self, last: bytes) -> web.StreamResponse:
+        await self._write(bytes(self._unsent) + last)
+        await self._response.write_eof()
+        return self._response
+
+    def body(self) -> bytes:
+        """Return the array of the events so far."""
+        return b"[" + b",\n".join(self._events) + b"]"
+
+
+class Array(_Streamed):
+    """A JSON array of events, written while they come."""
+
+    def __init__(self, request: web.Request) -> None:
+        super().__init__(request, JSON)
+
+    async def progress(self, done_ms: int) -> None:
+        """Say nothing: the array has events alone."""
+
+    async def event(self, event: bytes) -> None:
+        """Write one item."""
+        before = b",\n" if self._events else b"["
+        self._events.append(event)
+        await self._send(before + event)
+
+    async def finish(self, status: int, body: bytes) -> web.StreamResponse:
+        """End the array; `body` is an answer that was kept, if there is one."""
+        return await self._end(body or (b"]" if self._events else b"[]"))
+
+    async def fail(self, refusal: Refusal) -> web.StreamResponse:
+        """End the array with an `error` event; one that has not begun becomes the error itself."""
+        if not self._response.prepared:
+            raise refusal
+        await self.event(msgspec.json.encode(error_event(refusal, len(self._events) + 1)))
+        return await self._end(b"]")
+
+
+class Stream(_Streamed):
+    """Server-sent events: `progress`, `event`, and last `result` or `error`."""
+
+    def __init__(self, request: web.Request) -> None:
+        super().__init__(request, EVENTS)
+
+    async def progress(self, done_ms: int) -> None:
+        """Write the progress, unless the client does not read now: the next says more."""
+        if not self._is_behind and not self._unsent:
+            await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
+
+    async def event(self, event: bytes) -> None:
+        """Write one event of an analysis."""
+        self._events.append(event)
+        await self._send(_said("event", event))
+
+    async def finish(self, status: int, body: bytes) -> web.StreamResponse:
+        """Write the result."""
+        return await self._end(_said("result", body or self.body()))
+
+    async def fail(self, refusal: Refusal) -> web.StreamResponse:
+        """Write the error."""
+        return await self._end(_said("error", msgspec.json.encode(faults.body(refusal))))
+
+
+def error_event(refusal: Refusal, number: int) -> Error:
+    """Return an error as the last event of an analysis.
+
+    Args:
+        refusal: The error.
+        number: Its `seq`.
+    """
+    return Error(
+        seq=number,
+        code=refusal.code,
+        message=refusal.message,
+        fatal=True,
+        retryable=refusal.retryable,
+        retry_after_ms=refusal.retry_after_ms,
+        ref=refusal.ref,
+    )
+
+
+def _said(kind: str, data: bytes) -> bytes:
+    """Return one server-sent event; `data` has no line breaks but between events of an array."""
+    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    return b"event: " + kind.encode() + b"\n" + lines + b"\n"

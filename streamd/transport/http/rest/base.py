@@ -1,0 +1,94 @@
+"""What the REST operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from streamd.access.audit.entry import Actor
+from streamd.access.audited import Audited
+from streamd.access.parts import Access
+from streamd.access.principal import Principal
+from streamd.compose import speaker_model
+from streamd.config import Config
+from streamd.files.sessions import FileSessions
+from streamd.files.uploads import Uploads
+from streamd.files.voice_cache import VoiceCache
+from streamd.files.voice_files import VoiceFiles
+from streamd.live.services import Services
+from streamd.store.base import Store
+from streamd.transport.http.peers import Peers
+from streamd.transport.http.rest.idempotency import Repeats
+from streamd.transport.http.rest.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The parts of one daemon that REST operations use."""
+
+    services: Services
+    """Engine, modules, voices and words: those of the streams."""
+    uploads: Uploads
+    sessions: FileSessions
+    voices: VoiceFiles
+    access: Access
+    config: Config
+    peers: Peers
+    memory: Memory
+    repeats: Repeats
+    is_draining: Callable[[], bool]
+    changed: Callable[[], Awaitable[None]]
+    """Has the voices and words of the store read again at once."""
+    _store: Store
+
+    @classmethod
+    def of(
+        cls,
+        services: Services,
+        store: Store,
+        cache: VoiceCache,
+        access: Access,
+        config: Config,
+        is_draining: Callable[[], bool],
+        changed: Callable[[], Awaitable[None]],
+    ) -> Rest:
+        """Return the parts for these services.
+
+        Args:
+            services: What all streams share.
+            store: Voices and words of every tenant.
+            cache: Remembers voices of files.
+            access: Keys, limits and the audit log.
+            config: The configuration in force.
+            is_draining: Whether the server is about to stop.
+            changed: Has the store read again.
+        """
+        uploads = Uploads(config.files, services.metrics)
+        registry = services.registry
+        sessions = FileSessions(uploads, services.engine, registry, services.ring_s)
+        return cls(
+            services=services,
+            uploads=uploads,
+            sessions=sessions,
+            voices=VoiceFiles(sessions, registry, speaker_model(config).id, cache),
+            access=access,
+            config=config,
+            peers=Peers(config.server.trusted_proxies),
+            memory=Memory(services.metrics),
+            repeats=Repeats(access.shared),
+            is_draining=is_draining,
+            changed=changed,
+            _store=store,
+        )
+
+    def store(self, principal: Principal, peer: str | None) -> Audited:
+        """Return the store of a tenant, whose calls block, and write changes to the audit log."""
+        actor = Actor.of(principal, peer)
+        theirs = self._store.of(principal.tenant)
+        if isinstance(theirs, Audited):
+            return theirs.changed_by(actor, self.access.recorder)
+        return Audited(theirs, principal.tenant, self.access.recorder, actor)
+
+    async def close(self) -> None:
+        """End the decoding processes, after the last request."""
+        await self.uploads.close()

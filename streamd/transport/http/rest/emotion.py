@@ -1,0 +1,87 @@
+"""`POST /v1/emotion`, and the paths of earlier callers: the mood of a file."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET
+
+from streamd.errors import ModelMissing
+from streamd.files.mood import Mood, mood_of
+from streamd.files.sessions import collect
+from streamd.modules.gallery import Gallery
+from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.operation import Call, route
+from streamd.transport.http.rest.replies import (
+    EmotionData,
+    EmotionReply,
+    FlatEmotionReply,
+    remarks,
+)
+from streamd.transport.http.routes import Route
+
+
+class EmotionParams(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may say besides the file."""
+
+    return_all_emotions: bool = False
+    """Whether the reply has the probability of every label."""
+
+
+def routes(rest: Rest) -> list[Route]:
+    """Return the routes."""
+    return [
+        route(rest, "POST", "/v1/emotion", emotion, scope="stream"),
+        *(
+            route(rest, "POST", path, flat, scope="stream")
+            for path in ("/analyze", "/upload", "/analyze-emotion")
+        ),
+    ]
+
+
+async def emotion(call: Call) -> EmotionReply:
+    """Return the mood of a file.
+
+    Raises:
+        Refusal: The file cannot be read, has too little speech, or there is no such module.
+    """
+    params = call.params(EmotionParams)
+    mood, duration_ms, notes = await _mood(call)
+    scores = mood.scores if params.return_all_emotions else UNSET
+    return EmotionReply(
+        emotion=mood.label,
+        confidence=mood.score,
+        abstain=mood.abstain,
+        arousal=mood.arousal,
+        all_emotions=scores,
+        duration_ms=duration_ms,
+        data=EmotionData(
+            emotion=mood.label,
+            confidence=mood.score,
+            all_emotions=scores,
+            duration=duration_ms / 1000,
+        ),
+        warnings=remarks(*(("file", note) for note in notes)),
+    )
+
+
+async def flat(call: Call) -> FlatEmotionReply:
+    """Return the mood of a file in the shape of earlier callers. It raises as `emotion` does."""
+    mood, duration_ms, notes = await _mood(call)
+    return FlatEmotionReply(
+        emotion=mood.label,
+        text="",
+        confidence=mood.score,
+        duration=duration_ms / 1000,
+        warnings=remarks(*(("file", note) for note in notes)),
+    )
+
+
+async def _mood(call: Call) -> tuple[Mood, int, list[str]]:
+    registry = call.rest.services.registry
+    modules, warnings = registry.resolve({"vad": {}, "emotion": {}})
+    if "emotion" not in modules:
+        raise ModelMissing(f"emotion is not available: {warnings[0][1]}")
+    file = await call.file()
+    async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
+        events = await collect(reading, call.progress)
+        return mood_of(events), reading.duration_ms, list(reading.notes)

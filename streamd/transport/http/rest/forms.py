@@ -1,0 +1,355 @@
+"""The fields and the files of a request, however the client sends them.
+
+Three forms are taken on every path: multipart, JSON with base64, and a file as the body itself.
+What is small is kept in memory, so that fields and files may come in any order. A long file is read
+while it comes; what it is about must come before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from streamd.audio.header import wav_header
+from streamd.errors import BadInput, TooLarge
+from streamd.files.uploads import STALL_S
+from streamd.transport.http.rest.memory import Lease, Memory
+
+AUDIO_FIELDS = ("audio", "file", "audio_file")
+"""Names that a client may give the one file of a request."""
+FILE_FIELDS = frozenset({*AUDIO_FIELDS, "reference", "test", "tests", "clips"})
+"""Fields of multipart that are files, even without a file name."""
+KEPT_BYTES = 8 << 20
+"""Bytes of files that one request may have in memory; beyond that they are read as they come."""
+MAX_JSON_BYTES = 64 << 20
+"""Bytes of a JSON request, which is in memory as a whole."""
+MAX_FIELD_BYTES = 1 << 16
+MAX_PARTS = 1000
+"""Fields and files of one request."""
+RAW_FORMATS = frozenset({"pcm", "raw", "s16le", "pcm_s16le"})
+_PIECE_BYTES = 1 << 16
+_AT_ONCE_BYTES = 1 << 20
+"""JSON up to this is decoded on the event loop: a few milliseconds."""
+_MULTIPART = "multipart/form-data"
+_JSON = "application/json"
+
+
+class File:
+    """A file of a request.
+
+    Args:
+        field: Name of its field; empty for the body itself.
+        name: Its file name, or what messages call it.
+        body: Its bytes, once.
+    """
+
+    def __init__(self, field: str, name: str, body: AsyncIterator[bytes]) -> None:
+        self.field = field
+        self.name = name
+        self.body = body
+
+
+class Form:
+    """What a request holds. Made by `open_form`."""
+
+    def __init__(self, lease: Lease, max_bytes: int) -> None:
+        self.values: dict[str, Any] = {}
+        """Fields by name; a list where one comes more than once."""
+        self._lease = lease
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._hash = hashlib.sha256()
+        self._kept: list[File] = []
+        self._long: File | None = None
+        """The first file that does not fit into memory."""
+        self._reader: MultipartReader | None = None
+        """The parts that have not come yet."""
+        self._parts = 0
+
+    @property
+    def digest(self) -> bytes:
+        """Return a hash of the fields and files; of all of them once `drain` has returned."""
+        return self._hash.digest()
+
+    async def file(self) -> File:
+        """Return the one file that the request is about.
+
+        Raises:
+            BadInput: There is none, or its field has a name that says nothing.
+        """
+        async with aclosing(self.files()) as files:
+            async for file in files:
+                if file.field in ("", *AUDIO_FIELDS):
+                    return file
+        raise BadInput(
+            "no audio came: send a file as the multipart field `audio`, as base64 in the JSON "
+            "field `audio`, or as the body itself",
+            ref="audio",
+        )
+
+    async def files(self) -> AsyncGenerator[File, None]:
+        """Yield every file in its order. A long one must be read before the next is asked for.
+
+        Raises:
+            BadInput: The body is malformed, or a field comes behind a long file.
+        """
+        while self._kept:
+            yield self._kept.pop(0)
+        if self._long is not None:
+            long, self._long = self._long, None
+            yield long
+            async for _ in long.body:  # what the receiver left
+                pass
+        while self._reader is not None:
+            part = await self._next_part(self._reader)
+            if part is None:
+                self._reader = None
+                return
+            if not _is_file(part):
+                raise BadInput(
+                    f"the field {part.name!r} comes behind a long file; send fields before files",
+                    ref=part.name,
+                )
+            file = File(part.name or "", part.filename or part.name or "", self._pieces(part))
+            yield file
+            async for _ in file.body:
+                pass
+
+    async def drain(self) -> None:
+        """Read all that is left, and drop it."""
+        async for file in self.files():
+            async for _ in file.body:
+                pass
+
+    async def read(self, request: web.Request) -> None:
+        """Read fields and short files, up to the first long one.
+
+        Raises:
+            BadInput: The body is malformed, or stops coming.
+            TooLarge: A field or the JSON is too long.
+            Overloaded: The requests in progress have too much in memory.
+        """
+        for name, value in request.query.items():
+            if name != "ticket":
+                self._add(name, value)
+        self._hash.update(f"{request.method} {request.path_qs}\n".encode())
+        if request.method == hdrs.METH_GET or not request.can_read_body:
+            return
+        match request.content_type.lower():
+            case kind if kind == _MULTIPART:
+                await self._read_multipart(request)
+            case kind if kind == _JSON or kind.endswith("+json"):
+                await self._read_json(request)
+            case _:
+                await self._read_body(request)
+
+    async def _read_multipart(self, request: web.Request) -> None:
+        try:
+            reader = await request.multipart()
+        except (ValueError, AssertionError) as error:
+            raise BadInput("the multipart body names no boundary in its Content-Type") from error
+        while (part := await self._next_part(reader)) is not None:
+            name = part.name or ""
+            if not _is_file(part):
+                self._add(name, await self._text(part))
+                continue
+            await self._take(name, part.filename or name, self._pieces(part))
+            if self._long is not None:
+                self._reader = reader
+                return
+
+    async def _read_body(self, request: web.Request) -> None:
+        pieces = self._hashed(_from(request.content.iter_chunked(_PIECE_BYTES)))
+        await self._take("", "the file", pieces)
+
+    async def _read_json(self, request: web.Request) -> None:
+        text = bytearray()
+        async for piece in _from(request.content.iter_chunked(_PIECE_BYTES)):
+            # Twice: as text, and decoded.
+            self._lease.take(2 * len(piece))
+            text += piece
+            if len(text) > MAX_JSON_BYTES:
+                raise TooLarge(
+                    f"the JSON has more than {MAX_JSON_BYTES} bytes; send the file as multipart "
+                    "or as the body"
+                )
+        self._hash.update(text)
+        if len(text) > _AT_ONCE_BYTES:
+            files, fields = await asyncio.to_thread(_parse, bytes(text))
+        else:
+            files, fields = _parse(bytes(text))
+        self._kept += [File(name, "the file", _once(data)) for name, data in files]
+        for name, value in fields.items():
+            self._add(name, value)
+
+    async def _take(self, field: str, name: str, pieces: AsyncIterator[bytes]) -> None:
+        """Keep a file in memory, or the beginning of a long one."""
+        kept = bytearray()
+        async for piece in pieces:
+            self._lease.take(len(piece))
+            kept += piece
+            if self._lease.taken > KEPT_BYTES:
+                self._long = File(field, name, _joined(bytes(kept), pieces))
+                return
+        if field or kept:
+            self._kept.append(File(field, name, _once(bytes(kept))))
+
+    async def _next_part(self, reader: MultipartReader) -> BodyPartReader | None:
+        try:
+            async with _patience():
+                part = await reader.next()
+        except (ValueError, AssertionError, HttpProcessingError) as error:
+            raise BadInput("the multipart body is malformed") from error
+        if part is None:
+            return None
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise TooLarge(f"the request has more than {MAX_PARTS} fields and files")
+        if not isinstance(part, BodyPartReader) or not part.name:
+            raise BadInput("each part of the multipart body needs a name")
+        self._hash.update(f"\n{part.name}\n{part.filename}\n".encode(errors="replace"))
+        return part
+
+    def _pieces(self, part: BodyPartReader) -> AsyncIterator[bytes]:
+        return self._hashed(_from(_chunks(part)))
+
+    async def _hashed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            self._bytes += len(piece)
+            if self._bytes > self._max_bytes:
+                raise TooLarge(
+                    f"the request has more than {self._max_bytes} bytes; send shorter files, or "
+                    "ones that are compressed"
+                )
+            self._hash.update(piece)
+            yield piece
+
+    async def _text(self, part: BodyPartReader) -> str:
+        text = bytearray()
+        async for piece in self._pieces(part):
+            text += piece
+            if len(text) > MAX_FIELD_BYTES:
+                raise TooLarge(
+                    f"the field {part.name!r} has more than {MAX_FIELD_BYTES} bytes; a file needs "
+                    "a file name",
+                    ref=part.name,
+                )
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            raise BadInput(f"the field {part.name!r} is not UTF-8", ref=part.name) from None
+
+    def _add(self, name: str, value: Any) -> None:
+        if name not in self.values:
+            self.values[name] = value
+            return
+        before = self.values[name]
+        self.values[name] = [*(before if isinstance(before, list) else [before]), value]
+
+
+@asynccontextmanager
+async def open_form(request: web.Request, memory: Memory, max_bytes: int) -> AsyncIterator[Form]:
+    """Read what a request holds; the block has it.
+
+    Args:
+        request: The request.
+        memory: Lends what is kept in memory.
+        max_bytes: Bytes of all fields and files together.
+
+    Raises:
+        BadInput: The body is malformed, or stops coming.
+        TooLarge: It is too long.
+        Overloaded: The requests in progress have too much in memory.
+    """
+    with memory.lend() as lease:
+        form = Form(lease, max_bytes)
+        await form.read(request)
+        yield form
+
+
+def _parse(text: bytes) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+    """Return the files and the fields of a JSON request.
+
+    Raises:
+        BadInput: It is not JSON, or not of this form.
+    """
+    try:
+        sent = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadInput("the body is not JSON, although its Content-Type says so") from None
+    if not isinstance(sent, dict):
+        raise BadInput('the JSON must be an object, as {"audio": "…"}')
+    encoded = {name: sent.pop(name) for name in AUDIO_FIELDS if name in sent}
+    return [(name, _decoded(value, name, sent)) for name, value in encoded.items()], sent
+
+
+def _is_file(part: BodyPartReader) -> bool:
+    return part.filename is not None or part.name in FILE_FIELDS
+
+
+def _decoded(encoded: object, name: str, sent: dict[str, Any]) -> bytes:
+    """Return the file in base64, as a data URL may have it; raw samples get a header."""
+    if not isinstance(encoded, str):
+        raise BadInput(f"the field {name!r} must be a string: the file in base64", ref=name)
+    if encoded.startswith("data:"):
+        encoded = encoded.partition(",")[2]
+    try:
+        audio = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadInput(f"the field {name!r} is not base64", ref=name) from None
+    if str(sent.get("format", "")).lower() in RAW_FORMATS:
+        rate = sent.get("sample_rate", 16_000)
+        if not isinstance(rate, int) or isinstance(rate, bool) or not 8000 <= rate <= 48_000:
+            raise BadInput("`sample_rate` must be a whole number from 8000 to 48000")
+        return wav_header(rate, len(audio)) + audio
+    return audio
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield data[start : start + _PIECE_BYTES]
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in _once(first):
+        yield piece
+    async for piece in rest:
+        yield piece
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        while piece := await part.read_chunk(_PIECE_BYTES):
+            yield piece
+    except (ValueError, AssertionError, HttpProcessingError) as error:
+        raise BadInput("the multipart body is malformed") from error
+
+
+async def _from(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body, unless it stops coming."""
+    source = aiter(pieces)
+    while True:
+        try:
+            async with _patience():
+                piece = await anext(source)
+        except StopAsyncIteration:
+            return
+        yield piece
+
+
+@asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(STALL_S):
+            yield
+    except TimeoutError:
+        raise BadInput(f"nothing came for {STALL_S:g} s; send it again") from None

@@ -1,0 +1,156 @@
+"""`Idempotency-Key`, long uploads, and what a server does about too many of them."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+import soundfile
+from daemons import Daemon, speech
+from fakes.wire import Wire
+from uploading import BOUNDARY, PHRASE, SPEECH, ask, multipart, post
+
+MINUTE = speech() * 6
+
+
+def wav(pcm: bytes) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, np.frombuffer(pcm, "<i2"), 16_000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def test_a_repeated_request_gets_its_first_reply(daemon: Daemon) -> None:
+    first = post(daemon, "/v1/detect", ("audio", SPEECH), Idempotency_Key="one")
+    # Another boundary makes no other request.
+    body = multipart(("audio", SPEECH), boundary="other")
+    kind = "multipart/form-data; boundary=other"
+    again = ask(daemon, "POST", "/v1/detect", body, kind, Idempotency_Key="one")
+    assert (again.status, again.body) == (200, first.body)
+    assert post(daemon, "/v1/detect", ("audio", SPEECH)).body != first.body
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("/v1/detect", [("audio", PHRASE)]),
+        ("/v1/detect", [("audio", SPEECH), ("words", "alexa")]),
+        ("/v1/detect?threshold=0.4", [("audio", SPEECH)]),
+        ("/v1/emotion", [("audio", SPEECH)]),
+    ],
+)
+def test_a_key_of_another_request_is_a_conflict(daemon: Daemon, path, parts) -> None:
+    post(daemon, "/v1/detect", ("audio", SPEECH), Idempotency_Key="two")
+    answer = post(daemon, path, *parts, Idempotency_Key="two")
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+
+
+def test_a_repeated_analysis_gets_the_same_events_in_both_forms(daemon: Daemon) -> None:
+    first = post(daemon, "/v1/analyze", ("audio", SPEECH), Idempotency_Key="three")
+    again = post(daemon, "/v1/analyze", ("audio", SPEECH), Idempotency_Key="three")
+    assert again.json == first.json
+    streamed = post(
+        daemon,
+        "/v1/analyze",
+        ("audio", SPEECH),
+        Idempotency_Key="three",
+        Accept="text/event-stream",
+    )
+    assert streamed.sent == [("result", first.json)]
+
+
+def test_a_refused_request_may_be_sent_again_with_its_key(daemon: Daemon) -> None:
+    bad = post(daemon, "/v1/detect", ("audio", b"nonsense" * 99), Idempotency_Key="four")
+    assert bad.status == 415
+    assert post(daemon, "/v1/detect", ("audio", SPEECH), Idempotency_Key="four").status == 200
+
+
+def test_equal_requests_at_once_are_one(daemon: Daemon) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        sent = [
+            pool.submit(post, daemon, "/v1/emotion", ("audio", SPEECH), Idempotency_Key="five")
+            for _ in range(4)
+        ]
+        assert len({one.result().body for one in sent}) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xe9"])
+def test_a_key_that_is_none_is_refused(daemon: Daemon, key: str) -> None:
+    answer = post(daemon, "/v1/detect", ("audio", SPEECH), Idempotency_Key=key)
+    assert (answer.status, answer.error["code"]) == (400, "bad_input")
+
+
+def test_a_long_file_streams_and_what_comes_behind_it_is_refused(daemon: Daemon) -> None:
+    # 9.9 MB do not fit into the memory of one request.
+    long = wav(MINUTE * 5)
+    answer = post(daemon, "/v1/detect", ("threshold", "0.4"), ("audio", long))
+    assert answer.status == 200
+    assert len(answer.json["detections"]) == 30
+    for path in ("/v1/detect", "/v1/emotion"):
+        late = post(daemon, path, ("audio", long), ("threshold", "1.5"))
+        assert (late.status, late.error["code"], late.error["ref"]) == (
+            400,
+            "bad_input",
+            "threshold",
+        )
+    late = post(daemon, "/v1/analyze", ("audio", long), ("words", "timer"))
+    assert [event["code"] for event in late.json if event["type"] == "error"] == ["bad_input"]
+    # Of short files, the order does not matter.
+    short = post(daemon, "/v1/detect", ("audio", SPEECH), ("words", "hey_marvin"))
+    assert short.json["detected"] is False
+
+
+def test_a_key_works_for_long_files_too(daemon: Daemon) -> None:
+    long = wav(MINUTE * 5)
+    first = post(daemon, "/v1/detect", ("audio", long), Idempotency_Key="six")
+    assert post(daemon, "/v1/detect", ("audio", long), Idempotency_Key="six").body == first.body
+    other = post(daemon, "/v1/detect", ("audio", long[:-2]), Idempotency_Key="six")
+    assert (other.status, other.error["code"]) == (409, "conflict")
+    assert daemon.metric("streamd_request_bytes") == 0
+
+
+def test_a_file_over_the_limit_is_refused_before_and_while_it_comes(serve) -> None:
+    daemon = serve(files__max_bytes=100_000, files__max_seconds=20)
+    answer = post(daemon, "/v1/detect", ("audio", wav(speech())))
+    assert (answer.status, answer.error["code"]) == (413, "too_large")
+    # A header that tells more than any request may have is enough.
+    with Wire(daemon.url) as wire:
+        wire.request(
+            "POST /v1/detect HTTP/1.1", Upgrade="", Connection="close", Content_Length=str(10**9)
+        )
+        head, body = wire.until_answered()
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(body)["error"]["code"] == "too_large"
+    assert ask(daemon, "POST", "/v1/detect", PHRASE).status == 200
+
+
+def test_a_file_with_too_many_seconds_is_refused_in_the_middle(serve) -> None:
+    daemon = serve(files__max_seconds=15)
+    answer = ask(daemon, "POST", "/v1/detect", wav(MINUTE))
+    assert (answer.status, answer.error["code"]) == (413, "too_large")
+    events = ask(daemon, "POST", "/v1/analyze", wav(MINUTE))
+    assert events.status == 200
+    assert events.json[-1]["type"] == "error"
+    assert events.json[-1]["code"] == "too_large"
+    assert events.json[0]["type"] == "speech_start"
+
+
+async def test_a_client_that_leaves_costs_nothing(serve) -> None:
+    daemon = serve()
+    for _ in range(4):
+        with Wire(daemon.url) as wire:
+            kind = f"multipart/form-data; boundary={BOUNDARY}"
+            wire.request(
+                "POST /v1/detect HTTP/1.1",
+                Upgrade="",
+                Connection="close",
+                Content_Type=kind,
+                Content_Length="500000",
+            )
+            wire.socket.sendall(multipart(("audio", wav(MINUTE)))[:300_000])
+    await daemon.eventually(lambda: daemon.metric("streamd_files_in_work") == 0)
+    await daemon.eventually(lambda: daemon.metric("streamd_request_bytes") == 0)
+    answer = await asyncio.to_thread(ask, daemon, "POST", "/v1/detect", SPEECH)
+    assert answer.status == 200
+    assert daemon.complaints() == []
