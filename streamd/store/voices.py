@@ -11,7 +11,7 @@ import numpy as np
 
 from streamd.errors import NameTaken
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
-from streamd.store.base import Enrolment, SpeakerInfo
+from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
 from streamd.types import Floats
@@ -77,9 +77,19 @@ def enrol(
             raise ValueError(f"embeddings of {e.model} are of another size: {e.embedding.shape}")
         db.execute(
             "INSERT INTO enrolments"
-            " (speaker_id, model, channel, embedding, speech_ms, source, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (find(db, tenant, name), e.model, e.channel, sealed, e.speech_ms, e.source, now_ms),
+            " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+            " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                find(db, tenant, name),
+                e.model,
+                e.channel,
+                sealed,
+                e.speech_ms,
+                e.source,
+                now_ms,
+                e.id,
+                e.quality,
+            ),
         )
 
 
@@ -92,6 +102,16 @@ def embeddings(db: Rows, tenant: Tenant, name: str, model: str) -> list[Floats]:
     return [
         np.frombuffer(tenant.open(sealed, name, model, channel), _FLOAT) for channel, sealed in rows
     ]
+
+
+def enrolments(db: Rows, tenant: Tenant, name: str) -> list[EnrolmentInfo]:
+    """Return the enrolments of a voice, oldest first; empty if there is no such voice."""
+    rows = db.execute(
+        "SELECT public_id, model, channel, speech_ms, created_at, quality"
+        " FROM enrolments WHERE speaker_id = ? ORDER BY id",
+        (find(db, tenant, name),),
+    )
+    return [EnrolmentInfo(*row) for row in rows.fetchall()]
 
 
 def keep_baseline(

@@ -21,6 +21,7 @@ from streamd.store.archive.records import (
     Voice,
     Word,
 )
+from streamd.store.base import new_enrolment_id
 from streamd.store.database import Rows
 
 PAGE = 500
@@ -58,8 +59,9 @@ def dump(db: Rows) -> Iterator[Record]:
         span = (last, page[-1][0])
         enrolments = _by_speaker(
             db,
-            "SELECT speaker_id, model, channel, embedding, speech_ms, source, created_at"
-            " FROM enrolments WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
+            "SELECT speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+            " public_id, quality FROM enrolments"
+            " WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
             span,
             EnrolmentRow,
         )
@@ -114,10 +116,10 @@ def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
     ids = {(tenant, name): row for tenant, name, row in found.fetchall()}
     db.executemany(
         "INSERT INTO enrolments"
-        " (speaker_id, model, channel, embedding, speech_ms, source, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+        " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (ids[voice.tenant, voice.name], *msgspec.structs.astuple(row))
+            (ids[voice.tenant, voice.name], *msgspec.structs.astuple(_with_id(row)))
             for voice in voices
             for row in voice.enrolments
         ],
@@ -130,3 +132,7 @@ def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
             for row in voice.baselines
         ],
     )
+
+
+def _with_id(row: EnrolmentRow) -> EnrolmentRow:
+    return row if row.id else msgspec.structs.replace(row, id=new_enrolment_id())

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from streamd.access.parts import Access
 from streamd.live.services import Services
 from streamd.transport.http import pages, tickets
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.rest import analyze, calibration, detect, emotion, transcribe, words
-from streamd.transport.http.rest.asr_socket import AsrSockets
+from streamd.transport.http.rest import (
+    analyze,
+    calibration,
+    detect,
+    emotion,
+    identify,
+    speakers,
+    transcribe,
+    verify,
+    words,
+)
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.routes import Routes
+from streamd.transport.http.routes import Route, Routes
 from streamd.transport.http.websocket import Streams
 
 
@@ -20,7 +29,7 @@ def make_routes(
     streams: Streams,
     access: Access,
     rest: Rest,
-    asr_sockets: AsrSockets,
+    sockets: Iterable[Route],
     refresh: Callable[[], None],
 ) -> Routes:
     """Return the table of routes.
@@ -30,7 +39,7 @@ def make_routes(
         streams: Those that are open.
         access: Makes the tickets.
         rest: What the paths for files use.
-        asr_sockets: Those that are open.
+        sockets: The routes of other sockets.
         refresh: Brings the metrics up to date.
     """
     return Routes(
@@ -38,7 +47,10 @@ def make_routes(
             *streams.routes(),
             *tickets.routes(access.tickets),
             *Operations(services, streams, refresh).routes(),
-            *asr_sockets.routes(),
+            *sockets,
+            *verify.routes(rest),
+            *identify.routes(rest),
+            *speakers.routes(rest),
             *emotion.routes(rest),
             *detect.routes(rest),
             *analyze.routes(rest),
