@@ -60,6 +60,10 @@ class Audited:
         self._store.enrol(name, enrolments, baselines)
         self._record("voice_enrolled", voice=self._alias(name), count=len(enrolments))
 
+    def record_import(self, name: str, enrolments: int) -> None:
+        """Write down that a voice came from an export, which the store has taken in."""
+        self._record("voice_enrolled", voice=self._alias(name), count=enrolments)
+
     def embeddings(self, name: str, model: str) -> list[Floats]:
         """Return the embeddings of a voice by `model`."""
         return self._store.embeddings(name, model)

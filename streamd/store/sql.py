@@ -46,6 +46,11 @@ class SqlStore:
         return self._database
 
     @property
+    def tenant(self) -> str:
+        """The tenant whose voices and words it shows."""
+        return self._tenant
+
+    @property
     def access(self) -> AccessStore:
         """Keys, and what else processes share."""
         return SqlAccess(self._database)

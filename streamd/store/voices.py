@@ -17,7 +17,8 @@ from streamd.store.database import Rows
 from streamd.types import Floats
 
 _FLOAT = np.dtype("<f4")
-_BASELINE = "baseline"
+BASELINE = "baseline"
+"""What a baseline is sealed as, in the place of a channel."""
 
 Complain = Callable[[str], Exception]
 """Returns the error for a voice, by its name, whose records cannot be opened."""
@@ -121,7 +122,7 @@ def keep_baseline(
     speaker = find(db, tenant, name)
     if speaker is None:
         return False
-    sealed = tenant.seal(baseline, name, model, _BASELINE)
+    sealed = tenant.seal(baseline, name, model, BASELINE)
     db.execute(
         "INSERT INTO baselines (speaker_id, model, baseline, changed_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (speaker_id, model)"
@@ -180,10 +181,10 @@ def rename(db: Rows, tenant: Tenant, old: str, new: str) -> bool:
         "SELECT model, baseline FROM baselines WHERE speaker_id = ?", (speaker,)
     ).fetchall()
     for model, sealed in kept:
-        plain = tenant.open(sealed, old, model, _BASELINE)
+        plain = tenant.open(sealed, old, model, BASELINE)
         db.execute(
             "UPDATE baselines SET baseline = ? WHERE speaker_id = ? AND model = ?",
-            (tenant.seal(plain, new, model, _BASELINE), speaker, model),
+            (tenant.seal(plain, new, model, BASELINE), speaker, model),
         )
     db.execute("UPDATE speakers SET name = ? WHERE id = ?", (new, speaker))
     return True
@@ -218,7 +219,7 @@ def gallery(
     plain = b"".join(tenant.open(sealed, name, model, channel) for name, channel, sealed in rows)
     embeddings = np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1)
     baselines: Mapping[str, bytes] = {
-        name: tenant.open(sealed, name, str(baseline_model), _BASELINE) for name, sealed in kept
+        name: tenant.open(sealed, name, str(baseline_model), BASELINE) for name, sealed in kept
     }
     return Gallery.build(tuple(indices), embeddings, owners, channels, version, baselines)
 

@@ -48,14 +48,25 @@ def count(db: Rows) -> int:
 
 def dump(db: Rows) -> Iterator[Record]:
     """Yield every record, in a snapshot."""
+    yield from dump_voices(db)
+    for kind, (table, columns) in _PLAIN.items():
+        where = f" WHERE {_NOT_PROOF}" if kind is Secret else ""
+        for row in db.execute(f"SELECT {columns} FROM {table}{where}").fetchall():
+            yield kind(*row)
+
+
+def dump_voices(db: Rows, tenant: str | None = None) -> Iterator[Voice]:
+    """Yield the voices of a tenant, or of all, in a snapshot."""
+    where, parameters = ("", ()) if tenant is None else (" AND tenant = ?", (tenant,))
     last = 0
     while True:
         page = db.execute(
-            "SELECT id, tenant, name, created_at FROM speakers WHERE id > ? ORDER BY id LIMIT ?",
-            (last, PAGE),
+            "SELECT id, tenant, name, created_at FROM speakers"
+            f" WHERE id > ?{where} ORDER BY id LIMIT ?",
+            (last, *parameters, PAGE),
         ).fetchall()
         if not page:
-            break
+            return
         span = (last, page[-1][0])
         enrolments = _by_speaker(
             db,
@@ -72,12 +83,8 @@ def dump(db: Rows) -> Iterator[Record]:
             span,
             BaselineRow,
         )
-        for last, tenant, name, created_ms in page:
-            yield Voice(tenant, name, created_ms, enrolments.get(last, ()), baselines.get(last, ()))
-    for kind, (table, columns) in _PLAIN.items():
-        where = f" WHERE {_NOT_PROOF}" if kind is Secret else ""
-        for row in db.execute(f"SELECT {columns} FROM {table}{where}").fetchall():
-            yield kind(*row)
+        for last, owner, name, created_ms in page:
+            yield Voice(owner, name, created_ms, enrolments.get(last, ()), baselines.get(last, ()))
 
 
 def load(db: Rows, records: Iterable[Record]) -> None:
@@ -86,7 +93,7 @@ def load(db: Rows, records: Iterable[Record]) -> None:
     db.execute(f"DELETE FROM secrets WHERE {_NOT_PROOF}")
     left = iter(records)
     while page := list(islice(left, PAGE)):
-        _add_voices(db, [record for record in page if isinstance(record, Voice)])
+        add_voices(db, [record for record in page if isinstance(record, Voice)])
         for kind, (table, columns) in _PLAIN.items():
             rows = [msgspec.structs.astuple(r) for r in page if isinstance(r, kind)]
             if rows:
@@ -104,7 +111,8 @@ def _by_speaker(
     }
 
 
-def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
+def add_voices(db: Rows, voices: Sequence[Voice]) -> None:
+    """Insert voices whose names their tenants do not have yet, in a transaction."""
     if not voices:
         return
     (newest,) = db.execute("SELECT max(id) FROM speakers").fetchone()
