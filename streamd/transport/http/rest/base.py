@@ -17,6 +17,7 @@ from streamd.store.base import Store
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.rest.idempotency import Repeats
 from streamd.transport.http.rest.memory import Memory
+from streamd.words.jobs import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Rest:
     peers: Peers
     memory: Memory
     repeats: Repeats
+    workshop: Workshop
+    """Makes the wake words of users."""
     is_draining: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
     """Has the voices and words of the store read again at once."""
@@ -67,6 +70,7 @@ class Rest:
             peers=Peers(config.server.trusted_proxies),
             memory=Memory(services.metrics),
             repeats=Repeats(access.shared),
+            workshop=Workshop(services.metrics),
             is_draining=is_draining,
             changed=changed,
             _store=store,
