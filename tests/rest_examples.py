@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from daemons import DATA, Daemon
+from daemons import DATA, VOICES, Daemon
 from fakes.keys import store_of
 from fakes.own_words import word
 from waiting import HANG_S
@@ -97,6 +97,8 @@ def run_all(page: str) -> Iterator[tuple[re.Match[str], str]]:
         place.mkdir()
         home.mkdir()
         shutil.copy(DATA / "speech_slt.flac", place / "talk.flac")
+        for name, voice in zip("abcd", VOICES, strict=False):
+            shutil.copy(DATA / f"phrase_{voice}.flac", place / f"{name}.flac")
         (place / "README.md").write_text("# No audio\n")
         with closing(store_of(home)) as store:
             store.add_word(word("hey_lantern"))
