@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 
 from rich.progress import BarColumn, TaskID
 
-from streamd.access.audit.entry import Actor
+from streamd.access.audit.entry import Actor, Recorder
 from streamd.access.audit.writer import AtOnce, Nowhere, journal
 from streamd.access.audited import Audited
 from streamd.cli.common import note
@@ -41,9 +41,18 @@ def open_voices(config: Config, tenant: str | None = None) -> Store:
 
 def audited_by_command(store: Store, config: Config, tenant: str) -> Audited:
     """Return a store whose changes go to the audit log, as made by whoever runs the command."""
-    audit = journal(config.access, os.environ)
-    recorder = Nowhere() if audit is None else AtOnce(audit)
-    return Audited(store, tenant, recorder, Actor("command line", uid=os.getuid()))
+    return Audited(store, tenant, audit_log(config), command_line())
+
+
+def audit_log(config: Config) -> Recorder:
+    """Return what writes the audit log, at once."""
+    log = journal(config.access, os.environ)
+    return Nowhere() if log is None else AtOnce(log)
+
+
+def command_line() -> Actor:
+    """Return the person who runs this command, for the audit log."""
+    return Actor("command line", uid=os.getuid())
 
 
 def own_words(config: Config, tenant: str | None = None) -> CustomWords:

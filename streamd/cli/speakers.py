@@ -11,9 +11,16 @@ from typing import Annotated
 
 import typer
 
+from streamd.access.audit.entry import entry
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
-from streamd.cli.runtime import audited_by_command, note_other_models, open_voices
+from streamd.cli.runtime import (
+    audit_log,
+    audited_by_command,
+    command_line,
+    note_other_models,
+    open_voices,
+)
 from streamd.cli.transfer import opened, shown, written_whole
 from streamd.errors import ConfigError, NoSuchSpeaker
 from streamd.naming import DEFAULT_TENANT
@@ -121,7 +128,8 @@ def export(
     `streamd speakers import` takes them into a store of the same key.
     """
     place = chosen(context, tenant)
-    settings = read_config(place.config).store
+    config = read_config(place.config)
+    settings = config.store
     if not exists(settings, os.environ):
         raise ConfigError("there is no store yet: nothing to export")
     owner = place.tenant or DEFAULT_TENANT
@@ -132,6 +140,7 @@ def export(
         else:
             with written_whole(Path(file)) as out:
                 count = export_voices(store, names or (), out)
+    audit_log(config).record(entry("voices_exported", command_line(), tenant=owner, count=count))
     note(f"Exported {count} voice{'' if count == 1 else 's'}.")
 
 

@@ -13,9 +13,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn
 
+from streamd.access.audit.entry import Action, entry
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
+from streamd.cli.runtime import audit_log, command_line
 from streamd.cli.transfer import opened, shown, written_whole
+from streamd.config import Config
 from streamd.display import without_password
 from streamd.errors import ConfigError
 from streamd.places import key_path
@@ -48,7 +51,8 @@ def root(context: typer.Context, config: ConfigOption = None) -> None:
 @app.command("export")
 def export(context: typer.Context, file: OutArgument) -> None:
     """Write all that the store keeps to a file, as it is at one moment. A server may go on."""
-    settings = read_config(context.obj).store
+    config = read_config(context.obj)
+    settings = config.store
     if not exists(settings, os.environ):
         raise ConfigError("there is no store yet: nothing to export")
     with closing(open_configured(settings, os.environ)) as store, _progress("exporting") as report:
@@ -59,6 +63,7 @@ def export(context: typer.Context, file: OutArgument) -> None:
             with written_whole(Path(file)) as out:
                 count = export_store(store, out, report)
         name = store.database.name
+    _write_down(config, "store_exported", count)
     note(f"Exported {count} voices, words and keys from {name}.")
 
 
@@ -68,7 +73,8 @@ def import_(context: typer.Context, file: InArgument) -> None:
 
     It needs the key file of the store that the export is from, in the place of its own.
     """
-    settings = read_config(context.obj).store
+    config = read_config(context.obj)
+    settings = config.store
     key = key_path(os.environ, settings.key_path)
 
     def target() -> SqlStore:
@@ -76,6 +82,7 @@ def import_(context: typer.Context, file: InArgument) -> None:
 
     with opened(file) as lines, _progress("importing") as report:
         count = import_store(lines, shown(file), key, target, report)
+    _write_down(config, "store_imported", count)
     note(f"Imported {count} voices, words and keys.")
 
 
@@ -85,7 +92,8 @@ def move(context: typer.Context, target: TargetArgument) -> None:
 
     Stop `streamd serve` first. Afterwards set store.url (or store.path), and start it again.
     """
-    settings = read_config(context.obj).store
+    config = read_config(context.obj)
+    settings = config.store
     key = key_path(os.environ, settings.key_path)
     if not exists(settings, os.environ):
         raise ConfigError("there is no store yet: nothing to move; set store.url, and start")
@@ -97,11 +105,17 @@ def move(context: typer.Context, target: TargetArgument) -> None:
 
     with closing(open_configured(settings, os.environ)) as store, _progress("moving") as report:
         count = move_store(store, opened_target, report)
+    _write_down(config, "store_moved", count)
     setting = "store.url" if "://" in target else "store.path"
     note(
         f"Moved {count} voices, words and keys to {without_password(target)}. "
         f"Set {setting} to it. The old store is as it was: delete it when all is well."
     )
+
+
+def _write_down(config: Config, action: Action, count: int) -> None:
+    """Write to the audit log that the voices, words and keys of all tenants were copied."""
+    audit_log(config).record(entry(action, command_line(), count=count))
 
 
 @contextlib.contextmanager

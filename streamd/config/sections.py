@@ -179,8 +179,9 @@ class StoreConfig(Struct, frozen=True, kw_only=True):
     """PostgreSQL database that takes the place of the file, as `postgresql://user@host/database`."""
     key_path: File = ""
     """File of the key that seals the records; empty is `key` in the data directory."""
-    poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
-    """Seconds between looks for changes by other processes."""
+    poll_s: Annotated[float, Meta(ge=0.05, le=1)] = 1.0
+    """Seconds between looks for changes by other processes; at most 1, because the streams of a
+    revoked key have to end within two seconds."""
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):

@@ -50,8 +50,6 @@ class _Look(NamedTuple):
     """By tenant."""
     faults: dict[str, StreamdError]
     """The error of each tenant whose contents cannot be read."""
-    keys: list[KeyRecord]
-    """The API keys of all tenants."""
 
 
 class GalleryWatcher:
@@ -116,13 +114,17 @@ class GalleryWatcher:
             ConfigError: there is another database now, which cannot be used.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._look, self._version)
-        if found is not None:
-            before = self._known
-            self._take(found)
-            await self._tell_gone(before)
-            for fault in found.faults.values():
-                raise fault
+        now = await loop.run_in_executor(self._thread, self._store.version)
+        if now == self._version:
+            return
+        # The keys first: a revoked one must not go on while large galleries are read.
+        self._on_keys(await loop.run_in_executor(self._thread, self._store.access.keys))
+        found = await loop.run_in_executor(self._thread, self._look, now)
+        before = self._known
+        self._take(found)
+        await self._tell_gone(before)
+        for fault in found.faults.values():
+            raise fault
 
     async def refresh(self) -> None:
         """Read the store now, because this process changed it; `watch` reports what fails."""
@@ -191,12 +193,9 @@ class GalleryWatcher:
         if last is not None and (error := last.exception()) is not None:
             self._drop("stopped", len(self._unwritten), str(error))
 
-    def _look(self, version: int) -> _Look | None:
-        """Read the store, on the thread; None if it did not change since that version."""
-        now = self._store.version()
-        if now == version:
-            return None
-        found = _Look(now, {}, {}, self._store.access.keys())
+    def _look(self, version: int) -> _Look:
+        """Read the voices and words of all tenants, on the thread; `version` is from before."""
+        found = _Look(version, {}, {})
         for tenant in self._store.tenants():
             theirs = self._store.of(tenant)
             try:
@@ -234,7 +233,6 @@ class GalleryWatcher:
                 )
         self._known = known
         self._nothing = _Known(Gallery.empty(self._version), NO_WORDS, [])
-        self._on_keys(found.keys)
         unwritten: dict[str, dict[str, bytes]] = {}
         for (tenant, name), baseline in list(self._unwritten.items()):
             if name in self.gallery(tenant):

@@ -1,6 +1,7 @@
 """`streamd store`: what a person does who makes a backup, restores it, or moves a store."""
 
 import json
+import os
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -61,6 +62,22 @@ def test_a_move_says_what_to_set(filled, tmp_path):
     assert names(filled.home / "streamd.db", filled.home / "key")["acme"] == ["eve"]
 
 
+def test_the_audit_log_has_each_copy_that_was_made_and_no_other(filled, tmp_path):
+    file = tmp_path / "backup.jsonl"
+    assert filled("store", "export", file).code == 0
+    new = {"STREAMD_STORE__PATH": tmp_path / "new.db"}
+    assert filled("store", "import", file, **new).code == 0
+    assert filled("store", "import", file, **new).code == 2
+    assert filled("store", "move", tmp_path / "other.db").code == 0
+    assert filled("store", "export", tmp_path / "no" / "backup.jsonl").code == 8
+    lines = (filled.home / "audit.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [(one["action"], one["count"], one["uid"]) for one in entries] == [
+        (action, 3, os.getuid()) for action in ("store_exported", "store_imported", "store_moved")
+    ]
+    assert filled("doctor", "--audit").code == 0
+
+
 def test_a_file_that_cannot_be_written_or_read_is_8_and_one_that_is_no_export_2(filled, tmp_path):
     assert filled("store", "export", tmp_path / "no" / "backup.jsonl").code == 8
     assert filled("store", "import", tmp_path / "no").code == 8
@@ -100,6 +117,8 @@ def test_voices_go_to_another_tenant_and_the_audit_log_says_so(filled, tmp_path)
     assert (done.code, done.out) == (0, "")
     assert "Exported 1 voice." in done.err
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    entry = json.loads((filled.home / "audit.jsonl").read_text())
+    assert (entry["action"], entry["tenant"], entry["count"]) == ("voices_exported", "default", 1)
     done = filled("speakers", "import", file, "--tenant", "acme")
     assert done.code == 0, done.err
     assert "Imported ada: 1 enrolment." in done.err

@@ -7,6 +7,7 @@ import pytest
 
 from streamd.config import load
 from streamd.errors import ConfigError
+from streamd.live.revocation import LOOK_S
 
 FILE_MISTAKES = {
     "unknown key": (
@@ -230,6 +231,13 @@ ENVIRONMENT_MISTAKES = {
     ),
     "contradiction": ("STREAMD_VAD__ON", "0.1", "vad.off: 0.35 is above vad.on = 0.1"),
 }
+
+
+def test_revocation_is_never_slower_than_promised() -> None:
+    """A revoked key's streams end within 2 s: a look at the store, and one at the sockets."""
+    with pytest.raises(ConfigError, match=r"store.poll_s: expected a number from 0.05 to 1, got"):
+        load(None, {"STREAMD_STORE__POLL_S": "1.1"})
+    assert load(None, {}).store.poll_s + LOOK_S < 2
 
 
 @pytest.mark.parametrize(

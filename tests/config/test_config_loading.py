@@ -85,7 +85,7 @@ def test_the_explicit_file_wins_over_the_environments_and_the_systems(
 
 ENVIRONMENT = {
     "whole number": ("STREAMD_SERVER__PORT", "0", "server.port", 0),
-    "float from int": ("STREAMD_STORE__POLL_S", "2", "store.poll_s", 2.0),
+    "float from int": ("STREAMD_STORE__POLL_S", "1", "store.poll_s", 1.0),
     "bool": ("STREAMD_VAD__GATE", "false", "vad.gate", False),
     "plain string": ("STREAMD_SERVER__HOST", "0.0.0.0", "server.host", "0.0.0.0"),
     "quoted string": ("STREAMD_SERVER__HOST", '"::1"', "server.host", "::1"),

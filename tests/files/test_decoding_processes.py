@@ -11,6 +11,7 @@ import pytest
 from waiting import until, wait_until
 
 from streamd.errors import Unavailable
+from streamd.files.decoding import landlock
 from streamd.files.decoding import pool as pool_module
 from streamd.files.decoding import process as process_module
 from streamd.files.decoding.pool import Pool
@@ -53,6 +54,42 @@ def test_a_confined_process_can_only_compute(attempt: str, error: str) -> None:
         "print(len(bytearray(200 << 20)))"
     )
     assert done.stdout.split() == [error, str(200 << 20)], done.stderr
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("since", "attempt"),
+    [
+        (1, "os.open('/etc/passwd', os.O_RDONLY)"),
+        (1, "os.listdir('/etc')"),
+        (1, "os.execv('/bin/true', ['true'])"),
+        (4, "socket.socket().connect(('127.0.0.1', 9))"),
+        (6, "os.kill(os.getppid(), signal.SIGCONT)"),
+    ],
+)
+def test_code_that_runs_in_a_confined_process_reaches_nothing_outside(
+    since: int, attempt: str
+) -> None:
+    if landlock.version() < since:
+        pytest.skip(f"the kernel has no Landlock of version {since}")
+    done = run(
+        "import os, signal, socket\n"
+        "from streamd.files.decoding.confinement import confine\n"
+        "confine(3)\n"
+        "os.close(2)\n"  # so that there is a free descriptor
+        f"try:\n    {attempt}\n"
+        "except OSError as e:\n    print(type(e).__name__)\n"
+    )
+    assert done.stdout.split() == ["PermissionError"]
+
+
+@linux_only
+async def test_a_process_has_one_thread_when_it_is_confined() -> None:
+    decoder = await Decoder.start()
+    try:
+        assert len(os.listdir(f"/proc/{decoder.pid}/task")) == 1
+    finally:
+        await decoder.kill()
 
 
 def test_too_much_cpu_time_ends_a_process() -> None:

@@ -13,8 +13,6 @@ from waiting import HANG_S
 pytestmark = [pytest.mark.services, pytest.mark.models]
 
 SLT = str(DATA / "speech_slt.flac")
-HARDLY_S = 60
-"""Seconds between polls: what is known sooner was announced."""
 
 
 def run(home: Path, *args: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -46,7 +44,7 @@ async def test_every_daemon_learns_of_each_change_and_outlives_the_server(
     server = PostgresServer()
     try:
         place = PostgresPlace(tmp_path, server)
-        shared = {"store__url": place.url, "store__poll_s": HARDLY_S}
+        shared = {"store__url": place.url}
         homes = [tmp_path / "one", tmp_path / "two"]
         for home in homes:
             home.mkdir()

@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from streamd.access.keys import new_key
 from streamd.errors import NotErased, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.observability.metrics import Metrics
 from streamd.store import Enrolment, SqlStore, open_store, watch
+from streamd.store.access import KeyRecord
 from streamd.store.sqlite import connect
 from streamd.store.watch import GalleryWatcher
 
@@ -296,6 +299,40 @@ async def test_each_tenant_has_its_own_voices_and_baselines(tmp_path, watching):
         assert store.of("acme").delete("ada")
     await eventually(lambda: watcher.gallery("acme").names == ())
     assert watcher.gallery(TENANT).baselines == {"ada": b"ours"}
+
+
+async def test_keys_are_known_before_the_voices_are_read(
+    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(tmp_path, "ada")
+    may_read, revoked = threading.Event(), asyncio.Event()
+    _, key = new_key("home", TENANT, ["stream"], 1)
+    with closing(opened(tmp_path)) as store:
+        store.access.add_key(key)
+        assert store.access.revoke_key("home", 2) is not None
+        of = store.of
+
+        def slow(tenant: str) -> SqlStore:
+            assert may_read.wait(GUARD_S)
+            return of(tenant)
+
+        monkeypatch.setattr(store, "of", slow)
+
+        def take(keys: Sequence[KeyRecord]) -> None:
+            if [key.revoked_ms for key in keys] == [2]:
+                revoked.set()
+
+        watcher = GalleryWatcher(store, 0.01, "m", metrics, take)
+        loading = asyncio.create_task(watcher.load())
+        try:
+            async with asyncio.timeout(GUARD_S):
+                await revoked.wait()
+            assert watcher.gallery(TENANT).names == ()
+        finally:
+            may_read.set()
+            await loading
+            watcher.close()
+        assert watcher.gallery(TENANT).names == ("ada",)
 
 
 async def test_a_damaged_record_of_one_tenant_stops_no_other(tmp_path, watching):

@@ -17,10 +17,14 @@ Action = Literal[
     "voice_enrolled",
     "voice_renamed",
     "voice_deleted",
+    "voices_exported",
     "word_added",
     "word_removed",
     "key_created",
     "key_revoked",
+    "store_exported",
+    "store_imported",
+    "store_moved",
     "lost",
     "repaired",
 ]
@@ -76,7 +80,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scopes: tuple[str, ...] | None = None
     expires_ms: int | None = None
     count: int | None = None
-    """Enrolments that were added, entries that were lost, or bytes that were cut."""
+    """Enrolments that were added, voices, words and keys that were copied, entries that were lost,
+    or bytes that were cut."""
     left_out: int | None = None
     """Refused requests since the last one that was written, when there were too many."""
 

@@ -9,6 +9,8 @@ import signal
 import sys
 from contextlib import suppress
 
+from streamd.files.decoding import landlock
+
 NICE = 10
 MEMORY_BYTES = 320 << 20
 """Memory that a process may take beside what it has once its libraries are loaded: the bytes kept
@@ -41,6 +43,7 @@ def confine(descriptors: int) -> None:
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("500")  # rather this process than the server
         _limit(resource.RLIMIT_DATA, _data_bytes() + MEMORY_BYTES)
+        landlock.restrict()  # if the kernel has none, the limits below do a part of it
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
