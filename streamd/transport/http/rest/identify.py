@@ -12,7 +12,7 @@ from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.verify import voice_of
 from streamd.transport.http.rest.voice_replies import Candidate, IdentifyReply
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 
 class IdentifyParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,9 +22,30 @@ class IdentifyParams(msgspec.Struct, frozen=True, kw_only=True):
     """Candidates that the reply has at most."""
 
 
+_ABOUT = About(
+    "Who of the enrolled voices speaks in a file.",
+    IdentifyReply,
+    IdentifyParams,
+    file="audio",
+    example=IdentifyReply(
+        processing_time_ms=71.98,
+        decision="accept",
+        speaker="Ada",
+        score=0.9049,
+        margin=0.2711,
+        candidates=[
+            Candidate(speaker="Ada", score=0.9049),
+            Candidate(speaker="Grace", score=0.6338),
+        ],
+        channel="wide",
+        speech_ms=9600,
+    ),
+)
+
+
 def routes(rest: Rest) -> list[Route]:
     """Return the route."""
-    return [route(rest, "POST", "/v1/identify", identified, scope="stream")]
+    return [route(rest, "POST", "/v1/identify", identified, scope="stream", about=_ABOUT)]
 
 
 async def identified(call: Call) -> IdentifyReply:

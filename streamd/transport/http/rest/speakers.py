@@ -7,7 +7,7 @@ import asyncio
 from streamd.compose import speaker_model
 from streamd.errors import NoSuchSpeaker, TooShort
 from streamd.files.enrolment import enrol
-from streamd.files.quality import decoded
+from streamd.files.quality import Issue, Quality, decoded
 from streamd.modules.gallery import CHANNELS
 from streamd.store.base import EnrolmentInfo, SpeakerInfo
 from streamd.store.names import check_name
@@ -22,19 +22,92 @@ from streamd.transport.http.rest.voice_replies import (
     SpeakerReply,
     SpeakersReply,
 )
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 _NAMED = "/v1/speakers/{name}"
+_MODEL = "ge2e-resemblyzer-0.1.4"
+_SHORT = Quality(
+    "usable",
+    (
+        Issue(
+            "short",
+            "3.1 s of speech: record 5 s or more, so that decisions are more reliable",
+        ),
+    ),
+)
+_ENROLLED = About(
+    "Enrols a voice from a file.",
+    EnrolledReply,
+    file="audio",
+    status=201,
+    example=EnrolledReply(
+        processing_time_ms=211.402,
+        speaker="Ada",
+        enrolments=1,
+        enrolment=EnrolmentReply(
+            id="e_58612f4057d51b71",
+            channel="wide",
+            speech_ms=3104,
+            models=[_MODEL],
+            quality=_SHORT,
+        ),
+    ),
+)
+_LISTED = About(
+    "Every enrolled voice of the tenant.",
+    SpeakersReply,
+    example=SpeakersReply(
+        processing_time_ms=1.214,
+        speakers=[
+            ListedSpeaker(
+                speaker="Ada",
+                enrolments=1,
+                channels=["wide"],
+                models=[_MODEL],
+                speech_ms=3104,
+                created_ms=1_763_683_349_123,
+            )
+        ],
+    ),
+)
+_SHOWN = About(
+    "One enrolled voice and its enrolments.",
+    SpeakerReply,
+    example=SpeakerReply(
+        processing_time_ms=1.108,
+        speaker="Ada",
+        enrolments=1,
+        channels=["wide"],
+        models=[_MODEL],
+        speech_ms=3104,
+        created_ms=1_763_683_349_123,
+        enrolment_list=[
+            ListedEnrolment(
+                id="e_58612f4057d51b71",
+                channel="wide",
+                speech_ms=3104,
+                models=[_MODEL],
+                quality=_SHORT,
+                created_ms=1_763_683_349_123,
+            )
+        ],
+    ),
+)
+_DELETED = About(
+    "Deletes a voice with all that was kept of it.",
+    SpeakerDeletedReply,
+    example=SpeakerDeletedReply(processing_time_ms=70.555, audit="a_ca8aafc7d908c30e"),
+)
 
 
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
     speakers = Speakers()
     return [
-        route(rest, "GET", "/v1/speakers", listed, scope="enrol"),
-        route(rest, "POST", _NAMED, speakers.enrolled, scope="enrol"),
-        route(rest, "GET", _NAMED, shown, scope="enrol"),
-        route(rest, "DELETE", _NAMED, deleted, scope="enrol"),
+        route(rest, "GET", "/v1/speakers", listed, scope="enrol", about=_LISTED),
+        route(rest, "POST", _NAMED, speakers.enrolled, scope="enrol", about=_ENROLLED),
+        route(rest, "GET", _NAMED, shown, scope="enrol", about=_SHOWN),
+        route(rest, "DELETE", _NAMED, deleted, scope="enrol", about=_DELETED),
     ]
 
 

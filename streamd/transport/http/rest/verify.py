@@ -12,24 +12,59 @@ from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.forms import File
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.voice_replies import (
-    BatchFault,
     BatchReply,
     BatchResult,
     Fault,
     VerifyReply,
 )
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 TEST_FIELDS = ("test", "tests")
 MAX_TESTS = 200
 """Tests of one request."""
 
+_VERIFIED = About(
+    "Whether the file in `test` has the voice of the file in `reference`.",
+    VerifyReply,
+    file="test",
+    are_files=True,
+    example=VerifyReply(
+        processing_time_ms=84.213,
+        similarity=0.9132,
+        verification_result=True,
+        decision="accept",
+        threshold=0.78,
+    ),
+)
+_BATCH = About(
+    "Which of the files in `tests` have the voice of the file in `reference`.",
+    BatchReply,
+    file="tests",
+    are_files=True,
+    example=BatchReply(
+        processing_time_ms=132.604,
+        batch_results=[
+            BatchResult(filename="ada2.wav", similarity=0.9132, result=True),
+            BatchResult(
+                filename="notes.txt",
+                error=Fault(
+                    code="not_audio",
+                    message="notes.txt: cannot be decoded as audio",
+                    ref=None,
+                    retryable=False,
+                ),
+            ),
+        ],
+        total_count=2,
+    ),
+)
+
 
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
     return [
-        route(rest, "POST", "/v1/verify-speaker", verified, scope="stream"),
-        route(rest, "POST", "/v1/batch-verify", batch_verified, scope="stream"),
+        route(rest, "POST", "/v1/verify-speaker", verified, scope="stream", about=_VERIFIED),
+        route(rest, "POST", "/v1/batch-verify", batch_verified, scope="stream", about=_BATCH),
     ]
 
 
@@ -116,12 +151,10 @@ async def _tested(call: Call, file: File) -> FileVoice | Refusal:
         return refusal
 
 
-def _result(
-    call: Call, reference: FileVoice, name: str, test: FileVoice | Refusal
-) -> BatchResult | BatchFault:
+def _result(call: Call, reference: FileVoice, name: str, test: FileVoice | Refusal) -> BatchResult:
     if isinstance(test, Refusal):
         fault = Fault(code=test.code, message=test.message, ref=test.ref, retryable=test.retryable)
-        return BatchFault(filename=name, error=fault)
+        return BatchResult(filename=name, error=fault)
     found = verify(reference, test, speaker_settings(call.rest.services.registry).thresholds)
     return BatchResult(
         filename=name,

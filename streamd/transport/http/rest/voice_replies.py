@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from streamd.files.comparison import Verdict
 from streamd.files.quality import Quality
@@ -25,15 +26,6 @@ class VerifyReply(Reply, kw_only=True):
     """Similarity from which the decision is `accept`, on the channel of these files."""
 
 
-class BatchResult(msgspec.Struct, kw_only=True):
-    """A test against the reference."""
-
-    filename: str
-    similarity: float
-    result: bool
-    """Whether the voices are the same."""
-
-
 class Fault(msgspec.Struct, kw_only=True):
     """Why a file has no result."""
 
@@ -43,17 +35,21 @@ class Fault(msgspec.Struct, kw_only=True):
     retryable: bool
 
 
-class BatchFault(msgspec.Struct, kw_only=True):
-    """A test that has no result."""
+class BatchResult(msgspec.Struct, kw_only=True):
+    """A test against the reference: either `similarity` and `result`, or `error`."""
 
     filename: str
-    error: Fault
+    similarity: float | UnsetType = UNSET
+    result: bool | UnsetType = UNSET
+    """Whether the voices are the same."""
+    error: Fault | UnsetType = UNSET
+    """Why the test has no result."""
 
 
 class BatchReply(Reply, kw_only=True):
     """Tests against one reference, in the order in which they came."""
 
-    batch_results: list[BatchResult | BatchFault]
+    batch_results: list[BatchResult]
     total_count: int
 
 
