@@ -20,29 +20,20 @@ from streamd.cli.runtime import load_library, open_voices
 from streamd.compose import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
-from streamd.errors import NameTaken, NoSuchWord, NotAudio
+from streamd.errors import NameTaken, NoSuchWord
 from streamd.intervals import poisson, wilson
 from streamd.models import catalogue
 from streamd.modules.words import WordEstimate, WordInfo, check_word
 from streamd.naming import DEFAULT_TENANT
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
-from streamd.words import phrases
-from streamd.words.clips import Clip, load_clip
-from streamd.words.making import (
-    FALSE_ACCEPTS_PER_H,
-    MAX_CLIPS,
-    MIN_CLIPS,
-    Making,
-    Report,
-    make_word,
-)
+from streamd.words.clips import load_clip, refuse_copies
+from streamd.words.making import MAX_CLIPS, MIN_CLIPS, Report, make_word, remarks_on
 from streamd.words.negatives import built_in
 
 app = typer.Typer(help="List, add and remove wake words of your own.", invoke_without_command=True)
 
 NEEDED = ("silero-vad-6.2.3", catalogue.EMBEDDING_ID)
-POOR_MISSES = 0.1
 COLUMNS = (
     Column("name"),
     Column("clips"),
@@ -155,13 +146,13 @@ def add(
         backends = Backends(settings.engine)
         vad = SileroVad(backends.of(SileroVad.name), library)
         clips = [load_clip(file, vad, track) for file in files]
-        _refuse_copies(clips)
+        refuse_copies(clips)
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, ())
         with _bar(not json) as report:
             made = make_word(name, clips, wake, built_in(), threshold=threshold, report=report)
         store.add_word(made.word, replace=replace)
     info = made.word.info
-    remarks = _remarks(made)
+    remarks = remarks_on(made)
     if json:
         print_json(_described(info) | {"warnings": remarks})
         return
@@ -194,29 +185,6 @@ def remove(context: typer.Context, name: NameArgument, tenant: TenantOption = No
     note(f"Removed {name}.")
     if name in settings.wake.words and place.tenant in (None, DEFAULT_TENANT):
         note(f"  [wake] words still names it ({settings.where('wake.words')}); remove it there too")
-
-
-def _refuse_copies(clips: list[Clip]) -> None:
-    """Refuse duplicates: the estimate would rest on clips that are in the training data."""
-    seen: dict[bytes, str] = {}
-    for clip in clips:
-        twin = seen.setdefault(clip.samples.tobytes(), clip.name)
-        if twin != clip.name:
-            raise NotAudio(f"{clip.name}: the same recording as {twin}; each counts once")
-
-
-def _remarks(made: Making) -> list[str]:
-    info = made.word.info
-    guess = info.estimate
-    found = [*made.remarks, *phrases.remarks(info.name, info.phrase_ms)]
-    if guess.missed_clean > POOR_MISSES * guess.tries_clean:
-        found.append(
-            f"{guess.missed_clean} of the {guess.tries_clean} clips would be missed by a word made "
-            "of the others: record more, by the people and in the rooms that will say it"
-        )
-    if guess.false_accepts * 3600 > FALSE_ACCEPTS_PER_H * guess.negatives_s:
-        found.append("it is detected often in other speech; choose a longer or rarer phrase")
-    return found
 
 
 def _described(info: WordInfo) -> dict[str, Any]:

@@ -154,6 +154,9 @@ class Metrics:
         self.request_bytes = gauge(
             "request_bytes", "Bytes of REST requests that are in memory while they are read."
         )
+        self.words_in_work = gauge(
+            "words_in_work", "Wake words of users that are made, or wait to be made."
+        )
         self.access_waiting = gauge(
             "access_waiting", "Calls about tickets and counters that wait for the store."
         )

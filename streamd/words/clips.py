@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,9 +64,38 @@ def load_clip(file: Path, vad: Pass, track: int | None = None) -> Clip:
     name = display_name(file)
     notes: list[str] = []
     samples = load(file, name=name, max_s=MAX_CLIP_S, track=track, note=notes.append)
+    return find_clip(name, samples, vad, notes)
+
+
+def find_clip(name: str, samples: Samples, vad: Pass, notes: Iterable[str]) -> Clip:
+    """Return a decoded recording as a clip, with the remarks of its decoder.
+
+    Args:
+        name: Name of the recording.
+        samples: int16, 16 kHz.
+        vad: A pass that gives the speech probability of frames.
+        notes: Remarks of the decoder.
+
+    Raises:
+        NotAudio: As `find_phrase`.
+    """
     clip = find_phrase(name, samples, vad)
     remarks = (note.removeprefix(f"{name}: ") for note in notes)
     return replace(clip, remarks=(*remarks, *clip.remarks))
+
+
+def refuse_copies(clips: Iterable[Clip]) -> None:
+    """Refuse duplicates: the estimate would rest on clips that are in the training data.
+
+    Raises:
+        NotAudio: Two clips are the same.
+    """
+    seen: dict[bytes, str] = {}
+    for clip in clips:
+        samples = clip.samples.tobytes()
+        if samples in seen:
+            raise NotAudio(f"{clip.name}: the same recording as {seen[samples]}; each counts once")
+        seen[samples] = clip.name
 
 
 def find_phrase(name: str, samples: Samples, vad: Pass) -> Clip:

@@ -17,6 +17,7 @@ from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.modules.words import CustomWord, WordEstimate, WordInfo
 from streamd.types import RATE_HZ, Samples
+from streamd.words import phrases
 from streamd.words.augment import altered_copy, background, plain_copy
 from streamd.words.clips import Clip
 from streamd.words.features import embed
@@ -35,6 +36,8 @@ TRIED_COPIES = 4
 """Copies of each clip for the estimate of misses: one plain, the others altered."""
 MAX_FOLDS = 4
 FALSE_ACCEPTS_PER_H = 2.0
+POOR_MISSES = 0.1
+"""Share of missed clips from which more should be recorded."""
 HEADROOM = 1.2
 """Margin of the threshold above what the negatives require, in logits: real talk of other corpora
 scores higher than the negatives that could be shipped. Measured on 5 h of three of them
@@ -126,6 +129,21 @@ def make_word(
     )
     served = WordHead(final.weights, final.bias - zero)
     return Making(CustomWord(info, served.pack()), tuple(_remarks(clips, plain, bound)))
+
+
+def remarks_on(made: Making) -> list[str]:
+    """Return everything that is weak about a word: its clips, its phrase, and its errors."""
+    info = made.word.info
+    guess = info.estimate
+    found = [*made.remarks, *phrases.remarks(info.name, info.phrase_ms)]
+    if guess.missed_clean > POOR_MISSES * guess.tries_clean:
+        found.append(
+            f"{guess.missed_clean} of the {guess.tries_clean} clips would be missed by a word made "
+            "of the others: record more, by the people and in the rooms that will say it"
+        )
+    if guess.false_accepts * 3600 > FALSE_ACCEPTS_PER_H * guess.negatives_s:
+        found.append("it is detected often in other speech; choose a longer or rarer phrase")
+    return found
 
 
 def _embedded(

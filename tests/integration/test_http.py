@@ -39,6 +39,17 @@ def test_info_says_what_there_is(daemon: Daemon):
         assert all(m["license"] for m in info["modules"].values())
 
 
+def test_info_has_what_earlier_callers_read(daemon: Daemon):
+    info = json.loads(daemon.get("/info")[2])
+    assert info["model_id"]
+    assert info["description"]
+    assert "WAV" in info["input_format"]
+    assert set(info["keywords"]) == set(info["modules"]["wake"]["words"])
+    assert info["threshold_range"] == [0.0, 1.0]
+    assert info["latency_typical_ms"] == 80
+    assert "model_id" not in json.loads(daemon.get("/v1/info")[2])
+
+
 async def test_metrics_parse_and_count(daemon: Daemon):
     def counted() -> list[float]:
         return [

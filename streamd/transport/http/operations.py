@@ -15,6 +15,8 @@ from streamd.transport.http.guard import principal_of
 from streamd.transport.http.routes import Route
 from streamd.transport.http.websocket import Streams
 
+INPUT_FORMAT = "any audio file (WAV, FLAC, MP3, Ogg, Opus, M4A, WebM); streams: PCM, 16-bit, 16 kHz"
+
 
 class Operations:
     """The handlers that operators and load balancers call."""
@@ -32,7 +34,7 @@ class Operations:
             Route("GET", "/health", self._ready, scope=None),
             Route("GET", "/metrics", self._metrics, scope="admin", is_for_listed=True),
             Route("GET", "/v1/info", self._info, scope="stream"),
-            Route("GET", "/info", self._info, scope="stream"),
+            Route("GET", "/info", self._info_for_earlier_callers, scope="stream"),
         ]
 
     async def _live(self, request: web.Request) -> web.Response:
@@ -58,6 +60,24 @@ class Operations:
         return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def _info(self, request: web.Request) -> web.Response:
+        return _json(self._described(request))
+
+    async def _info_for_earlier_callers(self, request: web.Request) -> web.Response:
+        described = self._described(request)
+        wake = described["modules"].get(WakeModule.name, {})
+        return _json(
+            {
+                **described,
+                "model_id": wake.get("model"),
+                "description": "voice activity, wake words, speakers and emotion",
+                "input_format": INPUT_FORMAT,
+                "keywords": wake.get("words", []),
+                "threshold_range": [0.0, 1.0],
+                "latency_typical_ms": wake.get("latency_ms"),
+            }
+        )
+
+    def _described(self, request: web.Request) -> dict[str, Any]:
         registry = self._services.registry
         principal = principal_of(request)
         words = self._services.words(principal.tenant)
@@ -67,16 +87,14 @@ class Operations:
             described = modules[wake.name]
             described["default_words"] = described["words"]
             described["words"] = list(wake.known(words))
-        return _json(
-            {
-                "name": "streamd",
-                "version": __version__,
-                "protocol": 1,
-                "modules": modules,
-                "limits": self._services.limits.described(),
-                "streams": self._streams.of(principal),
-            }
-        )
+        return {
+            "name": "streamd",
+            "version": __version__,
+            "protocol": 1,
+            "modules": modules,
+            "limits": self._services.limits.described(),
+            "streams": self._streams.of(principal),
+        }
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

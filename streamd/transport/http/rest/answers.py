@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,8 @@ from streamd.transport.http import faults
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+PROGRESS_EVERY_S = 0.5
+"""Seconds between two reports of progress, at least."""
 UNREAD_BYTES = 1 << 14
 """Bytes written at once to a client that is still sending, and may not read before it is done."""
 _NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
@@ -155,11 +158,15 @@ class Stream(_Streamed):
 
     def __init__(self, request: web.Request) -> None:
         super().__init__(request, EVENTS)
+        self._next_s = 0.0
 
     async def progress(self, done_ms: int) -> None:
-        """Write the progress, unless the client does not read now: the next says more."""
-        if not self._is_behind and not self._unsent:
-            await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
+        """Write the progress now and then, unless the client does not read: the next says more."""
+        now_s = time.monotonic()
+        if now_s < self._next_s or self._is_behind or self._unsent:
+            return
+        self._next_s = now_s + PROGRESS_EVERY_S
+        await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
 
     async def event(self, event: bytes) -> None:
         """Write one event of an analysis."""

@@ -20,6 +20,7 @@ from streamd.store.base import Store
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.rest.idempotency import Repeats
 from streamd.transport.http.rest.memory import Memory
+from streamd.words.jobs import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Rest:
     peers: Peers
     memory: Memory
     repeats: Repeats
+    workshop: Workshop
+    """Makes the wake words of users."""
     is_draining: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
     """Has the voices and words of the store read again at once."""
@@ -76,6 +79,7 @@ class Rest:
             peers=Peers(config.server.trusted_proxies),
             memory=Memory(services.metrics),
             repeats=Repeats(access.shared),
+            workshop=Workshop(services.metrics),
             is_draining=is_draining,
             changed=changed,
             _store=store,
