@@ -88,7 +88,7 @@ def test_it_listens_on_https_and_serves_page_and_health(running: Daemon):
     assert running.http_url.startswith("https://127.0.0.1:")
     assert running.url.startswith("wss://")
     assert running.get("/health")[0] == 200
-    status, _, page = running.get("/")
+    status, _, page = running.get("/", Accept="text/html")
     assert status == 200
     assert b"<html" in page.lower() or b"<!doctype" in page.lower()
     assert DAYS - 3 < running.metric("streamd_certificate_days_left") < DAYS
