@@ -8,7 +8,15 @@ from streamd.access.parts import Access
 from streamd.live.services import Services
 from streamd.transport.http import pages, tickets
 from streamd.transport.http.operations import Operations
-from streamd.transport.http.rest import analyze, calibration, detect, emotion, transcribe, words
+from streamd.transport.http.rest import (
+    analyze,
+    calibration,
+    detect,
+    emotion,
+    openapi,
+    transcribe,
+    words,
+)
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.routes import Routes
@@ -33,18 +41,17 @@ def make_routes(
         asr_sockets: Those that are open.
         refresh: Brings the metrics up to date.
     """
-    return Routes(
-        [
-            *streams.routes(),
-            *tickets.routes(access.tickets),
-            *Operations(services, streams, refresh).routes(),
-            *asr_sockets.routes(),
-            *emotion.routes(rest),
-            *detect.routes(rest),
-            *analyze.routes(rest),
-            *transcribe.routes(rest),
-            *words.routes(rest),
-            *calibration.routes(rest),
-            *pages.routes(services),
-        ]
-    )
+    table = [
+        *streams.routes(),
+        *tickets.routes(access.tickets),
+        *Operations(services, streams, refresh).routes(),
+        *asr_sockets.routes(),
+        *emotion.routes(rest),
+        *detect.routes(rest),
+        *analyze.routes(rest),
+        *transcribe.routes(rest),
+        *words.routes(rest),
+        *calibration.routes(rest),
+        *pages.routes(services),
+    ]
+    return Routes([*table, openapi.route(table)])

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from aiohttp import hdrs, web
 
 from streamd.access.principal import Scope
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What `/openapi.json` says about a path."""
+
+    summary: str
+    """One sentence."""
+    reply: type[msgspec.Struct] | None = None
+    """The body of the reply; None for one that no struct describes."""
+    params: type[msgspec.Struct] | None = None
+    """Fields of form, JSON and query."""
+    file: str = ""
+    """Field of the file that the path takes, if it takes one."""
+    are_files: bool = False
+    """Whether that field is repeated, so that a form is the only way to send it."""
+    status: int = 200
+    example: msgspec.Struct | list[Any] | None = None
+    """An example of the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +47,8 @@ class Route:
     """Whether `?ticket=` is good here, because a browser can set no header: for WebSockets."""
     is_for_listed: bool = False
     """Whether an address in `access.allow_ips` needs no key."""
+    about: About | None = None
+    """What `/openapi.json` says about it; None for sockets and for the files of the page."""
 
 
 class Routes:

@@ -22,7 +22,7 @@ from streamd.transport.http.rest.forms import MAX_JSON_BYTES, File, Form, open_f
 from streamd.transport.http.rest.idempotency import check_same, key_of
 from streamd.transport.http.rest.params import read_params
 from streamd.transport.http.rest.replies import Reply
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 from streamd.transport.http.websocket import RETRY_AFTER_MS
 
 log = structlog.get_logger("streamd.rest")
@@ -96,6 +96,7 @@ def route(
     operation: Operation,
     *,
     scope: Scope,
+    about: About | None = None,
     is_array: bool = False,
 ) -> Route:
     """Return the route of an operation.
@@ -106,6 +107,7 @@ def route(
         path: As aiohttp takes it.
         operation: Carries out the requests.
         scope: What a key needs.
+        about: What the documents say about it.
         is_array: Whether the reply is the array of the operation's events.
     """
 
@@ -140,7 +142,7 @@ def route(
             log.error("request failed", path=path, exc_info=error)
             return await out.fail(Internal("the request failed; the server's log says why"))
 
-    return Route(method, path, handle, scope=scope)
+    return Route(method, path, handle, scope=scope, about=about)
 
 
 async def _carried_out(
