@@ -32,7 +32,7 @@ from peers_runners.pace import Pace, late_ms
 from rich.console import Console
 from rich.table import Table
 from streams import CLIPS, Live, make_streams
-from verification import CHANNEL, InSession, VoiceReader, Whole, keep_busy, middle, verify_one
+from verification import CHANNEL, InSession, Whole, keep_busy, middle, verify_one
 from websockets.uri import parse_uri
 
 from streamd.app import Daemon
@@ -44,7 +44,7 @@ from streamd.config import Config, load
 from streamd.files.analysis import Analysis
 from streamd.files.uploads import Uploads
 from streamd.models.library import Library
-from streamd.modules.enrolment import EnrolmentModule
+from streamd.modules.enrolment import VoiceModule, VoiceReader
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.observability import logging
@@ -142,8 +142,8 @@ async def body(data):
 async def identify(uploads, parts, data, gallery=None):
     """Return the decision about an upload, and how many windows it took."""
     speaker = parts.registry.readers["speaker"].settings
-    module = EnrolmentModule(speaker)
-    module.reader = reader = VoiceReader(speaker)  # without what emotion reads
+    reader = VoiceReader(speaker)
+    module = VoiceModule(reader)
     registry = Registry(parts.registry.vad, [], [module], ())
     async with uploads.open(body(data)) as upload:
         analysis = Analysis(

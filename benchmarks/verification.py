@@ -36,7 +36,7 @@ from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.models.library import Library
 from streamd.modules.base import Utterance
-from streamd.modules.enrolment import EnrolmentModule, EnrolmentReader
+from streamd.modules.enrolment import VoiceModule, VoiceReader
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.session.planner import Planner
@@ -168,16 +168,6 @@ async def keep_busy(verify, recordings, in_flight, seconds):
     }
 
 
-class VoiceReader(EnrolmentReader):
-    """Collects the windows' embeddings, as an enrolment does, without what emotion reads."""
-
-    extras = frozenset()
-
-    def window(self, utterance, window, output):
-        self.embeddings.append(output.embedding)
-        return ()
-
-
 class Request:
     """One recording, with a lease of the engine while it is processed."""
 
@@ -237,8 +227,7 @@ class InSession(Request):
 
     def __init__(self, parts, audio):
         super().__init__(parts, audio)
-        module = EnrolmentModule(parts.registry.readers["speaker"].settings)
-        module.reader = self.reader
+        module = VoiceModule(self.reader)
         self.session = Session(
             Registry(parts.registry.vad, [], [module], ()),
             {module.name: None},

@@ -17,6 +17,7 @@ from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe, needs_key
+from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -35,6 +36,7 @@ from streamd.store.watch import GalleryWatcher
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.server import Server, bind
 from streamd.transport.http.websocket import Streams
 from streamd.transport.tls.renewal import open_certificates
@@ -93,8 +95,14 @@ class Daemon:
             needs_key=self._needs_key(),
             metrics=metrics,
         )
+        cache = MemoryVoiceCache(config.cache.max_voices, metrics)
         watcher = GalleryWatcher(
-            self._store, config.store.poll_s, speaker_model(config).id, metrics, access.take
+            self._store,
+            config.store.poll_s,
+            speaker_model(config).id,
+            metrics,
+            on_keys=access.take,
+            on_gone=cache.forget,
         )
         place = config.server
         sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
@@ -107,14 +115,21 @@ class Daemon:
             rest = Rest.of(
                 services,
                 self._store,
+                cache,
                 access,
                 config,
                 is_draining=lambda: streams.is_draining,
                 changed=watcher.refresh,
             )
             asr_sockets = AsrSockets(access.presence, config.limits)
+            verify_sockets = VerifySockets(rest)
             routes = make_routes(
-                services, streams, access, rest, asr_sockets, self._parts.engine.observe
+                services,
+                streams,
+                access,
+                rest,
+                [*asr_sockets.routes(), *verify_sockets.routes()],
+                self._parts.engine.observe,
             )
             server = Server(routes, access, config, metrics, STOP_S, self._certificates)
             ticks.start()
@@ -146,6 +161,7 @@ class Daemon:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
             await asr_sockets.drain()
+            await verify_sockets.drain()
             await server.stop()
             await rest.close()
             ticks.stop()

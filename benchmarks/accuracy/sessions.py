@@ -14,8 +14,8 @@ from streamd.config.sections import LimitsConfig
 from streamd.evaluation.codecs import telephone
 from streamd.evaluation.tasks import Enrolment, make_gallery
 from streamd.events import SpeechEnd, SpeechStart
-from streamd.files.enrolment import VoiceReading
 from streamd.files.offline import OfflineAnalysis
+from streamd.files.voice_reading import VoiceReading
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.types import RATE_HZ, AudioFormat
@@ -98,8 +98,8 @@ def voice_of(samples, channel="wide"):
     shared = parts()
     reading = VoiceReading(shared.registry)
     _events(shared.engine, reading.registry, reading.modules, samples, channel)
-    sample = reading.sample(channel)
-    return Print(sample.embedding, sample.speech_ms)
+    voice = reading.voice(channel)
+    return Print(voice.embedding, voice.speech_ms)
 
 
 def _events(engine, registry, modules, samples, channel, gallery=NOBODY):

@@ -10,7 +10,7 @@ from streamd.errors import NotErased
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.store.access import AccessStore, Answer, KeyRecord
-from streamd.store.base import Enrolment, SpeakerInfo, Store
+from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo, Store
 from streamd.store.names import check_name
 from streamd.types import Floats
 
@@ -60,9 +60,17 @@ class Audited:
         self._store.enrol(name, enrolments, baselines)
         self._record("voice_enrolled", voice=self._alias(name), count=len(enrolments))
 
+    def record_import(self, name: str, enrolments: int) -> None:
+        """Write down that a voice came from an export, which the store has taken in."""
+        self._record("voice_enrolled", voice=self._alias(name), count=enrolments)
+
     def embeddings(self, name: str, model: str) -> list[Floats]:
         """Return the embeddings of a voice by `model`."""
         return self._store.embeddings(name, model)
+
+    def enrolments(self, name: str) -> list[EnrolmentInfo]:
+        """Return the enrolments of a voice, oldest first."""
+        return self._store.enrolments(name)
 
     def speakers(self) -> list[SpeakerInfo]:
         """Return every voice, by name."""
@@ -77,14 +85,20 @@ class Audited:
 
     def delete(self, name: str) -> bool:
         """Delete a voice with its enrolments, past recovery; False if there is none."""
+        return self.delete_voice(name) is not None
+
+    def delete_voice(self, name: str) -> str | None:
+        """Delete a voice as `delete` does, and return the id of the entry about it.
+
+        Returns:
+            The id, empty without an audit log; None if there is no such voice.
+        """
         try:
             is_found = self._store.delete(name)
         except NotErased:
             self._record("voice_deleted", voice=self._alias(name), outcome=NotErased.__name__)
             raise
-        if is_found:
-            self._record("voice_deleted", voice=self._alias(name))
-        return is_found
+        return self._record("voice_deleted", voice=self._alias(name)) if is_found else None
 
     def erase(self) -> bool:
         """Erase remains of what any process deleted, without waiting for others."""
@@ -130,8 +144,8 @@ class Audited:
         """Close the store."""
         self._store.close()
 
-    def _record(self, action: Action, **fields: object) -> None:
-        self._recorder.record(entry(action, self._actor, tenant=self._tenant, **fields))
+    def _record(self, action: Action, **fields: object) -> str:
+        return self._recorder.record(entry(action, self._actor, tenant=self._tenant, **fields))
 
     def _alias(self, name: str) -> str:
         return alias(self._store.access.secret("audit"), self._tenant, check_name(name))

@@ -16,7 +16,8 @@ from streamd.compose import Parts, make_parts, speaker_model
 from streamd.config import Config
 from streamd.display import display_name
 from streamd.errors import NotAudio
-from streamd.files.enrolment import VoiceSample, distinct, enrol, read_voice
+from streamd.files.enrolment import distinct, enrol
+from streamd.files.voice_reading import VoiceSample, read_voice
 from streamd.store import check_name
 
 
@@ -44,17 +45,17 @@ def enroll(
         parts = make_parts(settings, ready_library(settings))
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
         samples = [_read(file, track, parts, settings) for file in files]
-        added = enrol(store, name, samples, speaker_model(settings).id, parts.registry)
-    for file, sample in zip(files, samples, strict=True):
-        if sample not in added:
+        done = enrol(store, name, samples, speaker_model(settings).id, parts.registry)
+    for file, one in zip(files, done, strict=True):
+        if not one.is_new:
             note(f"{name} is already enrolled with {display_name(file)}; it counts once")
             continue
         note(
-            f"{name}: {sample.speech_ms / 1000:.1f} s of speech from {display_name(file)} "
-            f"({sample.channel} band)"
+            f"{name}: {one.sample.speech_ms / 1000:.1f} s of speech from {display_name(file)} "
+            f"({one.sample.channel} band), quality: {one.quality.verdict}"
         )
-        for issue in sample.issues:
-            note(f"  {issue.message}")
+        for issue in one.quality.issues:
+            note(f"  {issue.code}: {issue.message}")
 
 
 def _read(file: Path, track: int | None, parts: Parts, settings: Config) -> VoiceSample:

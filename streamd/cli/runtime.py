@@ -34,12 +34,16 @@ def open_voices(config: Config, tenant: str | None = None) -> Store:
         config: The configuration, which says where the store is.
         tenant: Name of the tenant, checked; None is the default one.
     """
-    audit = journal(config.access, os.environ)
-    recorder = Nowhere() if audit is None else AtOnce(audit)
-    actor = Actor("command line", uid=os.getuid())
     tenant = tenant or DEFAULT_TENANT
     store = opening.open_configured(config.store, os.environ, tenant)
-    return Audited(store, tenant, recorder, actor)
+    return audited_by_command(store, config, tenant)
+
+
+def audited_by_command(store: Store, config: Config, tenant: str) -> Audited:
+    """Return a store whose changes go to the audit log, as made by whoever runs the command."""
+    audit = journal(config.access, os.environ)
+    recorder = Nowhere() if audit is None else AtOnce(audit)
+    return Audited(store, tenant, recorder, Actor("command line", uid=os.getuid()))
 
 
 def own_words(config: Config, tenant: str | None = None) -> CustomWords:

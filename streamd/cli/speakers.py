@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
-from streamd.cli.runtime import note_other_models, open_voices
-from streamd.errors import NoSuchSpeaker
+from streamd.cli.runtime import audited_by_command, note_other_models, open_voices
+from streamd.cli.transfer import opened, shown, written_whole
+from streamd.errors import ConfigError, NoSuchSpeaker
+from streamd.naming import DEFAULT_TENANT
+from streamd.places import key_path
+from streamd.store.archive.voices import export_voices, import_voices
+from streamd.store.opening import exists, open_configured
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
-app = typer.Typer(help="List, rename and delete enrolled voices.", invoke_without_command=True)
+app = typer.Typer(
+    help="List, rename, delete, export and import enrolled voices.", invoke_without_command=True
+)
 
 COLUMNS = (
     Column("name"),
@@ -25,6 +35,11 @@ COLUMNS = (
     Column("since", is_minor=True),
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+OutArgument = Annotated[str, typer.Argument(help="File to write; - is stdout.")]
+InArgument = Annotated[str, typer.Argument(help="File that `export` wrote; - is stdin.")]
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]…", help="Names; none stands for all.")
+]
 NewNameArgument = Annotated[str, typer.Argument(help="New name.")]
 NameArgument = Annotated[str, typer.Argument(help="Name, as `streamd speakers` lists it.")]
 
@@ -92,6 +107,54 @@ def delete(context: typer.Context, name: NameArgument, tenant: TenantOption = No
         if not store.delete(name):
             raise _unknown(name, place)
     note(f"Deleted {name}.")
+
+
+@app.command("export")
+def export(
+    context: typer.Context,
+    file: OutArgument,
+    names: NamesArgument = None,
+    tenant: TenantOption = None,
+) -> None:
+    """Write voices to a file, encrypted with the key of the store: those that are named, or all.
+
+    `streamd speakers import` takes them into a store of the same key.
+    """
+    place = chosen(context, tenant)
+    settings = read_config(place.config).store
+    if not exists(settings, os.environ):
+        raise ConfigError("there is no store yet: nothing to export")
+    owner = place.tenant or DEFAULT_TENANT
+    with closing(open_configured(settings, os.environ, owner)) as store:
+        if file == "-":
+            count = export_voices(store, names or (), sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with written_whole(Path(file)) as out:
+                count = export_voices(store, names or (), out)
+    note(f"Exported {count} voice{'' if count == 1 else 's'}.")
+
+
+@app.command("import")
+def import_(context: typer.Context, file: InArgument, tenant: TenantOption = None) -> None:
+    """Add the voices of an export, all of them or none. A running server knows them within 2 s.
+
+    It needs the key file of the store that the export is from.
+    """
+    place = chosen(context, tenant)
+    config = read_config(place.config)
+    key = key_path(os.environ, config.store.key_path)
+    owner = place.tenant or DEFAULT_TENANT
+    with (
+        opened(file) as lines,
+        closing(open_configured(config.store, os.environ, owner)) as store,
+    ):
+        done = import_voices(store, lines, shown(file), key)
+        audited = audited_by_command(store, config, owner)
+        for name, enrolments in done:
+            audited.record_import(name, enrolments)
+    for name, enrolments in done:
+        note(f"Imported {name}: {enrolments} enrolment{'' if enrolments == 1 else 's'}.")
 
 
 def _unknown(name: str, place: Place) -> NoSuchSpeaker:

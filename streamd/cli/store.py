@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn
 
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
-from streamd.display import display_name, without_password
-from streamd.errors import ConfigError, Unavailable
+from streamd.cli.transfer import opened, shown, written_whole
+from streamd.display import without_password
+from streamd.errors import ConfigError
 from streamd.places import key_path
 from streamd.store.archive import export_store, import_store, move_store
 from streamd.store.opening import exists, open_configured, open_url
@@ -56,7 +56,7 @@ def export(context: typer.Context, file: OutArgument) -> None:
             count = export_store(store, sys.stdout.buffer, report)
             sys.stdout.buffer.flush()
         else:
-            with _written_whole(Path(file)) as out:
+            with written_whole(Path(file)) as out:
                 count = export_store(store, out, report)
         name = store.database.name
     note(f"Exported {count} voices, words and keys from {name}.")
@@ -74,8 +74,8 @@ def import_(context: typer.Context, file: InArgument) -> None:
     def target() -> SqlStore:
         return open_configured(settings, os.environ)
 
-    with _opened(file) as lines, _progress("importing") as report:
-        count = import_store(lines, _shown(file), key, target, report)
+    with opened(file) as lines, _progress("importing") as report:
+        count = import_store(lines, shown(file), key, target, report)
     note(f"Imported {count} voices, words and keys.")
 
 
@@ -90,13 +90,13 @@ def move(context: typer.Context, target: TargetArgument) -> None:
     if not exists(settings, os.environ):
         raise ConfigError("there is no store yet: nothing to move; set store.url, and start")
 
-    def opened() -> SqlStore:
+    def opened_target() -> SqlStore:
         if "://" in target:
             return open_url(target, key)
         return open_store(Path(target), key)
 
     with closing(open_configured(settings, os.environ)) as store, _progress("moving") as report:
-        count = move_store(store, opened, report)
+        count = move_store(store, opened_target, report)
     setting = "store.url" if "://" in target else "store.path"
     note(
         f"Moved {count} voices, words and keys to {without_password(target)}. "
@@ -114,37 +114,3 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
             total=total or None,
             amount=f"{done} of {total}" if total else str(done),
         )
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Write a file for its owner only, which takes its name once it is whole."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=".streamd-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                yield out
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise Unavailable(f"{display_name(path)}: cannot be written: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        with Path(file).open("rb") as opened:
-            yield opened
-    except OSError as error:
-        raise Unavailable(f"{_shown(file)}: cannot be read: {error.strerror}") from error
-
-
-def _shown(file: str) -> str:
-    return "the export" if file == "-" else display_name(file)

@@ -162,6 +162,13 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files that may wait for their turn; the next is refused with 503."""
 
 
+class CacheConfig(Struct, frozen=True, kw_only=True):
+    """Voices of files that were sent before."""
+
+    max_voices: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
+    """Voices of uploaded files that are remembered, about 1.5 KB each; 0 remembers none."""
+
+
 class StoreConfig(Struct, frozen=True, kw_only=True):
     """Where the store keeps enrolled voices."""
 
@@ -205,6 +212,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
     files: FilesConfig = FilesConfig()
+    cache: CacheConfig = CacheConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
 

@@ -22,7 +22,8 @@ from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.scored import Scored
 from streamd.evaluation.streams import Audio, Stream, open_stream
 from streamd.events import SpeechStart
-from streamd.files.enrolment import VoiceReading, VoiceSample
+from streamd.files.voice_cache import FileVoice
+from streamd.files.voice_reading import VoiceReading
 from streamd.models.library import Library
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -186,12 +187,12 @@ class Executor:
         chosen, _ = self._parts.registry.resolve({"speaker": {}})
         return {"models": self._parts.registry.describe(chosen), "voices": voices}
 
-    def _enrol(self, audio: Audio) -> Generator[None, None, VoiceSample]:
+    def _enrol(self, audio: Audio) -> Generator[None, None, FileVoice]:
         """Compute the voice of a recording, as `streamd enroll` does."""
         reading = VoiceReading(self._parts.registry)
         with self._session(reading.modules, audio, Gallery.empty(), reading.registry) as analysis:
             yield from analysis.run(audio.data)
-        return reading.sample(audio.format.channel_kind)
+        return reading.voice(audio.format.channel_kind)
 
     @contextmanager
     def _session(

@@ -3,143 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from streamd.compose import Parts
 from streamd.display import display_name
-from streamd.files.offline import OfflineAnalysis
-from streamd.files.recording import Recording
+from streamd.files.quality import Quality, assess, encoded
+from streamd.files.voice_reading import VoiceSample, speaker_settings
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
-from streamd.modules.enrolment import EnrolmentModule
-from streamd.modules.gallery import Channel, Gallery
-from streamd.modules.registry import ModuleSet, Registry
-from streamd.modules.speaker import SpeakerModule
+from streamd.modules.registry import Registry
 from streamd.store.base import Enrolment, Store
-from streamd.types import RATE_HZ, Floats
 
-ENOUGH_MS = 5000
-"""Milliseconds of speech from which an enrolment is reliable."""
-ALIKE = 0.75
-"""Cosine above which windows of one voice lie, measured on read speech."""
 SAME = 0.99999
 """Cosine that only equal audio has, because its embeddings differ by rounding alone."""
 
 
-class Issue(NamedTuple):
-    """Something that makes an enrolment less reliable."""
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A sample and what became of it."""
 
-    code: Literal["short", "two_voices"]
-    message: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VoiceSample:
-    """What one recording contributes to its voice."""
-
-    channel: Channel
-    speech_ms: int
-    """Milliseconds of speech in the recording."""
-    embedding: Floats | None
-    """Embedding of the voice, `[dim]`, a unit vector; None without one window of speech."""
-    consistency: float
-    """How alike the windows are: the mean cosine to their mean."""
-    utterances: Sequence[tuple[Floats, Floats]]
-    """Mean states and summed moments of each utterance, from which a baseline is made."""
-    minimum_ms: int
-    """Milliseconds of speech that an enrolment needs."""
-    source: str = ""
-    """Name of the recording."""
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether the sample can become an enrolment."""
-        return self.embedding is not None and self.speech_ms >= self.minimum_ms
-
-    @property
-    def issues(self) -> list[Issue]:
-        """Return what makes this sample less reliable than it could be."""
-        issues = []
-        if self.speech_ms < ENOUGH_MS:
-            issues.append(
-                Issue(
-                    "short",
-                    f"less than {ENOUGH_MS / 1000:.0f} s of speech; "
-                    "more would make decisions more reliable",
-                )
-            )
-        if self.consistency < ALIKE:
-            issues.append(
-                Issue("two_voices", "the recording does not sound like a single voice; check it")
-            )
-        return issues
-
-
-class VoiceReading:
-    """The modules of one session that collects the embeddings of a voice, and their result.
-
-    Args:
-        registry: The modules of the daemon, whose speaker settings an enrolment shares.
-    """
-
-    def __init__(self, registry: Registry) -> None:
-        speaker = registry.find(SpeakerModule)
-        assert speaker is not None
-        module = EnrolmentModule(speaker.settings)
-        self.registry = Registry(registry.vad, [], [module], ())
-        self.modules: ModuleSet = {module.name: None}
-        self._minimum_ms = speaker.settings.window_ms
-        self._reader = module.reader
-
-    def sample(self, channel: Channel, source: str = "") -> VoiceSample:
-        """Return the sample that the session collected, after its end."""
-        reader = self._reader
-        has_speech = bool(reader.embeddings)
-        return VoiceSample(
-            channel=channel,
-            speech_ms=reader.speech * 1000 // RATE_HZ,
-            embedding=reader.mean if has_speech else None,
-            consistency=reader.consistency if has_speech else 0.0,
-            utterances=reader.utterances,
-            minimum_ms=self._minimum_ms,
-            source=source,
-        )
-
-
-def read_voice(
-    recording: Recording, parts: Parts, ring_s: int, done: Callable[[float], None]
-) -> VoiceSample:
-    """Return the sample of a recording of one voice.
-
-    Args:
-        recording: Recording of this voice only.
-        parts: The models, on an engine that is not started.
-        ring_s: Seconds of audio in the ring of the session.
-        done: Called with the seconds of each part that was read.
-
-    Raises:
-        NotAudio: The recording is damaged.
-    """
-    reading = VoiceReading(parts.registry)
-    analysis = OfflineAnalysis(
-        parts.engine, reading.registry, reading.modules, recording.format, Gallery.empty(), ring_s
-    )
-    try:
-        for part in recording.parts:
-            list(analysis.feed(part))
-            done(recording.seconds(part))
-        list(analysis.end())
-    finally:
-        analysis.close()
-    return reading.sample(recording.format.channel_kind, recording.name)
+    sample: VoiceSample
+    id: str
+    """Id of the enrolment, as `e_…`."""
+    quality: Quality
+    is_new: bool
+    """Whether it was added; the voice has it already if not."""
 
 
 def enrol(
     store: Store, name: str, samples: Iterable[VoiceSample], model: str, registry: Registry
-) -> list[VoiceSample]:
+) -> list[Enrolled]:
     """Add the samples of one voice to the store, either all or none.
 
     A sample that the voice has already, under any file name, is not added again, because it would
@@ -151,27 +45,44 @@ def enrol(
         samples: Samples of the voice; each `is_enough`.
         model: Id of the model that computed the embeddings.
         registry: The modules; the emotion module makes the baseline of the voice.
-
-    Returns:
-        The samples that were added.
     """
-    known = store.embeddings(name, model)
-    new: list[VoiceSample] = []
+    thresholds = speaker_settings(registry).thresholds
+    kept = [one for one in store.enrolments(name) if one.model == model]
+    known = [
+        (embedding, one.channel, one.id)
+        for embedding, one in zip(store.embeddings(name, model), kept, strict=True)
+    ]
+    done: list[Enrolled] = []
     enrolments = []
     for sample in samples:
         embedding = sample.embedding
         assert embedding is not None
-        if any(float(embedding @ other) > SAME for other in known):
+        same = [id_ for other, _, id_ in known if float(embedding @ other) > SAME]
+        earlier = [(e, channel) for e, channel, id_ in known if id_ not in same]
+        quality = assess(sample, earlier, thresholds)
+        if same:
+            done.append(Enrolled(sample, same[0], quality, is_new=False))
             continue
-        known.append(embedding)
-        new.append(sample)
-        source = display_name(sample.source)
-        enrolments.append(Enrolment(embedding, model, sample.channel, sample.speech_ms, source))
-    if new:
-        kept = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
-        baseline = _usual(new, registry, Baseline.from_bytes(kept) if kept else None)
+        new = Enrolment(
+            embedding,
+            model,
+            sample.channel,
+            sample.speech_ms,
+            display_name(sample.source),
+            encoded(quality),
+        )
+        known.append((embedding, sample.channel, new.id))
+        enrolments.append(new)
+        done.append(Enrolled(sample, new.id, quality, is_new=True))
+    if enrolments:
+        usual = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
+        baseline = _usual(
+            [one.sample for one in done if one.is_new],
+            registry,
+            Baseline.from_bytes(usual) if usual else None,
+        )
         store.enrol(name, enrolments, {BASELINE_MODEL: baseline.to_bytes()})
-    return new
+    return done
 
 
 def distinct(files: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, Path]]]:

@@ -43,21 +43,30 @@ class FileReading:
         """Return the milliseconds of audio that were read so far."""
         return self._frames * 1000 // self.format.rate + self._gap_ms
 
-    async def events(self, progress: Progress) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, progress: Progress, seen: Callable[[Part], object] = lambda part: None
+    ) -> AsyncGenerator[Event, None]:
         """Yield the events of the file, in its own time, up to the last final one.
+
+        Args:
+            progress: Takes how much was read.
+            seen: Takes each part of the audio before the session does.
 
         Raises:
             Refusal: What `Uploads.open` raises.
         """
-        async for event in self._analysis.events(self._counted(progress)):
+        async for event in self._analysis.events(self._counted(progress, seen)):
             if self._upload.offset_ms and isinstance(event, TimedEvent):
                 event.t0 += self._upload.offset_ms
                 event.t1 += self._upload.offset_ms
                 event.at += self._upload.offset_ms
             yield event
 
-    async def _counted(self, progress: Progress) -> AsyncIterator[Part]:
+    async def _counted(
+        self, progress: Progress, seen: Callable[[Part], object]
+    ) -> AsyncIterator[Part]:
         async for part in self._upload.parts:
+            seen(part)
             if isinstance(part, Gap):
                 self._gap_ms += part.ms
             else:

@@ -1,4 +1,4 @@
-"""The module that `streamd enroll` runs: it collects the embeddings of one voice."""
+"""The module that reads files of one voice: it collects their embeddings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
 
-class EnrolmentReader:
+class VoiceReader:
     """Collects the embeddings of the windows that the speaker module would read."""
 
-    name = "enrolment"
-    extras = frozenset({"prosody"})
+    name = "voice"
+    extras = frozenset[str]()
 
     def __init__(self, settings: SpeakerSettings) -> None:
         self.spec = WindowSpec(
@@ -29,12 +29,10 @@ class EnrolmentReader:
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
         self.embeddings: list[Floats] = []
-        self.utterances: list[tuple[Floats, Floats]] = []
-        """Mean states and summed moments of each utterance, from which a baseline is made."""
-        self._states: list[Floats] = []
-        self._moments: list[Floats] = []
         self.speech = 0
         """Number of samples of speech."""
+        self.runs: list[tuple[int, int]] = []
+        """Spans of speech, in samples at 16 kHz."""
 
     @property
     def mean(self) -> Floats:
@@ -43,37 +41,54 @@ class EnrolmentReader:
         mean: Floats = total / np.linalg.norm(total)
         return mean
 
-    @property
-    def consistency(self) -> float:
-        """Return how alike the windows are: the mean cosine to their mean."""
-        return float(np.mean([self.mean @ e for e in self.embeddings]))
-
     def opened(self, utterance: Utterance) -> None:
         """Prepare nothing, because `closed` has pooled the windows of the utterance before."""
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Keep the embedding of a window."""
         self.embeddings.append(output.embedding)
-        self._states.append(output.states)
-        self._moments.append(output.prosody.sum(axis=0))
         return ()
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
-        """Count the speech, and pool the windows."""
+        """Count the speech."""
         self.speech += utterance.speech
-        if self._states:
-            self.utterances.append((np.mean(self._states, axis=0), np.sum(self._moments, axis=0)))
-            self._states, self._moments = [], []
+        self.runs.extend(utterance.runs)
         return ()
 
 
-class EnrolmentModule:
-    """Creates the reader of one session; no client can ask for this module."""
+class EnrolmentReader(VoiceReader):
+    """Collects also what emotion learns of a voice, and with it a baseline."""
 
-    name: ClassVar[str] = "enrolment"
+    extras = frozenset({"prosody"})
 
     def __init__(self, settings: SpeakerSettings) -> None:
-        self.reader = EnrolmentReader(settings)
+        super().__init__(settings)
+        self.utterances: list[tuple[Floats, Floats]] = []
+        """Mean states and summed moments of each utterance, from which a baseline is made."""
+        self._states: list[Floats] = []
+        self._moments: list[Floats] = []
+
+    def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
+        """Keep the outputs of a window."""
+        self._states.append(output.states)
+        self._moments.append(output.prosody.sum(axis=0))
+        return super().window(utterance, window, output)
+
+    def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
+        """Count the speech, and pool the windows."""
+        if self._states:
+            self.utterances.append((np.mean(self._states, axis=0), np.sum(self._moments, axis=0)))
+            self._states, self._moments = [], []
+        return super().closed(utterance)
+
+
+class VoiceModule:
+    """Creates the reader of one session; no client can ask for this module."""
+
+    name: ClassVar[str] = "voice"
+
+    def __init__(self, reader: VoiceReader) -> None:
+        self.reader = reader
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
@@ -85,6 +100,6 @@ class EnrolmentModule:
         """Return nothing, because no client sees this module."""
         return {}
 
-    def open(self, options: None, context: ReaderContext, previous: Any) -> EnrolmentReader:
+    def open(self, options: None, context: ReaderContext, previous: Any) -> VoiceReader:
         """Return the one reader."""
         return self.reader

@@ -175,6 +175,13 @@ class Metrics:
         """result: `ok`, `not_audio`, `too_large`, `crashed`, `killed` or `abandoned`."""
         self.decoders = gauge("decoders", "Decoding processes that run.")
         self.decoder_starts = counter("decoder_starts", "Decoding processes that were started.")
+        self.voice_cache = counter(
+            "voice_cache", "Looks for the voice of a file that may have been sent before.", "result"
+        )
+        """result: `hit` or `miss`."""
+        self.voice_cache_entries = gauge(
+            "voice_cache_entries", "Voices of files that are remembered."
+        )
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

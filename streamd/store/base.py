@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
@@ -29,6 +30,29 @@ class SpeakerInfo:
     """Unix time of the first enrolment, milliseconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnrolmentInfo:
+    """Public facts about one enrolment. Its embedding is not among them."""
+
+    id: str
+    """As `e_…`; no other enrolment has it."""
+    model: str
+    """Catalogue id of the model that made its embedding."""
+    channel: Channel
+    """Kind of channel that it was recorded on."""
+    speech_ms: int
+    """Speech in it, milliseconds."""
+    created_ms: int
+    """Unix time, milliseconds."""
+    quality: str
+    """JSON verdict on it; empty where it is not known."""
+
+
+def new_enrolment_id() -> str:
+    """Return an id for one enrolment."""
+    return f"e_{secrets.token_hex(8)}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
     """One recording of a voice, as its embedding."""
@@ -43,6 +67,10 @@ class Enrolment:
     """Speech in it, milliseconds."""
     source: str
     """What it was made from, as a file name."""
+    quality: str = ""
+    """JSON verdict on it; empty where it is not known."""
+    id: str = field(default_factory=new_enrolment_id)
+    """As `e_…`; no other enrolment has it."""
 
 
 class Store(Protocol):
@@ -95,6 +123,10 @@ class Store(Protocol):
         Raises:
             BadName: the name may not be used.
         """
+        ...
+
+    def enrolments(self, name: str) -> list[EnrolmentInfo]:
+        """Return the enrolments of a voice, oldest first; none if there is no such voice."""
         ...
 
     def speakers(self) -> list[SpeakerInfo]:

@@ -23,6 +23,8 @@ def check_name(name: str) -> str:
         raise BadName(
             f"a speaker's name must have 1 to {MAX_NAME_CHARS} characters; got {len(name)}"
         )
+    if name in (".", ".."):
+        raise BadName(f"speaker name {name!r}: a dot alone means a folder; choose another name")
     if name != name.strip():
         raise BadName(f"speaker name {name!r}: remove the space at its start or end")
     for place, char in enumerate(name):

@@ -11,7 +11,7 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords, check_word
 from streamd.store import changes, erasure, voices, words
 from streamd.store.access import AccessStore
-from streamd.store.base import Enrolment, SpeakerInfo
+from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
 from streamd.store.database import Database
 from streamd.store.names import check_name
 from streamd.store.sqlaccess import SqlAccess
@@ -44,6 +44,11 @@ class SqlStore:
     def database(self) -> Database:
         """The database, of all tenants."""
         return self._database
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose voices and words it shows."""
+        return self._tenant
 
     @property
     def access(self) -> AccessStore:
@@ -84,6 +89,14 @@ class SqlStore:
         """Return the embeddings of a voice by `model`."""
         with self._database.reading() as db:
             return voices.embeddings(db, self._sealing(), check_name(name), model)
+
+    def enrolments(self, name: str) -> list[EnrolmentInfo]:
+        """Return the enrolments of a voice, oldest first; none if there is no such voice."""
+        checked = _checked(name)
+        if checked is None:
+            return []
+        with self._database.reading() as db:
+            return voices.enrolments(db, self._sealing(), checked)
 
     def speakers(self) -> list[SpeakerInfo]:
         """Every voice, by name."""

@@ -11,13 +11,14 @@ import numpy as np
 
 from streamd.errors import NameTaken
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
-from streamd.store.base import Enrolment, SpeakerInfo
+from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
 from streamd.types import Floats
 
 _FLOAT = np.dtype("<f4")
-_BASELINE = "baseline"
+BASELINE = "baseline"
+"""What a baseline is sealed as, in the place of a channel."""
 
 Complain = Callable[[str], Exception]
 """Returns the error for a voice, by its name, whose records cannot be opened."""
@@ -77,9 +78,19 @@ def enrol(
             raise ValueError(f"embeddings of {e.model} are of another size: {e.embedding.shape}")
         db.execute(
             "INSERT INTO enrolments"
-            " (speaker_id, model, channel, embedding, speech_ms, source, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (find(db, tenant, name), e.model, e.channel, sealed, e.speech_ms, e.source, now_ms),
+            " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+            " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                find(db, tenant, name),
+                e.model,
+                e.channel,
+                sealed,
+                e.speech_ms,
+                e.source,
+                now_ms,
+                e.id,
+                e.quality,
+            ),
         )
 
 
@@ -94,6 +105,16 @@ def embeddings(db: Rows, tenant: Tenant, name: str, model: str) -> list[Floats]:
     ]
 
 
+def enrolments(db: Rows, tenant: Tenant, name: str) -> list[EnrolmentInfo]:
+    """Return the enrolments of a voice, oldest first; empty if there is no such voice."""
+    rows = db.execute(
+        "SELECT public_id, model, channel, speech_ms, created_at, quality"
+        " FROM enrolments WHERE speaker_id = ? ORDER BY id",
+        (find(db, tenant, name),),
+    )
+    return [EnrolmentInfo(*row) for row in rows.fetchall()]
+
+
 def keep_baseline(
     db: Rows, tenant: Tenant, name: str, model: str, baseline: bytes, now_ms: int
 ) -> bool:
@@ -101,7 +122,7 @@ def keep_baseline(
     speaker = find(db, tenant, name)
     if speaker is None:
         return False
-    sealed = tenant.seal(baseline, name, model, _BASELINE)
+    sealed = tenant.seal(baseline, name, model, BASELINE)
     db.execute(
         "INSERT INTO baselines (speaker_id, model, baseline, changed_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (speaker_id, model)"
@@ -160,10 +181,10 @@ def rename(db: Rows, tenant: Tenant, old: str, new: str) -> bool:
         "SELECT model, baseline FROM baselines WHERE speaker_id = ?", (speaker,)
     ).fetchall()
     for model, sealed in kept:
-        plain = tenant.open(sealed, old, model, _BASELINE)
+        plain = tenant.open(sealed, old, model, BASELINE)
         db.execute(
             "UPDATE baselines SET baseline = ? WHERE speaker_id = ? AND model = ?",
-            (tenant.seal(plain, new, model, _BASELINE), speaker, model),
+            (tenant.seal(plain, new, model, BASELINE), speaker, model),
         )
     db.execute("UPDATE speakers SET name = ? WHERE id = ?", (new, speaker))
     return True
@@ -198,7 +219,7 @@ def gallery(
     plain = b"".join(tenant.open(sealed, name, model, channel) for name, channel, sealed in rows)
     embeddings = np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1)
     baselines: Mapping[str, bytes] = {
-        name: tenant.open(sealed, name, str(baseline_model), _BASELINE) for name, sealed in kept
+        name: tenant.open(sealed, name, str(baseline_model), BASELINE) for name, sealed in kept
     }
     return Gallery.build(tuple(indices), embeddings, owners, channels, version, baselines)
 

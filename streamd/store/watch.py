@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class GalleryWatcher:
         model: id of the speaker model in force.
         metrics: counts the baselines that were dropped and the attempts that failed.
         on_keys: called with the API keys of all tenants whenever the store was read.
+        on_gone: awaited with each tenant of whom a voice is gone.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class GalleryWatcher:
         model: str,
         metrics: Metrics,
         on_keys: Callable[[Sequence[KeyRecord]], None] = lambda keys: None,
+        on_gone: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._on_keys = on_keys
+        self._on_gone = on_gone
         self._poll_s = poll_s
         self._model = model
         self._dropped = metrics.baselines_dropped
@@ -115,7 +118,9 @@ class GalleryWatcher:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._thread, self._look, self._version)
         if found is not None:
+            before = self._known
             self._take(found)
+            await self._tell_gone(before)
             for fault in found.faults.values():
                 raise fault
 
@@ -147,7 +152,9 @@ class GalleryWatcher:
             await self.load()
             self._is_over("read")
         except StoreGone as error:
+            before = self._known
             self._forget(error)
+            await self._tell_gone(before)
         except StreamdError as error:
             # The voices known so far stay in use.
             self._complain("read", "the store cannot be read", str(error))
@@ -237,6 +244,14 @@ class GalleryWatcher:
         for tenant, learned in unwritten.items():
             theirs = known[tenant]
             known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
+
+    async def _tell_gone(self, before: Mapping[str, _Known]) -> None:
+        if self._on_gone is None:
+            return
+        for tenant, known in before.items():
+            now = self.gallery(tenant)
+            if now is not known.gallery and any(name not in now for name in known.gallery.names):
+                await self._on_gone(tenant)
 
     def _forget(self, error: StoreGone) -> None:
         """Forget all voices, words and keys: the file was deleted on purpose."""

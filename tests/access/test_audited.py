@@ -5,6 +5,7 @@ import pytest
 from fakes.own_words import word as own_word
 
 from streamd.access.audit.entry import Actor, Entry
+from streamd.access.audit.writer import Nowhere
 from streamd.access.audited import Audited
 from streamd.access.keys import new_key
 from streamd.errors import BadName, NameTaken, NotErased
@@ -67,6 +68,18 @@ def test_changes_to_voices_are_written_down_under_a_pseudonym(audited, kept):
     text = repr(kept.entries)
     for name in ("Ada", "Grace", "upload"):
         assert name not in text
+
+
+def test_a_deletion_gives_the_id_of_its_entry(audited, kept):
+    audited.enrol("Ada", [enrolment()])
+    assert audited.delete_voice("Ada") == kept.entries[-1].id
+    assert audited.delete_voice("Ada") is None
+
+
+def test_without_an_audit_log_there_is_no_id(store):
+    audited = Audited(store, "default", Nowhere(), Actor("server"))
+    audited.enrol("Ada", [enrolment()])
+    assert audited.delete_voice("Ada") == ""
 
 
 def test_one_spelling_is_one_pseudonym(audited, kept):

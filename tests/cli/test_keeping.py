@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+import soundfile
 from conftest import NO_NETWORK, Cli
 from daemons import DATA, STREAMD, Daemon, converse, dial, environment, next_event, say, speech
 from waiting import HANG_S, until
@@ -43,6 +45,22 @@ def test_a_voice_is_enrolled_listed_renamed_and_deleted(cli):
     gone = cli("speakers", "delete", "bert")
     assert gone.code == 2
     assert "streamd speakers" in gone.err
+
+
+def test_the_quality_of_an_enrolment_is_said_with_what_to_do(cli, tmp_path):
+    done = cli("enroll", "anna", SLT)
+    assert "quality: good" in done.err
+    short = tmp_path / "short.wav"
+    samples = np.frombuffer(speech(seconds=3), np.int16)
+    soundfile.write(short, samples, 16_000)
+    done = cli("enroll", "anna", short)
+    assert done.code == 0
+    assert "quality: usable" in done.err
+    assert "short: " in done.err
+    assert "record 5 s or more" in done.err
+    done = cli("enroll", "anna", DATA / "speech_espeak.flac")
+    assert "quality: poor" in done.err
+    assert "unlike_before: " in done.err
 
 
 INT8 = {"speaker__model": "ge2e-int8"}

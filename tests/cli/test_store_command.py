@@ -1,5 +1,6 @@
 """`streamd store`: what a person does who makes a backup, restores it, or moves a store."""
 
+import json
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -91,3 +92,27 @@ def test_a_target_of_another_kind_is_refused(filled):
     assert done.code == 3
     assert "begins with postgresql://" in done.err
     assert "secretword" not in done.err
+
+
+def test_voices_go_to_another_tenant_and_the_audit_log_says_so(filled, tmp_path):
+    file = tmp_path / "voices.jsonl"
+    done = filled("speakers", "export", file, "ada")
+    assert (done.code, done.out) == (0, "")
+    assert "Exported 1 voice." in done.err
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    done = filled("speakers", "import", file, "--tenant", "acme")
+    assert done.code == 0, done.err
+    assert "Imported ada: 1 enrolment." in done.err
+    assert names(filled.home / "streamd.db", filled.home / "key") == {
+        "acme": ["ada", "eve"],
+        "default": ["ada", "bob"],
+    }
+    entry = json.loads((filled.home / "audit.jsonl").read_text().splitlines()[-1])
+    assert (entry["action"], entry["tenant"], entry["count"]) == ("voice_enrolled", "acme", 1)
+    again = filled("speakers", "import", file, "--tenant", "acme")
+    assert again.code == 2
+    assert "already exists" in again.err
+    missing = filled.process("speakers", "export", "-", "zoe")
+    assert (missing.code, missing.out) == (2, "")
+    assert "zoe" in missing.err
+    assert filled.process("speakers", "export", "-").out.count('"type":"voice"') == 2

@@ -14,16 +14,10 @@ from streamd.audio.files import Gap
 from streamd.compose import Parts
 from streamd.engine.local import LocalEngine
 from streamd.files.analysis import Analysis
-from streamd.files.enrolment import (
-    ALIKE,
-    ENOUGH_MS,
-    VoiceReading,
-    VoiceSample,
-    distinct,
-    enrol,
-    read_voice,
-)
+from streamd.files.enrolment import distinct, enrol
+from streamd.files.quality import decoded
 from streamd.files.recording import Part, Recording
+from streamd.files.voice_reading import EnrolmentReading, VoiceSample, read_voice
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.emotion_model import Baseline
 from streamd.modules.gallery import Gallery
@@ -61,15 +55,12 @@ def test_a_sample_is_the_voice_and_how_much_it_said() -> None:
     assert np.linalg.norm(sample.embedding) == pytest.approx(1)
     assert 5900 < sample.speech_ms < 6100
     assert (sample.channel, sample.source, sample.is_enough) == ("wide", "anna.wav", True)
-    assert sample.consistency > 0.9
+    assert sample.unity > 0.9
     assert len(sample.utterances) == 2
-    assert sample.issues == []
 
 
-def test_the_issues_of_a_sample_are_reported() -> None:
-    assert [issue.code for issue in sample_of(TWO).issues] == ["two_voices"]
-    short = replace(sample_of(ANNA), speech_ms=ENOUGH_MS - 1, consistency=ALIKE - 0.01)
-    assert [issue.code for issue in short.issues] == ["short", "two_voices"]
+def test_two_voices_in_a_recording_are_told_from_one() -> None:
+    assert sample_of(TWO).unity < 0.5
 
 
 def test_too_little_speech_is_not_enough() -> None:
@@ -81,7 +72,7 @@ def test_too_little_speech_is_not_enough() -> None:
 async def test_a_started_engine_gives_the_same_sample() -> None:
     engine = LocalEngine(fake_passes(), 1, 2, Metrics(), max_files=1)
     engine.start()
-    reading = VoiceReading(REGISTRY)
+    reading = EnrolmentReading(REGISTRY)
     analysis = Analysis(
         engine, reading.registry, reading.modules, AudioFormat(), Gallery.empty(), ring_s=2
     )
@@ -99,12 +90,28 @@ async def test_a_started_engine_gives_the_same_sample() -> None:
 def test_a_recording_counts_once_however_often_it_comes(store: SqlStore) -> None:
     anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
     copy = replace(anna, source="copy.wav")
-    assert enrol(store, "anna", [anna, copy], "m", REGISTRY) == [anna]
-    assert enrol(store, "anna", [copy], "m", REGISTRY) == []
-    assert enrol(store, "anna", [copy, bert], "m", REGISTRY) == [bert]
+    first, again = enrol(store, "anna", [anna, copy], "m", REGISTRY)
+    assert (first.is_new, again.is_new, again.id) == (True, False, first.id)
+    (once_more,) = enrol(store, "anna", [copy], "m", REGISTRY)
+    assert (once_more.is_new, once_more.id) == (False, first.id)
+    assert [one.is_new for one in enrol(store, "anna", [copy, bert], "m", REGISTRY)] == [
+        False,
+        True,
+    ]
     (info,) = store.speakers()
     assert (info.enrolments, info.speech_ms) == (2, anna.speech_ms + bert.speech_ms)
-    assert enrol(store, "bert", [copy], "m", REGISTRY) == [copy]  # of another voice it is new
+    (of_another,) = enrol(store, "bert", [copy], "m", REGISTRY)
+    assert of_another.is_new
+
+
+def test_an_enrolment_keeps_its_id_and_its_quality(store: SqlStore) -> None:
+    anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
+    done = enrol(store, "anna", [anna, bert], "m", REGISTRY)
+    kept = store.enrolments("anna")
+    assert [one.id for one in kept] == [one.id for one in done]
+    assert [decoded(one.quality) for one in kept] == [one.quality for one in done]
+    assert "unlike_before" not in {issue.code for issue in done[0].quality.issues}
+    assert "unlike_before" in {issue.code for issue in done[1].quality.issues}
 
 
 def test_each_new_recording_adds_to_how_the_voice_usually_sounds(store: SqlStore) -> None:

@@ -26,9 +26,11 @@ from streamd.access.keys import now_ms
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
 from streamd.config import Config, LimitsConfig, ServerConfig
+from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.websocket import Streams
 
 NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
@@ -66,10 +68,17 @@ async def table(folder: Path) -> list[Asked]:
     try:
         streams = Streams(server.services, Presence(0), ServerConfig())
         rest = Rest.of(
-            server.services, store, access, Config(), lambda: False, lambda: asyncio.sleep(0)
+            server.services,
+            store,
+            MemoryVoiceCache(0, server.metrics),
+            access,
+            Config(),
+            lambda: False,
+            lambda: asyncio.sleep(0),
         )
-        asr_sockets = AsrSockets(Presence(0), LimitsConfig())
-        routes = make_routes(server.services, streams, access, rest, asr_sockets, lambda: None)
+        sockets = [AsrSockets(Presence(0), LimitsConfig()), VerifySockets(rest)]
+        others = [route for one in sockets for route in one.routes()]
+        routes = make_routes(server.services, streams, access, rest, others, lambda: None)
         return [
             Asked(route.method, route.path, route.scope, route.takes_ticket) for route in routes
         ]

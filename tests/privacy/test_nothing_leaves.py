@@ -34,6 +34,8 @@ RUNS = [
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
     ["store", "export", "{out}/backup.jsonl"],
+    ["speakers", "export", "{out}/voices.jsonl"],
+    ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],
     ["analyze", str(SPEECH), "--json"],
     ["stream", str(SPEECH), "--fast", "--url", "{url}"],

@@ -68,6 +68,7 @@ def content(store: SqlStore) -> object:
                 tenant,
                 store.of(tenant).speakers(),
                 store.of(tenant).load_gallery("m", "mood").baselines,
+                [store.of(tenant).enrolments(s.name) for s in store.of(tenant).speakers()],
                 [
                     [e.tolist() for e in store.of(tenant).embeddings(s.name, "m")]
                     for s in store.of(tenant).speakers()

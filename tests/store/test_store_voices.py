@@ -68,6 +68,26 @@ def test_speakers_are_listed_by_name_with_what_was_enrolled(store: SqlStore) -> 
     assert ann.created_ms >= zoe.created_ms
 
 
+def test_each_enrolment_has_an_id_and_its_quality(store: SqlStore) -> None:
+    first = Enrolment(voice(1), MODEL, "wide", 2500, "a.wav", '{"verdict":"good"}')
+    second = Enrolment(voice(2), "other", "narrow", 900, "b.wav")
+    store.enrol("Ann", [first])
+    store.enrol("Ann", [second])
+    found = store.enrolments("Ann")
+    assert [(e.id, e.model, e.channel, e.speech_ms, e.quality) for e in found] == [
+        (first.id, MODEL, "wide", 2500, '{"verdict":"good"}'),
+        (second.id, "other", "narrow", 900, ""),
+    ]
+    assert first.id.startswith("e_")
+    assert first.id != second.id
+    assert all(e.created_ms > 0 for e in found)
+    assert store.of("acme").enrolments("Ann") == []
+    store.rename("Ann", "Bea")
+    assert store.enrolments("Bea") == found
+    store.delete("Bea")
+    assert store.enrolments("Bea") == store.enrolments("") == []
+
+
 def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqlStore) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         enrol(store, name, seed)
@@ -142,6 +162,8 @@ BAD_NAMES = [
     "x" * 65,
     "S1",
     "S007",
+    ".",
+    "..",
     " a",
     "a ",
     "\u2003a",

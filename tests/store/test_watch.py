@@ -103,6 +103,31 @@ async def test_changes_of_another_process_are_seen(tmp_path, watching):
     await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
 
 
+async def test_whoever_keeps_something_of_a_tenants_voices_is_told_when_one_is_gone(
+    tmp_path, metrics, impatient
+):
+    gone: list[str] = []
+
+    async def on_gone(tenant: str) -> None:
+        gone.append(tenant)
+
+    enrol(tmp_path, "ada", "bob")
+    enrol(tmp_path, "eve", tenant="acme")
+    with closing(opened(tmp_path)) as store:
+        watcher = GalleryWatcher(store, 60, "m", metrics, on_gone=on_gone)
+        await watcher.load()
+        enrol(tmp_path, "zoe")
+        await watcher.refresh()
+        assert gone == []
+        store.of(TENANT).delete("ada")
+        await watcher.refresh()
+        assert gone == [TENANT]
+        store.of("acme").delete("eve")
+        await watcher.refresh()
+        assert gone == [TENANT, "acme"]
+        watcher.close()
+
+
 async def test_a_baseline_that_meets_a_lock_is_kept_and_written_later(tmp_path, watching, metrics):
     enrol(tmp_path, "ada", "bob")
     watcher = await watching()

@@ -117,5 +117,5 @@ class Recorder(Protocol):
     """Takes entries. Any thread may call it."""
 
     def record(self, entry: Entry) -> str:
-        """Write an entry, now or soon, and return its id."""
+        """Write an entry, now or soon, and return its id; empty where nothing is written."""
         ...

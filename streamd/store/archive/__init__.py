@@ -68,7 +68,7 @@ def import_store(
         Unavailable: the store cannot be written.
     """
     reader = lines.Reader(source, name)
-    _check_key(reader.header.proof, name, key_path)
+    check_key(reader.header.proof, name, key_path)
     store = open_target()
     try:
         with _filling(store.database) as db:
@@ -121,7 +121,12 @@ def _filling(database: Database) -> Iterator[Rows]:
         database.changed(db)
 
 
-def _check_key(proof: bytes, name: str, key_path: Path) -> None:
+def check_key(proof: bytes, name: str, key_path: Path) -> None:
+    """Check that a key file is that of an export.
+
+    Raises:
+        ConfigError: It is missing, or another one.
+    """
     if not key_path.exists():
         raise ConfigError(
             f"key {key_path}: missing; {name} can be read with the key of the store that it is "

@@ -32,6 +32,9 @@ class EnrolmentRow(Struct, frozen=True):
     speech_ms: int
     source: str
     created_ms: int
+    id: str = ""
+    """Empty in an export of a streamd that gave no ids."""
+    quality: str = ""
 
 
 class BaselineRow(Struct, frozen=True):

@@ -21,6 +21,7 @@ from streamd.store.archive.records import (
     Voice,
     Word,
 )
+from streamd.store.base import new_enrolment_id
 from streamd.store.database import Rows
 
 PAGE = 500
@@ -47,19 +48,31 @@ def count(db: Rows) -> int:
 
 def dump(db: Rows) -> Iterator[Record]:
     """Yield every record, in a snapshot."""
+    yield from dump_voices(db)
+    for kind, (table, columns) in _PLAIN.items():
+        where = f" WHERE {_NOT_PROOF}" if kind is Secret else ""
+        for row in db.execute(f"SELECT {columns} FROM {table}{where}").fetchall():
+            yield kind(*row)
+
+
+def dump_voices(db: Rows, tenant: str | None = None) -> Iterator[Voice]:
+    """Yield the voices of a tenant, or of all, in a snapshot."""
+    where, parameters = ("", ()) if tenant is None else (" AND tenant = ?", (tenant,))
     last = 0
     while True:
         page = db.execute(
-            "SELECT id, tenant, name, created_at FROM speakers WHERE id > ? ORDER BY id LIMIT ?",
-            (last, PAGE),
+            "SELECT id, tenant, name, created_at FROM speakers"
+            f" WHERE id > ?{where} ORDER BY id LIMIT ?",
+            (last, *parameters, PAGE),
         ).fetchall()
         if not page:
-            break
+            return
         span = (last, page[-1][0])
         enrolments = _by_speaker(
             db,
-            "SELECT speaker_id, model, channel, embedding, speech_ms, source, created_at"
-            " FROM enrolments WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
+            "SELECT speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+            " public_id, quality FROM enrolments"
+            " WHERE speaker_id > ? AND speaker_id <= ? ORDER BY speaker_id, id",
             span,
             EnrolmentRow,
         )
@@ -70,12 +83,8 @@ def dump(db: Rows) -> Iterator[Record]:
             span,
             BaselineRow,
         )
-        for last, tenant, name, created_ms in page:
-            yield Voice(tenant, name, created_ms, enrolments.get(last, ()), baselines.get(last, ()))
-    for kind, (table, columns) in _PLAIN.items():
-        where = f" WHERE {_NOT_PROOF}" if kind is Secret else ""
-        for row in db.execute(f"SELECT {columns} FROM {table}{where}").fetchall():
-            yield kind(*row)
+        for last, owner, name, created_ms in page:
+            yield Voice(owner, name, created_ms, enrolments.get(last, ()), baselines.get(last, ()))
 
 
 def load(db: Rows, records: Iterable[Record]) -> None:
@@ -84,7 +93,7 @@ def load(db: Rows, records: Iterable[Record]) -> None:
     db.execute(f"DELETE FROM secrets WHERE {_NOT_PROOF}")
     left = iter(records)
     while page := list(islice(left, PAGE)):
-        _add_voices(db, [record for record in page if isinstance(record, Voice)])
+        add_voices(db, [record for record in page if isinstance(record, Voice)])
         for kind, (table, columns) in _PLAIN.items():
             rows = [msgspec.structs.astuple(r) for r in page if isinstance(r, kind)]
             if rows:
@@ -102,7 +111,8 @@ def _by_speaker(
     }
 
 
-def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
+def add_voices(db: Rows, voices: Sequence[Voice]) -> None:
+    """Insert voices whose names their tenants do not have yet, in a transaction."""
     if not voices:
         return
     (newest,) = db.execute("SELECT max(id) FROM speakers").fetchone()
@@ -114,10 +124,10 @@ def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
     ids = {(tenant, name): row for tenant, name, row in found.fetchall()}
     db.executemany(
         "INSERT INTO enrolments"
-        " (speaker_id, model, channel, embedding, speech_ms, source, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+        " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (ids[voice.tenant, voice.name], *msgspec.structs.astuple(row))
+            (ids[voice.tenant, voice.name], *msgspec.structs.astuple(_with_id(row)))
             for voice in voices
             for row in voice.enrolments
         ],
@@ -130,3 +140,7 @@ def _add_voices(db: Rows, voices: Sequence[Voice]) -> None:
             for row in voice.baselines
         ],
     )
+
+
+def _with_id(row: EnrolmentRow) -> EnrolmentRow:
+    return row if row.id else msgspec.structs.replace(row, id=new_enrolment_id())

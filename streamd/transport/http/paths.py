@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from streamd.access.parts import Access
 from streamd.live.services import Services
@@ -13,13 +13,15 @@ from streamd.transport.http.rest import (
     calibration,
     detect,
     emotion,
+    identify,
     openapi,
+    speakers,
     transcribe,
+    verify,
     words,
 )
-from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.routes import Routes
+from streamd.transport.http.routes import Route, Routes
 from streamd.transport.http.websocket import Streams
 
 
@@ -28,7 +30,7 @@ def make_routes(
     streams: Streams,
     access: Access,
     rest: Rest,
-    asr_sockets: AsrSockets,
+    sockets: Iterable[Route],
     refresh: Callable[[], None],
 ) -> Routes:
     """Return the table of routes.
@@ -38,14 +40,17 @@ def make_routes(
         streams: Those that are open.
         access: Makes the tickets.
         rest: What the paths for files use.
-        asr_sockets: Those that are open.
+        sockets: The routes of other sockets.
         refresh: Brings the metrics up to date.
     """
     table = [
         *streams.routes(),
         *tickets.routes(access.tickets),
         *Operations(services, streams, refresh).routes(),
-        *asr_sockets.routes(),
+        *sockets,
+        *verify.routes(rest),
+        *identify.routes(rest),
+        *speakers.routes(rest),
         *emotion.routes(rest),
         *detect.routes(rest),
         *analyze.routes(rest),

@@ -7,40 +7,24 @@ answer says so in `code` and `message`.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import contextlib
 from typing import Any
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType
 
-from streamd.access.limits import STREAMS_RETRY_AFTER_MS
 from streamd.access.presence import Presence
+from streamd.access.principal import Principal
 from streamd.config import LimitsConfig
-from streamd.errors import (
-    BadMessage,
-    Idle,
-    ModelMissing,
-    Overloaded,
-    RateExceeded,
-    Refusal,
-    TooLarge,
-    UnsupportedAudio,
-)
-from streamd.transport.http.guard import principal_of
+from streamd.errors import BadMessage, ModelMissing, Refusal, UnsupportedAudio
+from streamd.transport.http.rest.sockets import Socket, Sockets
 from streamd.transport.http.rest.transcribe import NO_TRANSCRIBER
-from streamd.transport.http.routes import Route
-from streamd.transport.http.websocket import check_upgrade
 
 ENCODINGS = ("LINEAR16", "PCM", "PCM_S16LE")
-RESTARTING = 1012
-MAX_SOCKETS = 64
-"""Sockets of this kind at once."""
 
 
-class AsrSockets:
+class AsrSockets(Sockets):
     """All open sockets of `/v1/asr/stream`.
 
     Args:
@@ -48,64 +32,24 @@ class AsrSockets:
         limits: Longest message, and longest silence.
     """
 
+    path = "/v1/asr/stream"
+
     def __init__(self, presence: Presence, limits: LimitsConfig) -> None:
-        self._presence = presence
-        self._limits = limits
-        self._open: set[_Socket] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        super().__init__(presence, limits.max_message_bytes, limits.idle_s)
 
-    def routes(self) -> list[Route]:
-        """Return the route."""
-        return [Route("GET", "/v1/asr/stream", self.handle, scope="stream", takes_ticket=True)]
+    def told(self, refusal: Refusal) -> str:
+        """Return the message with an error."""
+        told = {"type": "ERROR", "code": refusal.code, "message": refusal.message}
+        return msgspec.json.encode(told).decode()
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one socket from upgrade to close.
+    async def serve(self, socket: Socket, principal: Principal) -> None:
+        """Answer each message.
 
         Raises:
-            Refusal: The request is no upgrade, or too many sockets are open.
+            Refusal: A message is not of this protocol.
         """
-        check_upgrade(request)
-        if len(self._open) >= MAX_SOCKETS:
-            raise Overloaded(
-                f"{MAX_SOCKETS} sockets of this kind are open; try again later",
-                retry_after_ms=1000,
-            )
-        principal = principal_of(request)
-        if self._presence.is_full(principal):
-            raise RateExceeded(
-                "this key has as many sockets open as it may (limits.streams_per_key)",
-                retry_after_ms=STREAMS_RETRY_AFTER_MS,
-            )
-        socket = _Socket(self._limits.max_message_bytes)
-        self._open.add(socket)
-        try:
-            with self._presence.enter(principal) as visit:
-                await socket.prepare(request)
-                visit.on_end(lambda refusal: self._end(socket, refusal))
-                try:
-                    await self._serve(socket)
-                except Refusal as refusal:
-                    await socket.refuse(refusal)
-        finally:
-            self._open.discard(socket)
-        return socket
-
-    async def drain(self) -> None:
-        """Close every socket, because the server stops."""
-        for socket in list(self._open):
-            await socket.close(code=RESTARTING, message=b"restarting")
-
-    def _end(self, socket: _Socket, refusal: Refusal) -> None:
-        task = asyncio.ensure_future(socket.refuse(refusal))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    async def _serve(self, socket: _Socket) -> None:
         while True:
-            try:
-                message = await socket.receive(timeout=self._limits.idle_s)
-            except TimeoutError:
-                raise Idle(f"nothing came for {self._limits.idle_s} s; connect again") from None
+            message = await socket.next()
             match message.type:
                 case WSMsgType.TEXT:
                     sent = _read(message.data)
@@ -125,37 +69,6 @@ class AsrSockets:
                     return
                 case _:
                     raise BadMessage("`type` must be INIT, AUDIO or END", ref="type")
-
-
-class _Socket(web.WebSocketResponse):
-    """A socket whose errors come before its close."""
-
-    def __init__(self, max_message_bytes: int) -> None:
-        super().__init__(max_msg_size=max_message_bytes, compress=False)
-        self._max_bytes = max_message_bytes
-
-    async def close(
-        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
-    ) -> bool:
-        """Close the socket. aiohttp itself closes it on a message that is too long."""
-        if code == WSCloseCode.MESSAGE_TOO_BIG and not self.closed:
-            too_large = TooLarge(f"a message may have {self._max_bytes} bytes; send shorter ones")
-            with contextlib.suppress(ConnectionError):
-                await self.send_str(_error(too_large))
-            message = too_large.code.encode()
-        return await super().close(code=code, message=message, drain=drain)
-
-    async def refuse(self, refusal: Refusal) -> None:
-        """Send an error, and close."""
-        with contextlib.suppress(ConnectionError):
-            if not self.closed:
-                await self.send_str(_error(refusal))
-            await self.close(code=refusal.close_code, message=refusal.code.encode())
-
-
-def _error(refusal: Refusal) -> str:
-    told = {"type": "ERROR", "code": refusal.code, "message": refusal.message}
-    return msgspec.json.encode(told).decode()
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -9,9 +9,12 @@ from streamd.access.audit.entry import Actor
 from streamd.access.audited import Audited
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
+from streamd.compose import speaker_model
 from streamd.config import Config
 from streamd.files.sessions import FileSessions
 from streamd.files.uploads import Uploads
+from streamd.files.voice_cache import VoiceCache
+from streamd.files.voice_files import VoiceFiles
 from streamd.live.services import Services
 from streamd.store.base import Store
 from streamd.transport.http.peers import Peers
@@ -28,6 +31,7 @@ class Rest:
     """Engine, modules, voices and words: those of the streams."""
     uploads: Uploads
     sessions: FileSessions
+    voices: VoiceFiles
     access: Access
     config: Config
     peers: Peers
@@ -45,6 +49,7 @@ class Rest:
         cls,
         services: Services,
         store: Store,
+        cache: VoiceCache,
         access: Access,
         config: Config,
         is_draining: Callable[[], bool],
@@ -55,16 +60,20 @@ class Rest:
         Args:
             services: What all streams share.
             store: Voices and words of every tenant.
+            cache: Remembers voices of files.
             access: Keys, limits and the audit log.
             config: The configuration in force.
             is_draining: Whether the server is about to stop.
             changed: Has the store read again.
         """
         uploads = Uploads(config.files, services.metrics)
+        registry = services.registry
+        sessions = FileSessions(uploads, services.engine, registry, services.ring_s)
         return cls(
             services=services,
             uploads=uploads,
-            sessions=FileSessions(uploads, services.engine, services.registry, services.ring_s),
+            sessions=sessions,
+            voices=VoiceFiles(sessions, registry, speaker_model(config).id, cache),
             access=access,
             config=config,
             peers=Peers(config.server.trusted_proxies),

@@ -26,7 +26,7 @@ _IDEMPOTENCY = {
 }
 
 
-class Fault(msgspec.Struct, kw_only=True):
+class ErrorDetail(msgspec.Struct, kw_only=True):
     """What went wrong, and what to do."""
 
     code: str
@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, kw_only=True):
 class ErrorReply(msgspec.Struct, kw_only=True):
     """The body of every error."""
 
-    error: Fault
+    error: ErrorDetail
 
 
 def route(table: Sequence[Route]) -> Route:
@@ -71,8 +71,7 @@ def document(table: Sequence[Route]) -> dict[str, Any]:
         "info": {
             "title": "streamd",
             "version": __version__,
-            "description": "Voice activity, wake words, speakers and moods in whole files. "
-            "The WebSockets are described at /asyncapi.json.",
+            "description": "Voice activity, wake words, speakers and moods in whole files.",
         },
         "servers": [{"url": "/"}],
         "paths": paths,
@@ -142,9 +141,10 @@ def _content(about: About) -> dict[str, Any]:
 def _bodies(about: About, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the ways to send a file."""
     file: dict[str, Any] = {"type": "array", "items": _FILE} if about.are_files else _FILE
-    form = {"properties": {about.file: file, **fields}, "type": "object"}
+    files = {about.file: file} | dict.fromkeys(about.more_files, _FILE)
+    form = {"properties": {**files, **fields}, "type": "object"}
     bodies = {"multipart/form-data": {"schema": form}}
-    if not about.are_files:
+    if not (about.are_files or about.more_files):
         sent = {"audio": _BASE64, "format": {"type": "string"}, "sample_rate": {"type": "integer"}}
         schema = {"properties": {**sent, **fields}, "type": "object", "required": ["audio"]}
         bodies[_JSON] = {"schema": schema}

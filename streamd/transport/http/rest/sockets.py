@@ -1,0 +1,137 @@
+"""What the sockets of earlier callers share: admission, errors before a close, and the end."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+
+from aiohttp import WSCloseCode, WSMessage, web
+
+from streamd.access.limits import STREAMS_RETRY_AFTER_MS
+from streamd.access.presence import Presence
+from streamd.access.principal import Principal
+from streamd.errors import Idle, Overloaded, RateExceeded, Refusal, TooLarge
+from streamd.transport.http.guard import principal_of
+from streamd.transport.http.routes import Route
+from streamd.transport.http.websocket import check_upgrade
+
+RESTARTING = 1012
+MAX_SOCKETS = 64
+"""Sockets of one path at once."""
+
+
+class Sockets(abc.ABC):
+    """All open sockets of one path.
+
+    Args:
+        presence: Bounds the sockets of a key, and ends those of a key that is revoked.
+        max_message_bytes: Longest message.
+        idle_s: Longest silence, seconds.
+    """
+
+    path: str
+
+    def __init__(self, presence: Presence, max_message_bytes: int, idle_s: float) -> None:
+        self._presence = presence
+        self._max_message_bytes = max_message_bytes
+        self._idle_s = idle_s
+        self._open: set[Socket] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @abc.abstractmethod
+    async def serve(self, socket: Socket, principal: Principal) -> None:
+        """Serve a socket until its client is done.
+
+        Raises:
+            Refusal: The client made a fault; it ends the socket.
+        """
+
+    @abc.abstractmethod
+    def told(self, refusal: Refusal) -> str:
+        """Return the message with an error."""
+
+    def routes(self) -> list[Route]:
+        """Return the route."""
+        return [Route("GET", self.path, self.handle, scope="stream", takes_ticket=True)]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one socket from upgrade to close.
+
+        Raises:
+            Refusal: The request is no upgrade, or too many sockets are open.
+        """
+        check_upgrade(request)
+        if len(self._open) >= MAX_SOCKETS:
+            raise Overloaded(
+                f"{MAX_SOCKETS} sockets of this kind are open; try again later",
+                retry_after_ms=1000,
+            )
+        principal = principal_of(request)
+        if self._presence.is_full(principal):
+            raise RateExceeded(
+                "this key has as many sockets open as it may (limits.streams_per_key)",
+                retry_after_ms=STREAMS_RETRY_AFTER_MS,
+            )
+        socket = Socket(self, self._max_message_bytes, self._idle_s)
+        self._open.add(socket)
+        try:
+            with self._presence.enter(principal) as visit:
+                await socket.prepare(request)
+                visit.on_end(lambda refusal: self._end(socket, refusal))
+                try:
+                    await self.serve(socket, principal)
+                except Refusal as refusal:
+                    await socket.refuse(refusal)
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def drain(self) -> None:
+        """Close every socket, because the server stops."""
+        for socket in list(self._open):
+            await socket.close(code=RESTARTING, message=b"restarting")
+
+    def _end(self, socket: Socket, refusal: Refusal) -> None:
+        task = asyncio.ensure_future(socket.refuse(refusal))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+class Socket(web.WebSocketResponse):
+    """A socket whose errors come before its close."""
+
+    def __init__(self, sockets: Sockets, max_message_bytes: int, idle_s: float) -> None:
+        super().__init__(max_msg_size=max_message_bytes, compress=False)
+        self._sockets = sockets
+        self._max_bytes = max_message_bytes
+        self._idle_s = idle_s
+
+    async def next(self) -> WSMessage:
+        """Return the next message.
+
+        Raises:
+            Idle: None came for too long.
+        """
+        try:
+            return await self.receive(timeout=self._idle_s)
+        except TimeoutError:
+            raise Idle(f"nothing came for {self._idle_s:g} s; connect again") from None
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        """Close the socket. aiohttp itself closes it on a message that is too long."""
+        if code == WSCloseCode.MESSAGE_TOO_BIG and not self.closed:
+            too_large = TooLarge(f"a message may have {self._max_bytes} bytes; send shorter ones")
+            with contextlib.suppress(ConnectionError):
+                await self.send_str(self._sockets.told(too_large))
+            message = too_large.code.encode()
+        return await super().close(code=code, message=message, drain=drain)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Send an error, and close."""
+        with contextlib.suppress(ConnectionError):
+            if not self.closed:
+                await self.send_str(self._sockets.told(refusal))
+            await self.close(code=refusal.close_code, message=refusal.code.encode())

@@ -1,0 +1,138 @@
+"""`/ws/stream-verify`: the socket that clients of a verification service know.
+
+The first binary message is the reference, answered by the text `reference_set`; each later one is a
+test. A message is a whole file, or raw samples at 16 kHz. A fault in one is answered by an error,
+and the socket goes on: whoever sent a bad reference may send another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import WSMsgType
+
+from streamd.access.principal import Principal
+from streamd.audio.header import wav_header
+from streamd.errors import BadInput, BadMessage, NotAudio, Overloaded, Refusal, TooLarge, TooShort
+from streamd.files.comparison import required, verify
+from streamd.files.voice_cache import FileVoice
+from streamd.files.voice_reading import speaker_settings
+from streamd.transport.http import faults
+from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.sockets import Socket, Sockets
+from streamd.types import RATE_HZ
+
+MAX_MESSAGE_BYTES = 8 << 20
+"""Bytes of one file; `files.max_bytes` where that is less."""
+_PIECE_BYTES = 1 << 16
+_STARTS = (
+    b"RIFF",
+    b"RF64",
+    b"RIFX",
+    b"FORM",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"caff",
+    b".snd",
+    b"#!AMR",
+    b"wvpk",
+    b"\x1aE\xdf\xa3",
+    b"0&\xb2u",
+)
+"""How files of the usual containers begin."""
+_SYNC = 0xFF
+"""First byte of MP3 and AAC without a container, and of raw samples too."""
+
+
+class VerifySockets(Sockets):
+    """All open sockets of `/ws/stream-verify`.
+
+    Args:
+        rest: What the REST operations share.
+    """
+
+    path = "/ws/stream-verify"
+
+    def __init__(self, rest: Rest) -> None:
+        limits = rest.config.limits
+        most = min(MAX_MESSAGE_BYTES, rest.config.files.max_bytes)
+        super().__init__(rest.access.presence, most, limits.idle_s)
+        self._rest = rest
+
+    def told(self, refusal: Refusal) -> str:
+        """Return the message with an error."""
+        return msgspec.json.encode(faults.body(refusal)).decode()
+
+    async def serve(self, socket: Socket, principal: Principal) -> None:
+        """Answer each message.
+
+        Raises:
+            Refusal: A message is no file.
+        """
+        reference: FileVoice | None = None
+        while True:
+            message = await socket.next()
+            match message.type:
+                case WSMsgType.BINARY:
+                    data = message.data
+                case WSMsgType.TEXT:
+                    raise BadMessage("this socket takes files, as binary messages")
+                case _:
+                    return
+            try:
+                voice = await self._voice(data, principal.tenant)
+            except (BadInput, NotAudio, TooLarge, TooShort, Overloaded) as refusal:
+                await socket.send_str(self.told(refusal))
+                continue
+            if reference is None:
+                reference = voice
+                await socket.send_str("reference_set")
+            else:
+                await socket.send_str(self._result(reference, voice))
+
+    async def _voice(self, data: bytes, tenant: str) -> FileVoice:
+        name = "the message"
+        if not data:
+            raise BadInput("the message is empty: send a file, or samples of 16 bits at 16 kHz")
+        files = [data] if _is_file(data) else [_as_wav(data)]
+        if data[0] == _SYNC:
+            files = [data, _as_wav(data)]
+        for number, file in enumerate(files, 1):
+            try:
+                voice = await self._rest.voices.voice(_pieces(file), name, tenant, _nothing)
+                required(voice, name)
+            except (NotAudio, TooShort):
+                if number == len(files):
+                    raise
+            else:
+                return voice
+        raise AssertionError
+
+    def _result(self, reference: FileVoice, test: FileVoice) -> str:
+        settings = speaker_settings(self._rest.services.registry)
+        found = verify(reference, test, settings.thresholds)
+        told = {
+            "similarity": round(found.similarity, 4),
+            "verification_result": found.decision == "accept",
+        }
+        return msgspec.json.encode(told).decode()
+
+
+def _is_file(data: bytes) -> bool:
+    return data.startswith(_STARTS) or data[4:8] == b"ftyp"
+
+
+def _as_wav(data: bytes) -> bytes:
+    samples = data[: len(data) // 2 * 2]
+    return wav_header(RATE_HZ, len(samples)) + samples
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield data[start : start + _PIECE_BYTES]
+
+
+async def _nothing(done_ms: int) -> None:
+    """Say nothing of the progress: there is no message for it."""

@@ -1,0 +1,69 @@
+"""The cache of voices of files: bounded, each tenant's its own, and emptied when it must be."""
+
+from collections import OrderedDict
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.files.voice_cache import FileVoice, MemoryVoiceCache
+from streamd.observability.metrics import Metrics
+
+
+def voice(number: int) -> FileVoice:
+    return FileVoice(np.full(2, number, np.float32), number, "wide")
+
+
+async def test_a_tenant_finds_its_own_voices_only() -> None:
+    metrics = Metrics()
+    cache = MemoryVoiceCache(10, metrics)
+    await cache.put("acme", b"a", voice(1))
+    assert await cache.get("acme", b"a") is not None
+    assert await cache.get("default", b"a") is None
+    await cache.put("default", b"a", voice(2))
+    await cache.forget("acme")
+    assert await cache.get("acme", b"a") is None
+    found = await cache.get("default", b"a")
+    assert found is not None
+    assert found.speech_ms == 2
+    read = metrics.registry.get_sample_value
+    assert read("streamd_voice_cache_total", {"result": "hit"}) == 2
+    assert read("streamd_voice_cache_total", {"result": "miss"}) == 2
+    assert read("streamd_voice_cache_entries") == 1
+
+
+async def test_a_cache_of_no_size_remembers_nothing() -> None:
+    cache = MemoryVoiceCache(0, Metrics())
+    await cache.put("default", b"a", voice(1))
+    assert await cache.get("default", b"a") is None
+
+
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["get", "put", "forget"]), st.integers(0, 1), st.integers(0, 5)),
+    max_size=60,
+)
+
+
+@given(ACTS, st.integers(0, 4))
+async def test_it_is_a_dictionary_that_drops_what_was_longest_unused(
+    acts: list[tuple[str, int, int]], most: int
+) -> None:
+    cache = MemoryVoiceCache(most, Metrics())
+    model: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+    for number, (act, tenant_number, file) in enumerate(acts):
+        tenant, digest = f"t{tenant_number}", bytes([file])
+        if act == "put":
+            await cache.put(tenant, digest, voice(number))
+            model[tenant, digest] = number
+            model.move_to_end((tenant, digest))
+            while len(model) > most:
+                model.popitem(last=False)
+        elif act == "forget":
+            await cache.forget(tenant)
+            for key in [key for key in model if key[0] == tenant]:
+                del model[key]
+        else:
+            found = await cache.get(tenant, digest)
+            assert (None if found is None else found.speech_ms) == model.get((tenant, digest))
+            if found is not None:
+                model.move_to_end((tenant, digest))
