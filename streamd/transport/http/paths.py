@@ -14,6 +14,7 @@ from streamd.transport.http.rest import (
     detect,
     emotion,
     identify,
+    openapi,
     speakers,
     transcribe,
     verify,
@@ -42,21 +43,20 @@ def make_routes(
         sockets: The routes of other sockets.
         refresh: Brings the metrics up to date.
     """
-    return Routes(
-        [
-            *streams.routes(),
-            *tickets.routes(access.tickets),
-            *Operations(services, streams, refresh).routes(),
-            *sockets,
-            *verify.routes(rest),
-            *identify.routes(rest),
-            *speakers.routes(rest),
-            *emotion.routes(rest),
-            *detect.routes(rest),
-            *analyze.routes(rest),
-            *transcribe.routes(rest),
-            *words.routes(rest),
-            *calibration.routes(rest),
-            *pages.routes(services),
-        ]
-    )
+    table = [
+        *streams.routes(),
+        *tickets.routes(access.tickets),
+        *Operations(services, streams, refresh).routes(),
+        *sockets,
+        *verify.routes(rest),
+        *identify.routes(rest),
+        *speakers.routes(rest),
+        *emotion.routes(rest),
+        *detect.routes(rest),
+        *analyze.routes(rest),
+        *transcribe.routes(rest),
+        *words.routes(rest),
+        *calibration.routes(rest),
+        *pages.routes(services),
+    ]
+    return Routes([*table, openapi.route(table)])
