@@ -1,6 +1,7 @@
 """Voices over REST: verify, identify, enrol, list, delete, and what each refuses."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from daemons import DATA, RATE_HZ, Daemon, dial, keys, speech
-from uploading import SPEECH, Answered, ask, post
+from uploading import SPEECH, Answered, ask, post, post_json
 from waiting import HANG_S
 from websockets.exceptions import ConnectionClosed
 
@@ -131,6 +132,23 @@ def test_in_a_batch_a_bad_test_fails_alone(serving: Daemon) -> None:
     assert {"code", "message", "ref", "retryable"} == set(broken["error"])
     refused = post(serving, "/v1/batch-verify", ("reference", b"x" * 999), ("tests", SPEECH))
     assert (refused.status, refused.error["code"]) == (415, "not_audio")
+
+
+def test_json_with_base64_is_as_good_as_a_form(serving: Daemon) -> None:
+    def encoded(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    sent = {"reference": encoded(SPEECH), "tests": [encoded(OTHER), encoded(SPEECH), "bm8="]}
+    results = post_json(serving, "/v1/batch-verify", sent).json["batch_results"]
+    assert [result["filename"] for result in results] == ["tests[0]", "tests[1]", "tests[2]"]
+    assert [result.get("result") for result in results] == [False, True, None]
+    assert results[2]["error"]["code"] == "not_audio"
+    sent = {"reference": encoded(SPEECH), "test": encoded(SPEECH)}
+    assert post_json(serving, "/v1/verify-speaker", sent).json["verification_result"] is True
+    for field, value in (("reference", 7), ("tests", [SPEECH.hex(), None])):
+        refused = post_json(serving, "/v1/batch-verify", {field: value})
+        assert (refused.status, refused.error["code"]) == (400, "bad_input")
+        assert refused.error["ref"] == field
 
 
 def test_a_voice_is_enrolled_found_listed_and_deleted(serving: Daemon) -> None:

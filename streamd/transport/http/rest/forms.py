@@ -187,7 +187,7 @@ class Form:
             files, fields = await asyncio.to_thread(_parse, bytes(text))
         else:
             files, fields = _parse(bytes(text))
-        self._kept += [File(name, "the file", _once(data)) for name, data in files]
+        self._kept += [File(field, name, _once(data)) for field, name, data in files]
         for name, value in fields.items():
             self._add(name, value)
 
@@ -276,8 +276,8 @@ async def open_form(request: web.Request, memory: Memory, max_bytes: int) -> Asy
         yield form
 
 
-def _parse(text: bytes) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
-    """Return the files and the fields of a JSON request.
+def _parse(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, Any]]:
+    """Return the files of a JSON request, each with its field and a name, and the fields.
 
     Raises:
         BadInput: It is not JSON, or not of this form.
@@ -288,8 +288,17 @@ def _parse(text: bytes) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
         raise BadInput("the body is not JSON, although its Content-Type says so") from None
     if not isinstance(sent, dict):
         raise BadInput('the JSON must be an object, as {"audio": "…"}')
-    encoded = {name: sent.pop(name) for name in AUDIO_FIELDS if name in sent}
-    return [(name, _decoded(value, name, sent)) for name, value in encoded.items()], sent
+    files = []
+    for field in [name for name in sent if name in FILE_FIELDS]:
+        value = sent.pop(field)
+        if isinstance(value, list):
+            each = [(f"{field}[{number}]", one) for number, one in enumerate(value)]
+        else:
+            each = [("the file" if field in AUDIO_FIELDS else field, value)]
+        files += [(field, name, one) for name, one in each]
+    if len(files) > MAX_PARTS:
+        raise TooLarge(f"the request has more than {MAX_PARTS} files")
+    return [(field, name, _decoded(one, field, sent)) for field, name, one in files], sent
 
 
 def _is_file(part: BodyPartReader) -> bool:
