@@ -31,6 +31,7 @@ from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.errors import ModelMissing, StreamdError, Unavailable
+from streamd.files.decoding import landlock
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
@@ -115,6 +116,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
         yield _certificate(config)
     yield _attempt("port", lambda: _port(config))
     yield _disk()
+    yield _decoder()
     yield _microphone()
     yield _attempt("speed", lambda: _speed(config))
 
@@ -222,6 +224,17 @@ def _disk() -> Check:
         directory = directory.parent
     free_mb = shutil.disk_usage(directory).free // 1_000_000
     return Check("disk", f"{free_mb} MB free at {directory}", free_mb >= NEEDED_MB)
+
+
+def _decoder() -> Check:
+    if version := landlock.version():
+        return Check("decoder", f"Landlock {version} keeps it from files and programs")
+    return Check(
+        "decoder",
+        "no Landlock here: a file that exploits a fault of a decoder could read what streamd's "
+        "user may read; use Linux 5.13 or newer, and a container that allows it",
+        False,
+    )
 
 
 def _microphone() -> Check:

@@ -1,8 +1,11 @@
 """`config check`, `doctor`: what is wrong here, and where."""
 
+import json
 import socket
 
 import pytest
+
+from streamd.files.decoding import landlock
 
 
 def test_config_check_shows_every_key_and_where_it_is_from(cli, tmp_path):
@@ -55,6 +58,15 @@ def test_doctor_finds_nothing_wrong_here(cli):
     for what in ("config", "models", "store", "audit", "port", "disk", "microphone", "speed"):
         assert what in done.out
     assert "fail" not in done.out
+
+
+@pytest.mark.parametrize(("version", "status"), [(0, "note"), (7, "ok")])
+def test_doctor_says_whether_decoders_are_kept_from_files(cli, monkeypatch, version, status):
+    monkeypatch.setattr(landlock, "version", lambda: version)
+    done = cli("doctor", "--json", STREAMD_SERVER__PORT=free_port())
+    (found,) = (check for check in json.loads(done.out) if check["check"] == "decoder")
+    assert found["status"] == status
+    assert "Landlock" in found["message"]
 
 
 def test_doctor_names_what_is_wrong(cli, tmp_path):
