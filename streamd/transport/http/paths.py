@@ -10,6 +10,7 @@ from streamd.transport.http import pages, tickets
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.rest import (
     analyze,
+    asyncapi,
     calibration,
     detect,
     emotion,
@@ -59,4 +60,4 @@ def make_routes(
         *calibration.routes(rest),
         *pages.routes(services),
     ]
-    return Routes([*table, openapi.route(table)])
+    return Routes([*table, openapi.route(table), asyncapi.route()])
