@@ -12,7 +12,7 @@ from streamd import __version__
 from streamd.live.services import Services
 from streamd.modules.wake import WakeModule
 from streamd.transport.http.guard import principal_of
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 from streamd.transport.http.websocket import Streams
 
 INPUT_FORMAT = "any audio file (WAV, FLAC, MP3, Ogg, Opus, M4A, WebM); streams: PCM, 16-bit, 16 kHz"
@@ -29,12 +29,49 @@ class Operations:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            Route("GET", "/health/live", self._live, scope=None),
-            Route("GET", "/health/ready", self._ready, scope=None),
-            Route("GET", "/health", self._ready, scope=None),
-            Route("GET", "/metrics", self._metrics, scope="admin", is_for_listed=True),
-            Route("GET", "/v1/info", self._info, scope="stream"),
-            Route("GET", "/info", self._info_for_earlier_callers, scope="stream"),
+            Route(
+                "GET",
+                "/health/live",
+                self._live,
+                scope=None,
+                about=About("Whether the process works."),
+            ),
+            Route(
+                "GET",
+                "/health/ready",
+                self._ready,
+                scope=None,
+                about=About("Whether it takes new streams."),
+            ),
+            Route(
+                "GET",
+                "/health",
+                self._ready,
+                scope=None,
+                about=About("Whether it takes new streams."),
+            ),
+            Route(
+                "GET",
+                "/metrics",
+                self._metrics,
+                scope="admin",
+                is_for_listed=True,
+                about=About("Metrics, as Prometheus reads them."),
+            ),
+            Route(
+                "GET",
+                "/v1/info",
+                self._info,
+                scope="stream",
+                about=About("What the server can do."),
+            ),
+            Route(
+                "GET",
+                "/info",
+                self._info_for_earlier_callers,
+                scope="stream",
+                about=About("The same, with what earlier callers read."),
+            ),
         ]
 
     async def _live(self, request: web.Request) -> web.Response:

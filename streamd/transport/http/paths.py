@@ -10,10 +10,12 @@ from streamd.transport.http import pages, tickets
 from streamd.transport.http.operations import Operations
 from streamd.transport.http.rest import (
     analyze,
+    asyncapi,
     calibration,
     detect,
     emotion,
     identify,
+    openapi,
     speakers,
     transcribe,
     verify,
@@ -42,21 +44,20 @@ def make_routes(
         sockets: The routes of other sockets.
         refresh: Brings the metrics up to date.
     """
-    return Routes(
-        [
-            *streams.routes(),
-            *tickets.routes(access.tickets),
-            *Operations(services, streams, refresh).routes(),
-            *sockets,
-            *verify.routes(rest),
-            *identify.routes(rest),
-            *speakers.routes(rest),
-            *emotion.routes(rest),
-            *detect.routes(rest),
-            *analyze.routes(rest),
-            *transcribe.routes(rest),
-            *words.routes(rest),
-            *calibration.routes(rest),
-            *pages.routes(services),
-        ]
-    )
+    table = [
+        *streams.routes(),
+        *tickets.routes(access.tickets),
+        *Operations(services, streams, refresh).routes(),
+        *sockets,
+        *verify.routes(rest),
+        *identify.routes(rest),
+        *speakers.routes(rest),
+        *emotion.routes(rest),
+        *detect.routes(rest),
+        *analyze.routes(rest),
+        *transcribe.routes(rest),
+        *words.routes(rest),
+        *calibration.routes(rest),
+        *pages.routes(services),
+    ]
+    return Routes([*table, openapi.route(table), asyncapi.route()])

@@ -28,6 +28,8 @@ class About:
     """Field of the file that the path takes, if it takes one."""
     are_files: bool = False
     """Whether that field is repeated, so that a form is the only way to send it."""
+    more_files: tuple[str, ...] = ()
+    """Other fields that are files, which only a form can send."""
     status: int = 200
     example: msgspec.Struct | list[Any] | None = None
     """An example of the reply."""

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from streamd.access.tickets import LIFETIME_MS, Tickets
 from streamd.transport.http.guard import principal_of
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
+_ABOUT = About("A ticket that opens one WebSocket within 60 s.", status=201)
 _HEADERS = {"Cache-Control": "no-store"}
 
 
@@ -24,4 +25,4 @@ def routes(tickets: Tickets) -> list[Route]:
             headers=_HEADERS,
         )
 
-    return [Route("POST", "/v1/tickets", handler, scope="stream")]
+    return [Route("POST", "/v1/tickets", handler, scope="stream", about=_ABOUT)]

@@ -9,11 +9,11 @@ import structlog
 from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig, BadInput, Internal, Refusal
-from streamd.events import LogEvent, WarningEvent
+from streamd.events import LogEvent, Wake, WarningEvent
 from streamd.transport.http.rest.answers import error_event
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 log = structlog.get_logger("streamd.rest")
 
@@ -27,9 +27,20 @@ class AnalyzeParams(msgspec.Struct, frozen=True, kw_only=True):
     """The wake words to look for, repeated or with commas; every module is on."""
 
 
+_ABOUT = About(
+    "Every event that a stream of the same audio would have, as an array.",
+    None,
+    AnalyzeParams,
+    file="audio",
+    example=[Wake(seq=2, t0=256, t1=704, at=720, word="alexa", score=0.9997, utterance="u1")],
+)
+
+
 def routes(rest: Rest) -> list[Route]:
     """Return the route."""
-    return [route(rest, "POST", "/v1/analyze", analyze, scope="stream", is_array=True)]
+    return [
+        route(rest, "POST", "/v1/analyze", analyze, scope="stream", about=_ABOUT, is_array=True)
+    ]
 
 
 async def analyze(call: Call) -> None:

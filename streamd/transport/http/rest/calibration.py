@@ -7,14 +7,16 @@ from typing import NoReturn
 from streamd.errors import ModelMissing
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
+
+_ABOUT = About("Thresholds of the tenant's own voices: 501, because there are none yet.")
 
 
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
     return [
-        route(rest, "GET", "/v1/calibration", calibration, scope="enrol"),
-        route(rest, "PUT", "/v1/calibration", calibration, scope="admin"),
+        route(rest, "GET", "/v1/calibration", calibration, scope="enrol", about=_ABOUT),
+        route(rest, "PUT", "/v1/calibration", calibration, scope="admin", about=_ABOUT),
     ]
 
 

@@ -15,7 +15,7 @@ from streamd.settings import Probability
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.replies import DetectReply, FoundWord, remarks
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 
 class DetectParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,9 +27,28 @@ class DetectParams(msgspec.Struct, frozen=True, kw_only=True):
     """The words to look for, repeated or with commas; the default is `wake.words`."""
 
 
+_ABOUT = About(
+    "The wake words in a file.",
+    DetectReply,
+    DetectParams,
+    file="audio_file",
+    example=DetectReply(
+        processing_time_ms=94.3,
+        detected=True,
+        keyword="alexa",
+        confidence=0.9997,
+        timestamp=0.256,
+        detections=[FoundWord(word="alexa", score=0.9997, t0=256, t1=704)],
+    ),
+)
+
+
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
-    return [route(rest, "POST", path, detect, scope="stream") for path in ("/v1/detect", "/detect")]
+    return [
+        route(rest, "POST", path, detect, scope="stream", about=_ABOUT)
+        for path in ("/v1/detect", "/detect")
+    ]
 
 
 async def detect(call: Call) -> DetectReply:

@@ -17,7 +17,7 @@ from streamd.transport.http.rest.replies import (
     FlatEmotionReply,
     remarks,
 )
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 
 
 class EmotionParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,12 +27,37 @@ class EmotionParams(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the reply has the probability of every label."""
 
 
+_ABOUT = About(
+    "The mood of a file.",
+    EmotionReply,
+    EmotionParams,
+    file="audio",
+    example=EmotionReply(
+        processing_time_ms=412.917,
+        emotion="neutral",
+        confidence=0.4206,
+        abstain=True,
+        arousal=0.067,
+        duration_ms=10290,
+        data=EmotionData(emotion="neutral", confidence=0.4206, duration=10.29),
+    ),
+)
+_ABOUT_FLAT = About(
+    "The mood of a file, in the shape of earlier callers.",
+    FlatEmotionReply,
+    file="audio",
+    example=FlatEmotionReply(
+        processing_time_ms=412.917, emotion="neutral", text="", confidence=0.4206, duration=10.29
+    ),
+)
+
+
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
     return [
-        route(rest, "POST", "/v1/emotion", emotion, scope="stream"),
+        route(rest, "POST", "/v1/emotion", emotion, scope="stream", about=_ABOUT),
         *(
-            route(rest, "POST", path, flat, scope="stream")
+            route(rest, "POST", path, flat, scope="stream", about=_ABOUT_FLAT)
             for path in ("/analyze", "/upload", "/analyze-emotion")
         ),
     ]

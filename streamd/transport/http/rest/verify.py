@@ -27,7 +27,7 @@ _VERIFIED = About(
     "Whether the file in `test` has the voice of the file in `reference`.",
     VerifyReply,
     file="test",
-    are_files=True,
+    more_files=("reference",),
     example=VerifyReply(
         processing_time_ms=84.213,
         similarity=0.9132,
@@ -41,6 +41,7 @@ _BATCH = About(
     BatchReply,
     file="tests",
     are_files=True,
+    more_files=("reference",),
     example=BatchReply(
         processing_time_ms=132.604,
         batch_results=[

@@ -26,7 +26,7 @@ from streamd.transport.http.rest.replies import (
     WordReply,
     WordsReply,
 )
-from streamd.transport.http.routes import Route
+from streamd.transport.http.routes import About, Route
 from streamd.types import RATE_HZ
 from streamd.words.clips import MAX_CLIP_S
 from streamd.words.jobs import Job, JobClip
@@ -44,12 +44,60 @@ class WordParams(msgspec.Struct, frozen=True, kw_only=True):
     """The phrase, from which a synthesiser would make the clips."""
 
 
+_ESTIMATE = WordEstimateReply(
+    misses=(0.0, 0.0, 0.4899),
+    misses_noise=(0.05, 0.0089, 0.2361),
+    false_per_h=(2.0, 0.2422, 7.2247),
+)
+_LISTED = About(
+    "Every wake word that the tenant may ask for.",
+    WordsReply,
+    example=WordsReply(
+        processing_time_ms=0.661,
+        words=[
+            ListedWord(
+                word="hey_lantern",
+                source="clips",
+                clips=4,
+                threshold=0.5,
+                estimate=_ESTIMATE,
+                warnings=[],
+                created_ms=1_763_683_349_123,
+            )
+        ],
+    ),
+)
+_ADDED = About(
+    "Makes a wake word from recordings of its phrase.",
+    WordReply,
+    WordParams,
+    file="clips",
+    are_files=True,
+    status=201,
+    example=WordReply(
+        processing_time_ms=8123.5,
+        word="hey_lantern",
+        source="clips",
+        clips=4,
+        threshold=0.5,
+        estimate=_ESTIMATE,
+        warnings=[Remark(code="weak", message="clip 2: is very quiet: record it closer")],
+        created_ms=1_763_683_349_123,
+    ),
+)
+_REMOVED = About(
+    "Deletes a wake word of the tenant's own.",
+    WordDeletedReply,
+    example=WordDeletedReply(processing_time_ms=2.1, word="hey_lantern"),
+)
+
+
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
     return [
-        route(rest, "GET", "/v1/words", listed, scope="stream"),
-        route(rest, "POST", "/v1/words/{name}", added, scope="enrol"),
-        route(rest, "DELETE", "/v1/words/{name}", removed, scope="enrol"),
+        route(rest, "GET", "/v1/words", listed, scope="stream", about=_LISTED),
+        route(rest, "POST", "/v1/words/{name}", added, scope="enrol", about=_ADDED),
+        route(rest, "DELETE", "/v1/words/{name}", removed, scope="enrol", about=_REMOVED),
     ]
 
 
