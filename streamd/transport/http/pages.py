@@ -24,6 +24,9 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+_PATHS = {"index.html": "/", "docs.html": "/docs"}
+"""Paths of the files that have another one than their name."""
+
 
 def directory() -> Path:
     """Return the directory of the page's files: in the package, or in the repository."""
@@ -62,7 +65,7 @@ def routes(services: Services) -> list[Route]:
             return web.FileResponse(path, headers=HEADERS)
 
         name = path.relative_to(root).as_posix()
-        return Route("GET", "/" if name == "index.html" else f"/{name}", handler, scope=None)
+        return Route("GET", _PATHS.get(name, f"/{name}"), handler, scope=None)
 
     kinds = {".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest"}
     return [serve(p) for p in sorted(root.rglob("*")) if p.is_file() and p.suffix in kinds]
