@@ -44,18 +44,28 @@ def index() -> Elements:
     return Elements((PAGE / "index.html").read_text())
 
 
-def test_every_asset_is_there_and_every_file_is_used(index):
-    used = {"index.html"}
-    for _, attributes in index.found:
+@pytest.fixture
+def docs() -> Elements:
+    return Elements((PAGE / "docs.html").read_text())
+
+
+GENERATED = {"openapi.json", "asyncapi.json", "./"}
+"""What `docs.html` names that is no file of the page."""
+
+
+def test_every_asset_is_there_and_every_file_is_used(index, docs):
+    used = {"index.html", "docs.html"}
+    for _, attributes in [*index.found, *docs.found]:
         used |= {name for key in ("src", "href") if (name := attributes.get(key))}
+    used -= GENERATED
     for script in PAGE.glob("*.js"):
         used |= set(re.findall(r'(?:from|new URL\() ?"\./([^"]+)"', script.read_text()))
     assert used == {path.name for path in PAGE.iterdir()}
 
 
-def test_nothing_is_inline(index):
-    assert index.inline == []
-    for tag, attributes in index.found:
+def test_nothing_is_inline(index, docs):
+    assert index.inline == docs.inline == []
+    for tag, attributes in [*index.found, *docs.found]:
         assert tag != "style"
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
