@@ -80,7 +80,7 @@ def test_every_example_is_a_reply_of_its_struct(spec: dict[str, Any]) -> None:
     checked = 0
     for _, path, operation in operations(spec):
         for status, reply in operation["responses"].items():
-            content = reply["content"]["application/json"]
+            content = reply["content"].get("application/json", {"schema": {}})
             if kind := struct(content["schema"].get("$ref", "")):
                 assert "example" in content, (path, status)
                 again = msgspec.json.encode(msgspec.convert(content["example"], kind))
@@ -116,6 +116,11 @@ def fits(spec: dict[str, Any], path: str, method: str, answer: Answered) -> bool
 )
 def test_a_real_reply_is_as_described(daemon: Daemon, spec: dict[str, Any], path: str) -> None:
     assert fits(spec, path, "post", post(daemon, path, ("audio", SPEECH)))
+
+
+def test_the_metrics_are_text(daemon: Daemon, spec: dict[str, Any]) -> None:
+    content = spec["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert daemon.get("/metrics")[1].get_content_type() in content
 
 
 def test_the_list_of_words_is_as_described(daemon: Daemon, spec: dict[str, Any]) -> None:

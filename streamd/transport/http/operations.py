@@ -56,7 +56,7 @@ class Operations:
                 self._metrics,
                 scope="admin",
                 is_for_listed=True,
-                about=About("Metrics, as Prometheus reads them."),
+                about=About("Metrics, as Prometheus reads them.", content_type="text/plain"),
             ),
             Route(
                 "GET",

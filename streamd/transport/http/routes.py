@@ -33,6 +33,8 @@ class About:
     status: int = 200
     example: msgspec.Struct | list[Any] | None = None
     """An example of the reply."""
+    content_type: str = "application/json"
+    """Type of the reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ def _content(about: About) -> dict[str, Any]:
         schema = {"$ref": _REF.format(name=about.reply.__name__)}
     elif isinstance(about.example, list):
         schema = {"type": "array", "items": {"type": "object"}}
+    if about.content_type != _JSON:
+        return {about.content_type: {"schema": {"type": "string"}}}
     whole: dict[str, Any] = {"schema": schema}
     if about.example is not None:
         whole["example"] = msgspec.to_builtins(about.example)
