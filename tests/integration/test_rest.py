@@ -69,6 +69,17 @@ def test_a_threshold_may_come_in_the_query(daemon: Daemon) -> None:
     assert ask(daemon, "POST", "/v1/detect?threshold=0.3", SPEECH).json["detected"] is True
 
 
+def test_a_field_of_the_body_counts_more_than_one_of_the_query(daemon: Daemon) -> None:
+    for query, sent in (("words=", []), ("words=timer", ["alexa"]), ("words=timer", "alexa")):
+        answer = post_json(daemon, f"/v1/detect?{query}", {"audio": BASE64, "words": sent})
+        if sent:
+            assert answer.json["keyword"] == "alexa"
+        else:  # no word at all is asked for
+            assert (answer.status, answer.error["code"]) == (400, "bad_input")
+    sent = {"audio": BASE64, "threshold": 0.4}
+    assert post_json(daemon, "/v1/detect?threshold=1", sent).json["detected"]
+
+
 def test_every_way_to_send_a_file_gives_one_reply(daemon: Daemon) -> None:
     whole = ask(daemon, "POST", "/v1/emotion", SPEECH).json
     forms = [

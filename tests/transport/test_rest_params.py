@@ -57,6 +57,7 @@ def test_a_value_out_of_range_is_named(sent: object) -> None:
     "sent",
     [
         {"threshold": "x"}, {"threshold": "nan"}, {"threshold": "inf"},
+        {"threshold": []}, {"words": [[]]}, {"name": []}, {"words": ["a", []]},
         {"threshold": None}, {"limit": "1.5"}, {"flag": "maybe"}, {"words": [1]}, {"words": {}},
     ],
     ids=str,

@@ -138,12 +138,15 @@ class Form:
             TooLarge: A field or the JSON is too long.
             Overloaded: The requests in progress have too much in memory.
         """
-        for name, value in request.query.items():
-            if name != "ticket":
-                self._add(name, value)
         self._hash.update(f"{request.method} {request.path_qs}\n".encode())
-        if request.method == hdrs.METH_GET or not request.can_read_body:
-            return
+        if request.method != hdrs.METH_GET and request.can_read_body:
+            await self._read_any(request)
+        for name in request.query:
+            # A field of the body counts more.
+            if name != "ticket" and name not in self.values:
+                self.values[name] = request.query.getall(name)
+
+    async def _read_any(self, request: web.Request) -> None:
         match request.content_type.lower():
             case kind if kind == _MULTIPART:
                 await self._read_multipart(request)
@@ -188,8 +191,7 @@ class Form:
         else:
             files, fields = _parse(bytes(text))
         self._kept += [File(field, name, _once(data)) for field, name, data in files]
-        for name, value in fields.items():
-            self._add(name, value)
+        self.values.update(fields)
 
     async def _take(self, field: str, name: str, pieces: AsyncIterator[bytes]) -> None:
         """Keep a file in memory, or the beginning of a long one."""

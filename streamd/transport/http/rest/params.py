@@ -53,7 +53,7 @@ def _plain(value: Any, declared: inspect.Type) -> Any:
         if all(isinstance(one, str) for one in every):
             every = [part.strip() for one in every for part in one.split(",") if part.strip()]
         return [_plain(one, declared.item_type) for one in every]
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         value = value[-1]
     if not isinstance(value, str):
         return value
