@@ -85,5 +85,8 @@ class AccessStore(Protocol):
     def keep_answer(
         self, tenant: str, key: str, answer: Answer, until_ms: int, now_ms: int
     ) -> Answer:
-        """Keep a reply until `until_ms`; return the first one kept for that key."""
+        """Keep a reply until `until_ms`; return the first one kept for that key.
+
+        A tenant's oldest replies go first when there are too many of them.
+        """
         ...

@@ -15,6 +15,8 @@ from streamd.store.database import Rows
 SECRET_BYTES = 32
 _GRACE_MS = 300_000
 """Milliseconds that a used ticket is remembered past its time, for clocks that differ."""
+MAX_ANSWERS, MAX_ANSWERS_BYTES = 5000, 64_000_000
+"""Most replies that are kept for one tenant, and most bytes of them; the oldest go first."""
 
 
 def find_secret(db: Rows, cipher: Cipher, name: str) -> bytes | None:
@@ -104,6 +106,7 @@ def keep_answer(
         "DELETE FROM answers WHERE until_at <= ? OR (tenant = ? AND key = ?)",
         (now_ms, tenant, key),
     )
+    _make_room(db, tenant, len(answer.body))
     of = _bound(tenant, key, answer.request, answer.status, answer.content_type)
     db.execute(
         "INSERT INTO answers (tenant, key, request, status, content_type, body, until_at)"
@@ -119,6 +122,20 @@ def keep_answer(
         ),
     )
     return answer
+
+
+def _make_room(db: Rows, tenant: str, size_bytes: int) -> None:
+    """Forget a tenant's oldest replies until there is room for one more."""
+    kept, kept_bytes = db.execute(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM answers WHERE tenant = ?", (tenant,)
+    ).fetchone()
+    while kept and (kept >= MAX_ANSWERS or kept_bytes + size_bytes > MAX_ANSWERS_BYTES):
+        key, oldest_bytes = db.execute(
+            "SELECT key, length(body) FROM answers WHERE tenant = ? ORDER BY until_at, key LIMIT 1",
+            (tenant,),
+        ).fetchone()
+        db.execute("DELETE FROM answers WHERE tenant = ? AND key = ?", (tenant, key))
+        kept, kept_bytes = kept - 1, kept_bytes - oldest_bytes
 
 
 def _bound(

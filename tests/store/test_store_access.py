@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from streamd.errors import NameTaken, Unavailable
-from streamd.store import SqlStore
+from streamd.store import SqlStore, shared
 from streamd.store.access import Answer, KeyRecord
 
 NOW_MS = 1_800_000_000_000
@@ -254,6 +254,27 @@ def test_a_reply_is_kept_until_its_time(store: SqlStore, place: Place) -> None:
     later = answer(b"later")
     assert store.access.keep_answer("default", "k", later, until_ms + 1, until_ms) == later
     assert place.sql("SELECT key FROM answers") == [("k",)]
+
+
+def test_a_tenants_oldest_replies_go_first(store: SqlStore, monkeypatch) -> None:
+    monkeypatch.setattr(shared, "MAX_ANSWERS", 3)
+    monkeypatch.setattr(shared, "MAX_ANSWERS_BYTES", 1000)
+
+    def keep(tenant: str, key: str, size_bytes: int, until_ms: int) -> None:
+        store.access.keep_answer(tenant, key, answer(bytes(size_bytes)), until_ms, NOW_MS)
+
+    def kept() -> str:
+        return "".join(k for k in "abcdef" if store.access.answered("default", k, NOW_MS))
+
+    keep("acme", "a", 900, NOW_MS + 1)
+    for number, key in enumerate("abcd", start=10):
+        keep("default", key, 10, NOW_MS + number)
+    assert kept() == "bcd", "by number"
+    keep("default", "e", 950, NOW_MS + 20)
+    assert kept() == "de", "by bytes"
+    keep("default", "f", 5000, NOW_MS + 21)
+    assert kept() == "f", "one that is larger than all room takes it alone"
+    assert store.access.answered("acme", "a", NOW_MS) is not None, "another tenant's"
 
 
 def test_a_reply_that_was_tampered_with_is_none(store: SqlStore, place: Place) -> None:
