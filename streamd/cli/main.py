@@ -39,7 +39,7 @@ COMMANDS = {
         "analyze",
     ),
     "enroll": Command("Enrol a voice by name from recordings.", "enroll"),
-    "speakers": Command("List, rename and delete enrolled voices."),
+    "speakers": Command("List, rename, delete, export and import enrolled voices."),
     "words": Command("List, add and remove wake words of your own."),
     "keys": Command("Create, list and revoke API keys; make a certificate."),
     "store": Command("Export, import or move the store: voices, words and keys of all tenants."),

@@ -28,7 +28,8 @@ from streamd.naming import DEFAULT_TENANT
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 from streamd.words.clips import load_clip, refuse_copies
-from streamd.words.making import MAX_CLIPS, MIN_CLIPS, Report, make_word, remarks_on
+from streamd.words.limits import MAX_CLIPS, MIN_CLIPS
+from streamd.words.making import Report, make_word, remarks_on
 from streamd.words.negatives import built_in
 
 app = typer.Typer(help="List, add and remove wake words of your own.", invoke_without_command=True)

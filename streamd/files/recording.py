@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from streamd.audio.files import AudioFile, Gap, as_pcm16
+from streamd.audio.files import Gap, as_pcm16
 from streamd.types import AudioFormat
+
+if TYPE_CHECKING:
+    from streamd.audio.files import AudioFile
 
 Part = bytes | Gap
 """A block of audio, or the audio that is missing before the next block."""

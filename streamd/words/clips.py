@@ -14,8 +14,8 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.warm import initial_rows
 from streamd.errors import NotAudio
 from streamd.types import RATE_HZ, Samples
+from streamd.words.limits import MAX_CLIP_S
 
-MAX_CLIP_S = 15.0
 MIN_PHRASE_MS = 200
 MAX_PHRASE_MS = 2500
 """Longest phrase: longer ones do not fit into the window of a head."""

@@ -25,7 +25,6 @@ from streamd.words.negatives import Negatives
 from streamd.words.training import EmbeddedCopy, Logits, threshold_for, train, window_for
 from streamd.words.training import crossings as count_crossings
 
-MIN_CLIPS, MAX_CLIPS = 3, 50
 COPIES = 240
 """Approximate number of copies of all clips together."""
 MIN_COPIES, MAX_COPIES = 6, 24

@@ -81,4 +81,4 @@ def test_every_call_of_the_sdk_that_is_named_is_there():
     options = re.search(r"\| `connect\(url, (.*?)\)`", page)
     assert options is not None
     named = {name.strip(" =") for name in options[1].split(",")}
-    assert named == set(client.connect.__wrapped__.__annotations__) - {"url", "key", "return"}
+    assert named == set(client.connect.__wrapped__.__annotations__) - {"url", "return"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from streamd.audio.pcm import to_int16
 from streamd.errors import NotAudio
 from streamd.types import Floats
 
@@ -47,3 +48,8 @@ Part: TypeAlias = Floats | Gap
 def block_frames(rate_hz: int, channels: int) -> int:
     """Sample frames in a block: half a second, or less where many channels would make it large."""
     return max(1, min(rate_hz // BLOCKS_PER_S, _MAX_BLOCK_VALUES // channels))
+
+
+def as_pcm16(block: Floats) -> bytes:
+    """A block as interleaved signed 16-bit little-endian PCM."""
+    return to_int16(block).astype("<i2", copy=False).tobytes()

@@ -24,8 +24,8 @@ from streamd.audio.files.parts import (
     Note,
     Part,
     TooLong,
+    as_pcm16,
 )
-from streamd.audio.pcm import to_int16
 from streamd.audio.source import AudioIn
 from streamd.errors import NotAudio, Unavailable
 from streamd.types import AudioFormat, Floats, Samples
@@ -129,11 +129,6 @@ def read(
     if max_s is not None:
         parts = _limited(parts, rate_hz, max_s, name)
     return AudioFile(rate_hz, channels, parts, head.offset_ms)
-
-
-def as_pcm16(block: Floats) -> bytes:
-    """A block of `AudioFile` as interleaved signed 16-bit little-endian PCM."""
-    return to_int16(block).astype("<i2", copy=False).tobytes()
 
 
 def load(

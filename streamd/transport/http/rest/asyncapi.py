@@ -69,7 +69,7 @@ def event_kinds() -> dict[str, type[events.Event]]:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
         tag = kind.__struct_config__.tag
-        if isinstance(tag, str) and not kind.__subclasses__():
+        if isinstance(tag, str) and kind.__module__ == events.__name__:
             found[tag] = kind
     return dict(sorted(found.items()))
 

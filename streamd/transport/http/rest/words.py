@@ -28,9 +28,8 @@ from streamd.transport.http.rest.replies import (
 )
 from streamd.transport.http.routes import About, Route
 from streamd.types import RATE_HZ
-from streamd.words.clips import MAX_CLIP_S
 from streamd.words.jobs import Job, JobClip
-from streamd.words.making import MAX_CLIPS, MIN_CLIPS
+from streamd.words.limits import MAX_CLIP_S, MAX_CLIPS, MIN_CLIPS
 
 
 class WordParams(msgspec.Struct, frozen=True, kw_only=True):
