@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
-LABELS = {"status", "code", "kind", "type", "pass", "lane", "queue", "cause", "reason", "operation"}
+LABELS = set("status code kind type pass lane queue cause reason operation result".split())
 
 
 def test_what_was_counted_is_rendered() -> None:
