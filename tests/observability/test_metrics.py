@@ -4,7 +4,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
-LABELS = set("status code kind type pass lane queue cause reason operation result".split())
+LABELS = set(
+    [
+        "status",
+        "code",
+        "kind",
+        "type",
+        "pass",
+        "lane",
+        "queue",
+        "cause",
+        "reason",
+        "operation",
+        "result",
+    ]
+)
 
 
 def test_what_was_counted_is_rendered() -> None:
