@@ -4,21 +4,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
-LABELS = set(
-    [
-        "status",
-        "code",
-        "kind",
-        "type",
-        "pass",
-        "lane",
-        "queue",
-        "cause",
-        "reason",
-        "operation",
-        "result",
-    ]
-)
+LABELS = {
+    "status",
+    "code",
+    "kind",
+    "type",
+    "pass",
+    "lane",
+    "queue",
+    "cause",
+    "reason",
+    "operation",
+    "result",
+}
 
 
 def test_what_was_counted_is_rendered() -> None:
