@@ -6,13 +6,13 @@ import hashlib
 import hmac
 import secrets
 import string
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from streamd.access.principal import SCOPES, Principal, Scope
 from streamd.errors import BadName, Unauthenticated
 from streamd.naming import MAX_NAME_CHARS
 from streamd.store.access import KeyRecord
+from streamd.wall_clock import now_ms
 
 PREFIX = "sk_"
 ID_CHARS = 12
@@ -23,11 +23,6 @@ KEY_CHARS = _SEPARATOR + 1 + SECRET_CHARS
 _ALPHABET = string.ascii_letters + string.digits
 _NOBODYS = bytes(hashlib.sha256().digest_size)
 """A digest that no secret has."""
-
-
-def now_ms() -> int:
-    """Return the wall clock as Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def new_key(

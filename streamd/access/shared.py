@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from streamd.access.keys import now_ms
 from streamd.errors import Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.store.access import AccessStore, Answer
+from streamd.wall_clock import now_ms
 
 MAX_WAITING = 256
 """Calls that may wait for the store; one more is refused."""

@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from streamd.access.keys import Keyring, no_longer_valid, now_ms
+from streamd.access.keys import Keyring, no_longer_valid
 from streamd.access.principal import Principal, Scope
 from streamd.access.shared import Shared
 from streamd.errors import Unauthenticated
+from streamd.wall_clock import now_ms
 
 PREFIX = "t_"
 LIFETIME_MS = 60_000

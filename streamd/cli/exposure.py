@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from streamd.access.gate import check_exposure
-from streamd.access.keys import now_ms
+from streamd.access.keys import Keyring
 from streamd.cli.common import note
 from streamd.cli.runtime import open_voices
 from streamd.config import Config, needs_key
@@ -18,10 +18,9 @@ def check_keys(config: Config, store: Store) -> None:
     Raises:
         ConfigError: There is none.
     """
-    at_ms = now_ms()
-    keys = store.access.keys()
-    has_key = any(key.is_valid(at_ms) for key in keys)
-    check_exposure(config.server.host, config.access, has_key=has_key)
+    keyring = Keyring()
+    keyring.replace(store.access.keys())
+    check_exposure(config.server.host, config.access, has_key=keyring.has_valid)
 
 
 def check_exposed(config: Config) -> None:

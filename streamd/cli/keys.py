@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from streamd.access.keys import check_key_name, new_key, now_ms
+from streamd.access.keys import check_key_name, new_key
 from streamd.access.principal import SCOPES, Scope
 from streamd.cli.certificate import certificate
 from streamd.cli.common import ConfigOption, note, read_config
@@ -20,6 +20,7 @@ from streamd.store.access import KeyRecord
 from streamd.store.base import DEFAULT_TENANT
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
+from streamd.wall_clock import now_ms
 
 app = typer.Typer(
     help="Create, list and revoke API keys; make a certificate.", invoke_without_command=True

@@ -39,6 +39,7 @@ from streamd.live.stream import LiveStream
 from streamd.live.writer import Writer
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
+from streamd.wall_clock import now_ms
 
 log = structlog.get_logger("streamd.live.connection")
 
@@ -283,7 +284,7 @@ class Connection:
             case messages.Audio(data=data):
                 await stream.feed(data, self._silence.received_at)
             case messages.Ping(t=t):
-                self._put(Pong(t=t, server_ms=time.time_ns() // 1_000_000))
+                self._put(Pong(t=t, server_ms=now_ms()))
             case messages.End():
                 await stream.end()
             case _:

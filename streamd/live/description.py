@@ -9,6 +9,7 @@ from typing import Any
 from streamd.events import Ready
 from streamd.live.services import Services
 from streamd.session.session import Session
+from streamd.wall_clock import now_ms
 
 
 class Description:
@@ -22,7 +23,7 @@ class Description:
         self.id = f"s_{secrets.token_hex(8)}"
         self._services = services
         self._began_s = time.monotonic()
-        self._epoch_ms = time.time_ns() // 1_000_000
+        self._epoch_ms = now_ms()
         self._audio: dict[str, Any] = {}
         self._modules: dict[str, dict[str, Any]] = {}
         self._samples = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -17,6 +16,7 @@ from streamd.store.names import check_name
 from streamd.store.sqlaccess import SqlAccess
 from streamd.store.voices import Tenant
 from streamd.types import Floats
+from streamd.wall_clock import now_ms
 
 
 def opened(database: Database, tenant: str) -> SqlStore:
@@ -77,12 +77,12 @@ class SqlStore:
         name = check_name(name)
         if not enrolments:
             raise ValueError("a voice without an enrolment")
-        now_ms = _now_ms()
+        at_ms = now_ms()
         with self._database.writing() as db:
             tenant = self._sealing()
-            voices.enrol(db, tenant, name, enrolments, now_ms)
+            voices.enrol(db, tenant, name, enrolments, at_ms)
             for model, baseline in baselines.items():
-                voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
+                voices.keep_baseline(db, tenant, name, model, baseline, at_ms)
             self._database.changed(db)
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
@@ -138,11 +138,11 @@ class SqlStore:
 
     def keep_baselines(self, model: str, baselines: Mapping[str, bytes]) -> None:
         """Store the learned baselines of voices, in place of earlier ones."""
-        now_ms = _now_ms()
+        at_ms = now_ms()
         with self._database.writing() as db:
             tenant, before = self._sealing(), changes.read(db)
             kept = [
-                voices.keep_baseline(db, tenant, name, model, baseline, now_ms)
+                voices.keep_baseline(db, tenant, name, model, baseline, at_ms)
                 for name, baseline in baselines.items()
             ]
             after = self._database.changed(db) if any(kept) else before
@@ -215,7 +215,3 @@ def _checked(name: str) -> str | None:
         return check_name(name)
     except BadName:
         return None  # no such voice can exist
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from streamd.errors import NameTaken, Unavailable
 from streamd.modules.words import CustomWord, CustomWords, WordInfo, check_head
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.wall_clock import now_ms
 
 
 def add(db: Rows, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool) -> bool:
@@ -25,7 +24,7 @@ def add(db: Rows, cipher: Cipher, tenant: str, word: CustomWord, *, replace: boo
     replaced = remove(db, tenant, name)
     if replaced and not replace:
         raise NameTaken(f"wake word {name!r} already exists; use --replace, or remove it first")
-    info = msgspec.structs.replace(word.info, created_ms=time.time_ns() // 1_000_000)
+    info = msgspec.structs.replace(word.info, created_ms=now_ms())
     db.execute(
         "INSERT INTO words (tenant, name, info, head) VALUES (?, ?, ?, ?)",
         (

@@ -3,13 +3,14 @@
 from contextlib import closing
 from pathlib import Path
 
-from streamd.access.keys import Keyring, new_key, now_ms
+from streamd.access.keys import Keyring, new_key
 from streamd.access.principal import Scope
 from streamd.access.shared import SharedByStore
 from streamd.access.tickets import Tickets
 from streamd.observability.metrics import Metrics
 from streamd.store import open_store
 from streamd.store.base import Store
+from streamd.wall_clock import now_ms
 
 
 def store_of(home: Path) -> Store:

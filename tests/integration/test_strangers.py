@@ -22,7 +22,6 @@ from fakes.wire import Wire
 from websockets.exceptions import InvalidStatus
 
 from streamd.access.audit.writer import Nowhere
-from streamd.access.keys import now_ms
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
 from streamd.config import Config, LimitsConfig, ServerConfig
@@ -32,6 +31,7 @@ from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.websocket import Streams
+from streamd.wall_clock import now_ms
 
 NO_UPGRADE = {"Upgrade": "", "Connection": "close", "Sec_WebSocket_Key": ""}
 PAGE = re.compile(r"/(|docs|openapi\.json|asyncapi\.json|[\w-]+\.(js|css|svg|png|ico|webmanifest))")

@@ -16,7 +16,7 @@ from fakes.keys import make_key, revoke, store_of
 from fakes.wire import Wire
 from websockets.exceptions import InvalidStatus
 
-from streamd.access.keys import now_ms
+from streamd.wall_clock import now_ms
 
 UPLOAD = "grandmas-secret-recording"
 VOICE = "Zaphod"

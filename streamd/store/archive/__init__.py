@@ -6,7 +6,6 @@ Records stay sealed with the key of the store, so whoever imports them needs tha
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from streamd.store.cipher import Cipher, load_key
 from streamd.store.database import Database, Rows
 from streamd.store.proof import check_proof, read_proof
 from streamd.store.sql import SqlStore
+from streamd.wall_clock import now_ms
 
 Progress = Callable[[int, int], None]
 """Is called with the voices, words and keys so far, and with all if they are known, else 0."""
@@ -37,7 +37,7 @@ def export_store(store: SqlStore, out: BinaryIO, progress: Progress) -> int:
     with store.database.snapshot() as db:
         proof, total = read_proof(db), tables.count(db)
         assert proof is not None
-        header = Header(FORMAT, proof, time.time_ns() // 1_000_000)
+        header = Header(FORMAT, proof, now_ms())
         for line in lines.encoded(header, _watched(tables.dump(db), progress, total)):
             out.write(line)
     return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -18,6 +17,7 @@ from streamd.store.database import Rows
 from streamd.store.names import check_name
 from streamd.store.proof import read_proof
 from streamd.store.sql import SqlStore
+from streamd.wall_clock import now_ms
 
 
 class Imported(NamedTuple):
@@ -60,7 +60,7 @@ def export_voices(store: SqlStore, names: Collection[str], out: BinaryIO) -> int
                 raise NoSuchSpeaker(f"no enrolled voice is named {name!r}; nothing was exported")
         proof = read_proof(db)
         assert proof is not None
-        header = Header(FORMAT, proof, time.time_ns() // 1_000_000)
+        header = Header(FORMAT, proof, now_ms())
         for line in lines.encoded(header, chosen(db)):
             out.write(line)
     return count

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from streamd.access.keys import now_ms
 from streamd.access.shared import Shared
 from streamd.errors import BadInput, Conflict
 from streamd.store.access import Answer
+from streamd.wall_clock import now_ms
 
 HEADER = "Idempotency-Key"
 KEPT_MS = 24 * 3_600_000
