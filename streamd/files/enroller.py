@@ -76,16 +76,7 @@ class Enroller:
 
     async def of_stream(self, sender: Sender, name: str, sample: SpokenSample) -> Stored:
         """Enrol a voice that spoke in a stream; errors as of `enrol`."""
-        settings = speaker_settings(self._registry)
-        voice = VoiceSample(
-            channel=sample.channel,
-            speech_ms=sample.speech_ms,
-            embedding=sample.embeddings[self._model],
-            unity=sample.unity,
-            utterances=(),
-            minimum_ms=settings.window_ms,
-            source=SOURCE,
-        )
+        voice = sample_of_stream(sample, self._model, self._registry)
         done, count = await self.enrol(sender.principal, sender.peer, name, voice)
         return Stored(count, done.quality)
 
@@ -110,3 +101,16 @@ class Enroller:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waited has it, if anybody still waits
+
+
+def sample_of_stream(sample: SpokenSample, model: str, registry: Registry) -> VoiceSample:
+    """Return what a stream contributes to a voice, as a file would."""
+    return VoiceSample(
+        channel=sample.channel,
+        speech_ms=sample.speech_ms,
+        embedding=sample.embeddings[model],
+        unity=sample.unity,
+        utterances=(),
+        minimum_ms=speaker_settings(registry).window_ms,
+        source=SOURCE,
+    )

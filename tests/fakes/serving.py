@@ -1,7 +1,7 @@
 """A server without a transport: the real streams, sessions and engine, the passes' fakes or not."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fakes.driving import fake_passes
@@ -13,13 +13,17 @@ from waiting import HANG_S
 from streamd.access.principal import SCOPES, Principal
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.errors import Unavailable
+from streamd.files.enroller import Enroller
 from streamd.live.connection import Connection
+from streamd.live.enrolling import Sender, Stored
 from streamd.live.headroom import Bounds
 from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
 from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
+from streamd.modules.kept_voices import SpokenSample
 from streamd.modules.registry import Registry
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
@@ -85,6 +89,8 @@ class Server:
         passes: What the engine computes, the speculative one last; the fakes by default.
         registry: What goes with them.
         words: The default tenant's own wake words.
+        gallery: Returns the voices of a tenant; by default the same for two of them.
+        enroller: Returns what enrols voices of streams; by default nothing does.
         limits: Limits of the server and of what it holds, where they are not the default ones.
     """
 
@@ -95,6 +101,8 @@ class Server:
         passes: Sequence[Pass] | None = None,
         registry: Registry = REGISTRY,
         words: CustomWords = NO_WORDS,
+        gallery: Callable[[str], Gallery] = lambda tenant: VOICES.get(tenant, Gallery.empty()),
+        enroller: Callable[[Metrics], Enroller] | None = None,
         **limits: int,
     ) -> None:
         self.lines: list[Line] = []
@@ -108,6 +116,7 @@ class Server:
         ticks = Ticks(self.engine)
         ticks.start()
         self.engine.start(ticks.answered)
+        self.enroller = None if enroller is None else enroller(self.metrics)
         self.learned: list[Any] = []
         """Tenant and baselines of each stream that is over."""
         self.held = Held(ResumeLimits(**kept), self.metrics)
@@ -115,7 +124,7 @@ class Server:
             self.engine,
             ticks,
             registry,
-            lambda tenant: VOICES.get(tenant, Gallery.empty()),
+            gallery,
             lambda tenant: own_words.get(tenant, NO_WORDS),
             lambda tenant, learned: self.learned.append((tenant, learned)),
             self.metrics,
@@ -123,6 +132,7 @@ class Server:
             8,
             self.held,
             Load(self.engine, Bounds(4, 0.0, 600.0, 600.0), self.metrics),
+            _enrols_nobody if self.enroller is None else self.enroller.of_stream,
         )
 
     def connect(
@@ -140,8 +150,14 @@ class Server:
             line.put(None)
             await line.code()
         self.held.drain()
+        if self.enroller is not None:
+            await self.enroller.close()
         await asyncio.wait_for(self.held.drained(), HANG_S)
         assert self.engine.stop(HANG_S)
         while self.engine.collect():  # a stream that ended may have had a job on a thread
             pass
         assert self.engine.leases == 0
+
+
+async def _enrols_nobody(sender: Sender, name: str, sample: SpokenSample) -> Stored:
+    raise Unavailable("this server has no store")
