@@ -1,7 +1,7 @@
 """A server without a transport: the real streams, sessions and engine, the passes' fakes or not."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from fakes.driving import fake_passes
@@ -10,7 +10,7 @@ from fakes.recipes import GALLERY, REGISTRY
 from fakes.socket import FakeSocket
 from waiting import HANG_S
 
-from streamd.access.principal import SCOPES, Principal
+from streamd.access.principal import SCOPES, Principal, Scope
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.errors import Unavailable
@@ -52,11 +52,12 @@ class Line:
         is_full: bool = False,
         tenant: str = "default",
         key: str | None = None,
+        scopes: Collection[Scope] = SCOPES,
     ) -> None:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
-        principal = Principal(tenant, frozenset(SCOPES), key)
+        principal = Principal(tenant, frozenset(scopes), key)
         self.connection = Connection(self.socket, server.services, lease, principal)
         self.running = asyncio.create_task(self.connection.run())
 
@@ -135,10 +136,9 @@ class Server:
             _enrols_nobody if self.enroller is None else self.enroller.of_stream,
         )
 
-    def connect(
-        self, *, is_full: bool = False, tenant: str = "default", key: str | None = None
-    ) -> Line:
-        self.lines.append(Line(self, is_full=is_full, tenant=tenant, key=key))
+    def connect(self, **options: Any) -> Line:
+        """Return a client's end of a new connection; the arguments are those of `Line`."""
+        self.lines.append(Line(self, **options))
         return self.lines[-1]
 
     def metric(self, name: str, **labels: str) -> float:
