@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamd.audio.header import wav_header
-from streamd.errors import BadInput, TooLarge
+from streamd.errors import BadInput, Stalled, TooLarge
 from streamd.files.uploads import STALL_S
 from streamd.transport.http.rest.memory import Lease, Memory
 
@@ -74,10 +74,12 @@ class Form:
         self._reader: MultipartReader | None = None
         """The parts that have not come yet."""
         self._parts = 0
+        self._source: Callable[[], AsyncIterator[bytes]] | None = None
+        """Reads the part or the body that comes now, from where its last reader left it."""
 
     @property
     def digest(self) -> bytes:
-        """Return a hash of the fields and files; of all of them once `drain` has returned."""
+        """Return a hash of fields and files: of all once `drain` or `read_rest` has returned."""
         return self._hash.digest()
 
     async def file(self) -> File:
@@ -125,10 +127,30 @@ class Form:
                 pass
 
     async def drain(self) -> None:
-        """Read all that is left, and drop it."""
+        """Read all that is left, and drop it.
+
+        Raises:
+            BadInput: The body is malformed, or a field comes behind a long file.
+        """
         async for file in self.files():
             async for _ in file.body:
                 pass
+
+    async def read_rest(self) -> None:
+        """Read all that is left for the digest alone, wherever a reader of a file gave up.
+
+        Raises:
+            BadInput: The body is malformed, or stops coming.
+            TooLarge: It is too long.
+        """
+        self._kept.clear()
+        self._long = None
+        while self._source is not None:
+            async for _ in self._source():
+                pass
+            self._source = None
+            if self._reader is not None and (part := await self._next_part(self._reader)):
+                self._pieces(part)
 
     async def read(self, request: web.Request) -> None:
         """Read fields and short files, up to the first long one.
@@ -171,7 +193,7 @@ class Form:
                 return
 
     async def _read_body(self, request: web.Request) -> None:
-        pieces = self._hashed(_from(request.content.iter_chunked(_PIECE_BYTES)))
+        pieces = self._read_from(lambda: _from(request.content.iter_chunked(_PIECE_BYTES)))
         await self._take("", "the file", pieces)
 
     async def _read_json(self, request: web.Request) -> None:
@@ -222,7 +244,11 @@ class Form:
         return part
 
     def _pieces(self, part: BodyPartReader) -> AsyncIterator[bytes]:
-        return self._hashed(_from(_chunks(part)))
+        return self._read_from(lambda: _from(_chunks(part)))
+
+    def _read_from(self, source: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+        self._source = lambda: self._hashed(source())
+        return self._source()
 
     async def _hashed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
@@ -363,4 +389,4 @@ async def _patience() -> AsyncIterator[None]:
         async with asyncio.timeout(STALL_S):
             yield
     except TimeoutError:
-        raise BadInput(f"nothing came for {STALL_S:g} s; send it again") from None
+        raise Stalled(f"nothing came for {STALL_S:g} s; send it again") from None
