@@ -139,6 +139,7 @@ class Daemon:
                 asyncio.create_task(streams.keep_alive()),
                 asyncio.create_task(services.load.watch()),
                 asyncio.create_task(revocation.watch()),
+                asyncio.create_task(access.share()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             if self._certificates is not None:
@@ -163,6 +164,7 @@ class Daemon:
             await asr_sockets.drain()
             await verify_sockets.drain()
             await server.stop()
+            await access.presence.share()  # that none is open
             await rest.close()
             ticks.stop()
             if not self._parts.engine.stop(STOP_S):

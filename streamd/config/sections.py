@@ -106,6 +106,9 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Requests a second with one key; the next is refused with 429. 0 sets no bound."""
     enrolments_per_h_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """Enrolments an hour with one key; the next is refused with 429. 0 sets no bound."""
+    connections_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """New sockets a second with one key, or without one from one address; the next is refused with
+    429. 0 sets no bound."""
 
 
 class ResumeConfig(Struct, frozen=True, kw_only=True):

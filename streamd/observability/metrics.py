@@ -116,7 +116,7 @@ class Metrics:
         self.store_failures = counter(
             "store_failures", "Attempts to use the store that failed.", "operation"
         )
-        """operation: `read`, `write` or `erase`."""
+        """operation: `read`, `write`, `erase`, or `limits` for what processes tell each other."""
         self.loop_lag = histogram(
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )

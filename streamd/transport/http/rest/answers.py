@@ -24,8 +24,8 @@ _NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 class Out(Protocol):
     """Takes what an operation has to say."""
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how much of the file was read."""
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how much of the file was read, and how long it is, if it says so."""
         ...
 
     async def event(self, event: bytes) -> None:
@@ -64,7 +64,7 @@ def wants_events(request: web.Request) -> bool:
 class Whole:
     """One JSON object at the end."""
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing, because the answer has not begun."""
 
     async def event(self, event: bytes) -> None:
@@ -143,7 +143,7 @@ class Array(_Streamed):
     def __init__(self, request: web.Request) -> None:
         super().__init__(request, JSON)
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing: the array has events alone."""
 
     async def event(self, event: bytes) -> None:
@@ -182,13 +182,14 @@ class Stream(_Streamed):
         super().__init__(request, EVENTS)
         self._next_s = 0.0
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Write the progress now and then, unless the client does not read: the next says more."""
         now_s = time.monotonic()
         if now_s < self._next_s or self._is_behind or self._unsent:
             return
         self._next_s = now_s + PROGRESS_EVERY_S
-        await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
+        said = {"done_ms": done_ms, "total_ms": total_ms}
+        await self._send(_said("progress", msgspec.json.encode(said)))
 
     async def event(self, event: bytes) -> None:
         """Write one event of an analysis."""

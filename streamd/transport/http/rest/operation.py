@@ -68,9 +68,9 @@ class Call:
         """
         return await self.form.file()
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how many milliseconds of the audio were read."""
-        await self._out.progress(done_ms)
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how many milliseconds of the audio were read, and how long it is, if it says so."""
+        await self._out.progress(done_ms, total_ms)
 
     async def event(self, event: Event) -> None:
         """Say one event of an analysis."""
