@@ -301,7 +301,7 @@ async def over_http():
                             return reply["error"]["code"], 0
                         return reply["decision"], 1
 
-                yield identify_there
+                yield identify_there, server.pid
         finally:
             server.terminate()
             await server.wait()
@@ -309,7 +309,7 @@ async def over_http():
 
 async def rates(args):
     """Return identifications a second from memory, from uploads and over HTTP, in turns."""
-    async with over_http() as identify_there:
+    async with over_http() as (identify_there, _):
         return await rates_beside(args, identify_there)
 
 
