@@ -20,6 +20,7 @@
     │   │   ├── Forbidden              forbidden            4003   403
     │   │   └── RateExceeded           rate_exceeded        4012   429
     │   ├── BadInput                   bad_input                   400
+    │   │   └── Stalled                bad_input                   400
     │   ├── NotFound                   not_found                   404
     │   │   ├── NoSuchSpeaker    2     not_found                   404
     │   │   ├── NoSuchWord       2     not_found                   404
@@ -200,6 +201,12 @@ class BadInput(Refusal):
 
     code = "bad_input"
     status = 400
+
+
+class Stalled(BadInput):
+    """A request whose body stopped coming."""
+
+    retryable = True
 
 
 class NotFound(Refusal):

@@ -60,6 +60,7 @@ class Connection:
             kept can be resumed.
         principal: Who connects, and so whose streams it may open and resume.
         peer: Address of the client, for the log.
+        refusal: Why there is no lease; None for the number of all streams.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class Connection:
         lease: Lease | None,
         principal: Principal,
         peer: str | None = None,
+        refusal: WireError | None = None,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
         self.principal = principal
-        self._attachment = Attachment(services, lease, principal, peer)
+        self._attachment = Attachment(services, lease, principal, peer, refusal)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence(socket)
         self._traffic = Traffic(services.metrics)

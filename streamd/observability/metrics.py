@@ -116,7 +116,7 @@ class Metrics:
         self.store_failures = counter(
             "store_failures", "Attempts to use the store that failed.", "operation"
         )
-        """operation: `read`, `write` or `erase`."""
+        """operation: `read`, `write`, `erase`, or `limits` for what processes tell each other."""
         self.loop_lag = histogram(
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )
@@ -180,8 +180,12 @@ class Metrics:
         )
         """result: `hit` or `miss`."""
         self.voice_cache_entries = gauge(
-            "voice_cache_entries", "Voices of files that are remembered."
+            "voice_cache_entries", "Voices of files that are remembered in memory."
         )
+        self.voice_cache_failures = counter(
+            "voice_cache_failures", "Calls of the cache in Redis without an answer.", "cause"
+        )
+        """cause: `failed`, or `skipped` because one failed just before."""
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

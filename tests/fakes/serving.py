@@ -13,6 +13,7 @@ from waiting import HANG_S
 from streamd.access.principal import SCOPES, Principal
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.errors import WireError
 from streamd.live.connection import Connection
 from streamd.live.headroom import Bounds
 from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
@@ -48,12 +49,15 @@ class Line:
         is_full: bool = False,
         tenant: str = "default",
         key: str | None = None,
+        refusal: WireError | None = None,
     ) -> None:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
         principal = Principal(tenant, frozenset(SCOPES), key)
-        self.connection = Connection(self.socket, server.services, lease, principal)
+        self.connection = Connection(
+            self.socket, server.services, lease, principal, refusal=refusal
+        )
         self.running = asyncio.create_task(self.connection.run())
 
     def put(self, *sent: str | bytes | None) -> None:
@@ -126,9 +130,14 @@ class Server:
         )
 
     def connect(
-        self, *, is_full: bool = False, tenant: str = "default", key: str | None = None
+        self,
+        *,
+        is_full: bool = False,
+        tenant: str = "default",
+        key: str | None = None,
+        refusal: WireError | None = None,
     ) -> Line:
-        self.lines.append(Line(self, is_full=is_full, tenant=tenant, key=key))
+        self.lines.append(Line(self, is_full=is_full, tenant=tenant, key=key, refusal=refusal))
         return self.lines[-1]
 
     def metric(self, name: str, **labels: str) -> float:

@@ -42,14 +42,19 @@ _BY_STATUS = {
     )
 }
 """streamd's error for the status of each refusal by aiohttp."""
+HAVE_SUCCESS = frozenset(
+    {"/v1/detect", "/detect", "/v1/emotion", "/analyze", "/upload", "/analyze-emotion"}
+)
+"""Paths whose replies have `success`, which earlier callers look at first."""
 _UPGRADE = {hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade", hdrs.SEC_WEBSOCKET_VERSION: "13"}
 
 
-def response(error: Refusal, status: int | None = None) -> web.Response:
+def response(error: Refusal, path: str, status: int | None = None) -> web.Response:
     """Return the answer to a request that is refused.
 
     Args:
         error: The reason.
+        path: Path of the request.
         status: A status that is more exact than that of the error.
     """
     headers = {hdrs.SERVER: SERVER}
@@ -59,8 +64,11 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
         headers |= _UPGRADE
     if isinstance(error, Unauthenticated):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    said: dict[str, object] = dict(body(error))
+    if path in HAVE_SUCCESS:
+        said["success"] = False
     return web.Response(
-        body=msgspec.json.encode(body(error)),
+        body=msgspec.json.encode(said),
         status=error.status if status is None else status,
         headers=headers,
         content_type="application/json",
@@ -95,7 +103,7 @@ def translated(refusal: web.HTTPException, request: web.BaseRequest) -> web.Resp
     """Return a refusal by aiohttp in streamd's form."""
     other = BadInput if refusal.status < Internal.status else Internal
     error = _BY_STATUS.get(refusal.status, other)(_message(refusal, request))
-    answer = response(error, refusal.status)
+    answer = response(error, request.path, refusal.status)
     if hdrs.ALLOW in refusal.headers:
         answer.headers[hdrs.ALLOW] = refusal.headers[hdrs.ALLOW]
     return answer

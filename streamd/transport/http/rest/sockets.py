@@ -8,10 +8,9 @@ import contextlib
 
 from aiohttp import WSCloseCode, WSMessage, web
 
-from streamd.access.limits import STREAMS_RETRY_AFTER_MS
 from streamd.access.presence import Presence
 from streamd.access.principal import Principal
-from streamd.errors import Idle, Overloaded, RateExceeded, Refusal, TooLarge
+from streamd.errors import Idle, Overloaded, Refusal, TooLarge
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.routes import Route
 from streamd.transport.http.websocket import check_upgrade
@@ -62,29 +61,26 @@ class Sockets(abc.ABC):
             Refusal: The request is no upgrade, or too many sockets are open.
         """
         check_upgrade(request)
-        if len(self._open) >= MAX_SOCKETS:
-            raise Overloaded(
-                f"{MAX_SOCKETS} sockets of this kind are open; try again later",
-                retry_after_ms=1000,
-            )
         principal = principal_of(request)
-        if self._presence.is_full(principal):
-            raise RateExceeded(
-                "this key has as many sockets open as it may (limits.streams_per_key)",
-                retry_after_ms=STREAMS_RETRY_AFTER_MS,
-            )
-        socket = Socket(self, self._max_message_bytes, self._idle_s)
-        self._open.add(socket)
-        try:
-            with self._presence.enter(principal) as visit:
+        async with self._presence.enter(principal) as visit:
+            if visit.refusal is not None:
+                raise visit.refusal
+            if len(self._open) >= MAX_SOCKETS:
+                raise Overloaded(
+                    f"{MAX_SOCKETS} sockets of this kind are open; try again later",
+                    retry_after_ms=1000,
+                )
+            socket = Socket(self, self._max_message_bytes, self._idle_s)
+            self._open.add(socket)
+            try:
                 await socket.prepare(request)
                 visit.on_end(lambda refusal: self._end(socket, refusal))
                 try:
                     await self.serve(socket, principal)
                 except Refusal as refusal:
                     await socket.refuse(refusal)
-        finally:
-            self._open.discard(socket)
+            finally:
+                self._open.discard(socket)
         return socket
 
     async def drain(self) -> None:
