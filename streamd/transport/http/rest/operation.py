@@ -120,7 +120,7 @@ def route(
         max_bytes = rest.config.files.max_bytes + _SLACK_BYTES
         _check_length(request, max_bytes)
         is_events = wants_events(request)
-        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole()
+        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole(request)
         try:
             async with open_form(request, rest.memory, max_bytes) as form:
                 call = Call(request, rest, form, out, is_events)
