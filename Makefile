@@ -8,6 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
+SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-faults
 
@@ -37,9 +38,9 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills
 	$(BIN)/streamd models pull
 	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
 
-test-services: $(VENV)/.dev  ## with a real PostgreSQL server: the store's promises, and its restarts
+test-services: $(VENV)/.dev  ## with real servers of PostgreSQL and Redis: the promises of store and cache
 	$(BIN)/streamd models pull
-	$(BIN)/pytest -n 2 --dist loadfile -m services tests/store tests/integration
+	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
 
 soak: $(VENV)/.dev  ## the same by the thousand, and two hours of one stream; SOAK="--kills 0" leaves out
 	$(BIN)/streamd models pull

@@ -17,7 +17,7 @@ from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe, needs_key
-from streamd.files.voice_cache import MemoryVoiceCache
+from streamd.files.voice_caches import open_voice_cache
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -57,7 +57,7 @@ class Daemon:
         is_insecure: Whether everybody may connect, whatever the address and the configuration say.
 
     Raises:
-        ConfigError: The certificate cannot be used.
+        ConfigError: The certificate or the cache cannot be used.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Daemon:
         self._certificates = open_certificates(
             config.server.tls_cert, config.server.tls_key, parts.metrics
         )
+        self._cache = open_voice_cache(config.cache, store.access.secret, parts.metrics)
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -95,14 +96,13 @@ class Daemon:
             needs_key=self._needs_key(),
             metrics=metrics,
         )
-        cache = MemoryVoiceCache(config.cache.max_voices, metrics)
         watcher = GalleryWatcher(
             self._store,
             config.store.poll_s,
             speaker_model(config).id,
             metrics,
             on_keys=access.take,
-            on_gone=cache.forget,
+            on_gone=self._cache.forget,
         )
         place = config.server
         sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
@@ -115,7 +115,7 @@ class Daemon:
             rest = Rest.of(
                 services,
                 self._store,
-                cache,
+                self._cache,
                 access,
                 config,
                 is_draining=lambda: streams.is_draining,
@@ -175,6 +175,7 @@ class Daemon:
         finally:
             for listener in sockets:
                 listener.close()
+            await self._cache.close()
             watcher.close()
             access.close()
             recorder.close()

@@ -172,7 +172,13 @@ class CacheConfig(Struct, frozen=True, kw_only=True):
     """Voices of files that were sent before."""
 
     max_voices: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
-    """Voices of uploaded files that are remembered, about 1.5 KB each; 0 remembers none."""
+    """Voices of uploaded files that are remembered, about 1.5 KB each; 0 remembers none. In Redis
+    each tenant has so many."""
+    redis_url: Annotated[str, Meta(max_length=4096)] = ""
+    """Redis server that remembers them, as `redis://host:6379/0`; empty is the memory of this
+    process."""
+    redis_expire_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+    """Seconds without use after which Redis forgets a voice."""
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True):

@@ -51,6 +51,8 @@ class Upload:
         """The format of the parts."""
         self.offset_ms = head.offset_ms
         """Milliseconds to add to every time, because the audio starts that late in the file."""
+        self.total_ms = head.total_ms
+        """Milliseconds of audio that the file states; None if it states none."""
         self.parts = parts
         """Blocks of PCM in that format, and the gaps between them, each once.
 

@@ -183,8 +183,12 @@ class Metrics:
         )
         """result: `hit` or `miss`."""
         self.voice_cache_entries = gauge(
-            "voice_cache_entries", "Voices of files that are remembered."
+            "voice_cache_entries", "Voices of files that are remembered in memory."
         )
+        self.voice_cache_failures = counter(
+            "voice_cache_failures", "Calls of the cache in Redis without an answer.", "cause"
+        )
+        """cause: `failed`, or `skipped` because one failed just before."""
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

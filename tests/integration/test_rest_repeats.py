@@ -177,7 +177,8 @@ def test_a_key_that_is_none_is_refused(daemon: Daemon, key: str) -> None:
 def test_a_long_file_streams_and_what_comes_behind_it_is_refused(daemon: Daemon) -> None:
     # 9.9 MB do not fit into the memory of one request.
     long = wav(MINUTE * 5)
-    answer = post(daemon, "/v1/detect", ("threshold", "0.4"), ("audio", long))
+    fields = ("threshold", "0.4"), ("words", "alexa")
+    answer = post(daemon, "/v1/detect", *fields, ("audio", long))
     assert answer.status == 200
     assert len(answer.json["detections"]) == 30
     for path in ("/v1/detect", "/v1/emotion"):

@@ -24,8 +24,8 @@ _NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 class Out(Protocol):
     """Takes what an operation has to say."""
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how much of the file was read."""
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how much of the file was read, and how long it is, if it says so."""
         ...
 
     async def event(self, event: bytes) -> None:
@@ -64,7 +64,10 @@ def wants_events(request: web.Request) -> bool:
 class Whole:
     """One JSON object at the end."""
 
-    async def progress(self, done_ms: int) -> None:
+    def __init__(self, request: web.Request) -> None:
+        self._path = request.path
+
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing, because the answer has not begun."""
 
     async def event(self, event: bytes) -> None:
@@ -84,7 +87,7 @@ class Whole:
 
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the error."""
-        return _refused(refusal)
+        return _refused(refusal, self._path)
 
 
 class _Streamed:
@@ -143,7 +146,7 @@ class Array(_Streamed):
     def __init__(self, request: web.Request) -> None:
         super().__init__(request, JSON)
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing: the array has events alone."""
 
     async def event(self, event: bytes) -> None:
@@ -168,7 +171,7 @@ class Array(_Streamed):
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the array with an `error` event, or the error if the array has not begun."""
         if not self._response.prepared:
-            return _refused(refusal)
+            return _refused(refusal, self._request.path)
         return 200, self.body()[:-1] + b",\n" + self._last(refusal) + b"]"
 
     def _last(self, refusal: Refusal) -> bytes:
@@ -182,13 +185,14 @@ class Stream(_Streamed):
         super().__init__(request, EVENTS)
         self._next_s = 0.0
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Write the progress now and then, unless the client does not read: the next says more."""
         now_s = time.monotonic()
         if now_s < self._next_s or self._is_behind or self._unsent:
             return
         self._next_s = now_s + PROGRESS_EVERY_S
-        await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
+        said = {"done_ms": done_ms, "total_ms": total_ms}
+        await self._send(_said("progress", msgspec.json.encode(said)))
 
     async def event(self, event: bytes) -> None:
         """Write one event of an analysis."""
@@ -202,11 +206,11 @@ class Stream(_Streamed):
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """Write the error."""
-        return await self._end(_said("error", _refused(refusal)[1]))
+        return await self._end(_said("error", _refused(refusal, self._request.path)[1]))
 
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the error."""
-        return _refused(refusal)
+        return _refused(refusal, self._request.path)
 
 
 def error_event(refusal: Refusal, number: int) -> Error:
@@ -231,8 +235,8 @@ def _whole(status: int, body: bytes) -> web.Response:
     return web.Response(body=body, status=status, content_type=JSON, headers=_NO_STORE)
 
 
-def _refused(refusal: Refusal) -> tuple[int, bytes]:
-    return refusal.status, msgspec.json.encode(faults.body(refusal))
+def _refused(refusal: Refusal, path: str) -> tuple[int, bytes]:
+    return refusal.status, msgspec.json.encode(faults.body(refusal, path))
 
 
 def _said(kind: str, data: bytes) -> bytes:

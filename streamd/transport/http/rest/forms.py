@@ -30,6 +30,8 @@ FILE_FIELDS = frozenset({*AUDIO_FIELDS, "reference", "test", "tests", "clips"})
 """Fields of multipart that are files, even without a file name."""
 KEPT_BYTES = 8 << 20
 """Bytes of files that one request may have in memory; beyond that they are read as they come."""
+HELD_BYTES = 1 << 20
+"""Bytes of a file behind a long one up to which it may be kept in memory while others are read."""
 MAX_JSON_BYTES = 64 << 20
 """Bytes of a JSON request, which is in memory as a whole."""
 MAX_FIELD_BYTES = 1 << 16
@@ -50,12 +52,18 @@ class File:
         field: Name of its field; empty for the body itself.
         name: Its file name, or what messages call it.
         body: Its bytes, once.
+        is_kept: Whether all of it is in memory.
     """
 
-    def __init__(self, field: str, name: str, body: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, field: str, name: str, body: AsyncIterator[bytes], is_kept: bool = False
+    ) -> None:
         self.field = field
         self.name = name
         self.body = body
+        self.is_kept = is_kept
+        self.held_bytes = 0
+        """Bytes that `Form.hold` took for it."""
 
 
 class Form:
@@ -108,8 +116,9 @@ class Form:
             yield self._kept.pop(0)
         if self._long is not None:
             long, self._long = self._long, None
+            body = long.body
             yield long
-            async for _ in long.body:  # what the receiver left
+            async for _ in body:  # what the receiver left
                 pass
         while self._reader is not None:
             part = await self._next_part(self._reader)
@@ -121,10 +130,34 @@ class Form:
                     f"the field {part.name!r} comes behind a long file; send fields before files",
                     ref=part.name,
                 )
-            file = File(part.name or "", part.filename or part.name or "", self._pieces(part))
-            yield file
-            async for _ in file.body:
+            body = self._pieces(part)
+            yield File(part.name or "", part.filename or part.name or "", body)
+            async for _ in body:
                 pass
+
+    async def hold(self, file: File) -> bool:
+        """Have all of a file in memory, if it is short and there is room.
+
+        If it is not, its body still has all of its bytes, and must be read before the next file is
+        asked for.
+        """
+        if file.is_kept:
+            return True
+        kept, pieces = bytearray(), file.body
+        async for piece in pieces:
+            if len(kept) + len(piece) > HELD_BYTES or not self._lease.has_room(len(piece)):
+                file.body = _joined(bytes(kept + piece), pieces)
+                return False
+            self._lease.take(len(piece))
+            file.held_bytes += len(piece)
+            kept += piece
+        file.body, file.is_kept = _once(bytes(kept)), True
+        return True
+
+    def release(self, file: File) -> None:
+        """Give back the memory that `hold` took."""
+        self._lease.give_back(file.held_bytes)
+        file.held_bytes = 0
 
     async def drain(self) -> None:
         """Read all that is left, and drop it.
@@ -212,7 +245,7 @@ class Form:
             files, fields = await asyncio.to_thread(_parse, bytes(text))
         else:
             files, fields = _parse(bytes(text))
-        self._kept += [File(field, name, _once(data)) for field, name, data in files]
+        self._kept += [File(field, name, _once(data), is_kept=True) for field, name, data in files]
         self.values.update(fields)
 
     async def _take(self, field: str, name: str, pieces: AsyncIterator[bytes]) -> None:
@@ -225,7 +258,7 @@ class Form:
                 self._long = File(field, name, _joined(bytes(kept), pieces))
                 return
         if field or kept:
-            self._kept.append(File(field, name, _once(bytes(kept))))
+            self._kept.append(File(field, name, _once(bytes(kept)), is_kept=True))
 
     async def _next_part(self, reader: MultipartReader) -> BodyPartReader | None:
         try:

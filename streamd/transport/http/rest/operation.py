@@ -68,9 +68,9 @@ class Call:
         """
         return await self.form.file()
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how many milliseconds of the audio were read."""
-        await self._out.progress(done_ms)
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how many milliseconds of the audio were read, and how long it is, if it says so."""
+        await self._out.progress(done_ms, total_ms)
 
     async def event(self, event: Event) -> None:
         """Say one event of an analysis."""
@@ -120,7 +120,7 @@ def route(
         max_bytes = rest.config.files.max_bytes + _SLACK_BYTES
         _check_length(request, max_bytes)
         is_events = wants_events(request)
-        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole()
+        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole(request)
         try:
             async with open_form(request, rest.memory, max_bytes) as form:
                 call = Call(request, rest, form, out, is_events)
