@@ -221,6 +221,7 @@ class Daemon:
             idle_s=limits.idle_s,
             max_session_s=limits.max_session_s,
             max_events_queued=limits.max_events_queued,
+            messages_per_s=limits.messages_per_s,
         )
         bounds = Bounds(
             cores=usable_cpus(),

@@ -7,6 +7,7 @@ as text. Figures may differ a little, and times of day altogether.
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -111,8 +112,10 @@ def run_all(page: str) -> Iterator[tuple[re.Match[str], str]]:
 
 def curl(command: str, daemon: Daemon, place: Path) -> str:
     """Run one curl command in a folder, against a server of its own, and return its reply."""
+    is_tls = daemon.http_url.startswith("https:")
+    trusted = ["--cacert", os.environ["SSL_CERT_FILE"]] if is_tls else []
     done = subprocess.run(
-        [*shlex.split(command.replace(SERVER, daemon.http_url)), *QUIETLY],
+        [*shlex.split(command.replace(SERVER, daemon.http_url)), *QUIETLY, *trusted],
         cwd=place,
         stdout=subprocess.PIPE,
         check=True,
