@@ -38,13 +38,13 @@ class AsrSockets(Sockets):
 
     Args:
         presence: Bounds the sockets of a key, and ends those of a key that is revoked.
-        limits: Longest message, and longest silence.
+        limits: Longest message, longest silence, and most pings a second.
     """
 
     path = "/v1/asr/stream"
 
     def __init__(self, presence: Presence, limits: LimitsConfig) -> None:
-        super().__init__(presence, limits.max_message_bytes, limits.idle_s)
+        super().__init__(presence, limits.max_message_bytes, limits)
 
     def told(self, refusal: Refusal) -> str:
         """Return the message with an error."""

@@ -65,7 +65,7 @@ class VerifySockets(Sockets):
     def __init__(self, rest: Rest) -> None:
         limits = rest.config.limits
         most = min(MAX_MESSAGE_BYTES, rest.config.files.max_bytes)
-        super().__init__(rest.access.presence, most, limits.idle_s)
+        super().__init__(rest.access.presence, most, limits)
         self._rest = rest
 
     def told(self, refusal: Refusal) -> str:
