@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -243,6 +244,38 @@ async def test_one_call_waits_for_a_server_that_does_not_answer_and_no_other(
                 assert found_one is not None
                 assert found_one.speech_ms == number
         await cache.close()
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
+async def test_a_store_that_is_away_is_asked_now_and_then(
+    server: RedisServer, store: SqlStore, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    now_s, asked, is_away = 0.0, 0, True
+    monkeypatch.setattr(in_redis(), "Circuit", lambda: Circuit(lambda: now_s))
+    may_end = threading.Event()
+
+    def secret(name: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        if is_away and hangs:
+            may_end.wait(HANG_S)
+        if is_away:
+            raise Unavailable("the server does not answer")
+        return store.access.secret(name)
+
+    cache = RedisVoiceCache(server.url, secret, 100, 1000, Metrics())
+    with monkeypatch.context() as patch:
+        patch.setattr(in_redis(), "STORE_TIMEOUT_S", 0.05)
+        for _ in range(20):
+            await cache.put("default", DIGEST, VOICE)
+            assert await cache.get("default", DIGEST) is None
+    assert asked == 1
+    is_away = False
+    now_s += circuit.PAUSE_S
+    await cache.put("default", DIGEST, VOICE)
+    assert await cache.get("default", DIGEST) is not None
+    may_end.set()
+    await cache.close()
 
 
 async def test_a_server_without_memory_fails_no_request(
