@@ -302,7 +302,7 @@ class Daemon:
         registry = self._parts.registry
         wake = registry.find(WakeModule)
         known = None if wake is None else list(wake.known(words))
-        modules, _ = registry.resolve({name: {} for name in registry.modules})
+        modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
         log.info(
             "started",
             version=__version__,

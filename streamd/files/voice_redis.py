@@ -20,7 +20,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from streamd.display import without_password
 from streamd.errors import ConfigError, StreamdError, Unavailable
@@ -112,6 +112,8 @@ class RedisVoiceCache:
         self._forgotten = 0
         """How often a tenant was forgotten, by which a secret that was read before is known."""
         self._circuit = Circuit()
+        self._refusals: set[str] = set()
+        """Kinds of errors that Redis answered with and that are in the log: each is there once."""
         self._hits = metrics.voice_cache.labels("hit")
         self._misses = metrics.voice_cache.labels("miss")
         self._failures = metrics.voice_cache_failures.labels("failed")
@@ -178,6 +180,12 @@ class RedisVoiceCache:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await command()
+        except ResponseError as error:  # as of a server without memory, or that is read-only
+            self._failures.inc()
+            if (kind := type(error).__name__) not in self._refusals:
+                self._refusals.add(kind)
+                log.warning("Redis refuses to remember voices of files", error=str(error))
+            return None
         except _FAILURES as error:
             self._failures.inc()
             if not self._circuit.is_open:
