@@ -18,7 +18,7 @@ from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe, needs_key
 from streamd.files.enroller import Enroller
-from streamd.files.voice_cache import MemoryVoiceCache
+from streamd.files.voice_caches import open_voice_cache
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -59,7 +59,7 @@ class Daemon:
         is_insecure: Whether everybody may connect, whatever the address and the configuration say.
 
     Raises:
-        ConfigError: The certificate cannot be used.
+        ConfigError: The certificate or the cache cannot be used.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Daemon:
         self._certificates = open_certificates(
             config.server.tls_cert, config.server.tls_key, parts.metrics
         )
+        self._cache = open_voice_cache(config.cache, store.access.secret, parts.metrics)
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -97,14 +98,13 @@ class Daemon:
             needs_key=self._needs_key(),
             metrics=metrics,
         )
-        cache = MemoryVoiceCache(config.cache.max_voices, metrics)
         watcher = GalleryWatcher(
             self._store,
             config.store.poll_s,
             speaker_model(config).id,
             metrics,
             on_keys=access.take,
-            on_gone=cache.forget,
+            on_gone=self._cache.forget,
         )
         place = config.server
         sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
@@ -121,10 +121,11 @@ class Daemon:
             services = self._services(watcher, ticks, enroller)
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
+            access.on_keys = revocation.look
             rest = Rest.of(
                 services,
                 self._store,
-                cache,
+                self._cache,
                 enroller,
                 access,
                 config,
@@ -149,6 +150,7 @@ class Daemon:
                 asyncio.create_task(streams.keep_alive()),
                 asyncio.create_task(services.load.watch()),
                 asyncio.create_task(revocation.watch()),
+                asyncio.create_task(access.share()),
                 asyncio.create_task(self._feed_watchdog()),
             ]
             if self._certificates is not None:
@@ -173,6 +175,7 @@ class Daemon:
             await asr_sockets.drain()
             await verify_sockets.drain()
             await server.stop()
+            await access.presence.share()  # that none is open
             await rest.close()
             await enroller.close()
             ticks.stop()
@@ -184,6 +187,7 @@ class Daemon:
         finally:
             for listener in sockets:
                 listener.close()
+            await self._cache.close()
             watcher.close()
             access.close()
             recorder.close()
@@ -229,6 +233,7 @@ class Daemon:
             idle_s=limits.idle_s,
             max_session_s=limits.max_session_s,
             max_events_queued=limits.max_events_queued,
+            messages_per_s=limits.messages_per_s,
         )
         bounds = Bounds(
             cores=usable_cpus(),
@@ -310,7 +315,7 @@ class Daemon:
         registry = self._parts.registry
         wake = registry.find(WakeModule)
         known = None if wake is None else list(wake.known(words))
-        modules, _ = registry.resolve({name: {} for name in registry.modules})
+        modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
         log.info(
             "started",
             version=__version__,

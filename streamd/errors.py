@@ -22,6 +22,7 @@
     │   ├── UnknownUtterance           unknown_utterance
     │   ├── TwoVoices                  two_voices
     │   ├── BadInput                   bad_input                   400
+    │   │   └── Stalled                bad_input                   400
     │   ├── NotFound                   not_found                   404
     │   │   ├── NoSuchSpeaker    2     not_found                   404
     │   │   ├── NoSuchWord       2     not_found                   404
@@ -214,6 +215,12 @@ class BadInput(Refusal):
 
     code = "bad_input"
     status = 400
+
+
+class Stalled(BadInput):
+    """A request whose body stopped coming."""
+
+    retryable = True
 
 
 class NotFound(Refusal):

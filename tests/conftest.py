@@ -9,6 +9,7 @@ from daemons import IS_TLS, Daemon
 from databases import PostgresServer
 from fakes.certificates import certificate
 from hypothesis import settings
+from redis_server import RedisServer
 
 # Who starts the tests in the background has Ctrl-C ignored, and so would every process of theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,6 +48,14 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, tls: None) -> Iterator[Daem
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the whole run; each test has a database of its own."""
     server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis server for the whole run."""
+    server = RedisServer()
     yield server
     server.close()
 

@@ -10,7 +10,7 @@ from streamd.access.principal import Principal
 from streamd.errors import NotErased
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords
-from streamd.store.access import AccessStore, Answer, KeyRecord
+from streamd.store.access import AccessStore, Answer, KeyRecord, Spend
 from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo, Store
 from streamd.store.names import check_name
 from streamd.types import Floats
@@ -187,6 +187,20 @@ class AuditedAccess:
     def count(self, bucket: str, limit: int, window_ms: int, now_ms: int) -> int:
         """Count one more use of a bucket."""
         return self._store.count(bucket, limit, window_ms, now_ms)
+
+    def claim(
+        self, process: str, key_id: str, sockets: int, most: int, lease_ms: int, now_ms: int
+    ) -> bool:
+        """Note the open sockets of a process and a key, unless all have too many together."""
+        return self._store.claim(process, key_id, sockets, most, lease_ms, now_ms)
+
+    def hold(self, process: str, sockets: Mapping[str, int], lease_ms: int, now_ms: int) -> None:
+        """Note all open sockets of a process, by key."""
+        self._store.hold(process, sockets, lease_ms, now_ms)
+
+    def spend(self, spends: Sequence[Spend], now_ms: int) -> list[int]:
+        """Add to what was used of limits on uses a second."""
+        return self._store.spend(spends, now_ms)
 
     def answered(self, tenant: str, key: str, now_ms: int) -> Answer | None:
         """Return the reply that was kept for an idempotency key."""

@@ -3,53 +3,33 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from streamd.access.principal import Principal
+from streamd.access.rates import Rates
 from streamd.access.shared import Shared
+from streamd.config.sections import LimitsConfig
 from streamd.errors import RateExceeded
 
 HOUR_MS = 3_600_000
-STREAMS_RETRY_AFTER_MS = 5000
-MAX_BUCKETS = 10_000
-"""Keys whose requests are counted; beyond that, those are forgotten that may make all again."""
-
-
-@dataclass(slots=True)
-class _Bucket:
-    """A token bucket: a request takes a token, and tokens come back with time."""
-
-    tokens: float
-    at_s: float
-    """When `tokens` was right, monotonic."""
 
 
 class KeyLimits:
     """The limits of each key, of which 0 is none. Belongs to the event loop.
 
-    Whoever shows no key, where none is needed, has no such limits.
+    Whoever shows no key, where none is needed, has no limit but that on new sockets.
 
     Args:
-        requests_per_s: Requests a second, and as many at once.
-        enrolments_per_h: Enrolments an hour, counted by all processes of the store together.
+        limits: The section `[limits]`.
+        rates: Counts the requests and the new sockets.
         shared: Counts the enrolments.
-        clock: Returns monotonic seconds.
     """
 
-    def __init__(
-        self,
-        requests_per_s: int,
-        enrolments_per_h: int,
-        shared: Shared,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._requests_per_s = requests_per_s
-        self._enrolments_per_h = enrolments_per_h
+    def __init__(self, limits: LimitsConfig, rates: Rates, shared: Shared) -> None:
+        self._requests_per_s = limits.requests_per_s_per_key
+        self._sockets_per_s = limits.connections_per_s
+        self._enrolments_per_h = limits.enrolments_per_h_per_key
+        self._rates = rates
         self._shared = shared
-        self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
 
     def request(self, principal: Principal) -> None:
         """Count a request.
@@ -60,20 +40,33 @@ class KeyLimits:
         rate = self._requests_per_s
         if not rate or principal.key_id is None:
             return
-        now_s = self._clock()
-        bucket = self._buckets.get(principal.key_id)
-        if bucket is None:
-            self._make_room(now_s)
-            bucket = self._buckets[principal.key_id] = _Bucket(rate, now_s)
-        bucket.tokens = min(rate, bucket.tokens + (now_s - bucket.at_s) * rate)
-        bucket.at_s = now_s
-        if bucket.tokens < 1:
+        if wait_s := self._rates.use(f"requests:{principal.key_id}", rate):
             raise RateExceeded(
                 f"this key may make {rate} requests a second (limits.requests_per_s_per_key); "
                 "slow down",
-                retry_after_ms=math.ceil((1 - bucket.tokens) / rate * 1000),
+                retry_after_ms=math.ceil(wait_s * 1000),
             )
-        bucket.tokens -= 1
+
+    def socket(self, key_id: str | None, address: str) -> None:
+        """Count an attempt to open a socket.
+
+        Args:
+            key_id: The good key that the client shows; all processes count those together.
+            address: Where the client is, if it shows none; each process counts those alone.
+
+        Raises:
+            RateExceeded: There are too many; nothing is counted.
+        """
+        rate = self._sockets_per_s
+        if not rate:
+            return
+        name = f"address:{address}" if key_id is None else f"sockets:{key_id}"
+        if wait_s := self._rates.use(name, rate, is_shared=key_id is not None):
+            whose = "this address" if key_id is None else "this key"
+            raise RateExceeded(
+                f"{whose} may open {rate} sockets a second (limits.connections_per_s); slow down",
+                retry_after_ms=math.ceil(wait_s * 1000),
+            )
 
     async def enrolment(self, principal: Principal) -> None:
         """Count an enrolment.
@@ -91,8 +84,3 @@ class KeyLimits:
                 f"this key may enrol {limit} times an hour (limits.enrolments_per_h_per_key)",
                 retry_after_ms=wait_ms,
             )
-
-    def _make_room(self, now_s: float) -> None:
-        if len(self._buckets) >= MAX_BUCKETS:
-            # Full again after a second: to forget such a bucket changes nothing.
-            self._buckets = {k: b for k, b in self._buckets.items() if now_s - b.at_s < 1}

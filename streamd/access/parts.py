@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 
 from streamd.access.audit.entry import Recorder
 from streamd.access.gate import Gate
 from streamd.access.keys import Keyring
 from streamd.access.limits import KeyLimits
 from streamd.access.presence import Presence
+from streamd.access.rates import Rates
 from streamd.access.shared import SharedByStore
 from streamd.access.tickets import Tickets
+from streamd.access.trouble import Trouble
 from streamd.config.sections import LimitsConfig
 from streamd.observability.metrics import Metrics
 from streamd.store.access import AccessStore, KeyRecord
@@ -37,19 +40,28 @@ class Access:
         metrics: Metrics,
     ) -> None:
         self.recorder = recorder
+        self.on_keys: Callable[[], object] = lambda: None
+        """Called when other keys are known, to end at once what a revoked one has."""
         self.keyring = Keyring()
         self.shared = SharedByStore(store, metrics)
         self.tickets = Tickets(self.keyring, self.shared)
         self.gate = Gate(self.keyring, self.tickets, needs_key=needs_key)
-        self.limits = KeyLimits(
-            limits.requests_per_s_per_key, limits.enrolments_per_h_per_key, self.shared
-        )
-        self.presence = Presence(limits.streams_per_key)
+        trouble = Trouble(metrics)
+        self._rates = Rates(self.shared, trouble)
+        self.limits = KeyLimits(limits, self._rates, self.shared)
+        self.presence = Presence(limits.streams_per_key, self.shared, trouble)
 
     def take(self, keys: Iterable[KeyRecord]) -> None:
         """Know these keys from now on, and no others."""
         self.keyring.replace(keys)
         self.tickets.forget_secret()
+        self.on_keys()
+
+    async def share(self) -> None:
+        """Tell other processes how much each key is used, and learn it from them; never return."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._rates.watch())
+            tasks.create_task(self.presence.watch())
 
     def close(self) -> None:
         """Wait for calls of the store, and end their thread."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from streamd.errors import Unavailable
 from streamd.observability.metrics import Metrics
-from streamd.store.access import AccessStore, Answer
+from streamd.store.access import AccessStore, Answer, Spend
 from streamd.wall_clock import now_ms
 
 MAX_WAITING = 256
@@ -17,6 +17,17 @@ MAX_WAITING = 256
 _RETRY_AFTER_MS = 1000
 
 T = TypeVar("T")
+
+
+class Use(NamedTuple):
+    """What this process used of a limit on uses a second."""
+
+    bucket: str
+    """Name of the limit, and of whom it is for."""
+    used_s: float
+    """Seconds in which the limit allows as much."""
+    began_s_ago: float
+    """Seconds since the first of it."""
 
 
 class Shared(Protocol):
@@ -35,6 +46,28 @@ class Shared(Protocol):
 
         Returns:
             0 if it is counted, else the milliseconds until one will be.
+        """
+        ...
+
+    async def claim(
+        self, process: str, key_id: str, sockets: int, most: int, lease_ms: int
+    ) -> bool:
+        """Note that a process has so many sockets of a key open, until the lease ends.
+
+        Returns:
+            Whether that is noted; False if all processes together would have more than `most`.
+        """
+        ...
+
+    async def hold(self, process: str, sockets: Mapping[str, int], lease_ms: int) -> None:
+        """Note all open sockets of a process, by key, until the lease ends."""
+        ...
+
+    async def spend(self, uses: Sequence[Use]) -> list[float]:
+        """Add to what all processes together used of limits on uses a second.
+
+        Returns:
+            For each, the seconds after which all of it may be used again.
         """
         ...
 
@@ -77,6 +110,28 @@ class SharedByStore:
     async def count(self, bucket: str, limit: int, window_ms: int) -> int:
         """Count one more use of a bucket; return the milliseconds to wait, 0 if it is counted."""
         return await self._call(lambda: self._store.count(bucket, limit, window_ms, self._clock()))
+
+    async def claim(
+        self, process: str, key_id: str, sockets: int, most: int, lease_ms: int
+    ) -> bool:
+        """Note the open sockets of a process and a key, unless all have too many together."""
+        return await self._call(
+            lambda: self._store.claim(process, key_id, sockets, most, lease_ms, self._clock())
+        )
+
+    async def hold(self, process: str, sockets: Mapping[str, int], lease_ms: int) -> None:
+        """Note all open sockets of a process, by key."""
+        await self._call(lambda: self._store.hold(process, sockets, lease_ms, self._clock()))
+
+    async def spend(self, uses: Sequence[Use]) -> list[float]:
+        """Add to what was used of limits on uses a second; return what is used of each."""
+        now_ms = self._clock()
+        spends = [
+            Spend(use.bucket, round(use.used_s * 1e6), now_ms - round(use.began_s_ago * 1000))
+            for use in uses
+        ]
+        debts_us = await self._call(lambda: self._store.spend(spends, now_ms))
+        return [debt_us / 1e6 for debt_us in debts_us]
 
     async def answered(self, tenant: str, key: str) -> Answer | None:
         """Return the reply that was kept for an idempotency key, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json as json_format
 import os
 import platform
@@ -30,9 +31,11 @@ from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
 from streamd.compose import make_parts, speaker_model
 from streamd.config import Config, ServerConfig, audit_path, data_dir
+from streamd.display import without_password
 from streamd.errors import ModelMissing, StreamdError, Unavailable
 from streamd.files.decoding import landlock
 from streamd.files.offline import OfflineAnalysis
+from streamd.files.voice_caches import in_redis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.store.base import enrolled_elsewhere
@@ -112,6 +115,8 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
     yield _attempt("audit", lambda: _audit(config))
+    if config.cache.redis_url:
+        yield _cache(config)
     if config.server.tls_cert:
         yield _certificate(config)
     yield _attempt("port", lambda: _port(config))
@@ -161,6 +166,17 @@ def _store(config: Config) -> str:
     unknown = len(enrolled_elsewhere(found, speaker_model(config).id))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
+
+
+def _cache(config: Config) -> Check:
+    what, url = "cache", config.cache.redis_url
+    try:
+        asyncio.run(in_redis().probe(url))
+    except Unavailable as error:
+        return Check(what, f"{error}; until it does, no voice of a file is remembered", False)
+    except StreamdError as error:
+        return Check(what, str(error), error=error)
+    return Check(what, f"{without_password(url)} answers")
 
 
 def _certificate(config: Config) -> Check:

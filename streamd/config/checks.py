@@ -19,6 +19,7 @@ from streamd.validation import fits
 
 _BUILT_IN = WakeSettings().load
 
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _NOT_ABOVE = (
     ("vad.off", "vad.on"),
     ("speaker.new", "speaker.assign"),
@@ -51,6 +52,13 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         low_value, high_value = attrgetter(low)(config), attrgetter(high)(config)
         if low_value > high_value:
             yield (low, high), f"{low_value} is above {high} = {high_value}"
+
+    redis_url = config.cache.redis_url
+    if redis_url and not redis_url.startswith(_REDIS_SCHEMES):
+        yield (
+            ("cache.redis_url",),
+            f"expected a URL that begins with {', '.join(_REDIS_SCHEMES)}",
+        )
 
     lag_ms = config.limits.max_lag_ms
     if 0 < lag_ms < MIN_LAG_MS:

@@ -23,7 +23,7 @@ SYSTEM_FILE = Path("/etc/streamd/streamd.toml")
 _PREFIX = "STREAMD_"
 
 
-_URLS = {"store.url"}
+_URLS = {"store.url", "cache.redis_url"}
 """Keys whose value may have a password."""
 
 

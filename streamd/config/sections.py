@@ -100,12 +100,18 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
     """Events kept for a client that does not read, before a close with 4008."""
+    messages_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
+    """Messages without audio in a second of one stream, before it is slowed down, and then closed
+    with 4012. 0 sets no bound."""
     streams_per_key: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Streams at once with one key; the next is refused with 429. 0 sets no bound."""
     requests_per_s_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """Requests a second with one key; the next is refused with 429. 0 sets no bound."""
     enrolments_per_h_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """Enrolments an hour with one key; the next is refused with 429. 0 sets no bound."""
+    connections_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """New sockets a second with one key, or without one from one address; the next is refused with
+    429. 0 sets no bound."""
 
 
 class ResumeConfig(Struct, frozen=True, kw_only=True):
@@ -166,7 +172,13 @@ class CacheConfig(Struct, frozen=True, kw_only=True):
     """Voices of files that were sent before."""
 
     max_voices: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
-    """Voices of uploaded files that are remembered, about 1.5 KB each; 0 remembers none."""
+    """Voices of uploaded files that are remembered, about 1.5 KB each; 0 remembers none. In Redis
+    each tenant has so many."""
+    redis_url: Annotated[str, Meta(max_length=4096)] = ""
+    """Redis server that remembers them, as `redis://host:6379/0`; empty is the memory of this
+    process."""
+    redis_expire_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 86_400
+    """Seconds without use after which Redis forgets a voice."""
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True):

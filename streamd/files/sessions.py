@@ -15,8 +15,9 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.types import AudioFormat
 
-Progress = Callable[[int], Awaitable[None]]
-"""Takes the milliseconds of audio that were read so far."""
+Progress = Callable[[int, int | None], Awaitable[None]]
+"""Takes the milliseconds of audio that were read so far, and those of the whole file; None if it
+does not state them."""
 
 
 class FileReading:
@@ -42,6 +43,12 @@ class FileReading:
     def duration_ms(self) -> int:
         """Return the milliseconds of audio that were read so far."""
         return self._frames * 1000 // self.format.rate + self._gap_ms
+
+    @property
+    def total_ms(self) -> int | None:
+        """Return the milliseconds of the whole file; None if its header has none, or too few."""
+        stated = self._upload.total_ms
+        return None if stated is None or stated < self.duration_ms else stated
 
     async def events(
         self, progress: Progress, seen: Callable[[Part], object] = lambda part: None
@@ -72,7 +79,7 @@ class FileReading:
             else:
                 self._frames += len(part) // self.format.frame_bytes
             yield part
-            await progress(self.duration_ms)
+            await progress(self.duration_ms, self.total_ms)
 
 
 class FileSessions:

@@ -24,7 +24,7 @@ import structlog
 from streamd.audio.files import Gap
 from streamd.config.sections import FilesConfig
 from streamd.display import display_name
-from streamd.errors import BadInput, NotAudio, Refusal, TooLarge
+from streamd.errors import NotAudio, Refusal, Stalled, TooLarge
 from streamd.files.decoding.frames import Fail, Head, Kind, Missing, Open
 from streamd.files.decoding.pool import Pool
 from streamd.files.decoding.process import Decoder, Gone, fault
@@ -51,6 +51,8 @@ class Upload:
         """The format of the parts."""
         self.offset_ms = head.offset_ms
         """Milliseconds to add to every time, because the audio starts that late in the file."""
+        self.total_ms = head.total_ms
+        """Milliseconds of audio that the file states; None if it states none."""
         self.parts = parts
         """Blocks of PCM in that format, and the gaps between them, each once.
 
@@ -91,7 +93,7 @@ class Uploads:
         Raises:
             NotAudio: It cannot be decoded as audio, or its decoder crashed.
             TooLarge: It is longer than `[files]` allows, or decoding it takes too much.
-            BadInput: It stopped coming.
+            Stalled: It stopped coming.
             Overloaded: Too many files wait already.
             Unavailable: No decoding process can be started, or something ended it.
         """
@@ -219,7 +221,7 @@ class _Body:
                 self._is_over = True
                 break
             except TimeoutError:
-                raise BadInput(
+                raise Stalled(
                     f"{self._name}: nothing came for {STALL_S:g} s; send it again"
                 ) from None
             self._count += len(piece)

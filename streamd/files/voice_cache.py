@@ -40,6 +40,9 @@ class VoiceCache(Protocol):
     async def forget(self, tenant: str) -> None:
         """Forget every voice of a tenant's files."""
 
+    async def close(self) -> None:
+        """Let go of what the cache uses. No other call may follow."""
+
 
 class MemoryVoiceCache:
     """Voices in the memory of this process; of too many, the one longest unused goes.
@@ -78,3 +81,6 @@ class MemoryVoiceCache:
         """Forget every voice of a tenant's files."""
         for key in [key for key in self._voices if key[0] == tenant]:
             del self._voices[key]
+
+    async def close(self) -> None:
+        """Do nothing: the memory is freed with the cache."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from streamd.access.presence import Presence
-from streamd.access.principal import Principal
+from streamd.access.presence import Visit
 from streamd.engine.base import Lease
-from streamd.errors import Overloaded, RateExceeded, Refusal
+from streamd.errors import Overloaded, Refusal
 from streamd.live.connection import Connection
 from streamd.live.services import Services
 
@@ -21,8 +20,7 @@ back over another one."""
 def admit(
     services: Services,
     connections: Collection[Connection],
-    principal: Principal,
-    presence: Presence,
+    visit: Visit,
 ) -> Lease | None:
     """Return the lease for a new stream; None for a socket that may only resume a stream.
 
@@ -33,8 +31,7 @@ def admit(
     Args:
         services: What all streams share.
         connections: All that are open.
-        principal: Who connects.
-        presence: All sockets that are open, by key.
+        visit: Knows whether the key may have another socket.
 
     Raises:
         Overloaded: No further stream can be carried, and no client is missing.
@@ -42,10 +39,10 @@ def admit(
     """
     held = len(services.held)
     refusal = _refusal(services)
-    if principal.key_id is not None and presence.is_full(principal):
-        refusal = "key", _too_many(presence.most)
-        held = len(services.held.of_key(principal.key_id))
-        connections = [one for one in connections if one.principal.key_id == principal.key_id]
+    if visit.key_id is not None and visit.refusal is not None:
+        refusal = "key", visit.refusal
+        held = len(services.held.of_key(visit.key_id))
+        connections = [one for one in connections if one.principal.key_id == visit.key_id]
     if refusal is None:
         return services.engine.open()
     now_s = time.monotonic()
@@ -70,11 +67,3 @@ def _refusal(services: Services) -> tuple[str, Refusal] | None:
 
 def _overloaded(what: str) -> Overloaded:
     return Overloaded(f"{what}; try again later", retry_after_ms=RETRY_AFTER_MS)
-
-
-def _too_many(most: int) -> RateExceeded:
-    return RateExceeded(
-        f"this key has {most} streams open, as many as it may (limits.streams_per_key); "
-        "end one first",
-        retry_after_ms=RETRY_AFTER_MS,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamd.access.principal import Principal
 from streamd.engine.base import Lease
-from streamd.errors import Overloaded
+from streamd.errors import Overloaded, WireError
 from streamd.live.closing import DONE, DROPPED, Close
 from streamd.live.delivery import Attached
 from streamd.live.outbox import Outbox
@@ -24,10 +24,16 @@ class Attachment:
             exists can be resumed.
         principal: Who connects, and so whose streams can be opened and resumed.
         peer: Address of the client, for the log.
+        refusal: Why there is no lease; None for the number of all streams.
     """
 
     def __init__(
-        self, services: Services, lease: Lease | None, principal: Principal, peer: str | None
+        self,
+        services: Services,
+        lease: Lease | None,
+        principal: Principal,
+        peer: str | None,
+        refusal: WireError | None = None,
     ) -> None:
         self.stream: LiveStream | None = None
         """The stream; None until the first message."""
@@ -39,6 +45,7 @@ class Attachment:
         self._lease = lease
         self._principal = principal
         self._peer = peer
+        self._refusal = refusal
         self._is_held = False
         """Whether the stream waits for another connection."""
 
@@ -54,8 +61,9 @@ class Attachment:
             WireError: The client asks for something that the server does not have.
         """
         if self._lease is None:
-            self._services.metrics.refused.labels(Overloaded.code).inc()
-            raise Overloaded(
+            reason = Overloaded.code if self._refusal is None else "key"
+            self._services.metrics.refused.labels(reason).inc()
+            raise self._refusal or Overloaded(
                 "no room for another stream; try again later", retry_after_ms=RETRY_AFTER_MS
             )
         stream = LiveStream(self._services, self._lease, self._principal, self._peer)

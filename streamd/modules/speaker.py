@@ -86,6 +86,7 @@ class SpeakerReader:
 
     name = "speaker"
     extras = frozenset[str]()
+    optional = None
 
     def __init__(
         self,

@@ -52,6 +52,9 @@ class Metrics:
         self.sessions = counter("sessions", "Streams that ended.", "code")
         self.messages = counter("messages", "Messages received.", "kind")
         """kind: `binary` or `text`."""
+        self.slowed_seconds = counter(
+            "slowed_seconds", "Waits of clients that send too many messages without audio."
+        )
         self.received_bytes = counter("received_bytes", "Payload bytes received.")
         self.audio_seconds = counter("audio_seconds", "Audio received, seconds of stream time.")
         self.events = counter("events", "Events put into the queue of a client.", "type")
@@ -120,7 +123,7 @@ class Metrics:
         self.store_failures = counter(
             "store_failures", "Attempts to use the store that failed.", "operation"
         )
-        """operation: `read`, `write` or `erase`."""
+        """operation: `read`, `write`, `erase`, or `limits` for what processes tell each other."""
         self.loop_lag = histogram(
             "loop_lag_seconds", "How late the event loop calls a timer.", _LOOP_S
         )
@@ -184,8 +187,12 @@ class Metrics:
         )
         """result: `hit` or `miss`."""
         self.voice_cache_entries = gauge(
-            "voice_cache_entries", "Voices of files that are remembered."
+            "voice_cache_entries", "Voices of files that are remembered in memory."
         )
+        self.voice_cache_failures = counter(
+            "voice_cache_failures", "Calls of the cache in Redis without an answer.", "cause"
+        )
+        """cause: `failed`, or `skipped` because one failed just before."""
         self.slow_consumers = counter(
             "slow_consumer_closes", "Sockets closed because the client did not read."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +38,18 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a process used of a limit on uses a second."""
+
+    bucket: str
+    """Name of the limit, and of whom it is for."""
+    used_us: int
+    """Microseconds in which the limit allows as many uses."""
+    since_ms: int
+    """When the first of them was, Unix milliseconds."""
 
 
 class AccessStore(Protocol):
@@ -75,6 +88,28 @@ class AccessStore(Protocol):
 
         Returns:
             0 if it is counted, else the milliseconds until one will be.
+        """
+        ...
+
+    def claim(
+        self, process: str, key_id: str, sockets: int, most: int, lease_ms: int, now_ms: int
+    ) -> bool:
+        """Note that a process has so many sockets of a key open, for as long as the lease lasts.
+
+        Returns:
+            Whether that is noted; False if all processes together would have more than `most`.
+        """
+        ...
+
+    def hold(self, process: str, sockets: Mapping[str, int], lease_ms: int, now_ms: int) -> None:
+        """Note all open sockets of a process, by key, for as long as the lease lasts."""
+        ...
+
+    def spend(self, spends: Sequence[Spend], now_ms: int) -> list[int]:
+        """Add to what all processes together used of limits on uses a second.
+
+        Returns:
+            For each, the microseconds after which none of it counts any more.
         """
         ...
 

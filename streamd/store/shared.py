@@ -13,6 +13,8 @@ from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
 
 SECRET_BYTES = 32
+VOICE_CACHE = "voice_cache"
+"""Secret under which caches that several stores share keep those of this one apart."""
 _GRACE_MS = 300_000
 """Milliseconds that a used ticket is remembered past its time, for clocks that differ."""
 MAX_ANSWERS, MAX_ANSWERS_BYTES = 5000, 64_000_000
@@ -35,6 +37,16 @@ def make_secret(db: Rows, cipher: Cipher, name: str) -> None:
         "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
         (_secret(name), cipher.seal(secrets.token_bytes(SECRET_BYTES), "secret", name)),
     )
+
+
+def voice_cache_secret(tenant: str) -> str:
+    """Return the name of the secret that seals a tenant's entries in a cache outside the store."""
+    return f"{VOICE_CACHE}:{tenant}"
+
+
+def forget_secret(db: Rows, name: str) -> None:
+    """Delete a secret; a new one is made at its next use."""
+    db.execute("DELETE FROM secrets WHERE name = ?", (_secret(name),))
 
 
 def _secret(name: str) -> str:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from streamd.errors import BadName, NotErased, StreamdError, Unavailable
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords, check_word
-from streamd.store import changes, erasure, voices, words
+from streamd.store import changes, erasure, shared, voices, words
 from streamd.store.access import AccessStore
 from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
 from streamd.store.database import Database
@@ -121,6 +121,8 @@ class SqlStore:
             checked = _checked(name)
             found = checked is not None and voices.delete(db, self._sealing(), checked)
             if found:
+                # What caches keep of the tenant's files cannot be opened from now on.
+                shared.forget_secret(db, shared.voice_cache_secret(self._tenant))
                 erasure.request(db)
                 self._database.changed(db)
         if found:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from streamd.errors import Unavailable
-from streamd.store import keys, shared
-from streamd.store.access import Answer, KeyRecord
+from streamd.store import keys, shared, usage
+from streamd.store.access import Answer, KeyRecord, Spend
 from streamd.store.cipher import Damaged
 from streamd.store.database import Database
 
@@ -59,6 +61,23 @@ class SqlAccess:
         """Count one more use of a bucket; return 0, or the milliseconds until one is counted."""
         with self._database.writing("uses") as db:
             return shared.count(db, bucket, limit, window_ms, now_ms)
+
+    def claim(
+        self, process: str, key_id: str, sockets: int, most: int, lease_ms: int, now_ms: int
+    ) -> bool:
+        """Note the open sockets of a process and a key, unless all have too many together."""
+        with self._database.writing("sockets") as db:
+            return usage.claim(db, process, key_id, sockets, most, lease_ms, now_ms)
+
+    def hold(self, process: str, sockets: Mapping[str, int], lease_ms: int, now_ms: int) -> None:
+        """Note all open sockets of a process, by key."""
+        with self._database.writing("sockets") as db:
+            usage.hold(db, process, sockets, lease_ms, now_ms)
+
+    def spend(self, spends: Sequence[Spend], now_ms: int) -> list[int]:
+        """Add to what was used of limits on uses a second; return what is used of each."""
+        with self._database.writing("rates") as db:
+            return usage.spend(db, spends, now_ms)
 
     def answered(self, tenant: str, key: str, now_ms: int) -> Answer | None:
         """Return the reply that was kept for an idempotency key, if there is one."""

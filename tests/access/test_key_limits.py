@@ -6,15 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.access import limits
 from streamd.access.limits import HOUR_MS, KeyLimits
 from streamd.access.principal import ANYBODY, Principal
+from streamd.access.rates import Rates
 from streamd.access.shared import MAX_WAITING, SharedByStore
+from streamd.access.trouble import Trouble
+from streamd.config import LimitsConfig
 from streamd.errors import RateExceeded, Unavailable
 from streamd.observability.metrics import Metrics
 
 ONE = Principal("acme", frozenset({"stream"}), "one")
 OTHER = Principal("acme", frozenset({"stream"}), "other")
+
+
+def limits(shared, clock=None, **bounds: int) -> KeyLimits:
+    rates = Rates(shared, Trouble(Metrics()), *([clock] if clock else []))
+    return KeyLimits(LimitsConfig(**bounds), rates, shared)
+
+
+def requests(shared, per_s: int, clock=None) -> KeyLimits:
+    return limits(shared, clock, requests_per_s_per_key=per_s)
 
 
 def wait_ms(bounded: KeyLimits, principal: Principal) -> int:
@@ -36,7 +47,7 @@ class Seconds:
 
 def test_requests_a_second_are_bounded_for_each_key(shared):
     seconds = Seconds()
-    bounded = KeyLimits(3, 0, shared, seconds)
+    bounded = requests(shared, 3, seconds)
     for _ in range(3):
         bounded.request(ONE)
     with pytest.raises(RateExceeded) as refused:
@@ -54,7 +65,7 @@ def test_requests_a_second_are_bounded_for_each_key(shared):
 @given(st.integers(1, 20), st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
 def test_no_second_has_more_than_the_limit_after_the_first_burst(rate, gaps_s):
     seconds = Seconds()
-    bounded = KeyLimits(rate, 0, None, seconds)  # type: ignore[arg-type]
+    bounded = requests(None, rate, seconds)
     taken = []
     for gap_s in gaps_s:
         seconds.now_s += gap_s
@@ -67,7 +78,7 @@ def test_no_second_has_more_than_the_limit_after_the_first_burst(rate, gaps_s):
 
 def test_a_retry_at_the_time_that_was_said_is_let_in(shared):
     seconds = Seconds()
-    bounded = KeyLimits(7, 0, shared, seconds)
+    bounded = requests(shared, 7, seconds)
     for _ in range(50):
         if wait := wait_ms(bounded, ONE):
             seconds.now_s += wait / 1000
@@ -75,24 +86,26 @@ def test_a_retry_at_the_time_that_was_said_is_let_in(shared):
 
 
 def test_no_limit_is_no_limit(shared):
-    unbounded = KeyLimits(0, 0, shared)
+    unbounded = limits(shared)
     for _ in range(1000):
         unbounded.request(ONE)
+        unbounded.socket("one", "192.0.2.1")
+        unbounded.socket(None, "192.0.2.1")
 
 
-def test_many_keys_take_bounded_memory(shared, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_BUCKETS", 10)
-    seconds = Seconds()
-    bounded = KeyLimits(1, 0, shared, seconds)
-    for number in range(100):
-        bounded.request(Principal("acme", frozenset(), f"key {number}"))
-        seconds.now_s += 1
-        assert len(bounded._buckets) <= 11
+def test_new_sockets_a_second_are_bounded_by_key_and_without_one_by_address(shared):
+    bounded = limits(shared, Seconds(), connections_per_s=1)
+    for key_id, address in (("one", "a"), ("other", "a"), (None, "a"), (None, "b")):
+        bounded.socket(key_id, address)
+    for key_id, address, whose in (("one", "b", "this key"), (None, "a", "this address")):
+        with pytest.raises(RateExceeded, match=f"{whose} may open 1 sockets a second") as refused:
+            bounded.socket(key_id, address)
+        assert refused.value.retry_after_ms == 1000
 
 
 async def test_enrolments_an_hour_are_counted_by_all_processes_together(store, clock):
     processes = [SharedByStore(store.access, Metrics(), clock) for _ in range(2)]
-    here, there = (KeyLimits(0, 3, process) for process in processes)
+    here, there = (limits(process, enrolments_per_h_per_key=3) for process in processes)
     await here.enrolment(ONE)
     await there.enrolment(ONE)
     await here.enrolment(ONE)

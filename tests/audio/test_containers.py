@@ -371,3 +371,55 @@ def test_a_mutated_file_raises_nothing_unexpected_and_is_bounded(name):
             file = read(BytesIO(bytes(data)), max_s=3 * 3600)
             for part in file.parts:
                 assert isinstance(part, Gap) or np.isfinite(part).all()
+
+
+# The length that a file states is for a display of progress.
+
+
+class Pipe(BytesIO):
+    def seekable(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("name", "total_ms"),
+    [
+        ("whole_3s.flac", 3000),
+        ("whole_8s.m4a", 8000),
+        ("whole_8s.mp3", 8000),  # a header with the number of frames
+        ("vbr_20s.mp3", None),  # no such header
+        ("hole_at_4s.webm", 8008),
+        ("joined_live.webm", None),
+        ("late_3s.mkv", 8064),  # of audio, without the time before it
+        ("late_3s.mp4", 8064),
+        ("two_tracks.mp4", 8000),
+        ("chained_14s.opus", None),
+        ("piped_2s.flac", None),
+        ("plain.ts", None),
+        ("whole_8s.aac", None),
+    ],
+)
+def test_the_length_is_known_where_the_header_has_it(name, total_ms):
+    for source in (BytesIO, Pipe):
+        file = read(source((DATA / name).read_bytes()))
+        assert file.total_ms == total_ms
+        if total_ms is not None:
+            length_ms = sum(
+                part.ms if isinstance(part, Gap) else len(part) * 1000 / file.rate_hz
+                for part in file.parts
+            )
+            assert length_ms == pytest.approx(total_ms, abs=1000 * PACKET_S)
+
+
+@pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0x7FFFFFDB, 0xFFFFFFFF])
+def test_a_wav_header_that_was_never_completed_states_no_length(stated):
+    data = bytearray(BytesIO(wav_of(bytes(32_000))).getvalue())
+    assert read(BytesIO(bytes(data))).total_ms == 1000
+    data[40:44] = struct.pack("<I", stated)
+    assert read(Pipe(bytes(data))).total_ms is None
+
+
+def wav_of(pcm):
+    file = BytesIO()
+    soundfile.write(file, np.frombuffer(pcm, np.int16), 16_000, format="WAV")
+    return file.getvalue()

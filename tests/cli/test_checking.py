@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 
 import pytest
 
@@ -67,6 +68,52 @@ def test_doctor_says_whether_decoders_are_kept_from_files(cli, monkeypatch, vers
     (found,) = (check for check in json.loads(done.out) if check["check"] == "decoder")
     assert found["status"] == status
     assert "Landlock" in found["message"]
+
+
+def cache_line(cli, url, **settings):
+    done = cli(
+        "doctor",
+        "--json",
+        STREAMD_CACHE__REDIS_URL=url,
+        STREAMD_SERVER__PORT=free_port(),
+        **settings,
+    )
+    (found,) = (check for check in json.loads(done.out) if check["check"] == "cache")
+    return done.code, found["status"], found["message"]
+
+
+def test_doctor_says_whether_redis_answers(cli):
+    code, status, message = cache_line(cli, f"redis://user:secretword@127.0.0.1:{free_port()}/0")
+    assert (code, status) == (0, "note"), "streamd works without it"
+    assert "does not answer" in message
+    assert "secretword" not in message
+    assert cache_line(cli, "redis://host:port/0")[:2] == (3, "fail")
+
+
+@pytest.mark.services
+def test_doctor_says_that_redis_answers(cli, redis_server):
+    code, status, message = cache_line(cli, redis_server.url)
+    assert (code, status) == (0, "ok"), message
+    assert message.endswith(" answers")
+
+
+def test_doctor_names_the_package_that_redis_needs(cli, monkeypatch):
+    import streamd.files as package
+
+    monkeypatch.delattr(package, "voice_redis", raising=False)
+    monkeypatch.delitem(sys.modules, "streamd.files.voice_redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    code, status, message = cache_line(cli, "redis://127.0.0.1/0")
+    assert (code, status) == (3, "fail")
+    assert "pip install 'streamd-voice[redis]'" in message
+
+
+def test_a_url_that_is_none_of_redis_is_3_and_not_shown(cli):
+    done = cli("config", "check", STREAMD_CACHE__REDIS_URL="http://user:secretword@host")
+    assert done.code == 3
+    assert "cache.redis_url: expected a URL that begins with redis://" in done.err
+    assert "secretword" not in done.err + done.out
 
 
 def test_doctor_names_what_is_wrong(cli, tmp_path):

@@ -13,7 +13,7 @@ from waiting import HANG_S
 from streamd.access.principal import SCOPES, Principal, Scope
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.errors import Unavailable
+from streamd.errors import Unavailable, WireError
 from streamd.files.enroller import Enroller
 from streamd.live.connection import Connection
 from streamd.live.enrolling import Sender, Stored
@@ -35,6 +35,7 @@ LIMITS = {
     "idle_s": 600,
     "max_session_s": 600,
     "max_events_queued": 100,
+    "messages_per_s": 1000,
 }
 RESUME = {"window_s": 600, "max_held": 4, "max_events": 1000, "max_bytes": 1 << 30}
 
@@ -53,12 +54,15 @@ class Line:
         tenant: str = "default",
         key: str | None = None,
         scopes: Collection[Scope] = SCOPES,
+        refusal: WireError | None = None,
     ) -> None:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
         principal = Principal(tenant, frozenset(scopes), key)
-        self.connection = Connection(self.socket, server.services, lease, principal)
+        self.connection = Connection(
+            self.socket, server.services, lease, principal, refusal=refusal
+        )
         self.running = asyncio.create_task(self.connection.run())
 
     def put(self, *sent: str | bytes | None) -> None:

@@ -50,7 +50,9 @@ class Reading:
     def files(self, registry: Any = REGISTRY, model: str = "m") -> VoiceFiles:
         return VoiceFiles(self.sessions, registry, model, self.cache)
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        assert total_ms is not None
+        assert done_ms <= total_ms
         self.done_ms.append(done_ms)
 
     async def __aenter__(self) -> "Reading":

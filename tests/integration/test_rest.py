@@ -2,6 +2,8 @@
 
 import base64
 import json
+import struct
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from daemons import DATA, Daemon, assert_same_log, converse, cut, speech
+from fakes.keys import make_key, store_of
+from fakes.own_words import word
 from uploading import BOUNDARY, PHRASE, SPEECH, ask, multipart, post, post_json
 
 LABELS = {"angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised"}
@@ -49,6 +53,72 @@ def test_detect_says_which_word_was_said_and_when(daemon: Daemon, path: str) -> 
     assert found["timestamp"] == found["detections"][0]["t0"] / 1000
     assert set(found["detections"][0]) == {"word", "score", "t0", "t1"}
     assert found["processing_time_ms"] > 0
+
+
+def test_a_client_that_names_no_words_gets_each_that_the_server_lists(daemon: Daemon) -> None:
+    """Earlier callers cannot name words, and look at the `keywords` of `/info`."""
+    listed = {word["word"] for word in ask(daemon, "GET", "/v1/words").json["words"]}
+    assert listed == set(ask(daemon, "GET", "/info").json["keywords"])
+    every = post(daemon, "/detect", ("audio_file", SPEECH), ("words", ",".join(listed))).json
+    found = post(daemon, "/detect", ("audio_file", SPEECH)).json
+    assert same(found, every)
+    assert {"alexa", "hey_jarvis"} < {one["word"] for one in found["detections"]}
+    assert found["keyword"] == "alexa"
+
+
+def test_a_server_without_words_says_what_to_do(tmp_path: Path) -> None:
+    def refusal(daemon: Daemon) -> str:
+        assert ask(daemon, "GET", "/v1/words").json["words"] == []
+        answer = post(daemon, "/detect", ("audio_file", SPEECH))
+        assert (answer.status, answer.error["code"]) == (501, "not_loaded")
+        message: str = answer.error["message"]
+        return message
+
+    with Daemon(tmp_path, wake__load="[]", wake__words="[]") as daemon:
+        assert "[wake]" in refusal(daemon)
+    with closing(store_of(tmp_path)) as store:
+        store.add_word(word("hey_lantern"))
+    with Daemon(tmp_path, wake__load="[]", wake__words='["hey_lantern"]') as daemon:
+        assert post(daemon, "/detect", ("audio_file", SPEECH)).json["success"] is True
+        assert ask(daemon, "GET", "/info").json["keywords"] == ["hey_lantern"]
+        assert ask(daemon, "DELETE", "/v1/words/hey_lantern").status == 200
+        assert "POST /v1/words" in refusal(daemon)
+        described = ask(daemon, "GET", "/info").json
+        assert described["keywords"] == []
+        assert "vad" in described["modules"]
+        assert "wake" not in described["modules"]
+
+
+def test_a_tenant_has_the_words_of_its_own_whatever_streams_listen_for(tmp_path: Path) -> None:
+    key = make_key(tmp_path, "acme", "stream", tenant="acme")
+    with closing(store_of(tmp_path)) as store:
+        store.add_word(word("hey_lantern"))
+        store.of("acme").add_word(word("xiao_yun"))
+    with Daemon(
+        tmp_path, access__keys="always", wake__load="[]", wake__words='["hey_lantern"]'
+    ) as daemon:
+        bearer = {"Authorization": f"Bearer {key}"}
+        info = ask(daemon, "GET", "/info", **bearer).json
+        assert info["keywords"] == info["modules"]["wake"]["words"] == ["xiao_yun"]
+        assert info["modules"]["wake"]["default_words"] == []
+        found = post(daemon, "/detect", ("audio_file", SPEECH), **bearer).json
+        assert {one["word"] for one in found["detections"]} <= {"xiao_yun"}
+        refused = post(daemon, "/detect", ("audio_file", SPEECH))
+        assert (refused.status, refused.json["success"]) == (401, False)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/detect", "/detect", "/v1/emotion", "/analyze", "/upload", "/analyze-emotion"]
+)
+def test_an_error_has_success_where_replies_have_it(daemon: Daemon, path: str) -> None:
+    """Their clients look at `success` first."""
+    assert post(daemon, path, ("audio", SPEECH)).json["success"] is True
+    for refused in (post(daemon, path), post(daemon, path, ("file", b"text" * 99))):
+        assert refused.status >= 400
+        assert refused.json["success"] is False
+        assert refused.error["message"]
+    assert ask(daemon, "PUT", path).json["success"] is False
+    assert "success" not in post(daemon, "/v1/identify").json
 
 
 def test_detect_says_that_no_word_was_said(daemon: Daemon) -> None:
@@ -131,12 +201,15 @@ def test_earlier_callers_get_the_emotion_flat(daemon: Daemon, path: str) -> None
     ):
         found = answer.json
         del found["processing_time_ms"]
-        assert found == {
+        flat = {
             "emotion": whole["emotion"],
             "text": "",
             "confidence": whole["confidence"],
             "duration": whole["duration_ms"] / 1000,
         }
+        assert found == {"success": True, **flat, "data": {**flat, "language": None}}
+    asked = post_json(daemon, path, {"audio": BASE64, "return_all_emotions": True}).json
+    assert set(asked["data"]["all_emotions"]) == LABELS
 
 
 async def test_analyze_gives_the_events_of_a_stream(daemon: Daemon) -> None:
@@ -174,14 +247,28 @@ def test_every_path_for_files_reports_progress_and_then_the_result(
     done = [data["done_ms"] for name, data in answer.sent if name == "progress"]
     assert done == sorted(done)
     assert done[-1] <= len(speech()) // 32
+    totals = {data["total_ms"] for name, data in answer.sent if name == "progress"}
+    assert totals == {len(speech()) // 32}
     name, result = answer.sent[-1]
     assert name == "result"
     assert names.count("result") == 1
     if isinstance(plain, list):
-        assert result == plain
+        assert_same_log(plain, result)  # between types the order may differ
         assert [data for name, data in answer.sent if name == "event"] == plain
     else:
         assert same(result, plain)
+
+
+def test_progress_has_no_total_where_the_file_states_none_or_too_little(daemon: Daemon) -> None:
+    short = bytearray(wav(20.0))
+    short[40:44] = struct.pack("<I", 3 * 32_000)
+    chain = (DATA / "containers" / "chained_14s.opus").read_bytes()
+    for file in (bytes(short), chain):
+        answer = post(daemon, "/v1/analyze", ("audio", file), Accept="text/event-stream")
+        said = [data for name, data in answer.sent if name == "progress"]
+        assert said
+        for one in said:
+            assert one["total_ms"] is None or one["done_ms"] <= one["total_ms"] == 3000
 
 
 @pytest.mark.parametrize("path", FILE_PATHS)

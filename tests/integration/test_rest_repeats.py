@@ -4,13 +4,29 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from daemons import Daemon, speech
+from daemons import Daemon, keys, speech
 from fakes.wire import Wire
 from uploading import BOUNDARY, PHRASE, SPEECH, ask, multipart, post
+
+from streamd.errors import (
+    BadInput,
+    Draining,
+    Internal,
+    ModelMissing,
+    NotAudio,
+    NotFound,
+    Overloaded,
+    RateExceeded,
+    Refusal,
+    Stalled,
+    Unavailable,
+)
+from streamd.transport.http.rest.idempotency import is_final
 
 MINUTE = speech() * 6
 
@@ -60,10 +76,98 @@ def test_a_repeated_analysis_gets_the_same_events_in_both_forms(daemon: Daemon) 
     assert streamed.sent == [("result", first.json)]
 
 
-def test_a_refused_request_may_be_sent_again_with_its_key(daemon: Daemon) -> None:
-    bad = post(daemon, "/v1/detect", ("audio", b"nonsense" * 99), Idempotency_Key="four")
-    assert bad.status == 415
-    assert post(daemon, "/v1/detect", ("audio", SPEECH), Idempotency_Key="four").status == 200
+@pytest.mark.parametrize(
+    ("path", "parts", "status"),
+    [
+        ("/v1/detect", [("audio", b"nonsense" * 99)], 415),
+        ("/v1/detect", [("audio", b"nonsense" * 2_000_000)], 415),
+        ("/v1/emotion", [("audio", PHRASE), ("threshold", "x"), ("return_all_emotions", "?")], 400),
+        ("/v1/detect", [("audio", PHRASE), ("threshold", "2")], 422),
+        ("/v1/verify-speaker", [("reference", PHRASE), ("test", b"nonsense" * 99)], 415),
+        # The long file is read no further than to the fault in it.
+        ("/v1/verify-speaker", [("reference", b"x" * 9_000_000), ("test", SPEECH)], 415),
+        # Files are read at once: the long one is given up in its middle, and still counts.
+        (
+            "/v1/batch-verify",
+            [
+                ("tests", PHRASE),
+                ("reference", b"nonsense" * 99),
+                ("tests", wav(speech() * 30)),
+                ("tests", PHRASE),
+            ],
+            415,
+        ),
+        ("/v1/analyze", [("audio", b"nonsense" * 99)], 415),
+    ],
+)
+def test_an_error_that_the_request_deserves_is_kept(
+    daemon: Daemon, path: str, parts: list[tuple[str, str | bytes]], status: int
+) -> None:
+    key = str((path, status, len(parts[0][1])))
+    first = post(daemon, path, *parts, Idempotency_Key=key)
+    assert first.status == status
+    again = post(daemon, path, *parts, Idempotency_Key=key)
+    assert (again.status, again.json) == (status, first.json)
+    streamed = post(daemon, path, *parts, Idempotency_Key=key, Accept="text/event-stream")
+    assert streamed.sent == [("error", first.json)]
+    changed = [*parts[:-1], (parts[-1][0], PHRASE[:-1])]
+    assert post(daemon, path, *changed, Idempotency_Key=key).status == 409
+
+
+def test_a_kept_error_outlives_what_it_spoke_of(serve) -> None:
+    daemon = serve()
+    path = "/v1/speakers/Ada"
+
+    def delete() -> int:
+        return ask(daemon, "DELETE", path, Idempotency_Key="gone").status
+
+    assert delete() == 404
+    assert ask(daemon, "POST", path, SPEECH).status == 201
+    assert delete() == 404
+    assert ask(daemon, "DELETE", path, Idempotency_Key="other").status == 200
+
+
+def test_an_analysis_that_breaks_in_the_middle_is_kept_with_its_error(serve) -> None:
+    daemon = serve(files__max_seconds=15)
+    first = ask(daemon, "POST", "/v1/analyze", wav(MINUTE), Idempotency_Key="broken")
+    assert (first.status, first.json[-1]["code"]) == (200, "too_large")
+    again = ask(daemon, "POST", "/v1/analyze", wav(MINUTE), Idempotency_Key="broken")
+    assert (again.status, again.json) == (200, first.json)
+    other = ask(daemon, "POST", "/v1/analyze", wav(MINUTE)[:-2], Idempotency_Key="broken")
+    assert other.status == 409
+
+
+def test_a_request_that_was_refused_for_the_moment_is_carried_out_anew(tmp_path: Path) -> None:
+    one, other = (keys(tmp_path, "create", name, "--scope", "enrol") for name in ("one", "other"))
+    with Daemon(tmp_path, access__keys="always", limits__enrolments_per_h_per_key=1) as daemon:
+
+        def enrol(name: str, key: str) -> int:
+            headers = {"X_API_Key": key, "Idempotency_Key": name}
+            return ask(daemon, "POST", f"/v1/speakers/{name}", SPEECH, **headers).status
+
+        assert enrol("ada", one) == 201
+        assert enrol("bob", one) == 429
+        assert enrol("bob", other) == 201
+        assert enrol("bob", one) == 201, "the reply that was kept counts for no limit"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_kept"),
+    [
+        (BadInput("no"), True),
+        (Stalled("no"), False),
+        (NotAudio("no"), True),
+        (NotFound("no"), True),
+        (RateExceeded("no"), False),
+        (Overloaded("no"), False),
+        (Draining("no"), False),
+        (Unavailable("no"), False),
+        (Internal("no"), False),
+        (ModelMissing("no"), False),
+    ],
+)
+def test_errors_of_the_moment_and_of_the_server_are_not_final(error: Refusal, is_kept) -> None:
+    assert is_final(error) is is_kept
 
 
 def test_equal_requests_at_once_are_one(daemon: Daemon) -> None:
@@ -84,7 +188,8 @@ def test_a_key_that_is_none_is_refused(daemon: Daemon, key: str) -> None:
 def test_a_long_file_streams_and_what_comes_behind_it_is_refused(daemon: Daemon) -> None:
     # 9.9 MB do not fit into the memory of one request.
     long = wav(MINUTE * 5)
-    answer = post(daemon, "/v1/detect", ("threshold", "0.4"), ("audio", long))
+    fields = ("threshold", "0.4"), ("words", "alexa")
+    answer = post(daemon, "/v1/detect", *fields, ("audio", long))
     assert answer.status == 200
     assert len(answer.json["detections"]) == 30
     for path in ("/v1/detect", "/v1/emotion"):

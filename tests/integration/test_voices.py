@@ -19,6 +19,7 @@ from waiting import HANG_S
 from websockets.exceptions import ConnectionClosed
 
 from streamd.access.audit.check import check
+from streamd.transport.http.rest.forms import HELD_BYTES, KEPT_BYTES
 from streamd.transport.http.rest.verify_socket import MAX_MESSAGE_BYTES
 
 OTHER = (DATA / "speech_rms.flac").read_bytes()
@@ -132,6 +133,35 @@ def test_in_a_batch_a_bad_test_fails_alone(serving: Daemon) -> None:
     assert {"code", "message", "ref", "retryable"} == set(broken["error"])
     refused = post(serving, "/v1/batch-verify", ("reference", b"x" * 999), ("tests", SPEECH))
     assert (refused.status, refused.error["code"]) == (415, "not_audio")
+
+
+def test_a_batch_beyond_what_is_kept_in_memory_keeps_its_order(serving: Daemon) -> None:
+    """Short files are read several at once, long ones while they come."""
+    short = [wav(np.roll(SAMPLES, n)[: 3 * RATE_HZ]) for n in range(0, 12 * RATE_HZ, RATE_HZ)]
+    long = wav(np.concatenate([SAMPLES] * 12))
+    assert len(long) > HELD_BYTES
+    files = [*short[:3], *[long] * 3, *short[3:9], b"nonsense" * 999, long, *short[9:]]
+    assert sum(map(len, files)) > KEPT_BYTES
+    alone = {
+        file: post(serving, "/v1/verify-speaker", ("reference", OTHER), ("test", file)).json
+        for file in files
+    }
+    for place in (0, 4, len(files)):
+        parts = [("tests", file) for file in files]
+        parts.insert(place, ("reference", OTHER))
+        results = post(serving, "/v1/batch-verify", *parts).json["batch_results"]
+        assert [r.get("similarity") for r in results] == [alone[f].get("similarity") for f in files]
+        assert results[files.index(b"nonsense" * 999)]["error"]["code"] == "not_audio"
+
+
+def test_progress_of_several_files_is_that_of_all(serving: Daemon) -> None:
+    files = [("reference", SPEECH), ("tests", wav(OTHERS)), ("tests", wav(SAMPLES[:99_999]))]
+    for path in ("/v1/batch-verify", "/v1/verify-speaker"):
+        said = post(serving, path, *files, Accept="text/event-stream").sent
+        done = [data["done_ms"] for name, data in said if name == "progress"]
+        assert done == sorted(done)
+        assert {data["total_ms"] for name, data in said if name == "progress"} <= {None}
+        assert said[-1][0] == "result"
 
 
 def test_json_with_base64_is_as_good_as_a_form(serving: Daemon) -> None:
@@ -345,7 +375,11 @@ async def test_the_socket_verifies_files_and_raw_samples(serving: Daemon) -> Non
             assert set(told) == {"similarity", "verification_result"}
             assert told["similarity"] > 0.95
             assert told["verification_result"] is True
-        assert json.loads(await answered(b"RIFF" + bytes(99)))["error"]["code"] == "not_audio"
+        # Clients read the result of every answer; a piece of a stream may have no speech in it.
+        for nothing, code in ((b"RIFF" + bytes(99), "not_audio"), (bytes(32_000), "too_short")):
+            told = json.loads(await answered(nothing))
+            assert told.pop("error")["code"] == code
+            assert told == {"similarity": 0.0, "verification_result": False}
         assert json.loads(await answered(OTHER))["verification_result"] is False
         await socket.send("text")
         assert json.loads(await socket.recv())["error"]["code"] == "bad_message"

@@ -6,15 +6,14 @@ import pytest
 from fakes.serving import Line, Server
 from waiting import until
 
-from streamd.access.presence import Presence
-from streamd.access.principal import ANYBODY, Principal
+from streamd.access.presence import Visit
 from streamd.engine.base import Lease
 from streamd.errors import Overloaded
 from streamd.live import admission
 from streamd.live.admission import admit
 
 HELLO = '{"type":"hello"}'
-UNBOUNDED = Presence(0)
+ANYBODYS = Visit(None, 0)
 
 
 @pytest.fixture
@@ -24,12 +23,10 @@ async def server():
     await made.stop()
 
 
-def ask(
-    server: Server, principal: Principal = ANYBODY, presence: Presence = UNBOUNDED
-) -> Lease | None:
+def ask(server: Server) -> Lease | None:
     """What a new socket gets."""
     running = [line.connection for line in server.lines if not line.running.done()]
-    return admit(server.services, running, principal, presence)
+    return admit(server.services, running, ANYBODYS)
 
 
 async def stream(server: Server) -> Line:

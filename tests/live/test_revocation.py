@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 import pytest
 from fakes.serving import Line, Server
 from waiting import until
 
 from streamd.access.keys import Keyring, new_key
-from streamd.access.presence import Presence
+from streamd.access.presence import Presence, Visit
 from streamd.access.principal import SCOPES, Principal
 from streamd.engine.base import Lease
 from streamd.errors import RateExceeded
@@ -68,9 +68,9 @@ async def test_streams_of_a_revoked_key_close_4001_with_an_error_before_it(serve
     mine, theirs, nobodys = [await opened(server, key) for key in (one, other, None)]
     held = await dropped(server, one)
     held_by_other = await dropped(server, other)
-    visits = ExitStack()
+    visits = AsyncExitStack()
     for line in (mine, theirs, nobodys):
-        visit = visits.enter_context(presence.enter(line.connection.principal))
+        visit = await visits.enter_async_context(presence.enter(line.connection.principal))
         visit.on_end(line.connection.revoke)
     revocation.look()
     keyring.replace([dataclasses.replace(records["one"], revoked_ms=1), records["other"]])
@@ -85,7 +85,7 @@ async def test_streams_of_a_revoked_key_close_4001_with_an_error_before_it(serve
     for line in (theirs, nobodys):
         line.put('{"type":"ping"}')
         await until(lambda line=line: line.of("pong"))
-    visits.close()
+    await visits.aclose()
 
 
 async def test_a_stream_belongs_to_the_key_that_resumed_it_last(server, records):
@@ -122,20 +122,21 @@ async def test_a_key_that_holds_too_many_streams_loses_its_own_oldest(server):
         assert (await answer(server, line, key))["resumed"] is True
 
 
-def ask(server: Server, presence: Presence, key: str) -> Lease | None:
+async def ask(server: Server, presence: Presence, key: str) -> Lease | None:
     running = [line.connection for line in server.lines if not line.running.done()]
-    return admit(server.services, running, Principal("default", frozenset(SCOPES), key), presence)
+    async with presence.enter(Principal("default", frozenset(SCOPES), key)) as visit:
+        return admit(server.services, running, visit)
 
 
 async def test_a_key_with_all_its_streams_gets_429_and_another_key_a_place(server):
     presence = Presence(1)
     line = await opened(server, "one")
-    with presence.enter(line.connection.principal):
+    async with presence.enter(line.connection.principal):
         with pytest.raises(RateExceeded) as refused:
-            ask(server, presence, "one")
+            await ask(server, presence, "one")
         assert (refused.value.status, refused.value.retry_after_ms) == (429, 5000)
         assert server.metric("streams_refused_total", reason="key") == 1
-        lease = ask(server, presence, "other")
+        lease = await ask(server, presence, "other")
         assert lease is not None
         server.engine.close(lease)
 
@@ -146,12 +147,28 @@ async def test_a_key_with_all_its_streams_may_resume_one_that_is_held_or_silent(
     presence = Presence(1)
     await dropped(server, "one")
     line = await opened(server, "one")
-    with presence.enter(line.connection.principal):
-        assert ask(server, presence, "one") is None  # for the one that is held
+    async with presence.enter(line.connection.principal):
+        assert await ask(server, presence, "one") is None  # for the one that is held
         returning = server.connect(is_full=True, key="one")
         with pytest.raises(RateExceeded):
-            ask(server, presence, "one")
+            await ask(server, presence, "one")
         monkeypatch.setattr(admission, "SILENCE_S", 0.0)
-        assert ask(server, presence, "one") is None  # for the one that may be dead
+        assert await ask(server, presence, "one") is None  # for the one that may be dead
         returning.put(None)
         await returning.code()
+
+
+async def test_a_socket_let_in_to_resume_that_begins_a_stream_is_told_of_the_keys_bound(server):
+    """The socket is open already, so that it is 4012 instead of HTTP 429."""
+    await dropped(server, "one")
+    visit = Visit("one", 1)
+    visit.is_beyond = True
+    assert admit(server.services, [], visit) is None
+    returning = server.connect(is_full=True, key="one", refusal=visit.refusal)
+    returning.put(HELLO)
+    assert await returning.code() == 4012
+    (error,) = returning.sent
+    assert (error["code"], error["fatal"], error["retryable"]) == ("rate_exceeded", True, True)
+    assert error["retry_after_ms"] == 5000
+    assert "limits.streams_per_key" in error["message"]
+    assert server.metric("streams_refused_total", reason="key") == 1

@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 
 from streamd.errors import NameTaken, Unavailable
 from streamd.store import SqlStore, shared
-from streamd.store.access import Answer, KeyRecord
+from streamd.store.access import Answer, KeyRecord, Spend
+from streamd.store.usage import MOST_DEBT_US
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -84,6 +85,8 @@ def test_only_keys_among_these_change_the_version(store: SqlStore, other: SqlSto
     store.access.burn("t", NOW_MS, NOW_MS)
     store.access.count("b", 1, 1000, NOW_MS)
     store.access.keep_answer("default", "k", answer(), NOW_MS + 1, NOW_MS)
+    store.access.claim("p", "k", 1, 1, 1000, NOW_MS)
+    store.access.spend([Spend("b", 1, NOW_MS)], NOW_MS)
     assert store.access.revoke_key("box", NOW_MS) is None
     assert not is_changed()
     store.access.add_key(key("box"))
@@ -283,3 +286,80 @@ def test_a_reply_that_was_tampered_with_is_none(store: SqlStore, place: Place) -
     assert store.access.answered("default", "k", NOW_MS) is None
     again = answer(b"again")
     assert store.access.keep_answer("default", "k", again, NOW_MS + 1, NOW_MS) == again
+
+
+LEASE_MS = 10_000
+
+
+def test_open_sockets_are_bounded_for_all_processes_together(
+    store: SqlStore, other: SqlStore
+) -> None:
+    def claim(
+        mine: SqlStore, process: str, sockets: int, key_id: str = "k", at_ms: int = 0
+    ) -> bool:
+        return mine.access.claim(process, key_id, sockets, 3, LEASE_MS, NOW_MS + at_ms)
+
+    assert claim(store, "a", 2)
+    assert claim(other, "b", 1)
+    assert not claim(other, "b", 2)
+    assert not claim(store, "a", 3)
+    assert claim(other, "b", 3, key_id="another")
+    store.access.hold("a", {"k": 1}, LEASE_MS, NOW_MS)
+    assert claim(other, "b", 2)
+    other.access.hold("b", {}, LEASE_MS, NOW_MS + LEASE_MS - 1)
+    assert claim(store, "a", 3, at_ms=LEASE_MS - 1)
+    assert not claim(other, "b", 1, at_ms=2 * LEASE_MS - 2)
+    assert claim(other, "b", 3, at_ms=2 * LEASE_MS - 1), "the lease of the other is over"
+
+
+def test_open_sockets_that_nobody_claims_again_are_forgotten(store: SqlStore, place: Place) -> None:
+    store.access.claim("a", "k", 1, 3, LEASE_MS, NOW_MS)
+    store.access.hold("b", {"k": 2, "l": 1}, LEASE_MS, NOW_MS + LEASE_MS)
+    assert place.sql("SELECT process, key_id, sockets FROM open_sockets ORDER BY key_id") == [
+        ("b", "k", 2),
+        ("b", "l", 1),
+    ]
+
+
+def spend(store: SqlStore, bucket: str, used_us: int, since_ms: int, now_ms: int) -> int:
+    (debt_us,) = store.access.spend([Spend(bucket, used_us, NOW_MS + since_ms)], NOW_MS + now_ms)
+    return debt_us
+
+
+def test_what_is_used_of_a_limit_is_one_sum_that_falls_with_time(
+    store: SqlStore, other: SqlStore, place: Place
+) -> None:
+    assert spend(store, "b", 800_000, 0, 0) == 800_000
+    assert spend(other, "b", 800_000, 0, 0) == 1_600_000
+    assert spend(store, "b", 0, 500, 500) == 1_100_000
+    assert spend(other, "another", 1, 500, 500) == 1
+    assert spend(other, "b", 400_000, 2000, 2100) == 300_000, "used since 2000 alone"
+    assert spend(store, "b", 60_000_000, 2100, 62_100) == 300_000, "at the allowed speed"
+    assert spend(store, "b", 10**12, 62_100, 62_100) == MOST_DEBT_US
+    assert spend(other, "later", 1, 200_000, 200_000) == 1
+    assert place.sql("SELECT bucket FROM rates") == [("later",)]
+
+
+def test_a_sum_from_the_future_is_no_older_than_now(store: SqlStore, other: SqlStore) -> None:
+    """One process has a clock that is ahead, or the clock was set back."""
+    assert spend(store, "b", 500_000, 5000, 5000) == 500_000
+    assert spend(other, "b", 100_000, 0, 0) == 600_000
+    assert spend(other, "b", 0, 400, 400) == 200_000
+
+
+def test_a_sum_is_added_to_by_all_at_once(place: Place) -> None:
+    together = threading.Barrier(4)
+
+    def use() -> None:
+        with closing(place.open()) as mine:
+            together.wait()
+            for _ in range(10):
+                spend(mine, "b", 1000, 0, 0)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with closing(place.open()) as store:
+        assert spend(store, "b", 0, 0, 0) == 40_000

@@ -31,3 +31,15 @@ def test_memory_is_given_back_when_a_request_fails() -> None:
     with pytest.raises(Overloaded):
         overtake()
     assert memory.taken == 0
+
+
+def test_what_is_given_back_early_is_not_given_back_again() -> None:
+    memory = Memory(Metrics(), 100)
+    with memory.lend() as lease:
+        lease.take(90)
+        assert lease.has_room(10)
+        assert not lease.has_room(11)
+        lease.give_back(50)
+        assert memory.taken == 40
+        lease.take(60)
+    assert memory.taken == 0

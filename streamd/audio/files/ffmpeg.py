@@ -41,10 +41,14 @@ _CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
 """FLAC has a checksum for each frame; without these options, a damaged frame becomes noise."""
 _TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "mpegts", "asf", "flv", "flac"}
 """Formats that store times. For all others FFmpeg only adds up the lengths of packets."""
+_STATED = (_TIMED - {"ogg", "mpegts"}) | {"wav", "aiff", "caf", "avi"}
+"""Formats that state their length. A chain of Ogg does so only at the end of each link."""
 _FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 """Formats whose clock starts at 0 if the file states a duration. Without one it records a live
 stream, whose clock may start anywhere, as in MPEG-TS."""
 _MAX_OFFSET_S = 24 * 3600.0
+_MAX_TOTAL_S = 1000 * 3600.0
+"""Stated length above which it is no length, but damage."""
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _PIECE_BYTES = 1 << 16
 _SYNC = b"\xff\xe0"
@@ -265,7 +269,8 @@ def _parts(
             if head is None:
                 rate_hz = _stated_rate(stream) or frame.sample_rate
                 offset_ms = _offset_ms(timeline.start_s or 0.0, container, name, note)
-                head = Head(rate_hz, frame.layout.nb_channels, offset_ms)
+                total_ms = _total_ms(container, stream, offset_ms)
+                head = Head(rate_hz, frame.layout.nb_channels, offset_ms, total_ms)
                 yield head
             converter = Converter(head.rate_hz, head.channels)
             size = block_frames(head.rate_hz, head.channels)
@@ -295,6 +300,22 @@ def _stated_rate(stream: AudioStream) -> int | None:
         return None
     rate_hz = int.from_bytes(extra[12:16], "little")
     return rate_hz if rate_hz in (8_000, 12_000, 16_000, 24_000) else None
+
+
+def _total_ms(container: InputContainer, stream: AudioStream, offset_ms: int) -> int | None:
+    """Return the milliseconds of audio that the file states; None if it states none."""
+    name = container.format.name
+    # An MP3 whose encoder wrote a header with the number of frames starts behind the priming. Of
+    # another one FFmpeg estimates the length by its first frame, which may be far from true.
+    if name not in _STATED and not (name == "mp3" and stream.start_time):
+        return None
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration:
+        seconds = container.duration / av.time_base - offset_ms / 1000
+    else:
+        return None
+    return round(seconds * 1000) if 0 < seconds < _MAX_TOTAL_S else None
 
 
 def _offset_ms(start_s: float, container: InputContainer, name: str, note: Note) -> int:

@@ -70,7 +70,8 @@ def decode(sound: soundfile.SoundFile, name: str) -> Iterator[Head | Part]:
     Raises:
         NotAudio: The file is damaged.
     """
-    yield Head(int(sound.samplerate), sound.channels)
+    rate_hz = int(sound.samplerate)
+    yield Head(rate_hz, sound.channels, total_ms=int(sound.frames) * 1000 // rate_hz or None)
     size = block_frames(sound.samplerate, sound.channels)
     try:
         while len(block := sound.read(size, dtype="float32", always_2d=True)):

@@ -33,6 +33,9 @@ class Head(NamedTuple):
     channels: int
     offset_ms: int = 0
     """Time of the first sample in the container, where its audio starts late."""
+    total_ms: int | None = None
+    """Milliseconds of audio that the file states, for a display of progress; decoding does not rely
+    on it. None where it states none."""
 
 
 class Gap(NamedTuple):

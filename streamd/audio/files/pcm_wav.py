@@ -23,6 +23,8 @@ _MAX_TAIL_BYTES = 32 << 20
 """Most bytes behind the stated end that are looked at before they count as sound."""
 _UNKNOWN_SIZE = 0xFFFFFFFF
 """What writers state who cannot go back to the header."""
+_ENDLESS_BYTES = 0x7FFFF000
+"""What other writers state who cannot: this, or up to 4 KB more."""
 _EXTENSIBLE = 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 """The end of the sub-format of WAVE_FORMAT_EXTENSIBLE, behind the two bytes of the coding."""
@@ -51,6 +53,14 @@ class Layout(NamedTuple):
     """Place of the first sample, in bytes."""
     stated_bytes: int | None
     """Bytes of samples; None if the writer did not know."""
+
+    @property
+    def total_ms(self) -> int | None:
+        """Return the stated milliseconds of audio; None if the writer did not know."""
+        stated = self.stated_bytes
+        if not stated or not self.rate_hz or _ENDLESS_BYTES <= stated <= _ENDLESS_BYTES + 0xFFF:
+            return None
+        return stated // self.frame_bytes * 1000 // self.rate_hz
 
 
 def layout(source: Lookahead) -> Layout | None:
@@ -106,7 +116,7 @@ def decode(source: Lookahead, header: Layout) -> Iterator[Head | Part]:
     A stated length is believed unless more sound follows than it covers: then the writer was
     killed before it completed the header.
     """
-    yield Head(header.rate_hz, header.channels)
+    yield Head(header.rate_hz, header.channels, total_ms=header.total_ms)
     source.read(header.begin)
     frame_bytes = header.frame_bytes
     size = block_frames(header.rate_hz, header.channels) * frame_bytes

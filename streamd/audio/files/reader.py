@@ -49,6 +49,8 @@ class AudioFile:
     between them. May raise `NotAudio` where the file is damaged and `TooLong` at the limit."""
     offset_ms: int = 0
     """What is to be added to every time: the audio starts so late in the file."""
+    total_ms: int | None = None
+    """Milliseconds of audio that the file states, for a display of progress; None if none."""
 
     @property
     def format(self) -> AudioFormat:
@@ -128,7 +130,7 @@ def read(
         rate_hz = _MAX_RATE_HZ
     if max_s is not None:
         parts = _limited(parts, rate_hz, max_s, name)
-    return AudioFile(rate_hz, channels, parts, head.offset_ms)
+    return AudioFile(rate_hz, channels, parts, head.offset_ms, head.total_ms)
 
 
 def load(

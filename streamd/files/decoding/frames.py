@@ -55,6 +55,8 @@ class Head(msgspec.Struct, frozen=True):
     rate: int
     channels: int
     offset_ms: int
+    total_ms: int | None
+    """Milliseconds of audio that the file states; None if it states none."""
 
 
 class Missing(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ SHORT_LOCK_TIMEOUT_MS = 200
 """The same for what is tried again anyway."""
 STALLED_MS = 60_000
 """Milliseconds until the server ends a transaction whose process stands still."""
-ERASED = ("speakers", "enrolments", "baselines", "words")
+ERASED = ("speakers", "enrolments", "baselines", "words", "secrets")
 """Tables from which something may be deleted past recovery."""
 
 

@@ -28,6 +28,17 @@ def address(text: str | None) -> Address | None:
     return found if mapped is None else mapped
 
 
+def whereabouts(text: str | None) -> str:
+    """Return what stands for a client in counts by address: of IPv6, the network of 64 bits.
+
+    A client has all addresses of such a network to itself.
+    """
+    found = address(text)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
 class Networks:
     """A set of addresses.
 

@@ -42,14 +42,19 @@ _BY_STATUS = {
     )
 }
 """streamd's error for the status of each refusal by aiohttp."""
+HAVE_SUCCESS = frozenset(
+    {"/v1/detect", "/detect", "/v1/emotion", "/analyze", "/upload", "/analyze-emotion"}
+)
+"""Paths whose replies have `success`, which earlier callers look at first."""
 _UPGRADE = {hdrs.UPGRADE: "websocket", hdrs.CONNECTION: "Upgrade", hdrs.SEC_WEBSOCKET_VERSION: "13"}
 
 
-def response(error: Refusal, status: int | None = None) -> web.Response:
+def response(error: Refusal, path: str, status: int | None = None) -> web.Response:
     """Return the answer to a request that is refused.
 
     Args:
         error: The reason.
+        path: Path of the request.
         status: A status that is more exact than that of the error.
     """
     headers = {hdrs.SERVER: SERVER}
@@ -60,7 +65,7 @@ def response(error: Refusal, status: int | None = None) -> web.Response:
     if isinstance(error, Unauthenticated):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return web.Response(
-        body=msgspec.json.encode(body(error)),
+        body=msgspec.json.encode(body(error, path)),
         status=error.status if status is None else status,
         headers=headers,
         content_type="application/json",
@@ -78,8 +83,13 @@ def raw(error: Refusal) -> bytes:
     return head.encode() + text
 
 
-def body(error: Refusal) -> dict[str, dict[str, object]]:
-    """Return the JSON body that describes an error to a client."""
+def body(error: Refusal, path: str = "") -> dict[str, object]:
+    """Return the JSON body that describes an error to a client.
+
+    Args:
+        error: The reason.
+        path: Path of the request; empty for what is no answer to one.
+    """
     fault: dict[str, object] = {
         "code": error.code,
         "message": error.message,
@@ -88,14 +98,14 @@ def body(error: Refusal) -> dict[str, dict[str, object]]:
     }
     if error.retry_after_ms is not None:
         fault["retry_after_ms"] = error.retry_after_ms
-    return {"error": fault}
+    return {"error": fault, "success": False} if path in HAVE_SUCCESS else {"error": fault}
 
 
 def translated(refusal: web.HTTPException, request: web.BaseRequest) -> web.Response:
     """Return a refusal by aiohttp in streamd's form."""
     other = BadInput if refusal.status < Internal.status else Internal
     error = _BY_STATUS.get(refusal.status, other)(_message(refusal, request))
-    answer = response(error, refusal.status)
+    answer = response(error, request.path, refusal.status)
     if hdrs.ALLOW in refusal.headers:
         answer.headers[hdrs.ALLOW] = refusal.headers[hdrs.ALLOW]
     return answer

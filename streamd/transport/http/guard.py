@@ -11,7 +11,8 @@ from streamd.access.audit.entry import Actor, entry
 from streamd.access.gate import Credentials
 from streamd.access.parts import Access
 from streamd.access.principal import ANYBODY, NOBODY, Principal
-from streamd.errors import Refusal, Unauthenticated
+from streamd.errors import RateExceeded, Refusal, Unauthenticated
+from streamd.transport.http.addresses import whereabouts
 from streamd.transport.http.edge import Edge
 from streamd.transport.http.routes import Route, Routes
 
@@ -62,7 +63,7 @@ class Guard:
             Unauthenticated: The key or the ticket is not good, or one is needed.
             Forbidden: The key lacks the scope, or nobody shows one at a host name that any page
                 might have made up.
-            RateExceeded: The key makes too many requests.
+            RateExceeded: The key makes too many requests or opens too many sockets.
         """
         if route.scope is None:
             return await self._visitor(request, route)
@@ -76,9 +77,16 @@ class Guard:
                 self._edge.refuse_rebound(request)
             principal.require(route.scope)
             self._access.limits.request(principal)
-        except Refusal as refusal:
+            self._count(request, route, principal.key_id)
+        except Refusal as error:
+            refusal = error
+            if principal is None:
+                try:
+                    self._count(request, route, None)
+                except RateExceeded as exceeded:
+                    refusal = exceeded
             self._write_down(request, route, principal, refusal.code)
-            raise
+            raise refusal from None
         if principal.key_id is not None:
             self._write_down(request, route, principal, "ok")
         return principal
@@ -94,6 +102,15 @@ class Guard:
         if principal.key_id is not None:
             self._write_down(request, route, principal, "ok")
         return principal
+
+    def _count(self, request: web.Request, route: Route, key_id: str | None) -> None:
+        """Count an attempt to open a socket.
+
+        Raises:
+            RateExceeded: The key, or without one the address, makes too many.
+        """
+        if route.takes_ticket:
+            self._access.limits.socket(key_id, whereabouts(self._edge.peers.of(request)))
 
     def _write_down(
         self, request: web.Request, route: Route, principal: Principal | None, outcome: str

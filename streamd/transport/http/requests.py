@@ -106,9 +106,9 @@ class Requests(web.RequestHandler):
             case Unavailable():  # its message is for the operator: it names paths of this machine
                 log.error("request failed", path=request.path, exc_info=exc)
                 refusal = Unavailable("the server cannot do this now; its log says why")
-                return self._counted(faults.response(refusal))
+                return self._counted(faults.response(refusal, request.path))
             case Refusal():
-                return self._counted(faults.response(exc))
+                return self._counted(faults.response(exc, request.path))
             case LineTooLong():
                 refusal, status = TooLarge(_TOO_LONG), _HEADERS_TOO_LARGE
             case _ if status < Internal.status:
@@ -120,7 +120,7 @@ class Requests(web.RequestHandler):
                 refusal = Internal("the request failed; the server's log says why")
         if request.writer.output_size:
             raise ConnectionResetError("the answer has begun and cannot be replaced")
-        answer = self._counted(faults.response(refusal, status))
+        answer = self._counted(faults.response(refusal, request.path, status))
         answer.force_close()
         return answer
 

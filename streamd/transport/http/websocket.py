@@ -8,7 +8,7 @@ import base64
 import structlog
 from aiohttp import hdrs, web
 
-from streamd.access.presence import Presence
+from streamd.access.presence import Presence, Visit
 from streamd.access.principal import Principal
 from streamd.config import ServerConfig
 from streamd.engine.base import Lease
@@ -85,11 +85,11 @@ class Streams:
         if transport is None:
             raise ConnectionResetError("the client is gone")
         principal = principal_of(request)
-        lease = self._admit(principal)
-        with self._presence.enter(principal) as visit:
+        async with self._presence.enter(principal) as visit:
+            lease = self._admit(visit)
             socket, response = await self._upgrade(request, transport, lease)
             peer = self._peers.of(request)
-            connection = Connection(socket, self._services, lease, principal, peer)
+            connection = Connection(socket, self._services, lease, principal, peer, visit.refusal)
             self._open[connection] = socket
             self._empty.clear()
             try:
@@ -126,7 +126,7 @@ class Streams:
             return len(self._open)
         return sum(one.principal.tenant == principal.tenant for one in self._open)
 
-    def _admit(self, principal: Principal) -> Lease | None:
+    def _admit(self, visit: Visit) -> Lease | None:
         """Return the slots for a new stream; None for a socket that may only resume a stream.
 
         Raises:
@@ -139,7 +139,7 @@ class Streams:
             raise Draining(
                 "the server is about to stop; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        return admit(self._services, self._open, principal, self._presence)
+        return admit(self._services, self._open, visit)
 
     def routes(self) -> list[Route]:
         """Return the route of the stream."""

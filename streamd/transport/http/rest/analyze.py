@@ -62,10 +62,10 @@ async def analyze(call: Call) -> None:
     number = 0
     has_begun = False
 
-    async def progress(done_ms: int) -> None:
+    async def progress(done_ms: int, total_ms: int | None) -> None:
         nonlocal has_begun
         has_begun = True
-        await call.progress(done_ms)
+        await call.progress(done_ms, total_ms)
 
     gallery = services.gallery(tenant)
     try:

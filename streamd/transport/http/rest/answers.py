@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import hdrs, web
 
-from streamd.errors import Refusal
+from streamd.errors import BadInput, Refusal
 from streamd.events import Error
 from streamd.transport.http import faults
 
@@ -24,8 +24,8 @@ _NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 class Out(Protocol):
     """Takes what an operation has to say."""
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how much of the file was read."""
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how much of the file was read, and how long it is, if it says so."""
         ...
 
     async def event(self, event: bytes) -> None:
@@ -33,7 +33,10 @@ class Out(Protocol):
         ...
 
     async def finish(self, status: int, body: bytes) -> web.StreamResponse:
-        """End with a reply; one that has `event`s is an array of them, and `body` is empty."""
+        """End with a reply; one that has `event`s is an array of them, and `body` is empty.
+
+        A status from 400 on is that of an error which was kept, and `body` is its JSON.
+        """
         ...
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
@@ -48,6 +51,10 @@ class Out(Protocol):
         """Return the array of the events so far."""
         ...
 
+    def failed(self, refusal: Refusal) -> tuple[int, bytes]:
+        """Return status and body of the reply that ends with an error, as JSON."""
+        ...
+
 
 def wants_events(request: web.Request) -> bool:
     """Return whether the client asks for progress."""
@@ -57,7 +64,10 @@ def wants_events(request: web.Request) -> bool:
 class Whole:
     """One JSON object at the end."""
 
-    async def progress(self, done_ms: int) -> None:
+    def __init__(self, request: web.Request) -> None:
+        self._path = request.path
+
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing, because the answer has not begun."""
 
     async def event(self, event: bytes) -> None:
@@ -65,7 +75,7 @@ class Whole:
 
     async def finish(self, status: int, body: bytes) -> web.StreamResponse:
         """Return the answer."""
-        return web.Response(body=body, status=status, content_type=JSON, headers=_NO_STORE)
+        return _whole(status, body)
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """Raise the error."""
@@ -74,6 +84,10 @@ class Whole:
     def body(self) -> bytes:
         """Return an empty array."""
         return b"[]"
+
+    def failed(self, refusal: Refusal) -> tuple[int, bytes]:
+        """Return the error."""
+        return _refused(refusal, self._path)
 
 
 class _Streamed:
@@ -132,7 +146,7 @@ class Array(_Streamed):
     def __init__(self, request: web.Request) -> None:
         super().__init__(request, JSON)
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing: the array has events alone."""
 
     async def event(self, event: bytes) -> None:
@@ -143,14 +157,25 @@ class Array(_Streamed):
 
     async def finish(self, status: int, body: bytes) -> web.StreamResponse:
         """End the array; `body` is an answer that was kept, if there is one."""
+        if status >= BadInput.status:
+            return _whole(status, body)
         return await self._end(body or (b"]" if self._events else b"[]"))
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """End the array with an `error` event; one that has not begun becomes the error itself."""
         if not self._response.prepared:
             raise refusal
-        await self.event(msgspec.json.encode(error_event(refusal, len(self._events) + 1)))
+        await self.event(self._last(refusal))
         return await self._end(b"]")
+
+    def failed(self, refusal: Refusal) -> tuple[int, bytes]:
+        """Return the array with an `error` event, or the error if the array has not begun."""
+        if not self._response.prepared:
+            return _refused(refusal, self._request.path)
+        return 200, self.body()[:-1] + b",\n" + self._last(refusal) + b"]"
+
+    def _last(self, refusal: Refusal) -> bytes:
+        return msgspec.json.encode(error_event(refusal, len(self._events) + 1))
 
 
 class Stream(_Streamed):
@@ -160,13 +185,14 @@ class Stream(_Streamed):
         super().__init__(request, EVENTS)
         self._next_s = 0.0
 
-    async def progress(self, done_ms: int) -> None:
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Write the progress now and then, unless the client does not read: the next says more."""
         now_s = time.monotonic()
         if now_s < self._next_s or self._is_behind or self._unsent:
             return
         self._next_s = now_s + PROGRESS_EVERY_S
-        await self._send(_said("progress", b'{"done_ms":%d,"total_ms":null}' % done_ms))
+        said = {"done_ms": done_ms, "total_ms": total_ms}
+        await self._send(_said("progress", msgspec.json.encode(said)))
 
     async def event(self, event: bytes) -> None:
         """Write one event of an analysis."""
@@ -175,11 +201,16 @@ class Stream(_Streamed):
 
     async def finish(self, status: int, body: bytes) -> web.StreamResponse:
         """Write the result."""
-        return await self._end(_said("result", body or self.body()))
+        kind = "error" if status >= BadInput.status else "result"
+        return await self._end(_said(kind, body or self.body()))
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """Write the error."""
-        return await self._end(_said("error", msgspec.json.encode(faults.body(refusal))))
+        return await self._end(_said("error", _refused(refusal, self._request.path)[1]))
+
+    def failed(self, refusal: Refusal) -> tuple[int, bytes]:
+        """Return the error."""
+        return _refused(refusal, self._request.path)
 
 
 def error_event(refusal: Refusal, number: int) -> Error:
@@ -198,6 +229,14 @@ def error_event(refusal: Refusal, number: int) -> Error:
         retry_after_ms=refusal.retry_after_ms,
         ref=refusal.ref,
     )
+
+
+def _whole(status: int, body: bytes) -> web.Response:
+    return web.Response(body=body, status=status, content_type=JSON, headers=_NO_STORE)
+
+
+def _refused(refusal: Refusal, path: str) -> tuple[int, bytes]:
+    return refusal.status, msgspec.json.encode(faults.body(refusal, path))
 
 
 def _said(kind: str, data: bytes) -> bytes:

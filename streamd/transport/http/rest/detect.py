@@ -11,6 +11,7 @@ from streamd.errors import BadConfig, BadInput, ModelMissing
 from streamd.events import Wake
 from streamd.files.sessions import collect
 from streamd.modules.gallery import Gallery
+from streamd.modules.wake import WakeModule
 from streamd.settings import Probability
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
@@ -24,7 +25,7 @@ class DetectParams(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Probability | UnsetType = UNSET
     """Score from which a word counts; the default is each word's own."""
     words: tuple[str, ...] | UnsetType = UNSET
-    """The words to look for, repeated or with commas; the default is `wake.words`."""
+    """The words to look for, repeated or with commas; the default is every word of the tenant."""
 
 
 _ABOUT = About(
@@ -58,20 +59,29 @@ async def detect(call: Call) -> DetectReply:
         Refusal: The file cannot be read, or no word that is asked for is known.
     """
     params = call.params(DetectParams)
-    asked: dict[str, Any] = {}
+    services = call.rest.services
+    own = services.words(call.principal.tenant)
+    wake = services.registry.find(WakeModule)
+    if wake is None:
+        raise ModelMissing(
+            "wake words are off on this server; name words under [wake] in its configuration"
+        )
+    # Earlier callers name no words, and expect each one that the server lists to be detected.
+    # `wake.words` is for streams, which listen all day: each further word wakes them by mistake.
+    asked: dict[str, Any] = {"words": list(wake.known(own))}
+    if not asked["words"]:
+        raise ModelMissing(
+            "there is no wake word to look for; `POST /v1/words/{name}` makes one from recordings, "
+            "and wake.load in the configuration names those that come with streamd"
+        )
     if params.threshold is not UNSET:
         asked["threshold"] = params.threshold
     if params.words is not UNSET:
         asked["words"] = list(params.words)
-    services = call.rest.services
     try:
-        modules, warnings = services.registry.resolve(
-            {"wake": asked}, words=services.words(call.principal.tenant)
-        )
+        modules, warnings = services.registry.resolve({"wake": asked}, words=own)
     except BadConfig as error:
         raise BadInput(error.message, ref="words") from None
-    if "wake" not in modules:
-        raise ModelMissing(f"wake words are not available: {warnings[0][1]}")
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
         events = await collect(reading, call.progress)

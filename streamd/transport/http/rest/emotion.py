@@ -45,9 +45,15 @@ _ABOUT = About(
 _ABOUT_FLAT = About(
     "The mood of a file, in the shape of earlier callers.",
     FlatEmotionReply,
+    EmotionParams,
     file="audio",
     example=FlatEmotionReply(
-        processing_time_ms=412.917, emotion="neutral", text="", confidence=0.4206, duration=10.29
+        processing_time_ms=412.917,
+        emotion="neutral",
+        text="",
+        confidence=0.4206,
+        duration=10.29,
+        data=EmotionData(emotion="neutral", confidence=0.4206, text="", duration=10.29),
     ),
 )
 
@@ -91,12 +97,21 @@ async def emotion(call: Call) -> EmotionReply:
 
 async def flat(call: Call) -> FlatEmotionReply:
     """Return the mood of a file in the shape of earlier callers. It raises as `emotion` does."""
+    params = call.params(EmotionParams)
     mood, duration_ms, notes = await _mood(call)
-    return FlatEmotionReply(
+    data = EmotionData(
         emotion=mood.label,
-        text="",
         confidence=mood.score,
+        all_emotions=mood.scores if params.return_all_emotions else UNSET,
+        text="",
         duration=duration_ms / 1000,
+    )
+    return FlatEmotionReply(
+        emotion=data.emotion,
+        text="",
+        confidence=data.confidence,
+        duration=data.duration,
+        data=data,
         warnings=remarks(*(("file", note) for note in notes)),
     )
 

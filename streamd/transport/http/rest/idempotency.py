@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from streamd.access.shared import Shared
-from streamd.errors import BadInput, Conflict
+from streamd.errors import BadInput, Conflict, Internal, Refusal
 from streamd.store.access import Answer
 from streamd.wall_clock import now_ms
 
@@ -35,6 +35,15 @@ def key_of(request: web.Request) -> str | None:
             ref=HEADER,
         )
     return key
+
+
+def is_final(refusal: Refusal) -> bool:
+    """Return whether the same request gets this error again.
+
+    Whatever is for a moment only (a limit, an overload, a body that stopped coming) or the
+    server's own fault is carried out anew.
+    """
+    return not refusal.retryable and refusal.status < Internal.status
 
 
 class Repeats:

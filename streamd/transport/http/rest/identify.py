@@ -58,7 +58,7 @@ async def identified(call: Call) -> IdentifyReply:
         Refusal: It cannot be read.
     """
     params = call.params(IdentifyParams)
-    voice = await voice_of(call, await call.file())
+    voice = await voice_of(call, await call.file(), call.progress)
     services = call.rest.services
     found = identify(
         voice,

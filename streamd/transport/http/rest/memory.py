@@ -44,13 +44,22 @@ class Lease:
         self._memory = memory
         self.taken = 0
 
+    def has_room(self, count: int) -> bool:
+        """Return whether so many bytes more may be taken."""
+        return self._memory.taken + count <= self._memory.limit_bytes
+
+    def give_back(self, count: int) -> None:
+        """Give back some of what was taken, before the request ends."""
+        self.taken -= count
+        self._memory.taken -= count
+
     def take(self, count: int) -> None:
         """Take so many bytes more.
 
         Raises:
             Overloaded: All requests together have too much.
         """
-        if self._memory.taken + count > self._memory.limit_bytes:
+        if not self.has_room(count):
             raise Overloaded(
                 "too much is being uploaded at once; try again later",
                 retry_after_ms=_RETRY_AFTER_MS,

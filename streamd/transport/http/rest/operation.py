@@ -18,8 +18,10 @@ from streamd.store.access import Answer as Kept
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.rest.answers import JSON, Array, Out, Stream, Whole, wants_events
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import MAX_JSON_BYTES, File, Form, open_form
-from streamd.transport.http.rest.idempotency import check_same, key_of
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import Form, open_form
+from streamd.transport.http.rest.idempotency import check_same, is_final, key_of
+from streamd.transport.http.rest.json_files import MAX_JSON_BYTES
 from streamd.transport.http.rest.params import read_params
 from streamd.transport.http.rest.replies import Reply
 from streamd.transport.http.routes import About, Route
@@ -68,9 +70,9 @@ class Call:
         """
         return await self.form.file()
 
-    async def progress(self, done_ms: int) -> None:
-        """Say how many milliseconds of the audio were read."""
-        await self._out.progress(done_ms)
+    async def progress(self, done_ms: int, total_ms: int | None) -> None:
+        """Say how many milliseconds of the audio were read, and how long it is, if it says so."""
+        await self._out.progress(done_ms, total_ms)
 
     async def event(self, event: Event) -> None:
         """Say one event of an analysis."""
@@ -120,7 +122,7 @@ def route(
         max_bytes = rest.config.files.max_bytes + _SLACK_BYTES
         _check_length(request, max_bytes)
         is_events = wants_events(request)
-        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole()
+        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole(request)
         try:
             async with open_form(request, rest.memory, max_bytes) as form:
                 call = Call(request, rest, form, out, is_events)
@@ -158,16 +160,39 @@ async def _carried_out(
     async with repeats.alone(tenant, key):
         kept = await repeats.answered(tenant, key)
         if kept is None:
-            found = await operation(call)
-            await call.form.drain()
-            status, body = _encoded(found, began)
-            answer = Kept(call.form.digest, status, JSON, body or out.body())
-            kept = await repeats.keep(tenant, key, answer)
-            if kept is answer or kept.body == answer.body:
-                return status, body
-        await call.form.drain()
+            first, said = await _first(call, operation, out, began)
+            kept = await repeats.keep(tenant, key, first)
+            if kept is first or kept.body == first.body:
+                if isinstance(said, Refusal):
+                    raise said
+                return said
+        await call.form.read_rest()
         check_same(kept, call.form.digest)
         return kept.status, kept.body
+
+
+async def _first(
+    call: Call, operation: Operation, out: Out, began: float
+) -> tuple[Kept, tuple[int, bytes] | Refusal]:
+    """Carry out a request; return the reply to keep, and what to say now: a reply or an error.
+
+    Raises:
+        Refusal: An error that is not kept.
+    """
+    try:
+        found = await operation(call)
+        await call.form.drain()
+    except Refusal as refusal:
+        if not is_final(refusal):
+            raise
+        try:
+            await call.form.read_rest()
+        except Refusal:  # nobody can tell whether another request is the same
+            raise refusal from None
+        status, body = out.failed(refusal)
+        return Kept(call.form.digest, status, JSON, body), refusal
+    status, body = _encoded(found, began)
+    return Kept(call.form.digest, status, JSON, body or out.body()), (status, body)
 
 
 def _encoded(found: Reply | Answer | None, began: float) -> tuple[int, bytes]:

@@ -64,11 +64,15 @@ class EmotionReply(FileReply, kw_only=True):
 class FlatEmotionReply(FileReply, kw_only=True):
     """The mood of a file, as `/analyze`, `/upload` and `/analyze-emotion` give it."""
 
+    success: bool = True
     emotion: str
     text: str
+    """What was said; empty without a transcriber."""
     confidence: float
     duration: float
     """Seconds of audio."""
+    data: EmotionData
+    """The same, for callers that look for it here."""
 
 
 class FoundWord(msgspec.Struct, kw_only=True):

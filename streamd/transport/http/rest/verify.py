@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from streamd.errors import BadInput, NotAudio, Refusal, TooLarge, TooShort
 from streamd.files.comparison import required, verify
+from streamd.files.sessions import Progress
 from streamd.files.voice_cache import FileVoice
 from streamd.files.voice_reading import speaker_settings
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import File
+from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.operation import Call, route
+from streamd.transport.http.rest.together import TotalProgress, read_all
 from streamd.transport.http.rest.voice_replies import (
     BatchReply,
     BatchResult,
@@ -22,6 +25,10 @@ from streamd.transport.http.routes import About, Route
 TEST_FIELDS = ("test", "tests")
 MAX_TESTS = 200
 """Tests of one request."""
+FILES_AT_ONCE = 8
+"""Files of one request in work, so that it leaves turns of the lane to others."""
+
+T = TypeVar("T")
 
 _VERIFIED = About(
     "Whether the file in `test` has the voice of the file in `reference`.",
@@ -77,21 +84,15 @@ async def verified(call: Call) -> VerifyReply:
         TooShort: There is too little speech in one.
         Refusal: One cannot be read.
     """
-    reference: FileVoice | None = None
-    test: FileVoice | None = None
-    async with aclosing(call.form.files()) as files:
-        async for file in files:
-            if file.field == "reference":
-                reference = await voice_of(call, file)
-            elif file.field in TEST_FIELDS:
-                test = await voice_of(call, file)
-    if reference is None or test is None:
+    reference, tests = await _voices(call, voice_of)
+    if reference is None or not tests:
         missing = "reference" if reference is None else "test"
         raise BadInput(
             f"the file `{missing}` is missing: send two files as multipart fields `reference` and "
             "`test`",
             ref=missing,
         )
+    _, test = tests[-1]
     found = verify(reference, test, speaker_settings(call.rest.services.registry).thresholds)
     return VerifyReply(
         similarity=round(found.similarity, 4),
@@ -109,16 +110,7 @@ async def batch_verified(call: Call) -> BatchReply:
         TooShort: There is too little speech in the reference.
         Refusal: The reference cannot be read, or no file can now.
     """
-    reference: FileVoice | None = None
-    tests: list[tuple[str, FileVoice | Refusal]] = []
-    async with aclosing(call.form.files()) as files:
-        async for file in files:
-            if file.field == "reference":
-                reference = await voice_of(call, file)
-            elif file.field in TEST_FIELDS:
-                if len(tests) == MAX_TESTS:
-                    raise BadInput(f"there are more than {MAX_TESTS} tests; send fewer at once")
-                tests.append((file.name, await _tested(call, file)))
+    reference, tests = await _voices(call, _tested)
     if reference is None:
         raise BadInput(
             "the file `reference` is missing: send it as a multipart field of that name",
@@ -132,24 +124,53 @@ async def batch_verified(call: Call) -> BatchReply:
     return BatchReply(batch_results=results, total_count=len(results))
 
 
-async def voice_of(call: Call, file: File) -> FileVoice:
+async def voice_of(call: Call, file: File, progress: Progress) -> FileVoice:
     """Return the voice in a file, which has enough speech.
 
     Raises:
         TooShort: It has not.
         Refusal: It cannot be read.
     """
-    voices, tenant = call.rest.voices, call.principal.tenant
-    voice = await voices.voice(file.body, file.name, tenant, call.progress)
+    voice = await call.rest.voices.voice(file.body, file.name, call.principal.tenant, progress)
     required(voice, file.name)
     return voice
 
 
-async def _tested(call: Call, file: File) -> FileVoice | Refusal:
+async def _tested(call: Call, file: File, progress: Progress) -> FileVoice | Refusal:
     try:
-        return await voice_of(call, file)
+        return await voice_of(call, file, progress)
     except (NotAudio, TooLarge, TooShort) as refusal:
         return refusal
+
+
+async def _voices(
+    call: Call, test_of: Callable[[Call, File, Progress], Awaitable[T]]
+) -> tuple[FileVoice | None, list[tuple[str, T]]]:
+    """Return the voice of the last reference, and of each test in its order the name and result.
+
+    Raises:
+        BadInput: There are too many tests.
+        Refusal: A file cannot be read.
+    """
+    references: dict[int, FileVoice] = {}
+    tests: dict[int, tuple[str, T]] = {}
+    count = 0
+    total = TotalProgress(call.progress)
+
+    async def read(number: int, file: File) -> None:
+        nonlocal count
+        if file.field == "reference":
+            references[number] = await voice_of(call, file, total.of_one())
+        elif file.field in TEST_FIELDS:
+            count += 1
+            if count > MAX_TESTS:
+                raise BadInput(f"there are more than {MAX_TESTS} tests; send fewer at once")
+            tests[number] = file.name, await test_of(call, file, total.of_one())
+
+    at_once = min(FILES_AT_ONCE, call.rest.config.files.max_at_once)
+    await read_all(call.form, at_once, read)
+    reference = references[max(references)] if references else None
+    return reference, [tests[number] for number in sorted(tests)]
 
 
 def _result(call: Call, reference: FileVoice, name: str, test: FileVoice | Refusal) -> BatchResult:

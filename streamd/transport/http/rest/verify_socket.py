@@ -2,7 +2,8 @@
 
 The first binary message is the reference, answered by the text `reference_set`; each later one is a
 test. A message is a whole file, or raw samples at 16 kHz. A fault in one is answered by an error,
-and the socket goes on: whoever sent a bad reference may send another.
+and the socket goes on: whoever sent a bad reference may send another. An error about a test has the
+fields of a result too.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from streamd.files.voice_cache import FileVoice
 from streamd.files.voice_reading import speaker_settings
 from streamd.transport.http import faults
 from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.socket_messages import VerifyResult
 from streamd.transport.http.rest.sockets import Socket, Sockets
 from streamd.types import RATE_HZ
 
 MAX_MESSAGE_BYTES = 8 << 20
 """Bytes of one file; `files.max_bytes` where that is less."""
+NO_RESULT = {"similarity": 0.0, "verification_result": False}
+"""What an error about a test has besides, because clients read it of every answer: they send pieces
+of a stream, and some of these have too little speech."""
+REFERENCE_SET = "reference_set"
+"""The answer to the reference."""
 _PIECE_BYTES = 1 << 16
 _STARTS = (
     b"RIFF",
@@ -58,7 +65,7 @@ class VerifySockets(Sockets):
     def __init__(self, rest: Rest) -> None:
         limits = rest.config.limits
         most = min(MAX_MESSAGE_BYTES, rest.config.files.max_bytes)
-        super().__init__(rest.access.presence, most, limits.idle_s)
+        super().__init__(rest.access.presence, most, limits)
         self._rest = rest
 
     def told(self, refusal: Refusal) -> str:
@@ -84,11 +91,12 @@ class VerifySockets(Sockets):
             try:
                 voice = await self._voice(data, principal.tenant)
             except (BadInput, NotAudio, TooLarge, TooShort, Overloaded) as refusal:
-                await socket.send_str(self.told(refusal))
+                told = faults.body(refusal) | ({} if reference is None else NO_RESULT)
+                await socket.send_str(msgspec.json.encode(told).decode())
                 continue
             if reference is None:
                 reference = voice
-                await socket.send_str("reference_set")
+                await socket.send_str(REFERENCE_SET)
             else:
                 await socket.send_str(self._result(reference, voice))
 
@@ -113,11 +121,11 @@ class VerifySockets(Sockets):
     def _result(self, reference: FileVoice, test: FileVoice) -> str:
         settings = speaker_settings(self._rest.services.registry)
         found = verify(reference, test, settings.thresholds)
-        told = {
-            "similarity": round(found.similarity, 4),
-            "verification_result": found.decision == "accept",
-        }
-        return msgspec.json.encode(told).decode()
+        result = VerifyResult(
+            similarity=round(found.similarity, 4),
+            verification_result=found.decision == "accept",
+        )
+        return msgspec.json.encode(result).decode()
 
 
 def _is_file(data: bytes) -> bool:
@@ -134,5 +142,5 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + _PIECE_BYTES]
 
 
-async def _nothing(done_ms: int) -> None:
+async def _nothing(done_ms: int, total_ms: int | None) -> None:
     """Say nothing of the progress: there is no message for it."""
