@@ -12,7 +12,7 @@ SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-faults
 
-.PHONY: run test check ci test-tls test-services test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -38,9 +38,22 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills
 	$(BIN)/streamd models pull
 	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
 
-test-services: $(VENV)/.dev  ## with real servers of PostgreSQL and Redis: the promises of store and cache
+test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
 	$(BIN)/streamd models pull
 	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
+
+NPM := .npm
+ASYNCAPI_PARSER := 3.6.6
+
+test-schemas: $(VENV)/.dev $(NPM)/.parser-$(ASYNCAPI_PARSER)  ## AsyncAPI's own parser on /asyncapi.json; needs npm
+	$(BIN)/streamd models pull
+	STREAMD_TESTS_NPM=$(NPM) $(BIN)/pytest -m schemas tests/integration
+
+$(NPM)/.parser-%:
+	rm -rf $(NPM)
+	mkdir $(NPM)
+	npm install --ignore-scripts --no-audit --no-fund --prefix $(NPM) @asyncapi/parser@$*
+	@touch $@
 
 soak: $(VENV)/.dev  ## the same by the thousand, and two hours of one stream; SOAK="--kills 0" leaves out
 	$(BIN)/streamd models pull
@@ -77,7 +90,7 @@ test-install: $(VENV)/.dev  ## ask the package index whether constraints.txt hol
 	$(BIN)/pytest -m index --timeout 1800
 
 constraints:  ## write constraints.txt anew: what `make test-latest` has passed with
-	.venv-latest/bin/python -m pip install --editable '.[mic]' 'hatchling<2' 'editables<1'
+	.venv-latest/bin/python -m pip install --editable '.[mic,services]' 'hatchling<2' 'editables<1'
 	{ sed -n '/^#/p' constraints.txt; \
 	  .venv-latest/bin/python -m pip freeze --exclude-editable --exclude setuptools; } > constraints.new
 	mv constraints.new constraints.txt
@@ -86,8 +99,13 @@ bench: $(VENV)/.run  ## what a core carries, and what each model pass costs
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/streamd bench
 
+$(VENV)/.services: $(VENV)/.dev
+	@echo "Installing what the tests with real servers need besides, once."
+	@$(INSTALL) '.[dev,services]'
+	@touch $(VENV)/.run $(VENV)/.dev $@
+
 clean:
-	rm -rf $(VENV) $(COMPAT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" \

@@ -4,8 +4,9 @@ Starts a server on one core, whose decoding processes share that core. From the 
 plays live streams in real time, and has the server run files as fast as it can in every second
 window: identifications of 3 s of speech, and analyses of longer recordings with all modules.
 Prints the latency of the live streams' events without and with files, pair by pair, and how many
-files there were. Then it compares identifications of uploads, on an engine without streams, with
-those of `benchmarks/verification.py`, which reads audio from memory.
+files there were. Then it compares identifications over HTTP, by a server without streams on all
+cores, with those of `benchmarks/verification.py`, which reads audio from memory; the client that
+sends the requests shares the cores.
 """
 
 import argparse
@@ -20,12 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `streamd serve` sets it, before numpy
 
+import aiohttp
 import numpy as np
 import soundfile
 from peers_runners.pace import Pace, late_ms
@@ -273,8 +276,44 @@ async def play_all(url, streams, server, args):
 # The rate of identifications, without streams.
 
 
+@asynccontextmanager
+async def over_http():
+    """Start a server, and give a function that has it identify one file."""
+    with tempfile.TemporaryDirectory() as home:
+        environ = os.environ | {
+            "STREAMD_DATA": home,
+            "STREAMD_LOG__LEVEL": "warning",
+            "STREAMD_SERVER__PORT": "0",
+            "STREAMD_CACHE__MAX_VOICES": "0",
+        }
+        command = [sys.executable, "-m", "streamd", "serve"]
+        server = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1)
+        try:
+            line = (await server.stdout.readline()).decode()
+            url = re.search(r"http://[\w.:]+", line)[0] + "/v1/identify"
+            headers = {"Content-Type": "audio/wav"}
+            async with aiohttp.ClientSession(headers=headers) as client:
+
+                async def identify_there(data):
+                    async with client.post(url, data=data) as answer:
+                        reply = await answer.json()
+                        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                            return reply["error"]["code"], 0
+                        return reply["decision"], 1
+
+                yield identify_there, server.pid
+        finally:
+            server.terminate()
+            await server.wait()
+
+
 async def rates(args):
-    """Return identifications a second from memory and from uploads, in turns."""
+    """Return identifications a second from memory, from uploads and over HTTP, in turns."""
+    async with over_http() as (identify_there, _):
+        return await rates_beside(args, identify_there)
+
+
+async def rates_beside(args, identify_there):
     parts = make_parts(Config(), Library())
     uploads = Uploads(Config().files, parts.metrics)
     parts.engine.start()
@@ -288,6 +327,7 @@ async def rates(args):
         "from memory, all windows": (partial(verify_one, Whole, parts, gallery, band), recordings),
         "from memory": (partial(verify_one, InSession, parts, gallery, band), recordings),
         "upload": (partial(identify, uploads, parts, gallery=gallery), files),
+        "over HTTP": (identify_there, files),
     }
     try:
         rows = {name: [] for name in ways}
@@ -298,7 +338,7 @@ async def rates(args):
         await uploads.close()
         parts.engine.stop()
     per_s = {name: [row["per_s"] for row in each] for name, each in rows.items()}
-    shares = [a / b for a, b in zip(per_s["upload"], per_s["from memory"], strict=True)]
+    shares = [a / b for a, b in zip(per_s["over HTTP"], per_s["from memory"], strict=True)]
     return {
         "in_flight": IN_FLIGHT,
         "per_s": {name: round(float(np.median(each)), 1) for name, each in per_s.items()},
@@ -338,7 +378,7 @@ def print_rates(console, figures):
     for name, per_s in figures["per_s"].items():
         table.add_row(name, str(per_s), str(figures["cpu_ms"][name]))
     console.print(table)
-    console.print(f"upload / from memory {figures['median_share']}, goal {figures['goal']}")
+    console.print(f"over HTTP / from memory {figures['median_share']}, goal {figures['goal']}")
 
 
 if __name__ == "__main__":

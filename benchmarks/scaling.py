@@ -93,9 +93,9 @@ class CountingGallery(Gallery):
 
     searches = 0
 
-    def search(self, embedding, channel, limit=2):
+    def find(self, spoken, channel, limit=2):
         CountingGallery.searches += 1
-        return super().search(embedding, channel, limit)
+        return super().find(spoken, channel, limit)
 
 
 def stream_cases(bench):

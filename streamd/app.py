@@ -112,6 +112,7 @@ class Daemon:
             services = self._services(watcher, ticks)
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
+            access.on_keys = revocation.look
             rest = Rest.of(
                 services,
                 self._store,
@@ -221,6 +222,7 @@ class Daemon:
             idle_s=limits.idle_s,
             max_session_s=limits.max_session_s,
             max_events_queued=limits.max_events_queued,
+            messages_per_s=limits.messages_per_s,
         )
         bounds = Bounds(
             cores=usable_cpus(),
@@ -300,7 +302,7 @@ class Daemon:
         registry = self._parts.registry
         wake = registry.find(WakeModule)
         known = None if wake is None else list(wake.known(words))
-        modules, _ = registry.resolve({name: {} for name in registry.modules})
+        modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
         log.info(
             "started",
             version=__version__,

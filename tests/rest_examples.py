@@ -7,6 +7,7 @@ as text. Figures may differ a little, and times of day altogether.
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -27,6 +28,7 @@ EXAMPLE = re.compile(
     r"^```sh\n(?P<command>curl [^\n]*)\n```\n\n```(?P<kind>json|text)\n(?P<reply>.*?)```$",
     re.MULTILINE | re.DOTALL,
 )
+QUIETLY = ("--silent", "--show-error", "--noproxy", "*")
 SERVER = "http://127.0.0.1:8765"
 VOLATILE = {"processing_time_ms", "created_ms", "done_ms", "id", "audit"}
 TOLERANCE = 2e-3
@@ -105,16 +107,22 @@ def run_all(page: str) -> Iterator[tuple[re.Match[str], str]]:
             store.add_word(word("hey_lantern"))
         with Daemon(home, limits__max_lag_ms=0) as daemon:
             for example in examples(page):
-                command = shlex.split(example["command"].replace(SERVER, daemon.http_url))
-                done = subprocess.run(
-                    [*command, "--silent", "--show-error", "--noproxy", "*"],
-                    cwd=place,
-                    stdout=subprocess.PIPE,
-                    check=True,
-                    text=True,
-                    timeout=HANG_S,
-                )
-                yield example, done.stdout
+                yield example, curl(example["command"], daemon, place)
+
+
+def curl(command: str, daemon: Daemon, place: Path) -> str:
+    """Run one curl command in a folder, against a server of its own, and return its reply."""
+    is_tls = daemon.http_url.startswith("https:")
+    trusted = ["--cacert", os.environ["SSL_CERT_FILE"]] if is_tls else []
+    done = subprocess.run(
+        [*shlex.split(command.replace(SERVER, daemon.http_url)), *QUIETLY, *trusted],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=HANG_S,
+    )
+    return done.stdout
 
 
 def rewritten(page: str, replies: list[tuple[re.Match[str], str]]) -> str:

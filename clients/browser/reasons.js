@@ -17,7 +17,7 @@ const CLOSES = {
   4009: { text: "The session was taken over by another connection." },
   4010: { text: "The stream was idle for too long.", retry: true },
   4011: { text: "The session reached its longest duration.", retry: true, afresh: true },
-  4012: { text: "Too many messages or connections; wait a little." },
+  4012: { text: "Too many messages or connections.", retry: true },
   4013: { text: "The server carries as many streams as it can.", retry: true },
 };
 

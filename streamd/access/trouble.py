@@ -5,24 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import structlog
-
 from streamd.errors import StreamdError
 from streamd.observability.metrics import Metrics
+from streamd.store.complaints import Complaints
 
-log = structlog.get_logger("streamd.access")
+_ALONE = "the limits of keys hold for this process alone, until the store answers again"
+_TOGETHER = "the limits of keys hold for all processes of the store again"
 
 
 class Trouble:
-    """Counts the calls of the store that failed, and logs each kind of fault once.
+    """Takes what fails when limits are shared.
 
     Args:
-        metrics: Has the counter.
+        metrics: Counts it, as the operation `limits`.
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        self._failures = metrics.store_failures.labels("limits")
-        self._last = ""
+        self._complaints = Complaints(metrics, {"limits": _TOGETHER})
 
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
@@ -30,14 +29,6 @@ class Trouble:
         try:
             yield
         except StreamdError as error:
-            self._failures.inc()
-            if str(error) != self._last:
-                self._last = str(error)
-                log.warning(
-                    "the limits of keys hold for this process alone, until the store answers again",
-                    error=self._last,
-                )
-            return
-        if self._last:
-            self._last = ""
-            log.info("the limits of keys hold for all processes of the store again")
+            self._complaints.complain("limits", _ALONE, str(error))
+        else:
+            self._complaints.is_over("limits")

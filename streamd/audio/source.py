@@ -40,6 +40,11 @@ class AudioIn:
         return self._frames
 
     @property
+    def received_s(self) -> float:
+        """Seconds of audio received, gaps not counted."""
+        return self._frames / self.fmt.rate
+
+    @property
     def position(self) -> int:
         """Timeline samples returned so far."""
         return self._position

@@ -16,6 +16,9 @@ from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
 from streamd.client.replay import PING, Replay
 from streamd.errors import CannotConnect, StreamdError
 
+CONTROL_S = 0.02
+"""Seconds between two control messages, to a server that had too many."""
+
 
 class Link:
     """Sends what is in a replay buffer, and fills an inbox with the events.
@@ -56,6 +59,9 @@ class Link:
         """Whether `bye` was received."""
         self._faults = 0
         """Faults of the server since its last `ack`."""
+        self._is_slowed = False
+        """Whether the server closed a connection with too many messages, so that control messages
+        are sent more slowly from now on."""
         self._now_s = asyncio.get_running_loop().time
         self._lost_s: float | None = None
         """When the connection was lost, on the loop's clock; None once a later one works."""
@@ -164,6 +170,8 @@ class Link:
             self._to_send.clear()
             while (message := self._replay.next()) is not None:
                 await line.send(message)
+                if self._is_slowed and isinstance(message, str):
+                    await asyncio.sleep(CONTROL_S)
             self._pulse()
             await self._to_send.wait()
 
@@ -236,6 +244,7 @@ class Link:
         """
         if isinstance(error, RefusedByServer):
             self._faults += error.close_code == recovery.FAULT
+            self._is_slowed |= error.close_code in recovery.TOO_FAST
             match recovery.after(error, self._faults):
                 case Next.AFRESH:
                     self._token = None
@@ -262,7 +271,8 @@ class Link:
         if error.close_code == recovery.UNKNOWN:
             return 0.0
         restarted = error.close_code in recovery.RESTARTS
-        wait_s = self._backoff.next_s(error.retry_after_ms, restarted=restarted)
+        too_fast = (error.close_code or error.status) in recovery.TOO_FAST
+        wait_s = self._backoff.next_s(error.retry_after_ms, restarted=restarted, too_fast=too_fast)
         return min(wait_s, max(self._reconnect_s - self.offline_s, 0.0))
 
     def _greeting(self) -> dict[str, Any]:

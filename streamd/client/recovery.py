@@ -28,6 +28,7 @@ _BY_CLOSE = {
     4008: Next.RESUME,
     4010: Next.RESUME,
     4011: Next.AFRESH,
+    4012: Next.AGAIN,
     4013: Next.AGAIN,
     4014: Next.RESUME,
 }
@@ -37,6 +38,8 @@ RESTARTS = (1001, 1012)
 UNKNOWN = 4004
 """Close code of a server that no longer has the session. It answers, so that a client opens a new
 session at once."""
+TOO_FAST = (4012, 429)
+"""Close code and HTTP status of a server to which the client sends or connects too often."""
 FAULT = 1011
 """Close code of a fault of the server: the client resumes once."""
 

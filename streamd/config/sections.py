@@ -100,6 +100,9 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     """Seconds of audio in one stream before a close with 4011."""
     max_events_queued: Annotated[int, Meta(ge=10, le=1_000_000)] = 1000
     """Events kept for a client that does not read, before a close with 4008."""
+    messages_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
+    """Messages without audio in a second of one stream, before it is slowed down, and then closed
+    with 4012. 0 sets no bound."""
     streams_per_key: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Streams at once with one key; the next is refused with 429. 0 sets no bound."""
     requests_per_s_per_key: Annotated[int, Meta(ge=0, le=1_000_000)] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
 from streamd.engine.base import Rank
@@ -67,22 +67,22 @@ class Batcher(Generic[ItemT]):
         self._queues[rank][pass_name][lane].append((now, item, size))
 
     def take(
-        self, passes: Iterable[str], now: float, *, lowest: Rank = Rank.FILE
+        self, passes: Iterable[str], now: float, *, ranks: Collection[Rank] = tuple(Rank)
     ) -> tuple[str, list[tuple[float, ItemT]]] | None:
         """Return the next batch for a worker that serves `passes`.
 
         Args:
             passes: Names of the passes.
             now: Time in seconds.
-            lowest: The lowest rank to take items of.
+            ranks: The ranks to take items of.
 
         Returns:
             The pass, and its items with the time they were queued; None if there is none now.
         """
         heads = [
             (self._order(rank, now - queue[0][0]), lane, queue[0][0], name, rank)
-            for rank in (Rank if self.behind else (Rank.LIVE,))
-            if rank <= lowest
+            for rank in ranks
+            if self.behind or rank is Rank.LIVE
             for name in passes
             for lane, queue in self._queues[rank][name].items()
             if queue and self._is_ripe(name, queue, now)

@@ -26,10 +26,13 @@ SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
 """Seconds that speculative work waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
-NICE, NICE_SPECULATIVE = 5, 10
-"""Nice values of the threads that are not live, and of those for speculative work. At equal
-priority they would take their share of the cores for small batches. At a lower one their batches
-grow, and cost less."""
+STUCK_FILES_S = 300.0
+"""Seconds after which a thread hangs: a batch of files may have to wait long for a core."""
+NICE, NICE_SPECULATIVE, NICE_FILES = 5, 10, 15
+"""Nice values of the threads that are not live, of those for speculative work, and of those for
+files. At equal priority they would take their share of the cores for small batches. At a lower one
+their batches grow, and cost less."""
+_STREAMS = (Rank.LIVE, Rank.AHEAD)
 
 
 class LocalEngine:
@@ -38,9 +41,10 @@ class LocalEngine:
     Args:
         passes: the model passes to serve.
         max_streams: number of leases at a time.
-        threads: number of threads for each of three kinds of work: the live lane; the rest, at a
-            lower priority; and speculative work, at a still lower one. Each kind has all cores
-            while the others have nothing to do.
+        threads: number of threads for each kind of work: the live lane; the rest, at a lower
+            priority; speculative work, at a still lower one; and files, at the lowest, so that no
+            stream ever waits for a batch of files. Each kind has all cores while the others have
+            nothing to do.
         metrics: the metrics to count in.
         speculative: passes whose work is done before it is due, in full batches and on threads of
             their own, so that work that is due never waits for them.
@@ -93,14 +97,17 @@ class LocalEngine:
             ("live", live, 0),
             ("batch", rest, NICE),
             ("speculative", self._speculative, NICE_SPECULATIVE),
+            ("files", [*live, *rest] if max_files else [], NICE_FILES),
         ]
-        self._workers = [
-            make_worker(f"{lane}-{number}", served, self._finished, nice)
+        self._by_lane = {
+            lane: [
+                make_worker(f"{lane}-{number}", served, self._finished, nice)
+                for number in range(threads)
+            ]
             for lane, served, nice in lanes
             if served
-            for number in range(threads)
-        ]
-        self._live_workers = [w for w in self._workers if set(w.passes) <= set(LIVE_PASSES)]
+        }
+        self._workers = [worker for workers in self._by_lane.values() for worker in workers]
         # Looked up once, because finding a label takes longer than counting a job.
         self._waits = {lane: metrics.job_wait.labels(lane.name.lower()) for lane in Lane}
         self._jobs = {
@@ -134,7 +141,11 @@ class LocalEngine:
     @property
     def is_healthy(self) -> bool:
         """Return whether every worker has lately come back from work."""
-        return not any(worker.is_stuck(STUCK_S) for worker in self._workers)
+        return not any(
+            worker.is_stuck(STUCK_FILES_S if lane == "files" else STUCK_S)
+            for lane, workers in self._by_lane.items()
+            for worker in workers
+        )
 
     @property
     def is_full(self) -> bool:
@@ -239,18 +250,22 @@ class LocalEngine:
         if self._is_gathering:
             return
         self._scheduled = False
-        workers = self._live_workers if self._is_live_only else self._workers
-        given: dict[Worker, list[Batch]] = {w: [] for w in workers if w.is_idle}
+        lanes = [lane for lane in self._by_lane if lane == "live" or not self._is_live_only]
+        given: dict[Worker, list[Batch]] = {
+            w: [] for lane in lanes if lane != "files" for w in self._by_lane[lane] if w.is_idle
+        }
         waiting = [name for name in self._passes if given and self._batcher.is_waiting(name)]
         behind = waiting
         while waiting:  # in turns, so that no pass takes all the workers
             waiting = [name for name in waiting if self._give(name, given)]
-        # A worker that has nothing else gets one batch of streams that are ahead of real time or of
-        # files, and no more, so that a live stream's jobs wait for that batch only.
+        # A worker that has nothing else gets one batch of streams that are ahead of real time, and
+        # no more, so that a live stream's jobs wait for that batch only.
         if self._batcher.behind:
             without = {worker: batches for worker, batches in given.items() if not batches}
             while behind and without:
                 behind = [name for name in behind if self._give_behind(name, without)]
+            if "files" in lanes:
+                self._give_files(given)
         for worker, batches in given.items():
             if batches:
                 worker.submit(batches)
@@ -266,7 +281,7 @@ class LocalEngine:
             for worker, batches in given.items()
             if name in worker.passes and all(batch.model.name != name for batch in batches)
         ]
-        if not free or (batch := self._next_batch([name], Rank.LIVE)) is None:
+        if not free or (batch := self._next_batch([name], (Rank.LIVE,))) is None:
             return False
         given[min(free, key=lambda worker: len(given[worker]))].append(batch)
         return True
@@ -274,15 +289,25 @@ class LocalEngine:
     def _give_behind(self, name: str, given: Mapping[Worker, list[Batch]]) -> bool:
         """Give a pass's next batch to a worker that has none; return False without one."""
         free = [w for w, batches in given.items() if name in w.passes and not batches]
-        lowest = Rank.AHEAD if self._is_live_only else Rank.FILE
-        if not free or (batch := self._next_batch(free[0].passes, lowest)) is None:
+        if not free or (batch := self._next_batch(free[0].passes, _STREAMS)) is None:
             return False
         given[free[0]].append(batch)
         return True
 
-    def _next_batch(self, passes: Sequence[str], lowest: Rank = Rank.FILE) -> Batch | None:
+    def _give_files(self, given: dict[Worker, list[Batch]]) -> None:
+        """Give each idle worker for files a batch of them."""
+        for worker in self._by_lane.get("files", ()):
+            if worker.is_idle:
+                batch = self._next_batch(worker.passes, (Rank.FILE,))
+                if batch is None:
+                    return
+                given[worker] = [batch]
+
+    def _next_batch(
+        self, passes: Sequence[str], ranks: Collection[Rank] = tuple(Rank)
+    ) -> Batch | None:
         now = self._clock()
-        taken = self._batcher.take(passes, now, lowest=lowest)
+        taken = self._batcher.take(passes, now, ranks=ranks)
         if taken is None:
             return None
         name, entries = taken
@@ -299,7 +324,7 @@ class LocalEngine:
             batch.jobs.append(job)
             batch.samples.append(samples)
             batch.context.append(lease)
-        return batch if batch.jobs else self._next_batch(passes, lowest)
+        return batch if batch.jobs else self._next_batch(passes, ranks)
 
     def _count(self, name: str, entries: list[tuple[float, tuple[Job, Lease]]], now: float) -> None:
         """Count a batch in the metrics, with one call for each lane and not for each item."""

@@ -29,16 +29,16 @@ from streamd.events import Draining, Event, Pong
 from streamd.live.attachment import Attachment
 from streamd.live.closing import DONE, DROPPED, RESTARTING, SUPERSEDED, Close
 from streamd.live.event_log import EventLog
-from streamd.live.fairness import BURST_S, Burst
+from streamd.live.fairness import BURST_S, Burst, Chatter
 from streamd.live.meter import Traffic
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
 from streamd.live.silence import Silence
-from streamd.live.socket import Socket
+from streamd.live.socket import Beat, Socket
 from streamd.live.stream import LiveStream
 from streamd.live.writer import Writer
 from streamd.protocol import messages
-from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event
+from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event, carries_audio
 from streamd.wall_clock import now_ms
 
 log = structlog.get_logger("streamd.live.connection")
@@ -78,7 +78,7 @@ class Connection:
         self.principal = principal
         self._attachment = Attachment(services, lease, principal, peer, refusal)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
-        self._silence = Silence(socket)
+        self._silence = Silence()
         self._traffic = Traffic(services.metrics)
         self._protocol = ServerProtocol()
         self._reader: asyncio.Task[None] | None = None
@@ -89,6 +89,7 @@ class Connection:
         self._drain = asyncio.Event()
         self._drain_s = 0.0
         self._burst = Burst()
+        self._chatter = Chatter(services.limits.messages_per_s)
 
     @property
     def may_only_resume(self) -> bool:
@@ -206,12 +207,18 @@ class Connection:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
-                self._silence.begin()
-                for item in self._items(message):
+                if message is not Beat.PONG:
+                    self._silence.begin()
+                now_s, items = time.monotonic(), self._items(message)
+                wait_s = 0.0 if carries_audio(message, items) else self._chat(now_s)
+                for item in items:
                     await self._handle(item)
-                if self._burst.is_over(self._silence.received_at):
-                    await asyncio.sleep(BURST_S)
-                self._silence.end()
+                if self._burst.is_over(now_s):
+                    wait_s = max(wait_s, BURST_S)
+                if wait_s:
+                    await asyncio.sleep(wait_s)
+                if message is not Beat.PONG:
+                    self._silence.end()
                 if self._protocol.phase is Phase.ENDING:
                     self._end(DONE)
                     return
@@ -258,12 +265,26 @@ class Connection:
 
     # Messages.
 
-    def _items(self, message: str | bytes) -> list[Item]:
+    def _items(self, message: str | bytes | Beat) -> list[Item]:
+        if isinstance(message, Beat):
+            return []
         if isinstance(message, str):
             self._traffic.text(len(message))
             return self._protocol.receive_text(message)
         self._traffic.binary(len(message))
         return self._protocol.receive_binary(message)
+
+    def _chat(self, now_s: float) -> float:
+        """Count a message without audio; return the seconds for which to read no other.
+
+        Raises:
+            RateExceeded: The client floods the server with them.
+        """
+        audio_s = 0.0 if self._stream is None else self._stream.audio_s
+        wait_s = self._chatter.count(now_s, audio_s)
+        if wait_s:
+            self._services.metrics.slowed_seconds.inc(wait_s)
+        return wait_s
 
     async def _handle(self, item: Item) -> None:
         match item:

@@ -168,7 +168,7 @@ class Load:
                 now_s,
                 # Files take only the time that streams leave, so theirs is no cost of streams.
                 self._cpu_s() - self._engine.files.cpu_s,
-                self._loop_s(),
+                self._loop_s() - self._engine.files.loop_s,
                 audio_s,
                 demand,
                 self._counted,

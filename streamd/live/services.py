@@ -27,6 +27,8 @@ class Limits:
     idle_s: int
     max_session_s: int
     max_events_queued: int
+    messages_per_s: int
+    """Those without audio; 0 sets no bound."""
 
     @property
     def max_lag_s(self) -> float:

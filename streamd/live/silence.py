@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from streamd.live.socket import Socket
-
 LOOK_S = 0.1
 """Seconds from the end of the allowed silence to the last look whether the client sent anything."""
 
@@ -15,15 +13,11 @@ class Silence:
     """Follows when the client of one connection last sent anything.
 
     A message or a WebSocket ping ends a silence, a pong does not.
-
-    Args:
-        socket: Knows when the client pinged.
     """
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self) -> None:
         self.received_at = time.monotonic()
         """When the last message came, monotonic seconds."""
-        self._socket = socket
         self._is_busy = False
         """Whether a message is being handled, so that the socket is not read."""
 
@@ -63,4 +57,4 @@ class Silence:
     def _since(self) -> float:
         if self._is_busy:
             return time.monotonic()
-        return max(self.received_at, self._socket.pinged_at)
+        return self.received_at

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
+
+
+class Beat(enum.Enum):
+    """What a client sends to keep a WebSocket alive."""
+
+    PING = enum.auto()
+    """The socket has answered it."""
+    PONG = enum.auto()
 
 
 class Socket(Protocol):
@@ -13,11 +22,8 @@ class Socket(Protocol):
     does nothing.
     """
 
-    pinged_at: float
-    """Monotonic seconds of the peer's last WebSocket ping, which the socket has answered."""
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield messages until the peer closes or drops."""
+    def __aiter__(self) -> AsyncIterator[str | bytes | Beat]:
+        """Yield messages and beats until the peer closes or drops."""
 
     def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over.

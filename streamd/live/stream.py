@@ -321,6 +321,11 @@ class LiveStream:
         """Return the input side of the session, once there is one."""
         return None if self._session is None else self._session.audio
 
+    @property
+    def audio_s(self) -> float:
+        """Return the seconds of audio that were received."""
+        return 0.0 if self._session is None else self._session.audio.received_s
+
     def give_up(self, error: Exception) -> None:
         """End with a fault of the server."""
         log.error("session failed", session=self.id, exc_info=error)

@@ -144,6 +144,10 @@ class Reader(Protocol):
     extras: frozenset[str]
     """Outputs that the pass computes only if a reader wants them."""
 
+    @property
+    def optional(self) -> WindowSpec | None:
+        """Return the windows that it may leave out, as an `OptionalReader`; None without such."""
+
     def opened(self, utterance: Utterance) -> None:
         """Take note of an utterance that began."""
 
@@ -152,6 +156,22 @@ class Reader(Protocol):
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
         """Take note of the end, after all windows of the utterance; return the final events."""
+
+
+class OptionalReader(Reader, Protocol):
+    """A reader that spends a costlier pass on some windows alone.
+
+    It decides about each in the order of the stream, from what it has been given before. The answer
+    comes later: before the first of the utterance's other windows that ends a hop of `optional` or
+    more after this one, or before the end of the utterance. So nothing waits for the answer, and
+    where it stands among the others depends on the audio alone.
+    """
+
+    def wants(self, utterance: Utterance, window: Window) -> bool:
+        """Return whether the pass is to run on a window of `optional`."""
+
+    def take(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
+        """Take the output for a window that it wanted, and return interim events."""
 
 
 class Module(Protocol):

@@ -106,6 +106,7 @@ class EmotionReader:
 
     name = "emotion"
     extras = frozenset({"prosody"})
+    optional = None
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ class VoiceReader:
 
     name = "voice"
     extras = frozenset[str]()
+    optional = None
 
     def __init__(self, settings: SpeakerSettings) -> None:
         self.spec = WindowSpec(

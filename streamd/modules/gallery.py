@@ -1,27 +1,27 @@
-"""The gallery: the enrolled voices of one tenant and one model, as a matrix to search.
-
-A voice is its centroid: the L2-normalised mean of its enrolments, because the mean of three halves
-the equal error rate. Telephone and wide-band recordings of one voice differ, so a voice has one
-centroid for each channel that it was enrolled on. For a channel without enrolments, the other
-centroid takes its place.
-"""
+"""The gallery: the enrolled voices of one tenant, by one model or several."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from streamd.modules.centroids import Centroids, Indices
+from streamd.modules.voice_scale import CHANNELS, Channel, VoiceScale
 from streamd.types import Floats
 
-Channel: TypeAlias = Literal["wide", "narrow"]
-CHANNELS: tuple[Channel, ...] = get_args(Channel)
+__all__ = ["CHANNELS", "Channel", "Gallery", "Match", "Spoken"]
 
-_Indices: TypeAlias = npt.NDArray[np.intp]
+FUSED_S = 1.5
+"""Seconds of speech below which the score is that of both models together."""
+FUSED_SHARE = 0.62
+"""Share of the main model in it."""
+_MODEL = "voice"
+"""Name of the model of a gallery that has but one, where nobody asks for it."""
 
 
 class Match(NamedTuple):
@@ -29,7 +29,15 @@ class Match(NamedTuple):
 
     name: str
     score: float
-    """Cosine, from -1 to 1."""
+    """From -1 to 1, on the one scale of all models."""
+
+
+class Spoken(NamedTuple):
+    """Speech of somebody, as one model hears it."""
+
+    embedding: Floats
+    """`[dim]`, of any length."""
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,11 +46,9 @@ class Gallery:
 
     names: tuple[str, ...]
     revision: int
+    models: Mapping[str, Centroids]
+    """The enrolments by model; the main one comes first. Each voice has some of one of them."""
     _indices: Mapping[str, int]
-    _centroids: Floats
-    """`[centroids, dim]`, unit rows; one or two for each voice."""
-    _rows: Mapping[str, _Indices]
-    """Row of each voice's centroid by channel, `[voices]`."""
     baselines: Mapping[str, bytes]
     """How a voice usually sounds, by name, as `emotion_model.Baseline.to_bytes` gives it."""
 
@@ -55,8 +61,9 @@ class Gallery:
         channels: npt.NDArray[np.integer[Any]],
         revision: int = 0,
         baselines: Mapping[str, bytes] = MappingProxyType({}),
+        scale: VoiceScale | None = None,
     ) -> Gallery:
-        """Return the gallery of these voices, with the mean of each voice's enrolments.
+        """Return the gallery of voices that were enrolled with one model.
 
         Args:
             names: voices, each once.
@@ -65,58 +72,78 @@ class Gallery:
             channels: `[enrolments]`, index into `CHANNELS`.
             revision: differs from those of the galleries before it.
             baselines: how voices usually sound, by name.
+            scale: that of the model.
 
         Raises:
             ValueError: the arrays do not fit together, or a voice has no enrolment.
         """
-        if not len(embeddings) == len(owners) == len(channels):
-            raise ValueError("embeddings, owners and channels differ in length")
-        groups, inverse = np.unique(
-            owners.astype(np.intp) * len(CHANNELS) + channels, return_inverse=True
-        )
-        order = np.argsort(inverse, kind="stable")
-        starts = np.searchsorted(inverse[order], np.arange(len(groups)))
-        centroids = _unit(embeddings)[order]
-        if len(groups):
-            centroids = _unit(np.add.reduceat(centroids, starts))
+        centroids = Centroids.build(embeddings, owners, channels, scale)
+        return cls.of(names, {_MODEL: centroids}, revision, baselines)
 
-        held = np.full((len(names), len(CHANNELS)), -1, np.intp)
-        held[groups // len(CHANNELS), groups % len(CHANNELS)] = np.arange(len(groups))
-        any_held = held.max(axis=1, initial=-1)
-        if len(names) and any_held.min() < 0:
-            raise ValueError("a voice without an enrolment")
-        rows: dict[str, _Indices] = {
-            channel: np.where(column >= 0, column, any_held)
-            for channel, column in zip(CHANNELS, held.T, strict=True)
-        }
-        centroids.flags.writeable = False
-        for row in rows.values():
-            row.flags.writeable = False
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        models: Mapping[str, Centroids],
+        revision: int = 0,
+        baselines: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Gallery:
+        """Return the gallery of voices with enrolments by several models, the main one first.
+
+        Raises:
+            ValueError: a voice has no enrolment, or an enrolment no voice.
+        """
+        enrolled = {int(index) for centroids in models.values() for index in centroids.voices}
+        if enrolled != set(range(len(names))):
+            raise ValueError("a voice without an enrolment, or an enrolment without a voice")
         indices = {name: index for index, name in enumerate(names)}
-        return cls(tuple(names), revision, indices, centroids, rows, baselines)
+        return cls(tuple(names), revision, models, indices, baselines)
 
     @classmethod
     def empty(cls, revision: int = 0) -> Gallery:
         """Return a gallery without voices."""
-        none = np.zeros(0, np.intp)
-        return cls.build((), np.zeros((0, 1), np.float32), none, none, revision)
+        return cls.of((), {}, revision)
 
     def search(self, embedding: Floats, channel: Channel, limit: int | None = 2) -> list[Match]:
-        """Return the voices nearest to an embedding, best first.
+        """Return the voices nearest to an embedding of the main model, as `find` does."""
+        if not self.models:
+            return []
+        model = next(iter(self.models))
+        return self.find({model: Spoken(embedding, FUSED_S)}, channel, limit)
 
-        Equal scores stay in the order of `names`.
+    def find(
+        self, spoken: Mapping[str, Spoken], channel: Channel, limit: int | None = 2
+    ) -> list[Match]:
+        """Return the voices that somebody is most like, best first.
+
+        A voice is compared by the main model if it was enrolled with it and the speech was heard by
+        it; while that is less than `FUSED_S`, by the mean of all models that both have. Else it is
+        compared by the next model that both have. Equal scores stay in the order of `names`.
 
         Args:
-            embedding: `[dim]`, of the model that the gallery was built for; any length.
-            channel: the channel of the embedding's audio.
-            limit: number of matches; None ranks every voice.
+            spoken: The speech, by model.
+            channel: Of its audio.
+            limit: Number of matches; None ranks every voice.
         """
         if not self.names or limit == 0:
             return []
-        scores = (self._centroids @ _unit(embedding[None])[0])[self._rows[channel]]
-        scores = np.clip(scores, -1, 1)  # rounding can exceed 1
-        best = _best(scores, len(scores) if limit is None else limit)
-        return [Match(self.names[index], float(scores[index])) for index in best]
+        scores = np.full(len(self.names), -np.inf, np.float32)
+        for number, (model, centroids) in enumerate(self.models.items()):
+            if (heard := spoken.get(model)) is None:
+                continue
+            found = centroids.scores(heard.embedding, channel, heard.seconds)
+            before = scores[centroids.voices]
+            if number:
+                # What the main model says of a voice stands, or is what this one adds to.
+                share = FUSED_SHARE if self._is_short(spoken) else 1.0
+                found = np.where(np.isinf(before), found, share * before + (1 - share) * found)
+            scores[centroids.voices] = found
+        best = _best(scores, min(len(scores) if limit is None else limit, len(scores)))
+        return [Match(self.names[i], float(scores[i])) for i in best if np.isfinite(scores[i])]
+
+    def _is_short(self, spoken: Mapping[str, Spoken]) -> bool:
+        main = spoken.get(next(iter(self.models)))
+        return main is not None and main.seconds < FUSED_S
 
     def remembering(self, baselines: Mapping[str, bytes]) -> Gallery:
         """Return the same voices with newer baselines; those of unknown names are ignored."""
@@ -130,7 +157,7 @@ class Gallery:
         return len(self.names)
 
 
-def _best(scores: Floats, limit: int) -> _Indices:
+def _best(scores: Floats, limit: int) -> Indices:
     """Return the indices of the `limit` highest scores in order, without sorting all of them."""
     if limit < len(scores):
         floor = np.partition(scores, -limit)[-limit]
@@ -139,11 +166,3 @@ def _best(scores: Floats, limit: int) -> _Indices:
         candidates = np.arange(len(scores))
     order = np.argsort(-scores[candidates], kind="stable")
     return candidates[order[:limit]]
-
-
-def _unit(rows: Floats) -> Floats:
-    """Return the rows `[n, dim]` with length 1; a row of zeros stays, and is like nothing."""
-    rows = rows.astype(np.float32, copy=False)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Floats = (rows / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
-    return unit

@@ -45,7 +45,8 @@ class Registry:
         self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
         """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
-        self._defaults = defaults
+        self.defaults = tuple(name for name in defaults if name in self.modules)
+        """Names of the modules that are on if a client names none."""
 
     def find(self, kind: type[ModuleT]) -> ModuleT | None:
         """Return the module of a class, if there is one."""
@@ -73,7 +74,7 @@ class Registry:
             BadConfig: a wrong type or a value out of range.
         """
         if request is None:
-            request = {name: {} for name in self._defaults if name in self.modules}
+            request = {name: {} for name in self.defaults}
         chosen = dict(base or {})
         known = tuple(dict.fromkeys((*PROTOCOL, *self.modules)))
         warnings: list[tuple[str, str]] = []

@@ -85,6 +85,7 @@ class SpeakerReader:
 
     name = "speaker"
     extras = frozenset[str]()
+    optional = None
 
     def __init__(
         self,

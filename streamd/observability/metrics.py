@@ -52,6 +52,9 @@ class Metrics:
         self.sessions = counter("sessions", "Streams that ended.", "code")
         self.messages = counter("messages", "Messages received.", "kind")
         """kind: `binary` or `text`."""
+        self.slowed_seconds = counter(
+            "slowed_seconds", "Waits of clients that send too many messages without audio."
+        )
         self.received_bytes = counter("received_bytes", "Payload bytes received.")
         self.audio_seconds = counter("audio_seconds", "Audio received, seconds of stream time.")
         self.events = counter("events", "Events put into the queue of a client.", "type")

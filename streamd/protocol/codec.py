@@ -20,6 +20,7 @@ The rules that are about the order of messages live here:
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,6 +43,7 @@ __all__ = [
     "ServerProtocol",
     "TooManyBadMessages",
     "as_event",
+    "carries_audio",
 ]
 
 MAX_BAD_IN_ROW = 10
@@ -174,3 +176,15 @@ def as_event(error: WireError) -> Error:
         retry_after_ms=error.retry_after_ms,
         ref=error.ref,
     )
+
+
+def carries_audio(message: object, items: Sequence[Item]) -> bool:
+    """Return whether a message was audio.
+
+    Args:
+        message: As it was received; a text, bytes, or what keeps a WebSocket alive.
+        items: What it yielded.
+    """
+    if isinstance(message, bytes):
+        return bool(message)  # also after the end
+    return any(isinstance(item, Audio) for item in items)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
-from streamd.modules.base import Reader, Utterance, WindowSpec
+from streamd.modules.base import OptionalReader, Reader, Utterance, WindowSpec
 from streamd.types import WindowRequest
 
 MISSING = object()
@@ -23,6 +24,8 @@ class Plan:
     next_start: dict[WindowSpec, int] = field(default_factory=dict)
     last_stop: dict[WindowSpec, int] = field(default_factory=dict)
     extras: dict[WindowSpec, frozenset[str]] = field(default_factory=dict)
+    optional: dict[WindowSpec, OptionalReader] = field(default_factory=dict)
+    """The reader that each kind of optional window is for."""
     is_announced: bool = False
     """Whether `opened` of the readers was called for this utterance."""
 
@@ -31,6 +34,10 @@ class Plan:
             spec = reader.spec
             self.next_start[spec] = self.utterance.onset
             self.extras[spec] = self.extras.get(spec, frozenset()) | reader.extras
+            if reader.optional is not None:
+                self.next_start[reader.optional] = self.utterance.onset
+                self.extras[reader.optional] = frozenset()
+                self.optional[reader.optional] = cast(OptionalReader, reader)
 
     def last_start(self, spec: WindowSpec, end: int) -> int | None:
         """Return where the last window begins if the speech ends at `end`; None without one."""

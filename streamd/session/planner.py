@@ -10,45 +10,20 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Reader, SpeculativePass, Utterance, Window, WindowSpec
 from streamd.session.degradation import Degradation
+from streamd.session.entry import Entry
+from streamd.session.optional import OptionalWindows
 from streamd.session.plan import MISSING, SKIPPED, Plan
-from streamd.session.speculation import Attempt, Speculation
+from streamd.session.speculation import Speculation
 from streamd.session.track import Mark
 from streamd.types import Job, Lane, WindowRequest
 
 MAX_IN_FLIGHT = 4
 """Windows of one session that may be at the engine at once; the others wait without samples."""
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """Something that the readers of an utterance get when it is its turn."""
-
-    plan: Plan | None
-    """The plan of the utterance; None for a barrier."""
-    at: int
-    window: Window | None = None
-    """The window; None for the end of the utterance."""
-    passed: Callable[[], None] | None = None
-    """Called when a barrier is reached."""
-    spec: WindowSpec | None = None
-    request: WindowRequest | None = None
-    begun: Attempt | None = None
-    """The speculative job over the beginning of the window."""
-    barrier: Mark | None = None
-    """The barrier whose copy was being run when the window was planned; the window may reach into
-     its tail."""
-    key: int | None = None
-    """The key of its job, once there is one."""
-    is_sent: bool = False
-    is_started: bool = False
-    """Whether a batch has its job."""
-    answer: Any = MISSING
 
 
 class Planner:
@@ -75,6 +50,7 @@ class Planner:
         self._open: Plan | None = None
         self.queue: deque[Entry] = deque()
         """The windows and ends that wait, the next one first; only the planner changes it."""
+        self._optional = OptionalWindows(self.queue, emit, skipped, self._degradation)
         self._asked: dict[int, Entry] = {}
         """Windows whose answers are due, by the key of their job."""
         self._awaited: dict[int, Entry] = {}
@@ -93,14 +69,19 @@ class Planner:
         for spec, start in plan.next_start.items():
             while start + spec.length <= watermark:
                 ripe.append((start + spec.length, start, spec))
-                start += self._degradation.hop(spec, start + spec.length)
+                if spec in plan.optional:
+                    start += spec.hop
+                else:
+                    start += self._degradation.hop(spec, start + spec.length)
             plan.next_start[spec] = start
-        ripe.sort(key=lambda w: w[:2])
+        # A reader decides about an optional window when it knows the others that end where it does.
+        ripe.sort(key=lambda w: (w[0], w[2] in plan.optional, w[1]))
         for stop, start, spec in ripe:
             self._plan_window(plan, spec, Window(start, stop, at), barrier)
         if barrier is None and self._degradation.speculates:
             for spec, start in plan.next_start.items():
-                self._speculation.consider(plan, spec, start, watermark, at)
+                if spec not in plan.optional:
+                    self._speculation.consider(plan, spec, start, watermark, at)
 
     def closed(self, utterance: Utterance, barrier: Mark | None) -> None:
         """Plan the last windows of an utterance that is over."""
@@ -109,12 +90,13 @@ class Planner:
         assert plan.utterance is utterance
         assert utterance.end is not None
         assert utterance.closed_at is not None
-        for spec in plan.next_start:
+        for spec in sorted(plan.next_start, key=plan.optional.__contains__):
             start = plan.last_start(spec, utterance.end)
             if start is not None:
                 window = Window(start, utterance.end, utterance.closed_at, is_last=True)
                 self._plan_window(plan, spec, window, barrier)
         self._speculation.end()
+        self._optional.place_answers(utterance.closed_at)
         self.queue.append(Entry(plan, utterance.closed_at))
 
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
@@ -124,6 +106,10 @@ class Planner:
     def _plan_window(
         self, plan: Plan, spec: WindowSpec, window: Window, barrier: Mark | None
     ) -> None:
+        if spec in plan.optional:
+            self._optional.plan(plan, spec, window, barrier)
+            return
+        self._optional.place_answers(window.at, before=window.stop)
         whole, begun = self._speculation.take(spec, window.start, window.stop)
         if not plan.is_voiced(spec, window.start, window.stop):
             self._speculation.drop(whole)
@@ -145,21 +131,22 @@ class Planner:
     @property
     def is_waiting(self) -> bool:
         """Return whether anything has yet to be sent to the engine, answered or delivered."""
-        return bool(self.queue or self._speculation.new)
+        return bool(self.queue or self._optional.wanted or self._speculation.new)
 
     def jobs(self) -> list[Job]:
         """Return the next windows for the engine, and the speculative jobs."""
         jobs: list[Job] = []
-        for entry in self.queue:
+        for entry in (*self._optional.wanted, *self.queue):
             if len(self._asked) == MAX_IN_FLIGHT:
                 break
-            if entry.window is None or entry.is_sent:
+            if entry.is_sent or not (entry.is_plain or entry.is_wanted):
                 continue
             request = self._request(entry)
             if request is None:
                 continue
             assert entry.spec is not None
             assert entry.plan is not None
+            assert entry.window is not None
             entry.is_sent = True
             key = next(self._keys)
             self._asked[key] = entry
@@ -184,10 +171,13 @@ class Planner:
     def skip(self, place: int) -> None:
         """Leave out the windows that depend on nothing behind a place and that no batch has.
 
-        Their readers do not see them. When it is their turn, a gap is reported for each reader.
+        Their readers do not see them. When it is their turn, a gap is reported for each reader that
+        would have had them.
         """
-        for entry in self.queue:
+        for entry in (*self._optional.wanted, *self.queue):
             if entry.window is None or entry.answer is not MISSING or entry.at > place:
+                continue
+            if entry.follows is not None:
                 continue
             if entry.is_started or (entry.is_sent and entry.key is None):
                 continue  # an answer is under way
@@ -196,7 +186,8 @@ class Planner:
                 self.useless.append(entry.key)
             self._speculation.drop(entry.begun)
             entry.is_sent, entry.answer = True, SKIPPED
-            self._degradation.skipped += 1
+            self._degradation.skipped += entry.is_plain or entry.is_wanted
+        self._optional.sort_out()
 
     def _request(self, entry: Entry) -> WindowRequest | None:
         """Return what to ask for a window; None while the engine computes its beginning."""
@@ -228,6 +219,8 @@ class Planner:
         """Take the answer to the job of this key."""
         if (entry := self._asked.pop(key, None) or self._awaited.pop(key, None)) is not None:
             entry.answer = answer
+            if entry.is_wanted:
+                self._optional.sort_out()
         else:
             self._speculation.complete(key, answer)
 
@@ -235,7 +228,9 @@ class Planner:
         """Give the readers everything that is complete, in order."""
         while self.queue:
             entry = self.queue[0]
-            if entry.window is not None and entry.answer is MISSING:
+            if entry.is_plain and entry.answer is MISSING:
+                return
+            if entry.follows is not None and entry.follows.is_awaited:
                 return
             self.queue.popleft()
             plan = entry.plan
@@ -251,15 +246,18 @@ class Planner:
                 for reader in plan.readers:
                     self._emit(reader.closed(plan.utterance))
                 self._finished(plan.utterance)
-                continue
-            if entry.answer is SKIPPED:
+            elif entry.reader is not None:
+                self._optional.ask(entry, plan.utterance)
+            elif entry.follows is not None:
+                self._optional.deliver(entry.follows, plan.utterance)
+            elif entry.answer is SKIPPED:
                 self._name_gaps(plan, entry)
-                continue
-            for reader in plan.readers:
-                if reader.spec == entry.spec:
-                    events = reader.window(plan.utterance, entry.window, entry.answer)
-                    is_superseded = self._is_superseded(entry)
-                    self._emit(self._degradation.left(events, is_superseded=is_superseded))
+            else:
+                for reader in plan.readers:
+                    if reader.spec == entry.spec:
+                        events = reader.window(plan.utterance, entry.window, entry.answer)
+                        is_superseded = self._is_superseded(entry)
+                        self._emit(self._degradation.left(events, is_superseded=is_superseded))
 
     def _is_superseded(self, entry: Entry) -> bool:
         """Whether a newer window of the same kind, or the utterance's end, waits already."""
@@ -278,7 +276,7 @@ class Planner:
             stop = entry.window.stop
             start, _, _ = spans.get(entry.spec, (stop - entry.request.new, 0, 0))
             spans[entry.spec] = (start, stop, entry.at)
-            if not self.queue or self.queue[0].answer is not SKIPPED:
+            if not self.queue or self.queue[0].answer is not SKIPPED or not self.queue[0].is_plain:
                 break
             if self.queue[0].plan is not plan:
                 break
@@ -303,5 +301,7 @@ class Planner:
         if self._open is not None:
             for spec, start in self._open.next_start.items():
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
-        waiting = (e.window.start for e in self.queue if e.window and e.answer is MISSING)
-        return min(low, min(waiting, default=low))
+        for entry in (*self._optional.wanted, *self.queue):
+            if entry.window and entry.answer is MISSING and entry.follows is None:
+                low = min(low, entry.window.start)
+        return low

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from streamd.errors import StoreGone, StreamdError
-from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
-from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.modules.words import CustomWords
 from streamd.observability.metrics import Metrics
 from streamd.store.access import KeyRecord
-from streamd.store.base import Store, enrolled_elsewhere
+from streamd.store.base import Store
+from streamd.store.complaints import Complaints
+from streamd.store.contents import Known, Look, look
+from streamd.store.learned import Learned
 
 log = structlog.get_logger("streamd.store")
 
 SETTLE_S = 0.1
 """Seconds from a change that the store tells of to its reading, so that many are read at once."""
-MAX_UNWRITTEN = 1000
-"""Most voices whose baselines wait for the store, about 5 KB each."""
 
 _OVER = {
     "read": "the store can be read again",
@@ -31,25 +30,6 @@ _OVER = {
     "erase": "remains of a deletion are erased",
 }
 """What the log says when an operation succeeds again."""
-
-
-class _Known(NamedTuple):
-    """Contents of the store that belong to one tenant."""
-
-    gallery: Gallery
-    words: CustomWords
-    elsewhere: list[str]
-    """Other-model enrolments."""
-
-
-class _Look(NamedTuple):
-    """Contents of the store at this version or a later one."""
-
-    version: int
-    known: dict[str, _Known]
-    """By tenant."""
-    faults: dict[str, StreamdError]
-    """The error of each tenant whose contents cannot be read."""
 
 
 class GalleryWatcher:
@@ -81,21 +61,15 @@ class GalleryWatcher:
         self._on_gone = on_gone
         self._poll_s = poll_s
         self._model = model
-        self._dropped = metrics.baselines_dropped
-        self._failures = {name: metrics.store_failures.labels(name) for name in _OVER}
-        metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
+        self._complaints = Complaints(metrics, _OVER)
         self._version = -1
         """Version of the store when it was last read; -1 to read it again at the next poll."""
-        self._known: dict[str, _Known] = {}
-        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
+        self._known: dict[str, Known] = {}
+        self._nothing = Known.nothing(-1)
         """What every tenant has that is not in `_known`."""
         self._thread = ThreadPoolExecutor(1, "store")
-        self._unwritten: dict[tuple[str, str], bytes] = {}
-        """Baselines that are not in the store yet, the latest of each voice, by tenant and name.
-        The galleries have them already."""
-        self._is_writing = False
-        self._complaints: dict[str, str] = {}
-        """By operation, the last problem that was logged and persists: each is logged once."""
+        self._learned = Learned(store, self._thread, metrics, self._complaints)
+        """Baselines that are not in the store yet. The galleries have them already."""
 
     def gallery(self, tenant: str) -> Gallery:
         """Return the current voices of a tenant."""
@@ -119,7 +93,7 @@ class GalleryWatcher:
             return
         # The keys first: a revoked one must not go on while large galleries are read.
         self._on_keys(await loop.run_in_executor(self._thread, self._store.access.keys))
-        found = await loop.run_in_executor(self._thread, self._look, now)
+        found = await loop.run_in_executor(self._thread, look, self._store, self._model, now)
         before = self._known
         self._take(found)
         await self._tell_gone(before)
@@ -152,22 +126,23 @@ class GalleryWatcher:
     async def _poll(self) -> None:
         try:
             await self.load()
-            self._is_over("read")
+            self._complaints.is_over("read")
         except StoreGone as error:
             before = self._known
             self._forget(error)
             await self._tell_gone(before)
         except StreamdError as error:
             # The voices known so far stay in use.
-            self._complain("read", "the store cannot be read", str(error))
-        self._write()
+            self._complaints.complain(
+                "read", "the store cannot be read", str(error), is_severe=True
+            )
+        self._learned.write()
         await self._erase()
 
     def keep(self, tenant: str, baselines: Mapping[str, bytes]) -> None:
         """Use the baselines that a session learned from now on, and write them to the store.
 
-        Names without a voice are skipped. While the store cannot be written, the latest baseline of
-        each of at most `MAX_UNWRITTEN` voices waits; the oldest is dropped.
+        Names without a voice are skipped.
         """
         gallery = self.gallery(tenant)
         learned = {name: kept for name, kept in baselines.items() if name in gallery}
@@ -175,50 +150,16 @@ class GalleryWatcher:
             return
         known = self._known[tenant]
         self._known[tenant] = known._replace(gallery=gallery.remembering(learned))
-        for name, baseline in learned.items():
-            self._unwritten.pop((tenant, name), None)
-            self._unwritten[tenant, name] = baseline
-        too_many = list(self._unwritten)[:-MAX_UNWRITTEN]
-        for voice in too_many:
-            del self._unwritten[voice]
-        self._drop("full", len(too_many))
-        self._write()
+        self._learned.add(tenant, learned)
 
     def close(self) -> None:
         """Write what still waits, once more, and end the thread."""
-        last: Future[None] | None = None
-        if self._unwritten:
-            last = self._thread.submit(self._keep_baselines, dict(self._unwritten))
+        last = self._learned.last()
         self._thread.shutdown()
         if last is not None and (error := last.exception()) is not None:
-            self._drop("stopped", len(self._unwritten), str(error))
+            self._learned.lost(error)
 
-    def _look(self, version: int) -> _Look:
-        """Read the voices and words of all tenants, on the thread; `version` is from before."""
-        found = _Look(version, {}, {})
-        for tenant in self._store.tenants():
-            theirs = self._store.of(tenant)
-            try:
-                found.known[tenant] = _Known(
-                    theirs.load_gallery(self._model, BASELINE_MODEL),
-                    theirs.load_words(),
-                    enrolled_elsewhere(theirs.speakers(), self._model),
-                )
-            except StoreGone:
-                raise
-            except StreamdError as fault:  # a damaged record concerns its own tenant only
-                found.faults[tenant] = fault
-        return found
-
-    def _keep_baselines(self, batch: Mapping[tuple[str, str], bytes]) -> None:
-        """Write baselines, on the thread."""
-        by_tenant: dict[str, dict[str, bytes]] = {}
-        for (tenant, name), baseline in batch.items():
-            by_tenant.setdefault(tenant, {})[name] = baseline
-        for tenant, baselines in by_tenant.items():
-            self._store.of(tenant).keep_baselines(BASELINE_MODEL, baselines)
-
-    def _take(self, found: _Look) -> None:
+    def _take(self, found: Look) -> None:
         self._version = -1 if found.faults else found.version
         known = {t: self._known[t] for t in found.faults if t in self._known} | found.known
         for tenant, new in found.known.items():
@@ -232,18 +173,13 @@ class GalleryWatcher:
                     model=self._model,
                 )
         self._known = known
-        self._nothing = _Known(Gallery.empty(self._version), NO_WORDS, [])
-        unwritten: dict[str, dict[str, bytes]] = {}
-        for (tenant, name), baseline in list(self._unwritten.items()):
-            if name in self.gallery(tenant):
-                unwritten.setdefault(tenant, {})[name] = baseline
-            else:
-                del self._unwritten[tenant, name]  # of a voice that was deleted
-        for tenant, learned in unwritten.items():
+        self._nothing = Known.nothing(self._version)
+        waiting = self._learned.of_voices(lambda tenant, name: name in self.gallery(tenant))
+        for tenant, learned in waiting.items():
             theirs = known[tenant]
             known[tenant] = theirs._replace(gallery=theirs.gallery.remembering(learned))
 
-    async def _tell_gone(self, before: Mapping[str, _Known]) -> None:
+    async def _tell_gone(self, before: Mapping[str, Known]) -> None:
         if self._on_gone is None:
             return
         for tenant, known in before.items():
@@ -255,36 +191,11 @@ class GalleryWatcher:
         """Forget all voices, words and keys: the file was deleted on purpose."""
         self._version = -1
         self._known = {}
-        self._nothing = _Known(Gallery.empty(-1), NO_WORDS, [])
-        self._unwritten.clear()
+        self._nothing = Known.nothing(-1)
+        self._learned.forget()
         self._on_keys([])
-        self._complain(
-            "read", "the store was deleted; its voices and words are no longer known", str(error)
-        )
-
-    def _write(self) -> None:
-        if self._is_writing or not self._unwritten:
-            return
-        self._is_writing = True
-        batch = dict(self._unwritten)
-        writing = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._keep_baselines, batch
-        )
-        writing.add_done_callback(lambda done: self._written(done, batch))
-
-    def _written(self, done: asyncio.Future[None], batch: Mapping[tuple[str, str], bytes]) -> None:
-        self._is_writing = False
-        if done.cancelled():
-            return
-        if (error := done.exception()) is not None:
-            what = "what was learned about voices cannot be written yet; trying again"
-            self._complain("write", what, str(error))
-            return
-        self._is_over("write")
-        for voice, baseline in batch.items():
-            if self._unwritten.get(voice) is baseline:
-                del self._unwritten[voice]
-        self._write()  # what came meanwhile
+        what = "the store was deleted; its voices and words are no longer known"
+        self._complaints.complain("read", what, str(error), is_severe=True)
 
     async def _erase(self) -> None:
         try:
@@ -294,22 +205,7 @@ class GalleryWatcher:
         except StreamdError:
             return  # a store that cannot be read is in the log already
         if is_erased:
-            self._is_over("erase")
+            self._complaints.is_over("erase")
         else:
             what = "remains of a deletion cannot be erased yet; trying again"
-            self._complain("erase", what, "another process reads the database")
-
-    def _drop(self, cause: str, count: int, error: str = "too many wait") -> None:
-        if count:
-            self._dropped.labels(cause).inc(count)
-            log.error("what was learned about voices is lost", voices=count, error=error)
-
-    def _complain(self, operation: str, what: str, error: str) -> None:
-        self._failures[operation].inc()
-        if self._complaints.get(operation) != error:
-            self._complaints[operation] = error
-            (log.error if operation == "read" else log.warning)(what, error=error)
-
-    def _is_over(self, operation: str) -> None:
-        if self._complaints.pop(operation, None) is not None:
-            log.info(_OVER[operation])
+            self._complaints.complain("erase", what, "another process reads the database")

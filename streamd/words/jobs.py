@@ -104,6 +104,7 @@ async def _made(job: Job) -> Made:
             sys.executable,
             "-P",
             "-m",
+            "streamd.background",
             "streamd.words.worker",
             stdin=PIPE,
             stdout=PIPE,

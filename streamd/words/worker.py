@@ -5,7 +5,6 @@ Training takes seconds of CPU in small steps. In a process of its own it delays 
 
 from __future__ import annotations
 
-import os
 import sys
 
 import msgspec
@@ -20,8 +19,6 @@ from streamd.words.clips import find_clip, refuse_copies
 from streamd.words.jobs import Failed, Job, Made
 from streamd.words.making import make_word, remarks_on
 from streamd.words.negatives import built_in
-
-_NICENESS = 10
 
 
 def make(job: Job) -> Made:
@@ -44,7 +41,6 @@ def make(job: Job) -> Made:
 
 def main() -> None:
     """Make one word."""
-    os.nice(_NICENESS)
     job = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Job)
     result: Made | Failed
     try:

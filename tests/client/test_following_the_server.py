@@ -13,7 +13,7 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 
 from streamd.client import RefusedByServer, connect, link
-from streamd.client.backoff import Backoff
+from streamd.client.backoff import SLOWER_S, Backoff
 
 Event = dict[str, Any]
 Part = Callable[[ServerConnection, Event], Awaitable[None]]
@@ -279,3 +279,40 @@ async def test_a_sender_ahead_of_real_time_waits_for_a_connection_and_loses_noth
             await sending
     assert received == 60 * 32_000
     assert [e["lost_samples"] for e in events if e["type"] == "reconnected"] == [0]
+
+
+async def test_who_sent_too_much_comes_back_later_and_sends_more_slowly(monkeypatch):
+    waits, pauses, sleep = [], [], asyncio.sleep
+
+    def draw(low: float, high: float) -> float:
+        waits.append((low, high))
+        return 0.0
+
+    async def paused(delay_s: float) -> None:
+        pauses.append(delay_s)
+        await sleep(0)
+
+    async def patient(socket: ServerConnection, hello: Event) -> None:
+        await ready(socket, "r_2")
+        for _ in range(2):
+            assert json.loads(await socket.recv())["type"] == "ping"
+        await say(socket, "bye", seq=1)
+        await socket.close(1000, "done")
+
+    monkeypatch.setattr(link, "Backoff", lambda: Backoff(draw))
+    monkeypatch.setattr(link.asyncio, "sleep", paused)
+    too_fast = closing(4012, "rate_exceeded", message="m", retry_after_ms=1)
+    refused = Response(HTTPStatus.TOO_MANY_REQUESTS, "", Headers({"Retry-After": "0"}), b"")
+    parts = [too_fast, refused, refusing(4004, "resume_unknown"), patient]
+    events: list[Event] = []
+    async with serving(*parts) as server, connect(server.url) as stream:
+        async for event in stream:
+            events.append(event)
+            if event["type"] == "reconnected":
+                assert link.CONTROL_S not in pauses
+                for _ in range(2):
+                    await stream.control({"type": "ping"})
+    assert kinds(events)[-3:] == ["reconnected", "ready", "bye"]
+    assert waits == [SLOWER_S, SLOWER_S]
+    assert ["resume" in hello for hello in server.hellos] == [False, True, False]
+    assert link.CONTROL_S in pauses

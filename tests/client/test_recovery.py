@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.client.backoff import CAP_S, RESTART_S, Backoff
+from streamd.client.backoff import CAP_S, RESTART_S, SLOWER_S, Backoff
 from streamd.client.recovery import Next, after
 from streamd.client.refusal import RefusedByServer
 
@@ -28,7 +28,7 @@ from streamd.client.refusal import RefusedByServer
         (4009, Next.STOP),
         (4010, Next.RESUME),
         (4011, Next.AFRESH),
-        (4012, Next.STOP),
+        (4012, Next.AGAIN),
         (4013, Next.AGAIN),
         (4014, Next.RESUME),
         (4999, Next.STOP),
@@ -75,3 +75,12 @@ def test_nobody_comes_back_before_the_server_asked(seed, retry_after_ms, restart
     wait_s = Backoff(random.Random(seed).uniform).next_s(retry_after_ms, restarted=restarted)
     least_s = (RESTART_S[0] if restarted else 0) + retry_after_ms / 1000
     assert wait_s >= least_s
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60_000), st.integers(0, 20))
+def test_who_was_too_fast_waits_longer_than_who_was_not(seed, retry_after_ms, failed):
+    backoff = Backoff(random.Random(seed).uniform)
+    for _ in range(failed):
+        backoff.next_s()
+    wait_s = backoff.next_s(retry_after_ms, too_fast=True) - retry_after_ms / 1000
+    assert SLOWER_S[0] - 1e-6 <= wait_s <= CAP_S + 1e-6

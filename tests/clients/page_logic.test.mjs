@@ -92,6 +92,7 @@ test("the stream is on the page's own host, with a ticket if there is one", () =
 test("closes are explained, and only those that may be retried are", () => {
   assert.equal(reasons.explainClose(1012).retry, true);
   assert.equal(reasons.explainClose(4009).retry, false);
+  assert.equal(reasons.explainClose(4012).retry, true);
   assert.equal(reasons.explainClose(4001).key, true);
   assert.match(reasons.explainClose(4999).text, /4999/);
   const refused = reasons.explainClose(4002, { message: "no such word", retryable: false });

@@ -155,7 +155,7 @@ def test_items_that_stand_behind_make_full_batches_where_there_are_no_others() -
 def test_items_that_stand_behind_may_be_left() -> None:
     batcher: Queue = Batcher({"wake": 8})
     batcher.add("wake", Lane.LIVE, "file", 0.0, rank=Rank.AHEAD)
-    assert batcher.take(["wake"], 0.0, lowest=Rank.LIVE) is None
+    assert batcher.take(["wake"], 0.0, ranks=[Rank.LIVE]) is None
     assert batcher.is_waiting("wake")
     assert batcher.take(["wake"], 0.0) == ("wake", [(0.0, "file")])
 
@@ -182,7 +182,7 @@ def test_files_go_after_all_streams_however_long_they_wait() -> None:
     now = 100.0
     assert batcher.take(["wake"], now) == ("wake", [(1.0, "fast")])  # it has waited long enough
     assert batcher.take(["wake"], now) == ("wake", [(99.0, "person")])
-    assert batcher.take(["wake"], now, lowest=Rank.AHEAD) is None
+    assert batcher.take(["wake"], now, ranks=[Rank.LIVE, Rank.AHEAD]) is None
     assert batcher.depth(Rank.FILE) == 1
     assert batcher.take(["wake"], now) == ("wake", [(0.0, "file")])
     assert batcher.behind == batcher.depth(Rank.FILE) == 0

@@ -19,6 +19,7 @@ class Log:
     def __init__(self, spec: WindowSpec = SPEC, name: str = "", *extras: str) -> None:
         self.spec = spec
         self.extras = frozenset(extras)
+        self.optional: WindowSpec | None = None
         self.name = name
         self.calls: list[Any] = []
 

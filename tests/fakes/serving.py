@@ -32,6 +32,7 @@ LIMITS = {
     "idle_s": 600,
     "max_session_s": 600,
     "max_events_queued": 100,
+    "messages_per_s": 1000,
 }
 RESUME = {"window_s": 600, "max_held": 4, "max_events": 1000, "max_bytes": 1 << 30}
 

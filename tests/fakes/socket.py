@@ -10,7 +10,6 @@ class FakeSocket:
     """What `live.socket.Socket` asks for. `None` put into `incoming` is a peer that is gone."""
 
     def __init__(self) -> None:
-        self.pinged_at = 0.0
         self.is_clear = True
         self.incoming: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self.sent: list[dict[str, Any]] = []

@@ -86,6 +86,17 @@ def test_a_repeated_analysis_gets_the_same_events_in_both_forms(daemon: Daemon) 
         ("/v1/verify-speaker", [("reference", PHRASE), ("test", b"nonsense" * 99)], 415),
         # The long file is read no further than to the fault in it.
         ("/v1/verify-speaker", [("reference", b"x" * 9_000_000), ("test", SPEECH)], 415),
+        # Files are read at once: the long one is given up in its middle, and still counts.
+        (
+            "/v1/batch-verify",
+            [
+                ("tests", PHRASE),
+                ("reference", b"nonsense" * 99),
+                ("tests", wav(speech() * 30)),
+                ("tests", PHRASE),
+            ],
+            415,
+        ),
         ("/v1/analyze", [("audio", b"nonsense" * 99)], 415),
     ],
 )
@@ -177,7 +188,8 @@ def test_a_key_that_is_none_is_refused(daemon: Daemon, key: str) -> None:
 def test_a_long_file_streams_and_what_comes_behind_it_is_refused(daemon: Daemon) -> None:
     # 9.9 MB do not fit into the memory of one request.
     long = wav(MINUTE * 5)
-    answer = post(daemon, "/v1/detect", ("threshold", "0.4"), ("audio", long))
+    fields = ("threshold", "0.4"), ("words", "alexa")
+    answer = post(daemon, "/v1/detect", *fields, ("audio", long))
     assert answer.status == 200
     assert len(answer.json["detections"]) == 30
     for path in ("/v1/detect", "/v1/emotion"):

@@ -32,6 +32,10 @@ async def test_a_word_is_made_used_and_deleted(serve) -> None:
     assert listed["hey_lantern"]["estimate"] == made["estimate"]
     found = post(daemon, "/v1/detect", ("words", "hey_lantern"), ("audio", CLIPS[0])).json
     assert [one["word"] for one in found["detections"]] == ["hey_lantern"]
+    # A client that names no words, and cannot, gets it too.
+    found = post(daemon, "/detect", ("audio_file", CLIPS[0])).json
+    assert "hey_lantern" in {one["word"] for one in found["detections"]}
+    assert "hey_lantern" in ask(daemon, "GET", "/info").json["keywords"]
     hello = {"type": "hello", "modules": {"wake": {"words": ["hey_lantern"]}}}
     received = await converse(daemon.url, hello, {"type": "end"})
     assert received.of("ready")[0]["modules"]["wake"]["words"] == ["hey_lantern"]

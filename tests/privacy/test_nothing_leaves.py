@@ -34,6 +34,8 @@ RUNS = [
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
     ["store", "export", "{out}/backup.jsonl"],
+    ["store", "move", "{out}/moved.db"],
+    ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
     ["speakers", "export", "{out}/voices.jsonl"],
     ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],
@@ -103,6 +105,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (place.root / "clips.csv").write_text(
         f"path,label,speaker,start_ms,end_ms,session,split\n{SPEECH},speech,,,,,\n"
     )
+    key = place.home / ".local/share/streamd/key"
+    (place.root / "empty.toml").write_text(
+        f'[store]\npath = "{place.out}/imported.db"\nkey_path = "{key}"\n'
+    )
     return place
 
 
@@ -135,7 +141,12 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
 ) -> None:
     if "--plot" in run:
         pytest.importorskip("matplotlib")
-    names = {"url": server, "manifest": place.root / "clips.csv", "out": place.out}
+    names = {
+        "url": server,
+        "manifest": place.root / "clips.csv",
+        "empty": place.root / "empty.toml",
+        "out": place.out,
+    }
     command = [*STREAMD, *(word.format(**names) for word in run)]
     assert place.run(tmp_path / "trace", command) == []
     assert list(place.temporary.iterdir()) == []

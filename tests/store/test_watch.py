@@ -15,7 +15,7 @@ from streamd.access.keys import new_key
 from streamd.errors import NotErased, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.observability.metrics import Metrics
-from streamd.store import Enrolment, SqlStore, open_store, watch
+from streamd.store import Enrolment, SqlStore, learned, open_store
 from streamd.store.access import KeyRecord
 from streamd.store.sqlite import connect
 from streamd.store.watch import GalleryWatcher
@@ -176,7 +176,7 @@ async def test_a_baseline_of_nobody_is_passed_over(tmp_path, watching):
 async def test_beyond_the_bound_the_oldest_baseline_is_dropped_and_counted(
     tmp_path, watching, metrics, monkeypatch
 ):
-    monkeypatch.setattr(watch, "MAX_UNWRITTEN", 2)
+    monkeypatch.setattr(learned, "MAX_UNWRITTEN", 2)
     enrol(tmp_path, "ada", "bob", "eve")
     watcher = await watching()
     with capture_logs() as logs, locked(tmp_path):

@@ -77,6 +77,11 @@ async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
     assert parts.metrics.registry.get_sample_value("streamd_sessions_open") == 0
 
 
+async def wired(url: str) -> Wire:
+    """A connection to the daemon in this loop, which must answer the TLS handshake meanwhile."""
+    return await asyncio.to_thread(Wire, url)
+
+
 @pytest.mark.parametrize("method", ["receive_audio", "receive_end", "receive_flush", "jobs", "cut"])
 async def test_a_fault_of_streamd_is_reported_as_internal_and_ends_one_session_only(
     inside, monkeypatch, method
@@ -108,7 +113,7 @@ async def test_a_fault_in_a_request_is_answered_in_json_and_logged(inside, monke
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Registry, "describe", faulty)
-    with capture_logs() as logged, Wire(inside.url) as wire:
+    with capture_logs() as logged, await wired(inside.url) as wire:
         wire.request("GET /v1/info HTTP/1.1", Upgrade="", Connection="")
         head, body = await asyncio.to_thread(wire.until_answered)
     assert head.startswith(b"HTTP/1.1 500 ")
@@ -127,7 +132,7 @@ async def test_details_for_the_operator_stay_in_the_log(inside, monkeypatch):
         raise Unavailable("store /var/lib/streamd.db: the disk is full")
 
     monkeypatch.setattr(Registry, "describe", faulty)
-    with capture_logs() as logged, Wire(inside.url) as wire:
+    with capture_logs() as logged, await wired(inside.url) as wire:
         wire.request("GET /v1/info HTTP/1.1", Upgrade="", Connection="")
         head, body = await asyncio.to_thread(wire.until_answered)
     assert head.startswith(b"HTTP/1.1 503 ")
@@ -144,7 +149,7 @@ async def test_a_fault_behind_the_upgrade_is_logged_too(inside, monkeypatch):
 
     original = Connection.run
     monkeypatch.setattr(Connection, "run", faulty)
-    with capture_logs() as logged, Wire(inside.url) as wire:
+    with capture_logs() as logged, await wired(inside.url) as wire:
         wire.request()
         await asyncio.to_thread(wire.rest)
     assert [str(r["exc_info"]) for r in logged if r["log_level"] == "error"] == ["a bug"]
@@ -156,7 +161,7 @@ async def test_who_vanishes_before_the_answer_takes_no_slot(inside):
     """The fixture holds that no slot is taken at the end."""
     with capture_logs() as logged:
         for wait in (False, True) * 10:
-            wire = Wire(inside.url)
+            wire = await wired(inside.url)
             wire.request()
             if wait:
                 await asyncio.sleep(0)

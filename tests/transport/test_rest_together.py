@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.errors import NotAudio
+from streamd.errors import BadInput, NotAudio, TooShort
 from streamd.observability.metrics import Metrics
-from streamd.transport.http.rest.forms import HELD_BYTES, File, Form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import HELD_BYTES, Form
 from streamd.transport.http.rest.memory import Memory
 from streamd.transport.http.rest.together import TotalProgress, read_all
 
@@ -78,24 +79,93 @@ async def test_short_files_are_read_at_once() -> None:
     await read_all(Sent(Memory(Metrics()), [PIECE] * 6), 3, read)
 
 
-async def test_the_first_error_ends_the_others_and_is_raised_as_it_is() -> None:
+async def test_the_first_file_that_fails_is_the_error_whatever_fails_before_it() -> None:
     memory = Memory(Metrics())
+    form = Sent(memory, [PIECE] * 9)
+    ended: dict[int, str] = {}
+    has_failed = asyncio.Event()
+
+    async def read(number: int, file: File) -> None:
+        ended[number] = "given up"
+        if number == 3:
+            has_failed.set()
+            raise NotAudio("the fourth")
+        if number == 1:
+            await has_failed.wait()
+            assert len([piece async for piece in file.body]) == 1
+            raise TooShort("the second")
+        if number != 0:
+            await asyncio.Event().wait()
+        await has_failed.wait()
+        ended[number] = "read"
+
+    with pytest.raises(TooShort, match="the second"):
+        await read_all(form, 4, read)
+    assert ended.pop(0) == "read"
+    assert set(ended.values()) == {"given up"}
+    assert max(ended) <= 4
+    form.lending.__exit__(None, None, None)
+    assert memory.taken == 0
+
+
+@pytest.mark.parametrize("size", [PIECE, 40 * PIECE])
+async def test_a_failure_stops_a_long_file_between_two_pieces(size: int) -> None:
+    """So that the body can be read on, for a digest of all of it."""
+    form = Sent(Memory(Metrics()), [PIECE, 40 * PIECE, size])
+    pieces = 0
+
+    async def read(number: int, file: File) -> None:
+        nonlocal pieces
+        if number == 0:
+            await asyncio.sleep(0.01)
+            raise NotAudio("the first")
+        async for _ in file.body:
+            pieces += 1
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(NotAudio, match="the first"):
+        await read_all(form, 2, read)
+    assert 0 < pieces < 40
+
+
+async def test_a_malformed_body_is_refused_unless_a_file_before_it_fails() -> None:
+    class Broken(Sent):
+        async def files(self) -> AsyncGenerator[File, None]:
+            async for file in super().files():
+                yield file
+            raise BadInput("malformed")
+
+    async def good(number: int, file: File) -> None:
+        await asyncio.sleep(0)
+
+    async def bad(number: int, file: File) -> None:
+        await asyncio.sleep(0.01)
+        raise NotAudio(str(number))
+
+    with pytest.raises(BadInput):
+        await read_all(Broken(Memory(Metrics()), [PIECE] * 3), 4, good)
+    with pytest.raises(NotAudio, match="0"):
+        await read_all(Broken(Memory(Metrics()), [PIECE] * 3), 4, bad)
+
+
+async def test_a_client_that_leaves_ends_every_file() -> None:
+    form = Sent(Memory(Metrics()), [PIECE] * 3)
     ended: list[int] = []
+    begun = asyncio.Barrier(4)
 
     async def read(number: int, file: File) -> None:
         try:
-            if number == 2:
-                raise NotAudio("no audio")
+            await begun.wait()
             await asyncio.Event().wait()
         finally:
             ended.append(number)
 
-    form = Sent(memory, [PIECE] * 9)
-    with pytest.raises(NotAudio):
-        await read_all(form, 4, read)
-    assert {0, 1, 2} <= set(ended) <= {0, 1, 2, 3}
-    form.lending.__exit__(None, None, None)
-    assert memory.taken == 0
+    reading = asyncio.create_task(read_all(form, 4, read))
+    await begun.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert sorted(ended) == [0, 1, 2]
 
 
 async def test_progress_adds_up_and_never_falls() -> None:

@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from streamd.files.decoding import landlock
 
-NICE = 10
 MEMORY_BYTES = 320 << 20
 """Memory that a process may take beside what it has once its libraries are loaded: the bytes kept
 of a file that must seek, and what decoding takes."""
@@ -36,8 +35,6 @@ def confine(descriptors: int) -> None:
     Args:
         descriptors: Number of file descriptors that stay usable; there can be no others.
     """
-    with suppress(OSError):
-        os.nice(NICE)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:

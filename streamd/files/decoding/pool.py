@@ -19,7 +19,7 @@ log = structlog.get_logger("streamd.files.decoding")
 IDLE_S = 60.0
 """Seconds without a file after which a process ends."""
 PATIENCE_S = 0.1
-"""Seconds that a file waits for a process in use before another one starts."""
+"""Seconds that a file waits in all for a process in use before another one starts."""
 FILES_EACH = 500
 """Files after which a process is replaced, in case a library leaks."""
 
@@ -47,7 +47,8 @@ class Pool:
         self._metrics = metrics
         self._start = start
         self._idle: list[tuple[Decoder, asyncio.TimerHandle]] = []
-        self._waiting: deque[asyncio.Future[Decoder]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Decoder]]] = deque()
+        """Those that wait, and since when."""
         self._growth: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[int]] = set()
         self._decoders: set[Decoder] = set()
@@ -97,14 +98,16 @@ class Pool:
             if decoder.is_alive:
                 return decoder
             self._end(decoder)
-        place: asyncio.Future[Decoder] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[Decoder] = loop.create_future()
+        entry = (loop.time(), place)
+        self._waiting.append(entry)
         self._grow()
         try:
             return await place
         except asyncio.CancelledError:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            if entry in self._waiting:
+                self._waiting.remove(entry)
             elif not place.cancelled() and place.exception() is None:
                 self._give(place.result())  # it came at the same moment
             raise
@@ -115,7 +118,7 @@ class Pool:
             self._end(decoder)
             return
         while self._waiting:
-            place = self._waiting.popleft()
+            _, place = self._waiting.popleft()
             if not place.done():
                 place.set_result(decoder)
                 return
@@ -151,9 +154,10 @@ class Pool:
         """Start processes as long as a file has to wait for one in use, or there is none."""
         while self._waiting and len(self._decoders) < self._most:
             if self._decoders:
-                first = self._waiting[0]
-                await asyncio.sleep(PATIENCE_S)
-                if not self._waiting or self._waiting[0] is not first:
+                since_s, _ = self._waiting[0]
+                left_s = since_s + PATIENCE_S - asyncio.get_running_loop().time()
+                if left_s > 0:
+                    await asyncio.sleep(left_s)
                     continue
             decoder = await self._start()
             self._decoders.add(decoder)
@@ -163,7 +167,7 @@ class Pool:
 
     def _refuse(self, error: BaseException) -> None:
         while self._waiting:
-            place = self._waiting.popleft()
+            _, place = self._waiting.popleft()
             if not place.done():
                 place.set_exception(error)
 

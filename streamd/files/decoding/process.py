@@ -59,6 +59,7 @@ class Decoder:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
+                    "streamd.background",
                     f"{__package__}.worker",
                     str(os.getpid()),
                     stdin=theirs.fileno(),

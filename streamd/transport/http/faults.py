@@ -64,11 +64,8 @@ def response(error: Refusal, path: str, status: int | None = None) -> web.Respon
         headers |= _UPGRADE
     if isinstance(error, Unauthenticated):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    said: dict[str, object] = dict(body(error))
-    if path in HAVE_SUCCESS:
-        said["success"] = False
     return web.Response(
-        body=msgspec.json.encode(said),
+        body=msgspec.json.encode(body(error, path)),
         status=error.status if status is None else status,
         headers=headers,
         content_type="application/json",
@@ -86,8 +83,13 @@ def raw(error: Refusal) -> bytes:
     return head.encode() + text
 
 
-def body(error: Refusal) -> dict[str, dict[str, object]]:
-    """Return the JSON body that describes an error to a client."""
+def body(error: Refusal, path: str = "") -> dict[str, object]:
+    """Return the JSON body that describes an error to a client.
+
+    Args:
+        error: The reason.
+        path: Path of the request; empty for what is no answer to one.
+    """
     fault: dict[str, object] = {
         "code": error.code,
         "message": error.message,
@@ -96,7 +98,7 @@ def body(error: Refusal) -> dict[str, dict[str, object]]:
     }
     if error.retry_after_ms is not None:
         fault["retry_after_ms"] = error.retry_after_ms
-    return {"error": fault}
+    return {"error": fault, "success": False} if path in HAVE_SUCCESS else {"error": fault}
 
 
 def translated(refusal: web.HTTPException, request: web.BaseRequest) -> web.Response:

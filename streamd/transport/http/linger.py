@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from streamd.transport.http.relay import Relay
 
@@ -54,3 +56,21 @@ async def discard_incoming(transport: asyncio.Transport) -> None:
         await asyncio.sleep(QUIET_S - quiet_s)
     if not transport.is_closing():
         transport.set_protocol(original)
+
+
+async def discard_until_closed(
+    closing: Coroutine[Any, Any, object], transport: asyncio.Transport
+) -> None:
+    """Close a WebSocket without looking at what still comes, of which there may be no end.
+
+    Args:
+        closing: Sends the close, and waits for the answer, which is dropped, too.
+        transport: Is closed once the peer pauses.
+    """
+    task = asyncio.ensure_future(closing)
+    try:
+        await discard_incoming(transport)  # which begins before the close is sent
+        transport.close()
+        await task
+    finally:
+        task.cancel()

@@ -11,6 +11,7 @@ from aiohttp import web
 from streamd import __version__
 from streamd.live.services import Services
 from streamd.modules.wake import WakeModule
+from streamd.modules.words import CustomWords
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.routes import About, Route
 from streamd.transport.http.websocket import Streams
@@ -115,23 +116,34 @@ class Operations:
         )
 
     def _described(self, request: web.Request) -> dict[str, Any]:
-        registry = self._services.registry
         principal = principal_of(request)
-        words = self._services.words(principal.tenant)
-        modules = registry.describe(registry.resolve(None, words=words)[0])
-        wake = registry.find(WakeModule)
-        if wake is not None and wake.name in modules:
-            described = modules[wake.name]
-            described["default_words"] = described["words"]
-            described["words"] = list(wake.known(words))
         return {
             "name": "streamd",
             "version": __version__,
             "protocol": 1,
-            "modules": modules,
+            "modules": self._modules(self._services.words(principal.tenant)),
             "limits": self._services.limits.described(),
             "streams": self._streams.of(principal),
         }
+
+    def _modules(self, words: CustomWords) -> dict[str, dict[str, Any]]:
+        """Return the modules of the server and the words that a tenant may ask for."""
+        registry = self._services.registry
+        asked: dict[str, dict[str, Any]] = {name: {} for name in registry.defaults}
+        wake = registry.find(WakeModule)
+        if wake is None or wake.name not in asked:
+            return registry.describe(registry.resolve(asked)[0])
+        known = wake.known(words)
+        default = [name for name in wake.settings.words if name in known]
+        if known:
+            # The tenant may have none of `wake.words`: they may be those of another one.
+            asked[wake.name] = {"words": default or list(known)}
+        else:
+            del asked[wake.name]
+        modules = registry.describe(registry.resolve(asked, words=words)[0])
+        if known:
+            modules[wake.name] |= {"default_words": default, "words": list(known)}
+        return modules
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

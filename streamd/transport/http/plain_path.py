@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.http import WebSocketError
 
-from streamd.errors import BadMessage, TooLarge, forget_frames
-from streamd.transport.http.linger import discard_incoming
+from streamd.errors import BadMessage, RateExceeded, TooLarge, forget_frames
+from streamd.live.socket import Beat
+from streamd.transport.http.linger import discard_incoming, discard_until_closed
 
 SUBPROTOCOL = "streamd.v1"
 CLOSE_LIMIT_S = 5.0
@@ -76,10 +76,9 @@ class PlainSocket:
         self._transport = transport
         self._max_message_bytes = max_message_bytes
         self._is_poisoned = False
-        self.pinged_at = 0.0
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield messages until the peer has left.
+    async def __aiter__(self) -> AsyncIterator[str | bytes | Beat]:
+        """Yield messages and beats until the peer has left.
 
         Raises:
             TooLarge: A message is over the limit.
@@ -90,12 +89,12 @@ class PlainSocket:
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 yield message.data
             elif message.type is WSMsgType.PING:
-                self.pinged_at = time.monotonic()
                 # All senders of aiohttp wait on one future while the peer does not read. Without
                 # the shield, a cancelled iteration would cancel all of them.
                 await asyncio.shield(_unless_gone(self._response.pong(message.data)))
+                yield Beat.PING
             elif message.type is WSMsgType.PONG:
-                pass
+                yield Beat.PONG
             elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
                 self._is_poisoned = True
                 raise self._fault(message.data)
@@ -133,7 +132,11 @@ class PlainSocket:
         with suppress(TimeoutError):
             # aiohttp bounds the wait for the answer, but not the wait for room to send the close.
             async with asyncio.timeout(CLOSE_LIMIT_S):
-                await self._response.close(code=code, message=reason.encode())
+                closing = self._response.close(code=code, message=reason.encode())
+                if code == RateExceeded.close_code:
+                    await discard_until_closed(closing, self._transport)
+                else:
+                    await closing
         if self._transport.get_write_buffer_size():
             self.abort()  # the peer does not read: a close would wait for ever
 

@@ -64,6 +64,9 @@ def wants_events(request: web.Request) -> bool:
 class Whole:
     """One JSON object at the end."""
 
+    def __init__(self, request: web.Request) -> None:
+        self._path = request.path
+
     async def progress(self, done_ms: int, total_ms: int | None) -> None:
         """Say nothing, because the answer has not begun."""
 
@@ -84,7 +87,7 @@ class Whole:
 
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the error."""
-        return _refused(refusal)
+        return _refused(refusal, self._path)
 
 
 class _Streamed:
@@ -168,7 +171,7 @@ class Array(_Streamed):
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the array with an `error` event, or the error if the array has not begun."""
         if not self._response.prepared:
-            return _refused(refusal)
+            return _refused(refusal, self._request.path)
         return 200, self.body()[:-1] + b",\n" + self._last(refusal) + b"]"
 
     def _last(self, refusal: Refusal) -> bytes:
@@ -203,11 +206,11 @@ class Stream(_Streamed):
 
     async def fail(self, refusal: Refusal) -> web.StreamResponse:
         """Write the error."""
-        return await self._end(_said("error", _refused(refusal)[1]))
+        return await self._end(_said("error", _refused(refusal, self._request.path)[1]))
 
     def failed(self, refusal: Refusal) -> tuple[int, bytes]:
         """Return the error."""
-        return _refused(refusal)
+        return _refused(refusal, self._request.path)
 
 
 def error_event(refusal: Refusal, number: int) -> Error:
@@ -232,8 +235,8 @@ def _whole(status: int, body: bytes) -> web.Response:
     return web.Response(body=body, status=status, content_type=JSON, headers=_NO_STORE)
 
 
-def _refused(refusal: Refusal) -> tuple[int, bytes]:
-    return refusal.status, msgspec.json.encode(faults.body(refusal))
+def _refused(refusal: Refusal, path: str) -> tuple[int, bytes]:
+    return refusal.status, msgspec.json.encode(faults.body(refusal, path))
 
 
 def _said(kind: str, data: bytes) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType
@@ -18,6 +17,16 @@ from streamd.access.presence import Presence
 from streamd.access.principal import Principal
 from streamd.config import LimitsConfig
 from streamd.errors import BadMessage, ModelMissing, Refusal, UnsupportedAudio
+from streamd.transport.http.rest.socket_messages import (
+    AsrAudio,
+    AsrConfig,
+    AsrEnd,
+    AsrError,
+    AsrFinal,
+    AsrInit,
+    AsrPartial,
+    AsrSent,
+)
 from streamd.transport.http.rest.sockets import Socket, Sockets
 from streamd.transport.http.rest.transcribe import NO_TRANSCRIBER
 
@@ -29,18 +38,18 @@ class AsrSockets(Sockets):
 
     Args:
         presence: Bounds the sockets of a key, and ends those of a key that is revoked.
-        limits: Longest message, and longest silence.
+        limits: Longest message, longest silence, and most pings a second.
     """
 
     path = "/v1/asr/stream"
 
     def __init__(self, presence: Presence, limits: LimitsConfig) -> None:
-        super().__init__(presence, limits.max_message_bytes, limits.idle_s)
+        super().__init__(presence, limits.max_message_bytes, limits)
 
     def told(self, refusal: Refusal) -> str:
         """Return the message with an error."""
-        told = {"type": "ERROR", "code": refusal.code, "message": refusal.message}
-        return msgspec.json.encode(told).decode()
+        error = AsrError(code=refusal.code, message=refusal.message)
+        return msgspec.json.encode(error).decode()
 
     async def serve(self, socket: Socket, principal: Principal) -> None:
         """Answer each message.
@@ -57,54 +66,44 @@ class AsrSockets(Sockets):
                     raise BadMessage("this socket takes JSON text; audio is base64 in `audio`")
                 case _:
                     return
-            match sent.get("type"):
-                case "INIT":
-                    _check_config(sent.get("config", {}))
-                case "AUDIO":
-                    _check_audio(sent.get("audio"))
-                    await socket.send_str(_answer("PARTIAL"))
-                case "END":
-                    await socket.send_str(_answer("FINAL"))
+            match sent:
+                case AsrInit(config=config):
+                    _check_config(config)
+                case AsrAudio(audio=audio):
+                    _check_audio(audio)
+                    await socket.send_str(_answer(AsrPartial))
+                case AsrEnd():
+                    await socket.send_str(_answer(AsrFinal))
                     await socket.close()
                     return
-                case _:
-                    raise BadMessage("`type` must be INIT, AUDIO or END", ref="type")
 
 
-def _read(text: str) -> dict[str, Any]:
+def _read(text: str) -> AsrSent:
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        raise BadMessage("the message is not a JSON object") from None
+        return msgspec.json.decode(text, type=AsrSent)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadMessage(
+            f"not a message of this socket, which takes INIT, AUDIO and END as JSON: {error}"
+        ) from None
 
 
-def _check_config(config: object) -> None:
-    if not isinstance(config, dict):
-        raise BadMessage("`config` must be an object", ref="config")
-    encoding, rate = config.get("encoding", ENCODINGS[0]), config.get("sample_rate", 16_000)
-    if not isinstance(encoding, str) or encoding.upper() not in ENCODINGS:
+def _check_config(config: AsrConfig) -> None:
+    if config.encoding.upper() not in ENCODINGS:
         raise UnsupportedAudio("`config.encoding` must be LINEAR16", ref="config.encoding")
-    if not isinstance(rate, int) or isinstance(rate, bool) or not 8000 <= rate <= 48_000:
+    if not 8000 <= config.sample_rate <= 48_000:
         raise UnsupportedAudio(
             "`config.sample_rate` must be a whole number from 8000 to 48000",
             ref="config.sample_rate",
         )
 
 
-def _check_audio(audio: object) -> None:
-    if not isinstance(audio, str):
-        raise BadMessage("`audio` must be a string: samples in base64", ref="audio")
+def _check_audio(audio: str) -> None:
     try:
         base64.b64decode(audio, validate=True)
     except (binascii.Error, ValueError):
         raise BadMessage("`audio` is not base64", ref="audio") from None
 
 
-def _answer(kind: str) -> str:
-    told = {
-        "type": kind,
-        "transcript": "",
-        "code": ModelMissing.code,
-        "message": NO_TRANSCRIBER,
-    }
-    return msgspec.json.encode(told).decode()
+def _answer(kind: type[AsrPartial | AsrFinal]) -> str:
+    text = kind(transcript="", code=ModelMissing.code, message=NO_TRANSCRIBER)
+    return msgspec.json.encode(text).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from streamd import __version__, events
 from streamd.protocol import messages
+from streamd.transport.http.rest.asyncapi_compat import COMPAT, described, structs
 from streamd.transport.http.routes import Route
 
 _REF = "#/components/schemas/{name}"
@@ -75,44 +77,49 @@ def event_kinds() -> dict[str, type[events.Event]]:
 
 
 def document() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document of the stream."""
+    """Return the AsyncAPI 3.0 document of the sockets."""
     kinds = event_kinds()
-    structs: list[type[msgspec.Struct]] = [kind for kind, _ in _SENT.values() if kind is not None]
-    _, schemas = msgspec.json.schema_components([*kinds.values(), *structs], ref_template=_REF)
+    sent: list[type[msgspec.Struct]] = [kind for kind, _ in _SENT.values() if kind is not None]
+    _, schemas = msgspec.json.schema_components(
+        [*kinds.values(), *sent, *structs()], ref_template=_REF
+    )
     examples = {msgspec.to_builtins(one)["type"]: msgspec.to_builtins(one) for one in _EXAMPLES}
-    described = {f"client_{name}": _sent(name) for name in _SENT}
-    described |= {
+    stream = {f"client_{name}": _sent(name) for name in _SENT}
+    stream |= {
         f"server_{name}": _message(
             name, {"$ref": _REF.format(name=kind.__name__)}, examples.get(name)
         )
         for name, kind in kinds.items()
     }
-    described["client_pcm"] = {
+    stream["client_pcm"] = {
         "name": "pcm",
         "title": "Audio: samples only, divided at any place",
         "contentType": "application/octet-stream",
         "payload": {"type": "string", "contentMediaType": "application/octet-stream"},
     }
+    channels = {"stream": _channel("/v1/stream", stream)}
+    operations = _operations("stream", "sendEvents", "receiveAudio", stream, "")
+    every = dict(stream)
+    for socket in COMPAT:
+        theirs = described(socket, _REF)
+        channels[socket.name] = _channel(socket.address, theirs)
+        name = socket.name.capitalize()
+        operations |= _operations(
+            socket.name, f"send{name}", f"receive{name}", theirs, f"{socket.name}_"
+        )
+        every |= theirs
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "streamd",
             "version": __version__,
-            "description": "Audio in, events out. A client may send audio without any hello.",
+            "description": "Audio in, events out. A client may send audio without any hello. "
+            "`asr` and `verify` are for clients of earlier services.",
         },
         "defaultContentType": "application/json",
-        "channels": {
-            "stream": {
-                "address": "/v1/stream",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in described},
-                "bindings": {"ws": {"method": "GET"}},
-            }
-        },
-        "operations": {
-            "sendEvents": _operation("send", [n for n in described if n.startswith("server_")]),
-            "receiveAudio": _operation("receive", [n for n in described if n.startswith("client")]),
-        },
-        "components": {"messages": described, "schemas": schemas},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": every, "schemas": schemas},
     }
 
 
@@ -130,9 +137,27 @@ def _message(name: str, payload: dict[str, Any], example: dict[str, Any] | None)
     return found
 
 
-def _operation(action: str, names: list[str]) -> dict[str, Any]:
+def _channel(address: str, described: Iterable[str]) -> dict[str, Any]:
     return {
-        "action": action,
-        "channel": {"$ref": "#/channels/stream"},
-        "messages": [{"$ref": f"#/channels/stream/messages/{name}"} for name in names],
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in described},
+        "bindings": {"ws": {"method": "GET"}},
+    }
+
+
+def _operations(
+    channel: str, send: str, receive: str, described: Iterable[str], prefix: str
+) -> dict[str, dict[str, Any]]:
+    """Return what the server sends and receives on a channel."""
+    return {
+        name: {
+            "action": action,
+            "channel": {"$ref": f"#/channels/{channel}"},
+            "messages": [
+                {"$ref": f"#/channels/{channel}/messages/{message}"}
+                for message in described
+                if message.startswith(f"{prefix}{side}_")
+            ],
+        }
+        for name, action, side in ((send, "send", "server"), (receive, "receive", "client"))
     }

@@ -63,10 +63,17 @@ async def detect(call: Call) -> DetectReply:
     own = services.words(call.principal.tenant)
     wake = services.registry.find(WakeModule)
     if wake is None:
-        raise ModelMissing("wake words are not available: this server has no model for them")
+        raise ModelMissing(
+            "wake words are off on this server; name words under [wake] in its configuration"
+        )
     # Earlier callers name no words, and expect each one that the server lists to be detected.
     # `wake.words` is for streams, which listen all day: each further word wakes them by mistake.
     asked: dict[str, Any] = {"words": list(wake.known(own))}
+    if not asked["words"]:
+        raise ModelMissing(
+            "there is no wake word to look for; `POST /v1/words/{name}` makes one from recordings, "
+            "and wake.load in the configuration names those that come with streamd"
+        )
     if params.threshold is not UNSET:
         asked["threshold"] = params.threshold
     if params.words is not UNSET:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from streamd import __version__
 from streamd.errors import BadInput
@@ -43,6 +44,8 @@ class ErrorReply(msgspec.Struct, kw_only=True):
     """The body of every error."""
 
     error: ErrorDetail
+    success: bool | UnsetType = UNSET
+    """False, on the paths whose replies have `success`."""
 
 
 def route(table: Sequence[Route]) -> Route:
@@ -106,7 +109,7 @@ def _operation(route: Route, about: About, schemas: dict[str, Any]) -> dict[str,
                 "content": {
                     _JSON: {
                         "schema": {"$ref": _REF.format(name=ErrorReply.__name__)},
-                        "example": faults.body(BadInput("no audio came", ref="audio")),
+                        "example": faults.body(BadInput("no audio came", ref="audio"), route.path),
                     }
                 },
             },

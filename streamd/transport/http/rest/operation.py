@@ -18,8 +18,10 @@ from streamd.store.access import Answer as Kept
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.rest.answers import JSON, Array, Out, Stream, Whole, wants_events
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import MAX_JSON_BYTES, File, Form, open_form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import Form, open_form
 from streamd.transport.http.rest.idempotency import check_same, is_final, key_of
+from streamd.transport.http.rest.json_files import MAX_JSON_BYTES
 from streamd.transport.http.rest.params import read_params
 from streamd.transport.http.rest.replies import Reply
 from streamd.transport.http.routes import About, Route
@@ -120,7 +122,7 @@ def route(
         max_bytes = rest.config.files.max_bytes + _SLACK_BYTES
         _check_length(request, max_bytes)
         is_events = wants_events(request)
-        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole()
+        out: Out = Stream(request) if is_events else Array(request) if is_array else Whole(request)
         try:
             async with open_form(request, rest.memory, max_bytes) as form:
                 call = Call(request, rest, form, out, is_events)

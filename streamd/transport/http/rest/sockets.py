@@ -5,13 +5,17 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import time
 
-from aiohttp import WSCloseCode, WSMessage, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from streamd.access.presence import Presence
 from streamd.access.principal import Principal
-from streamd.errors import Idle, Overloaded, Refusal, TooLarge
+from streamd.config import LimitsConfig
+from streamd.errors import Idle, Overloaded, RateExceeded, Refusal, TooLarge
+from streamd.live.fairness import BURST_S, Burst, Chatter
 from streamd.transport.http.guard import principal_of
+from streamd.transport.http.linger import discard_until_closed
 from streamd.transport.http.routes import Route
 from streamd.transport.http.websocket import check_upgrade
 
@@ -26,15 +30,15 @@ class Sockets(abc.ABC):
     Args:
         presence: Bounds the sockets of a key, and ends those of a key that is revoked.
         max_message_bytes: Longest message.
-        idle_s: Longest silence, seconds.
+        limits: The section `[limits]`: longest silence, and most pings a second.
     """
 
     path: str
 
-    def __init__(self, presence: Presence, max_message_bytes: int, idle_s: float) -> None:
+    def __init__(self, presence: Presence, max_message_bytes: int, limits: LimitsConfig) -> None:
         self._presence = presence
         self._max_message_bytes = max_message_bytes
-        self._idle_s = idle_s
+        self._limits = limits
         self._open: set[Socket] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -70,7 +74,7 @@ class Sockets(abc.ABC):
                     f"{MAX_SOCKETS} sockets of this kind are open; try again later",
                     retry_after_ms=1000,
                 )
-            socket = Socket(self, self._max_message_bytes, self._idle_s)
+            socket = Socket(self, request, self._max_message_bytes, self._limits)
             self._open.add(socket)
             try:
                 await socket.prepare(request)
@@ -97,22 +101,48 @@ class Sockets(abc.ABC):
 class Socket(web.WebSocketResponse):
     """A socket whose errors come before its close."""
 
-    def __init__(self, sockets: Sockets, max_message_bytes: int, idle_s: float) -> None:
-        super().__init__(max_msg_size=max_message_bytes, compress=False)
+    def __init__(
+        self,
+        sockets: Sockets,
+        request: web.Request,
+        max_message_bytes: int,
+        limits: LimitsConfig,
+    ) -> None:
+        super().__init__(max_msg_size=max_message_bytes, compress=False, autoping=False)
+        self._transport = request.transport
         self._sockets = sockets
         self._max_bytes = max_message_bytes
-        self._idle_s = idle_s
+        self._idle_s = limits.idle_s
+        self._burst = Burst()
+        self._chatter = Chatter(limits.messages_per_s)
 
     async def next(self) -> WSMessage:
         """Return the next message.
 
         Raises:
-            Idle: None came for too long.
+            Idle: Neither a message nor a ping came for too long.
+            RateExceeded: The client floods the server with pings or pongs.
         """
-        try:
-            return await self.receive(timeout=self._idle_s)
-        except TimeoutError:
-            raise Idle(f"nothing came for {self._idle_s:g} s; connect again") from None
+        until_s = time.monotonic() + self._idle_s
+        while True:
+            now_s = time.monotonic()
+            try:
+                message = await self.receive(timeout=max(until_s - now_s, 0.001))
+            except TimeoutError:
+                raise Idle(f"nothing came for {self._idle_s:g} s; connect again") from None
+            now_s, wait_s = time.monotonic(), 0.0
+            if is_beat := message.type in (WSMsgType.PING, WSMsgType.PONG):
+                wait_s = self._chatter.count(now_s, 0.0)
+            if message.type is WSMsgType.PING:
+                until_s = now_s + self._idle_s
+                with contextlib.suppress(ConnectionError):
+                    await self.pong(message.data)
+            if self._burst.is_over(now_s):
+                wait_s = max(wait_s, BURST_S)
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            if not is_beat:
+                return message
 
     async def close(
         self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
@@ -130,4 +160,8 @@ class Socket(web.WebSocketResponse):
         with contextlib.suppress(ConnectionError):
             if not self.closed:
                 await self.send_str(self._sockets.told(refusal))
-            await self.close(code=refusal.close_code, message=refusal.code.encode())
+            closing = self.close(code=refusal.close_code, message=refusal.code.encode())
+            if isinstance(refusal, RateExceeded) and self._transport is not None:
+                await discard_until_closed(closing, self._transport)
+            else:
+                await closing

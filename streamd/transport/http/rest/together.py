@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 from streamd.files.sessions import Progress
-from streamd.transport.http.rest.forms import File, Form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import Form
 
 
 class TotalProgress:
@@ -47,27 +48,87 @@ async def read_all(form: Form, at_once: int, read: Callable[[int, File], Awaitab
         read: Reads one file, given its number from 0.
 
     Raises:
-        Exception: The first that `read` raises; the other files are then given up.
+        Exception: What the first file raises of those that `read` cannot read. Files behind it are
+            given up.
         BadInput: The body is malformed.
     """
-    slots = asyncio.Semaphore(at_once)
+    await _Reading(form, at_once, read).run()
 
-    async def one(number: int, file: File) -> None:
+
+class _Reading:
+    """The files of one request that are in work."""
+
+    def __init__(
+        self, form: Form, at_once: int, read: Callable[[int, File], Awaitable[None]]
+    ) -> None:
+        self._form = form
+        self._read = read
+        self._slots = asyncio.Semaphore(at_once)
+        self._tasks: list[asyncio.Task[None]] = []
+        """One for each file; that of a long file is done at once."""
+        self._failed: dict[int, Exception] = {}
+
+    async def run(self) -> None:
+        """Read every file. It raises as `read_all` does."""
         try:
-            await read(number, file)
+            try:
+                await self._start_all()
+            except Exception as error:
+                self._failed.setdefault(len(self._tasks), error)
+            await self._finish()
         finally:
-            form.release(file)
-            slots.release()
+            await _cancel(self._tasks)
+        if self._failed:
+            raise self._failed[min(self._failed)]
 
-    try:
-        async with asyncio.TaskGroup() as group, aclosing(form.files()) as files:
-            number = 0
+    async def _start_all(self) -> None:
+        async with aclosing(self._form.files()) as files:
             async for file in files:
-                await slots.acquire()
-                if await form.hold(file):
-                    group.create_task(one(number, file))
-                else:
-                    await one(number, file)
-                number += 1
-    except ExceptionGroup as faults:
-        raise faults.exceptions[0] from None
+                await self._slots.acquire()
+                number = len(self._tasks)
+                file.body = self._until_failure(number, file.body)
+                is_held = await self._form.hold(file)
+                task = asyncio.create_task(self._one(number, file))
+                self._tasks.append(task)
+                if not is_held:
+                    await asyncio.wait([task])
+                if self._failed:
+                    return
+
+    async def _until_failure(self, number: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file until one before it fails.
+
+        Nothing is cancelled that waits for the client: the rest of the body can be read on.
+        """
+        async for piece in body:
+            if any(failed < number for failed in self._failed):
+                raise _GivenUp
+            yield piece
+
+    async def _one(self, number: int, file: File) -> None:
+        try:
+            await self._read(number, file)
+        except _GivenUp:
+            pass
+        except Exception as error:
+            self._failed[number] = error
+        finally:
+            self._form.release(file)
+            self._slots.release()
+
+    async def _finish(self) -> None:
+        """Wait for every file; where one fails, for those before it, which may fail too."""
+        for number, task in enumerate(self._tasks):
+            if self._failed and number > min(self._failed):
+                return
+            await asyncio.wait([task])
+
+
+class _GivenUp(Exception):
+    """A file before this one has failed."""
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,6 +21,7 @@ from streamd.files.voice_cache import FileVoice
 from streamd.files.voice_reading import speaker_settings
 from streamd.transport.http import faults
 from streamd.transport.http.rest.base import Rest
+from streamd.transport.http.rest.socket_messages import VerifyResult
 from streamd.transport.http.rest.sockets import Socket, Sockets
 from streamd.types import RATE_HZ
 
@@ -29,6 +30,8 @@ MAX_MESSAGE_BYTES = 8 << 20
 NO_RESULT = {"similarity": 0.0, "verification_result": False}
 """What an error about a test has besides, because clients read it of every answer: they send pieces
 of a stream, and some of these have too little speech."""
+REFERENCE_SET = "reference_set"
+"""The answer to the reference."""
 _PIECE_BYTES = 1 << 16
 _STARTS = (
     b"RIFF",
@@ -62,7 +65,7 @@ class VerifySockets(Sockets):
     def __init__(self, rest: Rest) -> None:
         limits = rest.config.limits
         most = min(MAX_MESSAGE_BYTES, rest.config.files.max_bytes)
-        super().__init__(rest.access.presence, most, limits.idle_s)
+        super().__init__(rest.access.presence, most, limits)
         self._rest = rest
 
     def told(self, refusal: Refusal) -> str:
@@ -93,7 +96,7 @@ class VerifySockets(Sockets):
                 continue
             if reference is None:
                 reference = voice
-                await socket.send_str("reference_set")
+                await socket.send_str(REFERENCE_SET)
             else:
                 await socket.send_str(self._result(reference, voice))
 
@@ -118,11 +121,11 @@ class VerifySockets(Sockets):
     def _result(self, reference: FileVoice, test: FileVoice) -> str:
         settings = speaker_settings(self._rest.services.registry)
         found = verify(reference, test, settings.thresholds)
-        told = {
-            "similarity": round(found.similarity, 4),
-            "verification_result": found.decision == "accept",
-        }
-        return msgspec.json.encode(told).decode()
+        result = VerifyResult(
+            similarity=round(found.similarity, 4),
+            verification_result=found.decision == "accept",
+        )
+        return msgspec.json.encode(result).decode()
 
 
 def _is_file(data: bytes) -> bool:

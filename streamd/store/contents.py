@@ -1,0 +1,63 @@
+"""The voices and wake words of every tenant, read from the store in one go."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from streamd.errors import StoreGone, StreamdError
+from streamd.modules.emotion import BASELINE_MODEL
+from streamd.modules.gallery import Gallery
+from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.store.base import Store, enrolled_elsewhere
+
+
+class Known(NamedTuple):
+    """Contents of the store that belong to one tenant."""
+
+    gallery: Gallery
+    words: CustomWords
+    elsewhere: list[str]
+    """Other-model enrolments."""
+
+    @classmethod
+    def nothing(cls, version: int) -> Known:
+        """Return what a tenant has that has neither a voice nor a word."""
+        return cls(Gallery.empty(version), NO_WORDS, [])
+
+
+class Look(NamedTuple):
+    """Contents of the store at this version or a later one."""
+
+    version: int
+    known: dict[str, Known]
+    """By tenant."""
+    faults: dict[str, StreamdError]
+    """The error of each tenant whose contents cannot be read."""
+
+
+def look(store: Store, model: str, version: int) -> Look:
+    """Read the voices and words of all tenants.
+
+    Args:
+        store: opened for any tenant.
+        model: of the embeddings.
+        version: of the store, from before.
+
+    Raises:
+        StoreGone: the database was deleted.
+        Unavailable: it cannot be read at all.
+    """
+    found = Look(version, {}, {})
+    for tenant in store.tenants():
+        theirs = store.of(tenant)
+        try:
+            found.known[tenant] = Known(
+                theirs.load_gallery(model, BASELINE_MODEL),
+                theirs.load_words(),
+                enrolled_elsewhere(theirs.speakers(), model),
+            )
+        except StoreGone:
+            raise
+        except StreamdError as fault:  # a damaged record concerns its own tenant only
+            found.faults[tenant] = fault
+    return found
