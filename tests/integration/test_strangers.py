@@ -225,6 +225,7 @@ def ticket_of(guarded: Guarded, key: str) -> str:
     body = json.loads(answer.body)
     assert body["expires_in_ms"] == 60_000
     assert body["ticket"].startswith("t_")
+    assert body["processing_time_ms"] > 0
     return body["ticket"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 
 from streamd.errors import BadInput, Internal, Refusal, TooLarge, Unavailable
 from streamd.observability.metrics import Metrics
@@ -111,6 +111,8 @@ class Requests(web.RequestHandler):
                 return self._counted(faults.response(exc, request.path))
             case LineTooLong():
                 refusal, status = TooLarge(_TOO_LONG), _HEADERS_TOO_LARGE
+            case ContentEncodingError():
+                refusal = BadInput("this Content-Encoding is not known here; use gzip or deflate")
             case _ if status < Internal.status:
                 # Not aiohttp's message: it quotes the request, and perhaps a key in it.
                 log.debug("malformed request", peer=request.remote, reason=type(exc).__name__)
