@@ -25,6 +25,7 @@ from streamd.access.audit.writer import Nowhere
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
 from streamd.config import Config, LimitsConfig, ServerConfig
+from streamd.files.enroller import Enroller
 from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
@@ -71,6 +72,7 @@ async def table(folder: Path) -> list[Asked]:
             server.services,
             store,
             MemoryVoiceCache(0, server.metrics),
+            Enroller(store, access, server.services.registry, "ge2e", lambda: asyncio.sleep(0)),
             access,
             Config(),
             lambda: False,
