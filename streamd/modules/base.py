@@ -21,7 +21,9 @@ import msgspec
 from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
+from streamd.modules.kept_voices import KeptVoices
 from streamd.modules.speaker_state import SpeakerState
+from streamd.modules.speech_levels import SpeechLevels
 from streamd.validation import Invalid, convert, unknown_keys
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class ReaderContext:
     channel: Literal["wide", "narrow"]
     speakers: SpeakerState = field(default_factory=SpeakerState)
     """What the readers of the session share about who speaks."""
+    voices: KeptVoices = field(default_factory=KeptVoices)
+    """The voices of the latest utterances, from which a client may enrol."""
 
 
 @dataclass(slots=True)
@@ -77,6 +81,8 @@ class Utterance:
     """Number of samples that the VAD called speech."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """The spans that the VAD called speech, in order."""
+    levels: SpeechLevels | None = None
+    """Levels of its speech; None where nobody keeps its voice."""
     reported: bool = False
     """Whether the client received its `speech_start`."""
 
@@ -156,6 +162,14 @@ class Reader(Protocol):
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
         """Take note of the end, after all windows of the utterance; return the final events."""
+
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Take note that a voice of this session was enrolled.
+
+        Args:
+            name: Its name from now on.
+            label: The session label that it had, if it had one.
+        """
 
 
 class OptionalReader(Reader, Protocol):

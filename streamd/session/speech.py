@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.speaker import SpeakerModule
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
+from streamd.session.enrolments import Enrolments, EnrolRequest
+from streamd.session.levels import UtteranceLevels
 from streamd.session.margins import make_room
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.shared import Shared
@@ -27,6 +31,7 @@ class Speech:
         shared: The parts that all paths of the session use.
         activities: Take the VAD's decisions about live audio.
         utterances: Emits the events of utterances.
+        enrolments: Takes each request to enrol at its place.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Speech:
         shared: Shared,
         activities: Sequence[Activity],
         utterances: Utterances,
+        enrolments: Enrolments,
     ) -> None:
         settings = registry.vad.effective(modules.get("vad"))
         self.segmenter = Segmenter(_segmenter_config(settings))
@@ -51,6 +57,8 @@ class Speech:
         self._planner = shared.planner
         self._activities = activities
         self._utterances = utterances
+        self._enrolments = enrolments
+        self._levels = UtteranceLevels(shared.ring)
         self._readers: dict[str, Reader] = {}
         self._configure(modules)
 
@@ -72,11 +80,17 @@ class Speech:
         self._history.frame(start, stop, probability >= self.segmenter.config.off)
         for change in self.segmenter.frame(start, stop, probability):
             self._segment(change)
-        if self.segmenter.open is not None:
-            self._planner.advance(self.segmenter.watermark, stop, barrier)
+        if (utterance := self.segmenter.open) is not None:
+            watermark = self.segmenter.watermark
+            if barrier is None:
+                self._levels.advance(utterance, watermark)
+            self._planner.advance(watermark, stop, barrier)
 
     def passed(self, mark: Mark) -> None:
         """Take note that the VAD has come to a mark."""
+        if isinstance(mark.payload, EnrolRequest):
+            self._planner.hold(mark.place, partial(self._enrolments.reached, mark.payload))
+            return
         if mark.cause is None:
             self._configure(mark.payload)
             return
@@ -88,6 +102,11 @@ class Speech:
             self._history.split()
         self._planner.barrier(mark.place, barrier.passed)
 
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Have all readers take note that a voice of this session was enrolled."""
+        for reader in self._readers.values():
+            reader.enrolled(name, label)
+
     def hops(self) -> dict[str, int]:
         """Return the hop, in samples, of each reader of utterances that open now, by its name."""
         readers = [name for name in self._registry.readers if name in self._modules]
@@ -96,9 +115,15 @@ class Speech:
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
         if isinstance(change, Closed):
-            self._planner.closed(utterance, self._vad.barrier)
+            barrier = self._vad.barrier
+            assert utterance.end is not None
+            limit = utterance.end if barrier is None else min(utterance.end, barrier.head)
+            self._levels.advance(utterance, limit, is_last=True)
+            self._planner.closed(utterance, barrier)
             return
         readers = [self._readers[name] for name in self._registry.readers if name in self._modules]
+        if SpeakerModule.name in self._modules:  # it keeps the voice
+            self._levels.begin(utterance)
         self._planner.opened(utterance, readers)
         self._utterances.began(utterance, report=self._registry.vad.name in self._modules)
 
