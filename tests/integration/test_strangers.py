@@ -17,6 +17,7 @@ import pytest
 from daemons import Daemon, Received, dial, next_event, read_to_close, say
 from fakes.keys import make_key, make_ticket, revoke, store_of
 from fakes.own_words import word as own_word
+from fakes.recipes import REGISTRY
 from fakes.serving import Server
 from fakes.wire import Wire
 from websockets.exceptions import InvalidStatus
@@ -25,6 +26,7 @@ from streamd.access.audit.writer import Nowhere
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
 from streamd.config import Config, LimitsConfig, ServerConfig
+from streamd.files.enroller import Enroller
 from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
@@ -71,6 +73,7 @@ async def table(folder: Path) -> list[Asked]:
             server.services,
             store,
             MemoryVoiceCache(0, server.metrics),
+            Enroller(store, access, REGISTRY, "no model", lambda: asyncio.sleep(0)),
             access,
             Config(),
             lambda: False,
