@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 from streamd.errors import BadInput, Internal, Refusal, TooLarge, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http import faults
+from streamd.transport.http.routes import template_of
 from streamd.transport.http.waiting import Waiting
 
 log = structlog.get_logger("streamd.http")
@@ -104,7 +105,7 @@ class Requests(web.RequestHandler):
             case ConnectionError():
                 raise exc
             case Unavailable():  # its message is for the operator: it names paths of this machine
-                log.error("request failed", path=request.path, exc_info=exc)
+                log.error("request failed", path=template_of(request), exc_info=exc)
                 refusal = Unavailable("the server cannot do this now; its log says why")
                 return self._counted(faults.response(refusal, request.path))
             case Refusal():
@@ -116,7 +117,7 @@ class Requests(web.RequestHandler):
                 log.debug("malformed request", peer=request.remote, reason=type(exc).__name__)
                 refusal = BadInput("the bytes are not an HTTP request")
             case _:
-                log.error("request failed", path=request.path, exc_info=exc)
+                log.error("request failed", path=template_of(request), exc_info=exc)
                 refusal = Internal("the request failed; the server's log says why")
         if request.writer.output_size:
             raise ConnectionResetError("the answer has begun and cannot be replaced")
