@@ -17,6 +17,7 @@ import pytest
 from daemons import Daemon, Received, dial, next_event, read_to_close, say
 from fakes.keys import make_key, make_ticket, revoke, store_of
 from fakes.own_words import word as own_word
+from fakes.recipes import REGISTRY
 from fakes.serving import Server
 from fakes.wire import Wire
 from waiting import wait_until
@@ -73,7 +74,7 @@ async def table(folder: Path) -> list[Asked]:
             server.services,
             store,
             MemoryVoiceCache(0, server.metrics),
-            Enroller(store, access, server.services.registry, "ge2e", lambda: asyncio.sleep(0)),
+            Enroller(store, access, REGISTRY, "no model", lambda: asyncio.sleep(0)),
             access,
             Config(),
             lambda: False,
