@@ -12,6 +12,11 @@ function labelled(text, input) {
   return element("label", {}, `${text} `, input);
 }
 
+// Text with `code` in backticks, as nodes.
+function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? element("code", { textContent: part }) : part));
+}
+
 // The inputs of one call: parts of its path, its files, and its fields.
 function inputsOf(operation) {
   const inputs = [];
@@ -76,7 +81,7 @@ function call(path, method, operation) {
   return element(
     "details",
     { id: operation.operationId },
-    element("summary", {}, element("code", { textContent: `${method.toUpperCase()} ${path}` }), ` ${operation.summary}`),
+    element("summary", {}, element("code", { textContent: `${method.toUpperCase()} ${path}` }), " ", ...prose(operation.summary)),
     element("p", { textContent: operation.description ?? "Open to everybody." }),
     form,
     answer,

@@ -105,7 +105,7 @@ def check_word(name: str) -> str:
     try:
         return convert(name, WordName)
     except Invalid as invalid:
-        raise BadName(f"wake word {name!r}: {invalid.first.expected}") from None
+        raise BadName(f"wake word {name!r}: {invalid.first.expected}", ref="name") from None
 
 
 def check_head(packed: bytes) -> bytes:

@@ -21,22 +21,27 @@ def check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise BadName(
-            f"a speaker's name must have 1 to {MAX_NAME_CHARS} characters; got {len(name)}"
+            f"a speaker's name must have 1 to {MAX_NAME_CHARS} characters; got {len(name)}",
+            ref="name",
         )
     if name in (".", ".."):
-        raise BadName(f"speaker name {name!r}: a dot alone means a folder; choose another name")
+        raise BadName(
+            f"speaker name {name!r}: a dot alone means a folder; choose another name", ref="name"
+        )
     if name != name.strip():
-        raise BadName(f"speaker name {name!r}: remove the space at its start or end")
+        raise BadName(f"speaker name {name!r}: remove the space at its start or end", ref="name")
     for place, char in enumerate(name):
         if not char.isprintable() and not (char in JOINERS and _joins(name, place)):
             raise BadName(
                 f"speaker name {name!r}: use printable characters only; joiners (U+200C, "
-                "U+200D) may stand between characters that they join"
+                "U+200D) may stand between characters that they join",
+                ref="name",
             )
     if _SESSION_LABEL.fullmatch(name):
         raise BadName(
             f"speaker name {name!r}: S with a number is the label of a voice that is not "
-            "enrolled; choose another name"
+            "enrolled; choose another name",
+            ref="name",
         )
     return name
 

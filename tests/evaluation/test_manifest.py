@@ -164,7 +164,7 @@ def test_every_kind_of_fault_comes_at_once(write):
         7: "b.wav is 1000 ms long; correct start_ms and end_ms",
         8: "a.wav is 1000 ms long; correct start_ms and end_ms",
         9: found["9"],
-        10: "empty.wav: is empty",
+        10: "empty.wav: is empty; send a recording with sound",
     }
     assert found["3"].startswith("unknown label 'furious'")
     assert found["6"].startswith("2 fields, but the header has 5")

@@ -280,6 +280,7 @@ def test_an_enrolment_unlike_the_one_before_is_said(serving: Daemon) -> None:
 def test_what_is_no_name_is_refused(serving: Daemon, name: str) -> None:
     refused = post(serving, f"/v1/speakers/{name}", ("audio", SPEECH))
     assert (refused.status, refused.error["code"]) == (400, "bad_name")
+    assert refused.error["ref"] == "name"
     assert ask(serving, "GET", f"/v1/speakers/{name}").status == 404
 
 

@@ -18,6 +18,7 @@ from streamd.audio.files.convert import Converter
 from streamd.audio.files.lookahead import Lookahead
 from streamd.audio.files.ogg import CAPTURE, Link, Window, is_ogg, links
 from streamd.audio.files.parts import (
+    AGAIN,
     HINT,
     PLAUSIBLE_RATES_HZ,
     Gap,
@@ -160,7 +161,7 @@ def _decode(
 def _choose(container: InputContainer, name: str, track: int | None, note: Note) -> AudioStream:
     tracks = container.streams.audio
     if not tracks:
-        raise NotAudio(f"{name}: has no audio track")
+        raise NotAudio(f"{name}: has no audio track; send a recording with sound")
     if track is None and len(tracks) > 1:
         labels = ", ".join(f"{i} ({_label(stream)})" for i, stream in enumerate(tracks, 1))
         note(f"{name}: has {len(tracks)} audio tracks: {labels}. Track 1 is taken; see --track.")
@@ -196,7 +197,7 @@ def _frames(container: InputContainer, stream: AudioStream, name: str) -> Iterat
             if (packet.pos or 0) < tag_stop:
                 continue
             if not frame_s and (bad_starts := bad_starts + 1) >= _MAX_BAD_STARTS:
-                raise NotAudio(f"{name}: is damaged from its start") from error
+                raise NotAudio(f"{name}: is damaged from its start; {AGAIN}") from error
             is_damaged = True
             # Where a header is damaged, a packet is as long as several.
             length_s = frame_s * max(round(packet.size * packets / max(sizes, 1)), 1)
@@ -245,7 +246,7 @@ def _packets(
         except av.FFmpegError as error:
             errors += 1
             if errors >= _MAX_BAD_READS:
-                raise NotAudio(f"{name}: is damaged") from error
+                raise NotAudio(f"{name}: is damaged; {AGAIN}") from error
 
 
 def _parts(

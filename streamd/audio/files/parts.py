@@ -17,6 +17,7 @@ HINT = (
     "streamd reads WAV, FLAC, Ogg, Opus, MP3, M4A, MP4 and WebM; raw samples have no header: "
     "send them with `streamd stream - --rate HZ < FILE`"
 )
+AGAIN = "send it again, or a copy as WAV or FLAC"
 
 Note: TypeAlias = Callable[[str], None]
 """Takes a remark about a file that a person should read."""

@@ -112,7 +112,7 @@ def read(
     head = next(decoded, None)
     first = next(decoded, None)
     if not isinstance(head, Head) or first is None:
-        raise NotAudio(f"{name}: holds no audio")
+        raise NotAudio(f"{name}: holds no audio; send a recording with sound")
     if head.rate_hz not in PLAUSIBLE_RATES_HZ:
         raise NotAudio(f"{name}: a rate of {head.rate_hz} Hz is not plausible; {HINT}")
     parts: Iterator[Part] = (
@@ -171,11 +171,11 @@ def _decode(source: Source, name: str, track: int | None, note: Note) -> Iterato
             if not file.seekable():
                 pieces = Lookahead(file)
                 if not pieces.ahead(1):
-                    raise NotAudio(f"{name}: is empty")
+                    raise NotAudio(f"{name}: is empty; send a recording with sound")
                 yield from _in_order(pieces, name, track, note)
                 return
             if not file.read(1):
-                raise NotAudio(f"{name}: is empty")
+                raise NotAudio(f"{name}: is empty; send a recording with sound")
             file.seek(0)
         except FileNotFoundError:
             raise NotAudio(f"{name}: no such file") from None
