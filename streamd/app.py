@@ -17,6 +17,7 @@ from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts, speaker_model
 from streamd.config import Config, describe, needs_key
+from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
@@ -24,6 +25,7 @@ from streamd.live.load import LATE, Load
 from streamd.live.revocation import Revocation
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
+from streamd.modules.kept_voices import MAX_KEPT
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
 from streamd.observability import descriptors
@@ -109,13 +111,21 @@ class Daemon:
         try:
             await watcher.load()
             ticks = Ticks(self._parts.engine)
-            services = self._services(watcher, ticks)
+            enroller = Enroller(
+                self._store,
+                access,
+                self._parts.registry,
+                speaker_model(config).id,
+                watcher.refresh,
+            )
+            services = self._services(watcher, ticks, enroller)
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
             rest = Rest.of(
                 services,
                 self._store,
                 self._cache,
+                enroller,
                 access,
                 config,
                 is_draining=lambda: streams.is_draining,
@@ -166,6 +176,7 @@ class Daemon:
             await server.stop()
             await access.presence.share()  # that none is open
             await rest.close()
+            await enroller.close()
             ticks.stop()
             if not self._parts.engine.stop(STOP_S):
                 log.error("a compute thread did not come back")
@@ -212,7 +223,7 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
-    def _services(self, watcher: GalleryWatcher, ticks: Ticks) -> Services:
+    def _services(self, watcher: GalleryWatcher, ticks: Ticks, enroller: Enroller) -> Services:
         limits, resume = self._config.limits, self._config.resume
         of_streams = Limits(
             max_streams=limits.max_streams,
@@ -237,6 +248,7 @@ class Daemon:
             ("log_events", resume.max_events),
             ("ring_samples", self._config.session.ring_s * RATE_HZ),
             ("marks", MAX_MARKS),
+            ("kept_voices", MAX_KEPT),
             ("windows_in_flight", MAX_IN_FLIGHT),
         ):
             self._parts.metrics.queue_limit.labels(queue).set(bound)
@@ -251,6 +263,7 @@ class Daemon:
             limits=of_streams,
             ring_s=self._config.session.ring_s,
             load=Load(self._parts.engine, bounds, self._parts.metrics),
+            enrol=enroller.of_stream,
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,

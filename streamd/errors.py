@@ -19,6 +19,8 @@
     │   │   ├── Unauthenticated        unauthenticated      4001   401
     │   │   ├── Forbidden              forbidden            4003   403
     │   │   └── RateExceeded           rate_exceeded        4012   429
+    │   ├── UnknownUtterance           unknown_utterance
+    │   ├── TwoVoices                  two_voices
     │   ├── BadInput                   bad_input                   400
     │   │   └── Stalled                bad_input                   400
     │   ├── NotFound                   not_found                   404
@@ -194,6 +196,18 @@ class RateExceeded(WireError):
     close_code = 4012
     status = 429
     retryable = True
+
+
+class UnknownUtterance(Refusal):
+    """An utterance that is not over at this place of the stream, or that is too long ago."""
+
+    code = "unknown_utterance"
+
+
+class TwoVoices(Refusal):
+    """Utterances that are not of one voice."""
+
+    code = "two_voices"
 
 
 class BadInput(Refusal):

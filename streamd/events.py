@@ -5,7 +5,7 @@ A field that does not apply is left out of the JSON: its value is `UNSET`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,6 +13,8 @@ from msgspec import UNSET, UnsetType
 Cause = Literal["silence", "flush", "max_length", "gap", "end"]
 GapCause = Literal["client", "overload", "resume", "model_error"]
 Decision = Literal["accept", "reject", "unsure", "too_short"]
+IssueCode: TypeAlias = Literal["short", "clipped", "noisy", "quiet", "two_voices", "unlike_before"]
+Verdict: TypeAlias = Literal["good", "usable", "poor"]
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="type"):
@@ -100,6 +102,37 @@ class Gap(TimedEvent, tag="gap", kw_only=True):
 
     cause: GapCause
     module: str | UnsetType = UNSET
+
+
+class Issue(msgspec.Struct, frozen=True):
+    """Something that makes an enrolment less reliable."""
+
+    code: IssueCode
+    message: str
+    """What was found, and what to do."""
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """The verdict on an enrolment."""
+
+    verdict: Verdict
+    """`good`, `usable` (decisions are less sure), or `poor` (make it anew)."""
+    issues: tuple[Issue, ...] = ()
+
+
+class Enrolled(LogEvent, tag="enrolled", kw_only=True):
+    """A voice of this stream was enrolled; utterances that open from there on know it."""
+
+    id: str
+    """Of the `enrol` message."""
+    speaker: str
+    """Name of the voice."""
+    label: str | None
+    """The session label that the voice had, which no later utterance gets."""
+    utterances: list[str]
+    enrolments: int
+    """Enrolments that the voice has now."""
+    quality: Quality
 
 
 class Flushed(LogEvent, tag="flushed", kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from streamd.access.audit.entry import Action, Actor, Recorder, alias, entry
+from streamd.access.principal import Principal
 from streamd.errors import NotErased
 from streamd.modules.gallery import Gallery
 from streamd.modules.words import CustomWord, CustomWords
@@ -223,3 +224,21 @@ class AuditedAccess:
                 expires_ms=key.expires_ms,
             )
         )
+
+
+def changed_by_client(
+    store: Store, principal: Principal, peer: str | None, recorder: Recorder
+) -> Audited:
+    """Return the store of a client's tenant, with the client as who makes the changes.
+
+    Args:
+        store: Voices and words of every tenant.
+        principal: The client.
+        peer: Its address.
+        recorder: Takes the entries.
+    """
+    actor = Actor.of(principal, peer)
+    theirs = store.of(principal.tenant)
+    if isinstance(theirs, Audited):
+        return theirs.changed_by(actor, recorder)
+    return Audited(theirs, principal.tenant, recorder, actor)

@@ -193,6 +193,10 @@ class Link:
                 self._faults = 0
                 self._prove()
                 self._pulse()
+            elif event["type"] == "enrolled":
+                self._replay.answered(event.get("id", ""))
+            elif event["type"] == "error" and event.get("ref") is not None:
+                self._replay.answered(event["ref"])
             elif event["type"] == "bye":
                 self._is_done = True
             elif event["type"] == "pong" and event.get("t") == PING["t"]:
@@ -299,9 +303,10 @@ class Link:
             return
         self._last_seq = 0
         if not is_first:
-            self._replay.restart()
+            dropped = self._replay.restart()
             first = self._replay.samples_kept_from
-            self._inbox.put({"type": "reconnected", "resumed": False, "first_sample": first})
+            again = {"type": "reconnected", "resumed": False, "first_sample": first}
+            self._inbox.put({**again, "dropped_enrolments": dropped})
         self._inbox.put(ready)
 
     async def _drained(self) -> None:

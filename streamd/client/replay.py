@@ -32,6 +32,8 @@ class _Control:
     """Whether it counts for `have_controls`."""
     is_loss: bool = False
     """Whether it names audio that this buffer dropped."""
+    is_answered: bool = False
+    """Whether the server has answered it; known of enrolments alone."""
 
 
 class Replay:
@@ -179,9 +181,27 @@ class Replay:
         self._is_back = True
         return lost
 
-    def restart(self) -> None:
-        """Continue in a new session with everything that is kept."""
-        self._controls = deque(control for control in self._controls if not control.is_loss)
+    def answered(self, enrol_id: str) -> None:
+        """Take note that the server has answered an enrolment."""
+        for control in self._controls:
+            is_it = _is_enrol(control) and control.message.get("id", "") == enrol_id
+            if is_it and not control.is_answered:
+                control.is_answered = True
+                return
+
+    def restart(self) -> list[str]:
+        """Continue in a new session with everything that is kept, except enrolments.
+
+        They name utterances of the old session; in the new one, others have these names.
+
+        Returns:
+            Ids of the enrolments that were not answered.
+        """
+        enrols = [control for control in self._controls if _is_enrol(control)]
+        unanswered = [str(c.message.get("id", "")) for c in enrols if not c.is_answered]
+        self._controls = deque(
+            control for control in self._controls if not control.is_loss and not _is_enrol(control)
+        )
         self._controls_gone = 0
         self._shift = self._start
         self._is_back = False
@@ -189,6 +209,7 @@ class Replay:
         if self._settled:
             message = {"type": "config", "modules": self._settled}
             self._controls.appendleft(_Control(self._start, message, is_counted=True))
+        return unanswered
 
     # Inside.
 
@@ -241,6 +262,10 @@ def counts(message: Mapping[str, Any]) -> bool:
     It counts those that act at their place in the stream, even if it refuses them.
     """
     return message.get("type") in CONTROLS
+
+
+def _is_enrol(control: _Control) -> bool:
+    return control.message.get("type") == "enrol"
 
 
 def _is_in_samples(message: Mapping[str, Any]) -> bool:

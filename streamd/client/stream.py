@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -101,6 +101,19 @@ class Stream:
     async def gap(self, gap_ms: int) -> None:
         """Declare that so many milliseconds of audio are lost, so that the clock stays right."""
         await self.control({"type": "gap", "ms": gap_ms})
+
+    async def enrol(self, speaker: str, utterances: Iterable[str], enrol_id: str = "") -> None:
+        """Enrol the voice of utterances that are over; the server answers `enrolled` with this id.
+
+        If it refuses, it answers an `error` whose `ref` is the id.
+
+        Args:
+            speaker: Name of the voice.
+            utterances: Ids of utterances of one speaker, as events name them.
+            enrol_id: What the answer names.
+        """
+        message = {"id": enrol_id, "speaker": speaker, "utterances": list(utterances)}
+        await self.control({"type": "enrol", **message})
 
     async def end(self) -> None:
         """Declare the end of the audio. Keep iterating until the `bye`, which is the last event."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamd.display import display_name
-from streamd.files.quality import Quality, assess, encoded
+from streamd.events import Quality
+from streamd.files.quality import assess, encoded
 from streamd.files.voice_reading import VoiceSample, speaker_settings
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
@@ -75,14 +76,20 @@ def enrol(
         enrolments.append(new)
         done.append(Enrolled(sample, new.id, quality, is_new=True))
     if enrolments:
-        usual = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
-        baseline = _usual(
-            [one.sample for one in done if one.is_new],
-            registry,
-            Baseline.from_bytes(usual) if usual else None,
-        )
-        store.enrol(name, enrolments, {BASELINE_MODEL: baseline.to_bytes()})
+        added = [one.sample for one in done if one.is_new]
+        store.enrol(name, enrolments, _baselines(store, name, added, model, registry))
     return done
+
+
+def _baselines(
+    store: Store, name: str, samples: Sequence[VoiceSample], model: str, registry: Registry
+) -> dict[str, bytes]:
+    """Return how the voice usually sounds, with these samples; empty if they do not say."""
+    if not any(sample.utterances for sample in samples):
+        return {}
+    usual = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
+    baseline = _usual(samples, registry, Baseline.from_bytes(usual) if usual else None)
+    return {BASELINE_MODEL: baseline.to_bytes()}
 
 
 def distinct(files: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, Path]]]:

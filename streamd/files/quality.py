@@ -7,18 +7,15 @@ The thresholds were chosen on recordings of 68 read voices, as they are and made
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
+from streamd.events import Issue, IssueCode, Quality
 from streamd.files.voice_reading import VoiceSample
 from streamd.modules.gallery import Channel
 from streamd.settings import ChannelThresholds
 from streamd.types import Floats
-
-IssueCode: TypeAlias = Literal["short", "clipped", "noisy", "quiet", "two_voices", "unlike_before"]
-Verdict: TypeAlias = Literal["good", "usable", "poor"]
 
 ENOUGH_MS = 5000
 """Milliseconds of speech from which an enrolment is reliable."""
@@ -34,22 +31,6 @@ ALIKE = 0.73
 """Cosine of the two most different parts of a recording from which it has one voice."""
 OTHER_CHANNEL = 0.1
 """By how much less alike one voice is on two kinds of channel."""
-
-
-class Issue(msgspec.Struct, frozen=True):
-    """Something that makes an enrolment less reliable."""
-
-    code: IssueCode
-    message: str
-    """What was found, and what to do."""
-
-
-class Quality(msgspec.Struct, frozen=True):
-    """The verdict on an enrolment."""
-
-    verdict: Verdict
-    """`good`, `usable` (decisions are less sure), or `poor` (make it anew)."""
-    issues: tuple[Issue, ...] = ()
 
 
 def assess(

@@ -8,6 +8,7 @@ from functools import partial
 
 from streamd.errors import MaxDuration
 from streamd.events import Ack, GapCause
+from streamd.live.enrolling import Sender, request_of
 from streamd.live.intake import Intake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
@@ -90,12 +91,13 @@ class Input:
         await self.finish()
         raise self._too_long()
 
-    async def control(self, message: messages.Message, gap_cause: GapCause) -> None:
+    async def control(self, message: messages.Message, gap_cause: GapCause, sender: Sender) -> None:
         """Take a message that acts at its place in the stream, waiting for room.
 
         Args:
-            message: A flush, gap or change of configuration.
+            message: A flush, gap, change of configuration or enrolment.
             gap_cause: The cause of a gap.
+            sender: Who sent it.
 
         Raises:
             BadConfig: The configuration cannot be used.
@@ -115,6 +117,8 @@ class Input:
                 session.receive_flush(flush_id)
             case messages.Config(modules=modules):
                 session.receive_config(modules)
+            case messages.Enrol():
+                session.receive_enrol(request_of(message, sender))
         self._pump()
 
     async def finish(self) -> None:

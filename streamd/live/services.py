@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from streamd.engine.base import Engine
+from streamd.live.enrolling import Store
 from streamd.live.held import Held
 from streamd.live.load import Load
 from streamd.live.ticks import Ticks
@@ -63,3 +64,5 @@ class Services:
     ring_s: int
     held: Held
     load: Load
+    enrol: Store
+    """Enrols voices that spoke in streams."""

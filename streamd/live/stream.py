@@ -22,6 +22,7 @@ from streamd.errors import Internal, ResumeUnknown, SlowConsumer, WireError
 from streamd.events import Ack, Error, Event, GapCause
 from streamd.live.delivery import Attached, Delivery
 from streamd.live.description import Description
+from streamd.live.enrolling import Enrolling, Sender
 from streamd.live.input import Input
 from streamd.live.meter import Meter
 from streamd.live.outbox import Outbox
@@ -76,6 +77,7 @@ class LiveStream:
         self._says_bye = False
         self._controls = 0
         """Control messages received, for when the session is closed."""
+        self._enrolling: Enrolling | None = None
         self._shedding: Shedding | None = None
         self._pace: Pace | None = None
 
@@ -137,6 +139,7 @@ class LiveStream:
             partial(services.ticks.due, self),
             self._pump,
         )
+        self._enrolling = Enrolling(session, services.enrol, services.metrics, self._pump)
         self._shedding = Shedding(session, self._pace, services.limits.max_lag_s, self._tell, now_s)
         services.load.add(self._shedding)
         for code, text in warnings:
@@ -235,7 +238,9 @@ class LiveStream:
         self.stop()
         if self._input is not None:
             self._controls = self._input.controls
-        self._session = self._sink = self._input = self._shedding = None
+        if self._enrolling is not None:
+            self._enrolling.stop()
+        self._session = self._sink = self._input = self._enrolling = self._shedding = None
         log.info(
             "stream closed",
             session=self.id,
@@ -278,7 +283,7 @@ class LiveStream:
         """Take a message that acts at its place in the stream, waiting until there is room.
 
         Args:
-            message: A flush, gap or change of configuration.
+            message: A flush, gap, change of configuration or enrolment.
             gap_cause: The cause of a gap.
 
         Raises:
@@ -286,7 +291,7 @@ class LiveStream:
             MaxDuration: The stream is as long as it may be.
         """
         assert self._input is not None
-        await self._input.control(message, gap_cause)
+        await self._input.control(message, gap_cause, Sender(self.principal, self._peer))
 
     async def end(self) -> None:
         """Take no more audio; return when `bye` is in the outbox."""
@@ -370,6 +375,8 @@ class LiveStream:
         except Exception as error:
             self.give_up(error)
             return
+        if self._enrolling is not None:
+            self._enrolling.look()
         if is_last := self._says_bye and session.ended:
             session.bye()
         if events := session.events():

@@ -21,6 +21,7 @@ import msgspec
 from streamd.errors import BadConfig
 from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
+from streamd.modules.kept_voices import KeptVoices
 from streamd.modules.speaker_state import SpeakerState
 from streamd.validation import Invalid, convert, unknown_keys
 
@@ -58,6 +59,8 @@ class ReaderContext:
     channel: Literal["wide", "narrow"]
     speakers: SpeakerState = field(default_factory=SpeakerState)
     """What the readers of the session share about who speaks."""
+    voices: KeptVoices = field(default_factory=KeptVoices)
+    """The voices of the latest utterances, from which a client may enrol."""
 
 
 @dataclass(slots=True)
@@ -156,6 +159,14 @@ class Reader(Protocol):
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
         """Take note of the end, after all windows of the utterance; return the final events."""
+
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Take note that a voice of this session was enrolled.
+
+        Args:
+            name: Its name from now on.
+            label: The session label that it had, if it had one.
+        """
 
 
 class OptionalReader(Reader, Protocol):

@@ -180,6 +180,18 @@ class EmotionReader:
             utterance, judged, turn.start, utterance.end, utterance.closed_at, final=True
         )
 
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Take how the voice sounded under its label for how it usually sounds."""
+        if label is None or self._baseline(name) is not None:
+            return
+        voice = self._root(label)
+        if voice in self._context.gallery():
+            return  # the label may be a mood of another enrolled voice
+        known = self._baselines.get(voice)
+        if known is not None:
+            self._baselines[name] = known
+            self._context.speakers.learned[name] = known.to_bytes()
+
     def _take_over(self, boundary: int) -> _Turn:
         """Move the windows from the boundary on to a new turn."""
         old, self._turn = self._turn, _Turn(boundary)

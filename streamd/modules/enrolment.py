@@ -56,6 +56,9 @@ class VoiceReader:
         self.runs.extend(utterance.runs)
         return ()
 
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Do nothing, because nobody is enrolled in a session over a file."""
+
 
 class EnrolmentReader(VoiceReader):
     """Collects also what emotion learns of a voice, and with it a baseline."""

@@ -12,7 +12,7 @@ class Labels:
     """Clusters speakers online; each label is the sum of the embeddings that it was given.
 
     Args:
-        most: Number of labels that a session may have.
+        most: Number of labels that a session may have at once.
     """
 
     def __init__(self, most: int) -> None:
@@ -20,6 +20,9 @@ class Labels:
         self._totals: dict[str, Floats] = {}
         self._means: dict[str, Floats] = {}
         """Means of the labels, as unit vectors."""
+        self._founded = 0
+        """Number of labels so far, with those that are out of use."""
+        self._retiring: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._totals)
@@ -27,7 +30,7 @@ class Labels:
     @property
     def next_name(self) -> str | None:
         """Return the name of the next label; None if the session may have no more."""
-        return f"S{len(self) + 1}" if len(self) < self._most else None
+        return f"S{self._founded + 1}" if len(self) < self._most else None
 
     def search(self, embedding: Floats, besides: str | None = None) -> list[Match]:
         """Return the labels by their cosine to a unit vector, best first.
@@ -49,6 +52,7 @@ class Labels:
         """Begin a label and return its name; `next_name` must not be None."""
         name = self.next_name
         assert name is not None
+        self._founded += 1
         self._set(name, embedding)
         return name
 
@@ -59,6 +63,21 @@ class Labels:
     def replace(self, name: str, embedding: Floats) -> None:
         """Replace a label's embedding by one from more speech of the turn that founded it."""
         self._set(name, embedding)
+
+    def retire(self, name: str) -> None:
+        """Use a label for no utterance that begins later; its number is not given again.
+
+        The speech of an utterance that goes on keeps its label, so that nobody is renamed in
+        mid-speech.
+        """
+        self._retiring.add(name)
+
+    def begin(self) -> None:
+        """Take note of an utterance that begins."""
+        for name in self._retiring:
+            self._totals.pop(name, None)
+            self._means.pop(name, None)
+        self._retiring.clear()
 
     def _set(self, name: str, total: Floats) -> None:
         self._totals[name] = total

@@ -32,6 +32,7 @@ from streamd.modules.decision import (
     decide,
 )
 from streamd.modules.gallery import Gallery, Match
+from streamd.modules.kept_voices import KeptVoice
 from streamd.modules.labels import Labels
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import HopMs, Probability, SpeakerSettings, overridden
@@ -92,6 +93,7 @@ class SpeakerReader:
         settings: SpeakerSettings,
         context: ReaderContext,
         previous: SpeakerReader | None,
+        model: str,
     ) -> None:
         self.spec = WindowSpec(
             pass_name="voice",
@@ -101,6 +103,8 @@ class SpeakerReader:
         )
         self._settings = settings
         self._context = context
+        self._model = model
+        """Id of the model of the embeddings."""
         self._band = settings.thresholds.of(context.channel)
         self._label_band = LabelBand(settings.assign, settings.new)
         # The same object, so that utterances that still run under the old options found labels too.
@@ -108,13 +112,17 @@ class SpeakerReader:
         self._gallery = context.gallery()
         self._turn = _Turn(0, np.zeros(1, np.float32))
         self._against: list[tuple[Window, Floats]] = []
+        self._is_one = True
+        """Whether nobody else took over in this utterance."""
 
     def opened(self, utterance: Utterance) -> None:
         """Begin a turn, with the gallery as it is now."""
         self._gallery = self._context.gallery()
+        self._labels.begin()
         self._context.speakers.begin()
         self._turn = _Turn(utterance.onset, np.zeros(256, np.float32))
         self._against = []
+        self._is_one = True
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Add a window to the evidence, or count it against the current speaker."""
@@ -135,7 +143,30 @@ class SpeakerReader:
         """Yield the final event on the utterance, or on its last turn if the speaker changed."""
         assert utterance.end is not None
         assert utterance.closed_at is not None
-        yield self._event(utterance, utterance.end, utterance.closed_at, final=True)
+        event = self._event(utterance, utterance.end, utterance.closed_at, final=True)
+        self._keep(utterance, utterance.end, event)
+        yield event
+
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Give a label to nobody any more, because its voice has a name."""
+        if label is not None:
+            self._labels.retire(label)
+
+    def _keep(self, utterance: Utterance, end: int, event: Speaker) -> None:
+        """Keep the voice of an utterance, of its last turn if there are several of one speaker."""
+        turn = self._turn
+        is_label = event.decision == "reject" and event.speaker is not None
+        self._context.voices.keep(
+            utterance.id,
+            KeptVoice(
+                totals={self._model: turn.total} if turn.windows else {},
+                windows=turn.windows,
+                speech=utterance.voiced(turn.start, end),
+                name=event.speaker if is_label or event.decision == "accept" else None,
+                is_label=is_label,
+                is_one=self._is_one,
+            ),
+        )
 
     def _change(self, utterance: Utterance, window: Window) -> Iterable[SpeakerChange]:
         first, _ = self._against[0]
@@ -149,6 +180,7 @@ class SpeakerReader:
         after = self._decide(utterance.voiced(boundary, window.stop), found_from_ms=0)
         if before.speaker == after.speaker:
             return  # the windows differ from those before, but the same name is still the nearest
+        self._is_one = False
         speakers = self._context.speakers
         speakers.update(before.speaker, is_sure=before.decision != "unsure", nearest=before.nearest)
         speakers.take_over(boundary)
@@ -272,4 +304,4 @@ class SpeakerModule:
         self, options: SpeakerOptions, context: ReaderContext, previous: SpeakerReader | None
     ) -> SpeakerReader:
         """Return the speaker reader for one session."""
-        return SpeakerReader(self.effective(options), context, previous)
+        return SpeakerReader(self.effective(options), context, previous, self._card.model)

@@ -112,6 +112,10 @@ class Metrics:
             "live_lag_seconds",
             "How late the results of live streams are: nine in ten are no later.",
         )
+        self.enrolments = counter(
+            "stream_enrolments", "Enrolments from streams that went to the store.", "result"
+        )
+        """result: `enrolled`, or the `code` of the error."""
         self.baselines_dropped = counter(
             "baselines_dropped", "Voices whose learned baseline was lost.", "cause"
         )

@@ -77,6 +77,16 @@ class Config(msgspec.Struct, frozen=True):
     modules: ModuleRequest = {}
 
 
+class Enrol(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to enrol the voice of utterances that are over here."""
+
+    id: str = ""
+    speaker: str
+    """Name of the voice."""
+    utterances: Annotated[list[str], Meta(min_length=1)]
+    """Ids of the utterances."""
+
+
 class End(msgspec.Struct, frozen=True):
     """The end of the audio."""
 
@@ -102,7 +112,7 @@ class _GapInSamplesText(msgspec.Struct, frozen=True):
 
 _Text: TypeAlias = _AudioText | _GapText | _GapInSamplesText
 """Messages whose fields in JSON differ from those of their structs."""
-Message: TypeAlias = Hello | Audio | Gap | Flush | Config | End | Ping
+Message: TypeAlias = Hello | Audio | Gap | Flush | Config | Enrol | End | Ping
 
 
 def read_object(text: str) -> dict[str, Any]:
@@ -165,6 +175,7 @@ _KINDS: dict[str, type[Message | _Text]] = {
     "gap": _GapText,
     "flush": Flush,
     "config": Config,
+    "enrol": Enrol,
     "end": End,
     "ping": Ping,
 }

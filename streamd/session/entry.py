@@ -18,12 +18,16 @@ class Entry:
     """Something that the readers of an utterance get when it is its turn."""
 
     plan: Plan | None
-    """The plan of the utterance; None for a barrier."""
+    """The plan of the utterance; None for a barrier and for a hold."""
     at: int
     window: Window | None = None
     """The window; None for the end of the utterance."""
     passed: Callable[[], None] | None = None
     """Called when a barrier is reached."""
+    hold: Callable[[], bool] | None = None
+    """Returns whether what follows may be delivered; asked again and again until it may."""
+    begun_before: Plan | None = None
+    """The plan of the utterance that was open at a hold."""
     spec: WindowSpec | None = None
     request: WindowRequest | None = None
     begun: Attempt | None = None
@@ -52,3 +56,10 @@ class Entry:
     def is_awaited(self) -> bool:
         """Whether it is an optional window that is wanted and has no answer yet."""
         return self.is_wanted and self.answer is MISSING
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether it cannot be delivered before the engine has answered."""
+        if self.follows is not None:
+            return self.follows.is_awaited
+        return self.is_plain and self.answer is MISSING

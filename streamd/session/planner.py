@@ -48,6 +48,8 @@ class Planner:
         """Keys of the jobs that became useless since the last call of `withdrawn`."""
         self._speculation = Speculation(speculative or {}, self._keys, self.useless)
         self._open: Plan | None = None
+        self.is_held_up = False
+        """Whether a hold takes so long that wake words do not wait for it."""
         self.queue: deque[Entry] = deque()
         """The windows and ends that wait, the next one first; only the planner changes it."""
         self._optional = OptionalWindows(self.queue, emit, skipped, self._degradation)
@@ -102,6 +104,13 @@ class Planner:
     def barrier(self, at: int, passed: Callable[[], None]) -> None:
         """Call `passed` when everything that was planned so far has been delivered."""
         self.queue.append(Entry(None, at, passed=passed))
+
+    def hold(self, at: int, may_go_on: Callable[[], bool]) -> None:
+        """Deliver nothing behind this place until `may_go_on` returns True.
+
+        It is first called when everything before has been delivered.
+        """
+        self.queue.append(Entry(None, at, hold=may_go_on, begun_before=self._open))
 
     def _plan_window(
         self, plan: Plan, spec: WindowSpec, window: Window, barrier: Mark | None
@@ -228,20 +237,22 @@ class Planner:
         """Give the readers everything that is complete, in order."""
         while self.queue:
             entry = self.queue[0]
-            if entry.is_plain and entry.answer is MISSING:
+            if entry.is_owed:
                 return
-            if entry.follows is not None and entry.follows.is_awaited:
-                return
+            if entry.hold is not None:
+                if entry.begun_before is not None:
+                    _announce(entry.begun_before)
+                if not entry.hold():
+                    return
+                self.queue.popleft()
+                continue
             self.queue.popleft()
             plan = entry.plan
             if plan is None:
                 assert entry.passed is not None
                 entry.passed()
                 continue
-            if not plan.is_announced:
-                plan.is_announced = True
-                for reader in plan.readers:
-                    reader.opened(plan.utterance)
+            _announce(plan)
             if entry.window is None:
                 for reader in plan.readers:
                     self._emit(reader.closed(plan.utterance))
@@ -293,11 +304,25 @@ class Planner:
     @property
     def waited_for_at(self) -> int | None:
         """`pending_at`, for whom that is worth waiting; None while the machine is short of time."""
-        return None if self._degradation.coalesces else self.pending_at
+        is_worth = not self._degradation.coalesces and not (self.is_held_up and self._is_hold)
+        return self.pending_at if is_worth else None
+
+    @property
+    def computed_at(self) -> int | None:
+        """Return `at` of the oldest answer that the engine owes; a hold is no fault of it."""
+        if not self._is_hold:
+            return self.pending_at
+        return next((entry.at for entry in self.queue if entry.is_owed), None)
+
+    @property
+    def _is_hold(self) -> bool:
+        return bool(self.queue) and self.queue[0].hold is not None
 
     def low(self, watermark: int) -> int:
         """Return the oldest sample that a window may still need."""
         low = watermark
+        if self._is_hold:
+            low = min(low, self.queue[0].at)  # so that what waits behind it has a bound
         if self._open is not None:
             for spec, start in self._open.next_start.items():
                 low = min(low, start, max(self._open.utterance.onset, watermark - spec.length))
@@ -305,3 +330,11 @@ class Planner:
             if entry.window and entry.answer is MISSING and entry.follows is None:
                 low = min(low, entry.window.start)
         return low
+
+
+def _announce(plan: Plan) -> None:
+    """Have the readers begin with an utterance, unless they have."""
+    if not plan.is_announced:
+        plan.is_announced = True
+        for reader in plan.readers:
+            reader.opened(plan.utterance)

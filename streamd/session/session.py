@@ -15,16 +15,19 @@ import numpy as np
 
 from streamd.audio.ring import Ring
 from streamd.audio.source import AudioIn
-from streamd.events import Bye, Cause, Flushed, Gap, GapCause, LogEvent
+from streamd.errors import StreamdError
+from streamd.events import Bye, Cause, Flushed, Gap, GapCause, LogEvent, Quality
 from streamd.modules.base import ReaderContext
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.speaker import SpeakerModule
 from streamd.modules.vad import VadStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barriers
 from streamd.session.degradation import Degradation
 from streamd.session.emitter import Emitter
+from streamd.session.enrolments import Enrolments, EnrolRequest, PendingEnrolment
 from streamd.session.history import History
 from streamd.session.input_warnings import InputWarnings
 from streamd.session.margins import LEEWAY, RESERVE
@@ -38,7 +41,7 @@ from streamd.session.utterances import Utterances
 from streamd.types import RATE_HZ, STATELESS, AudioFormat, Job, Lane, Samples, Slots
 
 MAX_MARKS = 64
-"""Flushes, gaps and changes of configuration that may wait for the audio before them."""
+"""Control messages that may wait for the audio before them, and enrolments for the store."""
 MAX_BACKLOG = 2 * RATE_HZ
 """Samples that VAD and wake words may leave unprocessed. Beyond that the session takes no audio, so
 that a fast sender waits at its own socket, and a slow machine slows its senders."""
@@ -99,6 +102,10 @@ class Session:
             self.degradation,
             self._utterances.skipped,
         )
+        speaker = registry.find(SpeakerModule)
+        self._enrolments = Enrolments(
+            self._context, None if speaker is None else speaker.settings, self._emitter
+        )
         shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
         self._paths = [
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
@@ -109,7 +116,13 @@ class Session:
         self.useless = self._planner.useless
         """The keys that the next call of `withdrawn` returns."""
         self._speech = Speech(
-            registry, modules, self._context, shared, self._activities, self._utterances
+            registry,
+            modules,
+            self._context,
+            shared,
+            self._activities,
+            self._utterances,
+            self._enrolments,
         )
         vad = VadStepper(settings, grid, self._speech.decided)
         self._vad = shared.vad
@@ -156,9 +169,9 @@ class Session:
 
     @property
     def can_mark(self) -> bool:
-        """Return whether a flush, gap or change of configuration can be taken now."""
+        """Return whether another control message can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
-        return max(marks, self._barriers.pending) < MAX_MARKS
+        return max(marks, self._barriers.pending, self._enrolments.unanswered) < MAX_MARKS
 
     def receive_audio(self, data: bytes | memoryview) -> int:
         """Take as much audio as there is room for.
@@ -211,6 +224,15 @@ class Session:
             self.warn(code, message)
         self._mark(Mark(self.audio.mark(), self._ring.head, payload=modules))
 
+    def receive_enrol(self, request: EnrolRequest) -> None:
+        """Enrol the voice of utterances that are over here, or refuse to.
+
+        Once `take_enrolment` returns it, either `enrolled` or `not_enrolled` must follow.
+        """
+        self._enrolments.unanswered += 1
+        # Only the VAD decides which utterances are over.
+        self._tracks[0].marks.append(Mark(self.audio.mark(), self._ring.head, payload=request))
+
     def receive_end(self) -> None:
         """Take note of the last sample; `ended` becomes true after the last final event."""
         self._input_warnings.end()
@@ -226,7 +248,7 @@ class Session:
             speech; each is None if nothing is awaited.
         """
         live = [track.awaited for track in self._tracks if track.awaited is not None]
-        return min(live, default=None), self._planner.pending_at
+        return min(live, default=None), self._planner.computed_at
 
     @property
     def is_idle(self) -> bool:
@@ -294,6 +316,35 @@ class Session:
     def utterances(self) -> int:
         """Return the number of utterances that have begun."""
         return self._speech.segmenter.count
+
+    # Enrolments.
+
+    def take_enrolment(self) -> PendingEnrolment | None:
+        """Return the enrolment that is to be stored now, once; None if there is none."""
+        return self._enrolments.take()
+
+    def enrolled(self, enrolments: int, quality: Quality) -> None:
+        """Take note that the enrolment is stored, and that the gallery has it.
+
+        Args:
+            enrolments: Enrolments that the voice has now.
+            quality: The verdict on this one.
+        """
+        self._planner.is_held_up = False
+        done = self._enrolments.stored(enrolments, quality)
+        self._speech.enrolled(done.request.speaker, done.sample.label)
+
+    def not_enrolled(self, error: StreamdError) -> None:
+        """Take note that the enrolment cannot be stored, and tell the client why."""
+        self._planner.is_held_up = False
+        self._enrolments.failed(error)
+
+    def is_enrolling_late(self) -> None:
+        """Have wake words not wait for the store any longer, because it takes its time.
+
+        They name the speaker that is known by then.
+        """
+        self._planner.is_held_up = True
 
     # What it does without, under load.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
+from streamd.session.enrolments import Enrolments, EnrolRequest
 from streamd.session.margins import make_room
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.shared import Shared
@@ -27,6 +29,7 @@ class Speech:
         shared: The parts that all paths of the session use.
         activities: Take the VAD's decisions about live audio.
         utterances: Emits the events of utterances.
+        enrolments: Takes each request to enrol at its place.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Speech:
         shared: Shared,
         activities: Sequence[Activity],
         utterances: Utterances,
+        enrolments: Enrolments,
     ) -> None:
         settings = registry.vad.effective(modules.get("vad"))
         self.segmenter = Segmenter(_segmenter_config(settings))
@@ -51,6 +55,7 @@ class Speech:
         self._planner = shared.planner
         self._activities = activities
         self._utterances = utterances
+        self._enrolments = enrolments
         self._readers: dict[str, Reader] = {}
         self._configure(modules)
 
@@ -77,6 +82,9 @@ class Speech:
 
     def passed(self, mark: Mark) -> None:
         """Take note that the VAD has come to a mark."""
+        if isinstance(mark.payload, EnrolRequest):
+            self._planner.hold(mark.place, partial(self._enrolments.reached, mark.payload))
+            return
         if mark.cause is None:
             self._configure(mark.payload)
             return
@@ -87,6 +95,11 @@ class Speech:
         if mark.resets:
             self._history.split()
         self._planner.barrier(mark.place, barrier.passed)
+
+    def enrolled(self, name: str, label: str | None) -> None:
+        """Have all readers take note that a voice of this session was enrolled."""
+        for reader in self._readers.values():
+            reader.enrolled(name, label)
 
     def hops(self) -> dict[str, int]:
         """Return the hop, in samples, of each reader of utterances that open now, by its name."""

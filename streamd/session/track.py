@@ -17,14 +17,14 @@ from streamd.types import Job, Lane, Samples, Slots
 
 @dataclass(slots=True, eq=False)
 class Mark:
-    """A place in the stream at which something happens: a barrier, or a change of configuration."""
+    """A place in the stream at which something happens: a barrier, a change, an enrolment."""
 
     place: int
     """Position on the timeline of all input so far."""
     head: int
     """End of the resampled samples at that time; the resampler still holds those up to `place`."""
     cause: Cause | None = None
-    """Why an utterance ends here; None for a change of configuration."""
+    """Why an utterance ends here; None for a change of configuration and for an enrolment."""
     tail: Samples | None = None
     """The samples from `head` to `place`, from a copy of the resampler."""
     resets: bool = False

@@ -61,6 +61,8 @@ class Words:
                 return Text(text)
             case {"type": "error" | "warning", "code": code}:
                 return Text(f"{event.get('message', '')}  ({code})")
+            case {"type": "enrolled", "speaker": str(name)}:
+                return self._enrolled(event, name)
             case {"type": "degraded", "module": str(module)}:
                 return Text(f"the server is busy: {module} less often")
             case {"type": "recovered", "module": str(module)}:
@@ -70,6 +72,15 @@ class Words:
             case _:
                 rest = {k: v for k, v in event.items() if k not in ("type", "seq", "t0", "t1")}
                 return Text(json.dumps(rest, ensure_ascii=False), style="dim")
+
+    def _enrolled(self, event: dict[str, Any], name: str) -> Text:
+        label = event.get("label")
+        quality = event.get("quality") or {}
+        found = ", ".join(str(issue.get("code")) for issue in quality.get("issues", ()))
+        verdict = str(quality.get("verdict", "")) + (f": {found}" if found else "")
+        said = ", ".join(map(str, event.get("utterances", ())))
+        was = f", {label} until now" if label else ""
+        return Text.assemble(self._name(name), f"  from {said}{was}", (f"  {verdict}", "dim"))
 
     def who(self, event: dict[str, Any]) -> Text:
         """Return a speaker decision with the name."""

@@ -293,3 +293,36 @@ def test_a_loss_of_hours_is_one_gap_that_every_server_takes():
     assert isinstance(message, str)
     assert parse(read_object(message)) == Gap(samples=lost)
     assert isinstance(replay.next(), bytes)
+
+
+def test_a_new_session_gets_no_enrolment_of_the_old_one() -> None:
+    replay = Replay(FRAME_BYTES, 1000)
+    for number in range(3):
+        replay.add_audio(b"ab" * 10)
+        enrol = {"type": "enrol", "id": f"e{number}", "speaker": "Ada", "utterances": ["u1"]}
+        replay.add_control(enrol)
+    replay.add_control({"type": "flush", "id": "f1"})
+    while replay.next() is not None:
+        pass
+    replay.answered("e1")
+    replay.answered("f1")
+    assert replay.restart() == ["e0", "e2"]
+    sent = []
+    while (message := replay.next()) is not None:
+        sent.append(message)
+    assert b"".join(m for m in sent if isinstance(m, bytes)) == b"ab" * 30
+    assert [json.loads(m) for m in sent if isinstance(m, str)] == [{"type": "flush", "id": "f1"}]
+
+
+def test_an_enrolment_that_the_server_lacks_is_sent_again_in_its_place() -> None:
+    replay = Replay(FRAME_BYTES, 1000)
+    enrol = {"type": "enrol", "id": "e1", "speaker": "Ada", "utterances": ["u1"]}
+    replay.add_audio(b"ab" * 10)
+    replay.add_control(enrol)
+    replay.add_audio(b"cd" * 10)
+    while replay.next() is not None:
+        pass
+    assert replay.resume(5, 0) == 0
+    assert [replay.next() for _ in range(3)] == [b"ab" * 5, json.dumps(enrol), b"cd" * 10]
+    assert replay.resume(5, 1) == 0
+    assert [replay.next() for _ in range(2)] == [b"ab" * 5 + b"cd" * 10, None]

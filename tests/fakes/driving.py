@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from streamd.access.principal import ANYBODY
 from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.passes.base import Pass
@@ -21,10 +22,12 @@ from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, Fake
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.steps import walk
 from streamd.events import Event
+from streamd.live.enrolling import Sender, request_of
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
+from streamd.protocol import messages
 from streamd.session.session import Session
 from streamd.types import RATE_HZ, AudioFormat, Job, Samples, Slots
 
@@ -38,7 +41,9 @@ WORDS = ("alexa", "hey_jarvis", "timer")
 SCORES = ("score", "speaker_score", "margin", "arousal")
 
 Item = bytes | tuple[str, Any]
-"""What a client sends: audio, or ("flush", id), ("gap", ms), ("config", modules)."""
+"""What a client sends: audio, or ("flush", id), ("gap", ms), ("config", modules), or ("enrol", the
+fields of the message)."""
+SENDER = Sender(ANYBODY, None)
 
 
 def fake_passes() -> list[Pass]:
@@ -68,11 +73,14 @@ class Stage:
         """None: every job is run at once, alone, in the order it came."""
         self.waiting: list[tuple[Player, Job]] = []
         self.answered: list[tuple[Player, Job, Any]] = []
+        self.stored: list[Callable[[], None]] = []
+        """Answers of a store that are due."""
         self._eagerness = {
             p.name: 1.0 if self.random is None else self.random.choice([0.001, 0.1, 1.0])
             for p in passes
         }
         """A pass may be so slow that another is ahead by all that the ring holds."""
+        self._pace_of_store = 1.0 if self.random is None else self.random.choice([0.01, 0.3, 1.0])
         if slow is not None:
             self._eagerness |= dict.fromkeys(self.passes, 1.0) | {slow: 1e-12}
 
@@ -81,11 +89,18 @@ class Stage:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.waiting or self.answered)
+        return bool(self.waiting or self.answered or self.stored)
 
     def step(self) -> None:
         """Run a batch, or give one answer back; nothing if nothing is out."""
         if not self.is_busy:
+            return
+        if self.stored and (
+            self.random is None
+            or not (self.waiting or self.answered)
+            or self.random.random() < self._pace_of_store
+        ):
+            self.stored.pop(0)()
             return
         if self.random is None:
             self._answer(0) if self.answered else self._run([self.waiting[0]])
@@ -172,6 +187,8 @@ class Player:
                 assert self.stage.is_busy, "no mark can be taken, and nothing to wait for"
                 self.stage.step()
             kind, argument = item
+            if kind == "enrol":
+                argument = request_of(messages.Enrol(**argument), SENDER)
             getattr(self.session, f"receive_{kind}")(argument)
             self.pump()
         if self.stage.random is None:

@@ -53,7 +53,7 @@ drops = st.builds(
 
 async def broken(server: Server, client: Returning, drop: Drop, rng: random.Random) -> None:
     """One socket that does not last."""
-    line = server.connect()
+    line = server.connect(tenant=client.tenant)
     line.put(client.hello())
     await _ready(line, client)
     messages = list(client.rest(sizes(rng)))
@@ -73,7 +73,7 @@ async def broken(server: Server, client: Returning, drop: Drop, rng: random.Rand
 
 async def whole(server: Server, client: Returning, rng: random.Random) -> None:
     """The last socket."""
-    line = server.connect()
+    line = server.connect(tenant=client.tenant)
     line.put(client.hello())
     await _ready(line, client)
     line.put(*client.rest(sizes(rng)))
@@ -143,7 +143,10 @@ def said(places: Sequence[tuple[int, Item]]) -> list[tuple[int, Event]]:
     """Return the control messages at byte places, as a client sends them."""
     fields = {"flush": "id", "gap": "ms", "config": "modules"}
     return [
-        (place, {"type": item[0], fields[item[0]]: item[1]})
+        (
+            place,
+            {"type": item[0], **(item[1] if item[0] == "enrol" else {fields[item[0]]: item[1]})},
+        )
         for place, item in sorted(places, key=lambda place: place[0])
         if not isinstance(item, bytes)
     ]

@@ -35,6 +35,9 @@ class Log:
         self.calls.append(f"{utterance.id} closed")
         return ()
 
+    def enrolled(self, name: str, label: str | None) -> None:
+        self.calls.append((name, label))
+
 
 class Bench:
     """A planner, and what came out of it."""

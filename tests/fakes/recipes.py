@@ -35,6 +35,7 @@ _PARTS: dict[str, Callable[[int, int], Samples]] = {
     "hum": hum,
     "anna": lambda ms, rate: tone(300, ms, 8000.0, rate),
     "bert": lambda ms, rate: tone(2100, ms, 6000.0, rate),
+    "carl": lambda ms, rate: tone(2400, ms, 6000.0, rate),
     "breath": lambda ms, rate: tone(300, ms // 10, 3000.0, rate),
     "word": lambda ms, rate: word(rate),
     "anna with a word": lambda ms, rate: np.concatenate([_PARTS["anna"](ms, rate), word(rate)]),
@@ -120,3 +121,34 @@ def streams(draw: st.DrawFn, rates: Sequence[int] = RATES, most_messages: int = 
     codec = draw(st.sampled_from(["pcm_s16le", "f32", "stereo", "mulaw"]))
     hop_ms = draw(st.sampled_from([100, 500, 1700]))
     return Stream(rate, codec, parts, hop_ms, tuple(said))
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> Stream:
+    """Draw a stream of turns that are long enough for an enrolment, and with enrolments in it.
+
+    Most name utterances that are over by then; some do not, or have a name that no voice may have.
+    """
+    rate = draw(st.sampled_from(RATES))
+    speakers = st.sampled_from(["bert", "anna", "carl", "anna with a word"])
+    parts: list[tuple[str, int]] = []
+    ends: list[int] = []
+    for _ in range(draw(st.integers(2, 5))):
+        parts.append((draw(speakers), draw(st.sampled_from([2000, 3500, 1700, 1000]))))
+        parts.append((draw(st.sampled_from(["silence", "hum"])), draw(st.sampled_from([600, 300]))))
+        ends.append(sum(len(_PARTS[name](ms, rate)) for name, ms in parts))
+    said: list[tuple[int, Item]] = []
+    for number in range(draw(st.integers(1, 4))):
+        turn = draw(st.integers(1, len(ends)))
+        place = ends[turn - 1] + draw(st.integers(-400, 1500)) * rate // 1000
+        named = st.lists(st.integers(1, turn), min_size=1, max_size=2)
+        fields = {
+            "id": f"e{number}",
+            "speaker": draw(st.sampled_from(["ada", "zoe", "ada", "anna", "S1"])),
+            "utterances": [f"u{n}" for n in draw(named)],
+        }
+        said.append((min(place, ends[-1]), ("enrol", fields)))
+    others = st.lists(st.tuples(st.integers(0, ends[-1]), messages()), max_size=2)
+    codec = draw(st.sampled_from(["pcm_s16le", "f32", "stereo", "mulaw"]))
+    hop_ms = draw(st.sampled_from([500, 100, 1700]))
+    return Stream(rate, codec, tuple(parts), hop_ms, (*said, *draw(others)))

@@ -28,6 +28,7 @@ class Returning:
         frame_bytes: Of one sample frame.
         controls: (byte place, message), in order. An `end` comes last.
         hello: The first message of the first socket.
+        tenant: Whose stream it is, as its key says.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Returning:
         frame_bytes: int,
         controls: list[tuple[int, Event]],
         hello: Event | None = None,
+        tenant: str = "default",
     ) -> None:
+        self.tenant = tenant
         self._frame_bytes = frame_bytes
         self._hello = {"type": "hello"} | (hello or {})
         self._pieces = [_Piece(b"")]

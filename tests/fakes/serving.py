@@ -1,7 +1,7 @@
 """A server without a transport: the real streams, sessions and engine, the passes' fakes or not."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from fakes.driving import fake_passes
@@ -10,17 +10,20 @@ from fakes.recipes import GALLERY, REGISTRY
 from fakes.socket import FakeSocket
 from waiting import HANG_S
 
-from streamd.access.principal import SCOPES, Principal
+from streamd.access.principal import SCOPES, Principal, Scope
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.errors import WireError
+from streamd.errors import Unavailable, WireError
+from streamd.files.enroller import Enroller
 from streamd.live.connection import Connection
+from streamd.live.enrolling import Sender, Stored
 from streamd.live.headroom import Bounds
 from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
 from streamd.live.load import Load
 from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
 from streamd.modules.gallery import Gallery
+from streamd.modules.kept_voices import SpokenSample
 from streamd.modules.registry import Registry
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.observability.metrics import Metrics
@@ -50,12 +53,13 @@ class Line:
         is_full: bool = False,
         tenant: str = "default",
         key: str | None = None,
+        scopes: Collection[Scope] = SCOPES,
         refusal: WireError | None = None,
     ) -> None:
         self.server = server
         self.socket = FakeSocket()
         lease = None if is_full else server.engine.open()
-        principal = Principal(tenant, frozenset(SCOPES), key)
+        principal = Principal(tenant, frozenset(scopes), key)
         self.connection = Connection(
             self.socket, server.services, lease, principal, refusal=refusal
         )
@@ -90,6 +94,8 @@ class Server:
         passes: What the engine computes, the speculative one last; the fakes by default.
         registry: What goes with them.
         words: The default tenant's own wake words.
+        gallery: Returns the voices of a tenant; by default the same for two of them.
+        enroller: Returns what enrols voices of streams; by default nothing does.
         limits: Limits of the server and of what it holds, where they are not the default ones.
     """
 
@@ -100,6 +106,8 @@ class Server:
         passes: Sequence[Pass] | None = None,
         registry: Registry = REGISTRY,
         words: CustomWords = NO_WORDS,
+        gallery: Callable[[str], Gallery] = lambda tenant: VOICES.get(tenant, Gallery.empty()),
+        enroller: Callable[[Metrics], Enroller] | None = None,
         **limits: int,
     ) -> None:
         self.lines: list[Line] = []
@@ -113,6 +121,7 @@ class Server:
         ticks = Ticks(self.engine)
         ticks.start()
         self.engine.start(ticks.answered)
+        self.enroller = None if enroller is None else enroller(self.metrics)
         self.learned: list[Any] = []
         """Tenant and baselines of each stream that is over."""
         self.held = Held(ResumeLimits(**kept), self.metrics)
@@ -120,7 +129,7 @@ class Server:
             self.engine,
             ticks,
             registry,
-            lambda tenant: VOICES.get(tenant, Gallery.empty()),
+            gallery,
             lambda tenant: own_words.get(tenant, NO_WORDS),
             lambda tenant, learned: self.learned.append((tenant, learned)),
             self.metrics,
@@ -128,17 +137,12 @@ class Server:
             8,
             self.held,
             Load(self.engine, Bounds(4, 0.0, 600.0, 600.0), self.metrics),
+            _enrols_nobody if self.enroller is None else self.enroller.of_stream,
         )
 
-    def connect(
-        self,
-        *,
-        is_full: bool = False,
-        tenant: str = "default",
-        key: str | None = None,
-        refusal: WireError | None = None,
-    ) -> Line:
-        self.lines.append(Line(self, is_full=is_full, tenant=tenant, key=key, refusal=refusal))
+    def connect(self, **options: Any) -> Line:
+        """Return a client's end of a new connection; the arguments are those of `Line`."""
+        self.lines.append(Line(self, **options))
         return self.lines[-1]
 
     def metric(self, name: str, **labels: str) -> float:
@@ -150,8 +154,14 @@ class Server:
             line.put(None)
             await line.code()
         self.held.drain()
+        if self.enroller is not None:
+            await self.enroller.close()
         await asyncio.wait_for(self.held.drained(), HANG_S)
         assert self.engine.stop(HANG_S)
         while self.engine.collect():  # a stream that ended may have had a job on a thread
             pass
         assert self.engine.leases == 0
+
+
+async def _enrols_nobody(sender: Sender, name: str, sample: SpokenSample) -> Stored:
+    raise Unavailable("this server has no store")

@@ -71,3 +71,17 @@ def test_a_label_founded_anew_forgets_what_it_was_founded_with() -> None:
     assert labels.search(voice(5))[0] == ("S1", 1.0)
     assert dict(labels.search(voice(0)))["S1"] == 0.0
     assert dict(labels.search(voice(1)))["S2"] == 1.0
+
+
+def test_a_retired_label_serves_until_the_next_utterance_begins_and_is_not_given_again() -> None:
+    labels = labelled(2, most=2)
+    assert labels.next_name is None
+    labels.retire("S1")
+    assert labels.search(voice(0))[0] == ("S1", 1.0)
+    labels.add("S1", voice(0))
+    labels.begin()
+    assert [name for name, _ in labels.search(voice(0))] == ["S2"]
+    assert labels.found(voice(3)) == "S3"
+    labels.retire("S9")
+    labels.begin()
+    assert len(labels) == 2

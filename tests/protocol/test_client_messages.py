@@ -13,6 +13,7 @@ from streamd.protocol.messages import (
     Audio,
     Config,
     End,
+    Enrol,
     Flush,
     Gap,
     Hello,
@@ -84,6 +85,14 @@ def test_the_contracts_own_hello():
         ({"type": "flush"}, Flush("")),
         ({"type": "config", "modules": {"wake": False}}, Config({"wake": False})),
         ({"type": "config"}, Config({})),
+        (
+            {"type": "enrol", "id": "e1", "speaker": "Ada", "utterances": ["u3", "u5"]},
+            Enrol(id="e1", speaker="Ada", utterances=["u3", "u5"]),
+        ),
+        (
+            {"type": "enrol", "speaker": "", "utterances": ["u1"]},
+            Enrol(speaker="", utterances=["u1"]),
+        ),
         ({"type": "end", "why": "done"}, End()),
         ({"type": "ping"}, Ping(None)),
         ({"type": "ping", "t": None}, Ping(None)),
@@ -230,6 +239,18 @@ def test_what_is_no_message_of_the_protocol(text):
     [
         *[({"type": "flush", "id": v}, "id") for v in [*NOT_TEXT, None]],
         *[({"type": "ping", "t": v}, "t") for v in [True, [], {}]],
+        *[
+            ({"type": "enrol", "utterances": ["u1"], "speaker": v}, "speaker")
+            for v in [*NOT_TEXT, None]
+        ],
+        ({"type": "enrol", "utterances": ["u1"]}, "speaker"),
+        ({"type": "enrol", "speaker": "Ada"}, "utterances"),
+        *[
+            ({"type": "enrol", "speaker": "Ada", "utterances": v}, "utterances")
+            for v in [[], None, "u1", 1, {}]
+        ],
+        ({"type": "enrol", "speaker": "Ada", "utterances": ["u1", 2]}, "utterances.1"),
+        ({"type": "enrol", "speaker": "A", "utterances": ["u1"], "id": 5}, "id"),
         ({"type": "gap"}, "ms"),
         *[({"type": "gap", "ms": v}, "ms") for v in [*NOT_NUMBER, -1, 0.5, MAX_GAP_MS + 1, 10**40]],
         *[
@@ -291,10 +312,11 @@ json_values = st.recursive(
     max_leaves=8,
 )
 NAMES = ["client", "device", "audio", "modules", "resume", "data", "ms", "id", "t"]
+NAMES += ["speaker", "utterances"]
 INNER = ["codec", "rate", "channels", "use", "token", "last_seq", "wake"]
 near_messages = st.builds(
     lambda kind, fields: {"type": kind, **fields},
-    st.sampled_from(["hello", "audio", "gap", "flush", "config", "end", "ping"]),
+    st.sampled_from(["hello", "audio", "gap", "flush", "config", "enrol", "end", "ping"]),
     st.dictionaries(
         st.sampled_from(NAMES),
         json_values | st.dictionaries(st.sampled_from(INNER), json_values, max_size=4),

@@ -43,6 +43,18 @@ def test_final_events_are_lines_with_stream_time():
     assert lines[1].split() == ["00:02.000", "speaker", "maria", "accepted", "0.83"]
 
 
+def test_an_enrolment_says_who_from_what_and_how_good_it_is():
+    enrolled = {
+        "type": "enrolled", "seq": 7, "id": "e1", "speaker": "ada", "label": "S1",
+        "utterances": ["u3", "u5"], "enrolments": 1,
+        "quality": {"verdict": "usable", "issues": [{"code": "short", "message": "2.1 s: …"}]},
+    }  # fmt: skip
+    good = {**enrolled, "label": None, "quality": {"verdict": "good", "issues": []}}
+    first, second = shown(enrolled, good, width=100)[0].splitlines()
+    assert first.split(maxsplit=2)[2].strip() == "from u3, u5, S1 until now  usable: short"
+    assert second.split(maxsplit=2)[2].strip() == "from u3, u5  good"
+
+
 def test_interim_events_change_the_strip_and_not_the_log():
     scrolled, strip = shown({**SPEAKER, "final": False})
     assert scrolled == ""

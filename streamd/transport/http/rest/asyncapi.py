@@ -23,6 +23,7 @@ _SENT: dict[str, tuple[type[msgspec.Struct] | None, dict[str, Any]]] = {
     "gap": (None, {"ms": 120}),
     "flush": (messages.Flush, {"id": "f1"}),
     "config": (messages.Config, {"modules": {"wake": {"threshold": 0.6}}}),
+    "enrol": (messages.Enrol, {"id": "e1", "speaker": "Ada", "utterances": ["u3", "u5"]}),
     "end": (messages.End, {}),
     "ping": (messages.Ping, {"t": 1}),
 }
@@ -47,6 +48,15 @@ _EXAMPLES: tuple[events.Event, ...] = (
     ),
     events.Wake(seq=2, t0=256, t1=704, at=720, word="alexa", score=0.9997, utterance="u1"),
     events.Flushed(seq=7, id="f1"),
+    events.Enrolled(
+        seq=8,
+        id="e1",
+        speaker="Ada",
+        label="S1",
+        utterances=["u3", "u5"],
+        enrolments=1,
+        quality=events.Quality("good"),
+    ),
     events.Ack(samples=16_000),
     events.Bye(seq=9, samples=160_000, duration_ms=10_000, utterances=1, speech_ms=9600, events=8),
     events.Error(seq=3, code="bad_message", message="not valid JSON", fatal=False, retryable=False),

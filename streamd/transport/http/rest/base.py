@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from streamd.access.audit.entry import Actor
-from streamd.access.audited import Audited
+from streamd.access.audited import Audited, changed_by_client
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
 from streamd.compose import speaker_model
 from streamd.config import Config
+from streamd.files.enroller import Enroller
 from streamd.files.sessions import FileSessions
 from streamd.files.uploads import Uploads
 from streamd.files.voice_cache import VoiceCache
@@ -32,6 +32,7 @@ class Rest:
     uploads: Uploads
     sessions: FileSessions
     voices: VoiceFiles
+    enroller: Enroller
     access: Access
     config: Config
     peers: Peers
@@ -50,6 +51,7 @@ class Rest:
         services: Services,
         store: Store,
         cache: VoiceCache,
+        enroller: Enroller,
         access: Access,
         config: Config,
         is_draining: Callable[[], bool],
@@ -61,6 +63,7 @@ class Rest:
             services: What all streams share.
             store: Voices and words of every tenant.
             cache: Remembers voices of files.
+            enroller: Writes enrolments.
             access: Keys, limits and the audit log.
             config: The configuration in force.
             is_draining: Whether the server is about to stop.
@@ -74,6 +77,7 @@ class Rest:
             uploads=uploads,
             sessions=sessions,
             voices=VoiceFiles(sessions, registry, speaker_model(config).id, cache),
+            enroller=enroller,
             access=access,
             config=config,
             peers=Peers(config.server.trusted_proxies),
@@ -87,11 +91,7 @@ class Rest:
 
     def store(self, principal: Principal, peer: str | None) -> Audited:
         """Return the store of a tenant, whose calls block, and write changes to the audit log."""
-        actor = Actor.of(principal, peer)
-        theirs = self._store.of(principal.tenant)
-        if isinstance(theirs, Audited):
-            return theirs.changed_by(actor, self.access.recorder)
-        return Audited(theirs, principal.tenant, self.access.recorder, actor)
+        return changed_by_client(self._store, principal, peer, self.access.recorder)
 
     async def close(self) -> None:
         """End the decoding processes, after the last request."""

@@ -6,8 +6,8 @@ import asyncio
 
 from streamd.compose import speaker_model
 from streamd.errors import NoSuchSpeaker, TooShort
-from streamd.files.enrolment import enrol
-from streamd.files.quality import Issue, Quality, decoded
+from streamd.events import Issue, Quality
+from streamd.files.quality import decoded
 from streamd.modules.gallery import CHANNELS
 from streamd.store.base import EnrolmentInfo, SpeakerInfo
 from streamd.store.names import check_name
@@ -102,63 +102,47 @@ _DELETED = About(
 
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
-    speakers = Speakers()
     return [
         route(rest, "GET", "/v1/speakers", listed, scope="enrol", about=_LISTED),
-        route(rest, "POST", _NAMED, speakers.enrolled, scope="enrol", about=_ENROLLED),
+        route(rest, "POST", _NAMED, enrolled, scope="enrol", about=_ENROLLED),
         route(rest, "GET", _NAMED, shown, scope="enrol", about=_SHOWN),
         route(rest, "DELETE", _NAMED, deleted, scope="enrol", about=_DELETED),
     ]
 
 
-class Speakers:
-    """The enrolments of all tenants, of which one is written at a time.
+async def enrolled(call: Call) -> Answer:
+    """Enrol a voice from a file. The same file is not added twice.
 
-    An enrolment is compared with those before it, so two of one voice must not cross.
+    Raises:
+        BadName: No voice can have this name.
+        BadInput: There is no file.
+        TooShort: There is less than one window of speech in it; nothing is kept.
+        RateExceeded: The key may enrol no more within this hour.
+        Refusal: The file cannot be read, or the store not be written.
     """
-
-    def __init__(self) -> None:
-        self._writing = asyncio.Lock()
-
-    async def enrolled(self, call: Call) -> Answer:
-        """Enrol a voice from a file. The same file is not added twice.
-
-        Raises:
-            BadName: No voice can have this name.
-            BadInput: There is no file.
-            TooShort: There is less than one window of speech in it; nothing is kept.
-            RateExceeded: The key may enrol no more within this hour.
-            Refusal: The file cannot be read, or the store not be written.
-        """
-        rest = call.rest
-        name = check_name(call.request.match_info["name"])
-        file = await call.file()
-        sample = await rest.voices.sample(file.body, file.name, call.progress)
-        if not sample.is_enough:
-            raise TooShort(
-                f"{file.name}: {sample.speech_ms} ms of speech; an enrolment takes "
-                f"{sample.minimum_ms} ms at least, and 5 s or more make it reliable: send a longer "
-                "recording. Nothing was kept"
-            )
-        await rest.access.limits.enrolment(call.principal)
-        store = rest.store(call.principal, call.peer)
-        model, registry = speaker_model(rest.config).id, rest.services.registry
-        async with self._writing:
-            (done,) = await asyncio.to_thread(enrol, store, name, [sample], model, registry)
-            count = len(await asyncio.to_thread(store.enrolments, name))
-            await rest.changed()
-        reply = EnrolledReply(
-            speaker=name,
-            enrolments=count,
-            enrolment=EnrolmentReply(
-                id=done.id,
-                channel=sample.channel,
-                speech_ms=sample.speech_ms,
-                models=[model],
-                quality=done.quality,
-            ),
+    rest = call.rest
+    name = check_name(call.request.match_info["name"])
+    file = await call.file()
+    sample = await rest.voices.sample(file.body, file.name, call.progress)
+    if not sample.is_enough:
+        raise TooShort(
+            f"{file.name}: {sample.speech_ms} ms of speech; an enrolment takes "
+            f"{sample.minimum_ms} ms at least, and 5 s or more make it reliable: send a longer "
+            "recording. Nothing was kept"
         )
-        return Answer(reply, status=201)
+    done, count = await rest.enroller.enrol(call.principal, call.peer, name, sample)
+    reply = EnrolledReply(
+        speaker=name,
+        enrolments=count,
+        enrolment=EnrolmentReply(
+            id=done.id,
+            channel=sample.channel,
+            speech_ms=sample.speech_ms,
+            models=[speaker_model(rest.config).id],
+            quality=done.quality,
+        ),
+    )
+    return Answer(reply, status=201)
 
 
 async def listed(call: Call) -> SpeakersReply:

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from streamd.events import Quality
 from streamd.files.comparison import Verdict
-from streamd.files.quality import Quality
 from streamd.transport.http.rest.replies import Reply
 
 Channel = Literal["wide", "narrow"]
