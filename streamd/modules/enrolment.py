@@ -9,7 +9,7 @@ import numpy as np
 
 from streamd.events import TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
-from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.speaker_reader import MIN_WINDOW_MS
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
