@@ -258,8 +258,8 @@ class SpeakerReader:
             return TOO_SHORT
         known = labels.search(heard.mean, besides=turn.founded) if heard.windows else []
         learns = heard.windows > 0 and is_over and speech_ms >= s.label_min_ms
-        # One window of a main model is enough for a new label, unless another one is near: a whisper
-        # or a shout of that speaker sounds so.
+        # One window of a main model is enough for a new label, unless another one is near: a
+        # whisper or a shout of that speaker sounds so.
         is_sure = bool(self._models.main) and not (known and known[0].score >= NEAREST)
         if found_from_ms is None:
             found_from_ms = s.label_min_ms if is_sure else SURE_MS
