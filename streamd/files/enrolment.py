@@ -48,7 +48,7 @@ def enrol(
         registry: The modules; the emotion module makes the baseline of the voice.
     """
     thresholds = speaker_settings(registry).thresholds
-    kept = [one for one in store.enrolments(name) if one.model == model]
+    kept = [one for one in store.enrolments(name) if model in one.models]
     known = [
         (embedding, one.channel, one.id)
         for embedding, one in zip(store.embeddings(name, model), kept, strict=True)

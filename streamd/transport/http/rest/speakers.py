@@ -168,7 +168,7 @@ async def shown(call: Call) -> SpeakerReply:
         speaker=check_name(name),
         enrolments=len(found),
         channels=[channel for channel in CHANNELS if channel in channels],
-        models=sorted({one.model for one in found}),
+        models=sorted({model for one in found for model in one.models}),
         speech_ms=sum(one.speech_ms for one in found),
         created_ms=found[0].created_ms,
         enrolment_list=[_enrolment(one) for one in found],
@@ -217,7 +217,7 @@ def _enrolment(info: EnrolmentInfo) -> ListedEnrolment:
         id=info.id,
         channel=info.channel,
         speech_ms=info.speech_ms,
-        models=[info.model],
+        models=list(info.models),
         quality=decoded(info.quality),
         created_ms=info.created_ms,
     )
