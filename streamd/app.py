@@ -121,6 +121,7 @@ class Daemon:
             services = self._services(watcher, ticks, enroller)
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
+            access.on_keys = revocation.look
             rest = Rest.of(
                 services,
                 self._store,

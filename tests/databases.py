@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from urllib.parse import quote
 
 import asyncpg
 from needs import lacking
-from waiting import wait_until
+from waiting import HANG_S, wait_until
 
 from streamd.store import DEFAULT_TENANT, SqlStore, open_store, postgres
 from streamd.store.postgres.dialect import translated
@@ -106,8 +107,7 @@ class PostgresServer:
         if os.geteuid() == 0:  # the server refuses to run as root
             self._user = pwd.getpwnam("postgres")
             os.chown(self._home, self._user.pw_uid, self._user.pw_gid)
-        with contextlib.closing(socket.create_server((LOCAL, 0))) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
         secret = self._home / "password"
@@ -187,6 +187,17 @@ class PostgresServer:
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
 
+def free_port() -> int:
+    """Return a port that nobody listens at, and that stays free while its server is stopped.
+
+    The kernel gives ports above 32767 to whoever asks for any, so also to other tests' clients.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server((LOCAL, port)):
+            return port
+
+
 def is_alive(pid: str) -> bool:
     """Return whether a process is there that has not ended."""
     try:
@@ -210,7 +221,7 @@ def run_sql(url: str, statement: str) -> list[tuple[Any, ...]]:
     """Run one statement in a PostgreSQL database, in the store's schema."""
 
     async def run() -> list[tuple[Any, ...]]:
-        db = await asyncpg.connect(url, server_settings={"search_path": "streamd"}, timeout=10)
+        db = await asyncpg.connect(url, server_settings={"search_path": "streamd"}, timeout=HANG_S)
         try:
             return [tuple(row) for row in await db.fetch(statement)]
         finally:

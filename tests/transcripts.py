@@ -56,6 +56,7 @@ class Transcript:
         said = "\n".join(self.sent)
         self.settings = dict(re.findall(r"on a server with `(\w+\.\w+)` (\d+)", said))
         self.is_stopped = "then the server is told to stop" in said
+        self.enrols = '{"type":"enrol"' in said
 
     async def play(self, running: Daemon) -> list[Event]:
         """Send it, and give those of the answers that the transcript is about."""
@@ -184,7 +185,7 @@ async def play_all(page: str) -> list[tuple[Transcript, list[Event]]]:
         await asyncio.to_thread(enrol, home)
         usual = None
         for number, transcript in enumerate(transcripts(page)):
-            if transcript.settings or transcript.is_stopped:
+            if transcript.settings or transcript.is_stopped or transcript.enrols:
                 own = shutil.copytree(home, Path(folder) / str(number))
                 names = {n.replace(".", "__"): v for n, v in transcript.settings.items()}
                 with Daemon(own, **names) as server:

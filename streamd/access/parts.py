@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from streamd.access.audit.entry import Recorder
 from streamd.access.gate import Gate
@@ -40,6 +40,8 @@ class Access:
         metrics: Metrics,
     ) -> None:
         self.recorder = recorder
+        self.on_keys: Callable[[], object] = lambda: None
+        """Called when other keys are known, to end at once what a revoked one has."""
         self.keyring = Keyring()
         self.shared = SharedByStore(store, metrics)
         self.tickets = Tickets(self.keyring, self.shared)
@@ -53,6 +55,7 @@ class Access:
         """Know these keys from now on, and no others."""
         self.keyring.replace(keys)
         self.tickets.forget_secret()
+        self.on_keys()
 
     async def share(self) -> None:
         """Tell other processes how much each key is used, and learn it from them; never return."""

@@ -84,6 +84,8 @@ class Presence:
         self._process = secrets.token_hex(8)
         self._visits: set[Visit] = set()
         self._counts: Counter[str] = Counter()
+        self._settled: Counter[str] = Counter()
+        """Sockets that wait for no answer of the store: those that do may get no place."""
         self._told: Counter[str] = Counter()
         """Sockets that the store knows of; as many need not ask it."""
         self._tellings = 0
@@ -98,19 +100,21 @@ class Presence:
         """
         visit = Visit(principal.key_id, self._most)
         self._visits.add(visit)
-        key_id = visit.key_id
+        key_id, is_settled = visit.key_id, False
         if key_id is not None:
             self._counts[key_id] += 1
         try:
-            if key_id is not None and not await self._has_place(key_id, self._counts[key_id]):
-                visit.is_beyond = True
+            if key_id is not None:
+                visit.is_beyond = not await self._has_place(key_id, self._counts[key_id])
+                self._settled[key_id] += 1
+                is_settled = True
             yield visit
         finally:
             self._visits.discard(visit)
             if key_id is not None:
-                self._counts[key_id] -= 1
-                if not self._counts[key_id]:
-                    del self._counts[key_id]
+                _less(self._counts, key_id)
+                if is_settled:
+                    _less(self._settled, key_id)
                 self._is_stale.set()
 
     def end_where(self, is_invalid: Callable[[str], bool]) -> None:
@@ -122,9 +126,9 @@ class Presence:
     async def share(self) -> None:
         """Tell the store which sockets are open, so that other processes know."""
         self._is_stale.clear()
-        if self._shared is None or not (self._counts or self._told):
+        if self._shared is None or not (self._settled or self._told):
             return
-        self._told, self._tellings = Counter(self._counts), self._tellings + 1
+        self._told, self._tellings = Counter(self._settled), self._tellings + 1
         with self._trouble.reported():
             await self._shared.hold(self._process, dict(self._told), LEASE_MS)
 
@@ -150,6 +154,14 @@ class Presence:
             claim = self._shared.claim(self._process, key_id, sockets, self._most, LEASE_MS)
             if not await claim:
                 return False
-            if tellings == self._tellings:  # else the store was told of fewer since
+            if tellings == self._tellings:
                 self._told[key_id] = max(self._told[key_id], sockets)
+            else:  # the store was told of fewer since
+                self._is_stale.set()
         return True
+
+
+def _less(counts: Counter[str], key_id: str) -> None:
+    counts[key_id] -= 1
+    if not counts[key_id]:
+        del counts[key_id]

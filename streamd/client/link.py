@@ -306,7 +306,7 @@ class Link:
             dropped = self._replay.restart()
             first = self._replay.samples_kept_from
             again = {"type": "reconnected", "resumed": False, "first_sample": first}
-            self._inbox.put({**again, "dropped_enrolments": dropped})
+            self._inbox.put({**again, "dropped_enrolments": dropped} if dropped else again)
         self._inbox.put(ready)
 
     async def _drained(self) -> None:

@@ -113,4 +113,5 @@ def sample_of_stream(sample: SpokenSample, model: str, registry: Registry) -> Vo
         utterances=(),
         minimum_ms=speaker_settings(registry).window_ms,
         source=SOURCE,
+        levels=sample.levels,
     )

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamd.audio.files import Gap
 from streamd.files.recording import Part
+from streamd.modules.speech_levels import FULL_POWER, LEAST_FRAMES, LOUDEST, SignalLevels, decibels
 from streamd.types import RATE_HZ, AudioFormat
 
 FRAME_MS = 20
 MOST_S = 600
 """Seconds from which levels are measured; the rest of a longer recording is not looked at."""
-LOUDEST = 32_400
-"""Magnitude of int16 from which a sample may be clipped."""
-_FLOOR = 1e-12
-"""Power below that of any int16, so that digital silence has a level."""
-_FULL = 32_768.0**2 / 2
-"""Power of a sine at full scale, which is 0 dBFS."""
-_LEAST_FRAMES = 25
 _NEAR_FRAMES = 10
 """Frames beside a span of speech that may have a part of it."""
-
-
-class SignalLevels(NamedTuple):
-    """What can be told of a recording's signal."""
-
-    speech_dbfs: float
-    """Mean level of the speech."""
-    snr_db: float
-    """Mean level of the speech above that of the noise: of the quiet frames inside it, or of all
-    frames outside it, whichever is louder."""
-    clipped: float
-    """Share of the frames of speech with samples at full scale."""
 
 
 class Levels:
@@ -91,16 +72,16 @@ class Levels:
             is_speech[start // frame : stop // frame] = True
             is_near[max(start // frame - _NEAR_FRAMES, 0) : stop // frame + _NEAR_FRAMES] = True
         speech = powers[is_speech]
-        if len(speech) < _LEAST_FRAMES:
+        if len(speech) < LEAST_FRAMES:
             return None
         noise = float(np.percentile(speech, 10))
         others = powers[~is_near]
-        if len(others) >= _LEAST_FRAMES:
+        if len(others) >= LEAST_FRAMES:
             noise = max(noise, float(others.mean()))
-        level_db = _db(float(speech.mean()) / _FULL)
+        level_db = decibels(float(speech.mean()) / FULL_POWER)
         return SignalLevels(
             speech_dbfs=level_db,
-            snr_db=level_db - _db(noise / _FULL),
+            snr_db=level_db - decibels(noise / FULL_POWER),
             clipped=float(clipped[is_speech].mean()),
         )
 
@@ -108,7 +89,3 @@ class Levels:
         self._powers.append(powers)
         self._clipped.append(clipped)
         self._frames += len(powers)
-
-
-def _db(power: float) -> float:
-    return 10 * float(np.log10(max(power, _FLOOR)))

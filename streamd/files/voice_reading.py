@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamd.compose import Parts
-from streamd.files.levels import Levels, SignalLevels
+from streamd.files.levels import Levels
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Part, Recording
 from streamd.files.unity import unity
@@ -15,6 +15,7 @@ from streamd.modules.enrolment import EnrolmentReader, VoiceModule, VoiceReader
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.speech_levels import SignalLevels
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat, Floats
 

@@ -20,7 +20,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from streamd.display import without_password
 from streamd.errors import ConfigError, StreamdError, Unavailable
@@ -34,6 +34,8 @@ log = structlog.get_logger("streamd.files.voice_cache")
 
 TIMEOUT_S = 0.25
 """Seconds that one call may take."""
+STORE_TIMEOUT_S = 1.0
+"""Seconds that reading a tenant's secret may take."""
 PROBE_S = 2.0
 MAX_CONNECTIONS = 16
 _FAILURES = (RedisError, OSError, TimeoutError)
@@ -112,6 +114,9 @@ class RedisVoiceCache:
         self._forgotten = 0
         """How often a tenant was forgotten, by which a secret that was read before is known."""
         self._circuit = Circuit()
+        self._store = Circuit()
+        self._refusals: set[str] = set()
+        """Kinds of errors that Redis answered with and that are in the log: each is there once."""
         self._hits = metrics.voice_cache.labels("hit")
         self._misses = metrics.voice_cache.labels("miss")
         self._failures = metrics.voice_cache_failures.labels("failed")
@@ -157,12 +162,15 @@ class RedisVoiceCache:
     async def _place(self, tenant: str) -> Place | None:
         """Return the place of a tenant; None while the store cannot be read."""
         known = self._places.get(tenant)
-        if known is None:
+        if known is None and self._store.enter():
             forgotten = self._forgotten
             try:
-                known = await asyncio.to_thread(self._find_place, tenant)
-            except StreamdError:  # the log has it already
+                async with asyncio.timeout(STORE_TIMEOUT_S):
+                    known = await asyncio.to_thread(self._find_place, tenant)
+            except (StreamdError, TimeoutError):  # the log has it already
+                self._store.failed()
                 return None
+            self._store.succeeded()
             if forgotten == self._forgotten:
                 self._places[tenant] = known
         return known
@@ -178,6 +186,13 @@ class RedisVoiceCache:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await command()
+        except ResponseError as error:  # as of a server without memory, or that is read-only
+            self._failures.inc()
+            if (kind := type(error).__name__) not in self._refusals:
+                self._refusals.add(kind)
+                log.warning("Redis refuses to remember voices of files", error=str(error))
+            self._circuit.succeeded()  # it does answer
+            return None
         except _FAILURES as error:
             self._failures.inc()
             if not self._circuit.is_open:

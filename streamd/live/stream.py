@@ -104,8 +104,10 @@ class LiveStream:
     @property
     def size_bytes(self) -> int:
         """Return the memory that it takes while no connection is attached, roughly, in bytes."""
-        session = 0 if self._session is None else self._session.ring_bytes + STATE_BYTES
-        return session + self._delivery.size_bytes
+        size = self._delivery.size_bytes
+        if (session := self._session) is not None:
+            size += session.ring_bytes + session.voices_bytes + STATE_BYTES
+        return size
 
     def open(self, hello: messages.Hello) -> None:
         """Begin the session that the client asks for.

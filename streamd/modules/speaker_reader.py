@@ -171,6 +171,7 @@ class SpeakerReader:
                 name=event.speaker if is_label or event.decision == "accept" else None,
                 is_label=is_label,
                 is_one=self._is_one,
+                levels=utterance.levels,
             ),
         )
 

@@ -312,7 +312,10 @@ class Planner:
         """Return `at` of the oldest answer that the engine owes; a hold is no fault of it."""
         if not self._is_hold:
             return self.pending_at
-        return next((entry.at for entry in self.queue if entry.is_owed), None)
+        for entry in (*self._optional.wanted, *self.queue):
+            if (entry.is_plain or entry.is_wanted) and entry.answer is MISSING:
+                return entry.at
+        return None
 
     @property
     def _is_hold(self) -> bool:

@@ -19,6 +19,7 @@ from streamd.errors import StreamdError
 from streamd.events import Bye, Cause, Flushed, Gap, GapCause, LogEvent, Quality
 from streamd.modules.base import ReaderContext
 from streamd.modules.gallery import Gallery
+from streamd.modules.kept_voices import VOICE_BYTES
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.vad import VadStepper
@@ -166,6 +167,11 @@ class Session:
     def ring_bytes(self) -> int:
         """Memory of the audio that is kept."""
         return self._ring.capacity * 2
+
+    @property
+    def voices_bytes(self) -> int:
+        """Memory of the voices that are kept for an enrolment, roughly."""
+        return len(self._context.voices) * VOICE_BYTES
 
     @property
     def can_mark(self) -> bool:

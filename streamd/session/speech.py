@@ -7,9 +7,11 @@ from functools import partial
 
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
+from streamd.modules.speaker import SpeakerModule
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
 from streamd.session.enrolments import Enrolments, EnrolRequest
+from streamd.session.levels import UtteranceLevels
 from streamd.session.margins import make_room
 from streamd.session.segmenter import Closed, Opened, Segmenter, SegmenterConfig
 from streamd.session.shared import Shared
@@ -56,6 +58,7 @@ class Speech:
         self._activities = activities
         self._utterances = utterances
         self._enrolments = enrolments
+        self._levels = UtteranceLevels(shared.ring)
         self._readers: dict[str, Reader] = {}
         self._configure(modules)
 
@@ -77,8 +80,11 @@ class Speech:
         self._history.frame(start, stop, probability >= self.segmenter.config.off)
         for change in self.segmenter.frame(start, stop, probability):
             self._segment(change)
-        if self.segmenter.open is not None:
-            self._planner.advance(self.segmenter.watermark, stop, barrier)
+        if (utterance := self.segmenter.open) is not None:
+            watermark = self.segmenter.watermark
+            if barrier is None:
+                self._levels.advance(utterance, watermark)
+            self._planner.advance(watermark, stop, barrier)
 
     def passed(self, mark: Mark) -> None:
         """Take note that the VAD has come to a mark."""
@@ -109,9 +115,15 @@ class Speech:
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
         if isinstance(change, Closed):
-            self._planner.closed(utterance, self._vad.barrier)
+            barrier = self._vad.barrier
+            assert utterance.end is not None
+            limit = utterance.end if barrier is None else min(utterance.end, barrier.head)
+            self._levels.advance(utterance, limit, is_last=True)
+            self._planner.closed(utterance, barrier)
             return
         readers = [self._readers[name] for name in self._registry.readers if name in self._modules]
+        if SpeakerModule.name in self._modules:  # it keeps the voice
+            self._levels.begin(utterance)
         self._planner.opened(utterance, readers)
         self._utterances.began(utterance, report=self._registry.vad.name in self._modules)
 

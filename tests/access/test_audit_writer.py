@@ -102,6 +102,16 @@ def test_a_flood_of_refused_requests_is_counted_and_fills_no_disk(path, metrics)
     ) == pytest.approx(10_000, abs=1)
 
 
+def test_refused_requests_that_were_left_out_last_are_counted_at_the_end(path, metrics):
+    behind = Behind(Journal(path, 100_000_000, 1), metrics, lambda: 100.0)
+    for _ in range(writer.REFUSALS_AT_ONCE + 50):
+        behind.record(request("unauthenticated"))
+    behind.close()
+    written = records(path)
+    assert len(written) == writer.REFUSALS_AT_ONCE + 1
+    assert written[-1]["left_out"] == 49, "beside itself"
+
+
 def test_a_command_says_that_the_log_does_not_have_it(path):
     with pytest.raises(Unavailable, match=r"done, but the audit log does not have it \(request\)"):
         AtOnce(Blocked(path, 1000, 1)).record(request())

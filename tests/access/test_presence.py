@@ -178,3 +178,29 @@ async def test_a_process_that_cannot_ask_the_store_bounds_its_own(store, clock):
             await here.share()
             assert await is_full(here, ONE)
     assert [record["error"] for record in logs] == ["the disk is full"]
+
+
+async def test_a_socket_that_waits_for_its_place_is_not_told_as_one_that_has_it(store, clock):
+    with processes(store, clock, 1) as (here, there):
+        async with there.enter(ONE):
+            waiting = asyncio.create_task(is_full(here, ONE))
+            await asyncio.sleep(0)
+            await here.share()
+            assert await waiting
+            assert await is_full(here, ONE), "a place that it never had is not free"
+        await there.share()
+        assert not await is_full(here, ONE)
+
+
+async def test_a_place_that_was_given_while_others_were_told_is_told_next(store, clock):
+    with processes(store, clock, 1) as (here, there):
+        async with AsyncExitStack() as stack:
+            entering = stack.enter_async_context(here.enter(ONE))
+            waiting = asyncio.create_task(entering)
+            await asyncio.sleep(0)
+            here._told["other"] = 0
+            await here.share()  # of no socket, as this one waits
+            assert not (await waiting).is_beyond
+            assert here._is_stale.is_set()
+            await here.share()
+            assert await is_full(there, ONE)

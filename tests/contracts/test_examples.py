@@ -76,7 +76,7 @@ def test_every_call_of_the_sdk_that_is_named_is_there():
 
     page = (ROOT / "docs" / "sdk.md").read_text("utf-8")
     calls = re.findall(r"^\| `(?:await )?stream\.(\w+)\(", page, re.MULTILINE)
-    assert {"send", "flush", "gap", "control", "end", "room"} == set(calls)
+    assert {"send", "flush", "gap", "enrol", "control", "end", "room"} == set(calls)
     assert all(callable(getattr(client.Stream, name)) for name in calls)
     options = re.search(r"\| `connect\(url, (.*?)\)`", page)
     assert options is not None

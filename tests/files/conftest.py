@@ -50,6 +50,7 @@ def patience() -> Iterator[None]:
     """A busy machine must not make Redis look as if it did not answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(voice_redis, "TIMEOUT_S", HANG_S)
+        patch.setattr(voice_redis, "STORE_TIMEOUT_S", HANG_S)
         patch.setattr(voice_redis, "PROBE_S", HANG_S)
         yield
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.audio.files import Gap
-from streamd.files.levels import MOST_S, Levels, SignalLevels
+from streamd.files.levels import MOST_S, Levels
+from streamd.modules.speech_levels import SignalLevels
 from streamd.types import RATE_HZ, AudioFormat
 
 RNG = np.random.default_rng(1)

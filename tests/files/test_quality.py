@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.files.levels import SignalLevels
 from streamd.files.quality import (
     ALIKE,
     CLIPPED,
@@ -25,6 +24,7 @@ from streamd.files.quality import (
 from streamd.files.unity import unity
 from streamd.files.voice_reading import VoiceSample
 from streamd.modules.gallery import Channel
+from streamd.modules.speech_levels import SignalLevels
 from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -232,7 +233,49 @@ async def test_one_call_waits_for_a_server_that_does_not_answer_and_no_other(
         await asyncio.gather(*(cache.get("default", DIGEST) for _ in range(10)))
         assert (failures(metrics, "failed"), failures(metrics, "skipped")) == (2, 39)
         own_server.pause(is_paused=False)
+        if is_paused:  # what was not read then is no answer to what is asked now
+            monkeypatch.setattr(in_redis(), "TIMEOUT_S", HANG_S)
+            now_s += circuit.PAUSE_S
+            await cache.put("default", DIGEST, VOICE)
+            for number in range(20):
+                await cache.put("default", bytes([number]), VOICE._replace(speech_ms=number))
+            for number in range(20):
+                found_one = await cache.get("default", bytes([number]))
+                assert found_one is not None
+                assert found_one.speech_ms == number
         await cache.close()
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
+async def test_a_store_that_is_away_is_asked_now_and_then(
+    server: RedisServer, store: SqlStore, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    now_s, asked, is_away = 0.0, 0, True
+    monkeypatch.setattr(in_redis(), "Circuit", lambda: Circuit(lambda: now_s))
+    may_end = threading.Event()
+
+    def secret(name: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        if is_away and hangs:
+            may_end.wait(HANG_S)
+        if is_away:
+            raise Unavailable("the server does not answer")
+        return store.access.secret(name)
+
+    cache = RedisVoiceCache(server.url, secret, 100, 1000, Metrics())
+    with monkeypatch.context() as patch:
+        patch.setattr(in_redis(), "STORE_TIMEOUT_S", 0.05)
+        for _ in range(20):
+            await cache.put("default", DIGEST, VOICE)
+            assert await cache.get("default", DIGEST) is None
+    assert asked == 1
+    is_away = False
+    now_s += circuit.PAUSE_S
+    await cache.put("default", DIGEST, VOICE)
+    assert await cache.get("default", DIGEST) is not None
+    may_end.set()
+    await cache.close()
 
 
 async def test_a_server_without_memory_fails_no_request(
@@ -240,10 +283,17 @@ async def test_a_server_without_memory_fails_no_request(
 ) -> None:
     metrics = Metrics()
     cache = opened(server.url, store, metrics)
-    with server.client() as client:
-        client.config_set("maxmemory", 1)
     await cache.put("default", DIGEST, VOICE)
-    assert failures(metrics, "failed") == 1
+    with server.client() as client, capture_logs() as logs:
+        client.config_set("maxmemory", 1)
+        for number in range(3):
+            await cache.put("default", bytes([number]), VOICE)
+        assert failures(metrics, "failed") == 3
+        assert [entry["event"] for entry in logs] == ["Redis refuses to remember voices of files"]
+        client.config_set("maxmemory", 0)
+    assert await cache.get("default", DIGEST) is not None, "there is no pause: it does answer"
+    await cache.put("default", b"0", VOICE)
+    assert await cache.get("default", b"0") is not None
     await cache.close()
 
 

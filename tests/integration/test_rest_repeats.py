@@ -86,6 +86,17 @@ def test_a_repeated_analysis_gets_the_same_events_in_both_forms(daemon: Daemon) 
         ("/v1/verify-speaker", [("reference", PHRASE), ("test", b"nonsense" * 99)], 415),
         # The long file is read no further than to the fault in it.
         ("/v1/verify-speaker", [("reference", b"x" * 9_000_000), ("test", SPEECH)], 415),
+        # Files are read at once: the long one is given up in its middle, and still counts.
+        (
+            "/v1/batch-verify",
+            [
+                ("tests", PHRASE),
+                ("reference", b"nonsense" * 99),
+                ("tests", wav(speech() * 30)),
+                ("tests", PHRASE),
+            ],
+            415,
+        ),
         ("/v1/analyze", [("audio", b"nonsense" * 99)], 415),
     ],
 )

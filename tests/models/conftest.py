@@ -18,19 +18,21 @@ class Index:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def add(self, name: str, version: str, files: dict[str, bytes]) -> Wheel:
+    def add(
+        self, name: str, version: str, files: dict[str, bytes], tag: str = "py3-none-any"
+    ) -> Wheel:
         """Build a wheel and say what its pin is."""
         info = f"{name}-{version}.dist-info"
-        path = self.directory / f"{name}-{version}-py3-none-any.whl"
+        path = self.directory / f"{name}-{version}-{tag}.whl"
         with zipfile.ZipFile(path, "w") as archive:
             for member, content in files.items():
                 archive.writestr(member, content)
             archive.writestr(
                 f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
             )
-            archive.writestr(
-                f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
+            python, abi, platforms = tag.split("-")
+            tags = "".join(f"Tag: {python}-{abi}-{each}\n" for each in platforms.split("."))
+            archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n{tags}")
             archive.writestr(f"{info}/RECORD", "")
         content = path.read_bytes()
         return Wheel(
@@ -38,6 +40,7 @@ class Index:
             version=version,
             sha256=hashlib.sha256(content).hexdigest(),
             size_bytes=len(content),
+            tag=tag,
         )
 
     def hold(self, wheel: Path) -> None:

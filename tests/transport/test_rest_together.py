@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamd.errors import BadInput, NotAudio, TooShort
 from streamd.observability.metrics import Metrics
-from streamd.transport.http.rest.forms import HELD_BYTES, File, Form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import HELD_BYTES, Form
 from streamd.transport.http.rest.memory import Memory
 from streamd.transport.http.rest.together import TotalProgress, read_all
 

@@ -87,6 +87,7 @@ class Behind:
         self._clock = clock
         self._refused_at_s = clock()
         self._left_out = 0
+        self._newest_left_out: Entry | None = None
         self._wake = threading.Condition()
         self._is_closing = False
         self._complaint = ""
@@ -101,6 +102,7 @@ class Behind:
             if entry.action == "request" and entry.outcome != "ok":
                 if not self._may_write_refusal():
                     self._left_out += 1
+                    self._newest_left_out = entry
                     return entry.id
                 if self._left_out:
                     entry = _with_left_out(entry, self._left_out)
@@ -116,6 +118,10 @@ class Behind:
     def close(self) -> None:
         """Write what waits, if that is possible, and end the thread."""
         with self._wake:
+            if self._left_out and self._newest_left_out is not None:
+                # No later refusal has their number.
+                self._waiting.append(_with_left_out(self._newest_left_out, self._left_out - 1))
+                self._left_out = 0
             self._is_closing = True
             self._wake.notify()
         self._thread.join()

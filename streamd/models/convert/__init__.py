@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamd.models.catalogue import Model
-from streamd.models.convert import check, ge2e, ge2e_int8, heads, openwakeword, silero
+from streamd.models.convert import (
+    campplus,
+    campplus_int8,
+    check,
+    ge2e,
+    ge2e_int8,
+    heads,
+    openwakeword,
+    silero,
+)
 from streamd.models.convert.graph import Loader
 
 
@@ -40,6 +49,12 @@ def convert(model: Model, sources: Sequence[Path], directory: Path, load: Loader
     elif made[0].name == "ge2e_int8.onnx":
         ge2e_int8.convert(sources[0], made[0])
         check.ge2e(sources[0], made[0], load, check.INT8)
+    elif made[0].name == "campplus.onnx":
+        campplus.convert(sources[0], made[0])
+        check.campplus(made[0], load, check.CAMPPLUS_COSINE)
+    elif made[0].name == "campplus_int8.onnx":
+        campplus_int8.convert(sources[0], made[0])
+        check.campplus(made[0], load, check.CAMPPLUS_INT8_COSINE)
     else:
         ge2e.convert(sources[0], made[0])
         check.ge2e(sources[0], made[0], load, check.EXACT)

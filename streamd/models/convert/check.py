@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from streamd.arrays import PULL_AGAIN, load_arrays
+from streamd.arrays import INSTALL_AGAIN, PULL_AGAIN, load_arrays
 from streamd.errors import ModelMissing
+from streamd.models.convert import campplus as campplus_converter
 from streamd.models.convert import ge2e as ge2e_converter
 from streamd.models.convert import openwakeword as wake
 from streamd.models.convert.graph import Graph, Loader, Weights, input_name
@@ -38,6 +39,12 @@ class VoiceTolerance(NamedTuple):
 
 EXACT = VoiceTolerance(cosine=0.9999, states=TOLERANCE)
 INT8 = VoiceTolerance(cosine=0.997, states=0.05)
+CAMPPLUS_COSINE = 0.99999
+CAMPPLUS_INT8_COSINE = 0.98
+"""Smallest cosine of a converted CAM++'s embedding and the recorded one."""
+CAMPPLUS_RECORDED = Path(__file__).with_name("campplus_check.npz")
+"""What the published network, in torch, makes of the clip; by
+`tests/data/make_campplus_reference.py`."""
 
 _CHUNK = wake.HOP_SAMPLES
 _NOISE_SEED = 7
@@ -137,6 +144,23 @@ def ge2e(checkpoint: Path, converted: Path, load: Loader, tolerance: VoiceTolera
         want, want_states = plain_ge2e(weights, row, int(count))
         _refuse_over(converted, 1.0 - float(embedding @ want), 1.0 - tolerance.cosine)
         _refuse_over(converted, abs(state - want_states).max(), tolerance.states)
+
+
+def campplus(converted: Path, load: Loader, smallest: float) -> None:
+    """Compare the embeddings of the clip's windows with those of the published network.
+
+    Raises:
+        ModelMissing: a cosine is below the smallest.
+    """
+    recorded = load_arrays(CAMPPLUS_RECORDED, INSTALL_AGAIN, ("start", "divisor", "embedding"))
+    audio, samples = clip(), campplus_converter.SAMPLES
+    windows = [
+        audio[start : start + samples] // divisor
+        for start, divisor in zip(recorded["start"], recorded["divisor"], strict=True)
+    ]
+    (embeddings,) = load(converted)({"audio": np.array(windows, np.float32)})
+    cosines = np.sum(embeddings * recorded["embedding"], axis=1)
+    _refuse_over(converted, np.max(1.0 - cosines), 1.0 - smallest)
 
 
 def plain_ge2e(

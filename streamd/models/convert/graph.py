@@ -86,6 +86,14 @@ class Builder:
         y = self.op("MatMul", x, self.const(weight))
         return y if bias is None else self.op("Add", y, self.const(bias))
 
+    def total(self, x: str, rows: int, factor: float) -> str:
+        """Sum over the rows of `[N, rows, C]`, times a factor: `[N, 1, C]`.
+
+        As a product, because onnxruntime's reductions over an axis that is not the last add in
+        another order for one item than for several.
+        """
+        return self.op("MatMul", self.const(np.full((1, rows), factor)), x)
+
     def save(
         self,
         path: Path,
@@ -137,8 +145,20 @@ def read_weights(path: Path, expected: Mapping[str, Sequence[int]]) -> Weights:
     return found
 
 
-def check_shapes(source: str, found: Weights, expected: Mapping[str, Sequence[int]]) -> None:
+def check_shapes(
+    source: str,
+    found: Weights,
+    expected: Mapping[str, Sequence[int]],
+    *,
+    is_complete: bool = False,
+) -> None:
     """Refuse weights that a converter was not written for.
+
+    Args:
+        source: name of the file.
+        found: what it holds.
+        expected: name and shape of each weight that the converter uses.
+        is_complete: refuse further weights, too.
 
     Raises:
         ModelMissing: a weight is absent or has another shape; the message names it.
@@ -151,6 +171,11 @@ def check_shapes(source: str, found: Weights, expected: Mapping[str, Sequence[in
                 f"weight {name} should be {tuple(shape)}, found {got}. "
                 "Pull the pinned version with `streamd models pull`."
             )
+    if is_complete and (more := sorted(set(found) - set(expected))):
+        raise ModelMissing(
+            f"{source} is not the model that this converter knows: it has a weight {more[0]}. "
+            "Pull the pinned version with `streamd models pull`."
+        )
 
 
 def input_name(path: Path) -> str:

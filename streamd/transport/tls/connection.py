@@ -188,7 +188,8 @@ class TlsConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take ciphertext that the loop has read."""
         if self.is_shaken:
-            if plain := self.decrypt(data):
+            # After a write that failed, the loss is on its way; nothing may come in its turn.
+            if (plain := self.decrypt(data)) and not self._below.is_closing():
                 self.above.data_received(plain)
         elif not self._is_begun and data[0] != _HANDSHAKE and data[:1].isalpha():
             self._refuse_http()
@@ -281,7 +282,8 @@ class TlsConnection(asyncio.Protocol):
         log.debug("a TLS connection failed", reason=error.reason or str(error))
         if not self._below.is_closing():
             self.send_last(self._records.to_send())
-            self._below.close()
+            # The data before the fault comes first, and is taken before the loss.
+            asyncio.get_running_loop().call_soon(self._below.close)
 
     def _count(self, result: str) -> None:
         if not self._is_counted:

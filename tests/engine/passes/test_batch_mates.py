@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pass_driver import items, rows, same
 
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice, raise_level
 from streamd.engine.passes.heads import WordHead
@@ -111,6 +112,25 @@ def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, b
     for place in (0, batch // 2, batch - 1):
         spans = rng.integers((0, 6_400), (len(minutes) - 25_600, 25_601), (batch, 2))
         mates = [minutes[begin:][:length] for begin, length in spans]
+        mates[place - 1] = square.astype(np.int16) if place else silence
+        mates[place] = window
+        got, _ = model.run(mates, [None] * batch, {})
+        assert same(got[place], alone)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("file", ["campplus", "campplus_int8"])
+@pytest.mark.parametrize("batch", [1, 2, 5, 8, 32])
+def test_campplus_gives_a_voice_bit_equal_alone_and_with_any_mates(
+    backend, library, file, batch, minutes
+):
+    model = CamPlusPlus(backend, library, file)
+    rng = np.random.default_rng(batch)
+    window = minutes[40_000:][:25_600]
+    ((alone,), _) = model.run([window], [None], {})
+    silence, square = np.zeros(25_600, np.int16), np.tile([32_767, -32_768], 12_800)
+    for place in {0, batch // 2, batch - 1}:
+        mates = [minutes[at:][:25_600] for at in rng.integers(0, len(minutes) - 25_600, batch)]
         mates[place - 1] = square.astype(np.int16) if place else silence
         mates[place] = window
         got, _ = model.run(mates, [None] * batch, {})

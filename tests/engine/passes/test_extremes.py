@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pass_driver import outputs
 
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.engine.passes.ge2e import Ge2eVoice, raise_level
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -57,6 +58,17 @@ def test_an_embedding_is_of_length_one_and_finite(backend, library, extreme):
     assert np.isfinite(voice.states).all()
 
 
+@pytest.mark.models
+@pytest.mark.parametrize("file", ["campplus", "campplus_int8"])
+def test_an_embedding_by_campplus_is_of_length_one(backend, library, file, extreme):
+    model = CamPlusPlus(backend, library, file)
+    window = np.resize(extreme, model.item_samples)
+    (voice,), _ = model.run([window], [None], {})
+    assert voice.embedding.shape == voice.shapes["embedding"]
+    assert voice.embedding.dtype == np.float32
+    assert np.linalg.norm(voice.embedding) == pytest.approx(1, abs=1e-5)
+
+
 def test_a_fake_embedding_is_of_length_one(extreme):
     (voice,), _ = FakeVoice().run([extreme], [None], {})
     assert np.linalg.norm(voice.embedding) == pytest.approx(1, abs=1e-5)
@@ -67,6 +79,15 @@ def test_a_fake_embedding_is_of_length_one(extreme):
 def test_a_window_that_the_network_cannot_take_is_refused(backend, library, length):
     with pytest.raises(ValueError, match="6400 to 25600"):
         Ge2eVoice(backend, library).run([np.zeros(length, np.int16)], [None], {})
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("length", [0, 25_599, 25_601])
+def test_campplus_takes_whole_windows_only(backend, library, length):
+    model = CamPlusPlus(backend, library)
+    windows = [np.zeros(25_600, np.int16), np.zeros(length, np.int16)]
+    with pytest.raises(ValueError, match=f"25600 samples, not {length}"):
+        model.run(windows, [None] * 2, {})
 
 
 def test_level_is_raised_to_minus_30_dbfs_and_never_lowered():

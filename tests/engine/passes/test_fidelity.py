@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pass_driver import DATA, items, outputs
 
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad, run_in
@@ -88,3 +89,28 @@ def test_embeddings_are_those_of_resemblyzers_own_network(
         for number, voice in enumerate(got, first):
             assert float(voice.embedding @ reference["embedding"][number]) >= cosine
             np.testing.assert_allclose(voice.states, reference["states"][number], atol=difference)
+
+
+@pytest.mark.parametrize(
+    ("file", "cosine", "mean"), [("campplus", 0.99999, 0.99999), ("campplus_int8", 0.98, 0.99)]
+)
+def test_embeddings_are_those_of_the_published_campplus(
+    backend, library, voices, file, cosine, mean
+):
+    ours = CamPlusPlus(backend, library, file)
+    reference = np.load(DATA / "campplus_reference.npz")
+    windows = [
+        voices[clip][start : start + ours.item_samples] // divisor
+        for clip, start, divisor in zip(
+            reference["clip"], reference["start"], reference["divisor"], strict=True
+        )
+    ]
+    assert len(windows) == 30
+    got, _ = ours.run(windows, [None] * len(windows), {})
+    cosines = [
+        float(voice.embedding @ want)
+        for voice, want in zip(got, reference["embedding"], strict=True)
+    ]
+    assert min(cosines) >= cosine
+    assert np.mean(cosines) >= mean
+    assert np.mean(reference["embedding"][::2] @ reference["embedding"][::2].T) < 0.6

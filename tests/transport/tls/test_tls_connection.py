@@ -281,6 +281,30 @@ def test_a_peer_that_vanishes_is_noticed(run, files, how):
     run(main())
 
 
+def test_nothing_comes_behind_a_loss_that_is_on_its_way(run, files):
+    """aiohttp fails at a request of which it learns in the same turn as of the loss, before it."""
+
+    async def main() -> None:
+        async with pair(files) as both:
+            loop, client = asyncio.get_running_loop(), both.theirs.bytes
+            both.theirs.send_raw(client.shake(b""))
+            last = client.shake(await loop.sock_recv(both.raw, 65_536))
+            both.theirs.send_raw(last + client.encrypt(b"late"))
+            both.raw.close()  # so that the server's tickets, which it sends first, fail
+            order: list[str] = []
+            data_received = both.above.data_received
+
+            def received(data: bytes) -> None:
+                data_received(data)
+                loop.call_soon(lambda: order.extend(both.above.told))
+
+            both.above.data_received = received
+            await until(lambda: "lost" in both.above.told)
+            assert "lost" not in order
+
+    run(main())
+
+
 def test_forged_records_are_answered_with_an_alert_and_a_close(run, files):
     async def main() -> None:
         async with pair(files) as both:

@@ -7,63 +7,34 @@ while it comes; what it is about must come before it.
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-import msgspec
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from streamd.audio.header import wav_header
-from streamd.errors import BadInput, Stalled, TooLarge
-from streamd.files.uploads import STALL_S
+from streamd.errors import BadInput, TooLarge
+from streamd.transport.http.rest.bodies import (
+    PIECE_BYTES,
+    File,
+    arriving,
+    joined,
+    once,
+    patience,
+)
+from streamd.transport.http.rest.fields import AUDIO_FIELDS, FILE_FIELDS, MAX_PARTS
+from streamd.transport.http.rest.json_files import MAX_JSON_BYTES, parsed
 from streamd.transport.http.rest.memory import Lease, Memory
 
-AUDIO_FIELDS = ("audio", "file", "audio_file")
-"""Names that a client may give the one file of a request."""
-FILE_FIELDS = frozenset({*AUDIO_FIELDS, "reference", "test", "tests", "clips"})
-"""Fields of multipart that are files, even without a file name."""
 KEPT_BYTES = 8 << 20
 """Bytes of files that one request may have in memory; beyond that they are read as they come."""
 HELD_BYTES = 1 << 20
 """Bytes of a file behind a long one up to which it may be kept in memory while others are read."""
-MAX_JSON_BYTES = 64 << 20
-"""Bytes of a JSON request, which is in memory as a whole."""
 MAX_FIELD_BYTES = 1 << 16
-MAX_PARTS = 1000
-"""Fields and files of one request."""
-RAW_FORMATS = frozenset({"pcm", "raw", "s16le", "pcm_s16le"})
-_PIECE_BYTES = 1 << 16
-_AT_ONCE_BYTES = 1 << 20
-"""JSON up to this is decoded on the event loop: a few milliseconds."""
 _MULTIPART = "multipart/form-data"
 _JSON = "application/json"
-
-
-class File:
-    """A file of a request.
-
-    Args:
-        field: Name of its field; empty for the body itself.
-        name: Its file name, or what messages call it.
-        body: Its bytes, once.
-        is_kept: Whether all of it is in memory.
-    """
-
-    def __init__(
-        self, field: str, name: str, body: AsyncIterator[bytes], is_kept: bool = False
-    ) -> None:
-        self.field = field
-        self.name = name
-        self.body = body
-        self.is_kept = is_kept
-        self.held_bytes = 0
-        """Bytes that `Form.hold` took for it."""
 
 
 class Form:
@@ -146,12 +117,12 @@ class Form:
         kept, pieces = bytearray(), file.body
         async for piece in pieces:
             if len(kept) + len(piece) > HELD_BYTES or not self._lease.has_room(len(piece)):
-                file.body = _joined(bytes(kept + piece), pieces)
+                file.body = joined(bytes(kept + piece), pieces)
                 return False
             self._lease.take(len(piece))
             file.held_bytes += len(piece)
             kept += piece
-        file.body, file.is_kept = _once(bytes(kept)), True
+        file.body, file.is_kept = once(bytes(kept)), True
         return True
 
     def release(self, file: File) -> None:
@@ -226,12 +197,12 @@ class Form:
                 return
 
     async def _read_body(self, request: web.Request) -> None:
-        pieces = self._read_from(lambda: _from(request.content.iter_chunked(_PIECE_BYTES)))
+        pieces = self._read_from(lambda: arriving(request.content.iter_chunked(PIECE_BYTES)))
         await self._take("", "the file", pieces)
 
     async def _read_json(self, request: web.Request) -> None:
         text = bytearray()
-        async for piece in _from(request.content.iter_chunked(_PIECE_BYTES)):
+        async for piece in arriving(request.content.iter_chunked(PIECE_BYTES)):
             # Twice: as text, and decoded.
             self._lease.take(2 * len(piece))
             text += piece
@@ -241,11 +212,8 @@ class Form:
                     "or as the body"
                 )
         self._hash.update(text)
-        if len(text) > _AT_ONCE_BYTES:
-            files, fields = await asyncio.to_thread(_parse, bytes(text))
-        else:
-            files, fields = _parse(bytes(text))
-        self._kept += [File(field, name, _once(data), is_kept=True) for field, name, data in files]
+        files, fields = await parsed(bytes(text))
+        self._kept += [File(field, name, once(data), is_kept=True) for field, name, data in files]
         self.values.update(fields)
 
     async def _take(self, field: str, name: str, pieces: AsyncIterator[bytes]) -> None:
@@ -255,14 +223,14 @@ class Form:
             self._lease.take(len(piece))
             kept += piece
             if self._lease.taken > KEPT_BYTES:
-                self._long = File(field, name, _joined(bytes(kept), pieces))
+                self._long = File(field, name, joined(bytes(kept), pieces))
                 return
         if field or kept:
-            self._kept.append(File(field, name, _once(bytes(kept)), is_kept=True))
+            self._kept.append(File(field, name, once(bytes(kept)), is_kept=True))
 
     async def _next_part(self, reader: MultipartReader) -> BodyPartReader | None:
         try:
-            async with _patience():
+            async with patience():
                 part = await reader.next()
         except (ValueError, AssertionError, HttpProcessingError) as error:
             raise BadInput("the multipart body is malformed") from error
@@ -277,7 +245,7 @@ class Form:
         return part
 
     def _pieces(self, part: BodyPartReader) -> AsyncIterator[bytes]:
-        return self._read_from(lambda: _from(_chunks(part)))
+        return self._read_from(lambda: arriving(_chunks(part)))
 
     def _read_from(self, source: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
         self._source = lambda: self._hashed(source())
@@ -337,89 +305,13 @@ async def open_form(request: web.Request, memory: Memory, max_bytes: int) -> Asy
         yield form
 
 
-def _parse(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, Any]]:
-    """Return the files of a JSON request, each with its field and a name, and the fields.
-
-    Raises:
-        BadInput: It is not JSON, or not of this form.
-    """
-    try:
-        sent = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadInput("the body is not JSON, although its Content-Type says so") from None
-    if not isinstance(sent, dict):
-        raise BadInput('the JSON must be an object, as {"audio": "…"}')
-    files = []
-    for field in [name for name in sent if name in FILE_FIELDS]:
-        value = sent.pop(field)
-        if isinstance(value, list):
-            each = [(f"{field}[{number}]", one) for number, one in enumerate(value)]
-        else:
-            each = [("the file" if field in AUDIO_FIELDS else field, value)]
-        files += [(field, name, one) for name, one in each]
-    if len(files) > MAX_PARTS:
-        raise TooLarge(f"the request has more than {MAX_PARTS} files")
-    return [(field, name, _decoded(one, field, sent)) for field, name, one in files], sent
-
-
 def _is_file(part: BodyPartReader) -> bool:
     return part.filename is not None or part.name in FILE_FIELDS
 
 
-def _decoded(encoded: object, name: str, sent: dict[str, Any]) -> bytes:
-    """Return the file in base64, as a data URL may have it; raw samples get a header."""
-    if not isinstance(encoded, str):
-        raise BadInput(f"the field {name!r} must be a string: the file in base64", ref=name)
-    if encoded.startswith("data:"):
-        encoded = encoded.partition(",")[2]
-    try:
-        audio = base64.b64decode("".join(encoded.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise BadInput(f"the field {name!r} is not base64", ref=name) from None
-    if str(sent.get("format", "")).lower() in RAW_FORMATS:
-        rate = sent.get("sample_rate", 16_000)
-        if not isinstance(rate, int) or isinstance(rate, bool) or not 8000 <= rate <= 48_000:
-            raise BadInput("`sample_rate` must be a whole number from 8000 to 48000")
-        return wav_header(rate, len(audio)) + audio
-    return audio
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), _PIECE_BYTES):
-        yield data[start : start + _PIECE_BYTES]
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in _once(first):
-        yield piece
-    async for piece in rest:
-        yield piece
-
-
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
     try:
-        while piece := await part.read_chunk(_PIECE_BYTES):
+        while piece := await part.read_chunk(PIECE_BYTES):
             yield piece
     except (ValueError, AssertionError, HttpProcessingError) as error:
         raise BadInput("the multipart body is malformed") from error
-
-
-async def _from(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body, unless it stops coming."""
-    source = aiter(pieces)
-    while True:
-        try:
-            async with _patience():
-                piece = await anext(source)
-        except StopAsyncIteration:
-            return
-        yield piece
-
-
-@asynccontextmanager
-async def _patience() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(STALL_S):
-            yield
-    except TimeoutError:
-        raise Stalled(f"nothing came for {STALL_S:g} s; send it again") from None

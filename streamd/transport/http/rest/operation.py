@@ -18,8 +18,10 @@ from streamd.store.access import Answer as Kept
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.rest.answers import JSON, Array, Out, Stream, Whole, wants_events
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import MAX_JSON_BYTES, File, Form, open_form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import Form, open_form
 from streamd.transport.http.rest.idempotency import check_same, is_final, key_of
+from streamd.transport.http.rest.json_files import MAX_JSON_BYTES
 from streamd.transport.http.rest.params import read_params
 from streamd.transport.http.rest.replies import Reply
 from streamd.transport.http.routes import About, Route

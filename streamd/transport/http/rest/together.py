@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 from streamd.files.sessions import Progress
-from streamd.transport.http.rest.forms import File, Form
+from streamd.transport.http.rest.bodies import File
+from streamd.transport.http.rest.forms import Form
 
 
 class TotalProgress:

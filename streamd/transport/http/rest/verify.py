@@ -11,7 +11,7 @@ from streamd.files.sessions import Progress
 from streamd.files.voice_cache import FileVoice
 from streamd.files.voice_reading import speaker_settings
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import File
+from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.together import TotalProgress, read_all
 from streamd.transport.http.rest.voice_replies import (

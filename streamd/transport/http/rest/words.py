@@ -16,7 +16,7 @@ from streamd.intervals import poisson, wilson
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWord, WordEstimate, check_word
 from streamd.transport.http.rest.base import Rest
-from streamd.transport.http.rest.forms import File
+from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.operation import Answer, Call, route
 from streamd.transport.http.rest.replies import (
     ListedWord,

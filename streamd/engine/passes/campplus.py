@@ -1,0 +1,74 @@
+"""The pass `campplus`: CAM++'s embedding of the voice in 1.6 s of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from streamd.engine.backends.base import GraphBackend
+from streamd.engine.passes.base import stack
+from streamd.engine.passes.warm import warm_up
+from streamd.engine.slots import State, StateSpec
+from streamd.models.library import Library
+from streamd.types import Floats, Samples
+
+_SHAPES = {"embedding": (192,)}
+
+
+class SpeakerOutput(NamedTuple):
+    """The output of the pass for one window."""
+
+    embedding: Floats
+    """The voice, float32 [192], of length 1."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes that the arrays must have; the engine checks them."""
+        return _SHAPES
+
+
+class CamPlusPlus:
+    """CAM++ (Wang et al. 2023, arXiv:2303.00332).
+
+    Items are windows of 25600 samples (1.6 s). The level does not matter, because the features are
+    less their mean over the window. No state.
+
+    Args:
+        backend: the backend that runs the graph.
+        library: the folder of the models.
+        graph: `campplus`, or `campplus_int8`, which is another model although its embeddings are
+            near.
+    """
+
+    name = "campplus"
+    item_samples = 25_600
+    max_batch = 8
+    copies_state = True
+
+    def __init__(self, backend: GraphBackend, library: Library, graph: str = "campplus") -> None:
+        """Load the graph.
+
+        Raises:
+            ModelMissing: the model is not pulled.
+        """
+        self.backend = backend
+        self._run = backend.load(library.path(backend.file(graph)))
+        self.state: Mapping[str, StateSpec] = {}
+
+    def warm(self) -> None:
+        """Run it once, so that the first stream does not wait for memory."""
+        warm_up(self, self.item_samples)
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[SpeakerOutput], State]:
+        """Run one batch; `options` are ignored.
+
+        Raises:
+            ValueError: an item is shorter or longer than a window.
+        """
+        for item in items:
+            if len(item) != self.item_samples:
+                raise ValueError(f"a window has {self.item_samples} samples, not {len(item)}")
+        (embeddings,) = self._run({"audio": stack(items)})
+        return [SpeakerOutput(row) for row in embeddings], {}
