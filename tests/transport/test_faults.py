@@ -226,6 +226,17 @@ async def test_pings_of_either_side_do_no_harm_to_a_reader_who_pauses(pings, ins
     assert flushed == [str(n) for n in range(120)]
 
 
+async def test_a_socket_that_was_pinged_is_let_go_at_its_end(pings, inside):
+    async with dial(inside.url) as socket:
+        await say(socket, {"type": "hello"})
+        await next_event(socket, "ready")
+        await until(lambda: pings)
+        await say(socket, END)
+        await next_event(socket, "bye")
+    pings.clear()
+    await until(lambda: not any(type(one) is Response for one in gc.get_objects()))
+
+
 async def test_a_socket_that_half_closes_is_let_go(inside):
     parts = urlsplit(inside.url)
     reader, writer = await asyncio.open_connection(

@@ -149,8 +149,12 @@ class Streams:
         """Ping all sockets every 20 s: one task for all, no timer each."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            for socket in list(self._open.values()):
-                await socket.ping()
+            await self._ping_all()
+
+    async def _ping_all(self) -> None:
+        """Ping every socket. Its variables end with it: none keeps a socket until the next time."""
+        for socket in list(self._open.values()):
+            await socket.ping()
 
     async def drain(self, grace_s: float) -> None:
         """Let every stream send its final events, and close it.
