@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from streamd.modules.voice_scale import VoiceScale
 
+MAIN_ASSIGN = 0.7
+"""Score of CAM++ from which the speaker gets an existing label; there is no room for doubt."""
+MAIN_CHANGE = 0.6
+"""Cosine of CAM++ to the current speaker below which a window is of another one."""
 CHANGE = 0.7
 """Cosine of GE2E to the current speaker below which a window may be of another one."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -228,6 +228,6 @@ class Store(Protocol):
         ...
 
 
-def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
-    """Return the names of the other-model enrolments: voices that are unknown to this model."""
-    return [speaker.name for speaker in speakers if model not in speaker.models]
+def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], models: Collection[str]) -> list[str]:
+    """Return the names of the other-model enrolments: voices that are unknown to these models."""
+    return [speaker.name for speaker in speakers if not set(models) & set(speaker.models)]

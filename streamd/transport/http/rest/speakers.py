@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from streamd.compose import speaker_model
 from streamd.errors import NoSuchSpeaker, TooShort
 from streamd.events import Issue, Quality
 from streamd.files.quality import decoded
+from streamd.files.voice_reading import voice_models
 from streamd.modules.gallery import CHANNELS
 from streamd.store.base import EnrolmentInfo, SpeakerInfo
 from streamd.store.names import check_name
@@ -138,7 +138,7 @@ async def enrolled(call: Call) -> Answer:
             id=done.id,
             channel=sample.channel,
             speech_ms=sample.speech_ms,
-            models=[speaker_model(rest.config).id],
+            models=list(voice_models(rest.services.registry).ids),
             quality=done.quality,
         ),
     )
