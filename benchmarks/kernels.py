@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
@@ -90,6 +91,14 @@ def make_stages(originals):
             "GE2E, a window of 0.8 s": ours(fp32, 12_800),
             "GE2E int8, a window of 0.8 s": ours(int8, 12_800),
         },
+        {
+            "CAM++, a window of 1.6 s": ours(CamPlusPlus(backend, library), 25_600),
+            "CAM++ int8, a window of 1.6 s": ours(
+                CamPlusPlus(backend, library, "campplus_int8"), 25_600
+            ),
+            "  GE2E beside it": ours(fp32, 25_600),
+            "  GE2E int8 beside it": ours(int8, 25_600),
+        },
     )
 
 
@@ -113,7 +122,8 @@ def measure(stages, batch, seconds):
 
 def unpack(directory):
     """Return the published graphs by file name."""
-    for wheel in {m.wheel.name: m.wheel for m in catalogue.MODELS if m.wheel}.values():
+    wheels = {m.wheel.name: m.wheel for m in catalogue.MODELS if m.wheel}
+    for wheel in (wheels["openwakeword"], wheels["silero-vad"]):
         with zipfile.ZipFile(fetch(wheel, default_directory().with_name("wheels"))) as archive:
             archive.extractall(directory)
     silero = directory / "silero_vad" / "data" / "silero_vad.onnx"

@@ -25,6 +25,7 @@ from streamd.models import catalogue
 from streamd.models.convert import campplus
 from streamd.models.convert.campplus import SAMPLES, Array, Norm
 from streamd.models.convert.campplus_int8 import RANGES
+from streamd.models.convert.campplus_shapes import WIDTH
 from streamd.models.convert.graph import Builder
 from streamd.models.fetch import extract, fetch
 from streamd.models.library import default_directory
@@ -93,7 +94,7 @@ def measure(paths: Sequence[Path], source: Path, scratch: Path) -> dict[str, flo
     b = Builder()
     arithmetic = Measured(b)
     embedding = campplus.embed(b, campplus.read_weights(source), arithmetic)
-    outputs = {"embedding": (embedding, "float32", ["N", campplus.WIDTH])}
+    outputs = {"embedding": (embedding, "float32", ["N", WIDTH])}
     for number, result in enumerate(arithmetic.largest.values()):
         outputs[f"largest{number}"] = (result, "float32", [])
     b.save(scratch / "measured.onnx", {"audio": ("float32", ["N", SAMPLES])}, outputs)

@@ -10,14 +10,14 @@ all frames and over segments of 100 frames: here both are the same mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from streamd.models.convert import fbank
+from streamd.models.convert import campplus_shapes, fbank
+from streamd.models.convert.campplus_shapes import BLOCKS, GROWTH, INNER, MASK, WIDTH
 from streamd.models.convert.graph import Builder, Weights, check_shapes
 from streamd.models.convert.zip_checkpoint import read_state_dict
 
@@ -26,14 +26,6 @@ SAMPLES = 25_600
 FRAMES = (SAMPLES - fbank.WINDOW) // fbank.HOP + 1
 STEPS = (FRAMES + 1) // 2
 """Frames in the trunk."""
-WIDTH = 192
-FRONT = 32
-"""Channels of the front; it leaves 10 frequencies."""
-GROWTH = 32
-"""Channels that a layer of the trunk adds."""
-INNER = 128
-BLOCKS: Final = ((12, 1), (24, 2), (16, 2))
-"""Layers and dilation of each block of the trunk."""
 _EPSILON = 1e-5
 """Of torch's batch normalisation."""
 
@@ -160,7 +152,7 @@ def read_weights(source: Path) -> Weights:
         ModelMissing: `source` is not the checkpoint that this was written for.
     """
     w = read_state_dict(source)
-    check_shapes(source.name, w, dict(shapes()), is_complete=True)
+    check_shapes(source.name, w, dict(campplus_shapes.shapes()), is_complete=True)
     return w
 
 
@@ -242,7 +234,7 @@ def _dense(b: Builder, w: Weights, a: Arithmetic, x: str, name: str, dilation: i
     behind = Norm.read(w, f"{name}.nonlinear2.batchnorm")
     weight, bias = behind.after(w[f"{name}.linear1.weight"])
     inner = b.op("Relu", a.project(x, f"{name}.nonlinear1", norm, weight[:, :, 0].T, bias))
-    cam = {part: w[f"{name}.cam_layer.{part}"] for part in _MASK}
+    cam = {part: w[f"{name}.cam_layer.{part}"] for part in MASK}
     taps = cam["linear_local.weight"].transpose(2, 1, 0)
     local = a.local(inner, f"{name}.nonlinear2", taps, dilation)
     # The mean counts twice: for the window, and for the segment of 100 frames.
@@ -252,15 +244,6 @@ def _dense(b: Builder, w: Weights, a: Arithmetic, x: str, name: str, dilation: i
     mask = b.reshape(b.op("Sigmoid", mask), -1, 1, GROWTH)
     masked = b.op("Mul", b.reshape(local, -1, STEPS, GROWTH), mask)
     return b.reshape(masked, -1, GROWTH)
-
-
-_MASK = (
-    "linear_local.weight",
-    "linear1.weight",
-    "linear1.bias",
-    "linear2.weight",
-    "linear2.bias",
-)
 
 
 def _tail(b: Builder, w: Weights, x: str) -> str:
@@ -275,43 +258,3 @@ def _tail(b: Builder, w: Weights, x: str) -> str:
     raw = gemm(b, statistics, weight.T, bias)
     length = b.op("ReduceL2", raw, axes=[1], keepdims=1)
     return b.op("Div", raw, b.op("Max", length, b.const(1e-12)))
-
-
-def shapes() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of every weight of the checkpoint."""
-    yield "head.conv1.weight", (FRONT, 1, 3, 3)
-    yield from _norm_shapes("head.bn1", FRONT)
-    for layer in (1, 2):
-        for number in (0, 1):
-            name = f"head.layer{layer}.{number}"
-            for part in (1, 2):
-                yield f"{name}.conv{part}.weight", (FRONT, FRONT, 3, 3)
-                yield from _norm_shapes(f"{name}.bn{part}", FRONT)
-        yield f"head.layer{layer}.0.shortcut.0.weight", (FRONT, FRONT, 1, 1)
-        yield from _norm_shapes(f"head.layer{layer}.0.shortcut.1", FRONT)
-    yield "head.conv2.weight", (FRONT, FRONT, 3, 3)
-    yield from _norm_shapes("head.bn2", FRONT)
-    yield "xvector.tdnn.linear.weight", (INNER, 10 * FRONT, 5)
-    yield from _norm_shapes("xvector.tdnn.nonlinear.batchnorm", INNER)
-    channels = INNER
-    for block, (layers, _) in enumerate(BLOCKS, 1):
-        for layer in range(1, layers + 1):
-            name = f"xvector.block{block}.tdnnd{layer}"
-            yield from _norm_shapes(f"{name}.nonlinear1.batchnorm", channels)
-            yield f"{name}.linear1.weight", (INNER, channels, 1)
-            yield from _norm_shapes(f"{name}.nonlinear2.batchnorm", INNER)
-            sizes = ((GROWTH, INNER, 3), (64, INNER, 1), (64,), (GROWTH, 64, 1), (GROWTH,))
-            yield from zip((f"{name}.cam_layer.{part}" for part in _MASK), sizes, strict=True)
-            channels += GROWTH
-        yield from _norm_shapes(f"xvector.transit{block}.nonlinear.batchnorm", channels)
-        yield f"xvector.transit{block}.linear.weight", (channels // 2, channels, 1)
-        channels //= 2
-    yield from _norm_shapes("xvector.out_nonlinear.batchnorm", channels)
-    yield "xvector.dense.linear.weight", (WIDTH, 2 * channels, 1)
-    yield from list(_norm_shapes("xvector.dense.nonlinear.batchnorm", WIDTH))[2:]
-
-
-def _norm_shapes(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for part in ("weight", "bias", "running_mean", "running_var"):
-        yield f"{name}.{part}", (channels,)
-    yield f"{name}.num_batches_tracked", ()

@@ -11,7 +11,7 @@ from checkpoints import entries, write
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing
 from streamd.models import catalogue
-from streamd.models.convert import campplus, campplus_int8, convert, fbank
+from streamd.models.convert import campplus, campplus_int8, campplus_shapes, convert, fbank
 from streamd.models.convert.graph import Builder
 from streamd.models.fetch import extract
 from training.campplus import measure
@@ -31,7 +31,7 @@ def source(wheels, tmp_path_factory) -> Path:
 def zeros() -> dict[str, np.ndarray]:
     return {
         name: np.zeros(shape, "<i8" if name.endswith("tracked") else "<f4")
-        for name, shape in campplus.shapes()
+        for name, shape in campplus_shapes.shapes()
     }
 
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_weight(tmp_path, converte
 
 
 def test_the_shapes_are_those_of_all_weights_and_no_others():
-    shapes = dict(campplus.shapes())
+    shapes = dict(campplus_shapes.shapes())
     assert len(shapes) == 937
     counted = [name for name in shapes if not name.endswith(("running_mean", "running_var"))]
     # The published number of parameters of this network.
