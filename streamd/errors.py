@@ -39,7 +39,8 @@
     │   ├── ModelMissing         7     not_loaded                  501
     │   └── Unavailable          8     unavailable                 503
     │       ├── StoreGone        8     unavailable                 503
-    │       └── NotErased        8     unavailable                 503
+    │       ├── NotErased        8     unavailable                 503
+    │       └── NotAudited       8     unavailable                 503
     ├── ConfigError              3
     ├── CannotConnect            4
     ├── RefusedByServer          5
@@ -336,6 +337,10 @@ class StoreGone(Unavailable):
 
 class NotErased(Unavailable):
     """Something is deleted, but another process keeps its remains from being overwritten."""
+
+
+class NotAudited(Unavailable):
+    """Something is done, but the audit log does not have it."""
 
 
 class ConfigError(StreamdError):

@@ -14,7 +14,7 @@ from streamd.access.principal import SCOPES, Scope
 from streamd.cli.certificate import certificate
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.runtime import open_voices
-from streamd.errors import NoSuchKey, WrongUsage
+from streamd.errors import NoSuchKey, NotAudited, WrongUsage
 from streamd.naming import check_tenant
 from streamd.store.access import KeyRecord
 from streamd.store.base import DEFAULT_TENANT
@@ -94,10 +94,13 @@ def create(
         at_ms,
         None if lifetime_ms is None else at_ms + lifetime_ms,
     )
-    with closing(open_voices(read_config(context.obj))) as store:
-        store.access.add_key(record)
-    note(f"The key {name!r}, for {_what(record)}. It is not shown again:")
-    stdout().print(key, soft_wrap=True)
+    try:
+        with closing(open_voices(read_config(context.obj))) as store:
+            store.access.add_key(record)
+    except NotAudited:
+        _show(key, record)  # it is in the store
+        raise
+    _show(key, record)
 
 
 @app.command()
@@ -136,6 +139,11 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     ]
     console = stdout()
     console.print(listing(COLUMNS, rows, console.width))
+
+
+def _show(key: str, record: KeyRecord) -> None:
+    note(f"The key {record.name!r}, for {_what(record)}. It is not shown again:")
+    stdout().print(key, soft_wrap=True)
 
 
 def _scopes(given: list[str] | None) -> list[Scope]:

@@ -131,6 +131,9 @@ def root(
     ),
 ) -> None:
     """One self-hosted daemon and one socket for voice events."""
+    from streamd.observability import logging  # not for `--help` and `--version`
+
+    logging.configure("warning")  # to stderr: stdout is for what a command prints
 
 
 def main() -> NoReturn:

@@ -16,8 +16,17 @@ from streamd.errors import Unavailable
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Write a file for its owner only, which takes its name once it is whole."""
+    """Write a file for its owner only, which takes its name once it is whole.
+
+    A link stays, and the file that it names is replaced. A pipe or a device cannot be replaced: it
+    is written as it is.
+    """
     try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as out:
+                yield out
+            return
+        path = path.resolve()
         descriptor, name = tempfile.mkstemp(prefix=".streamd-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as out:

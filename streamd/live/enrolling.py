@@ -10,7 +10,14 @@ from typing import NamedTuple, TypeAlias
 import structlog
 
 from streamd.access.principal import Principal
-from streamd.errors import BadName, Forbidden, Internal, Refusal, StreamdError
+from streamd.errors import (
+    BadName,
+    Forbidden,
+    Internal,
+    Refusal,
+    StreamdError,
+    Unavailable,
+)
 from streamd.events import Quality
 from streamd.modules.kept_voices import SpokenSample
 from streamd.observability.metrics import Metrics
@@ -66,15 +73,22 @@ class Enrolling:
         store: Stores one.
         metrics: Counts how they end.
         pump: Sends the events of the session, and lets it go on.
+        give_up: Ends the stream, because its session cannot take an answer.
     """
 
     def __init__(
-        self, session: Session, store: Store, metrics: Metrics, pump: Callable[[], None]
+        self,
+        session: Session,
+        store: Store,
+        metrics: Metrics,
+        pump: Callable[[], None],
+        give_up: Callable[[Exception], None],
     ) -> None:
         self._session = session
         self._store = store
         self._ended = metrics.enrolments
         self._pump = pump
+        self._give_up = give_up
         self._task: asyncio.Task[None] | None = None
 
     def look(self) -> None:
@@ -91,25 +105,38 @@ class Enrolling:
     async def _carry_out(self, pending: PendingEnrolment) -> None:
         late = asyncio.get_running_loop().call_later(PATIENCE_S, self._is_late)
         try:
-            sender = pending.request.sender
-            assert isinstance(sender, Sender)
-            stored = await self._store(sender, pending.request.speaker, pending.sample)
-        except StreamdError as error:
-            self._session.not_enrolled(error)
-            self._ended.labels(getattr(error, "code", "unavailable")).inc()
-        except Exception as error:
-            log.error("an enrolment failed", exc_info=error)
-            self._session.not_enrolled(
-                Internal(f"the enrolment failed: {type(error).__name__}; nothing is known of it")
-            )
-            self._ended.labels(Internal.code).inc()
-        else:
-            self._session.enrolled(stored.enrolments, stored.quality)
-            self._ended.labels("enrolled").inc()
+            answer = await self._answer(pending)
         finally:
             late.cancel()
         self._task = None
+        try:
+            if isinstance(answer, Stored):
+                self._session.enrolled(*answer)
+            else:
+                self._session.not_enrolled(answer)
+        except Exception as error:
+            self._give_up(error)
         self._pump()
+
+    async def _answer(self, pending: PendingEnrolment) -> Stored | Refusal:
+        """Store an enrolment, or return why it is not stored."""
+        sender, name = pending.request.sender, pending.request.speaker
+        assert isinstance(sender, Sender)
+        refusal: Refusal
+        try:
+            stored = await self._store(sender, name, pending.sample)
+        except Refusal as error:
+            refusal = error
+        except StreamdError as error:
+            refusal = Unavailable(str(error))
+        except Exception as error:
+            log.error("an enrolment failed", exc_info=error)
+            refusal = Internal(f"the enrolment failed: {type(error).__name__}; nothing was kept")
+        else:
+            self._ended.labels("enrolled").inc()
+            return stored
+        self._ended.labels(refusal.code).inc()
+        return refusal
 
     def _is_late(self) -> None:
         self._session.is_enrolling_late()

@@ -9,6 +9,7 @@ from streamd.modules.base import Module, ReaderModule, SpeculativePass
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule
 from streamd.modules.words import NO_WORDS, CustomWords
+from streamd.validation import quoted
 
 PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
 """The modules of the protocol, whether loaded or not."""
@@ -81,7 +82,7 @@ class Registry:
         for name, options in request.items():
             if name not in known:
                 warnings.append(
-                    ("unknown_module", f"unknown module {name!r}; known: {', '.join(known)}")
+                    ("unknown_module", f"unknown module {quoted(name)}; known: {', '.join(known)}")
                 )
             elif options is False:
                 chosen.pop(name, None)

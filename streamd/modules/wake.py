@@ -26,6 +26,7 @@ from streamd.modules.stepper import Evidence, Gate, StepperContext
 from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
 from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
 from streamd.types import RATE_HZ, Samples
+from streamd.validation import quoted
 
 STEP = 1280
 """Samples between two scores: eight mel frames of 10 ms."""
@@ -342,4 +343,4 @@ def _unknown_words(words: Sequence[str], loaded: str) -> str:
     if not words:
         return f"no wake word is named; loaded: {loaded}"
     noun = "word" if len(words) == 1 else "words"
-    return f"unknown wake {noun} {', '.join(map(repr, words))}; loaded: {loaded}"
+    return f"unknown wake {noun} {', '.join(map(quoted, words))}; loaded: {loaded}"

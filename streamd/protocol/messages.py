@@ -27,6 +27,10 @@ MAX_GAP_MS = MAX_SESSION_S * 1000
 MAX_GAP_SAMPLES = MAX_SESSION_S * 48_000
 """Sample frames in that time at the highest rate."""
 
+MAX_ID_CHARS = 256
+Id: TypeAlias = Annotated[str, Meta(max_length=MAX_ID_CHARS)]
+"""What a client calls a message. The log of a stream keeps it with the answer."""
+
 ModuleRequest: TypeAlias = dict[str, bool | dict[str, Any]]
 """Options by module name; false turns the module off, and true becomes no options. The modules
 define what the options mean."""
@@ -68,7 +72,7 @@ class Gap(msgspec.Struct, frozen=True):
 class Flush(msgspec.Struct, frozen=True):
     """A request to end the open utterance here and report everything so far."""
 
-    id: str = ""
+    id: Id = ""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -80,7 +84,7 @@ class Config(msgspec.Struct, frozen=True):
 class Enrol(msgspec.Struct, frozen=True, kw_only=True):
     """A request to enrol the voice of utterances that are over here."""
 
-    id: str = ""
+    id: Id = ""
     speaker: str
     """Name of the voice."""
     utterances: Annotated[list[str], Meta(min_length=1)]

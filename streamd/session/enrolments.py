@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd.errors import Refusal, StreamdError, Unavailable
+from streamd.errors import Refusal
 from streamd.events import Enrolled, Error, Quality
 from streamd.modules.base import ReaderContext
 from streamd.modules.kept_voices import SpokenSample
@@ -108,7 +108,7 @@ class Enrolments:
         )
         return pending
 
-    def failed(self, error: StreamdError) -> None:
+    def failed(self, error: Refusal) -> None:
         """Take note that the voice is not in the store."""
         self._refuse(self._answered().request, error)
 
@@ -132,9 +132,8 @@ class Enrolments:
         settings = self._settings or SpeakerSettings()
         return context.voices.sample(request.utterances, context.channel, settings)
 
-    def _refuse(self, request: EnrolRequest, error: StreamdError) -> None:
+    def _refuse(self, request: EnrolRequest, refusal: Refusal) -> None:
         self.unanswered -= 1
-        refusal = error if isinstance(error, Refusal) else Unavailable(str(error))
         self._emitter.emit(
             Error(
                 code=refusal.code,

@@ -8,8 +8,9 @@ from streamd.modules.speech_levels import SpeechLevels
 
 FRAME = 320
 """Samples of one frame, on a grid that begins with the stream."""
-STEP = 10 * FRAME
-"""Samples that are measured together; less than the shortest window, which the ring holds."""
+STEP = 18 * FRAME
+"""Samples that are measured together. With a frame of the VAD they are less than the shortest
+window, 400 ms, and the ring holds as much."""
 
 
 class UtteranceLevels:

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamd.audio.ring import Ring
 from streamd.audio.source import AudioIn
-from streamd.errors import StreamdError
+from streamd.errors import Refusal
 from streamd.events import Bye, Cause, Flushed, Gap, GapCause, LogEvent, Quality
 from streamd.modules.base import ReaderContext
 from streamd.modules.gallery import Gallery
@@ -340,7 +340,7 @@ class Session:
         done = self._enrolments.stored(enrolments, quality)
         self._speech.enrolled(done.request.speaker, done.sample.label)
 
-    def not_enrolled(self, error: StreamdError) -> None:
+    def not_enrolled(self, error: Refusal) -> None:
         """Take note that the enrolment cannot be stored, and tell the client why."""
         self._planner.is_held_up = False
         self._enrolments.failed(error)

@@ -6,6 +6,6 @@ type from plain JSON or TOML values, or raises `Invalid` with every `Fault` in p
 
 from streamd.validation.faults import Fault, Invalid
 from streamd.validation.walk import convert, fits, unknown_keys
-from streamd.validation.words import expected, show
+from streamd.validation.words import expected, quoted, show
 
-__all__ = ["Fault", "Invalid", "convert", "expected", "fits", "show", "unknown_keys"]
+__all__ = ["Fault", "Invalid", "convert", "expected", "fits", "quoted", "show", "unknown_keys"]

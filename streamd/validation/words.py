@@ -66,6 +66,11 @@ def show(value: Any, mapping: str = "an object") -> str:
     return shortened(str(value).lower())
 
 
+def quoted(name: str) -> str:
+    """Return a name that a client made up, for a message: short, in quotes."""
+    return repr(shortened(name))
+
+
 def shortened(text: str) -> str:
     """Return the text, or its beginning."""
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

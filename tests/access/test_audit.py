@@ -73,20 +73,22 @@ def test_no_change_in_the_middle_goes_unnoticed(tmp_path_factory, data):
     place = data.draw(st.integers(0, len(kept) - 1))
     if kept[place] == whole[-1]:
         return  # nothing stands behind the last line
-    match data.draw(st.sampled_from(["edit", "remove", "double", "swap", "garbage"])):
+    match data.draw(st.sampled_from(["edit", "remove", "double", "swap", "garbage", "torn"])):
         case "edit":
             kept[place] = kept[place].replace(b'"ok"', b'"no"')
         case "remove":
-            if whole.index(kept[place]) == 0:
-                return  # as if older entries had been rotated out, which `first_seq` tells
             del kept[place]
+        case "torn":
+            if file == log.path:
+                return  # as a crash leaves it
+            kept.append(b'{"action":')
         case "double":
             kept.insert(place, kept[place])
         case "swap" if place + 1 < len(kept):
             kept[place], kept[place + 1] = kept[place + 1], kept[place]
         case _:
             kept[place] = b"{}"
-    file.write_bytes(b"".join(line + b"\n" for line in kept))
+    file.write_bytes(b"".join(line + b"\n" for line in kept).removesuffix(b":\n"))
     with pytest.raises(AuditBroken, match=r"audit\.jsonl"):
         check(log.path)
 
@@ -98,10 +100,44 @@ def test_the_chain_goes_on_over_files_and_old_ones_go(tmp_path):
     files = rotated(log.path)
     assert len(files) == 2
     intact = check(log.path)
-    assert (intact.files, intact.last.seq) == (3, 40)
-    assert intact.first_seq > 1
-    assert intact.entries == 41 - intact.first_seq
+    assert intact.files == 3
+    kept = [json.loads(line) for file in [*files, log.path] for line in lines(file)]
+    dropped = [one["count"] for one in kept if one["action"] == "dropped"]
+    assert intact.first_seq == max(dropped) + 1
+    assert sum(one["action"] == "request" for one in kept) < 40
+    assert intact.entries == len(kept) == intact.last.seq + 1 - intact.first_seq
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
+
+
+def test_a_beginning_that_was_cut_off_is_told_from_one_that_rotation_dropped(tmp_path):
+    log = journal(tmp_path, max_bytes=1000, keep=2)
+    for number in range(40):
+        log.append([request(number)])
+    assert check(log.path).first_seq > 1
+    rotated(log.path)[0].unlink()
+    with pytest.raises(AuditBroken, match="no rotation dropped those before it"):
+        check(log.path)
+
+
+def test_a_log_that_never_rotated_begins_at_its_first_entry(tmp_path):
+    log = journal(tmp_path)
+    log.append([request(number) for number in range(3)])
+    log.path.write_bytes(b"".join(line + b"\n" for line in lines(log.path)[1:]))
+    with pytest.raises(AuditBroken, match="begins with entry 2"):
+        check(log.path)
+
+
+def test_files_that_a_crash_kept_from_being_dropped_go_later(tmp_path, monkeypatch):
+    log = journal(tmp_path, max_bytes=1000, keep=1)
+    monkeypatch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(OSError(1, "no")))
+    for number in range(30):
+        log.append([request(number)])
+    monkeypatch.undo()
+    assert check(log.path).first_seq == 1
+    for number in range(10):
+        log.append([request(number)])
+    assert len(rotated(log.path)) == 1
+    assert check(log.path).first_seq > 1
 
 
 def test_another_start_goes_on_where_the_last_one_ended(tmp_path):

@@ -111,6 +111,32 @@ def test_a_wav_whose_writer_never_came_back_is_read_whole(riff, size, junk):
     assert b"".join(map(as_pcm16, file.blocks)) == NOISE.astype("<i2").tobytes()
 
 
+@pytest.mark.parametrize("is_seekable", [True, False])
+@pytest.mark.parametrize(
+    ("form", "coding"),
+    [
+        ("WAV", "GSM610"),
+        ("WAV", "G721_32"),
+        ("WAV", "NMS_ADPCM_16"),
+        ("WAV", "MS_ADPCM"),
+        ("WAV", "IMA_ADPCM"),
+        ("W64", "GSM610"),
+        ("AIFF", "GSM610"),
+        ("AU", "G723_24"),
+    ],
+)
+def test_a_coding_that_cannot_seek_is_read_to_its_end(form, coding, is_seekable):
+    file = BytesIO()
+    samples = np.sin(np.arange(24_000) / 5) / 2
+    soundfile.write(file, samples, 8000, format=form, subtype=coding)
+    file = BytesIO(file.getvalue())
+    if not is_seekable:
+        file.seekable = lambda: False
+    decoded = np.concatenate(list(read(file).blocks))[:, 0]
+    assert len(decoded) == pytest.approx(24_000, abs=600)
+    assert np.corrcoef(decoded[:24_000], samples[: len(decoded)])[0, 1] > 0.7
+
+
 def test_a_length_beyond_the_end_is_read_in_silence(tmp_path):
     """Python prints what a callback of libsndfile raises; here that fails the test."""
     file = BytesIO()

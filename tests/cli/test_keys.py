@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -23,6 +25,23 @@ def test_a_new_key_is_alone_on_stdout_and_kept_nowhere(cli):
         assert key.encode() not in content, file
         assert key[-43:].encode() not in content, file
     assert key not in cli("keys").out
+
+
+def test_a_key_is_shown_though_the_audit_log_cannot_be_written(cli, tmp_path):
+    done = cli("keys", "create", "home", STREAMD_ACCESS__AUDIT_PATH=tmp_path)
+    assert done.code == 8
+    assert "the audit log does not have it" in done.err
+    assert FORM.fullmatch(done.out.removesuffix("\n"))
+
+
+def test_what_is_logged_does_not_go_where_the_list_goes(cli):
+    for name in ("home", "mallory"):
+        cli("keys", "create", name)
+    with closing(sqlite3.connect(cli.home / "streamd.db")) as db, db:
+        db.execute("UPDATE keys SET scopes = 'admin' WHERE name = 'mallory'")
+    done = cli.process("keys", "list", "--json")
+    assert [key["name"] for key in json.loads(done.out)] == ["home"]
+    assert "was tampered with" in done.err
 
 
 def test_the_list_says_what_each_key_is_good_for(cli):

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -42,6 +43,25 @@ def test_an_export_is_imported_where_there_is_nothing(filled, tmp_path):
     again = filled("store", "import", file, **new)
     assert again.code == 2
     assert "is not empty (3 voices, words and keys)" in again.err
+
+
+def test_an_export_to_a_device_does_not_replace_it(filled, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        read = threads.submit(pipe.read_bytes)
+        assert filled("store", "export", pipe).code == 0
+        assert read.result().startswith(b'{"type":"streamd_store"')
+    assert pipe.is_fifo()
+
+
+def test_an_export_goes_where_a_link_points(filled, tmp_path):
+    file, link = tmp_path / "today.jsonl", tmp_path / "latest.jsonl"
+    link.symlink_to(file)
+    assert filled("store", "export", link).code == 0
+    assert link.is_symlink()
+    assert file.read_bytes().startswith(b'{"type":"streamd_store"')
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_an_export_goes_through_a_pipe(filled, tmp_path):

@@ -7,7 +7,7 @@ from email.message import Message
 from urllib.parse import urlsplit
 
 import pytest
-from daemons import Daemon, converse, dial, next_event, say
+from daemons import IS_TLS, Daemon, converse, dial, next_event, say
 from waiting import HANG_S
 from websockets.exceptions import InvalidStatus
 
@@ -64,6 +64,12 @@ class TestAddresses:
         (refused, *_) = running.records("address refused")
         assert refused["peer"] == "127.0.0.1"
 
+    def test_the_log_names_no_voice_of_a_request_that_is_refused(self, serve):
+        running = serve(access__allow_ips='["192.0.2.0/24"]')
+        assert ask(running, "GET", "/v1/speakers/Zaphod", {})[0] == 403
+        (refused,) = running.records("address refused")
+        assert refused["path"] == "/v1/speakers/{name}"
+
     async def test_behind_a_trusted_proxy_the_client_counts(self, serve):
         running = serve(
             access__allow_ips='["192.0.2.0/24"]', server__trusted_proxies='["127.0.0.1"]'
@@ -81,7 +87,14 @@ class TestAddresses:
         assert running.metric("streamd_requests_refused_total", reason="address") == 0
 
 
+@pytest.mark.skipif(IS_TLS, reason="nobody rebinds a name to a server with a certificate")
 class TestNames:
+    def test_the_log_names_no_voice_of_a_request_that_is_refused(self, serve):
+        running = serve()
+        assert ask(running, "GET", "/v1/speakers/Zaphod", {"Host": "evil.example"})[0] == 403
+        (refused,) = running.records("unknown host name refused")
+        assert refused["path"] == "/v1/speakers/{name}"
+
     @pytest.mark.parametrize("path", TELLING)
     def test_a_page_that_rebound_its_name_learns_nothing(self, daemon: Daemon, path):
         for host, origin in itertools.product(("evil.example:8765", "evil.example"), (True, False)):

@@ -1,6 +1,7 @@
 """Files over REST: each path and what it answers, however the file is sent."""
 
 import base64
+import gzip
 import json
 import struct
 from contextlib import closing
@@ -157,9 +158,16 @@ def test_every_way_to_send_a_file_gives_one_reply(daemon: Daemon) -> None:
     ]
     forms.append(post_json(daemon, "/v1/emotion", {"audio": BASE64, "format": "flac"}))
     forms.append(post_json(daemon, "/v1/emotion", {"audio": f"data:audio/flac;base64,{BASE64}"}))
+    for_urls = base64.urlsafe_b64encode(SPEECH).decode().rstrip("=")
+    assert for_urls != BASE64.rstrip("=")
+    forms.append(post_json(daemon, "/v1/emotion", {"audio": for_urls}))
     # curl's --data-binary says this of anything.
     kind = "application/x-www-form-urlencoded"
     forms.append(ask(daemon, "POST", "/v1/emotion", SPEECH, kind))
+    # And `curl -d` says it of JSON.
+    as_json = json.dumps({"audio": BASE64}).encode()
+    forms.append(ask(daemon, "POST", "/v1/emotion", as_json, kind))
+    forms.append(ask(daemon, "POST", "/v1/emotion", b"\n " + as_json, "text/plain"))
     forms.append(ask(daemon, "POST", "/v1/emotion", cut(SPEECH, 1000)))
     for answer in forms:
         assert answer.status == 200, answer.body
@@ -228,6 +236,30 @@ def test_analyze_takes_the_modules_of_hello(daemon: Daemon) -> None:
     events = post(daemon, "/v1/analyze", ("words", "hey_marvin"), ("audio", SPEECH)).json
     assert "wake" not in {event["type"] for event in events}
     assert {"speech_start", "speech_end", "emotion", "speaker"} == {e["type"] for e in events}
+
+
+def test_a_file_that_is_cut_off_ends_the_analysis_with_an_error(daemon: Daemon) -> None:
+    whole = ask(daemon, "POST", "/v1/analyze", SPEECH).json
+    found = ask(daemon, "POST", "/v1/analyze", SPEECH[: len(SPEECH) // 2])
+    assert found.status == 200
+    *events, error = found.json
+    assert events[0] == whole[0]
+    assert (error["type"], error["code"], error["fatal"]) == ("error", "not_audio", True)
+    assert error["seq"] == len(found.json)
+    assert "breaks off" in error["message"]
+    # The other paths answer from what there is, and say so.
+    told = ask(daemon, "POST", "/v1/detect?words=alexa", SPEECH[: len(SPEECH) // 2]).json
+    assert told["detected"]
+    (warning,) = told["warnings"]
+    assert (warning["code"], "breaks off" in warning["message"]) == ("file", True)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((DATA / "containers").iterdir()), ids=lambda path: path.name
+)
+def test_a_whole_file_is_not_cut_off(daemon: Daemon, file: Path) -> None:
+    answer = ask(daemon, "POST", "/v1/analyze", file.read_bytes())
+    assert "error" not in {event["type"] for event in answer.json}
 
 
 def test_analyze_of_a_file_without_speech_is_an_empty_array(daemon: Daemon) -> None:
@@ -321,6 +353,55 @@ def test_bad_modules_are_refused(daemon: Daemon, modules: str) -> None:
 def test_json_that_is_none_is_refused(daemon: Daemon, sent: bytes) -> None:
     answer = ask(daemon, "POST", "/v1/emotion", sent, "application/json")
     assert (answer.status, answer.error["code"]) == (400, "bad_input")
+
+
+def test_base64_with_line_breaks_in_json_is_explained(daemon: Daemon) -> None:
+    sent = b'{"audio":"' + base64.encodebytes(SPEECH) + b'"}'
+    answer = ask(daemon, "POST", "/v1/emotion", sent, "application/json")
+    assert answer.error["code"] == "bad_input"
+    assert "base64 -w0" in answer.error["message"]
+
+
+def test_a_url_encoded_form_has_fields_and_no_file(daemon: Daemon) -> None:
+    kind = "application/x-www-form-urlencoded"
+    refused = ask(daemon, "POST", "/v1/detect", b"threshold=0.4&audio=UklGRg%3D%3D", kind)
+    assert (refused.status, refused.error["code"], refused.error["ref"]) == (
+        (400, "bad_input", "audio")
+    )
+    assert "curl -F" in refused.error["message"]
+    long = ask(daemon, "POST", "/v1/detect", b"a=" + bytes(100_000), kind)
+    assert (long.status, long.error["code"]) == (400, "bad_input")
+    told = ask(daemon, "POST", "/v1/words/hello_lamp", b"text=hello+lamp", kind)
+    assert (told.status, told.error["code"]) == (501, "not_loaded")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("form", ["body", "multipart", "json"])
+def test_a_body_that_is_not_coded_as_it_says_is_refused(
+    daemon: Daemon, coding: str, form: str
+) -> None:
+    sent, kind = {
+        "body": (SPEECH, "audio/flac"),
+        "multipart": (
+            multipart(("audio", SPEECH)),
+            f"multipart/form-data; boundary={BOUNDARY}",
+        ),
+        "json": (json.dumps({"audio": BASE64}).encode(), "application/json"),
+    }[form]
+    answer = ask(daemon, "POST", "/v1/detect", sent, kind, Content_Encoding=coding)
+    assert (answer.status, answer.error["code"]) == (400, "bad_input")
+    assert "gzip" in answer.error["message"]
+
+
+@pytest.mark.parametrize("form", ["body", "json"])
+def test_a_compressed_body_is_read(daemon: Daemon, form: str) -> None:
+    sent, kind = {
+        "body": (SPEECH, "audio/flac"),
+        "json": (json.dumps({"audio": BASE64}).encode(), "application/json"),
+    }[form]
+    packed = gzip.compress(sent)
+    answer = ask(daemon, "POST", "/v1/detect", packed, kind, Content_Encoding="gzip")
+    assert answer.json["detected"]
 
 
 @pytest.mark.parametrize("rate", [0, 7999, 96_000, "16000", True])

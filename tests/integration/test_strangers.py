@@ -17,14 +17,17 @@ import pytest
 from daemons import Daemon, Received, dial, next_event, read_to_close, say
 from fakes.keys import make_key, make_ticket, revoke, store_of
 from fakes.own_words import word as own_word
+from fakes.recipes import REGISTRY
 from fakes.serving import Server
 from fakes.wire import Wire
+from waiting import wait_until
 from websockets.exceptions import InvalidStatus
 
 from streamd.access.audit.writer import Nowhere
 from streamd.access.parts import Access
 from streamd.access.presence import Presence
 from streamd.config import Config, LimitsConfig, ServerConfig
+from streamd.files.enroller import Enroller
 from streamd.files.voice_cache import MemoryVoiceCache
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
@@ -71,6 +74,7 @@ async def table(folder: Path) -> list[Asked]:
             server.services,
             store,
             MemoryVoiceCache(0, server.metrics),
+            Enroller(store, access, REGISTRY, "no model", lambda: asyncio.sleep(0)),
             access,
             Config(),
             lambda: False,
@@ -199,6 +203,20 @@ def test_health_says_its_status_alone_to_who_may_not_stream(guarded):
     assert json.loads(answer.body)["max_streams"] == 256
 
 
+def test_a_key_that_is_tried_at_an_open_path_is_written_down(guarded):
+    for name in ("a revoked key", "an unknown id"):
+        ask(guarded.daemon, "GET", "/health/live", **NO_UPGRADE, **shown(guarded.bad[name])[0])
+    ask(guarded.daemon, "GET", "/health/live", **NO_UPGRADE)
+    ask(guarded.daemon, "GET", "/health/live", **NO_UPGRADE, **shown(guarded.stream)[0])
+    log = guarded.home / "audit.jsonl"
+
+    def outcomes() -> list[str]:
+        entries = map(json.loads, log.read_text().splitlines())
+        return [one["outcome"] for one in entries if one.get("path") == "/health/live"]
+
+    wait_until(lambda: outcomes()[-3:] == ["unauthenticated"] * 2 + ["ok"])
+
+
 def test_a_key_opens_the_paths_of_its_scopes_and_no_other(guarded, paths):
     for one in paths:
         for scope, key in (
@@ -225,6 +243,7 @@ def ticket_of(guarded: Guarded, key: str) -> str:
     body = json.loads(answer.body)
     assert body["expires_in_ms"] == 60_000
     assert body["ticket"].startswith("t_")
+    assert body["processing_time_ms"] > 0
     return body["ticket"]
 
 
@@ -390,6 +409,12 @@ async def test_one_key_may_not_open_more_than_its_share(tmp_path):
             ask(running, "GET", "/v1/info", **NO_UPGRADE, X_API_Key=one).status for _ in range(200)
         ]
         assert 429 in statuses
+        bodies = [
+            json.loads(ask(running, "GET", "/health", **NO_UPGRADE, X_API_Key=one).body)
+            for _ in range(200)
+        ]
+        assert all(body["status"] == "ready" for body in bodies)
+        assert {"status": "ready"} in bodies, "beyond its share it is told as much as anybody"
         late = ask(running, "GET", "/v1/info", **NO_UPGRADE, X_API_Key=other)
         assert late.status == 200
         metrics = ask(running, "GET", "/metrics", **NO_UPGRADE, X_API_Key=boss).body

@@ -96,6 +96,12 @@ def test_it_listens_on_https_and_serves_page_and_health(running: Daemon):
     assert running.metric("streamd_fast_path_active") in (0, 1)
 
 
+def test_whoever_asks_over_tls_may_use_any_name_and_no_page_over_http_may(running: Daemon):
+    assert running.get("/v1/info", Host="voice.example")[0] == 200
+    assert running.get("/v1/info", Host="voice.example", Origin="https://voice.example")[0] == 200
+    assert running.get("/v1/info", Host="voice.example", Origin="http://voice.example")[0] == 403
+
+
 async def test_the_certificate_changes_under_streams_that_go_on(running: Daemon, trusted: Files):
     """By the files alone, and again by SIGHUP; no stream notices."""
     pcm = speech(seconds=4)
@@ -207,7 +213,7 @@ def test_older_versions_are_refused(running: Daemon):
 def test_a_page_of_its_own_origin_may_stream_and_another_may_not(running: Daemon):
     for origin, status in (
         (running.http_url, b"101"),
-        (running.http_url.replace("https", "http"), b"101"),
+        (running.http_url.replace("https", "http"), b"403"),
         ("https://evil.example", b"403"),
     ):
         with Wire(running.url) as wire:

@@ -283,6 +283,18 @@ def test_what_is_no_name_is_refused(serving: Daemon, name: str) -> None:
     assert ask(serving, "GET", f"/v1/speakers/{name}").status == 404
 
 
+@pytest.mark.parametrize("name", ["%FF", "%C3", "%ZZ", "100%"])
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+def test_a_name_that_is_not_percent_encoded_utf_8_is_refused(
+    serving: Daemon, method: str, name: str
+) -> None:
+    """Else `%FF` and `%25FF` would be one voice."""
+    refused = ask(serving, method, f"/v1/speakers/{name}", SPEECH if method == "POST" else None)
+    assert (refused.status, refused.error["code"], refused.error["ref"]) == (
+        (400, "bad_name", "name")
+    )
+
+
 def test_the_number_of_candidates_has_bounds(serving: Daemon) -> None:
     enrolled(serving, "One")
     enrolled(serving, "Two", OTHER)

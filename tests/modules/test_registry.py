@@ -75,6 +75,16 @@ def test_what_is_not_known_is_a_warning_and_the_rest_is_served(
     assert "vad" in on(modules)
 
 
+@pytest.mark.parametrize("request_", [{"n" * 9999: {}}, {"wake": {"words": ["alexa", "n" * 9999]}}])
+def test_a_warning_is_short_whatever_it_is_about(
+    registry: Registry, request_: dict[str, Any]
+) -> None:
+    """The log of the stream keeps it."""
+    ((_, message),) = registry.resolve(request_)[1]
+    assert "nnn" in message
+    assert len(message) < 300
+
+
 def test_the_words_that_are_known_are_served_once_each(registry: Registry) -> None:
     asked = ["timer", "computer", "alexa", "timer", "jarvis"]
     modules, warnings = registry.resolve({"wake": {"words": asked}})

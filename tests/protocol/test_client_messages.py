@@ -10,6 +10,7 @@ from streamd.errors import BadConfig, BadMessage, UnsupportedAudio, WireError
 from streamd.protocol.messages import (
     MAX_GAP_MS,
     MAX_GAP_SAMPLES,
+    MAX_ID_CHARS,
     Audio,
     Config,
     End,
@@ -336,3 +337,12 @@ def test_whatever_comes_only_wire_errors_are_raised(text):
             assert 8000 <= message.audio.rate <= 48000
             assert 1 <= message.audio.channels <= 8
         msgspec.json.encode(message)
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": "flush"}, {"type": "enrol", "speaker": "Ada", "utterances": ["u1"]}]
+)
+def test_an_id_is_short_because_the_log_keeps_it(message):
+    assert said({**message, "id": "x" * MAX_ID_CHARS}).id == "x" * MAX_ID_CHARS
+    with pytest.raises(BadMessage, match="256"):
+        said({**message, "id": "x" * (MAX_ID_CHARS + 1)})

@@ -35,6 +35,15 @@ def speaking(player: Player) -> None:
     player.play([SOUND], end=False)
 
 
+def enrolling(player: Player) -> None:
+    """A voice is on its way to the store, and the session waits."""
+    fields = {"speaker": "Ada", "utterances": ["u1"]}
+    turn = pcm(tone(2100, 2500), hum(600))
+    player.play([turn, ("enrol", fields), SOUND, ("enrol", fields)], end=False)
+    assert player.session.take_enrolment() is not None
+    assert player.of("enrolled") == player.of("error") == []
+
+
 def with_all_jobs_out(player: Player) -> None:
     """Every kind of mark waits, and the engine answers nothing."""
     session = player.session
@@ -73,6 +82,7 @@ def with_one_pass_behind(name: str) -> Callable[[Player], None]:
         fresh,
         ended,
         speaking,
+        enrolling,
         with_all_jobs_out,
         *(
             pytest.param(with_one_pass_behind(name), id=f"without_{name}")

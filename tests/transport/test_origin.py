@@ -52,6 +52,17 @@ def test_own_configured_or_none(origin, host, allowed):
     assert Origins(EXTRA).allows(origin, host) is allowed
 
 
+@pytest.mark.parametrize(("origin", "is_allowed"), [("https", True), ("http", False)])
+def test_a_server_with_tls_has_no_page_over_http(origin, is_allowed):
+    assert Origins(()).allows(f"{origin}://box", "box", is_tls=True) is is_allowed
+    assert Origins(("http://box",)).allows("http://box", "box", is_tls=True), "the operator says so"
+
+
+def test_nobody_rebinds_a_name_to_a_server_with_a_certificate():
+    assert Origins(()).may_be_rebound(None, "voice.example")
+    assert not Origins(()).may_be_rebound(None, "voice.example", is_tls=True)
+
+
 def test_no_origin_in_particular_is_allowed_by_name_alone():
     assert not Origins(("tauri://localhost",)).allows("null", "127.0.0.1:8765")
     assert Origins(("null",)).allows("null", "127.0.0.1:8765")

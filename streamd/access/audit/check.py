@@ -20,6 +20,13 @@ from streamd.access.audit.journal import (
 from streamd.errors import AuditBroken
 
 
+class _Counted(Head, frozen=True):
+    """The part of a line that the check needs."""
+
+    action: str = ""
+    count: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Intact:
     """A log that is whole."""
@@ -27,7 +34,7 @@ class Intact:
     files: int
     entries: int
     first_seq: int
-    """Number of the first entry; above 1 where older files were deleted."""
+    """Number of the first entry; above 1 where rotation dropped older files."""
     last: Link
     """The last entry. Whoever notes its hash elsewhere can show later that none was cut off."""
 
@@ -42,7 +49,7 @@ def check(path: Path) -> Intact:
     with explained(path), locked(path, is_shared=True):
         files = [*rotated(path), *([path] if path.exists() else [])]
         last: Link | None = None
-        first_seq = entries = 0
+        first_seq = entries = dropped = 0
         for file, number, line in _lines(files):
             head = _head(line, f"{file}:{number}")
             if last is None:
@@ -60,6 +67,13 @@ def check(path: Path) -> Intact:
                 )
             last = Link(head.seq, hash_of(line))
             entries += 1
+            if head.action == "dropped":
+                dropped = max(dropped, head.count)
+    if first_seq > dropped + 1:
+        raise AuditBroken(
+            f"{files[0]}:1: the log begins with entry {first_seq}, and no rotation dropped those "
+            "before it: they were removed"
+        )
     return Intact(len(files), entries, first_seq, last or START)
 
 
@@ -67,12 +81,13 @@ def _lines(files: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
     for file in files:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.endswith(b"\n"):  # else a process died while it wrote the last one
+                # A process may have died while it wrote the last one; no more is written behind it.
+                if line.endswith(b"\n") or file is not files[-1]:
                     yield file, number, line.removesuffix(b"\n")
 
 
-def _head(line: bytes, place: str) -> Head:
+def _head(line: bytes, place: str) -> _Counted:
     try:
-        return msgspec.json.decode(line, type=Head)
+        return msgspec.json.decode(line, type=_Counted)
     except msgspec.MsgspecError:
         raise AuditBroken(f"{place}: this line was not written by streamd") from None

@@ -27,8 +27,10 @@ Action = Literal[
     "store_moved",
     "lost",
     "repaired",
+    "dropped",
 ]
-"""`lost` counts entries that could not be written, `repaired` bytes of a line that a crash cut."""
+"""`lost` counts entries that could not be written, `repaired` bytes of a line that a crash cut, and
+`dropped` the entries, from the first one on, that `access.audit_keep` keeps no longer."""
 By = Literal["server", "command line"]
 
 
@@ -80,15 +82,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scopes: tuple[str, ...] | None = None
     expires_ms: int | None = None
     count: int | None = None
-    """Enrolments that were added, voices, words and keys that were copied, entries that were lost,
-    or bytes that were cut."""
+    """Enrolments that were added, voices, words and keys that were copied, entries that were lost
+    or dropped, or bytes that were cut."""
     left_out: int | None = None
     """Refused requests since the last one that was written, when there were too many."""
 
     @property
     def is_change(self) -> bool:
         """Return whether something was changed, so that the entry must outlive a power cut."""
-        return self.action not in ("request", "lost", "repaired")
+        return self.action not in ("request", "lost", "repaired", "dropped")
 
 
 def entry(action: Action, actor: Actor, **fields: object) -> Entry:

@@ -120,10 +120,15 @@ class Journal:
         try:
             last, cut_bytes = self._last(file)
             size = os.fstat(file).st_size
+            surplus: list[Path] = []
             if size >= self._max_bytes and last.seq:
                 os.close(file)
-                file = self._rotate(last)
+                file, surplus = self._rotate(last)
                 size = 0
+            if surplus:
+                # Before they go, so that a beginning that somebody else cut off is told from it.
+                count = int(surplus[-1].suffix[1:])
+                entries = [Entry(action="dropped", by=entries[0].by, count=count), *entries]
             if cut_bytes:
                 repaired = Entry(action="repaired", by=entries[0].by, count=cut_bytes)
                 entries = [repaired, *entries]
@@ -133,9 +138,12 @@ class Journal:
                 last = Link(last.seq + 1, hash_of(line))
                 data += line + b"\n"
             _write(file, data, size)
-            if any(entry.is_change for entry in entries):
+            if surplus or any(entry.is_change for entry in entries):
                 os.fsync(file)
             self._known = (_identity(file), last)
+            for old in surplus:
+                with contextlib.suppress(OSError):  # the next rotation tries again
+                    old.unlink()
         finally:
             os.close(file)
 
@@ -169,11 +177,10 @@ class Journal:
                 "folder, so that a new one begins"
             ) from None
 
-    def _rotate(self, last: Link) -> int:
+    def _rotate(self, last: Link) -> tuple[int, list[Path]]:
+        """Begin a new file; return it, and the earlier ones that are not to be kept."""
         os.rename(self.path, self.path.with_name(f"{self.path.name}.{last.seq:0{_DIGITS}d}"))
-        for surplus in rotated(self.path)[: -self._keep or None]:
-            surplus.unlink()
-        return self._open()
+        return self._open(), rotated(self.path)[: -self._keep or None]
 
 
 @contextlib.contextmanager

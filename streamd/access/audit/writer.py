@@ -12,7 +12,7 @@ import structlog
 from streamd.access.audit.entry import Entry
 from streamd.access.audit.journal import Journal
 from streamd.config import AccessConfig, audit_path
-from streamd.errors import Unavailable
+from streamd.errors import NotAudited, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.places import Environ
 
@@ -45,12 +45,12 @@ class AtOnce:
         """Write an entry, and return its id.
 
         Raises:
-            Unavailable: It cannot be written; what it is about has happened all the same.
+            NotAudited: It cannot be written; what it is about has happened all the same.
         """
         try:
             self._journal.append([entry])
         except Unavailable as error:
-            raise Unavailable(
+            raise NotAudited(
                 f"done, but the audit log does not have it ({entry.action}): {error}"
             ) from error
         return entry.id

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import soxr
+from soundfile import SoundFile
 
 from streamd.audio.files import ffmpeg, libsndfile, pcm_wav
 from streamd.audio.files.channels import without_cancelling
@@ -51,6 +52,8 @@ class AudioFile:
     """What is to be added to every time: the audio starts so late in the file."""
     total_ms: int | None = None
     """Milliseconds of audio that the file states, for a display of progress; None if none."""
+    is_total_true: bool = False
+    """Whether a file that has less is cut off."""
 
     @property
     def format(self) -> AudioFormat:
@@ -130,7 +133,7 @@ def read(
         rate_hz = _MAX_RATE_HZ
     if max_s is not None:
         parts = _limited(parts, rate_hz, max_s, name)
-    return AudioFile(rate_hz, channels, parts, head.offset_ms, head.total_ms)
+    return AudioFile(rate_hz, channels, parts, head.offset_ms, head.total_ms, head.is_total_true)
 
 
 def load(
@@ -210,15 +213,12 @@ def _with_a_decoder(
         yield from _plain(source, header, name, track)
         return
     file.seek(0)
-    sound = None if libsndfile.reads_part_of(file) else libsndfile.opened(file)
-    if sound is not None:
+    if not libsndfile.reads_part_of(file) and (sound := _read_whole(file)) is not None:
         with sound:
-            if libsndfile.reads_all(file, sound):
-                if (track or 1) != 1:
-                    raise NotAudio(f"{name}: has no audio track {track}; it has 1")
-                sound.seek(0)
-                yield from libsndfile.decode(sound, name)
-                return
+            if (track or 1) != 1:
+                raise NotAudio(f"{name}: has no audio track {track}; it has 1")
+            yield from libsndfile.decode(sound, name)
+            return
     has_begun = False
     try:
         file.seek(0)
@@ -231,6 +231,21 @@ def _with_a_decoder(
             raise
         with sound:
             yield from libsndfile.decode(sound, name)
+
+
+def _read_whole(file: BinaryIO) -> SoundFile | None:
+    """Open a file with libsndfile, if that reads all of it.
+
+    It is opened twice, because the check moves its place and some codings cannot seek, as GSM 6.10.
+    """
+    sound = libsndfile.opened(file)
+    if sound is None:
+        return None
+    with sound:
+        if not libsndfile.reads_all(file, sound):
+            return None
+    file.seek(0)
+    return libsndfile.opened(file)
 
 
 def _sane(block: Floats) -> Floats:

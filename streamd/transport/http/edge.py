@@ -13,6 +13,7 @@ from streamd.transport.http.addresses import Networks, address
 from streamd.transport.http.cors import Cors
 from streamd.transport.http.origin import Origins
 from streamd.transport.http.peers import Peers
+from streamd.transport.http.routes import template_of
 
 log = structlog.get_logger("streamd.edge")
 
@@ -48,10 +49,10 @@ class Edge:
         """
         if self._allowed and not self.is_listed(request):
             peer = self.peers.of(request)
-            log.warning("address refused", peer=peer, path=request.path)
+            log.warning("address refused", peer=peer, path=template_of(request))
             raise self._refusal("address", "this address may not connect here")
         origin, host = request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.HOST, "")
-        if not self.origins.allows(origin, host):
+        if not self.origins.allows(origin, host, is_tls=request.secure):
             log.warning("foreign origin refused", origin=origin, host=host)
             raise self._refusal(
                 "origin", "this page's origin is not allowed here; add it to server.origins"
@@ -74,7 +75,7 @@ class Edge:
             host is None  # browsers always send it
             or _FETCH_SITE in headers  # they send this only over https, or to localhost
             or (origin is None and is_upgrade)
-            or not self.origins.may_be_rebound(origin, host)
+            or not self.origins.may_be_rebound(origin, host, is_tls=request.secure)
         )
 
     def refuse_rebound(self, request: web.BaseRequest) -> None:
@@ -86,7 +87,7 @@ class Edge:
         if not self.is_rebound(request):
             return
         host = request.headers[hdrs.HOST]
-        log.warning("unknown host name refused", host=host, path=request.path)
+        log.warning("unknown host name refused", host=host, path=template_of(request))
         raise self._refusal(
             "host",
             f"without a key, this server is not reached by the name {host[:255]!r}: use its "

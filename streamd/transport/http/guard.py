@@ -92,10 +92,18 @@ class Guard:
         return principal
 
     async def _visitor(self, request: web.Request, route: Route) -> Principal:
-        """Return who asks for what everybody may see; whoever shows a good key sees more of it."""
+        """Return who asks for what everybody may see; whoever shows a good key sees more of it.
+
+        A key that is not good, or that makes too many requests, counts as none.
+        """
+        shown = _shown(request, route)
+        principal: Principal | None = None
         try:
-            principal = await self._access.gate.principal(_shown(request, route))
-        except Unauthenticated:
+            principal = await self._access.gate.principal(shown)
+            self._access.limits.request(principal)
+        except (Unauthenticated, RateExceeded) as refusal:
+            if shown.key is not None:
+                self._write_down(request, route, principal, refusal.code)
             return NOBODY
         if principal is ANYBODY and self._edge.is_rebound(request):
             return NOBODY

@@ -38,13 +38,17 @@ class Origins:
         """Return whether the operator lists an origin."""
         return origin is not None and _normal(origin) in self._listed
 
-    def allows(self, origin: str | None, host: str) -> bool:
+    def allows(self, origin: str | None, host: str, *, is_tls: bool = False) -> bool:
         """Return whether a request may come from a page of `origin`.
+
+        A server with TLS serves no page over http, so one of its name that came so was made by
+        somebody in between.
 
         Args:
             origin: The `Origin` header; None if there was none, because the client is no browser,
                 or because a page fetches something of its own origin.
             host: The `Host` header: host and port of the server, as the client names it.
+            is_tls: Whether the server itself speaks TLS. Else a proxy may do so.
         """
         if origin is None or self.lists(origin):
             return True
@@ -52,10 +56,11 @@ class Origins:
             parts = urlsplit(origin)
         except ValueError:  # brackets that do not match
             return False
-        is_own = parts.scheme in _PORTS and _normal(f"{parts.scheme}://{host}") == _normal(origin)
+        schemes = {"https"} if is_tls else _PORTS.keys()
+        is_own = parts.scheme in schemes and _normal(f"{parts.scheme}://{host}") == _normal(origin)
         return is_own and bool(parts.hostname)
 
-    def may_be_rebound(self, origin: str | None, host: str) -> bool:
+    def may_be_rebound(self, origin: str | None, host: str, *, is_tls: bool = False) -> bool:
         """Return whether `host` may be a name that somebody else made resolve to this machine.
 
         A page of `http://evil.example` can later make its name resolve to 127.0.0.1 (DNS
@@ -67,7 +72,10 @@ class Origins:
         Args:
             origin: The `Origin` header, which `allows` has allowed; None if there was none.
             host: The `Host` header.
+            is_tls: Whether the server itself speaks TLS.
         """
+        if is_tls:
+            return False
         if origin is not None and (self.lists(origin) or _scheme(origin) == "https"):
             return False
         name = _hostname(f"http://{host}")

@@ -8,11 +8,12 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 
 from streamd.errors import BadInput, Internal, Refusal, TooLarge, Unavailable
 from streamd.observability.metrics import Metrics
 from streamd.transport.http import faults
+from streamd.transport.http.routes import template_of
 from streamd.transport.http.waiting import Waiting
 
 log = structlog.get_logger("streamd.http")
@@ -104,19 +105,21 @@ class Requests(web.RequestHandler):
             case ConnectionError():
                 raise exc
             case Unavailable():  # its message is for the operator: it names paths of this machine
-                log.error("request failed", path=request.path, exc_info=exc)
+                log.error("request failed", path=template_of(request), exc_info=exc)
                 refusal = Unavailable("the server cannot do this now; its log says why")
                 return self._counted(faults.response(refusal, request.path))
             case Refusal():
                 return self._counted(faults.response(exc, request.path))
             case LineTooLong():
                 refusal, status = TooLarge(_TOO_LONG), _HEADERS_TOO_LARGE
+            case ContentEncodingError():
+                refusal = BadInput("this Content-Encoding is not known here; use gzip or deflate")
             case _ if status < Internal.status:
                 # Not aiohttp's message: it quotes the request, and perhaps a key in it.
                 log.debug("malformed request", peer=request.remote, reason=type(exc).__name__)
                 refusal = BadInput("the bytes are not an HTTP request")
             case _:
-                log.error("request failed", path=request.path, exc_info=exc)
+                log.error("request failed", path=template_of(request), exc_info=exc)
                 refusal = Internal("the request failed; the server's log says why")
         if request.writer.output_size:
             raise ConnectionResetError("the answer has begun and cannot be replaced")

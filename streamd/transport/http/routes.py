@@ -55,6 +55,17 @@ class Route:
     """What `/openapi.json` says about it; None for sockets and for the files of the page."""
 
 
+def template_of(request: web.BaseRequest) -> str | None:
+    """Return the path of a request without what the client fills in, such as the name of a voice.
+
+    None for a path that there is not.
+    """
+    if not isinstance(request, web.Request):
+        return None  # bytes that are no request
+    resource = request.match_info.route.resource
+    return None if resource is None else resource.canonical
+
+
 class Routes:
     """All routes, by what matched a request.
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from streamd.errors import Stalled
+from aiohttp.web import RequestPayloadError
+
+from streamd.errors import BadInput, Stalled
 from streamd.files.uploads import STALL_S
 
 PIECE_BYTES = 1 << 16
@@ -65,9 +67,15 @@ async def patience() -> AsyncIterator[None]:
 
     Raises:
         Stalled: Nothing came.
+        BadInput: What came is not coded as its headers say.
     """
     try:
         async with asyncio.timeout(STALL_S):
             yield
     except TimeoutError:
         raise Stalled(f"nothing came for {STALL_S:g} s; send it again") from None
+    except RequestPayloadError:
+        raise BadInput(
+            "the body is not coded as its Content-Encoding or Transfer-Encoding says; send it "
+            "without, or with gzip or deflate"
+        ) from None

@@ -8,9 +8,11 @@ while it comes; what it is about must come before it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -35,6 +37,13 @@ HELD_BYTES = 1 << 20
 MAX_FIELD_BYTES = 1 << 16
 _MULTIPART = "multipart/form-data"
 _JSON = "application/json"
+_URL_ENCODED = "application/x-www-form-urlencoded"
+_FIELD = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]*=")
+"""How a URL-encoded form begins, and no file."""
+_NO_FILE_IN_FIELDS = (
+    "a URL-encoded form cannot carry a file: send it as multipart (`curl -F audio=@FILE`), as the "
+    "body itself (`curl --data-binary @FILE`), or as base64 in JSON"
+)
 
 
 class Form:
@@ -177,9 +186,9 @@ class Form:
             case kind if kind == _MULTIPART:
                 await self._read_multipart(request)
             case kind if kind == _JSON or kind.endswith("+json"):
-                await self._read_json(request)
-            case _:
-                await self._read_body(request)
+                await self._read_json(arriving(request.content.iter_chunked(PIECE_BYTES)))
+            case kind:
+                await self._read_body(request, kind)
 
     async def _read_multipart(self, request: web.Request) -> None:
         try:
@@ -196,13 +205,37 @@ class Form:
                 self._reader = reader
                 return
 
-    async def _read_body(self, request: web.Request) -> None:
-        pieces = self._read_from(lambda: arriving(request.content.iter_chunked(PIECE_BYTES)))
-        await self._take("", "the file", pieces)
+    async def _read_body(self, request: web.Request, kind: str) -> None:
+        """Read a file, or what `curl -d` sends with the type of a form: JSON, or fields."""
 
-    async def _read_json(self, request: web.Request) -> None:
+        def arrive() -> AsyncIterator[bytes]:
+            return arriving(request.content.iter_chunked(PIECE_BYTES))
+
+        pieces = arrive()
+        first = await anext(pieces, b"")
+        pieces = joined(first, pieces)
+        if first.lstrip().startswith(b"{") and not kind.startswith(("audio/", "video/")):
+            await self._read_json(pieces)
+        elif kind == _URL_ENCODED and _FIELD.match(first):
+            await self._read_url_encoded(pieces)
+        else:
+            self._source = lambda: self._hashed(arrive())
+            await self._take("", "the file", self._hashed(pieces))
+
+    async def _read_url_encoded(self, pieces: AsyncIterator[bytes]) -> None:
         text = bytearray()
-        async for piece in arriving(request.content.iter_chunked(PIECE_BYTES)):
+        async for piece in self._hashed(pieces):
+            text += piece
+            if len(text) > MAX_FIELD_BYTES:
+                raise BadInput(_NO_FILE_IN_FIELDS)
+        for name, value in parse_qsl(text.decode(errors="replace"), keep_blank_values=True):
+            if name in FILE_FIELDS:
+                raise BadInput(_NO_FILE_IN_FIELDS, ref=name)
+            self._add(name, value)
+
+    async def _read_json(self, pieces: AsyncIterator[bytes]) -> None:
+        text = bytearray()
+        async for piece in pieces:
             # Twice: as text, and decoded.
             self._lease.take(2 * len(piece))
             text += piece

@@ -16,6 +16,8 @@ from streamd.transport.http.rest.fields import AUDIO_FIELDS, FILE_FIELDS, MAX_PA
 MAX_JSON_BYTES = 64 << 20
 """Bytes of a JSON request, which is in memory as a whole."""
 RAW_FORMATS = frozenset({"pcm", "raw", "s16le", "pcm_s16le"})
+_OF_URLS = str.maketrans("-_", "+/")
+"""The digits of base64 that differ in its form for URLs."""
 _AT_ONCE_BYTES = 1 << 20
 """JSON up to this is decoded on the event loop: a few milliseconds."""
 
@@ -35,8 +37,13 @@ async def parsed(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, A
 def _parse(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, Any]]:
     try:
         sent = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadInput("the body is not JSON, although its Content-Type says so") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = (
+            str(error) if isinstance(error, msgspec.DecodeError) else "it is no UTF-8, or too deep"
+        )
+        raise BadInput(
+            f"the body is not JSON: {why}. Base64 in it may have no line breaks (`base64 -w0`)"
+        ) from None
     if not isinstance(sent, dict):
         raise BadInput('the JSON must be an object, as {"audio": "…"}')
     files = []
@@ -53,15 +60,21 @@ def _parse(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, Any]]:
 
 
 def _decoded(encoded: object, name: str, sent: dict[str, Any]) -> bytes:
-    """Return the file in base64, as a data URL may have it; raw samples get a header."""
+    """Return the file in base64, as a data URL may have it; raw samples get a header.
+
+    The form for URLs is taken too, and no padding.
+    """
     if not isinstance(encoded, str):
         raise BadInput(f"the field {name!r} must be a string: the file in base64", ref=name)
     if encoded.startswith("data:"):
         encoded = encoded.partition(",")[2]
+    digits = "".join(encoded.split()).translate(_OF_URLS).rstrip("=")
     try:
-        audio = base64.b64decode("".join(encoded.split()), validate=True)
+        audio = base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise BadInput(f"the field {name!r} is not base64", ref=name) from None
+        raise BadInput(
+            f"the field {name!r} is not base64; encode the bytes of the file", ref=name
+        ) from None
     if str(sent.get("format", "")).lower() in RAW_FORMATS:
         rate = sent.get("sample_rate", 16_000)
         if not isinstance(rate, int) or isinstance(rate, bool) or not 8000 <= rate <= 48_000:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from streamd.access.principal import Principal, Scope
-from streamd.errors import Draining, Internal, Refusal, TooLarge, Unavailable
+from streamd.errors import BadName, Draining, Internal, Refusal, TooLarge, Unavailable
 from streamd.events import Event
 from streamd.store.access import Answer as Kept
 from streamd.transport.http.guard import principal_of
@@ -30,6 +32,7 @@ from streamd.transport.http.websocket import RETRY_AFTER_MS
 log = structlog.get_logger("streamd.rest")
 
 T = TypeVar("T", bound=msgspec.Struct)
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _SLACK_BYTES = MAX_JSON_BYTES
 """What a request may have besides one file of `files.max_bytes`."""
 
@@ -52,6 +55,22 @@ class Call:
     def peer(self) -> str | None:
         """Return the address of the client, for the audit log."""
         return self.rest.peers.of(self.request)
+
+    @property
+    def name(self) -> str:
+        """Return `{name}` of the path.
+
+        Raises:
+            BadName: It is not percent-encoded UTF-8. Decoded leniently, two names would be one.
+        """
+        path = self.request.raw_path.partition("?")[0]
+        try:
+            unquote_to_bytes(path).decode()
+        except UnicodeError:
+            raise BadName("the name in the path is not percent-encoded UTF-8", ref="name") from None
+        if _STRAY_PERCENT.search(path):
+            raise BadName("a percent sign in a name is written %25", ref="name")
+        return self.request.match_info["name"]
 
     def params(self, kind: type[T]) -> T:
         """Return the fields of form, JSON and query as a struct.

@@ -20,6 +20,13 @@ class Reply(msgspec.Struct, kw_only=True):
     """Milliseconds from the head of the request to its reply, measured."""
 
 
+class TicketReply(Reply, kw_only=True):
+    """A ticket for one WebSocket."""
+
+    ticket: str
+    expires_in_ms: int
+
+
 class FileReply(Reply, kw_only=True):
     """The base of every reply about a file."""
 

@@ -121,7 +121,7 @@ async def enrolled(call: Call) -> Answer:
         Refusal: The file cannot be read, or the store not be written.
     """
     rest = call.rest
-    name = check_name(call.request.match_info["name"])
+    name = check_name(call.name)
     file = await call.file()
     sample = await rest.voices.sample(file.body, file.name, call.progress)
     if not sample.is_enough:
@@ -158,7 +158,7 @@ async def shown(call: Call) -> SpeakerReply:
     Raises:
         NoSuchSpeaker: There is none of this name.
     """
-    name = call.request.match_info["name"]
+    name = call.name
     store = call.rest.store(call.principal, call.peer)
     found = await asyncio.to_thread(store.enrolments, name)
     if not found:
@@ -183,7 +183,7 @@ async def deleted(call: Call) -> SpeakerDeletedReply:
         NotErased: It is deleted, but another process keeps remains from being overwritten.
         Unavailable: The store cannot be written.
     """
-    rest, name = call.rest, call.request.match_info["name"]
+    rest, name = call.rest, call.name
     store = rest.store(call.principal, call.peer)
     try:
         audit = await asyncio.to_thread(store.delete_voice, name)

@@ -138,7 +138,7 @@ async def added(call: Call) -> Answer:
         NotAudio: One of them has no phrase in it.
         ModelMissing: A word is to be made from text.
     """
-    name, params = check_word(call.request.match_info["name"]), call.params(WordParams)
+    name, params = check_word(call.name), call.params(WordParams)
     rest, tenant = call.rest, call.principal.tenant
     _check_free(name, rest, tenant, is_replaced=params.replace)
     clips = [await _clip(call, file, number) async for number, file in _clips(call)]
@@ -221,7 +221,7 @@ async def removed(call: Call) -> WordDeletedReply:
         NoSuchWord: The tenant has none of this name.
         Unavailable: The store cannot be written.
     """
-    name = check_word(call.request.match_info["name"])
+    name = check_word(call.name)
     store = call.rest.store(call.principal, call.peer)
     if not await asyncio.to_thread(store.remove_word, name):
         raise NoSuchWord(
