@@ -89,8 +89,8 @@ def test_too_little_speech_is_refused_with_the_amount(short: FileVoice) -> None:
 
 
 def test_a_main_model_decides_on_its_own_scale_and_the_other_helps_with_little_speech() -> None:
-    zero = np.zeros((2, 2), np.float32)
-    scale = FittedScale(np.zeros((2, 2), np.float32), zero + 0.4, 0.13, 0.0, 0.0)
+    accept = np.full((2, 2), 0.4, np.float32)
+    scale = FittedScale(np.zeros((2, 3), np.float32), accept, 0.13, 0.0, 0.0)
     models = VoiceModels("windows", "main", scale)
 
     def heard(main: float, windows: float, speech_ms: int = 3000) -> FileVoice:
