@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from contextlib import aclosing, asynccontextmanager
 
 from streamd.audio.files import Gap
+from streamd.display import display_name
 from streamd.engine.base import Engine
 from streamd.events import Event, TimedEvent
 from streamd.files.analysis import Analysis
@@ -19,11 +20,16 @@ Progress = Callable[[int, int | None], Awaitable[None]]
 """Takes the milliseconds of audio that were read so far, and those of the whole file; None if it
 does not state them."""
 
+CUT_MS = 1000
+"""Milliseconds that are missing at the end of a file that is cut off; with fewer, it may be that
+encoders count differently."""
+
 
 class FileReading:
     """One file in a session. Made by `FileSessions.open`."""
 
-    def __init__(self, upload: Upload, analysis: Analysis) -> None:
+    def __init__(self, upload: Upload, analysis: Analysis, name: str) -> None:
+        self._name = name
         self._upload = upload
         self._analysis = analysis
         self._frames = 0
@@ -37,12 +43,24 @@ class FileReading:
     @property
     def notes(self) -> list[str]:
         """Return remarks on the file for a person."""
-        return self._upload.notes
+        cut = self.cut
+        return self._upload.notes if cut is None else [*self._upload.notes, cut]
 
     @property
     def duration_ms(self) -> int:
         """Return the milliseconds of audio that were read so far."""
         return self._frames * 1000 // self.format.rate + self._gap_ms
+
+    @property
+    def cut(self) -> str | None:
+        """Return what to say if the file ended before the length that its header states."""
+        stated, read_ms = self._upload.total_ms, self.duration_ms
+        if not self._upload.is_total_true or stated is None or stated - read_ms < CUT_MS:
+            return None
+        return (
+            f"{self._name}: breaks off at {read_ms / 1000:.1f} s of {stated / 1000:.1f} s; send "
+            "the whole file"
+        )
 
     @property
     def total_ms(self) -> int | None:
@@ -129,7 +147,7 @@ class FileSessions:
                 self._ring_s,
             )
             try:
-                yield FileReading(upload, analysis)
+                yield FileReading(upload, analysis, display_name(name))
             finally:
                 analysis.close()
 

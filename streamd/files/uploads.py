@@ -53,6 +53,8 @@ class Upload:
         """Milliseconds to add to every time, because the audio starts that late in the file."""
         self.total_ms = head.total_ms
         """Milliseconds of audio that the file states; None if it states none."""
+        self.is_total_true = head.is_total_true
+        """Whether a file that has less is cut off."""
         self.parts = parts
         """Blocks of PCM in that format, and the gaps between them, each once.
 

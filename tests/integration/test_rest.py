@@ -238,6 +238,30 @@ def test_analyze_takes_the_modules_of_hello(daemon: Daemon) -> None:
     assert {"speech_start", "speech_end", "emotion", "speaker"} == {e["type"] for e in events}
 
 
+def test_a_file_that_is_cut_off_ends_the_analysis_with_an_error(daemon: Daemon) -> None:
+    whole = ask(daemon, "POST", "/v1/analyze", SPEECH).json
+    found = ask(daemon, "POST", "/v1/analyze", SPEECH[: len(SPEECH) // 2])
+    assert found.status == 200
+    *events, error = found.json
+    assert events[0] == whole[0]
+    assert (error["type"], error["code"], error["fatal"]) == ("error", "not_audio", True)
+    assert error["seq"] == len(found.json)
+    assert "breaks off" in error["message"]
+    # The other paths answer from what there is, and say so.
+    told = ask(daemon, "POST", "/v1/detect?words=alexa", SPEECH[: len(SPEECH) // 2]).json
+    assert told["detected"]
+    (warning,) = told["warnings"]
+    assert (warning["code"], "breaks off" in warning["message"]) == ("file", True)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((DATA / "containers").iterdir()), ids=lambda path: path.name
+)
+def test_a_whole_file_is_not_cut_off(daemon: Daemon, file: Path) -> None:
+    answer = ask(daemon, "POST", "/v1/analyze", file.read_bytes())
+    assert "error" not in {event["type"] for event in answer.json}
+
+
 def test_analyze_of_a_file_without_speech_is_an_empty_array(daemon: Daemon) -> None:
     answer = ask(daemon, "POST", "/v1/analyze", wav(1.0))
     assert (answer.status, answer.body) == (200, b"[]")

@@ -43,6 +43,8 @@ _TIMED = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg", "mpegts", "asf", "f
 """Formats that store times. For all others FFmpeg only adds up the lengths of packets."""
 _STATED = (_TIMED - {"ogg", "mpegts"}) | {"wav", "aiff", "caf", "avi"}
 """Formats that state their length. A chain of Ogg does so only at the end of each link."""
+_TRUE = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "mp3"}
+"""Formats that are written with the length of their audio once all of it is known, or with none."""
 _FROM_ZERO = {"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 """Formats whose clock starts at 0 if the file states a duration. Without one it records a live
 stream, whose clock may start anywhere, as in MPEG-TS."""
@@ -270,7 +272,8 @@ def _parts(
                 rate_hz = _stated_rate(stream) or frame.sample_rate
                 offset_ms = _offset_ms(timeline.start_s or 0.0, container, name, note)
                 total_ms = _total_ms(container, stream, offset_ms)
-                head = Head(rate_hz, frame.layout.nb_channels, offset_ms, total_ms)
+                is_true = container.format.name in _TRUE and bool(stream.duration)
+                head = Head(rate_hz, frame.layout.nb_channels, offset_ms, total_ms, is_true)
                 yield head
             converter = Converter(head.rate_hz, head.channels)
             size = block_frames(head.rate_hz, head.channels)

@@ -36,6 +36,8 @@ class Head(NamedTuple):
     total_ms: int | None = None
     """Milliseconds of audio that the file states, for a display of progress; decoding does not rely
     on it. None where it states none."""
+    is_total_true: bool = False
+    """Whether a file that has less is cut off, because its writer knew the length."""
 
 
 class Gap(NamedTuple):

@@ -52,6 +52,8 @@ class AudioFile:
     """What is to be added to every time: the audio starts so late in the file."""
     total_ms: int | None = None
     """Milliseconds of audio that the file states, for a display of progress; None if none."""
+    is_total_true: bool = False
+    """Whether a file that has less is cut off."""
 
     @property
     def format(self) -> AudioFormat:
@@ -131,7 +133,7 @@ def read(
         rate_hz = _MAX_RATE_HZ
     if max_s is not None:
         parts = _limited(parts, rate_hz, max_s, name)
-    return AudioFile(rate_hz, channels, parts, head.offset_ms, head.total_ms)
+    return AudioFile(rate_hz, channels, parts, head.offset_ms, head.total_ms, head.is_total_true)
 
 
 def load(

@@ -57,6 +57,8 @@ class Head(msgspec.Struct, frozen=True):
     offset_ms: int
     total_ms: int | None
     """Milliseconds of audio that the file states; None if it states none."""
+    is_total_true: bool
+    """Whether a file that has less is cut off."""
 
 
 class Missing(msgspec.Struct, frozen=True):

@@ -98,7 +98,10 @@ def decode(line: Line, wanted: Open) -> None:
             max_s=wanted.max_seconds,
             note=lambda text: line.send(Kind.NOTE, text.encode()),
         )
-        line.send(Kind.HEAD, Head(file.rate_hz, file.channels, file.offset_ms, file.total_ms))
+        line.send(
+            Kind.HEAD,
+            Head(file.rate_hz, file.channels, file.offset_ms, file.total_ms, file.is_total_true),
+        )
         for part in file.parts:
             if isinstance(part, Gap):
                 line.send(Kind.GAP, Missing(part.ms))

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from streamd.errors import BadConfig, BadInput, Internal, Refusal
+from streamd.errors import BadConfig, BadInput, Internal, NotAudio, Refusal
 from streamd.events import LogEvent, Wake, WarningEvent
 from streamd.transport.http.rest.answers import error_event
 from streamd.transport.http.rest.base import Rest
@@ -78,6 +78,8 @@ async def analyze(call: Call) -> None:
                 number += 1
                 event.seq = number
                 await call.event(event)
+            if (cut := reading.cut) is not None:
+                raise NotAudio(cut)
     except Refusal as refusal:
         if not has_begun:
             raise
