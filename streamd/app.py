@@ -15,10 +15,11 @@ import structlog
 from streamd import __version__
 from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
-from streamd.compose import Parts, speaker_model
+from streamd.compose import Parts
 from streamd.config import Config, describe, needs_key
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
+from streamd.files.voice_reading import voice_models
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -101,7 +102,7 @@ class Daemon:
         watcher = GalleryWatcher(
             self._store,
             config.store.poll_s,
-            speaker_model(config).id,
+            voice_models(self._parts.registry),
             metrics,
             on_keys=access.take,
             on_gone=self._cache.forget,
@@ -115,7 +116,6 @@ class Daemon:
                 self._store,
                 access,
                 self._parts.registry,
-                speaker_model(config).id,
                 watcher.refresh,
             )
             services = self._services(watcher, ticks, enroller)

@@ -13,6 +13,7 @@ from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -30,6 +31,8 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
+from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, VoiceModels
+from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
@@ -38,7 +41,12 @@ VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
 SPEAKER_MODELS = {
     "ge2e": "ge2e-resemblyzer-0.1.4",
     "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
+    "campplus": "campplus-zh-en-advanced",
+    "campplus-int8": "campplus-zh-en-advanced-int8",
 }
+WINDOWS_MODEL = "ge2e"
+"""The model of every window beside a main one."""
+SCALE = "voice-scale-campplus.npz"
 BACKENDS = {"onnxruntime": "OnnxRuntime"}
 """Backends by the name of their file, with the class in it."""
 EMOTION_MODEL = "emotion-0.1"
@@ -58,12 +66,23 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
-    return [VAD_MODELS[config.vad.engine], *words, speaker_model(config).id]
+    return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
 
 
 def speaker_model(config: Config) -> Model:
-    """Return the model of voices; an enrolment of another model is unknown to it."""
+    """Return the model that decides who speaks."""
     return catalogue.model(SPEAKER_MODELS[config.speaker.model])
+
+
+def voice_models(config: Config) -> VoiceModels:
+    """Return the models of voices; who was enrolled with none of them is unknown."""
+    s, chosen = config.speaker, speaker_model(config).id
+    if not s.model.startswith("campplus"):
+        return VoiceModels(chosen, assign=s.assign, new=s.new, change=s.change)
+    scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
+    return VoiceModels(
+        SPEAKER_MODELS[WINDOWS_MODEL], chosen, scale, MAIN_ASSIGN, MAIN_ASSIGN, MAIN_CHANGE
+    )
 
 
 class Backends:
@@ -123,12 +142,17 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    graph = Path(speaker_model(config).files[0]).stem
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph)
+    models = voice_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
+    if models.main:
+        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(models.main))
+        main.max_batch = config.engine.voice_batch
+        main.warm()
+        passes.append(main)
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
@@ -179,7 +203,7 @@ def make_registry(
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    speaker = SpeakerModule(config.speaker, _card(speaker_model(config)))
+    speaker = SpeakerModule(config.speaker, _card(speaker_model(config)), voice_models(config))
     e = config.emotion
     emotion = EmotionModule(
         e,
@@ -196,6 +220,10 @@ def make_registry(
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
     )
+
+
+def _graph(model_id: str) -> str:
+    return Path(catalogue.model(model_id).files[0]).stem
 
 
 def _word(name: str) -> WordModel:

@@ -9,6 +9,7 @@ from streamd.access.audit.entry import Action, Actor, Recorder, alias, entry
 from streamd.access.principal import Principal
 from streamd.errors import NotErased
 from streamd.modules.gallery import Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.store.access import AccessStore, Answer, KeyRecord, Spend
 from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo, Store
@@ -117,9 +118,9 @@ class Audited:
         """Keep what was learned of voices: streamd's own doing, so no entry."""
         self._store.keep_baselines(model, baselines)
 
-    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
-        """Return the voices that were enrolled with `model`."""
-        return self._store.load_gallery(model, baseline_model)
+    def load_gallery(self, models: VoiceModels | str, baseline_model: str | None = None) -> Gallery:
+        """Return the voices that were enrolled with any of these models."""
+        return self._store.load_gallery(models, baseline_model)
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
         """Store a wake word."""

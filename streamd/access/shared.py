@@ -14,6 +14,8 @@ from streamd.wall_clock import now_ms
 
 MAX_WAITING = 256
 """Calls that may wait for the store; one more is refused."""
+CALL_TIMEOUT_S = 10.0
+"""Seconds after which a call is given up, so that no request waits on a store that stands still."""
 _RETRY_AFTER_MS = 1000
 
 T = TypeVar("T")
@@ -87,12 +89,18 @@ class SharedByStore:
         store: Shared by the processes.
         metrics: Has the number of calls that wait.
         clock: Returns the Unix time in milliseconds.
+        timeout_s: Seconds that a call may take, with its wait for those before it.
     """
 
     def __init__(
-        self, store: AccessStore, metrics: Metrics, clock: Callable[[], int] = now_ms
+        self,
+        store: AccessStore,
+        metrics: Metrics,
+        clock: Callable[[], int] = now_ms,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._store = store
+        self._timeout_s = timeout_s
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "access")
         self._waiting = 0
@@ -155,6 +163,13 @@ class SharedByStore:
             )
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            # One that has not begun is never carried out.
+            running = asyncio.get_running_loop().run_in_executor(self._thread, call)
+            return await asyncio.wait_for(running, self._timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"the store did not answer for {self._timeout_s:g} s; try again later",
+                retry_after_ms=_RETRY_AFTER_MS,
+            ) from error
         finally:
             self._waiting -= 1

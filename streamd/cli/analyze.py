@@ -24,7 +24,7 @@ from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import TrackOption, open_recording, open_stdin, view_of
 from streamd.cli.runtime import note_other_models, open_voices, ready_library
-from streamd.compose import make_parts, speaker_model
+from streamd.compose import make_parts, voice_models
 from streamd.events import Event
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Recording
@@ -62,7 +62,7 @@ def analyze(
         recording = open_recording(Path(file), track)
     with closing(open_voices(settings, tenant)) as store:
         parts = make_parts(settings, ready_library(settings))
-        gallery = store.load_gallery(speaker_model(settings).id, BASELINE_MODEL)
+        gallery = store.load_gallery(voice_models(settings), BASELINE_MODEL)
         note_other_models(store, settings)
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)

@@ -55,7 +55,7 @@ def certificate(
 
     It prints the lines for the configuration, and says how devices come to trust it.
     """
-    names = [*host, *_loopback()] if host else own_names()
+    names = list(dict.fromkeys([*host, *_loopback()])) if host else own_names()
     try:
         made = make(names)
     except ValueError as error:

@@ -29,7 +29,7 @@ from streamd.cli.common import ConfigOption, read_config, read_session_config
 from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import is_fault, open_voices
-from streamd.compose import make_parts, speaker_model
+from streamd.compose import make_parts, voice_models
 from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.display import without_password
 from streamd.errors import ModelMissing, StreamdError, Unavailable
@@ -163,7 +163,7 @@ def _models(config: Config) -> str:
 def _store(config: Config) -> str:
     with closing(open_voices(config)) as store:
         found = [voice for tenant in store.tenants() for voice in store.of(tenant).speakers()]
-    unknown = len(enrolled_elsewhere(found, speaker_model(config).id))
+    unknown = len(enrolled_elsewhere(found, voice_models(config).ids))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
 

@@ -12,7 +12,7 @@ from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.progress import seconds_bar
 from streamd.cli.recording import TrackOption, open_recording
 from streamd.cli.runtime import open_voices, ready_library
-from streamd.compose import Parts, make_parts, speaker_model
+from streamd.compose import Parts, make_parts
 from streamd.config import Config
 from streamd.display import display_name
 from streamd.errors import NotAudio
@@ -45,7 +45,7 @@ def enroll(
         parts = make_parts(settings, ready_library(settings))
         # Nothing is stored before every file was read: a voice is enrolled whole or not at all.
         samples = [_read(file, track, parts, settings) for file in files]
-        done = enrol(store, name, samples, speaker_model(settings).id, parts.registry)
+        done = enrol(store, name, samples, parts.registry)
     for file, one in zip(files, done, strict=True):
         if not one.is_new:
             note(f"{name} is already enrolled with {display_name(file)}; it counts once")

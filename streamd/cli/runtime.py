@@ -13,7 +13,7 @@ from streamd.access.audit.writer import AtOnce, Nowhere, journal
 from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
-from streamd.compose import load_backend, speaker_model, wanted_models
+from streamd.compose import load_backend, voice_models, wanted_models
 from streamd.config import Config
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
@@ -65,10 +65,10 @@ def own_words(config: Config, tenant: str | None = None) -> CustomWords:
 
 def note_other_models(store: Store, config: Config) -> None:
     """Print the other-model enrolments, which are not recognised."""
-    model = speaker_model(config).id
-    if names := enrolled_elsewhere(store.speakers(), model):
+    models = voice_models(config)
+    if names := enrolled_elsewhere(store.speakers(), models.ids):
         note(
-            f"Not enrolled with {model}, so not recognised: {', '.join(names)}. "
+            f"Not enrolled with {models.deciding}, so not recognised: {', '.join(names)}. "
             "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration "
             "names (speaker.model)."
         )

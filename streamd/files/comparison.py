@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from streamd.errors import TooShort
 from streamd.files.voice_cache import FileVoice
-from streamd.modules.gallery import Channel, Gallery, Match
+from streamd.modules.centroids import Centroids
+from streamd.modules.gallery import CHANNELS, Gallery, Match, Spoken
+from streamd.modules.voice_models import VoiceModels
 from streamd.settings import Band, ChannelThresholds
 from streamd.types import Floats
 
+_REFERENCE = "reference"
 Verdict = Literal["accept", "unsure", "reject"]
 MIN_SPEECH_MS = 500
 """Milliseconds of speech in a file from which its voice is compared."""
@@ -22,7 +27,7 @@ class Verification:
     """Whether two files have the same voice."""
 
     similarity: float
-    """Cosine of the two voices, -1 to 1."""
+    """Score of the two voices, -1 to 1."""
     decision: Verdict
     threshold: float
     """Similarity from which the decision is `accept`."""
@@ -36,7 +41,7 @@ class Identification:
     speaker: str | None
     """The nearest voice; None if it is rejected."""
     score: float
-    """Cosine of the nearest voice; 0 if nobody is enrolled."""
+    """Score of the nearest voice; 0 if nobody is enrolled."""
     margin: float | None
     """Difference from the score of the next voice; None without one."""
     candidates: Sequence[Match]
@@ -57,33 +62,57 @@ def required(voice: FileVoice, name: str) -> Floats:
     return voice.embedding
 
 
-def verify(reference: FileVoice, test: FileVoice, thresholds: ChannelThresholds) -> Verification:
-    """Compare two voices, each of which is there.
-
-    Voices on telephone audio are more alike, so that one such file makes the thresholds those of
-    the narrow channel.
-    """
+def verify(
+    reference: FileVoice, test: FileVoice, models: VoiceModels, thresholds: ChannelThresholds
+) -> Verification:
+    """Compare two voices, each of which is there."""
     assert reference.embedding is not None
-    assert test.embedding is not None
-    channel: Channel = "narrow" if "narrow" in (reference.channel, test.channel) else "wide"
-    band = thresholds.of(channel)
-    similarity = min(max(float(reference.embedding @ test.embedding), -1.0), 1.0)
-    return Verification(similarity, decided(similarity, band), band.accept)
+    heard = {models.deciding: reference.embedding, **reference.others}
+    first, channels = np.zeros(1, np.intp), np.array([CHANNELS.index(reference.channel)])
+    one = {
+        model: Centroids.build(
+            heard[model][None], first, channels, models.scale if model == models.deciding else None
+        )
+        for model in models.ids
+        if model in heard
+    }
+    (match,) = nearest(test, Gallery.of((_REFERENCE,), one), models, 1)
+    # Cosines are higher on telephone audio, whichever of the two it is; a scale knows both.
+    is_narrow = "narrow" in ((test.channel,) if models.main else (reference.channel, test.channel))
+    band = thresholds.of("narrow" if is_narrow else "wide")
+    return Verification(match.score, decided(match.score, band), band.accept)
+
+
+def nearest(voice: FileVoice, gallery: Gallery, models: VoiceModels, limit: int) -> Sequence[Match]:
+    """Return the enrolled voices that the voice of a file, which is there, is most like."""
+    assert voice.embedding is not None
+    if not models.main:
+        return gallery.search(voice.embedding, voice.channel, limit)
+    seconds = voice.speech_ms / 1000
+    spoken = {
+        model: Spoken(embedding, seconds)
+        for model, embedding in {models.main: voice.embedding, **voice.others}.items()
+    }
+    return gallery.find(spoken, voice.channel, limit)
 
 
 def identify(
-    voice: FileVoice, gallery: Gallery, thresholds: ChannelThresholds, limit: int
+    voice: FileVoice,
+    gallery: Gallery,
+    models: VoiceModels,
+    thresholds: ChannelThresholds,
+    limit: int,
 ) -> Identification:
     """Search the enrolled voices for that of a file, which is there.
 
     Args:
         voice: The voice of the file.
         gallery: The enrolled voices.
+        models: The models that heard it.
         thresholds: Bounds of the decision.
         limit: Most candidates.
     """
-    assert voice.embedding is not None
-    ranked = gallery.search(voice.embedding, voice.channel, max(limit, 2))
+    ranked = nearest(voice, gallery, models, max(limit, 2))
     if not ranked:
         return Identification("reject", None, 0.0, None, ())
     best = ranked[0]

@@ -9,7 +9,7 @@ from streamd.access.audited import Audited, changed_by_client
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
 from streamd.files.enrolment import Enrolled, enrol
-from streamd.files.voice_reading import VoiceSample, speaker_settings
+from streamd.files.voice_reading import VoiceSample, speaker_settings, voice_models
 from streamd.live.enrolling import Sender, Stored
 from streamd.modules.kept_voices import SpokenSample
 from streamd.modules.registry import Registry
@@ -27,7 +27,6 @@ class Enroller:
         store: Voices of every tenant.
         access: Limits of keys, and the audit log.
         registry: The modules of the daemon.
-        model: Id of the speaker model.
         changed: Has the voices of the store read again at once.
     """
 
@@ -36,13 +35,11 @@ class Enroller:
         store: Store,
         access: Access,
         registry: Registry,
-        model: str,
         changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._access = access
         self._registry = registry
-        self._model = model
         self._changed = changed
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[tuple[Enrolled, int]]] = set()
@@ -76,7 +73,7 @@ class Enroller:
 
     async def of_stream(self, sender: Sender, name: str, sample: SpokenSample) -> Stored:
         """Enrol a voice that spoke in a stream; errors as of `enrol`."""
-        voice = sample_of_stream(sample, self._model, self._registry)
+        voice = sample_of_stream(sample, self._registry)
         done, count = await self.enrol(sender.principal, sender.peer, name, voice)
         return Stored(count, done.quality)
 
@@ -94,7 +91,7 @@ class Enroller:
     def _enrolled(self, store: Audited, name: str, sample: VoiceSample) -> tuple[Enrolled, int]:
         """Write to the store, on a thread."""
         before = len(store.enrolments(name))
-        (done,) = enrol(store, name, [sample], self._model, self._registry)
+        (done,) = enrol(store, name, [sample], self._registry)
         return done, before + done.is_new
 
     def _is_done(self, task: asyncio.Task[tuple[Enrolled, int]]) -> None:
@@ -103,8 +100,9 @@ class Enroller:
             task.exception()  # whoever waited has it, if anybody still waits
 
 
-def sample_of_stream(sample: SpokenSample, model: str, registry: Registry) -> VoiceSample:
+def sample_of_stream(sample: SpokenSample, registry: Registry) -> VoiceSample:
     """Return what a stream contributes to a voice, as a file would."""
+    model = voice_models(registry).deciding
     return VoiceSample(
         channel=sample.channel,
         speech_ms=sample.speech_ms,
@@ -113,5 +111,6 @@ def sample_of_stream(sample: SpokenSample, model: str, registry: Registry) -> Vo
         utterances=(),
         minimum_ms=speaker_settings(registry).window_ms,
         source=SOURCE,
+        others={other: heard for other, heard in sample.embeddings.items() if other != model},
         levels=sample.levels,
     )

@@ -10,10 +10,11 @@ from pathlib import Path
 from streamd.display import display_name
 from streamd.events import Quality
 from streamd.files.quality import assess, encoded
-from streamd.files.voice_reading import VoiceSample, speaker_settings
+from streamd.files.voice_reading import VoiceSample, speaker_settings, voice_models
 from streamd.modules.emotion import BASELINE_MODEL, EmotionModule
 from streamd.modules.emotion_model import Baseline, calmness
 from streamd.modules.registry import Registry
+from streamd.modules.voice_models import VoiceModels
 from streamd.store.base import Enrolment, Store
 
 SAME = 0.99999
@@ -33,7 +34,7 @@ class Enrolled:
 
 
 def enrol(
-    store: Store, name: str, samples: Iterable[VoiceSample], model: str, registry: Registry
+    store: Store, name: str, samples: Iterable[VoiceSample], registry: Registry
 ) -> list[Enrolled]:
     """Add the samples of one voice to the store, either all or none.
 
@@ -44,11 +45,12 @@ def enrol(
         store: The store of the voice.
         name: Name of the voice, valid by `check_name`.
         samples: Samples of the voice; each `is_enough`.
-        model: Id of the model that computed the embeddings.
         registry: The modules; the emotion module makes the baseline of the voice.
     """
-    thresholds = speaker_settings(registry).thresholds
-    kept = [one for one in store.enrolments(name) if one.model == model]
+    thresholds, models = speaker_settings(registry).thresholds, voice_models(registry)
+    # What is alike to the model of every window is known; all enrolments have its embedding.
+    model = models.windows
+    kept = [one for one in store.enrolments(name) if model in one.models]
     known = [
         (embedding, one.channel, one.id)
         for embedding, one in zip(store.embeddings(name, model), kept, strict=True)
@@ -56,38 +58,40 @@ def enrol(
     done: list[Enrolled] = []
     enrolments = []
     for sample in samples:
-        embedding = sample.embedding
+        embedding = sample.by(model)
+        assert sample.embedding is not None
         assert embedding is not None
         same = [id_ for other, _, id_ in known if float(embedding @ other) > SAME]
         earlier = [(e, channel) for e, channel, id_ in known if id_ not in same]
-        quality = assess(sample, earlier, thresholds)
+        quality = assess(sample, earlier, thresholds, model)
         if same:
             done.append(Enrolled(sample, same[0], quality, is_new=False))
             continue
         new = Enrolment(
-            embedding,
-            model,
+            sample.embedding,
+            models.deciding,
             sample.channel,
             sample.speech_ms,
             display_name(sample.source),
             encoded(quality),
+            sample.others,
         )
         known.append((embedding, sample.channel, new.id))
         enrolments.append(new)
         done.append(Enrolled(sample, new.id, quality, is_new=True))
     if enrolments:
         added = [one.sample for one in done if one.is_new]
-        store.enrol(name, enrolments, _baselines(store, name, added, model, registry))
+        store.enrol(name, enrolments, _baselines(store, name, added, models, registry))
     return done
 
 
 def _baselines(
-    store: Store, name: str, samples: Sequence[VoiceSample], model: str, registry: Registry
+    store: Store, name: str, samples: Sequence[VoiceSample], models: VoiceModels, registry: Registry
 ) -> dict[str, bytes]:
     """Return how the voice usually sounds, with these samples; empty if they do not say."""
     if not any(sample.utterances for sample in samples):
         return {}
-    usual = store.load_gallery(model, BASELINE_MODEL).baselines.get(name)
+    usual = store.load_gallery(models, BASELINE_MODEL).baselines.get(name)
     baseline = _usual(samples, registry, Baseline.from_bytes(usual) if usual else None)
     return {BASELINE_MODEL: baseline.to_bytes()}
 

@@ -34,15 +34,19 @@ OTHER_CHANNEL = 0.1
 
 
 def assess(
-    sample: VoiceSample, earlier: Sequence[tuple[Floats, Channel]], thresholds: ChannelThresholds
+    sample: VoiceSample,
+    earlier: Sequence[tuple[Floats, Channel]],
+    thresholds: ChannelThresholds,
+    model: str = "",
 ) -> Quality:
     """Return the verdict on a sample that is enough for an enrolment.
 
     Args:
         sample: The sample.
-        earlier: Embeddings of what the voice was enrolled with before, unit vectors, each with
-            its channel.
+        earlier: Embeddings of what the voice was enrolled with before, by the model of every
+            window, unit vectors, each with its channel.
         thresholds: Bounds of decisions.
+        model: Id of that model.
     """
     issues: list[Issue] = []
     is_poor = False
@@ -87,7 +91,7 @@ def assess(
             "this does not sound like a single voice: record one person alone",
             poor=True,
         )
-    if _is_unlike(sample, earlier, thresholds):
+    if _is_unlike(sample.by(model), sample.channel, earlier, thresholds):
         found(
             "unlike_before",
             "this does not sound like what the voice was enrolled with before: check whose "
@@ -100,16 +104,19 @@ def assess(
 
 
 def _is_unlike(
-    sample: VoiceSample, earlier: Sequence[tuple[Floats, Channel]], thresholds: ChannelThresholds
+    voice: Floats | None,
+    channel: Channel,
+    earlier: Sequence[tuple[Floats, Channel]],
+    thresholds: ChannelThresholds,
 ) -> bool:
-    if not earlier or sample.embedding is None:
+    if not earlier or voice is None:
         return False
-    bound = thresholds.of(sample.channel).reject
-    same = [embedding for embedding, channel in earlier if channel == sample.channel]
+    bound = thresholds.of(channel).reject
+    same = [embedding for embedding, theirs in earlier if theirs == channel]
     if not same:
         same, bound = [embedding for embedding, _ in earlier], bound - OTHER_CHANNEL
     mean = np.sum(same, axis=0)
-    return float(sample.embedding @ mean) / float(np.linalg.norm(mean)) < bound
+    return float(voice @ mean) / float(np.linalg.norm(mean)) < bound
 
 
 def encoded(quality: Quality) -> str:

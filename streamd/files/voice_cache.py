@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from streamd.modules.gallery import Channel
@@ -14,10 +16,12 @@ class FileVoice(NamedTuple):
     """The voice in a file."""
 
     embedding: Floats | None
-    """`[dim]`, a unit vector; None without one window of speech."""
+    """By the model that decides: `[dim]`, a unit vector; None without one window of speech."""
     speech_ms: int
     """Milliseconds of speech in the file."""
     channel: Channel
+    others: Mapping[str, Floats] = MappingProxyType({})
+    """Embeddings by further models, by their catalogue id."""
 
 
 class VoiceCache(Protocol):

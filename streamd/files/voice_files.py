@@ -13,6 +13,7 @@ from streamd.files.voice_reading import (
     VoiceReading,
     VoiceSample,
     speaker_settings,
+    voice_models,
 )
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
@@ -27,17 +28,15 @@ class VoiceFiles:
     Args:
         sessions: Opens a session over each file.
         registry: The modules of the daemon, whose speaker settings it shares.
-        model: Id of the speaker model.
         cache: Remembers voices of files.
     """
 
-    def __init__(
-        self, sessions: FileSessions, registry: Registry, model: str, cache: VoiceCache
-    ) -> None:
+    def __init__(self, sessions: FileSessions, registry: Registry, cache: VoiceCache) -> None:
         self._sessions = sessions
         self._registry = registry
         self._cache = cache
-        settings = (model, registry.vad.settings, speaker_settings(registry))
+        models = voice_models(registry).ids
+        settings = (models, registry.vad.settings, speaker_settings(registry))
         self._seed = hashlib.sha256(repr(settings).encode())
         """Hash of all that the voice of a file depends on besides its bytes."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from streamd.compose import Parts
 from streamd.files.levels import Levels
@@ -16,6 +16,7 @@ from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.speech_levels import SignalLevels
+from streamd.modules.voice_models import VoiceModels
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat, Floats
 
@@ -28,7 +29,8 @@ class VoiceSample:
     speech_ms: int
     """Milliseconds of speech in the recording."""
     embedding: Floats | None
-    """Embedding of the voice, `[dim]`, a unit vector; None without one window of speech."""
+    """Embedding of the voice by the model that decides, `[dim]`, a unit vector; None without one
+    window of speech."""
     unity: float
     """How alike its two most different parts are: see `unity.unity`."""
     utterances: Sequence[tuple[Floats, Floats]]
@@ -39,6 +41,12 @@ class VoiceSample:
     """Name of the recording."""
     levels: SignalLevels | None = None
     """What the signal measures; None where it was not measured."""
+    others: Mapping[str, Floats] = field(default_factory=dict)
+    """Embeddings by further models, by their catalogue id."""
+
+    def by(self, model: str) -> Floats | None:
+        """Return the embedding by one of the further models; without it, that which decides."""
+        return self.others.get(model, self.embedding)
 
     @property
     def is_enough(self) -> bool:
@@ -55,7 +63,7 @@ class VoiceReading:
     """
 
     def __init__(self, registry: Registry, reader: VoiceReader | None = None) -> None:
-        self._reader = reader or VoiceReader(speaker_settings(registry))
+        self._reader = reader or VoiceReader(speaker_settings(registry), voice_models(registry))
         module = VoiceModule(self._reader)
         self.registry = Registry(registry.vad, [], [module], ())
         self.modules: ModuleSet = {module.name: None}
@@ -64,7 +72,7 @@ class VoiceReading:
         """Return the voice that the session collected, after its end."""
         reader = self._reader
         embedding = reader.mean if reader.embeddings else None
-        return FileVoice(embedding, reader.speech * 1000 // RATE_HZ, channel)
+        return FileVoice(embedding, reader.speech * 1000 // RATE_HZ, channel, reader.others)
 
 
 class EnrolmentReading(VoiceReading):
@@ -76,10 +84,15 @@ class EnrolmentReading(VoiceReading):
 
     def __init__(self, registry: Registry) -> None:
         settings = speaker_settings(registry)
-        self._enrolment = EnrolmentReader(settings)
+        self._enrolment = EnrolmentReader(settings, voice_models(registry))
         super().__init__(registry, self._enrolment)
         self._minimum_ms = settings.window_ms
         self._levels: Levels | None = None
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """Return the spans of speech, in samples at 16 kHz."""
+        return self._enrolment.runs
 
     def measure(self, audio: AudioFormat) -> None:
         """Begin to measure the signal, whose parts `add` takes."""
@@ -98,11 +111,12 @@ class EnrolmentReading(VoiceReading):
             channel=channel,
             speech_ms=voice.speech_ms,
             embedding=voice.embedding,
-            unity=unity(reader.embeddings),
+            unity=unity(reader.windows),
             utterances=reader.utterances,
             minimum_ms=self._minimum_ms,
             source=source,
             levels=None if self._levels is None else self._levels.of(reader.runs),
+            others=voice.others,
         )
 
 
@@ -111,6 +125,13 @@ def speaker_settings(registry: Registry) -> SpeakerSettings:
     speaker = registry.find(SpeakerModule)
     assert speaker is not None
     return speaker.settings
+
+
+def voice_models(registry: Registry) -> VoiceModels:
+    """Return the voice models of the daemon."""
+    speaker = registry.find(SpeakerModule)
+    assert speaker is not None
+    return speaker.models
 
 
 def read_voice(

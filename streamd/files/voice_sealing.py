@@ -11,11 +11,13 @@ import numpy as np
 from streamd.files.voice_cache import FileVoice
 from streamd.modules.gallery import Channel
 from streamd.store.cipher import KEY_BYTES, Cipher, Damaged
+from streamd.types import Floats
 
 _FLOAT = np.dtype("<f4")
 _NAME_BYTES = 16
-_Packed = tuple[int, Channel, bytes | None]
-"""Milliseconds of speech, channel and embedding of a voice, as MessagePack has them."""
+_Packed = tuple[int, Channel, bytes | None, dict[str, bytes]]
+"""Milliseconds of speech, channel, embedding of a voice and those by further models, as MessagePack
+has them."""
 
 
 class Place:
@@ -43,7 +45,8 @@ class Place:
     def sealed(self, name: bytes, voice: FileVoice) -> bytes:
         """Return the entry of a voice."""
         embedding = None if voice.embedding is None else voice.embedding.astype(_FLOAT).tobytes()
-        packed: _Packed = (voice.speech_ms, voice.channel, embedding)
+        others = {model: heard.astype(_FLOAT).tobytes() for model, heard in voice.others.items()}
+        packed: _Packed = (voice.speech_ms, voice.channel, embedding, others)
         return self._cipher.seal(msgspec.msgpack.encode(packed), name.hex())
 
     def opened(self, name: bytes, sealed: bytes) -> FileVoice | None:
@@ -52,9 +55,17 @@ class Place:
             plain = self._cipher.open(sealed, name.hex())
         except Damaged:
             return None
-        speech_ms, channel, packed = msgspec.msgpack.decode(plain, type=_Packed)
-        embedding = None if packed is None else np.frombuffer(packed, _FLOAT).astype(np.float32)
-        return FileVoice(embedding, speech_ms, channel)
+        try:
+            speech_ms, channel, packed, others = msgspec.msgpack.decode(plain, type=_Packed)
+        except msgspec.ValidationError:
+            return None  # of an older streamd
+        embedding = None if packed is None else _unpacked(packed)
+        heard = {model: _unpacked(packed) for model, packed in others.items()}
+        return FileVoice(embedding, speech_ms, channel, heard)
+
+
+def _unpacked(packed: bytes) -> Floats:
+    return np.frombuffer(packed, _FLOAT).astype(np.float32)
 
 
 def _keyed(key: bytes, what: bytes) -> bytes:

@@ -61,7 +61,8 @@ class Centroids:
         scale = scale or VoiceScale()
         rows = np.empty(embeddings.shape, np.float32)
         for index, channel in enumerate(CHANNELS):
-            rows[channels == index] = scale.centered(embeddings[channels == index], channel)
+            if (theirs := channels == index).any():
+                rows[theirs] = scale.centered(embeddings[theirs], channel)
         voices, places = np.unique(owners.astype(np.intp), return_inverse=True)
         groups, inverse, counts = np.unique(
             places.astype(np.intp) * len(CHANNELS) + channels,

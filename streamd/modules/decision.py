@@ -11,6 +11,8 @@ from streamd.events import Decision
 from streamd.modules.gallery import Match
 from streamd.settings import Band
 
+CLEAR = 0.03
+"""Difference of a score to a bound from which a decision is unlikely to change."""
 NEAREST = 0.5
 """Cosine below which two spans of speech are unlikely to be one person in two moods."""
 
@@ -32,7 +34,7 @@ class LabelBand:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about the speaker. All scores are cosines."""
+    """What is known about the speaker. All scores are on one scale."""
 
     enrolled: Sequence[Match]
     """The enrolled voices, best first; at least the two nearest, if there are two."""
@@ -106,6 +108,18 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
     ahead = evidence.coherence - ranked[0].score if ranked else None
     use: LabelUse = "own" if evidence.own else "founded"
     return SpeakerDecision("reject", own, evidence.coherence, ahead, nearest, use)
+
+
+def is_open(found: SpeakerDecision, evidence: Evidence, band: Band, labels: LabelBand) -> bool:
+    """Return whether more evidence may change a decision, because a bound is near."""
+    voice = evidence.enrolled[0] if evidence.enrolled else _NOBODY
+    if found.decision == "accept":
+        return found.score < band.accept + CLEAR
+    if found.decision != "reject" or voice.score >= band.reject - CLEAR:
+        return True
+    return found.label is None or (
+        found.label == "assigned" and found.score < labels.assign + CLEAR
+    )
 
 
 def _descending(match: Match) -> float:

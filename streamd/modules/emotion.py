@@ -28,7 +28,7 @@ from streamd.modules.emotion_model import (
     calmness,
     smooth,
 )
-from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.speaker_reader import MIN_WINDOW_MS
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import EmotionSettings, HopMs, Probability, given, overridden
 from streamd.types import RATE_HZ, Floats

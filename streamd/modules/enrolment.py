@@ -2,52 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from streamd.events import TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
-from streamd.modules.speaker import MIN_WINDOW_MS
+from streamd.modules.speaker_reader import MAIN_PASS, MAIN_WINDOW, MIN_WINDOW_MS
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
 
 class VoiceReader:
-    """Collects the embeddings of the windows that the speaker module would read."""
+    """Collects the embeddings of the windows that the speaker module may read.
+
+    Args:
+        settings: Those of the speaker module.
+        models: The models of it; a main model hears all speech, in windows one after the other.
+    """
 
     name = "voice"
     extras = frozenset[str]()
-    optional = None
 
-    def __init__(self, settings: SpeakerSettings) -> None:
+    def __init__(self, settings: SpeakerSettings, models: VoiceModels | None = None) -> None:
+        models = models or VoiceModels("")
+        self.optional = (
+            WindowSpec(MAIN_PASS, MAIN_WINDOW, MAIN_WINDOW, MIN_WINDOW_MS * RATE_HZ // 1000)
+            if models.main
+            else None
+        )
         self.spec = WindowSpec(
             pass_name="voice",
             length=settings.window_ms * RATE_HZ // 1000,
             hop=settings.hop_ms * RATE_HZ // 1000,
             minimum=MIN_WINDOW_MS * RATE_HZ // 1000,
         )
-        self.embeddings: list[Floats] = []
+        self._models = models
+        self._heard: dict[str, list[Floats]] = {model: [] for model in models.ids}
         self.speech = 0
         """Number of samples of speech."""
         self.runs: list[tuple[int, int]] = []
         """Spans of speech, in samples at 16 kHz."""
 
     @property
+    def embeddings(self) -> list[Floats]:
+        """Return the embeddings by the model that decides, in the order of the stream."""
+        return self._heard[self._models.deciding]
+
+    @property
+    def windows(self) -> list[Floats]:
+        """Return the embeddings by the model of every window, in the order of the stream."""
+        return self._heard[self._models.windows]
+
+    @property
     def mean(self) -> Floats:
-        """Return the mean embedding as a unit vector; there must be at least one embedding."""
-        total = np.sum(self.embeddings, axis=0)
-        mean: Floats = total / np.linalg.norm(total)
-        return mean
+        """Return the mean of `embeddings` as a unit vector; there must be at least one."""
+        return _mean(self.embeddings)
+
+    @property
+    def others(self) -> dict[str, Floats]:
+        """Return the mean embedding by each other model, as a unit vector, by the model's id."""
+        return {
+            model: _mean(heard)
+            for model, heard in self._heard.items()
+            if heard and model != self._models.deciding
+        }
 
     def opened(self, utterance: Utterance) -> None:
         """Prepare nothing, because `closed` has pooled the windows of the utterance before."""
 
     def window(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Keep the embedding of a window."""
-        self.embeddings.append(output.embedding)
+        self._heard[self._models.windows].append(output.embedding)
+        return ()
+
+    def wants(self, utterance: Utterance, window: Window) -> bool:
+        """Return True, because what is enrolled is worth every window."""
+        return True
+
+    def take(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
+        """Keep the embedding of a window by the main model."""
+        self._heard[self._models.main].append(output.embedding)
         return ()
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
@@ -65,8 +103,8 @@ class EnrolmentReader(VoiceReader):
 
     extras = frozenset({"prosody"})
 
-    def __init__(self, settings: SpeakerSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: SpeakerSettings, models: VoiceModels | None = None) -> None:
+        super().__init__(settings, models)
         self.utterances: list[tuple[Floats, Floats]] = []
         """Mean states and summed moments of each utterance, from which a baseline is made."""
         self._states: list[Floats] = []
@@ -84,6 +122,12 @@ class EnrolmentReader(VoiceReader):
             self.utterances.append((np.mean(self._states, axis=0), np.sum(self._moments, axis=0)))
             self._states, self._moments = [], []
         return super().closed(utterance)
+
+
+def _mean(embeddings: Sequence[Floats]) -> Floats:
+    total = np.sum(embeddings, axis=0)
+    mean: Floats = total / np.linalg.norm(total)
+    return mean
 
 
 class VoiceModule:

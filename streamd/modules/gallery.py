@@ -129,7 +129,7 @@ class Gallery:
             return []
         scores = np.full(len(self.names), -np.inf, np.float32)
         for number, (model, centroids) in enumerate(self.models.items()):
-            if (heard := spoken.get(model)) is None:
+            if (heard := spoken.get(model)) is None or not len(centroids.voices):
                 continue
             found = centroids.scores(heard.embedding, channel, heard.seconds)
             before = scores[centroids.voices]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamd.modules.gallery import Match
+from streamd.modules.voice_scale import CHANNELS, Channel, VoiceScale
 from streamd.types import Floats
 
 
@@ -13,10 +14,16 @@ class Labels:
 
     Args:
         most: Number of labels that a session may have at once.
+        scale: The scale of the model of the embeddings; none takes the cosines for scores.
+        channel: Of the session.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(
+        self, most: int, scale: VoiceScale | None = None, channel: Channel = "wide"
+    ) -> None:
         self._most = most
+        self._scale = scale or VoiceScale()
+        self._channel: Channel = channel
         self._totals: dict[str, Floats] = {}
         self._means: dict[str, Floats] = {}
         """Means of the labels, as unit vectors."""
@@ -33,7 +40,7 @@ class Labels:
         return f"S{self._founded + 1}" if len(self) < self._most else None
 
     def search(self, embedding: Floats, besides: str | None = None) -> list[Match]:
-        """Return the labels by their cosine to a unit vector, best first.
+        """Return the labels by their score, best first.
 
         Of two equal scores, that of the older label comes first.
 
@@ -41,11 +48,14 @@ class Labels:
             embedding: `[dim]`, of length 1.
             besides: A label to leave out.
         """
-        matches = [
-            Match(name, float(mean @ embedding))
-            for name, mean in self._means.items()
-            if name != besides
-        ]
+        names = [name for name in self._means if name != besides]
+        if not names:
+            return []
+        heard = self._scale.centered(embedding, self._channel)
+        cosines = np.stack([self._means[name] for name in names]) @ heard
+        same = np.full(len(names), CHANNELS.index(self._channel))
+        scores = self._scale.scores(cosines, self._channel, same, np.ones(len(names), int), 1.0)
+        matches = [Match(name, float(score)) for name, score in zip(names, scores, strict=True)]
         return sorted(matches, key=lambda match: -match.score)
 
     def found(self, embedding: Floats) -> str:
@@ -53,16 +63,16 @@ class Labels:
         name = self.next_name
         assert name is not None
         self._founded += 1
-        self._set(name, embedding)
+        self._set(name, self._centered(embedding))
         return name
 
     def add(self, name: str, embedding: Floats) -> None:
         """Add a turn of speech to a label."""
-        self._set(name, self._totals[name] + embedding)
+        self._set(name, self._totals[name] + self._centered(embedding))
 
     def replace(self, name: str, embedding: Floats) -> None:
         """Replace a label's embedding by one from more speech of the turn that founded it."""
-        self._set(name, embedding)
+        self._set(name, self._centered(embedding))
 
     def retire(self, name: str) -> None:
         """Use a label for no utterance that begins later; its number is not given again.
@@ -78,6 +88,9 @@ class Labels:
             self._totals.pop(name, None)
             self._means.pop(name, None)
         self._retiring.clear()
+
+    def _centered(self, embedding: Floats) -> Floats:
+        return self._scale.centered(embedding, self._channel)
 
     def _set(self, name: str, total: Floats) -> None:
         self._totals[name] = total

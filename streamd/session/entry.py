@@ -56,3 +56,10 @@ class Entry:
     def is_awaited(self) -> bool:
         """Whether it is an optional window that is wanted and has no answer yet."""
         return self.is_wanted and self.answer is MISSING
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether it cannot be delivered before the engine has answered."""
+        if self.follows is not None:
+            return self.follows.is_awaited
+        return self.is_plain and self.answer is MISSING

@@ -237,9 +237,7 @@ class Planner:
         """Give the readers everything that is complete, in order."""
         while self.queue:
             entry = self.queue[0]
-            if entry.is_plain and entry.answer is MISSING:
-                return
-            if entry.follows is not None and entry.follows.is_awaited:
+            if entry.is_owed:
                 return
             if entry.hold is not None:
                 if entry.begun_before is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
 from streamd.modules.gallery import Channel, Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.naming import DEFAULT_TENANT as DEFAULT_TENANT
 from streamd.store.access import AccessStore
@@ -36,8 +37,8 @@ class EnrolmentInfo:
 
     id: str
     """As `e_…`; no other enrolment has it."""
-    model: str
-    """Catalogue id of the model that made its embedding."""
+    models: tuple[str, ...]
+    """Catalogue ids of the models that made embeddings of it."""
     channel: Channel
     """Kind of channel that it was recorded on."""
     speech_ms: int
@@ -69,6 +70,8 @@ class Enrolment:
     """What it was made from, as a file name."""
     quality: str = ""
     """JSON verdict on it; empty where it is not known."""
+    others: Mapping[str, Floats] = field(default_factory=dict)
+    """Its embeddings by further models, by their catalogue id."""
     id: str = field(default_factory=new_enrolment_id)
     """As `e_…`; no other enrolment has it."""
 
@@ -186,11 +189,11 @@ class Store(Protocol):
         """
         ...
 
-    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
-        """Return the voices that were enrolled with `model`; `revision` is their `version`.
+    def load_gallery(self, models: VoiceModels | str, baseline_model: str | None = None) -> Gallery:
+        """Return the voices that were enrolled with any of these; `revision` is their `version`.
 
         Args:
-            model: of the embeddings.
+            models: of the embeddings; an id stands for one whose cosines are the scores.
             baseline_model: of the baselines; None leaves them out.
         """
         ...
@@ -225,6 +228,6 @@ class Store(Protocol):
         ...
 
 
-def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], model: str) -> list[str]:
-    """Return the names of the other-model enrolments: voices that are unknown to this model."""
-    return [speaker.name for speaker in speakers if model not in speaker.models]
+def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], models: Collection[str]) -> list[str]:
+    """Return the names of the other-model enrolments: voices that are unknown to these models."""
+    return [speaker.name for speaker in speakers if not set(models) & set(speaker.models)]

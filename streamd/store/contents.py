@@ -7,6 +7,7 @@ from typing import NamedTuple
 from streamd.errors import StoreGone, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.store.base import Store, enrolled_elsewhere
 
@@ -35,12 +36,12 @@ class Look(NamedTuple):
     """The error of each tenant whose contents cannot be read."""
 
 
-def look(store: Store, model: str, version: int) -> Look:
+def look(store: Store, models: VoiceModels, version: int) -> Look:
     """Read the voices and words of all tenants.
 
     Args:
         store: opened for any tenant.
-        model: of the embeddings.
+        models: of the embeddings.
         version: of the store, from before.
 
     Raises:
@@ -52,9 +53,9 @@ def look(store: Store, model: str, version: int) -> Look:
         theirs = store.of(tenant)
         try:
             found.known[tenant] = Known(
-                theirs.load_gallery(model, BASELINE_MODEL),
+                theirs.load_gallery(models, BASELINE_MODEL),
                 theirs.load_words(),
-                enrolled_elsewhere(theirs.speakers(), model),
+                enrolled_elsewhere(theirs.speakers(), models.ids),
             )
         except StoreGone:
             raise

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from streamd.errors import BadName, NotErased, StreamdError, Unavailable
 from streamd.modules.gallery import Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords, check_word
 from streamd.store import changes, erasure, shared, voices, words
 from streamd.store.access import AccessStore
@@ -150,11 +151,13 @@ class SqlStore:
             after = self._database.changed(db) if any(kept) else before
         self._database.versions.skip(before, after)
 
-    def load_gallery(self, model: str, baseline_model: str | None = None) -> Gallery:
-        """Return the voices that were enrolled with `model`."""
+    def load_gallery(self, models: VoiceModels | str, baseline_model: str | None = None) -> Gallery:
+        """Return the voices that were enrolled with any of these models."""
+        if isinstance(models, str):
+            models = VoiceModels(models)
         with self._database.snapshot() as db:
             version = self._database.versions.number(changes.read(db))
-            return voices.gallery(db, self._sealing(), model, baseline_model, version)
+            return voices.gallery(db, self._sealing(), models, baseline_model, version)
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
         """Store a wake word."""

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from streamd.errors import NameTaken
+from streamd.modules.centroids import Centroids, Indices
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
@@ -70,28 +72,29 @@ def enrol(
     for e in enrolments:
         if e.channel not in CHANNELS:
             raise ValueError(f"channel {e.channel!r} is none of {CHANNELS}")
-        sealed = tenant.seal(_packed(e.embedding), name, e.model, e.channel)
-        other = db.execute(
-            "SELECT length(embedding) FROM enrolments WHERE model = ? LIMIT 1", (e.model,)
-        ).fetchone()
-        if other and other[0] != len(sealed):
-            raise ValueError(f"embeddings of {e.model} are of another size: {e.embedding.shape}")
-        db.execute(
-            "INSERT INTO enrolments"
-            " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
-            " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                find(db, tenant, name),
-                e.model,
-                e.channel,
-                sealed,
-                e.speech_ms,
-                e.source,
-                now_ms,
-                e.id,
-                e.quality,
-            ),
-        )
+        for model, embedding in {e.model: e.embedding, **e.others}.items():
+            sealed = tenant.seal(_packed(embedding), name, model, e.channel)
+            other = db.execute(
+                "SELECT length(embedding) FROM enrolments WHERE model = ? LIMIT 1", (model,)
+            ).fetchone()
+            if other and other[0] != len(sealed):
+                raise ValueError(f"embeddings of {model} are of another size: {embedding.shape}")
+            db.execute(
+                "INSERT INTO enrolments"
+                " (speaker_id, model, channel, embedding, speech_ms, source, created_at,"
+                " public_id, quality) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    find(db, tenant, name),
+                    model,
+                    e.channel,
+                    sealed,
+                    e.speech_ms,
+                    e.source,
+                    now_ms,
+                    e.id,
+                    e.quality,
+                ),
+            )
 
 
 def embeddings(db: Rows, tenant: Tenant, name: str, model: str) -> list[Floats]:
@@ -112,7 +115,12 @@ def enrolments(db: Rows, tenant: Tenant, name: str) -> list[EnrolmentInfo]:
         " FROM enrolments WHERE speaker_id = ? ORDER BY id",
         (find(db, tenant, name),),
     )
-    return [EnrolmentInfo(*row) for row in rows.fetchall()]
+    found: dict[str, EnrolmentInfo] = {}
+    for id_, model, *others in rows.fetchall():
+        before = found.get(id_)
+        models = (model,) if before is None else (*before.models, model)
+        found[id_] = EnrolmentInfo(id_, models, *others)
+    return list(found.values())
 
 
 def keep_baseline(
@@ -135,21 +143,26 @@ def keep_baseline(
 def infos(db: Rows, tenant: Tenant) -> list[SpeakerInfo]:
     """Return every voice, by name."""
     rows = db.execute(
-        "SELECT name, s.created_at, channel, model, count(*), CAST(sum(speech_ms) AS BIGINT)"
+        "SELECT name, s.created_at, public_id, channel, model, speech_ms"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
-        " WHERE tenant = ? GROUP BY s.id, channel, model ORDER BY name, channel, model",
+        " WHERE tenant = ? ORDER BY name, e.id",
         (tenant.name,),
     ).fetchall()
     found = []
     for (name, created_ms), group in groupby(rows, key=itemgetter(0, 1)):
-        _, _, channels, models, counts, speech_ms = zip(*group, strict=True)
+        recordings: dict[str, tuple[str, int]] = {}
+        models = set()
+        for _, _, id_, channel, model, speech_ms in group:
+            recordings[id_] = channel, speech_ms
+            models.add(model)
+        channels = {channel for channel, _ in recordings.values()}
         found.append(
             SpeakerInfo(
                 name=name,
-                enrolments=sum(counts),
+                enrolments=len(recordings),
                 channels=tuple(c for c in CHANNELS if c in channels),
-                models=tuple(sorted(set(models))),
-                speech_ms=sum(speech_ms),
+                models=tuple(sorted(models)),
+                speech_ms=sum(speech_ms for _, speech_ms in recordings.values()),
                 created_ms=created_ms,
             )
         )
@@ -197,31 +210,53 @@ def delete(db: Rows, tenant: Tenant, name: str) -> bool:
 
 
 def gallery(
-    db: Rows, tenant: Tenant, model: str, baseline_model: str | None, version: int
+    db: Rows, tenant: Tenant, models: VoiceModels, baseline_model: str | None, version: int
 ) -> Gallery:
-    """Return the voices that were enrolled with `model`, with baselines of `baseline_model`."""
+    """Return the voices that were enrolled with any of these models, with their baselines."""
+    names: dict[str, int] = {}
+    enrolled = {model: _of_model(db, tenant, model, names) for model in models.ids}
+    # Only now have all voices their index, by name.
+    order = {name: index for index, name in enumerate(sorted(names))}
+    place = np.array([order[name] for name in names], np.intp)
+    kept = db.execute(
+        "SELECT name, baseline FROM speakers s JOIN baselines b ON speaker_id = s.id"
+        " WHERE tenant = ? AND model = ?",
+        (tenant.name, baseline_model),
+    ).fetchall()
+    baselines: Mapping[str, bytes] = {
+        name: tenant.open(sealed, name, str(baseline_model), BASELINE) for name, sealed in kept
+    }
+    centroids = {
+        model: Centroids.build(
+            embeddings,
+            place[owners] if len(owners) else owners,
+            channels,
+            models.scale if model == models.deciding else None,
+        )
+        for model, (embeddings, owners, channels) in enrolled.items()
+    }
+    return Gallery.of(tuple(order), centroids, version, baselines)
+
+
+def _of_model(
+    db: Rows, tenant: Tenant, model: str, names: dict[str, int]
+) -> tuple[Floats, Indices, Indices]:
+    """Return a model's embeddings, the number of each one's voice in `names`, and its channel.
+
+    Voices that are not in `names` are added.
+    """
     rows: list[tuple[str, Channel, bytes]] = db.execute(
         "SELECT name, channel, embedding"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
         " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
         (tenant.name, model),
     ).fetchall()
-    kept = db.execute(
-        "SELECT name, baseline FROM speakers s JOIN baselines b ON speaker_id = s.id"
-        " WHERE tenant = ? AND model = ?",
-        (tenant.name, baseline_model),
-    ).fetchall()
-    indices: dict[str, int] = {}
     owners = np.fromiter(
-        (indices.setdefault(name, len(indices)) for name, _, _ in rows), np.intp, len(rows)
+        (names.setdefault(name, len(names)) for name, _, _ in rows), np.intp, len(rows)
     )
     channels = np.fromiter((CHANNELS.index(c) for _, c, _ in rows), np.intp, len(rows))
     plain = b"".join(tenant.open(sealed, name, model, channel) for name, channel, sealed in rows)
-    embeddings = np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1)
-    baselines: Mapping[str, bytes] = {
-        name: tenant.open(sealed, name, str(baseline_model), BASELINE) for name, sealed in kept
-    }
-    return Gallery.build(tuple(indices), embeddings, owners, channels, version, baselines)
+    return np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1), owners, channels
 
 
 def _packed(embedding: Floats) -> bytes:

@@ -11,6 +11,7 @@ import structlog
 
 from streamd.errors import StoreGone, StreamdError
 from streamd.modules.gallery import Gallery
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWords
 from streamd.observability.metrics import Metrics
 from streamd.store.access import KeyRecord
@@ -41,7 +42,7 @@ class GalleryWatcher:
     Args:
         store: of voices and words, opened for any tenant.
         poll_s: seconds between polls.
-        model: id of the speaker model in force.
+        models: the voice models in force.
         metrics: counts the baselines that were dropped and the attempts that failed.
         on_keys: called with the API keys of all tenants whenever the store was read.
         on_gone: awaited with each tenant of whom a voice is gone.
@@ -51,7 +52,7 @@ class GalleryWatcher:
         self,
         store: Store,
         poll_s: float,
-        model: str,
+        models: VoiceModels,
         metrics: Metrics,
         on_keys: Callable[[Sequence[KeyRecord]], None] = lambda keys: None,
         on_gone: Callable[[str], Awaitable[None]] | None = None,
@@ -60,7 +61,7 @@ class GalleryWatcher:
         self._on_keys = on_keys
         self._on_gone = on_gone
         self._poll_s = poll_s
-        self._model = model
+        self._models = models
         self._complaints = Complaints(metrics, _OVER)
         self._version = -1
         """Version of the store when it was last read; -1 to read it again at the next poll."""
@@ -93,7 +94,7 @@ class GalleryWatcher:
             return
         # The keys first: a revoked one must not go on while large galleries are read.
         self._on_keys(await loop.run_in_executor(self._thread, self._store.access.keys))
-        found = await loop.run_in_executor(self._thread, look, self._store, self._model, now)
+        found = await loop.run_in_executor(self._thread, look, self._store, self._models, now)
         before = self._known
         self._take(found)
         await self._tell_gone(before)
@@ -170,7 +171,7 @@ class GalleryWatcher:
                     "`streamd speakers` lists them, `streamd enroll` enrols them anew",
                     tenant=tenant,
                     voices=len(new.elsewhere),
-                    model=self._model,
+                    model=self._models.deciding,
                 )
         self._known = known
         self._nothing = Known.nothing(self._version)

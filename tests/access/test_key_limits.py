@@ -1,6 +1,8 @@
 """What one key may do, and that it costs no other key anything."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -120,6 +122,21 @@ async def test_enrolments_an_hour_are_counted_by_all_processes_together(store, c
     await here.enrolment(ONE)
     for process in processes:
         process.close()
+
+
+async def test_a_store_that_stands_still_keeps_no_request_waiting(store, clock, tmp_path):
+    shared = SharedByStore(store.access, Metrics(), clock, timeout_s=0.05)
+    with closing(sqlite3.connect(tmp_path / "v.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for ticket in ("begun", "waiting"):
+            with pytest.raises(Unavailable, match="did not answer") as refused:
+                await shared.burn(ticket, clock() + 1)
+            assert refused.value.retry_after_ms
+        other.execute("ROLLBACK")
+    shared.close()
+    later = SharedByStore(store.access, Metrics(), clock)
+    assert await later.burn("waiting", clock() + 1), "it was never carried out"
+    later.close()
 
 
 async def test_calls_that_wait_for_the_store_are_bounded(store, clock):

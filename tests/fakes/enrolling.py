@@ -77,7 +77,7 @@ class Voices:
         access = Access(
             self.store.access, LimitsConfig(), Nowhere(), needs_key=False, metrics=metrics
         )
-        return Enroller(self.store, access, self.registry, MODEL, changed)
+        return Enroller(self.store, access, self.registry, changed)
 
     def enrol(self, tenant: str, pending: PendingEnrolment) -> Stored | Unavailable:
         """Store a voice of a session, as a server does, and read the voices again."""
@@ -85,8 +85,8 @@ class Voices:
             return Unavailable("the store is away")
         store, name = self.store.of(tenant), pending.request.speaker
         before = len(store.enrolments(name))
-        sample = sample_of_stream(pending.sample, MODEL, self.registry)
-        (done,) = enrol(store, name, [sample], MODEL, self.registry)
+        sample = sample_of_stream(pending.sample, self.registry)
+        (done,) = enrol(store, name, [sample], self.registry)
         self.read(tenant)
         return Stored(before + done.is_new, done.quality)
 

@@ -17,7 +17,7 @@ from streamd.files.analysis import Analysis
 from streamd.files.enrolment import distinct, enrol
 from streamd.files.quality import decoded
 from streamd.files.recording import Part, Recording
-from streamd.files.voice_reading import EnrolmentReading, VoiceSample, read_voice
+from streamd.files.voice_reading import EnrolmentReading, VoiceSample, read_voice, voice_models
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.emotion_model import Baseline
 from streamd.modules.gallery import Gallery
@@ -90,23 +90,23 @@ async def test_a_started_engine_gives_the_same_sample() -> None:
 def test_a_recording_counts_once_however_often_it_comes(store: SqlStore) -> None:
     anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
     copy = replace(anna, source="copy.wav")
-    first, again = enrol(store, "anna", [anna, copy], "m", REGISTRY)
+    first, again = enrol(store, "anna", [anna, copy], REGISTRY)
     assert (first.is_new, again.is_new, again.id) == (True, False, first.id)
-    (once_more,) = enrol(store, "anna", [copy], "m", REGISTRY)
+    (once_more,) = enrol(store, "anna", [copy], REGISTRY)
     assert (once_more.is_new, once_more.id) == (False, first.id)
-    assert [one.is_new for one in enrol(store, "anna", [copy, bert], "m", REGISTRY)] == [
+    assert [one.is_new for one in enrol(store, "anna", [copy, bert], REGISTRY)] == [
         False,
         True,
     ]
     (info,) = store.speakers()
     assert (info.enrolments, info.speech_ms) == (2, anna.speech_ms + bert.speech_ms)
-    (of_another,) = enrol(store, "bert", [copy], "m", REGISTRY)
+    (of_another,) = enrol(store, "bert", [copy], REGISTRY)
     assert of_another.is_new
 
 
 def test_an_enrolment_keeps_its_id_and_its_quality(store: SqlStore) -> None:
     anna, bert = sample_of(ANNA), sample_of([pcm(tone(2100, 6000), silence(600))], "bert.wav")
-    done = enrol(store, "anna", [anna, bert], "m", REGISTRY)
+    done = enrol(store, "anna", [anna, bert], REGISTRY)
     kept = store.enrolments("anna")
     assert [one.id for one in kept] == [one.id for one in done]
     assert [decoded(one.quality) for one in kept] == [one.quality for one in done]
@@ -116,15 +116,15 @@ def test_an_enrolment_keeps_its_id_and_its_quality(store: SqlStore) -> None:
 
 def test_each_new_recording_adds_to_how_the_voice_usually_sounds(store: SqlStore) -> None:
     def known() -> float:
-        kept = store.load_gallery("m", BASELINE_MODEL).baselines["anna"]
+        kept = store.load_gallery(voice_models(REGISTRY), BASELINE_MODEL).baselines["anna"]
         baseline = Baseline.from_bytes(kept)
         assert baseline is not None
         return baseline.known
 
-    enrol(store, "anna", [sample_of(ANNA)], "m", REGISTRY)
+    enrol(store, "anna", [sample_of(ANNA)], REGISTRY)
     once = known()
     assert 0 < once < 1
-    enrol(store, "anna", [sample_of([pcm(tone(700, 6000), silence(600))])], "m", REGISTRY)
+    enrol(store, "anna", [sample_of([pcm(tone(700, 6000), silence(600))])], REGISTRY)
     assert known() > once
 
 

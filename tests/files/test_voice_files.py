@@ -47,8 +47,8 @@ class Reading:
         self.sessions = FileSessions(self.uploads, self.engine, REGISTRY, 8)
         self.done_ms: list[int] = []
 
-    def files(self, registry: Any = REGISTRY, model: str = "m") -> VoiceFiles:
-        return VoiceFiles(self.sessions, registry, model, self.cache)
+    def files(self, registry: Any = REGISTRY) -> VoiceFiles:
+        return VoiceFiles(self.sessions, registry, self.cache)
 
     async def progress(self, done_ms: int, total_ms: int | None) -> None:
         assert total_ms is not None
@@ -114,7 +114,8 @@ async def test_a_file_that_was_sent_before_is_not_decoded_again(reading: Reading
 async def test_another_model_or_other_settings_make_another_voice(reading: Reading) -> None:
     await reading.files().voice(body(wav(TALK)), "a", "acme", reading.progress)
     other = fake_registry(speaker={"hop_ms": 250})
-    await reading.files(model="n").voice(body(wav(TALK)), "a", "acme", reading.progress)
+    int8 = fake_registry(speaker={"model": "ge2e-int8"})
+    await reading.files(int8).voice(body(wav(TALK)), "a", "acme", reading.progress)
     await reading.files(other).voice(body(wav(TALK)), "a", "acme", reading.progress)
     assert reading.decoded == 3
 

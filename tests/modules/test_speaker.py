@@ -10,7 +10,8 @@ from fakes.driving import fake_registry
 from streamd.events import Speaker, SpeakerChange
 from streamd.modules.base import ReaderContext, Utterance, Window
 from streamd.modules.gallery import Gallery
-from streamd.modules.speaker import SpeakerModule, SpeakerReader
+from streamd.modules.speaker import SpeakerModule
+from streamd.modules.speaker_reader import SpeakerReader
 from streamd.types import Floats
 
 SETTINGS: dict[str, Any] = {

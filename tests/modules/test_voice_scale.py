@@ -119,3 +119,13 @@ def test_of_little_speech_both_models_judge_together() -> None:
 def test_every_voice_has_an_enrolment() -> None:
     with pytest.raises(ValueError, match="without an enrolment"):
         Gallery.of(["a", "b"], {"main": one_voice(0, np.ones(2, np.float32))})
+
+
+def test_a_model_that_nobody_was_enrolled_with_changes_nothing() -> None:
+    nobody = Centroids.build(
+        np.zeros((0, 1), np.float32), np.zeros(0, int), np.zeros(0, int), SCALE
+    )
+    voice = np.eye(DIM, dtype=np.float32)[2]
+    gallery = Gallery.of(["old"], {"main": nobody, "other": one_voice(0, voice)})
+    heard = {"main": Spoken(voice, 3.0), "other": Spoken(voice, 3.0)}
+    assert gallery.find(heard, "wide") == [("old", 1.0)]

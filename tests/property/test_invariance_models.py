@@ -29,6 +29,7 @@ from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
@@ -38,6 +39,7 @@ from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.observability.metrics import Metrics
+from streamd.settings import SpeakerSettings
 from streamd.types import AudioFormat, Samples
 
 pytestmark = pytest.mark.models
@@ -54,6 +56,7 @@ def passes() -> list[Pass]:
     return [
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
+        CamPlusPlus(backend, library, "campplus_int8"),
         voice := Ge2eVoice(backend, library),
         Ge2eSpeculative(voice),
     ]
@@ -62,6 +65,13 @@ def passes() -> list[Pass]:
 @pytest.fixture(scope="module")
 def registry(passes: list[Pass]) -> Registry:
     return make_registry(Config(), passes[0], Metrics(), passes[1].heads)
+
+
+@pytest.fixture(scope="module")
+def with_main_voice(passes: list[Pass]) -> Registry:
+    """The registry with CAM++ for the main voice model."""
+    config = Config(speaker=SpeakerSettings(model="campplus-int8"))
+    return make_registry(config, passes[0], Metrics(), passes[1].heads)
 
 
 def speech(name: str, seconds: float) -> Samples:
@@ -143,6 +153,35 @@ def test_events_do_not_hang_on_drops(
     assert kinds.count("flushed") == 2
     assert kinds.count("speech_end") >= 5
     assert {"wake", "speaker", "emotion", "gap", "bye"} <= set(kinds)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_events_of_a_main_voice_model_hang_on_the_audio_alone(
+    passes: list[Pass], with_main_voice: Registry, talk: Samples, rate: int
+) -> None:
+    fmt, data, messages = stream(talk, rate)
+    found = []
+    for seed in (None, rate):
+        rng = random.Random(seed)
+        cuts = [] if seed is None else rng.sample(range(len(data)), 300)
+        player = Player(Stage(passes, seed), with_main_voice, MODULES, fmt)
+        found.append(player.play(script(data, messages, cuts)))
+    assert_order(found[0])
+    finals = [event for event in by_type(found[0])["speaker"] if event["final"]]
+    assert {event["speaker"] for event in finals} >= {"S1", "S2"}
+    assert_same_events(found[1], found[0])
+    rng = random.Random(rate)
+    unbroken, resumed = (
+        log_over(
+            [any_drop(rng, share) for share in shares],
+            Returning(data, fmt.frame_bytes, said(messages), hello_of(fmt, MODULES)),
+            rng,
+            passes=passes,
+            registry=with_main_voice,
+        )
+        for shares in ((), (0.3, 0.7))
+    )
+    assert_same_events(unbroken, resumed)
 
 
 def test_a_stream_among_others_is_what_it_is_alone(

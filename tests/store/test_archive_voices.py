@@ -24,7 +24,8 @@ def voice(seed: int) -> Floats:
 
 
 def fill(store: SqlStore) -> None:
-    first = Enrolment(voice(1), "m", "wide", 1000, "a.wav", '{"verdict":"good"}')
+    heard = {"n": voice(9)}
+    first = Enrolment(voice(1), "m", "wide", 1000, "a.wav", '{"verdict":"good"}', heard)
     store.enrol("Ada", [first, Enrolment(voice(2), "m", "narrow", 900, "b.wav")], {"mood": b"calm"})
     store.enrol("Bob", [Enrolment(voice(3), "m", "wide", 800, "c.wav")])
     store.of("acme").enrol("Eve", [Enrolment(voice(4), "m", "wide", 700, "d.wav")])

@@ -14,6 +14,7 @@ from databases import LOCAL, PASSWORD, PostgresPlace, PostgresServer, run_sql
 from waiting import until, wait_until
 
 from streamd.errors import NotErased, StoreGone, StreamdError, Unavailable
+from streamd.modules.voice_models import VoiceModels
 from streamd.observability.metrics import Metrics
 from streamd.store import Enrolment, SqlStore, schema
 from streamd.store.opening import open_url
@@ -71,7 +72,7 @@ async def test_a_watcher_learns_of_changes_though_it_hardly_polls_and_the_server
 ) -> None:
     place = PostgresPlace(tmp_path, own_server)
     with closing(place.open()) as store, closing(place.open()) as other:
-        watcher = GalleryWatcher(store, 3600, "m", Metrics())
+        watcher = GalleryWatcher(store, 3600, VoiceModels("m"), Metrics())
         await watcher.load()
         watching = asyncio.create_task(watcher.watch())
         await asyncio.to_thread(enrol, other, "ada")

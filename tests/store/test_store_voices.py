@@ -14,6 +14,8 @@ from databases import Place
 
 import streamd
 from streamd.errors import BadName, NameTaken
+from streamd.modules.gallery import Spoken
+from streamd.modules.voice_models import VoiceModels
 from streamd.store import Enrolment, SqlStore
 from streamd.types import Floats
 
@@ -74,9 +76,9 @@ def test_each_enrolment_has_an_id_and_its_quality(store: SqlStore) -> None:
     store.enrol("Ann", [first])
     store.enrol("Ann", [second])
     found = store.enrolments("Ann")
-    assert [(e.id, e.model, e.channel, e.speech_ms, e.quality) for e in found] == [
-        (first.id, MODEL, "wide", 2500, '{"verdict":"good"}'),
-        (second.id, "other", "narrow", 900, ""),
+    assert [(e.id, e.models, e.channel, e.speech_ms, e.quality) for e in found] == [
+        (first.id, (MODEL,), "wide", 2500, '{"verdict":"good"}'),
+        (second.id, ("other",), "narrow", 900, ""),
     ]
     assert first.id.startswith("e_")
     assert first.id != second.id
@@ -86,6 +88,26 @@ def test_each_enrolment_has_an_id_and_its_quality(store: SqlStore) -> None:
     assert store.enrolments("Bea") == found
     store.delete("Bea")
     assert store.enrolments("Bea") == store.enrolments("") == []
+
+
+def test_a_recording_that_several_models_heard_is_one_enrolment(store: SqlStore) -> None:
+    for seed in (1, 2):
+        heard = {"other": voice(10 + seed)[:192]}
+        store.enrol("Ann", [Enrolment(voice(seed), MODEL, "wide", 2500, "a.wav", others=heard)])
+    enrol(store, "Zoe", 3, model="other-only")
+    first, second = store.enrolments("Ann")
+    assert first.models == second.models == (MODEL, "other")
+    ann, _ = store.speakers()
+    assert (ann.enrolments, ann.speech_ms, ann.models) == (2, 5000, (MODEL, "other"))
+    assert len(store.embeddings("Ann", "other")) == 2
+    store.rename("Ann", "Zz")
+    gallery = store.load_gallery(VoiceModels("other-only", MODEL))
+    assert gallery.names == ("Zoe", "Zz")
+    spoken = {MODEL: Spoken(voice(1), 3.0), "other-only": Spoken(voice(3), 3.0)}
+    assert {match.name for match in gallery.find(spoken, "wide")} == {"Zoe", "Zz"}
+    assert gallery.find(spoken, "wide")[0].name == "Zoe"
+    assert store.delete("Zz")
+    assert store.embeddings("Zz", MODEL) == store.embeddings("Zz", "other") == []
 
 
 def test_a_voice_comes_back_as_the_gallerys_best_match(store: SqlStore) -> None:

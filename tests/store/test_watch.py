@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from streamd.access.keys import new_key
 from streamd.errors import NotErased, StreamdError
 from streamd.modules.emotion import BASELINE_MODEL
+from streamd.modules.voice_models import VoiceModels
 from streamd.observability.metrics import Metrics
 from streamd.store import Enrolment, SqlStore, learned, open_store
 from streamd.store.access import KeyRecord
@@ -78,7 +79,7 @@ def watching(
 
     async def start() -> GalleryWatcher:
         store = opened(tmp_path)
-        watcher = GalleryWatcher(store, 0.01, "m", metrics)
+        watcher = GalleryWatcher(store, 0.01, VoiceModels("m"), metrics)
         ends.extend((watcher.close, store.close))
         await watcher.load()
         tasks.append(asyncio.create_task(watcher.watch()))
@@ -117,7 +118,7 @@ async def test_whoever_keeps_something_of_a_tenants_voices_is_told_when_one_is_g
     enrol(tmp_path, "ada", "bob")
     enrol(tmp_path, "eve", tenant="acme")
     with closing(opened(tmp_path)) as store:
-        watcher = GalleryWatcher(store, 60, "m", metrics, on_gone=on_gone)
+        watcher = GalleryWatcher(store, 60, VoiceModels("m"), metrics, on_gone=on_gone)
         await watcher.load()
         enrol(tmp_path, "zoe")
         await watcher.refresh()
@@ -193,7 +194,7 @@ async def test_baselines_are_written_at_the_end_or_their_loss_is_said(tmp_path, 
     enrol(tmp_path, "ada")
     for is_locked in (False, True):
         with closing(opened(tmp_path)) as store:
-            watcher = GalleryWatcher(store, 60, "m", metrics)
+            watcher = GalleryWatcher(store, 60, VoiceModels("m"), metrics)
             await watcher.load()
             with locked(tmp_path) if is_locked else nullcontext(), capture_logs() as logs:
                 watcher.keep(TENANT, {"ada": b"locked" if is_locked else b"free"})
@@ -322,7 +323,7 @@ async def test_keys_are_known_before_the_voices_are_read(
             if [key.revoked_ms for key in keys] == [2]:
                 revoked.set()
 
-        watcher = GalleryWatcher(store, 0.01, "m", metrics, take)
+        watcher = GalleryWatcher(store, 0.01, VoiceModels("m"), metrics, take)
         loading = asyncio.create_task(watcher.load())
         try:
             async with asyncio.timeout(GUARD_S):

@@ -1,9 +1,11 @@
-"""The pass `campplus`: CAM++'s embedding of the voice in 1.6 s of speech."""
+"""The pass `voiceprint` by CAM++: its embedding of the voice in a window of speech."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from streamd.engine.backends.base import GraphBackend
 from streamd.engine.passes.base import stack
@@ -30,8 +32,10 @@ class SpeakerOutput(NamedTuple):
 class CamPlusPlus:
     """CAM++ (Wang et al. 2023, arXiv:2303.00332).
 
-    Items are windows of 25600 samples (1.6 s). The level does not matter, because the features are
-    less their mean over the window. No state.
+    Items are windows of 6400 to 25600 samples (0.4 to 1.6 s). A shorter one than 1.6 s is repeated
+    until it is as long: of one second that errs as seldom as the second alone, and all windows make
+    one batch. The level does not matter, because the features are less their mean over the window.
+    No state.
 
     Args:
         backend: the backend that runs the graph.
@@ -40,8 +44,9 @@ class CamPlusPlus:
             near.
     """
 
-    name = "campplus"
-    item_samples = 25_600
+    name = "voiceprint"
+    min_samples = 6_400
+    max_samples = 25_600
     max_batch = 8
     copies_state = True
 
@@ -57,7 +62,7 @@ class CamPlusPlus:
 
     def warm(self) -> None:
         """Run it once, so that the first stream does not wait for memory."""
-        warm_up(self, self.item_samples)
+        warm_up(self, self.max_samples)
 
     def run(
         self, items: Sequence[Samples], options: Sequence[Any], state: State
@@ -68,7 +73,11 @@ class CamPlusPlus:
             ValueError: an item is shorter or longer than a window.
         """
         for item in items:
-            if len(item) != self.item_samples:
-                raise ValueError(f"a window has {self.item_samples} samples, not {len(item)}")
-        (embeddings,) = self._run({"audio": stack(items)})
+            if not self.min_samples <= len(item) <= self.max_samples:
+                raise ValueError(
+                    f"a window has {self.min_samples} to {self.max_samples} samples, "
+                    f"not {len(item)}"
+                )
+        windows = [np.resize(item, self.max_samples) for item in items]
+        (embeddings,) = self._run({"audio": stack(windows)})
         return [SpeakerOutput(row) for row in embeddings], {}

@@ -124,6 +124,26 @@ class FakeVoice:
         return [_voice(item, request) for item, request in zip(items, options, strict=True)], {}
 
 
+class FakeVoiceprint:
+    """Hears the same as `FakeVoice`, in an embedding of its own: with the bands in reverse."""
+
+    name = "voiceprint"
+    min_samples = 6400
+    max_samples = 25600
+    max_batch = 4
+    copies_state = True
+    backend = Host()
+
+    def __init__(self) -> None:
+        self.state: Mapping[str, StateSpec] = {}
+
+    def run(
+        self, items: Sequence[Samples], options: Sequence[Any], state: State
+    ) -> tuple[Sequence[VoiceOutput], State]:
+        """Return a `VoiceOutput` per item, without states."""
+        return [VoiceOutput(_spectral_voice(item).embedding[::-1], None) for item in items], {}
+
+
 class FakeSpeculative:
     """Computes beginnings of loud windows, and whole windows, as `Ge2eSpeculative` does."""
 

@@ -101,8 +101,9 @@ def import_voices(
                     "Nothing was imported"
                 )
             before = voices.Tenant(record.tenant, cipher, _damaged(name))
-            tables.add_voices(db, [_sealed_anew(db, record, before, theirs)])
-            done.append(Imported(record.name, len(record.enrolments)))
+            voice = _sealed_anew(db, record, before, theirs)
+            tables.add_voices(db, [voice])
+            done.append(Imported(record.name, len({row.id for row in voice.enrolments})))
         if done:
             store.database.changed(db)
     return done
@@ -111,10 +112,15 @@ def import_voices(
 def _sealed_anew(db: Rows, voice: Voice, before: voices.Tenant, now: voices.Tenant) -> Voice:
     """Return a voice whose records are sealed for another tenant, under ids that are free."""
     name = check_name(voice.name)
+    ids = {  # what several models heard of one recording has one id
+        id_: id_ if _is_free(db, id_) else new_enrolment_id()
+        for id_ in {row.id for row in voice.enrolments}
+        if id_
+    }
     enrolments = tuple(
         replace(
             row,
-            id=row.id if _is_free(db, row.id) else new_enrolment_id(),
+            id=ids.get(row.id) or new_enrolment_id(),
             embedding=now.seal(
                 before.open(row.embedding, name, row.model, row.channel),
                 name,
@@ -141,7 +147,7 @@ def _sealed_anew(db: Rows, voice: Voice, before: voices.Tenant, now: voices.Tena
 
 def _is_free(db: Rows, id_: str) -> bool:
     found = db.execute("SELECT 1 FROM enrolments WHERE public_id = ?", (id_,)).fetchone()
-    return bool(id_) and found is None
+    return found is None
 
 
 def _damaged(export: str) -> voices.Complain:

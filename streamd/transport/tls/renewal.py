@@ -12,7 +12,7 @@ import structlog
 
 from streamd.errors import ConfigError
 from streamd.observability.metrics import Metrics
-from streamd.transport.tls.certificate import load
+from streamd.transport.tls.certificate import Certificate, load
 
 log = structlog.get_logger("streamd.tls")
 
@@ -28,8 +28,9 @@ Files = tuple[tuple[int, int, int], ...]
 class Certificates:
     """The certificate in force. Connections that are open keep the one with which they began.
 
-    Two files cannot be replaced in one step. So what does not fit together, or cannot be read, is
-    looked at again until it can be used, and meanwhile the certificate before it stays.
+    Two files cannot be replaced in one step. So what does not fit together, cannot be read, or is
+    refused by clients that take the certificate in force, is looked at again until it can be used,
+    and meanwhile the certificate before it stays.
 
     Args:
         cert: `server.tls_cert`.
@@ -83,6 +84,7 @@ class Certificates:
     async def _take(self, files: Files | None, *, is_asked: bool) -> None:
         try:
             context, certificate = await asyncio.to_thread(load, self._cert, self._key)
+            self._check_no_worse(certificate)
         except ConfigError as error:
             is_new = files != self._unusable
             self._is_reported = self._is_reported and not is_new
@@ -100,6 +102,17 @@ class Certificates:
         self._metrics.certificate_reloads.labels("taken").inc()
         self._reminded = math.inf
         self._report("certificate reloaded")
+
+    def _check_no_worse(self, new: Certificate) -> None:
+        """Check that clients that take the certificate in force take the new one too.
+
+        Raises:
+            ConfigError: They refuse it, as one that has expired.
+        """
+        now = datetime.now(UTC)
+        for fault in new.faults(now):
+            if not any(self._certificate.faults(now)):
+                raise ConfigError(f"server.tls_cert: {self._cert}: {fault}")
 
     def _look(self) -> Files | None:
         """Return what tells one version of the files from the next; None if one is missing."""

@@ -62,7 +62,7 @@ def test_an_embedding_is_of_length_one_and_finite(backend, library, extreme):
 @pytest.mark.parametrize("file", ["campplus", "campplus_int8"])
 def test_an_embedding_by_campplus_is_of_length_one(backend, library, file, extreme):
     model = CamPlusPlus(backend, library, file)
-    window = np.resize(extreme, model.item_samples)
+    window = np.resize(extreme, model.max_samples)
     (voice,), _ = model.run([window], [None], {})
     assert voice.embedding.shape == voice.shapes["embedding"]
     assert voice.embedding.dtype == np.float32
@@ -82,12 +82,20 @@ def test_a_window_that_the_network_cannot_take_is_refused(backend, library, leng
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("length", [0, 25_599, 25_601])
-def test_campplus_takes_whole_windows_only(backend, library, length):
+@pytest.mark.parametrize("length", [0, 6_399, 25_601])
+def test_campplus_refuses_windows_of_other_lengths(backend, library, length):
     model = CamPlusPlus(backend, library)
     windows = [np.zeros(25_600, np.int16), np.zeros(length, np.int16)]
-    with pytest.raises(ValueError, match=f"25600 samples, not {length}"):
+    with pytest.raises(ValueError, match=f"6400 to 25600 samples, not {length}"):
         model.run(windows, [None] * 2, {})
+
+
+@pytest.mark.models
+def test_campplus_hears_a_short_window_again_and_again(backend, library, minutes):
+    model = CamPlusPlus(backend, library)
+    short = minutes[40_000:][:9_000]
+    got, _ = model.run([short, np.resize(short, 25_600)], [None] * 2, {})
+    assert (got[0].embedding == got[1].embedding).all()
 
 
 def test_level_is_raised_to_minus_30_dbfs_and_never_lowered():

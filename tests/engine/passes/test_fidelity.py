@@ -100,7 +100,7 @@ def test_embeddings_are_those_of_the_published_campplus(
     ours = CamPlusPlus(backend, library, file)
     reference = np.load(DATA / "campplus_reference.npz")
     windows = [
-        voices[clip][start : start + ours.item_samples] // divisor
+        voices[clip][start : start + ours.max_samples] // divisor
         for clip, start, divisor in zip(
             reference["clip"], reference["start"], reference["divisor"], strict=True
         )

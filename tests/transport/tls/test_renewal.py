@@ -128,6 +128,20 @@ async def test_a_reload_that_is_asked_for_says_at_once_what_is_wrong(
         await until(lambda: reloads(metrics, "refused") == 2)
 
 
+async def test_one_that_has_expired_does_not_replace_a_good_one(tmp_path: Path):
+    metrics = Metrics()
+    async with watching(certificate(tmp_path), metrics) as certificates:
+        before = certificates.context
+        with capture_logs() as logged:
+            certificate(tmp_path, age_days=DAYS)
+            await until(lambda: reloads(metrics, "refused") == 1)
+        (refused,) = said(logged, "the old one stays")
+        assert "it expired on" in refused["why"]
+        assert certificates.context is before
+        certificate(tmp_path, names=("new.example",))
+        await until(lambda: reloads(metrics, "taken") == 1)
+
+
 async def test_the_days_left_are_shown_and_the_log_warns_once_a_day(tmp_path: Path):
     metrics = Metrics()
     files = certificate(tmp_path, age_days=DAYS - 1 - 5)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from streamd.access.audited import Audited, changed_by_client
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
-from streamd.compose import speaker_model
 from streamd.config import Config
 from streamd.files.enroller import Enroller
 from streamd.files.sessions import FileSessions
@@ -76,7 +75,7 @@ class Rest:
             services=services,
             uploads=uploads,
             sessions=sessions,
-            voices=VoiceFiles(sessions, registry, speaker_model(config).id, cache),
+            voices=VoiceFiles(sessions, registry, cache),
             enroller=enroller,
             access=access,
             config=config,

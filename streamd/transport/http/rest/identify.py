@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from streamd.files.comparison import identify
-from streamd.files.voice_reading import speaker_settings
+from streamd.files.voice_reading import speaker_settings, voice_models
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.verify import voice_of
@@ -63,6 +63,7 @@ async def identified(call: Call) -> IdentifyReply:
     found = identify(
         voice,
         services.gallery(call.principal.tenant),
+        voice_models(services.registry),
         speaker_settings(services.registry).thresholds,
         params.limit,
     )

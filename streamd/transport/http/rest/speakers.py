@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from streamd.compose import speaker_model
 from streamd.errors import NoSuchSpeaker, TooShort
 from streamd.events import Issue, Quality
 from streamd.files.quality import decoded
+from streamd.files.voice_reading import voice_models
 from streamd.modules.gallery import CHANNELS
 from streamd.store.base import EnrolmentInfo, SpeakerInfo
 from streamd.store.names import check_name
@@ -138,7 +138,7 @@ async def enrolled(call: Call) -> Answer:
             id=done.id,
             channel=sample.channel,
             speech_ms=sample.speech_ms,
-            models=[speaker_model(rest.config).id],
+            models=list(voice_models(rest.services.registry).ids),
             quality=done.quality,
         ),
     )
@@ -168,7 +168,7 @@ async def shown(call: Call) -> SpeakerReply:
         speaker=check_name(name),
         enrolments=len(found),
         channels=[channel for channel in CHANNELS if channel in channels],
-        models=sorted({one.model for one in found}),
+        models=sorted({model for one in found for model in one.models}),
         speech_ms=sum(one.speech_ms for one in found),
         created_ms=found[0].created_ms,
         enrolment_list=[_enrolment(one) for one in found],
@@ -217,7 +217,7 @@ def _enrolment(info: EnrolmentInfo) -> ListedEnrolment:
         id=info.id,
         channel=info.channel,
         speech_ms=info.speech_ms,
-        models=[info.model],
+        models=list(info.models),
         quality=decoded(info.quality),
         created_ms=info.created_ms,
     )

@@ -9,7 +9,7 @@ from streamd.errors import BadInput, NotAudio, Refusal, TooLarge, TooShort
 from streamd.files.comparison import required, verify
 from streamd.files.sessions import Progress
 from streamd.files.voice_cache import FileVoice
-from streamd.files.voice_reading import speaker_settings
+from streamd.files.voice_reading import speaker_settings, voice_models
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.operation import Call, route
@@ -93,7 +93,9 @@ async def verified(call: Call) -> VerifyReply:
             ref=missing,
         )
     _, test = tests[-1]
-    found = verify(reference, test, speaker_settings(call.rest.services.registry).thresholds)
+    registry = call.rest.services.registry
+    thresholds = speaker_settings(registry).thresholds
+    found = verify(reference, test, voice_models(registry), thresholds)
     return VerifyReply(
         similarity=round(found.similarity, 4),
         verification_result=found.decision == "accept",
@@ -177,7 +179,9 @@ def _result(call: Call, reference: FileVoice, name: str, test: FileVoice | Refus
     if isinstance(test, Refusal):
         fault = Fault(code=test.code, message=test.message, ref=test.ref, retryable=test.retryable)
         return BatchResult(filename=name, error=fault)
-    found = verify(reference, test, speaker_settings(call.rest.services.registry).thresholds)
+    registry = call.rest.services.registry
+    thresholds = speaker_settings(registry).thresholds
+    found = verify(reference, test, voice_models(registry), thresholds)
     return BatchResult(
         filename=name,
         similarity=round(found.similarity, 4),

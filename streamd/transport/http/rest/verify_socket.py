@@ -18,7 +18,7 @@ from streamd.audio.header import wav_header
 from streamd.errors import BadInput, BadMessage, NotAudio, Overloaded, Refusal, TooLarge, TooShort
 from streamd.files.comparison import required, verify
 from streamd.files.voice_cache import FileVoice
-from streamd.files.voice_reading import speaker_settings
+from streamd.files.voice_reading import speaker_settings, voice_models
 from streamd.transport.http import faults
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.socket_messages import VerifyResult
@@ -119,8 +119,9 @@ class VerifySockets(Sockets):
         raise AssertionError
 
     def _result(self, reference: FileVoice, test: FileVoice) -> str:
-        settings = speaker_settings(self._rest.services.registry)
-        found = verify(reference, test, settings.thresholds)
+        registry = self._rest.services.registry
+        thresholds = speaker_settings(registry).thresholds
+        found = verify(reference, test, voice_models(registry), thresholds)
         result = VerifyResult(
             similarity=round(found.similarity, 4),
             verification_result=found.decision == "accept",

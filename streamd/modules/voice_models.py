@@ -1,0 +1,47 @@
+"""Which models hear a voice, and what their scores mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamd.modules.voice_scale import VoiceScale
+
+MAIN_ASSIGN = 0.7
+"""Score of CAM++ from which the speaker gets an existing label; there is no room for doubt."""
+MAIN_CHANGE = 0.6
+"""Cosine of CAM++ to the current speaker below which a window is of another one."""
+CHANGE = 0.7
+"""Cosine of GE2E to the current speaker below which a window may be of another one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoiceModels:
+    """The models of the speaker module.
+
+    The model of every window runs all the time, as the emotion module reads its output too. A main
+    model, where there is one, is more reliable and costs more. It runs while a decision is open.
+    """
+
+    windows: str
+    """Catalogue id of the model of every window."""
+    main: str = ""
+    """Catalogue id of the model that decides; empty if that is the model of every window."""
+    scale: VoiceScale = field(default_factory=VoiceScale)
+    """The scale of the model that decides; the scores of the other are its cosines."""
+    assign: float = 0.75
+    """Score from which the speaker gets an existing label of the session."""
+    new: float = 0.7
+    """Score to all labels below which the speaker gets a new one."""
+    change: float = CHANGE
+    """Cosine of the deciding model to the current speaker below which a window counts for a change.
+    """
+
+    @property
+    def deciding(self) -> str:
+        """Return the id of the model that decides."""
+        return self.main or self.windows
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all models, that which decides first."""
+        return (self.main, self.windows) if self.main else (self.windows,)
