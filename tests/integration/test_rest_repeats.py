@@ -259,3 +259,42 @@ async def test_a_client_that_leaves_costs_nothing(serve) -> None:
     answer = await asyncio.to_thread(ask, daemon, "POST", "/v1/detect", SPEECH)
     assert answer.status == 200
     assert daemon.complaints() == []
+
+
+def long_silence(hours: float) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, np.zeros(int(hours * 3600 * 16_000), np.int16), 16_000, format="FLAC")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/analyze", "/v1/emotion"])
+async def test_a_client_that_leaves_before_its_reply_stops_the_work(serve, path: str) -> None:
+    """Clients that lose patience and ask again would fill the lane of the files."""
+    daemon, file = serve(), long_silence(3.5)
+    with Wire(daemon.url) as wire:
+        wire.request(f"POST {path} HTTP/1.1", Upgrade="", Content_Length=str(len(file)))
+        wire.socket.sendall(file)
+        await daemon.eventually(lambda: daemon.metric("streamd_files_in_work") == 1)
+    await daemon.eventually(lambda: daemon.metric("streamd_files_in_work") == 0)
+    assert daemon.metric("streamd_files_decoded_total", result="abandoned") == 1
+    assert daemon.complaints() == []
+
+
+async def test_with_a_key_the_work_goes_on_for_a_client_that_left(serve) -> None:
+    daemon, file = serve(), long_silence(0.5)
+    with Wire(daemon.url) as wire:
+        wire.request(
+            "POST /v1/detect HTTP/1.1",
+            Upgrade="",
+            Content_Length=str(len(file)),
+            Content_Type="application/octet-stream",
+            Idempotency_Key="left",
+        )
+        wire.socket.sendall(file)
+        await daemon.eventually(lambda: daemon.metric("streamd_files_in_work") == 1)
+    await daemon.eventually(lambda: daemon.metric("streamd_files_decoded_total", result="ok") == 1)
+    answer = await asyncio.to_thread(
+        ask, daemon, "POST", "/v1/detect", file, Idempotency_Key="left"
+    )
+    assert answer.json["detected"] is False
+    assert daemon.metric("streamd_files_decoded_total", result="ok") == 1

@@ -22,7 +22,7 @@ from streamd.transport.http.rest.answers import JSON, Array, Out, Stream, Whole,
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.forms import Form, open_form
-from streamd.transport.http.rest.idempotency import check_same, is_final, key_of
+from streamd.transport.http.rest.idempotency import HEADER, check_same, is_final, key_of
 from streamd.transport.http.rest.json_files import MAX_JSON_BYTES
 from streamd.transport.http.rest.params import read_params
 from streamd.transport.http.rest.replies import Reply
@@ -90,7 +90,14 @@ class Call:
         return await self.form.file()
 
     async def progress(self, done_ms: int, total_ms: int | None) -> None:
-        """Say how many milliseconds of the audio were read, and how long it is, if it says so."""
+        """Say how many milliseconds of the audio were read, and how long it is, if it says so.
+
+        Raises:
+            ConnectionResetError: The client has left, so that nobody waits for the reply. With an
+                `Idempotency-Key` it may come back for it.
+        """
+        if self.request.transport is None and HEADER not in self.request.headers:
+            raise ConnectionResetError("the client has left")
         await self._out.progress(done_ms, total_ms)
 
     async def event(self, event: Event) -> None:
