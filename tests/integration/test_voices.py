@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import av
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from daemons import DATA, RATE_HZ, Daemon, dial, keys, speech
 from uploading import SPEECH, Answered, ask, post, post_json
 from waiting import HANG_S
@@ -400,6 +402,36 @@ async def test_the_socket_verifies_files_and_raw_samples(serving: Daemon) -> Non
             await socket.recv()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4000, "bad_message")
+
+
+def contained(form: str, codec: str) -> bytes:
+    """SPEECH in a container of FFmpeg."""
+    file = BytesIO()
+    with av.open(file, "w", format=form) as out:
+        stream = out.add_stream(codec, rate=48_000)
+        stream.layout = "mono"
+        high = soxr.resample(SAMPLES, RATE_HZ, 48_000).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(high[None], format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            out.mux(packet)
+    return file.getvalue()
+
+
+async def test_the_socket_takes_containers_that_begin_like_samples(serving: Daemon) -> None:
+    w64 = BytesIO()
+    soundfile.write(w64, SAMPLES, RATE_HZ, format="W64", subtype="PCM_24")
+    files = [w64.getvalue(), contained("mpegts", "aac"), contained("adts", "aac")]
+    files += [contained("ac3", "ac3"), contained("mp3", "libmp3lame")]
+    url = serving.url.replace("/v1/stream", "/ws/stream-verify")
+    async with dial(url) as socket, asyncio.timeout(HANG_S):
+        await socket.send(SPEECH)
+        assert await socket.recv() == "reference_set"
+        # A piece of samples that begins as one of them is samples.
+        for message in (*files, b"\x0bw" + speech(), b"G" * 2 + bytes(186) + b"G" * 2 + speech()):
+            await socket.send(message)
+            told = json.loads(await socket.recv())
+            assert told.get("similarity", 0) > 0.9, told
 
 
 async def test_a_message_that_is_too_long_ends_the_socket_with_a_reason(serving: Daemon) -> None:

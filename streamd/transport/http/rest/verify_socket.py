@@ -37,6 +37,7 @@ _STARTS = (
     b"RIFF",
     b"RF64",
     b"RIFX",
+    b"riff",
     b"FORM",
     b"fLaC",
     b"OggS",
@@ -49,8 +50,9 @@ _STARTS = (
     b"0&\xb2u",
 )
 """How files of the usual containers begin."""
-_SYNC = 0xFF
-"""First byte of MP3 and AAC without a container, and of raw samples too."""
+_MAYBE_STARTS = (b"\xff", b"\x0bw")
+"""How MP3, AAC and AC-3 without a container begin, and raw samples too."""
+_TS_PACKET_BYTES = 188
 
 
 class VerifySockets(Sockets):
@@ -105,7 +107,7 @@ class VerifySockets(Sockets):
         if not data:
             raise BadInput("the message is empty: send a file, or samples of 16 bits at 16 kHz")
         files = [data] if _is_file(data) else [_as_wav(data)]
-        if data[0] == _SYNC:
+        if _may_be_file(data):
             files = [data, _as_wav(data)]
         for number, file in enumerate(files, 1):
             try:
@@ -131,6 +133,11 @@ class VerifySockets(Sockets):
 
 def _is_file(data: bytes) -> bool:
     return data.startswith(_STARTS) or data[4:8] == b"ftyp"
+
+
+def _may_be_file(data: bytes) -> bool:
+    is_ts = data[0] == 0x47 == data[min(_TS_PACKET_BYTES, len(data) - 1)]
+    return is_ts or data.startswith(_MAYBE_STARTS)
 
 
 def _as_wav(data: bytes) -> bytes:
