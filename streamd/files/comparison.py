@@ -57,7 +57,7 @@ def required(voice: FileVoice, name: str) -> Floats:
     if voice.embedding is None or voice.speech_ms < MIN_SPEECH_MS:
         raise TooShort(
             f"{name}: {voice.speech_ms} ms of speech; at least {MIN_SPEECH_MS} ms are needed: "
-            "send a longer recording"
+            "send a longer recording, or a louder one"
         )
     return voice.embedding
 

@@ -128,7 +128,7 @@ async def enrolled(call: Call) -> Answer:
         raise TooShort(
             f"{file.name}: {sample.speech_ms} ms of speech; an enrolment takes "
             f"{sample.minimum_ms} ms at least, and 5 s or more make it reliable: send a longer "
-            "recording. Nothing was kept"
+            "recording, or a louder one. Nothing was kept"
         )
     done, count = await rest.enroller.enrol(call.principal, call.peer, name, sample)
     reply = EnrolledReply(
