@@ -44,8 +44,8 @@ def mood_of(events: Iterable[Event]) -> Mood:
     heard = {u: e for u, e in finals.items() if speech_ms.get(u, 0) >= MIN_SPEECH_MS}
     if not heard:
         raise TooShort(
-            f"{total_ms} ms of speech in the file; an emotion needs {MIN_SPEECH_MS} ms in one piece: "
-            "send a longer recording, or a louder one"
+            f"{total_ms} ms of speech in the file; an emotion needs {MIN_SPEECH_MS} ms in one "
+            "piece: send a longer recording, or a louder one"
         )
     weights = {u: speech_ms[u] for u in heard}
     whole = sum(weights.values())
