@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
 SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-faults
+CI_TARGETS := test test-faults test-services
 
 .PHONY: run test check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
