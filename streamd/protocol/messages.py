@@ -27,7 +27,7 @@ MAX_GAP_MS = MAX_SESSION_S * 1000
 MAX_GAP_SAMPLES = MAX_SESSION_S * 48_000
 """Sample frames in that time at the highest rate."""
 
-MAX_ID_CHARS = 256
+MAX_ID_CHARS = 65_536
 Id: TypeAlias = Annotated[str, Meta(max_length=MAX_ID_CHARS)]
 """What a client calls a message. The log of a stream keeps it with the answer."""
 

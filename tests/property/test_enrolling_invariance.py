@@ -44,7 +44,7 @@ def at_once(stream: Stream, voices: Voices) -> list[Event]:
     return events
 
 
-@settings(common, max_examples=150)
+@settings(common, max_examples=60)
 @given(stream=conversations(), data=st.data())
 def test_an_enrolment_is_the_same_however_the_audio_and_the_answers_come(
     voices: Voices, stream: Stream, data: st.DataObject
@@ -63,7 +63,7 @@ def test_an_enrolment_is_the_same_however_the_audio_and_the_answers_come(
     assert sorted(answers) == sorted(asked)
 
 
-@settings(common, max_examples=40)
+@settings(common, max_examples=20)
 @given(many=st.lists(conversations(), min_size=2, max_size=4), seed=st.integers(0, 2**32))
 def test_an_enrolment_among_other_streams_is_what_it_is_alone(
     voices: Voices, many: list[Stream], seed: int
@@ -120,7 +120,7 @@ def enrolments(voices: Voices, client: Returning) -> list[tuple[str, int, int]]:
 
 
 # To shrink an example of several sockets takes minutes, and says no more than its recipe does.
-@settings(common, max_examples=30, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(common, max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     stream=conversations(),
     plan=st.lists(drops, min_size=1, max_size=5),

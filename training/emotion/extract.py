@@ -75,6 +75,7 @@ class _Reader:
 
     spec = SPEC
     extras = EXTRAS
+    optional = None
 
     def __init__(self) -> None:
         self.cuts: list[_Cut] = []
