@@ -74,7 +74,7 @@ async def table(folder: Path) -> list[Asked]:
             server.services,
             store,
             MemoryVoiceCache(0, server.metrics),
-            Enroller(store, access, REGISTRY, "no model", lambda: asyncio.sleep(0)),
+            Enroller(store, access, REGISTRY, lambda: asyncio.sleep(0)),
             access,
             Config(),
             lambda: False,
