@@ -53,8 +53,8 @@ from streamd.modules.registry import Registry
 from streamd.observability import logging
 from streamd.types import RATE_HZ
 
-SETTLE_S = 2.0
-"""Seconds at the begin of a window that do not count."""
+SETTLE_S = 3.0
+"""Seconds at the begin of a window that do not count: files of the window before may be in work."""
 IN_FLIGHT = 16
 PIECE_BYTES = 1 << 16
 GOAL_RISE, GOAL_SHARE = 1.25, 0.7
@@ -102,32 +102,34 @@ async def serve_with_files(daemon, config, parts, audio):
     clips = read_clips(audio)
     short, long = [wav(middle(clip)) for clip in clips], [wav(clip) for clip in clips]
     uploads = Uploads(config.files, parts.metrics)
-    running, done = set(), {"identified": 0, "analysed": 0}
+    on, done = asyncio.Event(), {"identified": 0, "analysed": 0}
 
     async def identifying(first):
         for number in itertools.count(first):
+            await on.wait()
             await identify(uploads, parts, short[number % len(short)])
             done["identified"] += 1
 
     async def analysing(first):
         for number in itertools.count(first):
+            await on.wait()
             await analyse(uploads, parts, long[number % len(long)])
             done["analysed"] += 1
 
     def toggle():
-        if running:
-            for task in running:
-                task.cancel()
-            running.clear()
-        else:
+        if not on.is_set():
             done.update(identified=0, analysed=0)
-            ways = (identifying, analysing)
-            running.update(asyncio.ensure_future(ways[n % 2](n)) for n in range(IN_FLIGHT))
+            on.set()
             return
+        on.clear()  # files in work are finished, as clients that stop would have them
         print(json.dumps(done), flush=True)
 
+    ways = (identifying, analysing)
+    running = {asyncio.ensure_future(ways[n % 2](n)) for n in range(IN_FLIGHT)}
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, toggle)
     await daemon.run(lambda url: print(url, flush=True))
+    for task in running:
+        task.cancel()
     await uploads.close()
 
 
@@ -180,7 +182,7 @@ async def analyse(uploads, parts, data):
 def beside_streams(args):
     """Return latencies of live streams without and with files, pair by pair."""
     cores = sorted(os.sched_getaffinity(0))
-    total_s = SETTLE_S + 2 * args.pairs * args.seconds + 2
+    total_s = 2 * SETTLE_S + (2 * args.pairs + 1) * args.seconds + 2
     streams = make_streams(args.audio, args.streams, total_s, 1)
     with tempfile.TemporaryDirectory() as home:
         environ = os.environ | {
@@ -230,6 +232,10 @@ async def play_all(url, streams, server, args):
 
     async def switch():
         await asyncio.sleep(2 * SETTLE_S)
+        server.send_signal(signal.SIGUSR1)  # once before it counts: decoding processes start
+        await asyncio.sleep(args.seconds)
+        server.send_signal(signal.SIGUSR1)
+        await asyncio.to_thread(server.stdout.readline)
         for number in range(2 * args.pairs):
             if number:
                 server.send_signal(signal.SIGUSR1)
