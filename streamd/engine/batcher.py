@@ -16,7 +16,8 @@ _Queues: TypeAlias = dict[str, dict[Lane, deque[tuple[float, ItemT, int]]]]
 
 BEHIND_SHARE = 4
 """Divisor of the size of a batch of a lower rank, beside items of a better one. A live item that
-arrives while such a batch runs waits only for that short batch."""
+arrives while such a batch runs, or while its answers are handed out, waits only for that short
+batch."""
 ALONE_S = 1.0
 """Seconds without an item of a better rank after which one gets batches of full size: full batches
 cost less, and no live item is there to wait for them."""

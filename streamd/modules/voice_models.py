@@ -10,8 +10,6 @@ MAIN_ASSIGN = 0.7
 """Score of CAM++ from which the speaker gets an existing label; there is no room for doubt."""
 MAIN_CHANGE = 0.6
 """Cosine of CAM++ to the current speaker below which a window is of another one."""
-CHANGE = 0.7
-"""Cosine of GE2E to the current speaker below which a window may be of another one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +30,7 @@ class VoiceModels:
     """Score from which the speaker gets an existing label of the session."""
     new: float = 0.7
     """Score to all labels below which the speaker gets a new one."""
-    change: float = CHANGE
+    change: float = 0.7
     """Cosine of the deciding model to the current speaker below which a window counts for a change.
     """
 
