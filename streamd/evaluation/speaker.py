@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streamd.compose import voice_models
 from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
@@ -25,9 +26,10 @@ from streamd.evaluation.manifest import (
 from streamd.evaluation.report import Options, Report, Table, percent
 from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
+from streamd.evaluation.spoken import Enrolment
 from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
 from streamd.evaluation.streams import Stream
-from streamd.evaluation.tasks import Beginning, Enrolment, Result, Task
+from streamd.evaluation.tasks import Beginning, Result, Task
 from streamd.evaluation.verification import (
     Condition,
     TrialVoice,
@@ -62,17 +64,16 @@ def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
     wanted = beginnings(options)
     tasks = [Task(stream=Stream(rows=(row,)), beginnings=wanted) for row in rows]
     answers = run("voices", tasks)
-    served = answers[0]["models"]["speaker"]
+    models, thresholds = voice_models(options.config), options.config.speaker.thresholds
     voices: dict[tuple[Row, Beginning], TrialVoice] = {
         (row, beginning): TrialVoice.of(voice)
         for row, answer in zip(rows, answers, strict=True)
         for beginning, voice in zip(wanted, answer["voices"], strict=True)
     }
     verified = [
-        Verification(condition, rows, voices, options, served["min_speech_ms"])
-        for condition in conditions(options)
+        Verification(condition, rows, voices, options, models) for condition in conditions(options)
     ]
-    described = [(v.condition, v.described(served["thresholds"])) for v in verified]
+    described = [(v.condition, v.described(thresholds)) for v in verified]
     # The first condition with trials: telephone recordings have no wide one.
     first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
     opening, figures = described[first]
@@ -102,11 +103,11 @@ def _identify(
     """Run every test through the whole module, against a gallery with its voice and one without."""
     enrolled_by = condition.enrolled_by()
     tested_by = Condition(condition.channel, None, 1).tested_by(options)
-    wanted: Channel = "narrow" if condition.channel == "narrow" else "wide"
+    wanted = condition.enrolled_channel
     prints = {
         row: voice
         for row in enrolled_rows(manifest.rows)
-        if (voice := voices[row, enrolled_by]).embedding is not None and voice.channel == wanted
+        if (voice := voices[row, enrolled_by]).spoken and voice.channel == wanted
     }
     trials: list[tuple[Row, bool]] = []
     tasks = []
@@ -180,12 +181,8 @@ def _gallery(
         others = [name for name in names if name != test.speaker]
         own = [test.speaker] if test.speaker in by_speaker else []
         names = own + rng.sample(others, MAX_GALLERY - len(own))
-    chosen = {name: rng.choice(by_speaker[name]) for name in names}
-    enrolled = {name: prints[row].embedding for name, row in chosen.items()}
     return tuple(
-        Enrolment(name, channel, embedding.astype("<f4").tobytes())
-        for name, embedding in enrolled.items()
-        if embedding is not None
+        Enrolment.of(name, channel, prints[rng.choice(by_speaker[name])].spoken) for name in names
     )
 
 
