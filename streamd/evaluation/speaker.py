@@ -27,7 +27,7 @@ from streamd.evaluation.report import Options, Report, Table, percent
 from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
 from streamd.evaluation.spoken import Enrolment
-from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
+from streamd.evaluation.statistics import Doubles, Draws, Metric, none_for, ratio, share
 from streamd.evaluation.streams import Stream
 from streamd.evaluation.tasks import Beginning, Result, Task
 from streamd.evaluation.verification import (
@@ -216,23 +216,30 @@ def _label(
         for stream in streams
     ]
     answers = run("sessions", tasks)
-    scored = [_score(stream, result) for stream, result in zip(streams, answers, strict=True)]
+    scored, alone = (
+        [
+            _score(stream, result, overlaps=overlaps)
+            for stream, result in zip(streams, answers, strict=True)
+        ]
+        for overlaps in (True, False)
+    )
     names = [stream.name for stream in streams]
     draws = Draws(names, "session", options.seed)
     speech = np.array([errors.speech for errors in scored], np.float64)
 
     def part(values: Sequence[int]) -> Metric:
-        if not speech.any():
-            return none_for("no speech in any session")
-        counted = np.array(values, np.float64)
-        value = float(counted.sum() / speech.sum())
-        return Metric(value, len(scored), draws.interval(ratio(counted, speech), True))
+        return _of_speech(values, speech, draws)
 
     der = part([errors.wrong for errors in scored])
+    speech_alone = np.array([errors.speech for errors in alone], np.float64)
+    der_alone = _of_speech([errors.wrong for errors in alone], speech_alone, draws)
     as_many = share([errors.labels == errors.speakers for errors in scored], draws)
     differences = Counter(errors.labels - errors.speakers for errors in scored)
     found: dict[str, Any] = {
         "der": der.described(speech_ms=int(speech.sum()), collar_ms=COLLAR_MS),
+        "der_without_overlap": der_alone.described(
+            speech_ms=int(speech_alone.sum()), collar_ms=COLLAR_MS
+        ),
         "missed": part([errors.missed for errors in scored]).described(),
         "false_alarm": part([errors.false for errors in scored]).described(),
         "confusion": part([errors.confused for errors in scored]).described(),
@@ -246,17 +253,18 @@ def _label(
     }
     table = Table(
         "Labels where nobody is enrolled",
-        ("sessions", "DER", "missed", "of it given to nobody", "false", "confused",
+        ("sessions", "DER", "without overlap", "missed", "of it given to nobody", "false", "confused",
          "as many labels as speakers"),
         [
             (
                 str(len(scored)),
                 percent(der),
+                percent(der_alone),
                 *(percent(found[k]) for k in ("missed", "unlabelled", "false_alarm", "confusion")),
                 percent(as_many),
             )
         ],
-        f"collar {COLLAR_MS} ms, overlaps count; in joined recordings, speech that the VAD "
+        f"collar {COLLAR_MS} ms; overlaps count except in the column without; in joined recordings, speech that the VAD "
         "detects is the speaker's of that recording",
     )  # fmt: skip
     return found, [table]
@@ -270,7 +278,16 @@ def _annotated(stream: Stream) -> Stream:
     return stream
 
 
-def _score(stream: Stream, result: Result) -> Errors:
+def _of_speech(values: Sequence[int], speech: Doubles, draws: Draws) -> Metric:
+    """Return what the sessions' values are of their speech, ms."""
+    if not speech.any():
+        return none_for("no speech in any session")
+    counted = np.array(values, np.float64)
+    value = float(counted.sum() / speech.sum())
+    return Metric(value, len(values), draws.interval(ratio(counted, speech), True))
+
+
+def _score(stream: Stream, result: Result, *, overlaps: bool) -> Errors:
     ends = [e for e in result["events"] if e["type"] == "speech_end"]
     truth = []
     for row, (start, stop) in zip(stream.rows, result["spans"], strict=True):
@@ -280,4 +297,4 @@ def _score(stream: Stream, result: Result) -> Errors:
             spoken = [(max(start, e["t0"]), min(stop, e["t1"])) for e in ends]
         truth += [Turn(a, b, row.speaker) for a, b in spoken if b > a]
     turns = diarization.reported_turns(result["events"])
-    return diarization.score(truth, turns, result["duration_ms"])
+    return diarization.score(truth, turns, result["duration_ms"], overlaps=overlaps)
