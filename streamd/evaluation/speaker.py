@@ -253,8 +253,8 @@ def _label(
     }
     table = Table(
         "Labels where nobody is enrolled",
-        ("sessions", "DER", "without overlap", "missed", "of it given to nobody", "false", "confused",
-         "as many labels as speakers"),
+        ("sessions", "DER", "without overlap", "missed", "of it given to nobody", "false",
+         "confused", "as many labels as speakers"),
         [
             (
                 str(len(scored)),
@@ -264,8 +264,8 @@ def _label(
                 percent(as_many),
             )
         ],
-        f"collar {COLLAR_MS} ms; overlaps count except in the column without; in joined recordings, speech that the VAD "
-        "detects is the speaker's of that recording",
+        f"collar {COLLAR_MS} ms; overlaps count, except for the column without; in joined "
+        "recordings, speech that the VAD detects is the speaker's of that recording",
     )  # fmt: skip
     return found, [table]
 
