@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import NO_NETWORK, Cli
-from daemons import DATA, DEFAULT, STREAMD, Daemon, converse, dial, environment, next_event, say, speech
+from daemons import (
+    DATA,
+    DEFAULT,
+    STREAMD,
+    Daemon,
+    converse,
+    dial,
+    environment,
+    next_event,
+    say,
+    speech,
+)
 from waiting import HANG_S, until
 
 from streamd.models.library import default_directory
