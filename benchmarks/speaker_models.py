@@ -144,18 +144,23 @@ def make_streams(voices, count, seconds, duty):
 
 
 def gallery(parts, voices):
-    """Return the gallery of these voices, enrolled as `streamd enroll` does it."""
+    """Return the gallery of these voices."""
     with tempfile.TemporaryDirectory() as home:
         store = open_store(Path(home, "streamd.db"), Path(home, "key"), DEFAULT_TENANT)
-        for name, files in voices:
-            samples = [
-                read_voice(recording(name, audio), parts, 8, lambda _: None)
-                for audio in files[: len(files) // 2]
-            ]
-            enrol(store, name, [one for one in samples if one.is_enough], parts.registry)
+        enrol_all(store, parts, voices)
         found = store.load_gallery(voice_models(parts.registry), BASELINE_MODEL)
         store.close()
     return found
+
+
+def enrol_all(store, parts, voices):
+    """Enrol these voices with the first half of their files, as `streamd enroll` does it."""
+    for name, files in voices:
+        samples = [
+            read_voice(recording(name, audio), parts, 8, lambda _: None)
+            for audio in files[: len(files) // 2]
+        ]
+        enrol(store, name, [one for one in samples if one.is_enough], parts.registry)
 
 
 def recording(name, audio):
