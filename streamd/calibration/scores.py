@@ -181,26 +181,24 @@ def _of_cohort(
     count = min(voices, len(speakers) // 2)
     found = Scores(is_own=False, voices=count)
     random = np.random.default_rng(0)
-    variations = cohort.variations(channel)
     for split in range(SPLITS):
         enrolled = random.permutation(speakers)[:count]
-        recordings = cohort.recordings(enrolled_on, enrolled)
-        gallery = made_of(recordings, models)
+        gallery = made_of(cohort.recordings(enrolled_on, enrolled), models)
         for span in np.flatnonzero(~np.isin(cohort.speakers, enrolled)):
             _stranger(found, gallery, cohort, channel, int(span))
-        tests = cohort.recordings(channel, enrolled)
-        for number, test in enumerate(tests):
-            # The rest of the voice's recordings, of which the same words on another channel are
-            # no other recording.
-            rest = [
-                one
-                for place, one in enumerate(recordings)
-                if one.voice == test.voice and place != number
-            ]
-            for copy in _short(test, variations, number):
-                (match,) = made_of(rest, models).find(copy, channel, 1)
-                found.owners.add(match.score, test.voice)
-        step(split + 1, SPLITS)
+        step(split + 1, SPLITS + 1)
+    recordings = cohort.recordings(enrolled_on, speakers)
+    for number, test in enumerate(cohort.recordings(channel, speakers)):
+        # The same words on another channel are no other recording.
+        rest = [
+            one
+            for place, one in enumerate(recordings)
+            if one.voice == test.voice and place != number
+        ]
+        spoken = {model: Spoken(row, SPAN_S) for model, row in test.embeddings.items()}
+        (match,) = made_of(rest, models).find(spoken, channel, 1)
+        found.owners.add(match.score, test.voice)
+    step(SPLITS + 1, SPLITS + 1)
     return found
 
 

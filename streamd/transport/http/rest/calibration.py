@@ -121,7 +121,7 @@ async def shown(call: Call) -> CalibrationReply:
     wanted = call.params(CalibrationParams).target_far
     store = call.rest.store(call.principal, call.peer)
     target_far = None if wanted is UNSET else wanted
-    return _reply(await call.rest.calibrator.show(store, target_far))
+    return reply(await call.rest.calibrator.show(store, target_far))
 
 
 async def applied(call: Call) -> CalibrationReply:
@@ -142,10 +142,11 @@ async def applied(call: Call) -> CalibrationReply:
     else:
         found = await rest.calibrator.apply(store, wanted)
     await rest.changed()
-    return _reply(found)
+    return reply(found)
 
 
-def _reply(found: Calibrations) -> CalibrationReply:
+def reply(found: Calibrations) -> CalibrationReply:
+    """Return what a client may know of calibrations."""
     return CalibrationReply(
         model=found.model,
         voices=found.voices,
