@@ -13,6 +13,7 @@ be taken for; the cohort says what that one would add.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TypeAlias
@@ -129,9 +130,8 @@ class _Moments:
         The draws are of speakers alone, so they differ by the square root of 2 too little, and by
         Bessel's correction.
         """
-        return self.mean + (self.means - self.mean) * np.sqrt(
-            2 * self.count / max(self.count - 1, 1)
-        )
+        wider = math.sqrt(2 * self.count / max(self.count - 1, 1))
+        return np.asarray(self.mean + (self.means - self.mean) * wider)
 
 
 def _by_speaker(scores: Doubles, of: list[str]) -> Doubles:
