@@ -1,9 +1,9 @@
 """Enrolled voices under conditions: `python -m benchmarks.accuracy.speakers OUT [--voices DIR]`.
 
-OUT is what `benchmarks.accuracy.manifests` made of the emotion corpora. The recordings are heard
-once, by the speaker module with both models, and scored as `streamd eval speaker` does it: with
-the model of the configuration, and with the model of every window alone. Prints what errors there
-are, and what the thresholds in force decide.
+OUT is what `benchmarks.accuracy.manifests` made of the emotion corpora, or of the fixtures. The
+recordings are heard once, by the speaker module with both models, and scored as `streamd eval
+speaker` does it: with the model of the configuration, and with the model of every window alone.
+Prints what errors there are, and what the thresholds in force decide.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from streamd.evaluation.verification import (
 )
 from streamd.modules.voice_models import VoiceModels
 
-MOODS = ("ravdess", "nemo", "emodb")
-ROOMS = ("ravdess", "nemo", "emodb", "emospeech")
+ACTED = ("ravdess", "nemo", "emodb")
+"""Corpora of whole sentences. Most recordings of emospeech have one word."""
 
 
 class Line(NamedTuple):
@@ -45,17 +45,29 @@ class Line(NamedTuple):
     condition: Condition
     conditions: Conditions = PLAIN
     """Of the tests."""
-    corpus: str = ""
-    """The only corpus of the voices; empty takes all."""
+    corpora: tuple[str, ...] = ()
+    """The corpora of the voices; none takes all."""
 
 
 def calm(voices):
-    """Return the lines on calm voices; those of one corpus share a room or a kind of microphone."""
+    """Yield the lines on calm voices; those of one corpus share a room or a kind of microphone."""
+    for line in read(voices):
+        yield line._replace(corpora=ACTED)
+    for corpus in (*ACTED, "emospeech"):
+        yield Line(f"all of {corpus}", Condition("wide", 3.0, 3), corpora=(corpus,))
+    for size in (1, 3):
+        yield Line("all corpora", Condition("wide", 3.0, size))
+
+
+def read(voices):
+    """Yield the lines on any voices.
+
+    Args:
+        voices: Folder of people who talk, for babble; None takes synthetic ones.
+    """
     babble = f"10:babble:{voices}" if voices else "10:babble"
-    for size, seconds in ((1, 1.0), (1, 2.0), (1, 3.0), (3, 2.0), (3, 3.0)):
+    for size, seconds in ((1, 1.0), (1, 2.0), (1, 3.0), (3, 1.0), (3, 2.0), (3, 3.0)):
         yield Line("as recorded", Condition("wide", seconds, size))
-    for corpus in ROOMS:
-        yield Line(f"only {corpus}", Condition("wide", 3.0, 3), corpus=corpus)
     for name, conditions in (
         ("white noise, 10 dB", Conditions(noise=parse_noise("10:white"))),
         ("babble, 10 dB", Conditions(noise=parse_noise(babble))),
@@ -87,23 +99,24 @@ def main():
     config = load(None, os.environ)
     both = voice_models(config)
     models = {both.windows: VoiceModels(both.windows), **({both.main: both} if both.main else {})}
-    columns = ["condition", "enrolments", "test", "own / other", *(
+    columns = ["condition", "enrolments", "test (speech)", "own / other", *(
         f"{what}, {model}"
         for what in ("equal error", "own accepted", "other accepted")
         for model in models
     )]  # fmt: skip
-    todo = {"calm.csv": list(calm(args.voices))} | {
-        f"moods-{corpus}.csv": list(moods(corpus)) for corpus in MOODS
+    todo = {
+        "speaker.csv": list(read(args.voices)),
+        "calm.csv": list(calm(args.voices)),
+        **{f"moods-{corpus}.csv": list(moods(corpus)) for corpus in ACTED},
     }
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
     for name, lines in todo.items():
-        if args.only in (None, name):
+        if args.only in (None, name) and (args.out / name).exists():
             manifest = read_manifest(Module.speaker, args.out / name, None)
             rows = some(manifest.rows, args.most) if name == "calm.csv" else manifest.rows
             voices = heard(config, manifest, rows, lines, args.jobs)
-            corpora = {"", *(row.corpus for row in rows)}
-            for line in (line for line in lines if line.corpus in corpora):
+            for line in lines:
                 print(written(line, rows, voices, config, models), flush=True)
 
 
@@ -155,7 +168,7 @@ def options(config, line):
 
 def written(line, rows, voices, config, models):
     """Return a row of the table."""
-    own = [row for row in rows if line.corpus in ("", row.corpus)]
+    own = [row for row in rows if not line.corpora or row.corpus in line.corpora]
     found = [
         Verification(line.condition, own, voices, options(config, line), one).described(
             config.speaker.thresholds
@@ -166,7 +179,8 @@ def written(line, rows, voices, config, models):
         percent(one[key]) for key in ("eer", "genuine_accept", "impostor_accept") for one in found
     ]
     trials = f"{found[0]['genuine']} / {found[0]['impostor']}"
-    cells = [line.name, str(line.condition.enrolments), line.condition.length, trials, *figures]
+    test = f"{line.condition.length} ({found[0]['test_speech_ms'] / 1000:.1f})"
+    cells = [line.name, str(line.condition.enrolments), test, trials, *figures]
     return "| " + " | ".join(cells) + " |"
 
 
