@@ -79,7 +79,7 @@ def test_a_threshold_of_the_configuration_is_in_force_and_shown(evaluate):
     found = figures(evaluate("wake", ALEXA, "--json", "-j1", STREAMD_WAKE__THRESHOLD="1.0"))
     assert found["miss"]["value"] == 1
     assert found["thresholds"] == {"alexa": 1.0}
-    assert found["config"] == {"wake.threshold": 1.0}
+    assert found["config"]["wake.threshold"] == 1.0
 
 
 def test_the_rows_that_failed_are_listed_and_can_be_evaluated_again(evaluate, cli, tmp_path):
