@@ -48,9 +48,9 @@ class VoiceReader:
         """Spans of speech, in samples at 16 kHz."""
 
     @property
-    def embeddings(self) -> list[Floats]:
-        """Return the embeddings by the model that decides, in the order of the stream."""
-        return self._heard[self._models.deciding]
+    def main(self) -> list[Floats]:
+        """Return the embeddings by the main model, in the order of the stream; none without one."""
+        return self._heard.get(self._models.main, [])
 
     @property
     def windows(self) -> list[Floats]:
@@ -58,18 +58,9 @@ class VoiceReader:
         return self._heard[self._models.windows]
 
     @property
-    def mean(self) -> Floats:
-        """Return the mean of `embeddings` as a unit vector; there must be at least one."""
-        return _mean(self.embeddings)
-
-    @property
-    def others(self) -> dict[str, Floats]:
-        """Return the mean embedding by each other model, as a unit vector, by the model's id."""
-        return {
-            model: _mean(heard)
-            for model, heard in self._heard.items()
-            if heard and model != self._models.deciding
-        }
+    def heard(self) -> dict[str, Floats]:
+        """Return the mean embedding by each model that heard something, as a unit vector."""
+        return {model: _mean(heard) for model, heard in self._heard.items() if heard}
 
     def opened(self, utterance: Utterance) -> None:
         """Prepare nothing, because `closed` has pooled the windows of the utterance before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamd.modules.voice_scale import VoiceScale
@@ -34,6 +35,10 @@ class VoiceModels:
     """Cosine of the deciding model to the current speaker below which a window counts for a change.
     """
 
+    comparable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of the models whose embeddings those of a model may be compared with, itself first, by
+    its id: it in fewer bits is another model, and nobody is to enrol anew for it."""
+
     @property
     def deciding(self) -> str:
         """Return the id of the model that decides."""
@@ -43,3 +48,7 @@ class VoiceModels:
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all models, that which decides first."""
         return (self.main, self.windows) if self.main else (self.windows,)
+
+    def like(self, model: str) -> tuple[str, ...]:
+        """Return the ids of the models whose embeddings count as those of `model`, itself first."""
+        return self.comparable.get(model, (model,))
