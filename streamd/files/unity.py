@@ -12,8 +12,8 @@ from streamd.types import Floats
 ALIKE, PART = 0.73, 2
 """By the model of every window: cosine of the two most different parts from which a recording has
 one voice, and windows that each of the parts has at least."""
-MAIN_ALIKE, MAIN_PART = 0.4, 1
-"""The same by a main model."""
+MAIN_ALIKE, MAIN_PART = 0.32, 1
+"""The same by a main model, for its windows of a second and more."""
 
 
 def is_one_voice(windows: Sequence[Floats], main: Sequence[Floats]) -> bool:
@@ -21,7 +21,7 @@ def is_one_voice(windows: Sequence[Floats], main: Sequence[Floats]) -> bool:
 
     Args:
         windows: Embeddings by the model of every window, in order, unit vectors `[dim]`.
-        main: Those by the main model; empty without one.
+        main: Those by the main model, of windows that say much; empty without one.
     """
     if len(main) >= 2 * MAIN_PART:
         return unity(main, MAIN_PART) >= MAIN_ALIKE

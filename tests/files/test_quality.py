@@ -174,6 +174,22 @@ def test_two_voices_are_as_unlike_as_they_are(angles: list[float]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("windows", "main", "is_one"),
+    [
+        ([0, 0, 60, 60], [], False),
+        ([0, 0, 60, 60], [0], False),
+        ([0, 0, 60, 60], [0, 60], True),
+        ([0, 0, 20, 20], [0, 80], False),
+        ([0, 0, 20, 20], [], True),
+    ],
+)
+def test_the_main_model_tells_two_voices_from_one_where_it_heard_two_windows(
+    windows: list[float], main: list[float], is_one: bool
+) -> None:
+    assert is_one_voice([*map(towards, windows)], [*map(towards, main)]) is is_one
+
+
 @given(st.lists(st.floats(0, 359), min_size=4, max_size=40), st.integers(0, 10**6))
 def test_unity_depends_on_no_common_rotation_and_stays_a_cosine(
     angles: list[float], seed: int
