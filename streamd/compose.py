@@ -216,7 +216,9 @@ def make_registry(
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    speaker = SpeakerModule(config.speaker, _card(speaker_model(config)), voice_models(config))
+    models = voice_models(config)
+    voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
+    speaker = SpeakerModule(config.speaker, voices, models)
     e = config.emotion
     emotion = EmotionModule(
         e,

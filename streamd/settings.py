@@ -144,10 +144,10 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
 class SpeakerSettings(Struct, frozen=True, kw_only=True):
     """Settings of speakers. Every score is a cosine between voice embeddings."""
 
-    model: Literal["ge2e", "ge2e-int8", "campplus", "campplus-int8"] = "ge2e"
-    """Speaker model. `campplus` is more reliable and costs more; it hears windows beside `ge2e`,
-    while a decision is open. Voices must be enrolled with the model, but those that were enrolled
-    with `ge2e` go on by it. Each `-int8` is faster and another model.
+    model: Literal["ge2e", "ge2e-int8", "campplus", "campplus-int8"] = "campplus"
+    """Speaker model. `campplus` hears 1.6 s of speech at a time beside `ge2e`, while it is open who
+    speaks; it is more reliable than `ge2e` alone and costs more. Voices that were enrolled with
+    `ge2e` go on by it. Each `-int8` is faster and another model.
     """
     hop_ms: HopMs = 500
     """Milliseconds between windows."""

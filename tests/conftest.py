@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import IS_TLS, Daemon
+from daemons import DEFAULT, IS_TLS, Daemon
 from databases import PostgresServer
 from fakes.certificates import certificate
 from hypothesis import settings
@@ -39,7 +39,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, tls: None) -> Iterator[Daem
 
     Tests compare events, so it sheds none, however busy the machine is with other tests.
     """
-    with Daemon(tmp_path_factory.mktemp("daemon"), limits__max_lag_ms=0) as running:
+    with Daemon(tmp_path_factory.mktemp("daemon"), **DEFAULT, limits__max_lag_ms=0) as running:
         yield running
     assert running.complaints() == []
 

@@ -37,6 +37,12 @@ RUN = (
 IS_TLS = "STREAMD_TESTS_TLS" in os.environ
 """Whether every daemon of this run has a certificate: `make test-tls`."""
 
+CHEAPER = {"speaker__model": "ge2e"}
+"""Settings of every daemon and command whose test says nothing else. Most tests are not about who
+speaks, and the default model costs three times as much of the time of a start."""
+DEFAULT = {"speaker__model": None}
+"""The settings that streamd has of itself."""
+
 Event = dict[str, Any]
 Said = str | bytes | dict[str, Any]
 
@@ -47,14 +53,16 @@ def environment(home: Path, **settings: object) -> dict[str, str]:
     Args:
         home: becomes the data directory.
         settings: `limits__idle_s=1` is `STREAMD_LIMITS__IDLE_S`; capitals are taken as they are.
+            None leaves the default of streamd in force.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMD_")}
     chosen = {
-        name if name.isupper() else f"STREAMD_{name.upper()}": str(value)
-        for name, value in settings.items()
+        name if name.isupper() else f"STREAMD_{name.upper()}": value
+        for name, value in (CHEAPER | settings).items()
     }
     fixed = {"STREAMD_DATA": str(home), "PYTHONWARNINGS": "error"}
-    return {**kept, **settings_of_the_run(), **fixed, **chosen}
+    given = {name: str(value) for name, value in chosen.items() if value is not None}
+    return {**kept, **settings_of_the_run(), **fixed, **given}
 
 
 def settings_of_the_run() -> dict[str, str]:

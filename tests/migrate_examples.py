@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemons import RATE_HZ, Daemon, silence, speech
+from daemons import DEFAULT, RATE_HZ, Daemon, silence, speech
 from rest_examples import SERVER, curl, examples, is_same, parsed, shown
 from waiting import HANG_S
 
@@ -110,7 +110,7 @@ def main() -> None:
     """Rewrite the page."""
     home = Path(tempfile.mkdtemp())
     try:
-        with place() as folder, Daemon(home, limits__max_lag_ms=0) as daemon:
+        with place() as folder, Daemon(home, **DEFAULT, limits__max_lag_ms=0) as daemon:
             text = PAGE.read_text(encoding="utf-8")
             PAGE.write_text(rewritten(text, daemon, folder), encoding="utf-8")
     finally:

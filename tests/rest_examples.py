@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from daemons import DATA, VOICES, Daemon
+from daemons import DATA, DEFAULT, VOICES, Daemon
 from fakes.keys import store_of
 from fakes.own_words import word
 from waiting import HANG_S
@@ -105,7 +105,7 @@ def run_all(page: str) -> Iterator[tuple[re.Match[str], str]]:
         (place / "README.md").write_text("# No audio\n")
         with closing(store_of(home)) as store:
             store.add_word(word("hey_lantern"))
-        with Daemon(home, limits__max_lag_ms=0) as daemon:
+        with Daemon(home, **DEFAULT, limits__max_lag_ms=0) as daemon:
             for example in examples(page):
                 yield example, curl(example["command"], daemon, place)
 

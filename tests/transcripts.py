@@ -24,6 +24,7 @@ from typing import Any
 
 from daemons import (
     DATA,
+    DEFAULT,
     STREAMD,
     Daemon,
     Event,
@@ -173,7 +174,7 @@ def are_same(page: list[Event], played: list[Event]) -> bool:
 def enrol(home: Path) -> None:
     """Make Ada known to the servers of a data directory."""
     command = [*STREAMD, "enroll", "Ada", str(DATA / "speech_slt.flac")]
-    subprocess.run(command, env=environment(home), check=True, capture_output=True)
+    subprocess.run(command, env=environment(home, **DEFAULT), check=True, capture_output=True)
 
 
 async def play_all(page: str) -> list[tuple[Transcript, list[Event]]]:
@@ -188,10 +189,10 @@ async def play_all(page: str) -> list[tuple[Transcript, list[Event]]]:
             if transcript.settings or transcript.is_stopped or transcript.enrols:
                 own = shutil.copytree(home, Path(folder) / str(number))
                 names = {n.replace(".", "__"): v for n, v in transcript.settings.items()}
-                with Daemon(own, **names) as server:
+                with Daemon(own, **DEFAULT, **names) as server:
                     played.append((transcript, await transcript.play(server)))
             else:
-                usual = usual or running.enter_context(Daemon(home))
+                usual = usual or running.enter_context(Daemon(home, **DEFAULT))
                 played.append((transcript, await transcript.play(usual)))
     return played
 

@@ -3,8 +3,9 @@
 FOLDER holds the fixtures' `manifest.csv`, or that of the emotion corpora. Of the fixtures it makes
 `vad.csv`, `wake.csv`, `speaker.csv`, `emotion.csv`, and `meetings.csv` for the labels of
 `streamd eval speaker`; of the corpora `emotion.csv`, and from the same recordings `speech.csv`
-(speech without a wake word), `calm.csv` (calm voices to verify) and `turns.csv` (two of them that
-take turns).
+(speech without a wake word), `calm.csv` (calm voices to verify), `turns.csv` (two of them that take
+turns) and for each corpus `calm-CORPUS.csv` (voices of one room) and `moods-CORPUS.csv` (voices
+that are enrolled calm and tested in other moods).
 """
 
 import argparse
@@ -38,6 +39,11 @@ def main():
         voices = calm_voices(found)
         write(args.out / "calm.csv", chain.from_iterable(voices.values()))
         write(args.out / "turns.csv", turns(voices))
+        for corpus in sorted({row["corpus"] for row in found}):
+            own = [r for r in chain.from_iterable(voices.values()) if r["corpus"] == corpus]
+            write(args.out / f"calm-{corpus}.csv", own)
+            if tests := list(moods(found, corpus)):
+                write(args.out / f"moods-{corpus}.csv", tests)
         return
     by_category = {}
     for row in found:
@@ -72,6 +78,22 @@ def calm_voices(found):
         for name, rows in voices.items()
         if len(rows) >= 4
     }
+
+
+def moods(found, corpus):
+    """Neutral recordings to enrol, and those in other moods as tests; calm is neither.
+
+    Of each voice up to eight in a mood.
+    """
+    chosen = random.Random(3)
+    by_mood = {}
+    for row in found:
+        if row["corpus"] == corpus and row["label"] != "calm":
+            by_mood.setdefault((row["speaker"], row["label"]), []).append(row)
+    for (speaker, label), rows in by_mood.items():
+        if (speaker, "neutral") in by_mood:
+            for row in chosen.sample(rows, min(8, len(rows))):
+                yield {**row, "split": "enrol" if label == "neutral" else "test"}
 
 
 def turns(voices):

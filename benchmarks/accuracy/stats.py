@@ -5,8 +5,6 @@ from itertools import zip_longest
 
 import numpy as np
 
-from streamd.evaluation.statistics import Draws, share
-from streamd.evaluation.trials import Trials
 from streamd.intervals import wilson
 
 
@@ -27,40 +25,6 @@ class Rate:
 def rate(hits, of):
     """By Wilson."""
     return Rate(int(hits), int(of), *wilson(int(hits), int(of)))
-
-
-def rate_of(metric):
-    return Rate(round(metric.value * metric.n), metric.n, *metric.ci95)
-
-
-def speakers_rate(flags, speakers):
-    """Of tests, no narrower than over the speakers."""
-    return rate_of(share(flags, Draws(speakers)))
-
-
-@dataclass(frozen=True)
-class EqualError:
-    """Where as many genuine trials are refused as impostors are let in."""
-
-    rate: float
-    threshold: float
-    low: float
-    high: float
-
-    def __str__(self):
-        return f"{100 * self.rate:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-def equal_error(trials):
-    metric, threshold = trials.eer()
-    return EqualError(metric.value, threshold, *metric.ci95)
-
-
-def trials_of(rows):
-    """Of (score, voice, speaker of the test)."""
-    scores, one, other = zip(*rows, strict=True)
-    _, ids = np.unique([*one, *other], return_inverse=True)
-    return Trials(np.array(scores), ids[: len(one)], ids[len(one) :])
 
 
 def spread(values, digits=0):
@@ -93,4 +57,4 @@ class Table:
 
 def plain(cell):
     """A cell for JSON."""
-    return vars(cell) if isinstance(cell, Rate | EqualError) else cell
+    return vars(cell) if isinstance(cell, Rate) else cell

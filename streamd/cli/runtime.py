@@ -13,8 +13,9 @@ from streamd.access.audit.writer import AtOnce, Nowhere, journal
 from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
-from streamd.compose import load_backend, voice_models, wanted_models
+from streamd.compose import WINDOWS_MODEL, load_backend, voice_models, wanted_models
 from streamd.config import Config
+from streamd.errors import ModelMissing
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
 from streamd.modules.voice_models import VoiceModels
@@ -104,8 +105,29 @@ def _some(names: Sequence[str]) -> str:
 
 
 def ready_library(config: Config) -> Library:
-    """Return the models that a configuration needs; missing ones are pulled."""
-    return load_library(wanted_models(config))
+    """Return the models that a configuration needs; missing ones are pulled.
+
+    Raises:
+        ModelMissing: One of them cannot be had.
+    """
+    try:
+        return load_library(wanted_models(config))
+    except ModelMissing as error:
+        models = voice_models(config)
+        lacking = {model.id for model in Library().missing()}
+        if models.main not in lacking or lacking & with_needs(_cheaper(config)):
+            raise
+        # Whoever pulled the models of an older streamd has all of these.
+        raise ModelMissing(
+            f"{error}\nUntil then streamd runs without {models.main} if you set speaker.model = "
+            f'"{WINDOWS_MODEL}": it identifies voices less reliably, by the model that is here.'
+        ) from error
+
+
+def _cheaper(config: Config) -> list[str]:
+    """Return the models that a configuration needs without a main model of voices."""
+    main = voice_models(config).main
+    return [model for model in wanted_models(config) if model != main]
 
 
 def is_fault(finding: Finding, config: Config) -> bool:
@@ -118,9 +140,10 @@ def is_fault(finding: Finding, config: Config) -> bool:
 def load_library(wanted: Collection[str]) -> Library:
     """Models by their ids; what is missing is pulled."""
     library = Library()
-    if any(model.id in wanted for model in library.missing()):
+    lacking = [model.id for model in library.missing() if model.id in wanted]
+    if lacking:
         note(
-            f"The models are not in {library.directory} yet; fetching and converting them, "
+            f"Not in {library.directory} yet: {', '.join(lacking)}. Fetching and converting them, "
             "this one time."
         )
         pull(library, list(wanted))

@@ -37,6 +37,7 @@ _INFLUENCE = (
     "evaluation/recordings.py",
     "evaluation/rooms.py",
     "evaluation/scored.py",
+    "evaluation/spoken.py",
     "evaluation/streams.py",
     "words/data/talk.ogg",
 )

@@ -78,14 +78,25 @@ def _who(verdict: Mapping[str, Any] | None) -> str:
     return verdict["speaker"] or NOBODY
 
 
-def score(truth: Sequence[Turn], reported: Sequence[Turn], duration_ms: int) -> Errors:
-    """Compare turns on a grid of 10 ms."""
+def score(
+    truth: Sequence[Turn], reported: Sequence[Turn], duration_ms: int, *, overlaps: bool = True
+) -> Errors:
+    """Compare turns on a grid of 10 ms.
+
+    Args:
+        truth: Labelled turns.
+        reported: Turns to compare with them.
+        duration_ms: Length of the session.
+        overlaps: Whether times at which several people speak count.
+    """
     count = -(-duration_ms // STEP_MS)
     speakers, reference = _grid(truth, count)
     names, found = _grid(reported, count)
     labels = [i for i, name in enumerate(names) if name != NOBODY]
     known = found[labels]
     scored = _outside_collars(truth, count)
+    if not overlaps:
+        scored &= reference.sum(axis=0) <= 1
     speech = reference & scored
     said = known & scored
     speaking, heard_any = speech.sum(axis=0), found.any(axis=0) & scored

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streamd.compose import voice_models
 from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
@@ -25,9 +26,10 @@ from streamd.evaluation.manifest import (
 from streamd.evaluation.report import Options, Report, Table, percent
 from streamd.evaluation.running import Run
 from streamd.evaluation.sessions import in_sessions
-from streamd.evaluation.statistics import Draws, Metric, none_for, ratio, share
+from streamd.evaluation.spoken import Enrolment
+from streamd.evaluation.statistics import Doubles, Draws, Metric, none_for, ratio, share
 from streamd.evaluation.streams import Stream
-from streamd.evaluation.tasks import Beginning, Enrolment, Result, Task
+from streamd.evaluation.tasks import Beginning, Result, Task
 from streamd.evaluation.verification import (
     Condition,
     TrialVoice,
@@ -62,17 +64,16 @@ def evaluate(manifest: Manifest, options: Options, run: Run) -> Report:
     wanted = beginnings(options)
     tasks = [Task(stream=Stream(rows=(row,)), beginnings=wanted) for row in rows]
     answers = run("voices", tasks)
-    served = answers[0]["models"]["speaker"]
+    models, thresholds = voice_models(options.config), options.config.speaker.thresholds
     voices: dict[tuple[Row, Beginning], TrialVoice] = {
         (row, beginning): TrialVoice.of(voice)
         for row, answer in zip(rows, answers, strict=True)
         for beginning, voice in zip(wanted, answer["voices"], strict=True)
     }
     verified = [
-        Verification(condition, rows, voices, options, served["min_speech_ms"])
-        for condition in conditions(options)
+        Verification(condition, rows, voices, options, models) for condition in conditions(options)
     ]
-    described = [(v.condition, v.described(served["thresholds"])) for v in verified]
+    described = [(v.condition, v.described(thresholds)) for v in verified]
     # The first condition with trials: telephone recordings have no wide one.
     first = next((i for i, v in enumerate(verified) if v.trials.lack is None), 0)
     opening, figures = described[first]
@@ -102,11 +103,11 @@ def _identify(
     """Run every test through the whole module, against a gallery with its voice and one without."""
     enrolled_by = condition.enrolled_by()
     tested_by = Condition(condition.channel, None, 1).tested_by(options)
-    wanted: Channel = "narrow" if condition.channel == "narrow" else "wide"
+    wanted = condition.enrolled_channel
     prints = {
         row: voice
         for row in enrolled_rows(manifest.rows)
-        if (voice := voices[row, enrolled_by]).embedding is not None and voice.channel == wanted
+        if (voice := voices[row, enrolled_by]).spoken and voice.channel == wanted
     }
     trials: list[tuple[Row, bool]] = []
     tasks = []
@@ -180,12 +181,8 @@ def _gallery(
         others = [name for name in names if name != test.speaker]
         own = [test.speaker] if test.speaker in by_speaker else []
         names = own + rng.sample(others, MAX_GALLERY - len(own))
-    chosen = {name: rng.choice(by_speaker[name]) for name in names}
-    enrolled = {name: prints[row].embedding for name, row in chosen.items()}
     return tuple(
-        Enrolment(name, channel, embedding.astype("<f4").tobytes())
-        for name, embedding in enrolled.items()
-        if embedding is not None
+        Enrolment.of(name, channel, prints[rng.choice(by_speaker[name])].spoken) for name in names
     )
 
 
@@ -219,23 +216,30 @@ def _label(
         for stream in streams
     ]
     answers = run("sessions", tasks)
-    scored = [_score(stream, result) for stream, result in zip(streams, answers, strict=True)]
+    scored, alone = (
+        [
+            _score(stream, result, overlaps=overlaps)
+            for stream, result in zip(streams, answers, strict=True)
+        ]
+        for overlaps in (True, False)
+    )
     names = [stream.name for stream in streams]
     draws = Draws(names, "session", options.seed)
     speech = np.array([errors.speech for errors in scored], np.float64)
 
     def part(values: Sequence[int]) -> Metric:
-        if not speech.any():
-            return none_for("no speech in any session")
-        counted = np.array(values, np.float64)
-        value = float(counted.sum() / speech.sum())
-        return Metric(value, len(scored), draws.interval(ratio(counted, speech), True))
+        return _of_speech(values, speech, draws)
 
     der = part([errors.wrong for errors in scored])
+    speech_alone = np.array([errors.speech for errors in alone], np.float64)
+    der_alone = _of_speech([errors.wrong for errors in alone], speech_alone, draws)
     as_many = share([errors.labels == errors.speakers for errors in scored], draws)
     differences = Counter(errors.labels - errors.speakers for errors in scored)
     found: dict[str, Any] = {
         "der": der.described(speech_ms=int(speech.sum()), collar_ms=COLLAR_MS),
+        "der_without_overlap": der_alone.described(
+            speech_ms=int(speech_alone.sum()), collar_ms=COLLAR_MS
+        ),
         "missed": part([errors.missed for errors in scored]).described(),
         "false_alarm": part([errors.false for errors in scored]).described(),
         "confusion": part([errors.confused for errors in scored]).described(),
@@ -249,18 +253,19 @@ def _label(
     }
     table = Table(
         "Labels where nobody is enrolled",
-        ("sessions", "DER", "missed", "of it given to nobody", "false", "confused",
-         "as many labels as speakers"),
+        ("sessions", "DER", "without overlap", "missed", "of it given to nobody", "false",
+         "confused", "as many labels as speakers"),
         [
             (
                 str(len(scored)),
                 percent(der),
+                percent(der_alone),
                 *(percent(found[k]) for k in ("missed", "unlabelled", "false_alarm", "confusion")),
                 percent(as_many),
             )
         ],
-        f"collar {COLLAR_MS} ms, overlaps count; in joined recordings, speech that the VAD "
-        "detects is the speaker's of that recording",
+        f"collar {COLLAR_MS} ms; overlaps count, except for the column without; in joined "
+        "recordings, speech that the VAD detects is the speaker's of that recording",
     )  # fmt: skip
     return found, [table]
 
@@ -273,7 +278,16 @@ def _annotated(stream: Stream) -> Stream:
     return stream
 
 
-def _score(stream: Stream, result: Result) -> Errors:
+def _of_speech(values: Sequence[int], speech: Doubles, draws: Draws) -> Metric:
+    """Return what the sessions' values are of their speech, ms."""
+    if not speech.any():
+        return none_for("no speech in any session")
+    counted = np.array(values, np.float64)
+    value = float(counted.sum() / speech.sum())
+    return Metric(value, len(values), draws.interval(ratio(counted, speech), True))
+
+
+def _score(stream: Stream, result: Result, *, overlaps: bool) -> Errors:
     ends = [e for e in result["events"] if e["type"] == "speech_end"]
     truth = []
     for row, (start, stop) in zip(stream.rows, result["spans"], strict=True):
@@ -283,4 +297,4 @@ def _score(stream: Stream, result: Result) -> Errors:
             spoken = [(max(start, e["t0"]), min(stop, e["t1"])) for e in ends]
         truth += [Turn(a, b, row.speaker) for a, b in spoken if b > a]
     turns = diarization.reported_turns(result["events"])
-    return diarization.score(truth, turns, result["duration_ms"])
+    return diarization.score(truth, turns, result["duration_ms"], overlaps=overlaps)

@@ -6,13 +6,11 @@ depend on batch mates.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from streamd.compose import Parts, make_parts
 from streamd.config import Config
@@ -20,15 +18,15 @@ from streamd.errors import BadConfig, BadManifest
 from streamd.evaluation.conditions import PLAIN, Conditions
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.scored import Scored
+from streamd.evaluation.spoken import Enrolment, SpokenReader, make_gallery, pack
 from streamd.evaluation.streams import Audio, Stream, open_stream
 from streamd.events import SpeechStart
-from streamd.files.voice_cache import FileVoice
-from streamd.files.voice_reading import VoiceReading
+from streamd.files.voice_reading import VoiceReading, speaker_settings, voice_models
 from streamd.models.library import Library
-from streamd.modules.gallery import CHANNELS, Channel, Gallery
+from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.words import NO_WORDS, CustomWords
-from streamd.types import Floats
+from streamd.types import RATE_HZ
 
 Wire = dict[str, Any]
 """An event as on the wire."""
@@ -39,15 +37,6 @@ SIDE_BY_SIDE = 24
 """Most sessions on one engine."""
 MAX_HELD_BYTES = 256_000_000
 """Most audio of open sessions; beyond it none begins, unless it is the only one."""
-
-
-class Enrolment(msgspec.Struct, frozen=True):
-    """One enrolment of a gallery."""
-
-    name: str
-    channel: Channel
-    embedding: bytes
-    """float32, little-endian."""
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -160,7 +149,8 @@ class Executor:
         modules, warnings = self._parts.registry.resolve(task.modules, words=self._words)
         if warnings:
             raise BadConfig("; ".join(message for _, message in warnings))
-        with self._session(modules, audio, make_gallery(task.gallery)) as analysis:
+        gallery = make_gallery(task.gallery, voice_models(self._parts.registry))
+        with self._session(modules, audio, gallery) as analysis:
             events = [_wire(event) for event in (yield from analysis.run(audio.data))]
         result: Result = {
             "models": self._parts.registry.describe(modules),
@@ -176,23 +166,28 @@ class Executor:
         voices = []
         for beginning in task.beginnings:
             audio = yield from self._open(task.stream, beginning.conditions, beginning.seconds)
-            sample = yield from self._enrol(audio)
+            reader = yield from self._hear(audio)
             voices.append(
                 {
-                    "channel": sample.channel,
-                    "speech_ms": sample.speech_ms,
-                    "embedding": None if sample.embedding is None else pack(sample.embedding),
+                    "channel": audio.format.channel_kind,
+                    "speech_ms": reader.speech * 1000 // RATE_HZ,
+                    "spoken": {
+                        model: {"embedding": pack(one.embedding), "seconds": one.seconds}
+                        for model, one in reader.spoken.items()
+                    },
                 }
             )
         chosen, _ = self._parts.registry.resolve({"speaker": {}})
         return {"models": self._parts.registry.describe(chosen), "voices": voices}
 
-    def _enrol(self, audio: Audio) -> Generator[None, None, FileVoice]:
+    def _hear(self, audio: Audio) -> Generator[None, None, SpokenReader]:
         """Compute the voice of a recording, as `streamd enroll` does."""
-        reading = VoiceReading(self._parts.registry)
+        registry = self._parts.registry
+        reader = SpokenReader(speaker_settings(registry), voice_models(registry))
+        reading = VoiceReading(registry, reader)
         with self._session(reading.modules, audio, Gallery.empty(), reading.registry) as analysis:
             yield from analysis.run(audio.data)
-        return reading.voice(audio.format.channel_kind)
+        return reader
 
     @contextmanager
     def _session(
@@ -238,31 +233,6 @@ class Executor:
             onset_ms = 0 if start is None else min(start.t0 + pre_roll_ms, start.t1)
             self._onsets[row] = onset_ms if onset_ms < length_ms else 0, length_ms
         return self._onsets[row]
-
-
-def make_gallery(voices: Iterable[Enrolment]) -> Gallery:
-    """Return a gallery of enrolments, the voices in order of their names."""
-    enrolled = sorted(voices, key=lambda voice: voice.name)
-    if not enrolled:
-        return Gallery.empty()
-    names = sorted({voice.name for voice in enrolled})
-    return Gallery.build(
-        names,
-        np.stack([unpack(voice.embedding) for voice in enrolled]),
-        np.array([names.index(voice.name) for voice in enrolled]),
-        np.array([CHANNELS.index(voice.channel) for voice in enrolled]),
-    )
-
-
-def pack(embedding: Floats) -> str:
-    """Return an embedding as text, for JSON."""
-    return base64.b64encode(embedding.astype("<f4").tobytes()).decode()
-
-
-def unpack(packed: str | bytes) -> Floats:
-    """Return the embedding of a text."""
-    data = base64.b64decode(packed) if isinstance(packed, str) else packed
-    return np.frombuffer(data, "<f4")
 
 
 def _wire(event: Any) -> Wire:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from streamd.evaluation.conditions import Conditions
 from streamd.evaluation.manifest import Row
 from streamd.evaluation.report import Options, Table, percent, written
-from streamd.evaluation.tasks import Beginning, unpack
+from streamd.evaluation.spoken import Enrolment, make_gallery, unpack
+from streamd.evaluation.tasks import Beginning
 from streamd.evaluation.trials import P_TARGET, Trials
-from streamd.types import Floats
+from streamd.modules.gallery import Channel, Gallery, Spoken
+from streamd.modules.voice_models import VoiceModels
+from streamd.settings import ChannelThresholds
 
 ENROLMENTS = (1, 3)
 MAX_CURVE = 200
@@ -29,9 +33,14 @@ class Condition(NamedTuple):
     enrolments: int
 
     @property
-    def test_channel(self) -> str:
+    def test_channel(self) -> Channel:
         """The channel whose thresholds decide."""
         return "wide" if self.channel == "wide" else "narrow"
+
+    @property
+    def enrolled_channel(self) -> Channel:
+        """The channel that voices are enrolled on."""
+        return "narrow" if self.channel == "narrow" else "wide"
 
     @property
     def length(self) -> str:
@@ -40,7 +49,7 @@ class Condition(NamedTuple):
 
     def enrolled_by(self) -> Beginning:
         """Return how the voice is enrolled: from whole recordings without conditions."""
-        return Beginning(None, Conditions(mulaw=self.channel == "narrow"))
+        return Beginning(None, Conditions(mulaw=self.enrolled_channel == "narrow"))
 
     def tested_by(self, options: Options) -> Beginning:
         """Return how the test is run."""
@@ -57,18 +66,21 @@ class Condition(NamedTuple):
 
 
 class TrialVoice(NamedTuple):
-    """The embeddings of a recording."""
+    """The voice in a recording."""
 
-    channel: str
+    channel: Channel
     speech_ms: int
-    embedding: Floats | None
+    spoken: Mapping[str, Spoken]
+    """By model; empty without one window of speech."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> TrialVoice:
         """From a worker's answer."""
-        packed = result["embedding"]
-        embedding = None if packed is None else unpack(packed)
-        return cls(result["channel"], result["speech_ms"], embedding)
+        spoken = {
+            model: Spoken(unpack(one["embedding"]), one["seconds"])
+            for model, one in result["spoken"].items()
+        }
+        return cls(result["channel"], result["speech_ms"], spoken)
 
 
 Voices = Mapping[tuple[Row, Beginning], TrialVoice]
@@ -106,7 +118,15 @@ def tested_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 class Verification:
-    """The trials of one condition."""
+    """The trials of one condition.
+
+    Args:
+        condition: That all trials share.
+        rows: All recordings.
+        voices: What was heard of each of them.
+        options: Of the evaluation.
+        models: The voice models, whose scores the session code makes.
+    """
 
     def __init__(
         self,
@@ -114,65 +134,78 @@ class Verification:
         rows: Sequence[Row],
         voices: Voices,
         options: Options,
-        min_speech_ms: int,
+        models: VoiceModels,
     ) -> None:
         self.condition = condition
         self._voices = voices
         self._options = options
+        self._models = models
         speakers = sorted({row.speaker for row in rows})
         self._ids = {name: i for i, name in enumerate(speakers)}
         tested_by = condition.tested_by(options)
         candidates = [(row, voices[row, tested_by]) for row in tested_rows(rows)]
         candidates = [(row, v) for row, v in candidates if v.channel == condition.test_channel]
-        clear = [(r, v) for r, v in candidates if v.speech_ms >= min_speech_ms]
-        self.tests = [(r, v.embedding) for r, v in clear if v.embedding is not None]
+        least_ms = options.config.speaker.min_speech_ms
+        self.tests = [(r, v) for r, v in candidates if v.speech_ms >= least_ms and v.spoken]
         self.too_short = len(candidates) - len(self.tests)
-        self.trials = self._trials(list(self._models(enrolled_rows(rows))))
+        self.trials = self._trials(list(self._enrolled(enrolled_rows(rows))))
 
-    def _models(self, rows: Sequence[Row]) -> Iterator[tuple[list[Row], Floats]]:
-        """Yield every voice, enrolled from each run of so many of its recordings."""
-        by_speaker: dict[str, list[tuple[Row, Floats]]] = {}
+    def _enrolled(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Yield the recordings of every voice: each run of so many of its own."""
+        by_speaker: dict[str, list[Row]] = {}
         enrolled_by, size = self.condition.enrolled_by(), self.condition.enrolments
-        wanted = "narrow" if self.condition.channel == "narrow" else "wide"
         for row in rows:
             voice = self._voices[row, enrolled_by]
-            if voice.embedding is not None and voice.channel == wanted:
-                by_speaker.setdefault(row.speaker, []).append((row, voice.embedding))
+            if voice.spoken and voice.channel == self.condition.enrolled_channel:
+                by_speaker.setdefault(row.speaker, []).append(row)
         tested = {row for row, _ in self.tests}
         for own in by_speaker.values():
             # Nothing would be left to test if all of a voice's recordings were enrolled.
-            if len(own) < size or (len(own) == size and all(row in tested for row, _ in own)):
+            if len(own) < size or (len(own) == size and tested.issuperset(own)):
                 continue
             for start in range(len(own)):
-                chosen = [own[(start + k) % len(own)] for k in range(size)]
-                total = np.sum([embedding for _, embedding in chosen], axis=0)
-                yield [row for row, _ in chosen], total / np.linalg.norm(total)
+                yield [own[(start + k) % len(own)] for k in range(size)]
 
-    def _trials(self, models: list[tuple[list[Row], Floats]]) -> Trials:
-        if not models or not self.tests:
+    def _trials(self, enrolled: list[list[Row]]) -> Trials:
+        if not enrolled or not self.tests:
             none = np.zeros(0, np.intp)
             return Trials(np.zeros(0), none, none, self._options.seed)
-        scores = np.stack([model for _, model in models]) @ np.stack([e for _, e in self.tests]).T
+        gallery = self._gallery(enrolled)
+        channel = self.condition.test_channel
+        scores = np.stack([gallery.scores(v.spoken, channel) for _, v in self.tests], axis=1)
         place = {row: i for i, (row, _) in enumerate(self.tests)}
-        kept = np.ones(scores.shape, bool)
-        for number, (chosen, _) in enumerate(models):
+        kept = np.isfinite(scores)
+        for number, chosen in enumerate(enrolled):
             kept[number, [place[row] for row in chosen if row in place]] = False
-        one = np.array([self._ids[chosen[0].speaker] for chosen, _ in models])
+        one = np.array([self._ids[chosen[0].speaker] for chosen in enrolled])
         other = np.array([self._ids[row.speaker] for row, _ in self.tests])
         a, b = np.broadcast_arrays(one[:, None], other[None])
         return Trials(scores[kept].astype(np.float64), a[kept], b[kept], self._options.seed)
 
-    def described(self, served: Mapping[str, Any]) -> dict[str, Any]:
+    def _gallery(self, enrolled: Sequence[Sequence[Row]]) -> Gallery:
+        """Return a gallery of these voices in their order. None has a part in another's score."""
+        enrolled_by, channel = self.condition.enrolled_by(), self.condition.enrolled_channel
+        digits = len(str(len(enrolled)))
+        return make_gallery(
+            (
+                Enrolment.of(f"{number:0{digits}}", channel, self._voices[row, enrolled_by].spoken)
+                for number, rows in enumerate(enrolled)
+                for row in rows
+            ),
+            self._models,
+        )
+
+    def described(self, thresholds: ChannelThresholds) -> dict[str, Any]:
         """For the JSON."""
-        trials, band = self.trials, served[self.condition.test_channel]
+        trials, band = self.trials, thresholds.of(self.condition.test_channel)
         eer, cost = trials.eer(), trials.min_dcf()
         shares = {
             f"{who}_{what}": trials.between(low, high, genuine=who == "genuine").described()
             for who in ("genuine", "impostor")
             for what, low, high in (
-                ("accept", band["accept"], np.inf),
-                ("unsure", band["reject"], band["accept"]),
-                ("reject", -np.inf, band["reject"]),
+                ("accept", band.accept, np.inf),
+                ("unsure", band.reject, band.accept),
+                ("reject", -np.inf, band.reject),
             )
         }
         return {
@@ -181,7 +214,7 @@ class Verification:
             "tests_too_short": self.too_short,
             "eer": eer.metric.described(threshold=_rounded(eer.threshold)),
             "min_dcf": cost.metric.described(threshold=_rounded(cost.threshold), p_target=P_TARGET),
-            "served": dict(band),
+            "served": msgspec.structs.asdict(band),
             **shares,
         }
 

@@ -12,7 +12,7 @@ A new module is one file with one of the two, an event in `streamd/events.py`, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -48,6 +48,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     license: str
     source: str
     training_data: str
+
+    @classmethod
+    def joined(cls, cards: Sequence[ModelCard]) -> ModelCard:
+        """Return one card for the models of a module; what they have in common is there once."""
+        return cls(
+            model=", ".join(card.model for card in cards),
+            license=", ".join(dict.fromkeys(card.license for card in cards)),
+            source=", ".join(dict.fromkeys(card.source for card in cards)),
+            training_data=" ".join(dict.fromkeys(card.training_data for card in cards)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

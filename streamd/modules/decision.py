@@ -17,9 +17,9 @@ NEAREST = 0.5
 """Cosine below which two spans of speech are unlikely to be one person in two moods."""
 
 
-LabelUse: TypeAlias = Literal["assigned", "own", "founded"]
-"""How a label is used: it existed before, the speaker founded it earlier, or the speaker founds it
-now."""
+LabelUse: TypeAlias = Literal["assigned", "own", "founded", "joined"]
+"""How a label is used: it existed before, the speaker founded it earlier, the speaker founds it
+now, or it is the nearest one and learns nothing from the speaker."""
 
 _NOBODY = Match("", -math.inf)
 
@@ -49,6 +49,8 @@ class Evidence:
     """Whether there is enough speech for a new label."""
     next_label: str | None
     """Name of a new label; None if the session has all the labels that it may have."""
+    may_join: bool = False
+    """Whether the speaker gets a label that is near, with too little speech for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
     | any                     | its own                              | reject, its own label     |
     | any                     | assigned                             | reject, that label        |
     | any                     | unsure, or there is room for no more | unsure, that label        |
+    | any                     | new but near, and too little speech  | reject, that label, joined|
     | any                     | new, and too little speech           | reject, nobody            |
     | any                     | new                                  | reject, a label it founds |
     """
@@ -101,6 +104,8 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
         if label is not _NOBODY and (label.score >= labels.new or is_full):
             return SpeakerDecision("unsure", *label, margin, nearest)
         if not evidence.may_found or is_full:
+            if evidence.may_join and label.score >= NEAREST:
+                return SpeakerDecision("reject", *label, margin, nearest, "joined")
             score = 0.0 if label is _NOBODY else label.score
             return SpeakerDecision("reject", None, score, margin, nearest)
     # The speaker's own label scores the coherence, and leads the best of the other names.

@@ -127,6 +127,15 @@ class Gallery:
         """
         if not self.names or limit == 0:
             return []
+        scores = self.scores(spoken, channel)
+        best = _best(scores, min(len(scores) if limit is None else limit, len(scores)))
+        return [Match(self.names[i], float(scores[i])) for i in best if np.isfinite(scores[i])]
+
+    def scores(self, spoken: Mapping[str, Spoken], channel: Channel) -> Floats:
+        """Return how much somebody is like each voice, in the order of `names`, as `find` does.
+
+        A voice that no model can compare has a score of minus infinity.
+        """
         scores = np.full(len(self.names), -np.inf, np.float32)
         for number, (model, centroids) in enumerate(self.models.items()):
             if (heard := spoken.get(model)) is None or not len(centroids.voices):
@@ -138,8 +147,7 @@ class Gallery:
                 share = FUSED_SHARE if self._is_short(spoken) else 1.0
                 found = np.where(np.isinf(before), found, share * before + (1 - share) * found)
             scores[centroids.voices] = found
-        best = _best(scores, min(len(scores) if limit is None else limit, len(scores)))
-        return [Match(self.names[i], float(scores[i])) for i in best if np.isfinite(scores[i])]
+        return scores
 
     def _is_short(self, spoken: Mapping[str, Spoken]) -> bool:
         main = spoken.get(next(iter(self.models)))

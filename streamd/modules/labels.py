@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 import numpy as np
 
 from streamd.modules.gallery import Match
-from streamd.modules.voice_scale import CHANNELS, Channel, VoiceScale
+from streamd.modules.voice_scale import CHANNELS, Channel, VoiceScale, unit
 from streamd.types import Floats
+
+TENTATIVE_S = 2.0
+"""Seconds of speech below which a label may be of a voice that varies, as a child's does. While
+there is such a label, it takes more than one window to begin another."""
+_MOST_UNNAMED = 8
 
 
 class Labels:
@@ -30,6 +38,10 @@ class Labels:
         self._founded = 0
         """Number of labels so far, with those that are out of use."""
         self._retiring: set[str] = set()
+        self._seconds: dict[str, float] = {}
+        """Speech of each label in the turns that are over."""
+        self._unnamed: deque[Floats] = deque(maxlen=_MOST_UNNAMED)
+        """The latest turns without a name, as unit vectors."""
 
     def __len__(self) -> int:
         return len(self._totals)
@@ -38,6 +50,11 @@ class Labels:
     def next_name(self) -> str | None:
         """Return the name of the next label; None if the session may have no more."""
         return f"S{self._founded + 1}" if len(self) < self._most else None
+
+    @property
+    def is_any_tentative(self) -> bool:
+        """Return whether a label has so little speech that it says little of its voice."""
+        return any(seconds < TENTATIVE_S for seconds in self._seconds.values())
 
     def search(self, embedding: Floats, besides: str | None = None) -> list[Match]:
         """Return the labels by their score, best first.
@@ -51,18 +68,33 @@ class Labels:
         names = [name for name in self._means if name != besides]
         if not names:
             return []
-        heard = self._scale.centered(embedding, self._channel)
-        cosines = np.stack([self._means[name] for name in names]) @ heard
-        same = np.full(len(names), CHANNELS.index(self._channel))
-        scores = self._scale.scores(cosines, self._channel, same, np.ones(len(names), int), 1.0)
+        scores = self._scores([self._means[name] for name in names], embedding)
         matches = [Match(name, float(score)) for name, score in zip(names, scores, strict=True)]
         return sorted(matches, key=lambda match: -match.score)
+
+    def likeness(self, embedding: Floats, other: Floats) -> float:
+        """Return the score of two embeddings `[dim]` of any length."""
+        return float(self._scores([self._centered(other)], embedding)[0])
+
+    def was_heard(self, embedding: Floats, bound: float) -> bool:
+        """Return whether a voice `[dim]` spoke before and has no name yet: its score is `bound`."""
+        unnamed = list(self._unnamed)
+        return bool(unnamed) and bool((self._scores(unnamed, embedding) >= bound).any())
+
+    def leave_unnamed(self, embedding: Floats) -> None:
+        """Take note of the voice of a turn that got no name."""
+        self._unnamed.append(unit(self._centered(embedding)))
+
+    def spoke(self, name: str, seconds: float) -> None:
+        """Take note of a turn with this label that is over."""
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def found(self, embedding: Floats) -> str:
         """Begin a label and return its name; `next_name` must not be None."""
         name = self.next_name
         assert name is not None
         self._founded += 1
+        self._seconds[name] = 0.0
         self._set(name, self._centered(embedding))
         return name
 
@@ -87,7 +119,13 @@ class Labels:
         for name in self._retiring:
             self._totals.pop(name, None)
             self._means.pop(name, None)
+            self._seconds.pop(name, None)
         self._retiring.clear()
+
+    def _scores(self, rows: Sequence[Floats], embedding: Floats) -> Floats:
+        cosines = np.stack(rows) @ self._centered(embedding)
+        same = np.full(len(rows), CHANNELS.index(self._channel))
+        return self._scale.scores(cosines, self._channel, same, np.ones(len(rows), int), 1.0)
 
     def _centered(self, embedding: Floats) -> Floats:
         return self._scale.centered(embedding, self._channel)

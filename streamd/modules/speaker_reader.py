@@ -14,8 +14,8 @@ from typing import Any
 
 from streamd.events import Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
+from streamd.modules.changes import CHANGE_WINDOWS, ChangeWatch, Heard, Likeness
 from streamd.modules.decision import (
-    NEAREST,
     TOO_SHORT,
     Evidence,
     LabelBand,
@@ -23,8 +23,9 @@ from streamd.modules.decision import (
     decide,
     is_open,
 )
-from streamd.modules.gallery import Gallery, Match, Spoken
 from streamd.modules.kept_voices import KeptVoice
+from streamd.modules.known_voices import KnownVoices
+from streamd.modules.labelling import Labelling
 from streamd.modules.labels import Labels
 from streamd.modules.spending import Spending
 from streamd.modules.turn import Turn
@@ -32,12 +33,7 @@ from streamd.modules.voice_models import VoiceModels
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
-CHANGE_WINDOWS = 2
-"""Windows in a row that must differ from the current speaker before another one has taken over, or
-be like the current one before nobody has."""
 MIN_WINDOW_MS = 400
-SURE_MS = 3000
-"""Milliseconds of speech after which a new speaker gets a label before the utterance ends."""
 MAIN_PASS = "voiceprint"
 MAIN_WINDOW, MAIN_HOP = 25_600, 6_400
 """Samples of a window of the main model, and between the places where one may begin. Four of these
@@ -79,14 +75,13 @@ class SpeakerReader:
             if previous is None
             else previous._labels
         )
-        self._gallery = context.gallery()
+        self._labelling = Labelling(self._labels, models, settings.label_min_ms)
+        self._known = KnownVoices(self._labels, models, context)
         self._turn = Turn(0)
-        self._suspects: list[tuple[Window, Floats]] = []
-        """Windows in a row that are unlike the current speaker, by the model of every window."""
-        self._unlike: list[tuple[Window, Floats]] = []
-        """The same by the main model."""
-        self._alike = 0
-        """Windows in a row that are like the current speaker although there are suspects."""
+        self._changes = ChangeWatch(models, self._likeness)
+        self._suspect_bound = models.suspect if models.main else settings.change
+        self._name: str | None = None
+        """The speaker of the last decision."""
         self._spending = Spending()
         self._is_open = True
         """Whether it is open who speaks."""
@@ -97,7 +92,7 @@ class SpeakerReader:
 
     def opened(self, utterance: Utterance) -> None:
         """Begin a turn, with the gallery as it is now."""
-        self._gallery = self._context.gallery()
+        self._known.begin()
         self._labels.begin()
         self._context.speakers.begin()
         self._begin(Turn(utterance.onset), utterance.onset)
@@ -107,13 +102,13 @@ class SpeakerReader:
         """Add a window to the evidence, or count it against the current speaker."""
         self._at = window.at
         embedding: Floats = output.embedding
-        models, heard = self._models, self._turn.by(self._models.windows)
-        if heard.is_unlike(embedding, self._settings.change):
-            self._suspects.append((window, embedding))
-            if not models.main and len(self._suspects) == CHANGE_WINDOWS:
-                yield from self._change(utterance, self._suspects)
+        heard, changes = self._turn.by(self._models.windows), self._changes
+        if heard.is_unlike(embedding, self._suspect_bound):
+            changes.suspects.append(Heard(window, embedding))
+            if not self._models.main and len(changes.suspects) == CHANGE_WINDOWS:
+                yield from self._change(utterance, changes.suspects)
         else:
-            self._suspects = []
+            changes.suspects = []
             heard.add(embedding, window.start, window.stop)
         # After the last window, the final event follows at once and says the same.
         if not window.is_last:
@@ -122,32 +117,30 @@ class SpeakerReader:
     def wants(self, utterance: Utterance, window: Window) -> bool:
         """Return whether the main model is to hear a window."""
         self._at = window.at
-        return self._spending.wants(
-            window, is_open=self._is_open, is_suspected=bool(self._suspects or self._unlike)
-        )
+        seconds = utterance.voiced(self._turn.start, window.stop) / RATE_HZ
+        is_due = self._spending.wants(window, is_open=self._is_open)
+        return self._changes.wants(seconds) or is_due
 
     def take(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
         """Add a window of the main model to the evidence, or count it against the speaker."""
         embedding: Floats = output.embedding
-        heard = self._turn.by(self._models.main)
-        if heard.is_unlike(embedding, self._models.change):
-            self._alike = 0
-            self._unlike.append((window, embedding))
-            if len(self._unlike) == CHANGE_WINDOWS:
-                yield from self._change(utterance, self._unlike)
-            return
-        self._unlike = []
-        self._alike += bool(self._suspects)
-        if self._alike == CHANGE_WINDOWS:
-            self._trust_suspects()
-        # Windows that looked for a change overlap.
-        if window.start >= heard.stop or window.is_last or not heard.windows:
+        heard, changes = self._turn.by(self._models.main), self._changes
+        if not heard.windows:
             heard.add(embedding, window.start, window.stop)
+        elif changes.take(window, embedding):
+            self._trust_suspects()
+            # Windows that looked for a change overlap.
+            if window.start >= heard.stop or window.is_last:
+                heard.add(embedding, window.start, window.stop)
+        elif changes.has_changed:
+            yield from self._change(utterance, changes.unlike)
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
         """Yield the final event on the utterance, or on its last turn if the speaker changed."""
         assert utterance.end is not None
         assert utterance.closed_at is not None
+        if self._changes.has_changed_at_the_end:
+            yield from self._change(utterance, self._changes.unlike)
         event = self._event(utterance, utterance.end, utterance.closed_at, final=True)
         self._keep(utterance, utterance.end, event)
         yield event
@@ -176,33 +169,34 @@ class SpeakerReader:
     def _begin(self, turn: Turn, stop: int, windows: int = 0) -> None:
         """Begin a turn, of which the main model has heard so many windows up to a sample."""
         self._turn = turn
-        self._suspects, self._unlike, self._alike = [], [], 0
-        self._is_open = True
+        self._changes.begin()
+        self._is_open, self._name = True, None
         self._spending.begin(stop, windows)
 
     def _trust_suspects(self) -> None:
-        """Count the suspects for the current speaker, who has changed the voice, it seems."""
+        """Count the suspects for the current speaker, who sounds otherwise to one model alone."""
         heard = self._turn.by(self._models.windows)
-        for window, embedding in self._suspects:
+        for window, embedding in self._changes.suspects:
             heard.add(embedding, window.start, window.stop)
-        self._suspects, self._alike = [], 0
+        self._changes.suspects = []
 
-    def _change(
-        self, utterance: Utterance, against: list[tuple[Window, Floats]]
-    ) -> Iterable[SpeakerChange]:
+    def _likeness(self, embedding: Floats) -> Likeness:
+        return self._known.likeness(embedding, self._turn, self._name, self._band.accept)
+
+    def _change(self, utterance: Utterance, against: list[Heard]) -> Iterable[SpeakerChange]:
         """Begin a turn of another speaker, with the windows that are against the current one."""
-        first, last = against[0][0], against[-1][0]
-        boundary = (first.start + first.stop) // 2
+        changes, last = self._changes, against[-1].window
+        boundary = max(changes.boundary, self._turn.start)
         before = self._decide(utterance.voiced(self._turn.start, boundary), is_over=True)
-        turn, suspects = Turn(boundary), self._suspects
+        turn = Turn(boundary)
         for window, embedding in against:
             turn.by(self._models.deciding).add(embedding, window.start, window.stop)
         if self._models.main:
-            for window, embedding in suspects:
+            for window, embedding in changes.suspects:
                 turn.by(self._models.windows).add(embedding, window.start, window.stop)
         self._begin(turn, last.stop, 1)
         # A takeover is evidence enough: a new speaker gets a label from here on.
-        after = self._decide(utterance.voiced(boundary, last.stop), found_from_ms=0)
+        after = self._decide(utterance.voiced(boundary, last.stop), took_over=True)
         if before.speaker == after.speaker:
             return  # the windows differ from those before, but the same name is still the nearest
         self._is_one = False
@@ -240,15 +234,14 @@ class SpeakerReader:
         )
 
     def _decide(
-        self, speech: int, *, is_over: bool = False, found_from_ms: int | None = None
+        self, speech: int, *, is_over: bool = False, took_over: bool = False
     ) -> SpeakerDecision:
         """Decide on the turn so far, and update its label.
 
         Args:
             speech: Samples of speech in the turn.
             is_over: Whether the turn is over.
-            found_from_ms: Milliseconds of speech after which a new speaker gets a label before the
-                turn is over; None decides by how far all others are.
+            took_over: Whether it just began, in the middle of an utterance.
         """
         s, turn, labels = self._settings, self._turn, self._labels
         speech_ms = speech * 1000 // RATE_HZ
@@ -256,54 +249,20 @@ class SpeakerReader:
         if not any(one.windows for one in turn.heard.values()) or speech_ms < s.min_speech_ms:
             return TOO_SHORT
         known = labels.search(heard.mean, besides=turn.founded) if heard.windows else []
-        learns = heard.windows > 0 and is_over and speech_ms >= s.label_min_ms
-        # One window of a main model is enough for a new label, unless another one is near: a
-        # whisper or a shout of that speaker sounds so.
-        is_sure = bool(self._models.main) and not (known and known[0].score >= NEAREST)
-        if found_from_ms is None:
-            found_from_ms = s.label_min_ms if is_sure else SURE_MS
-        may_found = speech_ms >= found_from_ms or (learns and (is_sure or not self._models.main))
+        enrolled = self._known.enrolled(turn, speech)
         evidence = Evidence(
-            enrolled=self._search(turn, speech / RATE_HZ),
+            enrolled=enrolled,
             labels=known,
             own=turn.founded,
             coherence=heard.coherence if heard.windows else 0.0,
-            may_found=heard.windows > 0 and may_found,
+            may_found=self._labelling.may_found(
+                heard, speech_ms, known, enrolled, is_over=is_over, took_over=took_over
+            ),
             next_label=labels.next_name,
+            may_join=bool(self._models.main) and is_over,
         )
         found = decide(evidence, self._band, self._label_band)
-        if found.label == "founded":
-            turn.founded = labels.found(heard.mean)
-        elif learns and found.label is not None:
-            assert found.speaker is not None
-            learn = labels.add if found.label == "assigned" else labels.replace
-            learn(found.speaker, heard.mean)
+        self._labelling.learn(found, turn, heard, speech, is_over=is_over)
+        self._name = found.speaker
         self._is_open = is_open(found, evidence, self._band, self._label_band)
         return found
-
-    def _search(self, turn: Turn, seconds: float) -> list[Match]:
-        """Return the enrolled voices, best first, without those that were deleted meanwhile.
-
-        It returns at least the two nearest, if there are two. It looks at more voices only if some
-        of these were deleted, because the gallery may be large and changes with every session.
-        """
-        now: Gallery = self._context.gallery()
-        limit = 2
-        while True:
-            found = self._nearest(turn, seconds, limit)
-            known = [match for match in found if match.name in now]
-            if len(known) >= 2 or limit >= len(self._gallery):
-                return known
-            limit *= 8
-
-    def _nearest(self, turn: Turn, seconds: float, limit: int) -> list[Match]:
-        """Return the nearest enrolled voices; `seconds` is the speech in the turn."""
-        main, channel = self._models.main, self._context.channel
-        heard = {model: one for model, one in turn.heard.items() if one.windows}
-        if not main:
-            return self._gallery.search(heard[self._models.windows].mean, channel, limit)
-        spoken = {
-            model: Spoken(one.mean, one.seconds if model == main else seconds)
-            for model, one in heard.items()
-        }
-        return self._gallery.find(spoken, channel, limit)

@@ -9,8 +9,8 @@ from streamd.modules.voice_scale import VoiceScale
 
 MAIN_ASSIGN = 0.7
 """Score of CAM++ from which the speaker gets an existing label; there is no room for doubt."""
-MAIN_CHANGE = 0.6
-"""Cosine of CAM++ to the current speaker below which a window is of another one."""
+MAIN_CHANGE = 0.67
+"""Score of CAM++ to the current speaker below which a window counts for a change."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +32,16 @@ class VoiceModels:
     new: float = 0.7
     """Score to all labels below which the speaker gets a new one."""
     change: float = 0.7
-    """Cosine of the deciding model to the current speaker below which a window counts for a change.
+    """Score of the deciding model to the current speaker below which a window counts for a change.
     """
+    other: float = 0.5
+    """Score of the main model to the current speaker below which it is another one, known or not.
+    """
+    alike: float = 0.795
+    """Score of the main model to the current speaker from which nobody else speaks in a window."""
+    suspect: float = 0.82
+    """Cosine of the model of every window to the current speaker below which the main model looks
+    for a change."""
 
     comparable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Ids of the models whose embeddings those of a model may be compared with, itself first, by

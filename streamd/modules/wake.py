@@ -318,12 +318,9 @@ class WakeModule:
 
     def describe(self, options: WakeSelection) -> dict[str, Any]:
         """Return the module's entry in `ready`."""
-        cards = [word.model.card for word in options.words]
+        card = ModelCard.joined([word.model.card for word in options.words])
         return {
-            "model": ", ".join(card.model for card in cards),
-            "license": ", ".join(dict.fromkeys(card.license for card in cards)),
-            "source": ", ".join(dict.fromkeys(card.source for card in cards)),
-            "training_data": " ".join(dict.fromkeys(card.training_data for card in cards)),
+            **msgspec.structs.asdict(card),
             "words": list(options.names),
             "thresholds": {word.name: word.threshold for word in options.words},
             "patience": {word.name: word.patience for word in options.words},

@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import NO_NETWORK, Cli
-from daemons import DATA, STREAMD, Daemon, converse, dial, environment, next_event, say, speech
+from daemons import (
+    DATA,
+    DEFAULT,
+    STREAMD,
+    Daemon,
+    converse,
+    dial,
+    environment,
+    next_event,
+    say,
+    speech,
+)
 from waiting import HANG_S, until
 
 from streamd.models.library import default_directory
@@ -139,6 +150,16 @@ def test_a_voice_is_shown_with_its_enrolments(cli):
     missing = cli("speakers", "show", "nobody")
     assert missing.code == 2
     assert "streamd speakers" in missing.err
+
+
+def test_voices_of_the_former_default_model_are_known_to_the_new_one_without_a_word(cli):
+    cli("enroll", "anna", SLT, speaker__model="ge2e")
+    done = cli("analyze", SLT, "--json", **DEFAULT)
+    (final,) = [e for e in done.events if e["type"] == "speaker" and e["final"]]
+    assert (final["decision"], final["speaker"]) == ("accept", "anna")
+    other = cli("analyze", RMS, "--json", **DEFAULT)
+    assert {e["speaker"] for e in other.events if e["type"] == "speaker"} <= {None, "S1"}
+    assert "not recognised" not in done.err + cli("doctor", **DEFAULT).out
 
 
 def test_nobody_enrolled_says_how(cli):
@@ -384,6 +405,23 @@ def test_a_model_that_the_configuration_does_not_need_may_be_missing(cli, tmp_pa
     assert {check["check"]: check["status"] for check in checks}["models"] == "fail"
 
 
+def test_models_of_an_older_version_do_not_suffice_and_the_way_on_is_named(cli, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(default_directory(), models)
+    (models / "campplus.onnx").unlink()
+    old = {"STREAMD_MODELS": models, **NO_NETWORK}
+    done = cli.process("serve", "--port", 0, **old, **DEFAULT)
+    assert (done.code, done.out) == (7, "")
+    assert "campplus-zh-en-advanced" in done.err
+    assert "streamd models pull --to DIR" in done.err
+    assert 'speaker.model = "ge2e"' in done.err
+    assert cli("analyze", SLT, **old, speaker__model="ge2e").code == 0
+    (models / "ge2e.onnx").unlink()
+    done = cli("analyze", SLT, **old, **DEFAULT)
+    assert done.code == 7
+    assert "speaker.model" not in done.err, "that would not help"
+
+
 def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
     kept = default_directory().with_name("wheels")
     if not any(kept.glob("*.whl")):
@@ -393,7 +431,7 @@ def test_a_pulled_directory_serves_a_machine_without_a_network(cli, tmp_path):
     done = cli.process("models", "pull", "--to", there, **index)
     assert done.code == 0, done.err
     assert "STREAMD_MODELS" in done.err
-    done = cli("analyze", SLT, STREAMD_MODELS=there, **NO_NETWORK)
+    done = cli("analyze", SLT, STREAMD_MODELS=there, **NO_NETWORK, **DEFAULT)
     assert done.code == 0
     assert any(event["type"] == "wake" for event in done.events)
     assert cli("models", "verify", STREAMD_MODELS=there, **NO_NETWORK).code == 0

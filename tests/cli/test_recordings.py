@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import Cli
-from daemons import DATA, Daemon, assert_same_log
+from daemons import DATA, DEFAULT, Daemon, assert_same_log
 
 from streamd.audio.files import load
 
@@ -26,7 +26,7 @@ def damaged(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["hole_at_4s.webm", "late_3s.mp4", "damaged", "piped_2s.flac"])
 def test_a_file_gives_the_same_events_on_both_ways(cli: Cli, daemon: Daemon, damaged: Path, name):
     path = damaged if name == "damaged" else FILES / name
-    local = cli("analyze", path)
+    local = cli("analyze", path, **DEFAULT)
     remote = cli("stream", path, "--fast", "--url", daemon.url)
     assert (local.code, local.err, remote.code, remote.err) == (0, "", 0, "")
     assert_same_log(remote.events, local.events)
@@ -62,7 +62,7 @@ def test_a_track_can_be_chosen_and_others_are_named(cli: Cli, daemon: Daemon):
     first = cli("analyze", FILES / "two_tracks.mp4")
     assert first.code == 0
     assert "2 audio tracks: 1 (eng, aac), 2 (deu, aac)" in first.err
-    second = cli("analyze", FILES / "two_tracks.mp4", "--track", 2)
+    second = cli("analyze", FILES / "two_tracks.mp4", "--track", 2, **DEFAULT)
     assert (second.code, second.err) == (0, "")
     remote = cli("stream", FILES / "two_tracks.mp4", "--track", 2, "--fast", "--url", daemon.url)
     assert_same_log(remote.events, second.events)

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import NO_NETWORK, Cli
-from daemons import DATA, NO_LOG, STREAMD, Daemon, assert_same_log, environment, speech
+from daemons import (
+    DATA,
+    DEFAULT,
+    NO_LOG,
+    STREAMD,
+    Daemon,
+    assert_same_log,
+    environment,
+    speech,
+)
 from waiting import HANG_S
 
 SLT = DATA / "speech_slt.flac"
@@ -22,7 +31,7 @@ SLT = DATA / "speech_slt.flac"
 def analyzed(tmp_path_factory):
     """What `analyze` says of one clip."""
     cli = Cli(tmp_path_factory.mktemp("analyzed"))
-    done = cli.process("analyze", SLT)
+    done = cli.process("analyze", SLT, **DEFAULT)
     assert (done.code, done.err) == (0, "")
     return done.events
 
@@ -52,7 +61,7 @@ def test_stream_at_real_time_says_the_same_and_takes_its_time(cli, daemon: Daemo
     fast = cli("stream", clip, "--fast", "--url", daemon.url)
     assert live.code == fast.code == 0
     assert_same_log(live.events, fast.events)
-    assert_same_log(fast.events, cli("analyze", clip).events)
+    assert_same_log(fast.events, cli("analyze", clip, **DEFAULT).events)
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 96_000])
@@ -66,7 +75,7 @@ def test_a_file_of_any_rate_gives_both_commands_the_same_events(
     clip = tmp_path / "clip.flac"
     soundfile.write(clip, stereo, rate)
     fast = cli("stream", clip, "--fast", "--url", daemon.url)
-    assert_same_log(fast.events, cli("analyze", clip).events)
+    assert_same_log(fast.events, cli("analyze", clip, **DEFAULT).events)
     assert any(event["type"] == "wake" for event in fast.events)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli
-from daemons import DATA, STREAMD, Daemon, environment, speech
+from daemons import DATA, DEFAULT, STREAMD, Daemon, environment, speech
 
 from streamd import __version__
 from streamd.config import Config, load
@@ -32,7 +32,7 @@ def test_config_check_prints_toml_that_is_read_back_alike(cli: Cli, tmp_path: Pa
         "STREAMD_STORE__PATH": '/tmp/a "b"  # c\\d\u00e9',
         "STREAMD_WAKE__THRESHOLDS": '{ alexa = 0.6, "timer" = 0.7 }',
     }
-    first = cli("config", **settings)
+    first = cli("config", **settings, **DEFAULT)
     assert (first.code, first.err) == (0, "")
     tomllib.loads(first.out)
     assert "port = 9000  # STREAMD_SERVER__PORT; default 8765" in first.out

@@ -6,6 +6,9 @@ import json
 import pytest
 from daemons import Daemon, converse, dial, next_event, silence, speech
 
+from streamd.compose import SPEAKER_MODELS
+from streamd.models import catalogue
+
 END = {"type": "end"}
 
 
@@ -76,6 +79,19 @@ async def test_audio_without_hello_gets_the_defaults(daemon: Daemon):
     assert ready["audio"] == {"codec": "pcm_s16le", "rate": 16000, "channels": 1, "use": [0]}
     assert set(ready["modules"]) == {"vad", "wake", "speaker", "emotion"}
     assert ready["modules"]["wake"]["words"] == ["alexa"]
+
+
+async def test_ready_names_both_default_voice_models_with_licence_and_training_data(
+    daemon: Daemon,
+):
+    received = await converse(daemon.url, {"type": "hello", "modules": {"speaker": {}}}, END)
+    speaker = received.events[0]["modules"]["speaker"]
+    named = speaker["model"].split(", ")
+    assert named == [SPEAKER_MODELS["campplus"], SPEAKER_MODELS["ge2e"]]
+    for model in map(catalogue.model, named):
+        assert model.licence in speaker["license"].split(", ")
+        assert model.source in speaker["source"].split(", ")
+        assert model.training_data in speaker["training_data"]
 
 
 async def test_the_audio_that_opens_the_stream_is_not_lost(daemon: Daemon):

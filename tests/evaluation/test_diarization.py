@@ -53,6 +53,17 @@ def test_of_two_who_speak_at_once_one_is_missed():
     assert errors.confused == 0
 
 
+def test_times_at_which_several_speak_may_be_left_out():
+    truth = [Turn(0, 4000, "ada"), Turn(2000, 4000, "bob"), Turn(5000, 6000, "bob")]
+    reported = [Turn(0, 4000, "S1"), Turn(5000, 6000, "S2"), Turn(6500, 7000, "S2")]
+    errors = score(truth, reported, 8000, overlaps=False)
+    assert errors.speech == (2000 - 2 * COLLAR_MS) + (1000 - 2 * COLLAR_MS)
+    assert (errors.missed, errors.confused) == (0, 0)
+    assert errors.false == 500  # what is said where nobody speaks counts as before
+    alone = [Turn(0, 4000, "ada"), Turn(5000, 6000, "bob")]
+    assert score(alone, reported, 8000) == score(alone, reported, 8000, overlaps=False)
+
+
 def test_the_best_pairs_are_found():
     rng = np.random.default_rng(0)
     for _ in range(200):

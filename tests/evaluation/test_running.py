@@ -14,8 +14,9 @@ from streamd.errors import BadManifest, ModelMissing, StreamdError
 from streamd.evaluation.cache import Cache, fingerprint, task_key
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.running import Runner
+from streamd.evaluation.spoken import unpack
 from streamd.evaluation.streams import Stream
-from streamd.evaluation.tasks import Beginning, Enrolment, Task, make_gallery, unpack
+from streamd.evaluation.tasks import Beginning, Task
 from streamd.models.library import Library
 
 VAD = {"vad": {}}
@@ -153,7 +154,7 @@ def test_nothing_of_a_voice_is_readable_on_disk(make, manifest, tmp_path):
     row = Row(line=2, path="0.wav")
     task = Task(stream=Stream(rows=(row,)), beginnings=(Beginning(None),))
     (answer,) = make()[0]("voices", [task])
-    packed = answer["voices"][0]["embedding"]
+    packed, *_ = (one["embedding"] for one in answer["voices"][0]["spoken"].values())
     assert abs(np.linalg.norm(unpack(packed)) - 1) < 1e-5
     written = (tmp_path / "cache" / "one.jsonl").read_text()
     assert packed not in written
@@ -174,17 +175,3 @@ def test_what_nobody_asked_for_in_a_month_is_dropped(tmp_path):
 def test_a_fingerprint_is_the_same_again_and_another_for_other_options():
     assert fingerprint("a", 1) == fingerprint("a", 1)
     assert fingerprint("a", 1) != fingerprint("a", 2)
-
-
-def test_a_gallery_averages_enrolments_of_one_name():
-    rng = np.random.default_rng(0)
-    a, b, c = (v / np.linalg.norm(v) for v in rng.normal(size=(3, 8)).astype(np.float32))
-    gallery = make_gallery(
-        Enrolment(name, "wide", v.astype("<f4").tobytes())
-        for name, v in (("bob", c), ("ada", a), ("ada", b))
-    )
-    assert gallery.names == ("ada", "bob")
-    best = gallery.search(a + b, "wide")[0]
-    assert best.name == "ada"
-    assert best.score == pytest.approx(1)
-    assert len(make_gallery([])) == 0

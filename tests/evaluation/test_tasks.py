@@ -10,8 +10,9 @@ from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.evaluation.conditions import PLAIN
 from streamd.evaluation.manifest import Manifest, Row
+from streamd.evaluation.spoken import unpack
 from streamd.evaluation.streams import Stream, open_stream
-from streamd.evaluation.tasks import SIDE_BY_SIDE, Beginning, Executor, Task, unpack
+from streamd.evaluation.tasks import SIDE_BY_SIDE, Beginning, Executor, Task
 from streamd.evaluation.workers import do_here
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
@@ -98,7 +99,13 @@ def test_voices_side_by_side_are_those_of_each_alone(executor, manifest):
     for one, other in zip(together, alone, strict=True):
         for a, b in zip(one["voices"], other["voices"], strict=True):
             assert (a["channel"], a["speech_ms"]) == (b["channel"], b["speech_ms"])
-            assert unpack(a["embedding"]) == pytest.approx(unpack(b["embedding"]), abs=1e-5)
+            assert a["spoken"].keys() == b["spoken"].keys() != set()
+            for model, heard in a["spoken"].items():
+                other_heard = b["spoken"][model]
+                assert heard["seconds"] == other_heard["seconds"]
+                assert unpack(heard["embedding"]) == pytest.approx(
+                    unpack(other_heard["embedding"]), abs=1e-5
+                )
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.5])

@@ -52,7 +52,11 @@ def fake_passes() -> list[Pass]:
 
 def fake_registry(**sections: dict[str, Any]) -> Registry:
     """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
-    config = msgspec.convert({"wake": {"load": WORDS}} | sections, Config)
+    sections = {"wake": {"load": WORDS}} | sections
+    sections["speaker"] = {"model": "ge2e"} | sections.get(
+        "speaker", {}
+    )  # `fake_passes` has no other
+    config = msgspec.convert(sections, Config)
     return make_registry(config, FakeVad(), Metrics(), WordHeads())
 
 

@@ -1,7 +1,7 @@
 """What the daemon logs of itself and of each stream."""
 
 import pytest
-from daemons import Daemon, converse, cut, dial, next_event, say, silence, speech
+from daemons import DEFAULT, Daemon, converse, cut, dial, next_event, say, silence, speech
 from waiting import wait_until
 
 from streamd import __version__
@@ -17,6 +17,7 @@ def test_the_start_says_what_runs(serve):
         wake__load='["alexa", "timer"]',
         server__trusted_proxies='["::1"]',
         server__fast_path="auto",
+        **DEFAULT,
     )
     (started,) = running.records("started")
     assert started["version"] == __version__

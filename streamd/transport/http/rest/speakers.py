@@ -25,7 +25,7 @@ from streamd.transport.http.rest.voice_replies import (
 from streamd.transport.http.routes import About, Route
 
 _NAMED = "/v1/speakers/{name}"
-_MODEL = "ge2e-resemblyzer-0.1.4"
+_MODELS = ["campplus-zh-en-advanced", "ge2e-resemblyzer-0.1.4"]
 _SHORT = Quality(
     "usable",
     (
@@ -48,7 +48,7 @@ _ENROLLED = About(
             id="e_58612f4057d51b71",
             channel="wide",
             speech_ms=3104,
-            models=[_MODEL],
+            models=_MODELS,
             quality=_SHORT,
         ),
     ),
@@ -63,7 +63,7 @@ _LISTED = About(
                 speaker="Ada",
                 enrolments=1,
                 channels=["wide"],
-                models=[_MODEL],
+                models=_MODELS,
                 speech_ms=3104,
                 created_ms=1_763_683_349_123,
             )
@@ -78,7 +78,7 @@ _SHOWN = About(
         speaker="Ada",
         enrolments=1,
         channels=["wide"],
-        models=[_MODEL],
+        models=_MODELS,
         speech_ms=3104,
         created_ms=1_763_683_349_123,
         enrolment_list=[
@@ -86,7 +86,7 @@ _SHOWN = About(
                 id="e_58612f4057d51b71",
                 channel="wide",
                 speech_ms=3104,
-                models=[_MODEL],
+                models=_MODELS,
                 quality=_SHORT,
                 created_ms=1_763_683_349_123,
             )

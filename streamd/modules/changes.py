@@ -1,0 +1,135 @@
+"""Changes of speaker inside an utterance: when the main model looks for one, and what it finds.
+
+The model of every window suspects a change: its bound is so high that it misses few and is often
+wrong. Then the main model computes windows that overlap, and decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from streamd.modules.base import Window
+from streamd.modules.decision import NEAREST
+from streamd.modules.voice_models import VoiceModels
+from streamd.types import RATE_HZ, Floats
+
+CHANGE_WINDOWS = 2
+"""Windows in a row that must differ from the current speaker before another one has taken over."""
+LEAD = 0.1
+"""Score by which another known voice must be nearer than the current speaker to have taken over."""
+LONG = 29 * RATE_HZ // 10
+"""Samples of unlike windows from which it is another speaker, although a near one. Three seconds of
+the same speaker in another mood are rarely unlike throughout."""
+CHECKS, CHECKS_PER_S = 2, 0.35
+"""Windows of the main model that a turn may spend on suspicions, at first and for each second of
+its speech. Noise, moods and overlapping talkers cause suspicions without end."""
+SHORTEST = RATE_HZ
+"""Samples of the one window that is enough for a change at the end of an utterance."""
+
+
+class Heard(NamedTuple):
+    """A window of a voice."""
+
+    window: Window
+    embedding: Floats
+
+
+class Likeness(NamedTuple):
+    """What speech scores, by the main model."""
+
+    own: float
+    """To the current speaker."""
+    other: float
+    """To the nearest other voice that it would be named after; -inf without one."""
+
+
+class ChangeWatch:
+    """Looks for another speaker in one turn after the other, in the order of the stream.
+
+    Args:
+        models: With the bounds of both models.
+        likeness: Returns the likeness of an embedding of the main model.
+    """
+
+    def __init__(self, models: VoiceModels, likeness: Callable[[Floats], Likeness]) -> None:
+        self._models = models
+        self._likeness = likeness
+        self.suspects: list[Heard] = []
+        """Windows in a row that are unlike the current speaker, by the model of every window."""
+        self.unlike: list[Heard] = []
+        """Windows that are unlike the current speaker by the main model, without one between them
+        that is surely alike."""
+        self._own = 0.0
+        """Score of the last of these."""
+        self._checks = 0
+
+    def begin(self) -> None:
+        """Begin with a turn."""
+        self.suspects, self.unlike = [], []
+        self._checks = 0
+
+    def wants(self, seconds: float) -> bool:
+        """Return whether the main model is to look for a change.
+
+        Args:
+            seconds: Of speech in the turn.
+        """
+        is_suspected = bool(self.suspects or self.unlike)
+        if not is_suspected or self._checks >= CHECKS + CHECKS_PER_S * seconds:
+            return False
+        self._checks += 1
+        return True
+
+    def take(self, window: Window, embedding: Floats) -> bool:
+        """Take a window of the main model, and return whether the current speaker speaks in it.
+
+        A window that is neither alike nor unlike has something of both speakers, or of neither. It
+        says nothing.
+        """
+        own = self._likeness(embedding).own
+        if own < self._models.change:
+            self.unlike.append(Heard(window, embedding))
+            self._own = own
+        elif own >= self._models.alike:
+            self.unlike = []
+            return True
+        return False
+
+    @property
+    def has_changed(self) -> bool:
+        """Return whether another speaker has taken over."""
+        return len(self.unlike) >= CHANGE_WINDOWS and self._is_other
+
+    @property
+    def has_changed_at_the_end(self) -> bool:
+        """Return whether another speaker has taken over in an utterance that is over now."""
+        if not self.unlike or self._own >= NEAREST:
+            return False
+        window = self.unlike[-1].window
+        return window.stop - window.start >= SHORTEST and self._is_other
+
+    @property
+    def boundary(self) -> int:
+        """Return the sample at which another speaker has taken over.
+
+        Both models notice when about half of a window is of the new speaker.
+        """
+        first = [heard[0].window for heard in (self.suspects, self.unlike) if heard]
+        return min((window.start + window.stop) // 2 for window in first)
+
+    @property
+    def _is_other(self) -> bool:
+        """Whether the unlike windows are of another speaker, and not of another mood.
+
+        Then all of them together are like another voice that is known, or far from this one, or
+        unlike it for long.
+        """
+        mean: Floats = np.sum([heard.embedding for heard in self.unlike], axis=0)
+        own, other = self._likeness(mean)
+        if other >= own + LEAD or own < self._models.other:
+            return True
+        span = self.unlike[-1].window.stop - self.unlike[0].window.start
+        return own < self._models.change and span >= LONG
