@@ -90,7 +90,7 @@ def voice_models(config: Config) -> VoiceModels:
         MAIN_ASSIGN,
         MAIN_ASSIGN,
         MAIN_CHANGE,
-        _comparable(chosen, windows),
+        comparable=_comparable(chosen, windows),
     )
 
 

@@ -22,7 +22,7 @@ from streamd.files.quality import (
     encoded,
 )
 from streamd.files.quality import assess as assessed
-from streamd.files.unity import ALIKE, unity
+from streamd.files.unity import ALIKE, is_one_voice, unity
 from streamd.files.voice_reading import VoiceSample
 from streamd.modules.gallery import Channel
 from streamd.modules.speech_levels import SignalLevels
