@@ -14,6 +14,7 @@ import typer
 from msgspec import to_builtins
 
 from streamd.access.audit.entry import entry
+from streamd.cli.calibrate import command as calibrate
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
 from streamd.cli.runtime import (
@@ -37,7 +38,7 @@ from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
 app = typer.Typer(
-    help="List, show, rename, delete, export and import enrolled voices.",
+    help="List, show, rename, delete, export, import and calibrate enrolled voices.",
     invoke_without_command=True,
 )
 
@@ -221,6 +222,9 @@ def import_(context: typer.Context, file: InArgument, tenant: TenantOption = Non
             audited.record_import(name, enrolments)
     for name, enrolments in done:
         note(f"Imported {name}: {enrolments} enrolment{'' if enrolments == 1 else 's'}.")
+
+
+app.command("calibrate")(calibrate)
 
 
 def _recognised(name: str, again: ToEnrolAgain) -> str:

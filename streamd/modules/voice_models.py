@@ -60,3 +60,7 @@ class VoiceModels:
     def like(self, model: str) -> tuple[str, ...]:
         """Return the ids of the models whose embeddings count as those of `model`, itself first."""
         return self.comparable.get(model, (model,))
+
+    def counting(self, maker: str) -> str | None:
+        """Return the id of the model as whose embeddings those of another one count, if any."""
+        return next((model for model in self.ids if maker in self.like(model)), None)
