@@ -40,7 +40,7 @@ IS_TLS = "STREAMD_TESTS_TLS" in os.environ
 CHEAPER = {"speaker__model": "ge2e"}
 """Settings of every daemon and command whose test says nothing else. Most tests are not about who
 speaks, and the default model costs three times as much of the time of a start."""
-DEFAULT = {"speaker__model": "ge2e"}
+DEFAULT = {"speaker__model": None}
 """The settings that streamd has of itself."""
 
 Event = dict[str, Any]
