@@ -78,11 +78,24 @@ def voice_models(config: Config) -> VoiceModels:
     """Return the models of voices; who was enrolled with none of them is unknown."""
     s, chosen = config.speaker, speaker_model(config).id
     if not s.model.startswith("campplus"):
-        return VoiceModels(chosen, assign=s.assign, new=s.new, change=s.change)
+        return VoiceModels(
+            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
+        )
     scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
+    windows = SPEAKER_MODELS[WINDOWS_MODEL]
     return VoiceModels(
-        SPEAKER_MODELS[WINDOWS_MODEL], chosen, scale, MAIN_ASSIGN, MAIN_ASSIGN, MAIN_CHANGE
+        windows,
+        chosen,
+        scale,
+        MAIN_ASSIGN,
+        MAIN_ASSIGN,
+        MAIN_CHANGE,
+        comparable=_comparable(chosen, windows),
     )
+
+
+def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
+    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
 
 
 class Backends:
