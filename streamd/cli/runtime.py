@@ -77,8 +77,8 @@ def note_other_models(store: Store, config: Config, name: str | None = None) -> 
     models = voice_models(config)
     found = [voice for voice in store.speakers() if name in (None, voice.name)]
     again = to_enrol_again(found, models)
-    for sentence in about_other_models(again, models):
-        note(f"{sentence}. {ENROL_AGAIN}")
+    if said := about_other_models(again, models):
+        note(". ".join((*said, ENROL_AGAIN)))
     return again
 
 
