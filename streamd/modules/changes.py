@@ -23,7 +23,7 @@ LEAD = 0.1
 LONG = 29 * RATE_HZ // 10
 """Samples of unlike windows from which it is another speaker, although a near one. Three seconds of
 the same speaker in another mood are rarely unlike throughout."""
-CHECKS, CHECKS_PER_S = 2, 0.35
+CHECKS, CHECKS_PER_S = 2, 0.25
 """Windows of the main model that a turn may spend on suspicions, at first and for each second of
 its speech. Noise, moods and overlapping talkers cause suspicions without end."""
 SHORTEST = RATE_HZ
@@ -52,9 +52,12 @@ class ChangeWatch:
     Args:
         models: With the bounds of both models.
         likeness: Returns the likeness of an embedding of the main model.
+        names: The first two speakers of the session; `spoke` adds to it.
     """
 
-    def __init__(self, models: VoiceModels, likeness: Callable[[Floats], Likeness]) -> None:
+    def __init__(
+        self, models: VoiceModels, likeness: Callable[[Floats], Likeness], names: set[str]
+    ) -> None:
         self._models = models
         self._likeness = likeness
         self.suspects: list[Heard] = []
@@ -65,6 +68,17 @@ class ChangeWatch:
         self._own = 0.0
         """Score of the last of these."""
         self._checks = 0
+        self.names = names
+
+    def spoke(self, name: str) -> None:
+        """Take note of who spoke."""
+        if len(self.names) < 2:
+            self.names.add(name)
+
+    @property
+    def bound(self) -> float:
+        """Return the cosine of the model of every window below which it suspects a change."""
+        return self._models.suspect if len(self.names) > 1 else self._models.suspect_first
 
     def begin(self) -> None:
         """Begin with a turn."""

@@ -41,6 +41,8 @@ class VoiceModels:
     suspect: float = 0.82
     """Cosine of the model of every window to the current speaker below which the main model looks
     for a change."""
+    suspect_first: float = 0.78
+    """The same while one speaker alone has spoken in the session, as in most of them."""
 
     @property
     def deciding(self) -> str:
