@@ -31,7 +31,7 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, VoiceModels
+from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
 from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
@@ -81,7 +81,13 @@ def voice_models(config: Config) -> VoiceModels:
         return VoiceModels(chosen, assign=s.assign, new=s.new, change=s.change)
     scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
     return VoiceModels(
-        SPEAKER_MODELS[WINDOWS_MODEL], chosen, scale, MAIN_ASSIGN, MAIN_ASSIGN, MAIN_CHANGE
+        windows=SPEAKER_MODELS[WINDOWS_MODEL],
+        main=chosen,
+        scale=scale,
+        assign=MAIN_ASSIGN,
+        new=MAIN_ASSIGN,
+        change=MAIN_CHANGE,
+        lead=MAIN_LEAD,
     )
 
 

