@@ -134,6 +134,17 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
         """Return the bounds of a kind of channel."""
         return self.wide if channel == "wide" else self.narrow
 
+    def calibrated(self, accept: Mapping[Literal["wide", "narrow"], float]) -> Self:
+        """Return the bounds of the same width that accept from these scores on, by channel.
+
+        Args:
+            accept: As `Gallery.accept`; a channel without one keeps its bounds.
+        """
+        return structs.replace(
+            self,
+            **{channel: self.of(channel).moved_to(score) for channel, score in accept.items()},
+        )
+
     def moved_to(self, accept: float) -> Self:
         """Return the bounds of the same width that accept from another score on."""
         return structs.replace(

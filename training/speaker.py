@@ -1,11 +1,14 @@
-"""Fits the scale on which CAM++'s scores lie: `python -m training.speaker FOLDER`.
+"""Fits the scale on which CAM++'s scores lie, and makes the cohort of a calibration.
+
+    python -m training.speaker FOLDER [--cohort-only]
 
 FOLDER has recordings of many speakers, in a folder `read` and named `SPEAKER-….opus` or so. Each
 is heard as it is and as over a telephone. The means of both channels are what all voices share on
 them. Strangers' cosines, less these means, give the cosine from which a voice is accepted: their
 mean, and three standard deviations, and `SHARED`. Writes
-`streamd/models/weights/voice-scale-campplus.npz`. The one there is of 70 voices of LibriSpeech
-(CC BY 4.0), 12 to 15 s each.
+`streamd/models/weights/voice-scale-campplus.npz`, and `voice-cohort.npz` beside it, which
+`training/cohort.py` describes. Those there are of 70 voices of LibriSpeech (CC BY 4.0), 12 to 15 s
+each.
 """
 
 from __future__ import annotations
@@ -21,18 +24,17 @@ from rich.progress import track
 
 from streamd.audio.decode import Decoder
 from streamd.audio.files import load
-from streamd.compose import SCALE, make_parts
+from streamd.compose import SCALE, make_parts, voice_models
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.evaluation.codecs import NARROW_HZ, telephone
-from streamd.files.offline import OfflineAnalysis
-from streamd.files.voice_reading import EnrolmentReading
 from streamd.models import catalogue
 from streamd.models.library import Library
-from streamd.modules.gallery import Gallery
 from streamd.modules.voice_scale import CHANNELS, unit
+from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
+from training import cohort
 
 SHARED = 0.1
 """By how much more alike voices are that share a room and a microphone. Strangers of other corpora
@@ -50,10 +52,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path(catalogue.__file__).parent / "weights")
+    parser.add_argument("--cohort-only", action="store_true", help="leave the scale as it is")
     wanted = parser.parse_args()
     files = sorted(path for path in (wanted.folder / "read").iterdir() if path.is_file())
     speakers = [path.name.split("-")[0] for path in files]
-    voiced = [list(_voiced(load(path))) for path in track(files, "finding speech")]
+    recordings = [load(path) for path in files]
+    count = cohort.write(recordings, _PARTS, voice_models(_CONFIG).ids, wanted.out)
+    Console().print(f"{count} spans of {len(files)} speakers")
+    if wanted.cohort_only:
+        return
+    voiced = [list(_voiced(samples)) for samples in track(recordings, "finding speech")]
     model = CamPlusPlus(OnnxRuntime(), Library())
     heard = {
         channel: [_embeddings(model, windows) for windows in track(said, f"listening, {channel}")]
@@ -82,18 +90,7 @@ def main() -> None:
 
 def _voiced(samples: Samples) -> Iterator[Samples]:
     """Yield the speech of a recording, in windows of 1.6 s one after the other."""
-    parts = _PARTS
-    reading = EnrolmentReading(parts.registry)
-    analysis = OfflineAnalysis(
-        parts.engine, reading.registry, reading.modules, AudioFormat(), Gallery.empty(), 8
-    )
-    try:
-        for start in range(0, len(samples), RATE_HZ):
-            list(analysis.feed(samples[start : start + RATE_HZ].tobytes()))
-        list(analysis.end())
-    finally:
-        analysis.close()
-    speech = np.concatenate([samples[a:b] for a, b in reading.runs])
+    speech = np.concatenate([samples[a:b] for a, b in cohort.runs(samples, _PARTS)])
     size = CamPlusPlus.max_samples
     for start in range(0, len(speech) - size + 1, size):
         yield speech[start : start + size]
@@ -110,7 +107,8 @@ def _embeddings(model: CamPlusPlus, windows: list[Samples]) -> Floats:
     return np.stack([output.embedding for output in outputs])
 
 
-_PARTS = make_parts(Config(), Library())
+_CONFIG = Config(speaker=SpeakerSettings(model="campplus"))
+_PARTS = make_parts(_CONFIG, Library())
 
 if __name__ == "__main__":
     main()

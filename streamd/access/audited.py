@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from streamd.access.audit.entry import Action, Actor, Recorder, alias, entry
@@ -12,7 +12,8 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.store.access import AccessStore, Answer, KeyRecord, Spend
-from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo, Store
+from streamd.store.base import Enrolment, EnrolmentInfo, Recording, SpeakerInfo, Store
+from streamd.store.calibrations import Calibrated
 from streamd.store.names import check_name
 from streamd.types import Floats
 
@@ -49,7 +50,7 @@ class Audited:
         return Audited(self._store, self._tenant, recorder, actor)
 
     def tenants(self) -> list[str]:
-        """Return every tenant that has a voice or a word, by name."""
+        """Return every tenant that has a voice, a word or a calibration, by name."""
         return self._store.tenants()
 
     def enrol(
@@ -121,6 +122,27 @@ class Audited:
     def load_gallery(self, models: VoiceModels | str, baseline_model: str | None = None) -> Gallery:
         """Return the voices that were enrolled with any of these models."""
         return self._store.load_gallery(models, baseline_model)
+
+    def recordings(self, names: Collection[str], models: VoiceModels) -> list[Recording]:
+        """Return the enrolments of voices by these models, by name, oldest first."""
+        return self._store.recordings(names, models)
+
+    def calibrations(self) -> list[Calibrated]:
+        """Return the calibrated thresholds of all models, by model and channel."""
+        return self._store.calibrations()
+
+    def calibrate(self, model: str, chosen: Sequence[Calibrated]) -> None:
+        """Store the calibrated thresholds of a model, in place of all earlier ones."""
+        self._store.calibrate(model, chosen)
+        if not chosen:
+            self._record("calibration_removed", model=model)
+            return
+        self._record(
+            "calibrated",
+            model=model,
+            target_far=chosen[0].target_far,
+            thresholds={one.channel: one.threshold for one in chosen},
+        )
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
         """Store a wake word."""

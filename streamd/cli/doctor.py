@@ -114,6 +114,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield Check("config", config.source)
     yield _attempt("models", lambda: _models(config))
     yield _attempt("store", lambda: _store(config))
+    yield from _thresholds(config)
     yield _attempt("audit", lambda: _audit(config))
     if config.cache.redis_url:
         yield _cache(config)
@@ -166,6 +167,28 @@ def _store(config: Config) -> str:
     unknown = len(enrolled_elsewhere(found, voice_models(config).ids))
     note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
     return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
+
+
+def _thresholds(config: Config) -> Iterator[Check]:
+    """Say where calibrated thresholds are not in force, because the voice model is another one."""
+    what, model = "thresholds", voice_models(config).deciding
+    try:
+        with closing(open_voices(config)) as store:
+            stored = [(t, one) for t in store.tenants() for one in store.of(t).calibrations()]
+    except StreamdError as error:
+        yield Check(what, str(error), error=error)
+        return
+    tenants = sorted({tenant for tenant, one in stored if one.model == model})
+    unused = sorted({tenant for tenant, one in stored if one.model != model} - set(tenants))
+    if unused:
+        yield Check(
+            what,
+            f"calibrated for another voice model than {model}, so not in force, of "
+            f"{', '.join(unused)}: run `streamd speakers calibrate --apply` for each with --tenant",
+            False,
+        )
+    elif tenants:
+        yield Check(what, f"calibrated for {', '.join(tenants)}")
 
 
 def _cache(config: Config) -> Check:

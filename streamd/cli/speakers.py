@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from streamd.access.audit.entry import entry
+from streamd.cli.calibrate import command as calibrate
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
 from streamd.cli.runtime import (
@@ -31,7 +32,8 @@ from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
 app = typer.Typer(
-    help="List, rename, delete, export and import enrolled voices.", invoke_without_command=True
+    help="List, rename, delete, export, import and calibrate enrolled voices.",
+    invoke_without_command=True,
 )
 
 COLUMNS = (
@@ -164,6 +166,9 @@ def import_(context: typer.Context, file: InArgument, tenant: TenantOption = Non
             audited.record_import(name, enrolments)
     for name, enrolments in done:
         note(f"Imported {name}: {enrolments} enrolment{'' if enrolments == 1 else 's'}.")
+
+
+app.command("calibrate")(calibrate)
 
 
 def _unknown(name: str, place: Place) -> NoSuchSpeaker:

@@ -243,7 +243,7 @@ def _scores(axes: Axes, curve: Figures, found: Figures) -> None:
     for name, value in served.items():
         axes.axvline(value, color=INK, lw=0.8, ls="--")
         axes.text(value, top, f" {name} {value:g}", va="top", fontsize=8)
-    axes.set_xlabel("cosine")
+    axes.set_xlabel("score")
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)

@@ -212,11 +212,16 @@ class Verification:
             **self._name(),
             **trials.described,
             "tests_too_short": self.too_short,
+            "test_speech_ms": self._speech_ms(),
             "eer": eer.metric.described(threshold=_rounded(eer.threshold)),
             "min_dcf": cost.metric.described(threshold=_rounded(cost.threshold), p_target=P_TARGET),
             "served": msgspec.structs.asdict(band),
             **shares,
         }
+
+    def _speech_ms(self) -> int | None:
+        """Return the median speech of the tests."""
+        return round(np.median([v.speech_ms for _, v in self.tests])) if self.tests else None
 
     def curves(self) -> dict[str, Any]:
         """Detection error trade-off and histograms of the scores, for the JSON."""

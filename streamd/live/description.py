@@ -8,6 +8,8 @@ from typing import Any
 
 from streamd.events import Ready
 from streamd.live.services import Services
+from streamd.modules.gallery import Gallery
+from streamd.modules.speaker import described
 from streamd.session.session import Session
 from streamd.wall_clock import now_ms
 
@@ -28,11 +30,11 @@ class Description:
         self._modules: dict[str, dict[str, Any]] = {}
         self._samples = 0
 
-    def update(self, session: Session) -> None:
-        """Copy the present facts of the session."""
+    def update(self, session: Session, gallery: Gallery) -> None:
+        """Copy the present facts of the session, and what holds for its gallery."""
         self._samples = session.audio.frames
         self._audio = session.audio.fmt.described()
-        self._modules = self._services.registry.describe(session.modules)
+        self._modules = described(self._services.registry, session.modules, gallery)
 
     def ready(self, resume: dict[str, Any] | None) -> Ready:
         """Return the `ready` of a new stream.

@@ -161,10 +161,14 @@ class LiveStream:
 
     # The connection.
 
+    def _describe(self, session: Session) -> None:
+        """Bring the description up to date."""
+        self._description.update(session, self._services.gallery(self.tenant))
+
     def attach(self, connection: Attached) -> Outbox:
         """Send events to this connection, the first of the stream, from `advance` on."""
         assert self._session is not None
-        self._description.update(self._session)
+        self._describe(self._session)
         ready = self._description.ready(self._services.held.offer(self))
         return self._delivery.attach(connection, ready)
 
@@ -190,7 +194,7 @@ class LiveStream:
         if self._input is not None and self._session is not None:
             self._input.interrupt()
             self._meter.lost()
-            self._description.update(self._session)
+            self._describe(self._session)
             self._controls = self._input.controls
         if self._pace is not None:
             self._pace.restart(time.monotonic())
@@ -234,7 +238,7 @@ class LiveStream:
         totals = self._description.totals(self._session)
         self._services.engine.close(self._lease)
         if self._session is not None:
-            self._description.update(self._session)
+            self._describe(self._session)
             self._services.keep(self.tenant, self._session.learned)
         if self._shedding is not None:
             self._services.load.remove(self._shedding)

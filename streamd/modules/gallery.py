@@ -51,6 +51,9 @@ class Gallery:
     _indices: Mapping[str, int]
     baselines: Mapping[str, bytes]
     """How a voice usually sounds, by name, as `emotion_model.Baseline.to_bytes` gives it."""
+    accept: Mapping[Channel, float]
+    """Calibrated score of acceptance by channel, for the main model; it takes the place of the
+    server's on the channels that have one."""
 
     @classmethod
     def build(
@@ -87,8 +90,16 @@ class Gallery:
         models: Mapping[str, Centroids],
         revision: int = 0,
         baselines: Mapping[str, bytes] = MappingProxyType({}),
+        accept: Mapping[Channel, float] = MappingProxyType({}),
     ) -> Gallery:
         """Return the gallery of voices with enrolments by several models, the main one first.
+
+        Args:
+            names: voices, each once.
+            models: the enrolments by model.
+            revision: differs from those of the galleries before it.
+            baselines: how voices usually sound, by name.
+            accept: calibrated score of acceptance by channel.
 
         Raises:
             ValueError: a voice has no enrolment, or an enrolment no voice.
@@ -97,7 +108,7 @@ class Gallery:
         if enrolled != set(range(len(names))):
             raise ValueError("a voice without an enrolment, or an enrolment without a voice")
         indices = {name: index for index, name in enumerate(names)}
-        return cls(tuple(names), revision, models, indices, baselines)
+        return cls(tuple(names), revision, models, indices, baselines, accept)
 
     @classmethod
     def empty(cls, revision: int = 0) -> Gallery:

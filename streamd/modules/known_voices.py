@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from streamd.modules.base import ReaderContext
 from streamd.modules.changes import Likeness
-from streamd.modules.gallery import Gallery, Match, Spoken
+from streamd.modules.gallery import Channel, Gallery, Match, Spoken
 from streamd.modules.labels import Labels
 from streamd.modules.turn import Turn
 from streamd.modules.voice_models import VoiceModels
@@ -28,6 +29,11 @@ class KnownVoices:
     def begin(self) -> None:
         """Take the gallery as it is now."""
         self._gallery = self._context.gallery()
+
+    @property
+    def accept(self) -> Mapping[Channel, float]:
+        """Return the calibrated scores of acceptance, by channel."""
+        return self._gallery.accept
 
     def enrolled(self, turn: Turn, speech: int) -> list[Match]:
         """Return the enrolled voices, best first, without those that were deleted meanwhile.

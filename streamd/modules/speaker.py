@@ -9,6 +9,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamd.modules.base import ModelCard, ReaderContext, parse_options
+from streamd.modules.gallery import Gallery
+from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker_reader import SpeakerReader
 from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import NO_WORDS, CustomWords
@@ -21,7 +23,8 @@ class SpeakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["identify"] = "identify"
     hop_ms: HopMs | UnsetType = UNSET
     threshold: Probability | UnsetType = UNSET
-    """Score from which an enrolled voice is accepted; the `unsure` band keeps its width."""
+    """Score from which an enrolled voice is accepted, whatever was calibrated; the `unsure` band
+    keeps its width."""
 
 
 class SpeakerModule:
@@ -69,4 +72,28 @@ class SpeakerModule:
         self, options: SpeakerOptions, context: ReaderContext, previous: SpeakerReader | None
     ) -> SpeakerReader:
         """Return the speaker reader for one session."""
-        return SpeakerReader(self.effective(options), context, previous, self.models)
+        return SpeakerReader(
+            self.effective(options),
+            context,
+            previous,
+            self.models,
+            is_calibrated=options.threshold is UNSET,
+        )
+
+
+def described(registry: Registry, modules: ModuleSet, gallery: Gallery) -> dict[str, Any]:
+    """Return the `modules` of `ready`, with the thresholds that hold for a gallery.
+
+    Args:
+        registry: The modules of the server.
+        modules: Those that are on.
+        gallery: The enrolled voices, whose thresholds may be calibrated.
+    """
+    found = registry.describe(modules)
+    speaker = registry.find(SpeakerModule)
+    if speaker is not None and (options := modules.get(speaker.name)) is not None:
+        thresholds = speaker.effective(options).thresholds
+        if options.threshold is UNSET:
+            thresholds = thresholds.calibrated(gallery.accept)
+        found[speaker.name]["thresholds"] = msgspec.to_builtins(thresholds)
+    return found

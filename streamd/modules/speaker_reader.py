@@ -30,7 +30,7 @@ from streamd.modules.labels import Labels
 from streamd.modules.spending import Spending
 from streamd.modules.turn import Turn
 from streamd.modules.voice_models import VoiceModels
-from streamd.settings import SpeakerSettings
+from streamd.settings import Band, SpeakerSettings
 from streamd.types import RATE_HZ, Floats
 
 MIN_WINDOW_MS = 400
@@ -53,6 +53,8 @@ class SpeakerReader:
         context: ReaderContext,
         previous: SpeakerReader | None,
         models: VoiceModels,
+        *,
+        is_calibrated: bool = True,
     ) -> None:
         minimum = MIN_WINDOW_MS * RATE_HZ // 1000
         self.spec = WindowSpec(
@@ -67,7 +69,8 @@ class SpeakerReader:
         self._settings = settings
         self._context = context
         self._models = models
-        self._band = settings.thresholds.of(context.channel)
+        self._is_calibrated = is_calibrated
+        """Whether the calibrated thresholds of the gallery go before those of the settings."""
         self._label_band = LabelBand(models.assign, models.new)
         # The same object, so that utterances that still run under the old options found labels too.
         self._labels: Labels = (
@@ -77,6 +80,7 @@ class SpeakerReader:
         )
         self._labelling = Labelling(self._labels, models, settings.label_min_ms)
         self._known = KnownVoices(self._labels, models, context)
+        self._band = self._bounds()
         self._turn = Turn(0)
         names = set[str]() if previous is None else previous._changes.names
         self._changes: ChangeWatch = ChangeWatch(models, self._likeness, names)
@@ -93,6 +97,7 @@ class SpeakerReader:
     def opened(self, utterance: Utterance) -> None:
         """Begin a turn, with the gallery as it is now."""
         self._known.begin()
+        self._band = self._bounds()
         self._labels.begin()
         self._context.speakers.begin()
         self._begin(Turn(utterance.onset), utterance.onset)
@@ -150,6 +155,13 @@ class SpeakerReader:
         """Give a label to nobody any more, because its voice has a name."""
         if label is not None:
             self._labels.retire(label)
+
+    def _bounds(self) -> Band:
+        """Return the bounds of the utterance's decisions, by its gallery."""
+        thresholds = self._settings.thresholds
+        if self._is_calibrated:
+            thresholds = thresholds.calibrated(self._known.accept)
+        return thresholds.of(self._context.channel)
 
     def _keep(self, utterance: Utterance, end: int, event: Speaker) -> None:
         """Keep the voice of an utterance, of its last turn if there are several of one speaker."""

@@ -53,6 +53,15 @@ class VoiceScale:
         bounded: Floats = np.clip(cosines, -1, 1)  # rounding can exceed 1
         return bounded
 
+    def straight(self, scores: Floats, channel: Channel) -> Floats:
+        """Return scores on an axis on which they differ as the cosines do, for statistics.
+
+        Args:
+            scores: `[n]`, of this scale.
+            channel: Of the speech.
+        """
+        return scores
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedScale(VoiceScale):
@@ -115,6 +124,15 @@ class FittedScale(VoiceScale):
         scores = np.where(cosines >= accept, above, np.where(between < low, below, between))
         bounded: Floats = np.clip(scores, -1, 1).astype(np.float32)
         return bounded
+
+    def straight(self, scores: Floats, channel: Channel) -> Floats:
+        """Return scores without the bends of the scale, as between its bounds."""
+        index, low, high = CHANNELS.index(channel), REJECT[channel], ACCEPT[channel]
+        accept, slope = float(self.accept[index, index]), (high - low) / self.width
+        above = high + slope * (scores - high) * (1 - accept) / (1 - high)
+        below = low + slope * (scores - low) * (1 + accept - self.width) / (1 + low)
+        straight: Floats = np.where(scores >= high, above, np.where(scores < low, below, scores))
+        return straight
 
 
 def unit(rows: Floats) -> Floats:

@@ -164,6 +164,9 @@ class Metrics:
         self.words_in_work = gauge(
             "words_in_work", "Wake words of users that are made, or wait to be made."
         )
+        self.calibrations_in_work = gauge(
+            "calibrations_in_work", "Calibrations of voices that are made, or wait to be made."
+        )
         self.access_waiting = gauge(
             "access_waiting", "Calls about tickets and counters that wait for the store."
         )

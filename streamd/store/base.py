@@ -13,6 +13,7 @@ from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords
 from streamd.naming import DEFAULT_TENANT as DEFAULT_TENANT
 from streamd.store.access import AccessStore
+from streamd.store.calibrations import Calibrated
 from streamd.types import Floats
 
 
@@ -76,6 +77,21 @@ class Enrolment:
     """As `e_…`; no other enrolment has it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One enrolment with the voice that it belongs to, for whoever measures how alike voices are.
+
+    Its embeddings leave the store, but never the process.
+    """
+
+    voice: str
+    channel: Channel
+    speech_ms: int
+    """Speech in it, milliseconds."""
+    embeddings: Mapping[str, Floats]
+    """`[dim]`, unit vectors, by catalogue id of the model."""
+
+
 class Store(Protocol):
     """Voices and wake words of one tenant. Calls are synchronous and may come from any thread.
 
@@ -98,7 +114,7 @@ class Store(Protocol):
         ...
 
     def tenants(self) -> list[str]:
-        """Return every tenant that has a voice or a word, by name."""
+        """Return every tenant that has a voice, a word or a calibration, by name."""
         ...
 
     def enrol(
@@ -195,6 +211,28 @@ class Store(Protocol):
         Args:
             models: of the embeddings; an id stands for one whose cosines are the scores.
             baseline_model: of the baselines; None leaves them out.
+        """
+        ...
+
+    def recordings(self, names: Collection[str], models: VoiceModels) -> list[Recording]:
+        """Return the enrolments of voices by these models, by name, oldest first.
+
+        Args:
+            names: of voices; those that the tenant has not are left out.
+            models: of the embeddings.
+        """
+        ...
+
+    def calibrations(self) -> list[Calibrated]:
+        """Return the calibrated thresholds of all models, by model and channel."""
+        ...
+
+    def calibrate(self, model: str, chosen: Sequence[Calibrated]) -> None:
+        """Store the calibrated thresholds of a model, in place of all earlier ones.
+
+        Args:
+            model: catalogue id of the model that decides.
+            chosen: at most one for each channel; none removes them.
         """
         ...
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from streamd.errors import BadName, NotErased, StreamdError, Unavailable
 from streamd.modules.gallery import Gallery
 from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWord, CustomWords, check_word
-from streamd.store import changes, erasure, shared, voices, words
+from streamd.store import calibrations, changes, erasure, shared, voices, words
 from streamd.store.access import AccessStore
-from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
+from streamd.store.base import Enrolment, EnrolmentInfo, Recording, SpeakerInfo
+from streamd.store.calibrations import Calibrated
 from streamd.store.database import Database
 from streamd.store.names import check_name
 from streamd.store.sqlaccess import SqlAccess
@@ -61,10 +62,11 @@ class SqlStore:
         return SqlStore(self._database, tenant)
 
     def tenants(self) -> list[str]:
-        """Return every tenant that has a voice or a word, by name."""
+        """Return every tenant that has a voice, a word or a calibration, by name."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT tenant FROM speakers UNION SELECT tenant FROM words ORDER BY tenant"
+                "SELECT tenant FROM speakers UNION SELECT tenant FROM words"
+                " UNION SELECT tenant FROM calibrations ORDER BY tenant"
             )
             return [tenant for (tenant,) in rows.fetchall()]
 
@@ -158,6 +160,25 @@ class SqlStore:
         with self._database.snapshot() as db:
             version = self._database.versions.number(changes.read(db))
             return voices.gallery(db, self._sealing(), models, baseline_model, version)
+
+    def recordings(self, names: Collection[str], models: VoiceModels) -> list[Recording]:
+        """Return the enrolments of voices by these models, by name, oldest first."""
+        wanted = sorted({check_name(name) for name in names})
+        with self._database.snapshot() as db:
+            tenant = self._sealing()
+            return [one for name in wanted for one in voices.recordings(db, tenant, name, models)]
+
+    def calibrations(self) -> list[Calibrated]:
+        """Return the calibrated thresholds of all models, by model and channel."""
+        with self._database.reading() as db:
+            return calibrations.load(db, self._database.cipher, self._tenant)
+
+    def calibrate(self, model: str, chosen: Sequence[Calibrated]) -> None:
+        """Store the calibrated thresholds of a model, in place of all earlier ones."""
+        with self._database.writing() as db:
+            cipher = self._database.cipher
+            if calibrations.replace(db, cipher, self._tenant, model, chosen):
+                self._database.changed(db)
 
     def add_word(self, word: CustomWord, *, replace: bool = False) -> None:
         """Store a wake word."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from streamd.errors import NameTaken
 from streamd.modules.centroids import Centroids, Indices
 from streamd.modules.gallery import CHANNELS, Channel, Gallery
 from streamd.modules.voice_models import VoiceModels
-from streamd.store.base import Enrolment, EnrolmentInfo, SpeakerInfo
+from streamd.store import calibrations
+from streamd.store.base import Enrolment, EnrolmentInfo, Recording, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
 from streamd.types import Floats
@@ -120,6 +122,24 @@ def enrolments(db: Rows, tenant: Tenant, name: str) -> list[EnrolmentInfo]:
         before = found.get(id_)
         models = (model,) if before is None else (*before.models, model)
         found[id_] = EnrolmentInfo(id_, models, *others)
+    return list(found.values())
+
+
+def recordings(db: Rows, tenant: Tenant, name: str, models: VoiceModels) -> list[Recording]:
+    """Return the enrolments of a voice that any of these models knows, oldest first."""
+    rows = db.execute(
+        "SELECT public_id, model, channel, speech_ms, embedding"
+        " FROM enrolments WHERE speaker_id = ? ORDER BY id",
+        (find(db, tenant, name),),
+    )
+    found: dict[str, Recording] = {}
+    for id_, model, channel, speech_ms, sealed in rows.fetchall():
+        if model in models.ids:
+            one = found.setdefault(id_, Recording(name, channel, speech_ms, {}))
+            plain = tenant.open(sealed, name, model, channel)
+            found[id_] = replace(
+                one, embeddings={**one.embeddings, model: np.frombuffer(plain, _FLOAT)}
+            )
     return list(found.values())
 
 
@@ -235,7 +255,12 @@ def gallery(
         )
         for model, (embeddings, owners, channels) in enrolled.items()
     }
-    return Gallery.of(tuple(order), centroids, version, baselines)
+    accept = {
+        one.channel: one.threshold
+        for one in calibrations.load(db, tenant.cipher, tenant.name)
+        if one.model == models.deciding
+    }
+    return Gallery.of(tuple(order), centroids, version, baselines, accept)
 
 
 def _of_model(

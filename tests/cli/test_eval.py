@@ -12,6 +12,7 @@ from conftest import Cli
 from daemons import DATA, STREAMD, VOICES, environment
 from waiting import HANG_S, wait_until
 
+from streamd.compose import SPEAKER_MODELS
 from streamd.models.library import default_directory
 
 HEAD = "path,label,speaker,start_ms,end_ms,session,split\n"
@@ -78,7 +79,7 @@ def test_a_threshold_of_the_configuration_is_in_force_and_shown(evaluate):
     found = figures(evaluate("wake", ALEXA, "--json", "-j1", STREAMD_WAKE__THRESHOLD="1.0"))
     assert found["miss"]["value"] == 1
     assert found["thresholds"] == {"alexa": 1.0}
-    assert found["config"] == {"wake.threshold": 1.0}
+    assert found["config"]["wake.threshold"] == 1.0
 
 
 def test_the_rows_that_failed_are_listed_and_can_be_evaluated_again(evaluate, cli, tmp_path):
@@ -141,10 +142,12 @@ def test_vad_against_labels(evaluate, tmp_path):
     assert [file["path"] for file in found["files"]] == ["noise.flac", "slt0.flac"]
 
 
-def test_speakers_pairs_galleries_and_labels(evaluate):
+@pytest.mark.parametrize("model", ["ge2e", "campplus-int8"])
+def test_speakers_pairs_galleries_and_labels(evaluate, model):
     rows = [f"{voice}{n}.flac,,{voice},,,call{n % 2}," for n in range(4) for voice in VOICES[:3]]
-    done = evaluate("speaker", rows, "--json", "--channel", "wide", "--length", 0, "--length", 1)
-    found = figures(done)
+    options = ("--json", "--channel", "wide", "--length", 0, "--length", 1)
+    found = figures(evaluate("speaker", rows, *options, STREAMD_SPEAKER__MODEL=model))
+    assert found["models"]["speaker"]["model"].startswith(SPEAKER_MODELS[model])
     assert found["eer"]["value"] < 0.2
     assert (found["eer"]["channel"], found["eer"]["length_s"]) == ("wide", None)
     assert found["min_dcf"]["value"] <= 1
@@ -159,6 +162,8 @@ def test_speakers_pairs_galleries_and_labels(evaluate):
     assert known["wrong"]["value"] < 0.2
     assert 0 <= found["der"]["value"] < 1
     assert found["der"]["n"] == 2
+    # Nobody speaks at the same time here.
+    assert found["labels"]["der_without_overlap"]["value"] == found["der"]["value"]
     assert found["bootstrap"]["unit"] == "row"
 
 

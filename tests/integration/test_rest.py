@@ -443,8 +443,6 @@ def test_too_little_speech_has_no_emotion(daemon: Daemon, path: str) -> None:
         ("POST", "/v1/transcribe"),
         ("POST", "/transcribe"),
         ("POST", "/v1/asr"),
-        ("GET", "/v1/calibration"),
-        ("PUT", "/v1/calibration"),
     ],
 )
 def test_what_this_version_lacks_is_said(daemon: Daemon, method: str, path: str) -> None:

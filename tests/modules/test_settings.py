@@ -1,5 +1,6 @@
 """A tunable is declared once; what a client may set is some of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -8,8 +9,9 @@ from fakes.driving import fake_registry
 from msgspec import UNSET, inspect
 
 from streamd.modules.emotion import EmotionOptions
+from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
-from streamd.modules.speaker import SpeakerOptions
+from streamd.modules.speaker import SpeakerOptions, described
 from streamd.modules.vad import HYSTERESIS, VadOptions
 from streamd.modules.wake import WakeOptions
 from streamd.settings import (
@@ -85,6 +87,23 @@ def test_every_module_has_what_its_section_says(registry: Registry) -> None:
         "narrow": {"accept": 0.9, "reject": 0.7},
     }
     assert (said["emotion"]["hop_ms"], said["emotion"]["threshold"]) == (1000, 0.25)
+
+
+def test_calibrated_thresholds_are_described_unless_a_client_sets_its_own(
+    registry: Registry,
+) -> None:
+    gallery = replace(Gallery.empty(), accept={"wide": 0.6})
+    modules, _ = registry.resolve({"vad": {}, "speaker": {}})
+    said = described(registry, modules, gallery)
+    assert said["vad"] == registry.describe(modules)["vad"]
+    assert said["speaker"]["thresholds"] == {
+        "wide": {"accept": 0.6, "reject": pytest.approx(0.47)},
+        "narrow": {"accept": 0.9, "reject": 0.7},
+    }
+    modules, _ = registry.resolve({"speaker": {"threshold": 0.5}})
+    said = described(registry, modules, gallery)
+    assert said["speaker"]["thresholds"]["wide"]["accept"] == 0.5
+    assert "speaker" not in described(registry, registry.resolve({"vad": {}})[0], gallery)
 
 
 def test_what_a_client_sets_comes_before_the_section(registry: Registry) -> None:

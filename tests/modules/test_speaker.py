@@ -1,6 +1,7 @@
 """Who speaks: enrolled voices, session labels, changes. A voice here is an angle."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,29 @@ def test_a_sessions_threshold_moves_the_whole_band() -> None:
     talk = Talk(gallery(anna=voice(0)), threshold=0.9)
     found = [talk.final(voice(np.degrees(np.arccos(c)))).decision for c in (0.91, 0.85, 0.79)]
     assert found == ["accept", "unsure", "reject"]
+
+
+def calibrated(accept: float) -> Gallery:
+    return replace(gallery(anna=voice(0)), accept={"wide": accept})
+
+
+def test_a_calibrated_threshold_moves_the_whole_band_from_the_next_utterance_on() -> None:
+    talk = Talk(calibrated(0.9))
+    decisions = [talk.final(voice(np.degrees(np.arccos(c)))).decision for c in (0.91, 0.85, 0.79)]
+    assert decisions == ["accept", "unsure", "reject"]
+    talk = Talk(calibrated(0.9))
+    begun = talk.begin()
+    talk.gallery = calibrated(0.7)
+    talk.say(begun, voice(np.degrees(np.arccos(0.85))), 0)
+    assert talk.end(begun).decision == "unsure"
+    assert talk.final(voice(np.degrees(np.arccos(0.71)))).decision == "accept"
+    talk.gallery = replace(calibrated(0.7), accept={"narrow": 0.1})
+    assert talk.final(voice(np.degrees(np.arccos(0.74)))).decision == "unsure"
+
+
+def test_a_sessions_own_threshold_goes_before_a_calibrated_one() -> None:
+    talk = Talk(calibrated(0.6), threshold=0.9)
+    assert talk.final(voice(np.degrees(np.arccos(0.85)))).decision == "unsure"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ RUNS = [
     ["store", "export", "{out}/backup.jsonl"],
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
+    ["speakers", "calibrate", "--apply"],
     ["speakers", "export", "{out}/voices.jsonl"],
     ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],

@@ -69,7 +69,7 @@ ANY: st.SearchStrategy[Call] = st.one_of(
 )
 
 
-@settings(common, max_examples=100)
+@settings(common, max_examples=60)
 @given(
     stream=streams(),
     calls=st.lists(st.tuples(SHARES, EXACT), max_size=6),
@@ -83,7 +83,7 @@ def test_longer_hops_from_a_place_on_mean_the_same_at_every_speed_and_chunking(
     assert_same_events(slow, loaded(stream, Stage()).play(placed(stream, calls)))
 
 
-@settings(common, max_examples=60)
+@settings(common, max_examples=40)
 @given(
     stream=streams(),
     places=st.lists(st.tuples(SHARES, st.tuples(st.just("speculate"), st.booleans())), max_size=6),
@@ -96,7 +96,7 @@ def test_no_event_hangs_on_speculation(
     assert_same_events(events, loaded(stream, Stage()).play(placed(stream, ())))
 
 
-@settings(common, max_examples=150)
+@settings(common, max_examples=90)
 @given(
     stream=streams(),
     calls=st.lists(st.tuples(SHARES, ANY), max_size=8),

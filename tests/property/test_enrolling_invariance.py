@@ -44,7 +44,7 @@ def at_once(stream: Stream, voices: Voices) -> list[Event]:
     return events
 
 
-@settings(common, max_examples=60)
+@settings(common, max_examples=30)
 @given(stream=conversations(), data=st.data())
 def test_an_enrolment_is_the_same_however_the_audio_and_the_answers_come(
     voices: Voices, stream: Stream, data: st.DataObject
@@ -63,7 +63,7 @@ def test_an_enrolment_is_the_same_however_the_audio_and_the_answers_come(
     assert sorted(answers) == sorted(asked)
 
 
-@settings(common, max_examples=20)
+@settings(common, max_examples=12)
 @given(many=st.lists(conversations(), min_size=2, max_size=4), seed=st.integers(0, 2**32))
 def test_an_enrolment_among_other_streams_is_what_it_is_alone(
     voices: Voices, many: list[Stream], seed: int

@@ -33,7 +33,7 @@ def at_once(stream: Stream) -> list[Event]:
     return events
 
 
-@settings(common, max_examples=150)
+@settings(common, max_examples=90)
 @given(stream=streams(), data=st.data())
 def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     stream: Stream, data: st.DataObject
@@ -46,7 +46,7 @@ def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     assert_same_events(events, at_once(stream))
 
 
-@settings(common, max_examples=40)
+@settings(common, max_examples=25)
 @given(stream=streams(), size=st.sampled_from(["a byte", "three bytes", "20 ms", "a second"]))
 def test_events_do_not_hang_on_the_size_of_messages(stream: Stream, size: str) -> None:
     second = stream.audio.frame_bytes * stream.rate
@@ -59,7 +59,7 @@ def test_events_do_not_hang_on_the_size_of_messages(stream: Stream, size: str) -
     assert_same_events(events, at_once(stream))
 
 
-@settings(common, max_examples=60)
+@settings(common, max_examples=40)
 @given(many=st.lists(streams(), min_size=2, max_size=5), seed=st.integers(0, 2**32))
 def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int) -> None:
     stage = Stage(seed=seed)
@@ -78,7 +78,7 @@ def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int
         assert_same_events(player.end(), at_once(stream))
 
 
-@settings(common, max_examples=40)
+@settings(common, max_examples=25)
 @given(stream=streams(most_messages=0), blocks=st.lists(st.integers(1, 300_000), max_size=20))
 def test_analysis_says_what_the_stream_says(stream: Stream, blocks: list[int]) -> None:
     engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from fakes.driving import (
     ALL_ON,
@@ -18,18 +19,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamd.events import Event
+from streamd.modules.gallery import Gallery
 
 common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def player_of(stream: Stream, stage: Stage, ring_s: int = 8) -> Player:
+CALIBRATED = replace(GALLERY, accept={"wide": 0.9, "narrow": 0.3})
+
+
+def player_of(stream: Stream, stage: Stage, ring_s: int = 8, gallery: Gallery = GALLERY) -> Player:
     modules = ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}}
-    return Player(stage, BOTH, modules, stream.audio, lambda: GALLERY, ring_s)
+    return Player(stage, BOTH, modules, stream.audio, lambda: gallery, ring_s)
 
 
-def at_once(stream: Stream) -> list[Event]:
+def at_once(stream: Stream, gallery: Gallery = GALLERY) -> list[Event]:
     """All in as few messages as can be, every answer at once."""
-    events = player_of(stream, BothStage()).play(script(stream.data, stream.places))
+    events = player_of(stream, BothStage(), gallery=gallery).play(
+        script(stream.data, stream.places)
+    )
     if ("config", {"vad": False}) not in [m for _, m in stream.messages]:
         assert_order(events)
     return events
@@ -43,9 +50,10 @@ def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     cuts = data.draw(st.lists(st.integers(0, len(stream.data)), max_size=40))
     ring_s = data.draw(st.sampled_from([2, 8]))
     seed = data.draw(st.integers(0, 2**32))
-    player = player_of(stream, BothStage(seed), ring_s)
+    gallery = data.draw(st.sampled_from([GALLERY, CALIBRATED]))
+    player = player_of(stream, BothStage(seed), ring_s, gallery)
     events = player.play(script(stream.data, stream.places, cuts))
-    assert_same_events(events, at_once(stream))
+    assert_same_events(events, at_once(stream, gallery))
 
 
 @settings(common, max_examples=30)

@@ -178,7 +178,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "not JSON": (lambda what: what.replace(b'"voice"', b'"voice', 1), ":2: the line is damaged"),
     "another type": (lambda what: what.replace(b'"name":"voice 0"', b'"name":0', 1), "damaged"),
     "twice": (lambda what: what.splitlines(True)[0] + what, ":2: two exports in one file"),
-    "newer": (lambda what: what.replace(b'"format":1', b'"format":9'), "upgrade streamd"),
+    "newer": (lambda what: what.replace(b'"format":2', b'"format":9'), "upgrade streamd"),
 }
 
 

@@ -20,6 +20,8 @@ Action = Literal[
     "voices_exported",
     "word_added",
     "word_removed",
+    "calibrated",
+    "calibration_removed",
     "key_created",
     "key_revoked",
     "store_exported",
@@ -76,6 +78,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Pseudonym of a voice, see `alias`."""
     renamed_to: str | None = None
     word: str | None = None
+    model: str | None = None
+    """Catalogue id of the model whose thresholds were calibrated."""
+    target_far: float | None = None
+    """Share of strangers that may be accepted, 0 to 1."""
+    thresholds: dict[str, float] | None = None
+    """Score of acceptance by channel."""
     subject_key: str | None = None
     """Lookup id of the key that was made or revoked."""
     subject_name: str | None = None

@@ -112,9 +112,11 @@ def move_store(store: SqlStore, open_target: Callable[[], SqlStore], progress: P
 def _filling(database: Database) -> Iterator[Rows]:
     """Hold a transaction in which an empty database is filled."""
     with database.writing() as db:
-        if there := tables.count(db):
+        there = tables.count(db)
+        if there or tables.is_calibrated(db):
             raise WrongUsage(
-                f"store {database.name}: it is not empty ({there} voices, words and keys); "
+                f"store {database.name}: it is not empty ({there} voices, words and keys"
+                f"{', and a calibration' if tables.is_calibrated(db) else ''}); "
                 "an empty one is needed: move it away, or name another"
             )
         yield db

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-FORMAT = 1
+FORMAT = 2
 """Raised by a change that an older streamd would misread."""
 
 
@@ -78,6 +78,16 @@ class Key(Struct, frozen=True, tag="key"):
     digest: bytes
 
 
+class Calibration(Struct, frozen=True, tag="calibration"):
+    """A threshold that a tenant chose for a voice model and a channel; `record` is sealed."""
+
+    tenant: str
+    model: str
+    channel: str
+    record: bytes
+    changed_ms: int
+
+
 class Secret(Struct, frozen=True, tag="secret"):
     """A secret that processes share."""
 
@@ -118,5 +128,5 @@ class End(Struct, frozen=True, tag="end"):
     """Of all lines before it, hexadecimal."""
 
 
-Record: TypeAlias = Voice | Word | Key | Secret | Ticket | Use | Reply
+Record: TypeAlias = Voice | Word | Key | Calibration | Secret | Ticket | Use | Reply
 Line: TypeAlias = Header | Record | End

@@ -11,6 +11,7 @@ import msgspec
 
 from streamd.store.archive.records import (
     BaselineRow,
+    Calibration,
     EnrolmentRow,
     Key,
     Record,
@@ -30,6 +31,7 @@ PAGE = 500
 _PLAIN: dict[type[Record], tuple[str, str]] = {
     Word: ("words", "tenant, name, info, head"),
     Key: ("keys", "id, name, tenant, scopes, created_at, expires_at, revoked_at, digest"),
+    Calibration: ("calibrations", "tenant, model, channel, record, changed_at"),
     Secret: ("secrets", "name, value"),
     Ticket: ("tickets", "id, until_at"),
     Use: ("uses", "bucket, until_at"),
@@ -44,6 +46,11 @@ def count(db: Rows) -> int:
     """Return the number of voices, words and keys."""
     tables = ("speakers", "words", "keys")
     return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
+
+
+def is_calibrated(db: Rows) -> bool:
+    """Return whether any tenant has calibrated thresholds."""
+    return db.execute("SELECT 1 FROM calibrations LIMIT 1").fetchone() is not None
 
 
 def dump(db: Rows) -> Iterator[Record]:

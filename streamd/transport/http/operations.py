@@ -10,8 +10,8 @@ from aiohttp import web
 
 from streamd import __version__
 from streamd.live.services import Services
+from streamd.modules.speaker import described
 from streamd.modules.wake import WakeModule
-from streamd.modules.words import CustomWords
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.routes import About, Route
 from streamd.transport.http.websocket import Streams
@@ -101,11 +101,11 @@ class Operations:
         return _json(self._described(request))
 
     async def _info_for_earlier_callers(self, request: web.Request) -> web.Response:
-        described = self._described(request)
-        wake = described["modules"].get(WakeModule.name, {})
+        shown = self._described(request)
+        wake = shown["modules"].get(WakeModule.name, {})
         return _json(
             {
-                **described,
+                **shown,
                 "model_id": wake.get("model"),
                 "description": "voice activity, wake words, speakers and emotion",
                 "input_format": INPUT_FORMAT,
@@ -121,18 +121,19 @@ class Operations:
             "name": "streamd",
             "version": __version__,
             "protocol": 1,
-            "modules": self._modules(self._services.words(principal.tenant)),
+            "modules": self._modules(principal.tenant),
             "limits": self._services.limits.described(),
             "streams": self._streams.of(principal),
         }
 
-    def _modules(self, words: CustomWords) -> dict[str, dict[str, Any]]:
-        """Return the modules of the server and the words that a tenant may ask for."""
-        registry = self._services.registry
+    def _modules(self, tenant: str) -> dict[str, dict[str, Any]]:
+        """Return the modules of the server as a tenant gets them, and the words it may ask for."""
+        registry, words = self._services.registry, self._services.words(tenant)
+        gallery = self._services.gallery(tenant)
         asked: dict[str, dict[str, Any]] = {name: {} for name in registry.defaults}
         wake = registry.find(WakeModule)
         if wake is None or wake.name not in asked:
-            return registry.describe(registry.resolve(asked)[0])
+            return described(registry, registry.resolve(asked)[0], gallery)
         known = wake.known(words)
         default = [name for name in wake.settings.words if name in known]
         if known:
@@ -140,7 +141,7 @@ class Operations:
             asked[wake.name] = {"words": default or list(known)}
         else:
             del asked[wake.name]
-        modules = registry.describe(registry.resolve(asked, words=words)[0])
+        modules = described(registry, registry.resolve(asked, words=words)[0], gallery)
         if known:
             modules[wake.name] |= {"default_words": default, "words": list(known)}
         return modules

@@ -74,25 +74,30 @@ def voices() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def minutes(voices: dict[str, np.ndarray]) -> np.ndarray:
-    """Four minutes as one int16 stream that starts in the middle of a word.
+    """Two and a half minutes as one int16 stream that starts in the middle of a word.
 
-    The clips as they are, faster and higher, slower and deeper, faint, in noise and two at a
-    time; between them digital silence, the faintest noise and a full-scale square.
+    The clips in turn as they are and in noise, faster and higher, slower and deeper, faint, and two
+    at a time; between them digital silence, the faintest noise and a full-scale square.
     """
     rng = np.random.default_rng(20)
     clips = [clip.astype(np.float64) for clip in voices.values()]
     parts = [clips[0][6000:]]
-    for clip, other in zip(clips, clips[1:] + clips[:1], strict=True):
+    for number, (clip, other) in enumerate(zip(clips, clips[1:] + clips[:1], strict=True)):
         length = min(len(clip), len(other))
-        parts += [
-            _at_speed(clip, 1.12),
-            np.zeros(20_000),
-            _at_speed(clip, 0.9),
-            rng.integers(-1, 2, 16_000),
-            0.03 * clip,
+        changed = [
             clip + rng.normal(0, 600, len(clip)),
-            32_767 * np.sign(np.sin(np.arange(8000) / 7)),
+            _at_speed(clip, 1.12),
+            0.03 * clip,
             clip[:length] + 0.5 * other[:length],
+            _at_speed(clip, 0.9),
+        ]
+        parts += [
+            changed[number],
+            np.zeros(20_000),
+            changed[(number + 1) % len(changed)],
+            rng.integers(-1, 2, 16_000),
+            changed[(number + 2) % len(changed)],
+            32_767 * np.sign(np.sin(np.arange(8000) / 7)),
         ]
     return np.clip(np.rint(np.concatenate(parts)), -32_768, 32_767).astype(np.int16)
 

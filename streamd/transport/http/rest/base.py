@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from streamd.access.audited import Audited, changed_by_client
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
+from streamd.calibration.calibrator import Calibrator
 from streamd.config import Config
 from streamd.files.enroller import Enroller
 from streamd.files.sessions import FileSessions
 from streamd.files.uploads import Uploads
 from streamd.files.voice_cache import VoiceCache
 from streamd.files.voice_files import VoiceFiles
+from streamd.files.voice_reading import voice_models
 from streamd.live.services import Services
 from streamd.store.base import Store
 from streamd.transport.http.peers import Peers
@@ -39,6 +41,8 @@ class Rest:
     repeats: Repeats
     workshop: Workshop
     """Makes the wake words of users."""
+    calibrator: Calibrator
+    """Calibrates the voices of tenants."""
     is_draining: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
     """Has the voices and words of the store read again at once."""
@@ -83,6 +87,7 @@ class Rest:
             memory=Memory(services.metrics),
             repeats=Repeats(access.shared),
             workshop=Workshop(services.metrics),
+            calibrator=Calibrator(voice_models(registry), services.metrics),
             is_draining=is_draining,
             changed=changed,
             _store=store,

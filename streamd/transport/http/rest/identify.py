@@ -60,11 +60,12 @@ async def identified(call: Call) -> IdentifyReply:
     params = call.params(IdentifyParams)
     voice = await voice_of(call, await call.file(), call.progress)
     services = call.rest.services
+    gallery = services.gallery(call.principal.tenant)
     found = identify(
         voice,
-        services.gallery(call.principal.tenant),
+        gallery,
         voice_models(services.registry),
-        speaker_settings(services.registry).thresholds,
+        speaker_settings(services.registry).thresholds.calibrated(gallery.accept),
         params.limit,
     )
     return IdentifyReply(

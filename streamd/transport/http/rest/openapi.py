@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import UNSET, UnsetType
 
 from streamd import __version__
@@ -120,6 +120,9 @@ def _operation(route: Route, about: About, schemas: dict[str, Any]) -> dict[str,
     if about.file:
         parameters.append(_IDEMPOTENCY)
         found["requestBody"] = {"required": True, "content": _bodies(about, fields)}
+    elif route.method == hdrs.METH_PUT and about.params is not None:
+        whole = {"schema": {"$ref": _REF.format(name=about.params.__name__)}}
+        found["requestBody"] = {"content": {_JSON: whole}}
     if parameters:
         found["parameters"] = parameters
     return found

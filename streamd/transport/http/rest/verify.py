@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from streamd.errors import BadInput, NotAudio, Refusal, TooLarge, TooShort
-from streamd.files.comparison import required, verify
+from streamd.files.comparison import Verification, required, verify
 from streamd.files.sessions import Progress
 from streamd.files.voice_cache import FileVoice
 from streamd.files.voice_reading import speaker_settings, voice_models
+from streamd.live.services import Services
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.bodies import File
 from streamd.transport.http.rest.operation import Call, route
@@ -93,9 +94,7 @@ async def verified(call: Call) -> VerifyReply:
             ref=missing,
         )
     _, test = tests[-1]
-    registry = call.rest.services.registry
-    thresholds = speaker_settings(registry).thresholds
-    found = verify(reference, test, voice_models(registry), thresholds)
+    found = compared(call.rest.services, call.principal.tenant, reference, test)
     return VerifyReply(
         similarity=round(found.similarity, 4),
         verification_result=found.decision == "accept",
@@ -124,6 +123,15 @@ async def batch_verified(call: Call) -> BatchReply:
         )
     results = [_result(call, reference, name, test) for name, test in tests]
     return BatchReply(batch_results=results, total_count=len(results))
+
+
+def compared(
+    services: Services, tenant: str, reference: FileVoice, test: FileVoice
+) -> Verification:
+    """Compare two voices, each of which is there, with the thresholds of a tenant."""
+    thresholds = speaker_settings(services.registry).thresholds
+    accept = services.gallery(tenant).accept
+    return verify(reference, test, voice_models(services.registry), thresholds.calibrated(accept))
 
 
 async def voice_of(call: Call, file: File, progress: Progress) -> FileVoice:
@@ -179,9 +187,7 @@ def _result(call: Call, reference: FileVoice, name: str, test: FileVoice | Refus
     if isinstance(test, Refusal):
         fault = Fault(code=test.code, message=test.message, ref=test.ref, retryable=test.retryable)
         return BatchResult(filename=name, error=fault)
-    registry = call.rest.services.registry
-    thresholds = speaker_settings(registry).thresholds
-    found = verify(reference, test, voice_models(registry), thresholds)
+    found = compared(call.rest.services, call.principal.tenant, reference, test)
     return BatchResult(
         filename=name,
         similarity=round(found.similarity, 4),

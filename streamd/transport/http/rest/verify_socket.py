@@ -16,13 +16,13 @@ from aiohttp import WSMsgType
 from streamd.access.principal import Principal
 from streamd.audio.header import wav_header
 from streamd.errors import BadInput, BadMessage, NotAudio, Overloaded, Refusal, TooLarge, TooShort
-from streamd.files.comparison import required, verify
+from streamd.files.comparison import required
 from streamd.files.voice_cache import FileVoice
-from streamd.files.voice_reading import speaker_settings, voice_models
 from streamd.transport.http import faults
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.socket_messages import VerifyResult
 from streamd.transport.http.rest.sockets import Socket, Sockets
+from streamd.transport.http.rest.verify import compared
 from streamd.types import RATE_HZ
 
 MAX_MESSAGE_BYTES = 8 << 20
@@ -100,7 +100,7 @@ class VerifySockets(Sockets):
                 reference = voice
                 await socket.send_str(REFERENCE_SET)
             else:
-                await socket.send_str(self._result(reference, voice))
+                await socket.send_str(self._result(principal.tenant, reference, voice))
 
     async def _voice(self, data: bytes, tenant: str) -> FileVoice:
         name = "the message"
@@ -120,10 +120,8 @@ class VerifySockets(Sockets):
                 return voice
         raise AssertionError
 
-    def _result(self, reference: FileVoice, test: FileVoice) -> str:
-        registry = self._rest.services.registry
-        thresholds = speaker_settings(registry).thresholds
-        found = verify(reference, test, voice_models(registry), thresholds)
+    def _result(self, tenant: str, reference: FileVoice, test: FileVoice) -> str:
+        found = compared(self._rest.services, tenant, reference, test)
         result = VerifyResult(
             similarity=round(found.similarity, 4),
             verification_result=found.decision == "accept",
