@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `streamd serve` sets it, before numpy
 
+import msgspec
 import numpy as np
 import soundfile
 from rich.console import Console
@@ -24,7 +25,7 @@ from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.files.quality import assess
 from streamd.files.recording import Recording
-from streamd.files.voice_reading import read_voice, speaker_settings
+from streamd.files.voice_reading import read_voice, speaker_settings, voice_models
 from streamd.models.library import Library
 from streamd.types import RATE_HZ, AudioFormat
 
@@ -36,11 +37,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("audio", type=Path, nargs="+", help="folders of recordings of one voice")
     parser.add_argument("--noise", type=Path, help="folder of recordings of noise")
+    parser.add_argument("--model", help="speaker.model; the default one if left out")
     parser.add_argument("--every", type=int, default=4, help="recordings that are made worse")
     args = parser.parse_args()
     recordings = [read(path) for folder in args.audio for path in files(folder)]
     noises = [read(path) for path in files(args.noise)] if args.noise else []
-    parts = make_parts(Config(engine=EngineConfig(threads=1)), Library())
+    config = Config(engine=EngineConfig(threads=1))
+    speaker = msgspec.structs.replace(config.speaker, model=args.model or config.speaker.model)
+    parts = make_parts(msgspec.structs.replace(config, speaker=speaker), Library())
     console, found = Console(width=100), {}
     for kind, samples in track(list(cases(recordings, noises, args.every)), console=console):
         found.setdefault(kind, []).append(judged(parts, samples))
@@ -101,7 +105,8 @@ def judged(parts, samples):
     blocks = (pcm[start : start + 16_384] for start in range(0, len(pcm), 16_384))
     recording = Recording("a", AudioFormat(), blocks)
     sample = read_voice(recording, parts, 8, lambda seconds: None)
-    return assess(sample, [], speaker_settings(parts.registry).thresholds)
+    thresholds = speaker_settings(parts.registry).thresholds
+    return assess(sample, [], thresholds, voice_models(parts.registry))
 
 
 if __name__ == "__main__":

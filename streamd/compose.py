@@ -78,17 +78,25 @@ def voice_models(config: Config) -> VoiceModels:
     """Return the models of voices; who was enrolled with none of them is unknown."""
     s, chosen = config.speaker, speaker_model(config).id
     if not s.model.startswith("campplus"):
-        return VoiceModels(chosen, assign=s.assign, new=s.new, change=s.change)
+        return VoiceModels(
+            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
+        )
     scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
+    windows = SPEAKER_MODELS[WINDOWS_MODEL]
     return VoiceModels(
-        windows=SPEAKER_MODELS[WINDOWS_MODEL],
+        windows=windows,
         main=chosen,
         scale=scale,
         assign=MAIN_ASSIGN,
         new=MAIN_ASSIGN,
         change=MAIN_CHANGE,
         lead=MAIN_LEAD,
+        comparable=_comparable(chosen, windows),
     )
+
+
+def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
+    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
 
 
 class Backends:

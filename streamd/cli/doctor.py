@@ -28,7 +28,7 @@ from streamd.access.audit.check import check as audit_check
 from streamd.cli.common import ConfigOption, read_config, read_session_config
 from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
-from streamd.cli.runtime import is_fault, open_voices
+from streamd.cli.runtime import ENROL_AGAIN, about_other_models, is_fault, open_voices
 from streamd.compose import make_parts, voice_models
 from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.display import without_password
@@ -38,7 +38,8 @@ from streamd.files.offline import OfflineAnalysis
 from streamd.files.voice_caches import in_redis
 from streamd.models.library import Library
 from streamd.modules.gallery import Gallery
-from streamd.store.base import enrolled_elsewhere
+from streamd.naming import DEFAULT_TENANT
+from streamd.store.base import ToEnrolAgain, to_enrol_again
 from streamd.transport.http.server import bind
 from streamd.transport.tls.certificate import check as check_certificate
 from streamd.transport.tls.certificate import doubt
@@ -113,7 +114,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
         return
     yield Check("config", config.source)
     yield _attempt("models", lambda: _models(config))
-    yield _attempt("store", lambda: _store(config))
+    yield _store(config)
     yield from _thresholds(config)
     yield _attempt("audit", lambda: _audit(config))
     if config.cache.redis_url:
@@ -161,12 +162,23 @@ def _models(config: Config) -> str:
     return f"all intact, in {library.directory}"
 
 
-def _store(config: Config) -> str:
-    with closing(open_voices(config)) as store:
-        found = [voice for tenant in store.tenants() for voice in store.of(tenant).speakers()]
-    unknown = len(enrolled_elsewhere(found, voice_models(config).ids))
-    note = f", {unknown} of them enrolled with another model and not recognised" if unknown else ""
-    return f"{len(found)} enrolled {'voice' if len(found) == 1 else 'voices'}{note}"
+def _store(config: Config) -> Check:
+    models = voice_models(config)
+    count, unknown, by_windows = 0, list[str](), list[str]()
+    try:
+        with closing(open_voices(config)) as store:
+            for tenant in store.tenants():
+                found = store.of(tenant).speakers()
+                count += len(found)
+                again = to_enrol_again(found, models)
+                of = "" if tenant == DEFAULT_TENANT else f" (tenant {tenant})"
+                unknown += [name + of for name in again.unknown]
+                by_windows += [name + of for name in again.by_windows]
+    except StreamdError as error:
+        return Check("store", str(error), error=error)
+    result = f"{count} enrolled {'voice' if count == 1 else 'voices'}"
+    said = about_other_models(ToEnrolAgain(unknown, by_windows), models)
+    return Check("store", ". ".join([result, *said, ENROL_AGAIN] if said else [result]), not said)
 
 
 def _thresholds(config: Config) -> Iterator[Check]:

@@ -48,7 +48,8 @@ def enroll(
         done = enrol(store, name, samples, parts.registry)
     for file, one in zip(files, done, strict=True):
         if not one.is_new:
-            note(f"{name} is already enrolled with {display_name(file)}; it counts once")
+            now = ", now by all models" if one.is_completed else ""
+            note(f"{name} is already enrolled with {display_name(file)}{now}; it counts once")
             continue
         note(
             f"{name}: {one.sample.speech_ms / 1000:.1f} s of speech from {display_name(file)} "

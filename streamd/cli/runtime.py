@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from rich.progress import BarColumn, TaskID
@@ -18,11 +18,19 @@ from streamd.config import Config
 from streamd.errors import ModelMissing
 from streamd.models import fetch
 from streamd.models.library import Finding, Library, with_needs
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWords
 from streamd.naming import DEFAULT_TENANT
 from streamd.store import opening
-from streamd.store.base import Store, enrolled_elsewhere
+from streamd.store.base import Store, ToEnrolAgain, to_enrol_again
 from streamd.view.console import PlainColumn
+
+MAX_NAMED = 20
+"""Names of voices in one sentence."""
+ENROL_AGAIN = (
+    "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration names "
+    "(speaker.model); the same files will do."
+)
 
 
 def open_voices(config: Config, tenant: str | None = None) -> Store:
@@ -64,15 +72,36 @@ def own_words(config: Config, tenant: str | None = None) -> CustomWords:
         return store.load_words()
 
 
-def note_other_models(store: Store, config: Config) -> None:
-    """Print the other-model enrolments, which are not recognised."""
+def note_other_models(store: Store, config: Config, name: str | None = None) -> ToEnrolAgain:
+    """Print and return the other-model enrolments of every voice, or of the one of a name."""
     models = voice_models(config)
-    if names := enrolled_elsewhere(store.speakers(), models.ids):
-        note(
-            f"Not enrolled with {models.deciding}, so not recognised: {', '.join(names)}. "
-            "`streamd enroll NAME FILE…` enrols a voice with the model that the configuration "
-            "names (speaker.model)."
+    found = [voice for voice in store.speakers() if name in (None, voice.name)]
+    again = to_enrol_again(found, models)
+    if said := about_other_models(again, models):
+        note(". ".join((*said, ENROL_AGAIN)))
+    return again
+
+
+def about_other_models(again: ToEnrolAgain, models: VoiceModels) -> list[str]:
+    """Return what to say about other-model enrolments, without the stops."""
+    said = []
+    if again.unknown:
+        said.append(
+            f"Not enrolled with {models.deciding}, so not recognised: {_some(again.unknown)}"
         )
+    if again.by_windows:
+        said.append(
+            f"Enrolled with {models.windows} alone, which recognises them less reliably than "
+            f"{models.deciding} would: {_some(again.by_windows)}"
+        )
+    return said
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names as a list for a sentence, the first ones of very many."""
+    listed = ", ".join(names[:MAX_NAMED])
+    more = len(names) - MAX_NAMED
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def ready_library(config: Config) -> Library:

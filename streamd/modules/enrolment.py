@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,9 @@ from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, Floats
+
+LEAST_SAMPLES = RATE_HZ
+"""Samples of a window of the main model from which it alone says whether somebody else speaks."""
 
 
 class VoiceReader:
@@ -48,28 +52,14 @@ class VoiceReader:
         """Spans of speech, in samples at 16 kHz."""
 
     @property
-    def embeddings(self) -> list[Floats]:
-        """Return the embeddings by the model that decides, in the order of the stream."""
-        return self._heard[self._models.deciding]
-
-    @property
     def windows(self) -> list[Floats]:
         """Return the embeddings by the model of every window, in the order of the stream."""
         return self._heard[self._models.windows]
 
     @property
-    def mean(self) -> Floats:
-        """Return the mean of `embeddings` as a unit vector; there must be at least one."""
-        return _mean(self.embeddings)
-
-    @property
-    def others(self) -> dict[str, Floats]:
-        """Return the mean embedding by each other model, as a unit vector, by the model's id."""
-        return {
-            model: _mean(heard)
-            for model, heard in self._heard.items()
-            if heard and model != self._models.deciding
-        }
+    def heard(self) -> dict[str, Floats]:
+        """Return the mean embedding by each model that heard something, as a unit vector."""
+        return {model: _mean(heard) for model, heard in self._heard.items() if heard}
 
     def opened(self, utterance: Utterance) -> None:
         """Prepare nothing, because `closed` has pooled the windows of the utterance before."""
@@ -105,6 +95,11 @@ class EnrolmentReader(VoiceReader):
 
     def __init__(self, settings: SpeakerSettings, models: VoiceModels | None = None) -> None:
         super().__init__(settings, models)
+        if self.optional is not None:
+            # Twice the windows, so that a second voice has one of its own sooner.
+            self.optional = replace(self.optional, hop=MAIN_WINDOW // 2)
+        self.main: list[Floats] = []
+        """Embeddings by the main model of windows that say much, in the order of the stream."""
         self.utterances: list[tuple[Floats, Floats]] = []
         """Mean states and summed moments of each utterance, from which a baseline is made."""
         self._states: list[Floats] = []
@@ -115,6 +110,12 @@ class EnrolmentReader(VoiceReader):
         self._states.append(output.states)
         self._moments.append(output.prosody.sum(axis=0))
         return super().window(utterance, window, output)
+
+    def take(self, utterance: Utterance, window: Window, output: Any) -> Iterable[TimedEvent]:
+        """Keep the embedding of a window by the main model."""
+        if window.stop - window.start >= LEAST_SAMPLES:
+            self.main.append(output.embedding)
+        return super().take(utterance, window, output)
 
     def closed(self, utterance: Utterance) -> Iterable[TimedEvent]:
         """Count the speech, and pool the windows."""

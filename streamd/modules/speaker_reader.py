@@ -167,12 +167,10 @@ class SpeakerReader:
         """Keep the voice of an utterance, of its last turn if there are several of one speaker."""
         turn = self._turn
         is_label = event.decision == "reject" and event.speaker is not None
-        heard = {model: one for model, one in turn.heard.items() if one.windows}
         self._context.voices.keep(
             utterance.id,
             KeptVoice(
-                totals={model: one.total for model, one in heard.items() if one.total is not None},
-                windows=max((one.windows for one in heard.values()), default=0),
+                heard={model: one for model, one in turn.heard.items() if one.windows},
                 speech=utterance.voiced(turn.start, end),
                 name=event.speaker if is_label or event.decision == "accept" else None,
                 is_label=is_label,

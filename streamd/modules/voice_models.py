@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamd.modules.voice_scale import VoiceScale
@@ -61,6 +62,10 @@ class VoiceModels:
     lead: float = 0.0
     """Score by which an enrolled voice must be ahead of the next one to be accepted."""
 
+    comparable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of the models whose embeddings those of a model may be compared with, itself first, by
+    its id: it in fewer bits is another model, and nobody is to enrol anew for it."""
+
     @property
     def deciding(self) -> str:
         """Return the id of the model that decides."""
@@ -70,3 +75,11 @@ class VoiceModels:
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all models, that which decides first."""
         return (self.main, self.windows) if self.main else (self.windows,)
+
+    def like(self, model: str) -> tuple[str, ...]:
+        """Return the ids of the models whose embeddings count as those of `model`, itself first."""
+        return self.comparable.get(model, (model,))
+
+    def counting(self, maker: str) -> str | None:
+        """Return the id of the model as whose embeddings those of another one count, if any."""
+        return next((model for model in self.ids if maker in self.like(model)), None)

@@ -83,7 +83,7 @@ class FittedScale(VoiceScale):
     """By how much the cosine of acceptance is higher with much speech: owners score more then, and
     strangers do not."""
     for_enrolments: float
-    """By how much it is higher with many enrolments."""
+    """By how much it is higher with many enrolments on the channel of the speech."""
 
     @classmethod
     def load(cls, path: Path) -> FittedScale:
@@ -114,8 +114,9 @@ class FittedScale(VoiceScale):
     ) -> Floats:
         """Return the scores of cosines."""
         speech = min(max((seconds - 1.0) / (_MUCH_SPEECH_S - 1.0), 0.0), 1.0)
-        many = np.clip((enrolments - 1) / (_MANY_ENROLMENTS - 1), 0, 1)
-        accept = self.accept[CHANNELS.index(channel)][references]
+        index = CHANNELS.index(channel)
+        many = np.clip((enrolments - 1) / (_MANY_ENROLMENTS - 1), 0, 1) * (references == index)
+        accept = self.accept[index][references]
         accept = accept + self.for_speech * speech + self.for_enrolments * many
         low, high = REJECT[channel], ACCEPT[channel]
         between = low + (high - low) * (cosines - accept + self.width) / self.width

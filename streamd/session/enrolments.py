@@ -12,6 +12,8 @@ from streamd.errors import Refusal
 from streamd.events import Enrolled, Error, Quality
 from streamd.modules.base import ReaderContext
 from streamd.modules.kept_voices import SpokenSample
+from streamd.modules.speaker import SpeakerModule
+from streamd.modules.voice_models import VoiceModels
 from streamd.session.emitter import Emitter
 from streamd.settings import SpeakerSettings
 
@@ -46,17 +48,17 @@ class Enrolments:
 
     Args:
         context: Has the voices of the latest utterances.
-        settings: The speaker settings of the server; None if it has no such module.
+        speaker: The speaker module of the server; None if it has none.
         emitter: Takes the answers to the client.
     """
 
     def __init__(
-        self, context: ReaderContext, settings: SpeakerSettings | None, emitter: Emitter
+        self, context: ReaderContext, speaker: SpeakerModule | None, emitter: Emitter
     ) -> None:
         self.unanswered = 0
         """Number of requests that were received and not answered."""
         self._context = context
-        self._settings = settings
+        self._speaker = speaker
         self._emitter = emitter
         self._pending: PendingEnrolment | None = None
 
@@ -129,8 +131,9 @@ class Enrolments:
             raise request.fault
         context = self._context
         # Without a speaker module no voice is kept, and the settings do not matter.
-        settings = self._settings or SpeakerSettings()
-        return context.voices.sample(request.utterances, context.channel, settings)
+        settings = SpeakerSettings() if self._speaker is None else self._speaker.settings
+        models = VoiceModels("") if self._speaker is None else self._speaker.models
+        return context.voices.sample(request.utterances, context.channel, settings, models)
 
     def _refuse(self, request: EnrolRequest, refusal: Refusal) -> None:
         self.unanswered -= 1

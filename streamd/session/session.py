@@ -104,9 +104,7 @@ class Session:
             self._utterances.skipped,
         )
         speaker = registry.find(SpeakerModule)
-        self._enrolments = Enrolments(
-            self._context, None if speaker is None else speaker.settings, self._emitter
-        )
+        self._enrolments = Enrolments(self._context, speaker, self._emitter)
         shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
         self._paths = [
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.voice_models import VoiceModels
@@ -266,6 +266,20 @@ class Store(Protocol):
         ...
 
 
-def enrolled_elsewhere(speakers: Iterable[SpeakerInfo], models: Collection[str]) -> list[str]:
-    """Return the names of the other-model enrolments: voices that are unknown to these models."""
-    return [speaker.name for speaker in speakers if not set(models) & set(speaker.models)]
+class ToEnrolAgain(NamedTuple):
+    """The other-model enrolments: names of voices that `speaker.model` does not know."""
+
+    unknown: Sequence[str] = ()
+    """No model in force knows them, so they are not recognised."""
+    by_windows: Sequence[str] = ()
+    """The model of every window knows them and goes on for them, less reliably."""
+
+
+def to_enrol_again(speakers: Iterable[SpeakerInfo], models: VoiceModels) -> ToEnrolAgain:
+    """Return the names of the voices that the deciding model does not know, in their order."""
+    deciding, windows = set(models.like(models.deciding)), set(models.like(models.windows))
+    unknown, by_windows = list[str](), list[str]()
+    for speaker in speakers:
+        if deciding.isdisjoint(speaker.models):
+            (unknown if windows.isdisjoint(speaker.models) else by_windows).append(speaker.name)
+    return ToEnrolAgain(unknown, by_windows)

@@ -9,7 +9,7 @@ from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.gallery import Gallery
 from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import NO_WORDS, CustomWords
-from streamd.store.base import Store, enrolled_elsewhere
+from streamd.store.base import Store, ToEnrolAgain, to_enrol_again
 
 
 class Known(NamedTuple):
@@ -17,13 +17,13 @@ class Known(NamedTuple):
 
     gallery: Gallery
     words: CustomWords
-    elsewhere: list[str]
+    again: ToEnrolAgain
     """Other-model enrolments."""
 
     @classmethod
     def nothing(cls, version: int) -> Known:
         """Return what a tenant has that has neither a voice nor a word."""
-        return cls(Gallery.empty(version), NO_WORDS, [])
+        return cls(Gallery.empty(version), NO_WORDS, ToEnrolAgain())
 
 
 class Look(NamedTuple):
@@ -55,7 +55,7 @@ def look(store: Store, models: VoiceModels, version: int) -> Look:
             found.known[tenant] = Known(
                 theirs.load_gallery(models, BASELINE_MODEL),
                 theirs.load_words(),
-                enrolled_elsewhere(theirs.speakers(), models.ids),
+                to_enrol_again(theirs.speakers(), models),
             )
         except StoreGone:
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -133,10 +133,10 @@ def recordings(db: Rows, tenant: Tenant, name: str, models: VoiceModels) -> list
         (find(db, tenant, name),),
     )
     found: dict[str, Recording] = {}
-    for id_, model, channel, speech_ms, sealed in rows.fetchall():
-        if model in models.ids:
+    for id_, maker, channel, speech_ms, sealed in rows.fetchall():
+        if (model := models.counting(maker)) is not None:
             one = found.setdefault(id_, Recording(name, channel, speech_ms, {}))
-            plain = tenant.open(sealed, name, model, channel)
+            plain = tenant.open(sealed, name, maker, channel)
             found[id_] = replace(
                 one, embeddings={**one.embeddings, model: np.frombuffer(plain, _FLOAT)}
             )
@@ -234,7 +234,7 @@ def gallery(
 ) -> Gallery:
     """Return the voices that were enrolled with any of these models, with their baselines."""
     names: dict[str, int] = {}
-    enrolled = {model: _of_model(db, tenant, model, names) for model in models.ids}
+    enrolled = {model: _of_models(db, tenant, models.like(model), names) for model in models.ids}
     # Only now have all voices their index, by name.
     order = {name: index for index, name in enumerate(sorted(names))}
     place = np.array([order[name] for name in names], np.intp)
@@ -263,24 +263,26 @@ def gallery(
     return Gallery.of(tuple(order), centroids, version, baselines, accept)
 
 
-def _of_model(
-    db: Rows, tenant: Tenant, model: str, names: dict[str, int]
+def _of_models(
+    db: Rows, tenant: Tenant, models: Sequence[str], names: dict[str, int]
 ) -> tuple[Floats, Indices, Indices]:
-    """Return a model's embeddings, the number of each one's voice in `names`, and its channel.
+    """Return embeddings that count as those of one model, each one's voice, and its channel.
 
-    Voices that are not in `names` are added.
+    The voice is its number in `names`; voices that are not there are added.
     """
-    rows: list[tuple[str, Channel, bytes]] = db.execute(
-        "SELECT name, channel, embedding"
+    rows: list[tuple[str, str, Channel, bytes]] = db.execute(
+        "SELECT name, model, channel, embedding"
         " FROM speakers s JOIN enrolments e ON speaker_id = s.id"
-        " WHERE tenant = ? AND model = ? ORDER BY name, e.id",
-        (tenant.name, model),
+        f" WHERE tenant = ? AND model IN ({', '.join('?' * len(models))}) ORDER BY name, e.id",
+        (tenant.name, *models),
     ).fetchall()
     owners = np.fromiter(
-        (names.setdefault(name, len(names)) for name, _, _ in rows), np.intp, len(rows)
+        (names.setdefault(name, len(names)) for name, _, _, _ in rows), np.intp, len(rows)
     )
-    channels = np.fromiter((CHANNELS.index(c) for _, c, _ in rows), np.intp, len(rows))
-    plain = b"".join(tenant.open(sealed, name, model, channel) for name, channel, sealed in rows)
+    channels = np.fromiter((CHANNELS.index(c) for _, _, c, _ in rows), np.intp, len(rows))
+    plain = b"".join(
+        tenant.open(sealed, name, model, channel) for name, model, channel, sealed in rows
+    )
     return np.frombuffer(plain, _FLOAT).reshape(len(rows), -1 if rows else 1), owners, channels
 
 

@@ -165,12 +165,15 @@ class GalleryWatcher:
         known = {t: self._known[t] for t in found.faults if t in self._known} | found.known
         for tenant, new in found.known.items():
             old = self._known.get(tenant, self._nothing)
-            if new.elsewhere and new.elsewhere != old.elsewhere:
+            if any(new.again) and new.again != old.again:
+                # Names of voices are in no log.
                 log.warning(
-                    "voices were enrolled with another model and are not recognised: "
-                    "`streamd speakers` lists them, `streamd enroll` enrols them anew",
+                    "voices were enrolled with another model than speaker.model: some are "
+                    "recognised less reliably, or not at all; `streamd speakers` names them, and "
+                    "`streamd enroll` enrols them anew",
                     tenant=tenant,
-                    voices=len(new.elsewhere),
+                    voices=sum(map(len, new.again)),
+                    not_recognised=len(new.again.unknown),
                     model=self._models.deciding,
                 )
         self._known = known

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from daemons import (
 from waiting import HANG_S, until
 
 from streamd.models.library import default_directory
+from streamd.store import Enrolment, open_store
 
 SLT, RMS = DATA / "speech_slt.flac", DATA / "speech_rms.flac"
 END = {"type": "end"}
@@ -74,27 +76,80 @@ def test_the_quality_of_an_enrolment_is_said_with_what_to_do(cli, tmp_path):
     assert "unlike_before: " in done.err
 
 
-INT8 = {"speaker__model": "ge2e-int8"}
+GE2E, INT8, BOTH = ({"speaker__model": model} for model in ("ge2e", "ge2e-int8", "campplus"))
+GE2E_ID, MAIN_ID = "ge2e-resemblyzer-0.1.4", "campplus-zh-en-advanced"
 
 
-def test_a_voice_that_another_model_enrolled_is_not_known_and_that_is_said(cli):
-    def accepted(**settings):
-        done = cli("analyze", SLT, "--json", **settings)
-        names = {e["speaker"] for e in done.events if e.get("decision") == "accept"}
-        return names & {"anna"}, "anna" in done.err
+def accepted(cli: Cli, **settings: str) -> tuple[set[str], bool]:
+    """Whether `analyze` accepts anna, and whether it says something about her."""
+    done = cli("analyze", SLT, "--json", **settings)
+    names = {e["speaker"] for e in done.events if e.get("decision") == "accept"}
+    return names & {"anna"}, "anna" in done.err
 
-    cli("enroll", "anna", SLT)
-    assert accepted() == ({"anna"}, False)
-    assert accepted(**INT8) == (set(), True)
-    listed = cli("speakers", **INT8)
-    assert "anna" in listed.out
-    assert "ge2e-resemblyzer-0.1.4-int8, so not recognised: anna" in listed.err
-    assert "1 of them" in cli("doctor", **INT8).out.replace("\n", " ")
 
-    cli("enroll", "anna", SLT, **INT8)
-    assert accepted(**INT8) == ({"anna"}, False)
-    assert accepted() == ({"anna"}, False)
-    assert cli("speakers", **INT8).err == ""
+def doctor_on_the_store(cli: Cli, **settings: str) -> dict[str, str]:
+    checks = json.loads(cli("doctor", "--json", **settings).out)
+    return next(check for check in checks if check["check"] == "store")
+
+
+def test_a_voice_that_was_enrolled_with_ge2e_is_known_to_it_in_eight_bits_and_back(cli):
+    cli("enroll", "anna", SLT, **GE2E)
+    cli("enroll", "bert", RMS, **INT8)
+    for settings in (GE2E, INT8):
+        assert accepted(cli, **settings) == ({"anna"}, False)
+        assert cli("speakers", **settings).err == ""
+        assert doctor_on_the_store(cli, **settings)["status"] == "ok"
+    assert "counts once" in cli("enroll", "anna", SLT, **INT8).err
+    assert cli("speakers", "show", "anna").out.count("e_") == 1
+
+
+def test_a_voice_of_ge2e_alone_goes_on_and_is_named_until_the_same_file_enrols_it_anew(cli):
+    cli("enroll", "anna", SLT, **GE2E)
+    assert accepted(cli, **BOTH) == ({"anna"}, True)
+    for command in (["speakers"], ["speakers", "show", "anna"]):
+        assert f"{GE2E_ID} alone" in cli(*command, **BOTH).err
+    listed = cli("speakers", **BOTH)
+    assert "less reliably" in listed.out
+    assert f"{MAIN_ID} would: anna. `streamd enroll" in listed.err
+    found = doctor_on_the_store(cli, **BOTH)
+    assert found["status"] == "note"
+    assert "anna. `streamd enroll" in found["message"]
+
+    done = cli("enroll", "anna", SLT, **BOTH)
+    assert "now by all models; it counts once" in done.err
+    assert accepted(cli, **BOTH) == ({"anna"}, False)
+    assert cli("speakers", **BOTH).err == ""
+    assert doctor_on_the_store(cli, **BOTH)["message"] == "1 enrolled voice"
+    (anna,) = json.loads(cli("speakers", "--json", **BOTH).out)
+    assert (anna["enrolments"], anna["models"]) == (1, [MAIN_ID, GE2E_ID])
+    # And back.
+    assert accepted(cli, **GE2E) == ({"anna"}, False)
+    assert cli("speakers", **GE2E).err == ""
+
+
+def test_a_voice_that_no_model_in_force_knows_is_named(cli):
+    with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
+        for name in ("anna", *(f"b{number:02}" for number in range(40))):
+            store.enrol(name, [Enrolment(np.eye(4)[0], "another", "wide", 1000, "a.wav")])
+    assert accepted(cli, **GE2E) == (set(), True)
+    listed = cli("speakers", **GE2E)
+    assert f"Not enrolled with {GE2E_ID}, so not recognised: anna, b00, b01" in listed.err
+    assert "and 21 more" in listed.err
+    assert listed.out.count(" no ") == 41
+    assert "not recognised: anna" in doctor_on_the_store(cli, **GE2E)["message"]
+
+
+def test_a_voice_is_shown_with_its_enrolments(cli):
+    cli("enroll", "anna", SLT, DATA / "speech_espeak.flac")
+    shown = cli("speakers", "show", "anna")
+    assert shown.code == 0
+    assert "poor (unlike_before)" in shown.out
+    first, second = json.loads(cli("speakers", "show", "anna", "--json").out)
+    assert first["id"] != second["id"]
+    assert (first["channel"], second["quality"]["verdict"]) == ("wide", "poor")
+    missing = cli("speakers", "show", "nobody")
+    assert missing.code == 2
+    assert "streamd speakers" in missing.err
 
 
 def test_voices_of_the_former_default_model_are_known_to_the_new_one_without_a_word(cli):
@@ -145,13 +200,15 @@ def warned_of_voices(running: Daemon) -> list[int]:
 
 
 async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not_know(serve):
-    running = serve(**INT8)
+    running = serve(**BOTH)
     cli = Cli(running._home)
     for count, name in enumerate(("anna", "bert", "cleo"), 1):
-        assert (await asyncio.to_thread(cli.process, "enroll", name, SLT)).code == 0
+        assert (await asyncio.to_thread(cli.process, "enroll", name, SLT, **GE2E)).code == 0
         await until(lambda count=count: len(warned_of_voices(running)) >= count)
     assert warned_of_voices(running) == [1, 2, 3]
-    assert ("accept", "anna") not in await decided(running)
+    assert "anna" not in running.log.read_text()
+    ((decision, name),) = await decided(running)
+    assert (decision, name in ("anna", "bert", "cleo")) == ("accept", True)
 
 
 async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve):

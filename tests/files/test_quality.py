@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.events import Quality
 from streamd.files.quality import (
-    ALIKE,
     CLIPPED,
     ENOUGH_MS,
     LITTLE_MS,
@@ -17,14 +17,17 @@ from streamd.files.quality import (
     QUIET_DBFS,
     VERY_NOISY_DB,
     VERY_QUIET_DBFS,
-    assess,
+    Earlier,
     decoded,
     encoded,
 )
-from streamd.files.unity import unity
+from streamd.files.quality import assess as assessed
+from streamd.files.unity import ALIKE, is_one_voice, unity
 from streamd.files.voice_reading import VoiceSample
 from streamd.modules.gallery import Channel
 from streamd.modules.speech_levels import SignalLevels
+from streamd.modules.voice_models import VoiceModels
+from streamd.modules.voice_scale import FittedScale
 from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 
@@ -39,14 +42,21 @@ def towards(angle: float, dim: int = 8) -> Floats:
     return vector
 
 
-GOOD = VoiceSample("wide", ENOUGH_MS, towards(0), 1.0, (), 1600, "a.wav", CLEAR)
+MODELS = VoiceModels("ge2e")
+GOOD = VoiceSample("wide", ENOUGH_MS, {"ge2e": towards(0)}, True, (), 1600, "a.wav", CLEAR)
+
+
+def before(*earlier: tuple[float, Channel]) -> list[Earlier]:
+    return [Earlier({"ge2e": towards(angle)}, channel) for angle, channel in earlier]
+
+
+def assess(sample: VoiceSample, *earlier: tuple[float, Channel]) -> Quality:
+    return assessed(sample, before(*earlier), BOUNDS, MODELS)
 
 
 def test_a_good_enrolment_has_no_issue() -> None:
-    assert assess(GOOD, [(towards(20), "wide")], BOUNDS) == assess(
-        replace(GOOD, levels=None), [], BOUNDS
-    )
-    quality = assess(GOOD, [], BOUNDS)
+    assert assess(GOOD, (20, "wide")) == assess(replace(GOOD, levels=None))
+    quality = assess(GOOD)
     assert (quality.verdict, quality.issues) == ("good", ())
 
 
@@ -71,7 +81,7 @@ CASES = {
         "quiet",
         "poor",
     ),
-    "two voices": (replace(GOOD, unity=ALIKE - 0.01), "two_voices", "poor"),
+    "two voices": (replace(GOOD, is_one=False), "two_voices", "poor"),
 }
 
 
@@ -79,14 +89,14 @@ CASES = {
 def test_each_issue_is_found_alone_and_says_what_to_do(
     sample: VoiceSample, code: str, verdict: str
 ) -> None:
-    quality = assess(sample, [], BOUNDS)
+    quality = assess(sample)
     (issue,) = quality.issues
     assert (issue.code, quality.verdict) == (code, verdict)
     assert "record" in issue.message
 
 
 def test_an_enrolment_unlike_the_ones_before_is_poor() -> None:
-    quality = assess(GOOD, [(towards(70), "wide"), (towards(80), "wide")], BOUNDS)
+    quality = assess(GOOD, (70, "wide"), (80, "wide"))
     assert [issue.code for issue in quality.issues] == ["unlike_before"]
     assert quality.verdict == "poor"
 
@@ -104,13 +114,41 @@ def test_an_enrolment_unlike_the_ones_before_is_poor() -> None:
 def test_it_is_compared_with_those_of_its_channel_where_there_are_any(
     earlier: list[tuple[float, Channel]], is_unlike: bool
 ) -> None:
-    before = [(towards(angle), channel) for angle, channel in earlier]
-    assert bool(assess(GOOD, before, BOUNDS).issues) is is_unlike
+    assert bool(assess(GOOD, *earlier).issues) is is_unlike
+
+
+def scaled() -> VoiceModels:
+    """A main model that accepts from a cosine of 0.4 on and rejects below 0.3."""
+    accept = np.full((2, 2), 0.4, np.float32)
+    scale = FittedScale(np.zeros((2, 8), np.float32), accept, 0.1, 0.0, 0.0)
+    return VoiceModels("ge2e", "main", scale)
+
+
+@pytest.mark.parametrize(
+    ("main", "ge2e", "channel", "is_unlike"),
+    [
+        (66, 80, "wide", False),
+        (80, 10, "wide", True),
+        (66, 80, "narrow", False),
+        (80, 10, "narrow", True),
+        (None, 80, "wide", True),
+        (None, 10, "wide", False),
+        (None, 52, "narrow", False),
+        (None, 60, "narrow", True),
+    ],
+)
+def test_the_main_model_says_what_is_unlike_where_it_heard_both(
+    main: float | None, ge2e: float, channel: Channel, is_unlike: bool
+) -> None:
+    sample = replace(GOOD, heard={"main": towards(0), "ge2e": towards(0)})
+    heard = {"ge2e": towards(ge2e)} | ({} if main is None else {"main": towards(main)})
+    quality = assessed(sample, [Earlier(heard, channel)], BOUNDS, scaled())
+    assert [issue.code for issue in quality.issues] == ["unlike_before"] * is_unlike
 
 
 def test_the_verdict_comes_back_from_the_store_as_it_was() -> None:
     for sample, _, _ in CASES.values():
-        quality = assess(sample, [(towards(90), "wide")], BOUNDS)
+        quality = assess(sample, (90, "wide"))
         assert decoded(encoded(quality)) == quality
     assert decoded("") is None
 
@@ -134,6 +172,22 @@ def test_two_voices_are_as_unlike_as_they_are(angles: list[float]) -> None:
     assert unity([towards(angle) for angle in angles]) == pytest.approx(
         np.cos(np.radians(70)), abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("windows", "main", "is_one"),
+    [
+        ([0, 0, 60, 60], [], False),
+        ([0, 0, 60, 60], [0], False),
+        ([0, 0, 60, 60], [0, 60], True),
+        ([0, 0, 20, 20], [0, 80], False),
+        ([0, 0, 20, 20], [], True),
+    ],
+)
+def test_the_main_model_tells_two_voices_from_one_where_it_heard_two_windows(
+    windows: list[float], main: list[float], is_one: bool
+) -> None:
+    assert is_one_voice([*map(towards, windows)], [*map(towards, main)]) is is_one
 
 
 @given(st.lists(st.floats(0, 359), min_size=4, max_size=40), st.integers(0, 10**6))

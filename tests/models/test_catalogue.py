@@ -66,3 +66,13 @@ def test_the_model_that_is_shipped_says_of_itself_what_the_catalogue_says() -> N
         card = json.loads(bytes(stored["meta"]))["card"]
     assert card["license"] == model.licence
     assert card["training_data"] == model.training_data
+
+
+def test_a_model_in_fewer_bits_knows_the_voices_of_the_whole_one_and_the_other_way_round():
+    voices = {model.id for model in MODELS if model.module == "speaker"}
+    for one in voices:
+        alike = catalogue.comparable(one)
+        assert alike[0] == one
+        assert set(alike) == {f"{one.removesuffix('-int8')}{bits}" for bits in ("", "-int8")}
+    with pytest.raises(ModelMissing):
+        catalogue.comparable("none")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes.driving import ALL_ON, Player, pcm, silence, tone
 from fakes.main_voice import BOTH, GALLERY, BothStage
+from fakes.main_voice import MODELS as BOTH_MODELS
 
 from streamd.modules.gallery import Gallery
 from streamd.types import Samples
@@ -102,7 +103,7 @@ def test_who_sounds_otherwise_to_one_model_alone_is_no_other_speaker() -> None:
 def test_what_is_kept_of_an_utterance_is_what_each_model_heard() -> None:
     player, _ = play(anna(3000))
     settings = BOTH.readers["speaker"].settings  # type: ignore[attr-defined]
-    sample = player.session._context.voices.sample(["u1"], "wide", settings)
+    sample = player.session._context.voices.sample(["u1"], "wide", settings, BOTH_MODELS)
     assert set(sample.embeddings) == {"main", "windows"}
     assert float(sample.embeddings["main"] @ sample.embeddings["windows"][::-1]) > 0.99
     assert np.linalg.norm(sample.embeddings["main"]) == pytest.approx(1, abs=1e-5)

@@ -65,6 +65,15 @@ def test_much_speech_and_many_enrolments_ask_for_more() -> None:
     assert more == scores([0.5], "wide", "wide", 30, 30.0)[0]
 
 
+@pytest.mark.parametrize(("channel", "other"), [("wide", "narrow"), ("narrow", "wide")])
+def test_enrolments_on_the_other_channel_ask_for_nothing_more(
+    channel: Channel, other: Channel
+) -> None:
+    once = scores([0.5], channel, other, 1, 3.0)[0]
+    assert scores([0.5], channel, other, 3, 3.0)[0] == once
+    assert scores([0.5], channel, channel, 3, 3.0)[0] < scores([0.5], channel, channel, 1, 3.0)[0]
+
+
 def test_what_a_channel_adds_to_all_voices_is_no_likeness() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(2, DIM)).astype(np.float32)

@@ -33,6 +33,7 @@ RUNS = [
     ["models", "verify"],
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
+    ["speakers", "show", "Ada"],
     ["store", "export", "{out}/backup.jsonl"],
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from streamd.errors import ModelMissing
 from streamd.models.convert import campplus_shapes, fbank
 from streamd.models.convert.campplus_shapes import BLOCKS, GROWTH, INNER, MASK, WIDTH
 from streamd.models.convert.graph import Builder, Weights, check_shapes
@@ -153,6 +154,16 @@ def read_weights(source: Path) -> Weights:
     """
     w = read_state_dict(source)
     check_shapes(source.name, w, dict(campplus_shapes.shapes()), is_complete=True)
+    for name, values in w.items():
+        is_count = name.endswith("num_batches_tracked")
+        is_right = values.dtype == (np.int64 if is_count else np.float32)
+        least = 0 if name.endswith("running_var") else -np.inf
+        if not is_right or not np.isfinite(values).all() or (values < least).any():
+            raise ModelMissing(
+                f"{source.name} is not the model that this converter knows: the numbers of "
+                f"{name} are of another type, or make no sense. "
+                "Pull the pinned version with `streamd models pull`."
+            )
     return w
 
 

@@ -65,6 +65,35 @@ def test_a_checkpoint_of_another_network_is_refused_by_weight(tmp_path, converte
     assert not (tmp_path / "made.onnx").exists()
 
 
+SPOILT = {
+    "not a number": ("xvector.dense.linear.weight", np.nan),
+    "infinite": ("head.conv1.weight", np.inf),
+    "a negative variance": ("head.bn1.running_var", -1.0),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("converter", [campplus, campplus_int8])
+@pytest.mark.parametrize(("name", "value"), SPOILT.values(), ids=SPOILT)
+def test_numbers_that_make_no_sense_are_refused_by_weight(tmp_path, converter, name, value):
+    weights = zeros()
+    weights[name].flat[-1] = value
+    path = write(tmp_path / "other.pt", entries(weights))
+    with pytest.raises(ModelMissing, match=rf"other\.pt is not the model .*{name} .*models pull"):
+        converter.convert(path, tmp_path / "made.onnx")
+    assert not (tmp_path / "made.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["head.conv1.weight", "head.bn1.num_batches_tracked"])
+def test_numbers_of_another_type_are_refused_by_weight(tmp_path, name):
+    weights = zeros()
+    other = "<f4" if weights[name].dtype == np.int64 else "<i8"
+    weights[name] = weights[name].astype(other)
+    path = write(tmp_path / "other.pt", entries(weights))
+    with pytest.raises(ModelMissing, match=rf"{name} are of another type"):
+        campplus.convert(path, tmp_path / "made.onnx")
+
+
 def test_the_shapes_are_those_of_all_weights_and_no_others():
     shapes = dict(campplus_shapes.shapes())
     assert len(shapes) == 937

@@ -174,6 +174,35 @@ def test_a_file_that_grows_when_read_is_refused(tmp_path):
         read_state_dict(path)
 
 
+def bomb(path, count: int):
+    """A checkpoint whose storages all lie in the same place, as in a file that grows when read."""
+    parts = [PART._replace(name=f"w{n}", key=str(n)) for n in range(count)]
+    write(path, {"data.pkl": program(parts), "data/0": SIX})
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    content = path.read_bytes()
+    ends = content.rindex(b"PK\x05\x06")
+    first = content.rindex(b"PK\x01\x02", start, ends)
+    row = content[first:ends]
+    rows = b"".join(row.replace(b"data/0", f"data/{n}".encode()) for n in range(count))
+    directory, end = content[start:first] + rows, bytearray(content[ends:])
+    end[8:12] = (count + 1).to_bytes(2, "little") * 2
+    end[12:16] = len(directory).to_bytes(4, "little")
+    path.write_bytes(content[:start] + directory + end)
+    return path
+
+
+def test_storages_in_the_same_place_are_refused(tmp_path):
+    whole = read_state_dict(bomb(tmp_path / "one.pt", 1))
+    assert whole["w0"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    for count in (2, 10):
+        path = bomb(tmp_path / "w.pt", count)
+        with zipfile.ZipFile(path) as archive:
+            assert len(archive.infolist()) == count + 1
+        with pytest.raises(ModelMissing, match=r"w\.pt is not the expected checkpoint"):
+            read_state_dict(path)
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(zip_checkpoint, "MAX_FILE_BYTES", 1000)
     path = tmp_path / "w.pt"
