@@ -29,7 +29,7 @@ CHECKS, CHECKS_PER_S = 2, 0.35
 its speech. Noise, moods and overlapping talkers cause suspicions without end. With one window at
 first, DER of meetings rose from 21.5 to 25.1 %."""
 CONFIRMING = 1
-"""Windows that it may spend beyond that, once one was unlike: without it 1 of 20 joins is missed."""
+"""Windows that it may spend beyond that, once one was unlike. Without it 1 join of 20 is missed."""
 SHORTEST = RATE_HZ
 """Samples of the one window that is enough for a change at the end of an utterance."""
 
