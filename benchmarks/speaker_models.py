@@ -46,7 +46,7 @@ from streamd.types import RATE_HZ, AudioFormat
 
 MESSAGE_MS = 20
 MODULES = list(SETS.values())[-1]
-ENROLLED = {"nobody": 0, "half of the voices": 2, "every voice": 1}
+ENROLLED = {"nobody": 0, "half": 2, "everybody": 1}
 """Who is enrolled: none, or every so-manyth voice."""
 BASE = "ge2e"
 
@@ -59,15 +59,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--duty", type=float, default=0.4, help="share of the time with speech")
     parser.add_argument("--models", default=",".join(SPEAKER_MODELS))
+    parser.add_argument("--enrolled", default=",".join(ENROLLED))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     models = args.models.split(",")
+    enrolled = {who: ENROLLED[who] for who in args.enrolled.split(",")}
     voices = by_voice(args.audio)
     parts = {model: parts_with(model) for model in models}
     streams = make_streams(voices, args.streams, args.seconds, args.duty)
     galleries = {
         (who, model): gallery(parts[model], list(voices.items())[:: every or 1] if every else [])
-        for who, every in ENROLLED.items()
+        for who, every in enrolled.items()
         for model in models
     }
     cost = {key: [] for key in galleries}
@@ -142,18 +144,23 @@ def make_streams(voices, count, seconds, duty):
 
 
 def gallery(parts, voices):
-    """Return the gallery of these voices, enrolled as `streamd enroll` does it."""
+    """Return the gallery of these voices."""
     with tempfile.TemporaryDirectory() as home:
         store = open_store(Path(home, "streamd.db"), Path(home, "key"), DEFAULT_TENANT)
-        for name, files in voices:
-            samples = [
-                read_voice(recording(name, audio), parts, 8, lambda _: None)
-                for audio in files[: len(files) // 2]
-            ]
-            enrol(store, name, [one for one in samples if one.is_enough], parts.registry)
+        enrol_all(store, parts, voices)
         found = store.load_gallery(voice_models(parts.registry), BASELINE_MODEL)
         store.close()
     return found
+
+
+def enrol_all(store, parts, voices):
+    """Enrol these voices with the first half of their files, as `streamd enroll` does it."""
+    for name, files in voices:
+        samples = [
+            read_voice(recording(name, audio), parts, 8, lambda _: None)
+            for audio in files[: len(files) // 2]
+        ]
+        enrol(store, name, [one for one in samples if one.is_enough], parts.registry)
 
 
 def recording(name, audio):

@@ -158,7 +158,7 @@ class SpeakerSettings(Struct, frozen=True, kw_only=True):
     model: Literal["ge2e", "ge2e-int8", "campplus", "campplus-int8"] = "campplus"
     """Speaker model. `campplus` hears 1.6 s of speech at a time beside `ge2e`, while it is open who
     speaks; it is more reliable than `ge2e` alone and costs more. Voices that were enrolled with
-    `ge2e` go on by it. Each `-int8` is faster and another model.
+    `ge2e` go on by it. Each `-int8` is a faster form of a model.
     """
     hop_ms: HopMs = 500
     """Milliseconds between windows."""

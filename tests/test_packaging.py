@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,32 @@ def test_every_direct_requirement_is_pinned_within_its_bounds() -> None:
 def test_constraints_are_exact_pins() -> None:
     lines = [line for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+
+
+FRAMEWORKS = {"torch", "torchaudio", "tensorflow", "mindspore", "funasr", "modelscope", "scipy"}
+MOST_BASE_MB = 350
+"""Of the packages that a base install brings, without bytecode and pip: 328 MB in 2026-11."""
+
+
+def test_a_base_install_brings_no_framework_and_stays_small() -> None:
+    brought, todo = {}, list(PROJECT["dependencies"])
+    while todo:
+        requirement = Requirement(todo.pop())
+        name = canonicalize_name(requirement.name)
+        if name in brought or not (requirement.marker is None or requirement.marker.evaluate()):
+            continue
+        brought[name] = distribution(name)
+        wanted = map(Requirement, brought[name].requires or ())
+        todo += [
+            str(one) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
+    assert {"numpy", "onnxruntime", "aiohttp", "rich"} <= brought.keys()
+    assert not brought.keys() & FRAMEWORKS
+    paths = {
+        Path(one.locate_file(file))
+        for name, one in brought.items()
+        if name != "pip"
+        for file in one.files or ()
+    }
+    size = sum(path.stat().st_size for path in paths if path.suffix != ".pyc" and path.is_file())
+    assert size / 1e6 < MOST_BASE_MB
