@@ -31,7 +31,7 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, VoiceModels
+from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
 from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
@@ -84,12 +84,13 @@ def voice_models(config: Config) -> VoiceModels:
     scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
     windows = SPEAKER_MODELS[WINDOWS_MODEL]
     return VoiceModels(
-        windows,
-        chosen,
-        scale,
-        MAIN_ASSIGN,
-        MAIN_ASSIGN,
-        MAIN_CHANGE,
+        windows=windows,
+        main=chosen,
+        scale=scale,
+        assign=MAIN_ASSIGN,
+        new=MAIN_ASSIGN,
+        change=MAIN_CHANGE,
+        lead=MAIN_LEAD,
         comparable=_comparable(chosen, windows),
     )
 

@@ -141,9 +141,9 @@ def calibrate(
             "in the configuration"
         )
     stored = {one.channel: one for one in material.stored if one.model == models.deciding}
-    channels: dict[Channel, Calibration] = {}
+    scores: dict[Channel, Scores] = {}
     for number, channel in enumerate(CHANNELS):
-        scores = measure(
+        scores[channel] = measure(
             material.gallery,
             material.recordings,
             cohort,
@@ -153,7 +153,13 @@ def calibrate(
                 number * total + done, len(CHANNELS) * total
             ),
         )
-        channels[channel] = _of(scores, stored.get(channel), target_far, models, channel)
+    tails = _tails(scores, models)
+    channels = {
+        channel: _of(
+            scores[channel], tails[channel], stored.get(channel), target_far, models.scale, channel
+        )
+        for channel in CHANNELS
+    }
     return Calibrations(
         model=models.deciding,
         voices=len(material.gallery),
@@ -163,16 +169,33 @@ def calibrate(
     )
 
 
+def _tails(scores: Mapping[Channel, Scores], models: VoiceModels) -> dict[Channel, Tail]:
+    """Return what strangers score on each channel.
+
+    What the gallery's voices share on one channel is what they are taken to share on the other.
+    """
+    usual = SHARED_MAIN if models.main else SHARED_COSINES
+    tails: dict[Channel, Tail] = {}
+    for channel in sorted(CHANNELS, key=lambda channel: not scores[channel].is_own):
+        shared = usual[channel]
+        for other, tail in tails.items():
+            if scores[other].is_own and not scores[channel].is_own:
+                ratio = shared.mean / usual[other].mean
+                shared = Shared(
+                    tail.shared.mean * ratio, max(tail.shared.sd * ratio, shared.sd / 2)
+                )
+        tails[channel] = Tail.of(_straight(scores[channel], models.scale, channel), shared)
+    return tails
+
+
 def _of(
     scores: Scores,
+    tail: Tail,
     stored: Calibrated | None,
     target_far: float | None,
-    models: VoiceModels,
+    scale: VoiceScale,
     channel: Channel,
 ) -> Calibration:
-    scale, shared = models.scale, SHARED_MAIN if models.main else SHARED_COSINES
-    tail = Tail.of(_straight(scores, scale, channel), shared[channel])
-
     def far(threshold: float) -> Estimate:
         at = scale.straight(np.array([threshold], np.float32), channel)
         return tail.far(float(at[0]))

@@ -55,6 +55,8 @@ class Tail:
     """`[DRAWS]`, each of other speakers."""
     sds: Doubles
     skews: Doubles
+    shared: Shared
+    """What sharing a room adds, by the gallery's own voices as far as they say it."""
 
     @classmethod
     def of(cls, scores: Scores, shared: Shared, seed: int = 1) -> Tail:
@@ -70,7 +72,9 @@ class Tail:
         means = weight * (own.spread() + missing) + (1 - weight) * prior
         weight = own.count / (own.count + PRIOR_OF_VARIANCE)
         sds = np.sqrt(weight * own.variances + (1 - weight) * cohort.variances)
-        return cls(means, sds, cohort.skews)
+        added = means - cohort.means
+        found = Shared(float(added.mean()), float(added.std()))
+        return cls(means, sds, cohort.skews, found)
 
     def far(self, at: float) -> Estimate:
         """Return the share of strangers that is accepted: its mean over all draws.

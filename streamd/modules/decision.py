@@ -49,6 +49,8 @@ class Evidence:
     """Whether there is enough speech for a new label."""
     next_label: str | None
     """Name of a new label; None if the session has all the labels that it may have."""
+    lead: float = 0.0
+    """Score by which an enrolled voice must be ahead of the next one to be accepted."""
     may_join: bool = False
     """Whether the speaker gets a label that is near, with too little speech for a new one."""
 
@@ -76,8 +78,8 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
 
     | the best enrolled voice | the best label                       | decision                  |
     |-------------------------|--------------------------------------|---------------------------|
-    | accepted                | any                                  | accept, the enrolled voice|
-    | unsure                  | neither its own nor a nearer one     | unsure, the enrolled voice|
+    | accepted, and leads     | any                                  | accept, the enrolled voice|
+    | accepted or unsure      | neither its own nor a nearer one     | unsure, the enrolled voice|
     | any                     | its own                              | reject, its own label     |
     | any                     | assigned                             | reject, that label        |
     | any                     | unsure, or there is room for no more | unsure, that label        |
@@ -91,7 +93,8 @@ def decide(evidence: Evidence, band: Band, labels: LabelBand) -> SpeakerDecision
     voice = evidence.enrolled[0] if evidence.enrolled else _NOBODY
     label = evidence.labels[0] if evidence.labels else _NOBODY
 
-    if voice.score >= band.accept:
+    leads = len(evidence.enrolled) < 2 or voice.score - evidence.enrolled[1].score >= evidence.lead
+    if voice.score >= band.accept and leads:
         return SpeakerDecision("accept", *voice, margin, nearest)
     # A label that is as near shows that the speaker is an unknown person who spoke before.
     is_stranger = evidence.own is not None or label.score >= max(labels.assign, voice.score)

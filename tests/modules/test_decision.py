@@ -38,6 +38,10 @@ def named(found: SpeakerDecision) -> tuple[str, str | None, float, str | None]:
         (evidence({"anna": 0.74}), ("unsure", "anna", 0.74, None)),
         (evidence({"anna": 0.65}, {"S1": 0.69}), ("unsure", "anna", 0.65, None)),
         (evidence({"anna": 0.64}), ("reject", "S9", 0.9, "founded")),
+        # Of two voices nearly as near, neither is accepted.
+        (evidence({"anna": 0.8, "bert": 0.79}, lead=0.02), ("unsure", "anna", 0.8, None)),
+        (evidence({"anna": 0.8, "bert": 0.7}, lead=0.02), ("accept", "anna", 0.8, None)),
+        (evidence({"anna": 0.8}, {"S1": 0.79}, lead=0.02), ("accept", "anna", 0.8, None)),
         # A known label wins over an unsure enrolled voice.
         (evidence({"anna": 0.74}, {"S1": 0.74}), ("reject", "S1", 0.74, "assigned")),
         (evidence({"anna": 0.74}, {"S1": 0.73}), ("unsure", "anna", 0.74, None)),
@@ -53,6 +57,20 @@ def named(found: SpeakerDecision) -> tuple[str, str | None, float, str | None]:
         (evidence({"anna": 0.5}, may_found=False), ("reject", None, 0.0, None)),
         (evidence(may_found=False), ("reject", None, 0.0, None)),
         (evidence(labels={"S1": 0.7}, may_found=False), ("reject", "S1", 0.7, "assigned")),
+        # Where it may, the speaker gets a label that is near, and that learns nothing.
+        (
+            evidence(labels={"S1": 0.59}, may_found=False, may_join=True),
+            ("reject", "S1", 0.59, "joined"),
+        ),
+        (
+            evidence(labels={"S1": 0.49}, may_found=False, may_join=True),
+            ("reject", None, 0.49, None),
+        ),
+        (
+            evidence({"anna": 0.55}, may_found=False, may_join=True),
+            ("reject", None, 0.0, None),
+        ),
+        (evidence(labels={"S1": 0.59}, may_join=True), ("reject", "S9", 0.9, "founded")),
         # With as many labels as there may be, nobody new is named.
         (evidence(labels={"S1": -0.2}, next_label=None), ("unsure", "S1", -0.2, None)),
         (evidence(labels={"S1": 0.7}, next_label=None), ("reject", "S1", 0.7, "assigned")),

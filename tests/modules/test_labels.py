@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamd.modules.labels import Labels
+from streamd.modules.labels import TENTATIVE_S, Labels
 from streamd.types import Floats
 
 
@@ -85,3 +85,36 @@ def test_a_retired_label_serves_until_the_next_utterance_begins_and_is_not_given
     labels.retire("S9")
     labels.begin()
     assert len(labels) == 2
+
+
+def test_a_label_is_tentative_until_its_turns_have_said_enough() -> None:
+    labels = Labels(4)
+    assert not labels.is_any_tentative
+    name = labels.found(voice(0))
+    assert labels.is_any_tentative
+    for _ in range(2):
+        assert labels.is_any_tentative
+        labels.spoke(name, TENTATIVE_S / 2)
+    assert not labels.is_any_tentative
+    labels.found(voice(1))
+    assert labels.is_any_tentative
+
+
+def test_a_label_that_is_out_of_use_is_not_tentative() -> None:
+    labels = labelled(1)
+    labels.retire("S1")
+    assert labels.is_any_tentative
+    labels.begin()
+    assert not labels.is_any_tentative
+
+
+def test_voices_without_a_name_are_remembered_for_a_while() -> None:
+    labels = Labels(4)
+    assert not labels.was_heard(voice(0), 0.7)
+    labels.leave_unnamed(3 * voice(0))
+    assert labels.was_heard(voice(0), 0.99)
+    assert labels.was_heard(voice(0, 1), 0.7)
+    assert not labels.was_heard(voice(0, 1), 0.71)
+    for _ in range(20):
+        labels.leave_unnamed(voice(2))
+    assert not labels.was_heard(voice(0), 0.7)

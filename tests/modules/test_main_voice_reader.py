@@ -34,6 +34,15 @@ def bert(ms: int) -> Samples:
     return tone(2100, ms, 6000.0)
 
 
+def whisper(ms: int) -> Samples:
+    """Carl in a voice whose cosine to his own is 0.6."""
+    return tone(3300, ms, 4800.0) + tone(4500, ms, 6400.0)
+
+
+def dora(ms: int) -> Samples:
+    return tone(5700, ms, 6000.0)
+
+
 def carl(ms: int) -> Samples:
     return tone(3300, ms, 6000.0)
 
@@ -98,3 +107,41 @@ def test_what_is_kept_of_an_utterance_is_what_each_model_heard() -> None:
     assert set(sample.embeddings) == {"main", "windows"}
     assert float(sample.embeddings["main"] @ sample.embeddings["windows"][::-1]) > 0.99
     assert np.linalg.norm(sample.embeddings["main"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_whisper_gets_the_label_of_its_speaker_and_no_new_one() -> None:
+    parts = [carl(4000), silence(1500), whisper(2000), silence(1500), carl(2000)]
+    player, _ = play(*parts, gallery=Gallery.empty())
+    assert [event["speaker"] for event in finals(player)] == ["S1", "S1", "S1"]
+    # Until the utterance is over it is open who whispers.
+    (whispered,) = (e["utterance"] for e in finals(player) if e["score"] < 0.7)
+    said = {e["speaker"] for e in player.of("speaker") if e["utterance"] == whispered}
+    assert said == {None, "S1"}
+
+
+def test_who_is_near_another_for_long_is_a_speaker_of_its_own() -> None:
+    parts = [carl(4000), silence(1500), whisper(4500), silence(1500), whisper(2000)]
+    player, _ = play(*parts, gallery=Gallery.empty())
+    assert [event["speaker"] for event in finals(player)] == ["S1", "S2", "S2"]
+
+
+def test_a_mood_of_the_current_speaker_is_no_change() -> None:
+    player, windows = play(carl(4000), whisper(1800), carl(3000), gallery=Gallery.empty())
+    assert player.of("speaker_change") == []
+    assert [event["speaker"] for event in finals(player)] == ["S1"]
+    assert windows <= 6
+
+
+def test_labels_are_never_given_up_or_merged_when_speakers_take_turns_without_a_pause() -> None:
+    parts = [carl(3000), bert(3000), carl(3000), dora(3000), bert(3000)]
+    player, _ = play(*parts, gallery=Gallery.empty())
+    changes = [(event["from"], event["to"]) for event in player.of("speaker_change")]
+    assert changes == [("S1", "S2"), ("S2", "S1"), ("S1", "S3"), ("S3", "S2")]
+    places = [event["t0"] for event in player.of("speaker_change")]
+    assert places == pytest.approx([3500, 6500, 9500, 12_500], abs=500)
+
+
+def test_one_speaker_who_goes_on_costs_one_window_alone() -> None:
+    player, windows = play(carl(25_000), gallery=Gallery.empty())
+    assert [event["speaker"] for event in finals(player)] == ["S1"]
+    assert windows == 1
