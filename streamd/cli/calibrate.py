@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn
 
 from streamd.calibration.calibrate import (
@@ -110,16 +112,14 @@ def _show(
         console.print()
         console.print(_CHANNELS[channel], style="bold")
         for line in _sentences(one, found.voices):
-            console.print(f"  {line}", soft_wrap=True)
+            _say(console, line)
         configured = config.speaker.thresholds.of(channel).accept
         if one.applied:
-            console.print("  This threshold is in force.", soft_wrap=True)
+            _say(console, "This threshold is in force.")
         elif channel in before:
-            console.print(f"  In force now: {before[channel]:.3f}, calibrated.", soft_wrap=True)
+            _say(console, f"In force now: {before[channel]:.3f}, calibrated.")
         else:
-            console.print(
-                f"  In force now: {configured:.3f}, of the configuration.", soft_wrap=True
-            )
+            _say(console, f"In force now: {configured:.3f}, of the configuration.")
         groups = {
             "strangers": one.scores.strangers.scores,
             "your other voices": one.scores.others.scores,
@@ -130,6 +130,11 @@ def _show(
             console.print("  ", text, sep="", soft_wrap=True)
     if not all(one.applied for one in found.channels.values()):
         note(f"`streamd speakers calibrate{place.as_option} --apply` puts these in force.")
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a sentence, indented, which a narrow terminal breaks between words."""
+    console.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _sentences(one: Calibration, voices: int) -> Iterator[str]:

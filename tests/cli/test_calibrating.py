@@ -9,6 +9,7 @@ from conftest import Cli
 
 from streamd.store import Enrolment, open_store
 from streamd.store.calibrations import Calibrated
+from streamd.view import console
 
 MODEL = "ge2e-resemblyzer-0.1.4"
 GE2E = {"STREAMD_SPEAKER__MODEL": "ge2e"}
@@ -42,6 +43,16 @@ def test_it_says_what_there_could_be_and_changes_nothing(cli):
     assert "Fewer than 3 voices" in done.out, "on the telephone"
     assert "--apply" in done.err
     assert stored(cli) == []
+
+
+def test_a_narrow_terminal_breaks_sentences_between_words(cli, monkeypatch):
+    whole = cli("speakers", "calibrate", **GE2E).out
+    sentences = [" ".join(line.split()) for line in whole.splitlines() if line.endswith((".", ","))]
+    assert len(sentences) >= 6
+    monkeypatch.setattr(console, "PIPE_WIDTH", 60)
+    shown = cli("speakers", "calibrate", **GE2E).out
+    assert max(map(len, map(str.rstrip, shown.splitlines()))) <= 60
+    assert all(sentence in " ".join(shown.split()) for sentence in sentences)
 
 
 def test_what_is_applied_is_in_force_until_it_is_removed(cli):
