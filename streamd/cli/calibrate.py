@@ -36,6 +36,8 @@ from streamd.transport.http.rest.calibration import reply
 from streamd.view.console import print_json, stdout
 from streamd.view.histogram import histograms
 
+_TOO_MANY = 0.5
+"""Share of owners' utterances not accepted from which a gallery is suspect."""
 _CHANNELS = {"wide": "wide (rates above 8 kHz)", "narrow": "narrow (telephone)"}
 
 
@@ -149,6 +151,11 @@ def _sentences(one: Calibration, voices: int) -> Iterator[str]:
         f"strangers in the same room are taken for {somebody},"
     )
     yield f"and {_percent(one.frr)} of what enrolled people say is not accepted."
+    if one.is_own and one.frr[0] > _TOO_MANY:
+        yield (
+            "That is too much. Is one person enrolled under two names? `streamd speakers delete "
+            "NAME` deletes one of them."
+        )
 
 
 def _percent(share: Estimate) -> str:

@@ -119,3 +119,19 @@ def test_a_model_in_eight_bits_compares_voices_of_the_whole_model(cli):
     )
     assert eight["own"]
     assert eight["channels"] == whole["channels"], "the embeddings are the same"
+
+
+def test_one_person_under_two_names_is_suspected(cli):
+    hint = "Is one person enrolled under two names?"
+    assert hint not in cli("speakers", "calibrate", **GE2E).out
+    random = np.random.default_rng(1)
+    with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
+        for number in range(4):
+            row = random.standard_normal(256)
+            for name in ("Ada", "Ada's phone"):
+                rows = row + 0.3 * random.standard_normal((3, 256))
+                store.enrol(
+                    f"{name} {number}",
+                    [Enrolment(r.astype(np.float32), MODEL, "wide", 5000, "x") for r in rows],
+                )
+    assert hint in cli("speakers", "calibrate", **GE2E).out
