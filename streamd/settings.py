@@ -111,7 +111,8 @@ class Band(Struct, frozen=True, kw_only=True):
 
     def moved_to(self, accept: float) -> Self:
         """Return the band of the same width that accepts from another score on."""
-        reject = max(accept - (self.accept - self.reject), 0.0)
+        # Rounded, so that clients do not read 0.5499999999999999.
+        reject = max(round(accept - (self.accept - self.reject), 4), 0.0)
         return structs.replace(self, accept=accept, reject=reject)
 
 

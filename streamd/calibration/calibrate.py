@@ -61,7 +61,7 @@ class Calibrations:
     """Whether enough voices have enough enrolments on any channel."""
     channels: Mapping[Channel, Calibration]
     unused: Sequence[str]
-    """Other models for which there are stored thresholds, which are not in force."""
+    """Other models for which there are stored thresholds, where there are none for this one."""
 
     @property
     def warning(self) -> str:
@@ -165,7 +165,7 @@ def calibrate(
         voices=len(material.gallery),
         is_own=any(one.is_own for one in channels.values()),
         channels=channels,
-        unused=sorted({one.model for one in material.stored} - {models.deciding}),
+        unused=() if stored else sorted({one.model for one in material.stored}),
     )
 
 
@@ -236,7 +236,8 @@ def _straight(scores: Scores, scale: VoiceScale, channel: Channel) -> Scores:
 
 def _compared(speakers: Sequence[SpeakerInfo], models: VoiceModels) -> list[str]:
     """Return the names of the voices to compare: those with many enrolments, spread over all."""
-    known = [one for one in speakers if models.deciding in one.models]
+    deciding = set(models.like(models.deciding))
+    known = [one for one in speakers if not deciding.isdisjoint(one.models)]
     many = [one.name for one in known if one.enrolments >= MIN_ENROLMENTS]
     few = [one.name for one in known if one.enrolments < MIN_ENROLMENTS]
     kept = _spread(many, MAX_VOICES)

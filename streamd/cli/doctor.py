@@ -195,8 +195,9 @@ def _thresholds(config: Config) -> Iterator[Check]:
     if unused:
         yield Check(
             what,
-            f"calibrated for another voice model than {model}, so not in force, of "
-            f"{', '.join(unused)}: run `streamd speakers calibrate --apply` for each with --tenant",
+            f"those of {', '.join(unused)} were calibrated for another voice model than {model} "
+            "and are not in force: `streamd speakers calibrate --apply --tenant NAME` calibrates "
+            "them anew",
             False,
         )
     elif tenants:

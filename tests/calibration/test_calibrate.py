@@ -193,7 +193,9 @@ def test_thresholds_of_another_model_are_named_and_not_used():
     assert found.unused == ["before"]
     assert "before" in found.warning
     assert "m now" in found.warning
-    assert not calibrate(material([], [stored(0.6)]), town.cohort(), MODELS).warning
+    both = [stored(0.6), stored(0.6, model="before")]
+    for have in ([stored(0.6)], both):
+        assert not calibrate(material([], have), town.cohort(), MODELS).warning
 
 
 def test_a_model_without_a_cohort_is_refused():

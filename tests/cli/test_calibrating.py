@@ -84,6 +84,8 @@ def test_thresholds_of_another_model_are_named(cli):
     checks = json.loads(cli("doctor", "--json", **GE2E).out)
     (found,) = [check for check in checks if check["check"] == "thresholds"]
     assert found == {"check": "thresholds", "status": "ok", "message": "calibrated for default"}
+    assert cli("speakers", "calibrate", "--apply", **other).code == 0
+    assert "not in force" not in cli("speakers", "calibrate", **other).out, "calibrated anew"
 
 
 @pytest.mark.parametrize(
@@ -97,3 +99,12 @@ def test_thresholds_of_another_model_are_named(cli):
 )
 def test_what_cannot_be_meant_is_refused(cli, wrong):
     assert cli("speakers", "calibrate", *wrong).code == 2
+
+
+def test_a_model_in_eight_bits_compares_voices_of_the_whole_model(cli):
+    whole, eight = (
+        json.loads(cli("speakers", "calibrate", "--json", STREAMD_SPEAKER__MODEL=model).out)
+        for model in ("ge2e", "ge2e-int8")
+    )
+    assert eight["own"]
+    assert eight["channels"] == whole["channels"], "the embeddings are the same"

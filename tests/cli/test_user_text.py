@@ -45,7 +45,7 @@ def home(cli: Cli) -> Cli:
 def test_speakers_shows_renames_and_deletes_any_name(home: Cli) -> None:
     assert NAME in plain(home("speakers").out)
     assert [row["name"] for row in json.loads(home("speakers", "--json").out)] == [NAME]
-    other = home("speakers", speaker__model="ge2e-int8")
+    other = home("speakers", speaker__model="campplus")
     assert NAME in plain(other.err)
     assert NAME in plain(home("speakers", "rename", NAME, f"{NAME}2").err)
     assert f"{NAME}2" in plain(home("speakers", "delete", f"{NAME}2").err)

@@ -13,6 +13,7 @@ from streamd.modules.base import ReaderContext, Utterance, Window
 from streamd.modules.gallery import Gallery
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.speaker_reader import SpeakerReader
+from streamd.settings import ChannelThresholds
 from streamd.types import Floats
 
 SETTINGS: dict[str, Any] = {
@@ -134,6 +135,13 @@ def test_a_calibrated_threshold_moves_the_whole_band_from_the_next_utterance_on(
     assert talk.final(voice(np.degrees(np.arccos(0.71)))).decision == "accept"
     talk.gallery = replace(calibrated(0.7), accept={"narrow": 0.1})
     assert talk.final(voice(np.degrees(np.arccos(0.74)))).decision == "unsure"
+
+
+def test_a_moved_band_has_bounds_that_one_can_read() -> None:
+    moved = [ChannelThresholds().moved_to(n / 1000) for n in range(100, 1000)]
+    bounds = {bound for one in moved for bound in (one.wide.reject, one.narrow.reject)}
+    assert max(len(str(bound)) for bound in bounds) <= len("0.123")
+    assert ChannelThresholds().moved_to(0.05).wide.reject == 0
 
 
 def test_a_sessions_own_threshold_goes_before_a_calibrated_one() -> None:

@@ -45,7 +45,7 @@ def _parse(text: bytes) -> tuple[list[tuple[str, str, bytes]], dict[str, Any]]:
             f"the body is not JSON: {why}. Base64 in it may have no line breaks (`base64 -w0`)"
         ) from None
     if not isinstance(sent, dict):
-        raise BadInput('the JSON must be an object, as {"audio": "…"}')
+        raise BadInput("the body must be a JSON object, with the fields of this path by name")
     files = []
     for field in [name for name in sent if name in FILE_FIELDS]:
         value = sent.pop(field)
