@@ -154,7 +154,7 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
 
 
 class SpeakerSettings(Struct, frozen=True, kw_only=True):
-    """Settings of speakers. Every score is a cosine between voice embeddings."""
+    """Settings of speakers. Scores are on the one scale of all voice models."""
 
     model: Literal["ge2e", "ge2e-int8", "campplus", "campplus-int8"] = "campplus"
     """Speaker model. `campplus` hears 1.6 s of speech at a time beside `ge2e`, while it is open who

@@ -39,7 +39,9 @@ COMMANDS = {
         "analyze",
     ),
     "enroll": Command("Enrol a voice by name from recordings.", "enroll"),
-    "speakers": Command("List, rename, delete, export and import enrolled voices."),
+    "speakers": Command(
+        "List, show, rename, delete, export, import and calibrate enrolled voices."
+    ),
     "words": Command("List, add and remove wake words of your own."),
     "keys": Command("Create, list and revoke API keys; make a certificate."),
     "store": Command("Export, import or move the store: voices, words and keys of all tenants."),

@@ -24,6 +24,10 @@ Half of it gave the same on all recordings."""
 LONG = 29 * RATE_HZ // 10
 """Samples of unlike windows from which it is another speaker, although a near one. Three seconds of
 the same speaker in another mood are rarely unlike throughout."""
+BOTH = 0.65
+"""Score to the current speaker below which two windows are of another one, although a near one, if
+both models say so. With it, 41 of 50 joins of two voices (LibriSpeech, VCTK) are found instead of
+35, on the telephone 35 instead of 32. Moods of 30 voices have 6 false changes instead of 3."""
 CHECKS, CHECKS_PER_S = 2, 0.35
 """Windows of the main model that a turn may spend on suspicions, at first and for each second of
 its speech. Noise, moods and overlapping talkers cause suspicions without end. With one window at
@@ -34,11 +38,13 @@ SHORTEST = RATE_HZ
 """Samples of the one window that is enough for a change at the end of an utterance."""
 
 
-class Heard(NamedTuple):
-    """A window of a voice."""
+class UnlikeWindow(NamedTuple):
+    """A window that is unlike the current speaker."""
 
     window: Window
     embedding: Floats
+    own: float
+    """Score to the current speaker, by the model of the embedding."""
 
 
 class Likeness(NamedTuple):
@@ -64,13 +70,11 @@ class ChangeWatch:
     ) -> None:
         self._models = models
         self._likeness = likeness
-        self.suspects: list[Heard] = []
+        self.suspects: list[UnlikeWindow] = []
         """Windows in a row that are unlike the current speaker, by the model of every window."""
-        self.unlike: list[Heard] = []
+        self.unlike: list[UnlikeWindow] = []
         """Windows that are unlike the current speaker by the main model, without one between them
         that is surely alike."""
-        self._own = 0.0
-        """Score of the last of these."""
         self._checks = 0
         self.names = names
 
@@ -112,8 +116,7 @@ class ChangeWatch:
         """
         own = self._likeness(embedding).own
         if own < self._models.change:
-            self.unlike.append(Heard(window, embedding))
-            self._own = own
+            self.unlike.append(UnlikeWindow(window, embedding, own))
         elif own >= self._models.alike:
             self.unlike = []
             return True
@@ -127,9 +130,11 @@ class ChangeWatch:
     @property
     def has_changed_at_the_end(self) -> bool:
         """Return whether another speaker has taken over in an utterance that is over now."""
-        if not self.unlike or self._own >= NEAREST:
+        if not self.unlike:
             return False
-        window = self.unlike[-1].window
+        window, _, own = self.unlike[-1]
+        if own >= NEAREST and not self._is_far_to_both(own):
+            return False
         return window.stop - window.start >= SHORTEST and self._is_other
 
     @property
@@ -138,7 +143,7 @@ class ChangeWatch:
 
         Both models notice when about half of a window is of the new speaker.
         """
-        first = [heard[0].window for heard in (self.suspects, self.unlike) if heard]
+        first = [found[0].window for found in (self.suspects, self.unlike) if found]
         return min((window.start + window.stop) // 2 for window in first)
 
     @property
@@ -146,11 +151,17 @@ class ChangeWatch:
         """Whether the unlike windows are of another speaker, and not of another mood.
 
         Then all of them together are like another voice that is known, or far from this one, or
-        unlike it for long.
+        unlike it for both models or for long.
         """
-        mean: Floats = np.sum([heard.embedding for heard in self.unlike], axis=0)
+        mean: Floats = np.sum([one.embedding for one in self.unlike], axis=0)
         own, other = self._likeness(mean)
-        if other >= own + LEAD or own < self._models.other:
+        if other >= own + LEAD or own < self._models.other or self._is_far_to_both(own):
             return True
         span = self.unlike[-1].window.stop - self.unlike[0].window.start
         return own < self._models.change and span >= LONG
+
+    def _is_far_to_both(self, own: float) -> bool:
+        """Return whether a score of the main model is low, and those of the other one are too."""
+        if own >= BOTH or not self.suspects:
+            return False
+        return sum(one.own for one in self.suspects) < BOTH * len(self.suspects)

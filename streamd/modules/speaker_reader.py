@@ -14,7 +14,7 @@ from typing import Any
 
 from streamd.events import Speaker, SpeakerChange, TimedEvent
 from streamd.modules.base import ReaderContext, Utterance, Window, WindowSpec
-from streamd.modules.changes import CHANGE_WINDOWS, ChangeWatch, Heard, Likeness
+from streamd.modules.changes import CHANGE_WINDOWS, ChangeWatch, Likeness, UnlikeWindow
 from streamd.modules.decision import (
     TOO_SHORT,
     Evidence,
@@ -109,8 +109,8 @@ class SpeakerReader:
         embedding: Floats = output.embedding
         heard, changes = self._turn.by(self._models.windows), self._changes
         bound = changes.bound if self._models.main else self._settings.change
-        if heard.is_unlike(embedding, bound):
-            changes.suspects.append(Heard(window, embedding))
+        if (cosine := heard.cosine(embedding)) < bound:
+            changes.suspects.append(UnlikeWindow(window, embedding, cosine))
             if not self._models.main and len(changes.suspects) == CHANGE_WINDOWS:
                 yield from self._change(utterance, changes.suspects)
         else:
@@ -189,23 +189,23 @@ class SpeakerReader:
     def _trust_suspects(self) -> None:
         """Count the suspects for the current speaker, who sounds otherwise to one model alone."""
         heard = self._turn.by(self._models.windows)
-        for window, embedding in self._changes.suspects:
+        for window, embedding, _ in self._changes.suspects:
             heard.add(embedding, window.start, window.stop)
         self._changes.suspects = []
 
     def _likeness(self, embedding: Floats) -> Likeness:
         return self._known.likeness(embedding, self._turn, self._name, self._band.accept)
 
-    def _change(self, utterance: Utterance, against: list[Heard]) -> Iterable[SpeakerChange]:
+    def _change(self, utterance: Utterance, against: list[UnlikeWindow]) -> Iterable[SpeakerChange]:
         """Begin a turn of another speaker, with the windows that are against the current one."""
         changes, last = self._changes, against[-1].window
         boundary = max(changes.boundary, self._turn.start)
         before = self._decide(utterance.voiced(self._turn.start, boundary), is_over=True)
         turn = Turn(boundary)
-        for window, embedding in against:
+        for window, embedding, _ in against:
             turn.by(self._models.deciding).add(embedding, window.start, window.stop)
         if self._models.main:
-            for window, embedding in changes.suspects:
+            for window, embedding, _ in changes.suspects:
                 turn.by(self._models.windows).add(embedding, window.start, window.stop)
         self._begin(turn, last.stop, 1)
         # A takeover is evidence enough: a new speaker gets a label from here on.

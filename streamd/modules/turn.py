@@ -45,9 +45,9 @@ class Heard:
         """Return the seconds in all windows."""
         return self.samples / RATE_HZ
 
-    def is_unlike(self, embedding: Floats, bound: float) -> bool:
-        """Return whether a window has a lower cosine to those so far than the bound."""
-        return self.windows > 0 and float(self.mean @ embedding) < bound
+    def cosine(self, embedding: Floats) -> float:
+        """Return the cosine of a window to those so far; 1 for the first one."""
+        return float(self.mean @ embedding) if self.windows else 1.0
 
 
 @dataclass(slots=True)

@@ -143,7 +143,10 @@ class Speech:
                 previous = self._readers.get(name)
                 self._readers[name] = module.open(modules[name], self._context, previous)
         config = self.segmenter.config
-        window = max((reader.spec.length for reader in self._readers.values()), default=0)
+        specs = [
+            s for reader in self._readers.values() for s in (reader.spec, reader.optional) if s
+        ]
+        window = max((spec.length for spec in specs), default=0)
         make_room(self._ring, window + max(config.hangover, config.min_speech))
 
 

@@ -66,7 +66,7 @@ def test_a_running_server_is_measured_and_reported_in_every_form(bench, daemon, 
     if sys.platform == "linux":
         assert step["server"]["cpu_ms"] > 0
         # A window is speculative where the load is light, else computed when it is due.
-        voices = {"voice", "voice_speculative"}
+        voices = {"voice", "voice_speculative", "voiceprint"}
         others = step["server"]["stages_ms"].keys() - voices - {"emotion"}
         assert others == {"vad", "wake", "rest"}
         assert step["server"]["stages_ms"].keys() & voices

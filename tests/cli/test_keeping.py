@@ -202,13 +202,13 @@ def warned_of_voices(running: Daemon) -> list[int]:
 async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not_know(serve):
     running = serve(**BOTH)
     cli = Cli(running._home)
-    for count, name in enumerate(("anna", "bert", "cleo"), 1):
-        assert (await asyncio.to_thread(cli.process, "enroll", name, SLT, **GE2E)).code == 0
+    voices = {"anna": SLT, "bert": RMS, "cleo": DATA / "speech_awb.flac"}
+    for count, (name, file) in enumerate(voices.items(), 1):
+        assert (await asyncio.to_thread(cli.process, "enroll", name, file, **GE2E)).code == 0
         await until(lambda count=count: len(warned_of_voices(running)) >= count)
     assert warned_of_voices(running) == [1, 2, 3]
     assert "anna" not in running.log.read_text()
-    ((decision, name),) = await decided(running)
-    assert (decision, name in ("anna", "bert", "cleo")) == ("accept", True)
+    assert await decided(running) == {("accept", "anna")}
 
 
 async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve):

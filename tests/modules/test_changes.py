@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from streamd.modules.base import Window
-from streamd.modules.changes import CHECKS, CHECKS_PER_S, LEAD, LONG, ChangeWatch, Heard, Likeness
+from streamd.modules.changes import (
+    BOTH,
+    CHECKS,
+    CHECKS_PER_S,
+    LEAD,
+    LONG,
+    ChangeWatch,
+    Likeness,
+    UnlikeWindow,
+)
 from streamd.modules.decision import NEAREST
 from streamd.modules.voice_models import VoiceModels
 from streamd.types import Floats
@@ -38,9 +47,9 @@ class Talk:
         self.start += self.hop
         return self.watch.take(window, np.array([own, other, 1], np.float32))
 
-    def suspect(self) -> None:
+    def suspect(self, own: float = 0.75) -> None:
         window = Window(self.start, self.start + LENGTH, self.start + LENGTH)
-        self.watch.suspects.append(Heard(window, np.zeros(3, np.float32)))
+        self.watch.suspects.append(UnlikeWindow(window, np.zeros(3, np.float32), own))
 
 
 def test_without_a_suspicion_the_main_model_rests() -> None:
@@ -93,6 +102,29 @@ def test_who_is_unlike_but_near_is_the_same_speaker_in_another_mood_unless_for_l
         assert not talk.watch.has_changed
     talk.say(NEAR)
     assert talk.watch.has_changed
+
+
+@pytest.mark.parametrize(
+    ("main", "windows", "has_changed"),
+    [
+        (BOTH - 0.01, (BOTH - 0.01,), True),
+        (BOTH - 0.01, (BOTH - 0.1, BOTH + 0.05), True),
+        (BOTH - 0.01, (BOTH + 0.01,), False),
+        (BOTH + 0.01, (BOTH - 0.1,), False),
+        (BOTH - 0.01, (), False),
+    ],
+)
+def test_who_is_near_is_another_speaker_if_both_models_say_so(
+    main: float, windows: tuple[float, ...], has_changed: bool
+) -> None:
+    talk = Talk()
+    for own in windows:
+        talk.suspect(own)
+    talk.say(main)
+    assert not talk.watch.has_changed
+    assert talk.watch.has_changed_at_the_end is has_changed
+    talk.say(main)
+    assert talk.watch.has_changed is has_changed
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,26 @@
 """An offset of the microphone makes no other voice pass for an enrolled one."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import soundfile
 from fakes.driving import Player, Stage, pcm
 
-from streamd.compose import make_registry
+from streamd.compose import make_registry, voice_models
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.warm import initial_rows
 from streamd.models.library import Library
+from streamd.modules.centroids import Centroids
 from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
-from streamd.settings import WakeSettings
+from streamd.settings import SpeakerSettings, WakeSettings
 from streamd.types import RATE_HZ, Samples
 
 pytestmark = pytest.mark.models
@@ -33,17 +36,23 @@ def clip(name: str) -> Samples:
     return audio
 
 
-def test_different_voices_differ_as_much_with_an_offset_as_without() -> None:
+@pytest.mark.parametrize("model", ["ge2e", "campplus"])
+def test_different_voices_differ_as_much_with_an_offset_as_without(
+    model: Literal["ge2e", "campplus"],
+) -> None:
     backend, library = OnnxRuntime(), Library()
-    voice = Ge2eVoice(backend, library)
-    passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice)]
-    no_words = Config(wake=WakeSettings(load=(), words=()))
-    registry = make_registry(no_words, passes[0], Metrics(), None)
+    voice, voiceprint = Ge2eVoice(backend, library), CamPlusPlus(backend, library)
+    passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice), voiceprint]
+    config = Config(wake=WakeSettings(load=(), words=()), speaker=SpeakerSettings(model=model))
+    registry = make_registry(config, passes[0], Metrics(), None)
     owner = clip("slt")
     windows = [owner[at : at + WINDOW] for at in range(0, len(owner) - WINDOW, RATE_HZ)]
-    outputs, _ = voice.run(windows, [None] * len(windows), initial_rows(voice, len(windows)))
+    models = voice_models(config)
+    deciding = voiceprint if models.main else voice
+    outputs, _ = deciding.run(windows, [None] * len(windows), initial_rows(deciding, len(windows)))
     embedding = np.mean([one.embedding for one in outputs], axis=0, keepdims=True)
-    gallery = Gallery.build(["owner"], embedding, np.array([0]), np.array([0]))
+    enrolled = Centroids.build(embedding, np.array([0]), np.array([0]), models.scale)
+    gallery = Gallery.of(["owner"], {models.deciding: enrolled})
 
     def scores(audio: Samples) -> list[float]:
         player = Player(

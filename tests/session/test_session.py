@@ -23,11 +23,15 @@ from fakes.driving import (
     tone,
     word,
 )
+from fakes.main_voice import BOTH, CARD, GALLERY, MODELS, BothStage
 
 from streamd.audio.ring import Overwritten, Ring
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake
 from streamd.errors import BadConfig
+from streamd.modules.registry import Registry
+from streamd.modules.speaker import SpeakerModule
 from streamd.session.session import MAX_MARKS
+from streamd.settings import SpeakerSettings
 from streamd.types import AudioFormat
 
 ANNA, BERT = tone(300, 2000), tone(2100, 2000)
@@ -379,6 +383,18 @@ def test_options_that_hold_more_audio_make_the_ring_longer_in_mid_stream() -> No
     player.send(TWO_TURNS + pcm(hum(6000)) + TWO_TURNS)
     player.end()
     assert [e["cause"] for e in player.of("speech_end")] == ["silence"] * 2 + ["silence", "end"]
+
+
+def test_the_windows_that_a_reader_may_leave_out_have_room_in_the_smallest_ring_too() -> None:
+    # Those of the main model are longer than the others here.
+    settings = SpeakerSettings(window_ms=400, hop_ms=400)
+    registry = Registry(
+        BOTH.vad, [], [SpeakerModule(settings, CARD, MODELS)], BOTH.defaults, BOTH.speculative
+    )
+    modules: dict[str, Any] = {"vad": {"hangover_ms": 5000}, "speaker": {}}
+    player = Player(BothStage(), registry, modules, gallery=lambda: GALLERY, ring_s=2)
+    player.play([pcm(tone(300, 3000), hum(7000), tone(300, 1000))])
+    assert [e["speaker"] for e in player.of("speaker") if e["final"]] == ["anna", "anna"]
 
 
 def test_no_more_audio_is_taken_than_there_is_room_for_while_the_engine_stands_still() -> None:
