@@ -17,6 +17,7 @@ from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts
 from streamd.config import Config, describe, needs_key
+from streamd.engine.whisper.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.files.voice_reading import voice_models
@@ -57,6 +58,7 @@ class Daemon:
         config: The configuration in force.
         parts: Models and engine.
         store: Voices, words and keys.
+        transcriber: Makes the text of files; None for no text.
         is_insecure: Whether everybody may connect, whatever the address and the configuration say.
 
     Raises:
@@ -64,11 +66,18 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, parts: Parts, store: Store, *, is_insecure: bool = False
+        self,
+        config: Config,
+        parts: Parts,
+        store: Store,
+        transcriber: Transcriber | None = None,
+        *,
+        is_insecure: bool = False,
     ) -> None:
         self._config = config
         self._parts = parts
         self._store = store
+        self._transcriber = transcriber
         self._is_insecure = is_insecure
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
@@ -131,6 +140,7 @@ class Daemon:
                 config,
                 is_draining=lambda: streams.is_draining,
                 changed=watcher.refresh,
+                transcriber=self._transcriber,
             )
             asr_sockets = AsrSockets(access.presence, config.limits)
             verify_sockets = VerifySockets(rest)

@@ -19,6 +19,9 @@ from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.whisper.transcriber import Whisper
+from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
@@ -66,6 +69,8 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
+    if config.transcript.model != "off":
+        words.append(catalogue.TRANSCRIPT_ID)
     return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
 
 
@@ -189,6 +194,33 @@ def make_parts(config: Config, library: Library) -> Parts:
     )
     heads = None if wake is None else wake.heads
     return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+
+
+def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
+    """Load the transcriber of files; None if the configuration has it off.
+
+    Raises:
+        ModelMissing: Its model is not there.
+        ConfigError: The package that runs it is not installed.
+    """
+    name = config.transcript.model
+    if name == "off":
+        return None
+    try:
+        backend = importlib.import_module("streamd.engine.backends.ctranslate2")
+    except ImportError as error:
+        raise ConfigError(
+            f"transcript.model {name!r} cannot be loaded: {error}. It needs a package: "
+            "pip install 'streamd-voice[transcript]'"
+        ) from error
+    weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+
+    def load() -> Whisper:
+        decode = backend.load_whisper(weights, settings, vocabulary)
+        return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
+
+    # A file has at most one utterance in work.
+    return Transcriber(load, config.files.max_at_once, metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:

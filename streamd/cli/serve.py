@@ -14,7 +14,7 @@ from streamd.app import Daemon, announce
 from streamd.cli.common import ConfigOption, read_session_config
 from streamd.cli.exposure import check_keys, warn_of_exposure
 from streamd.cli.runtime import open_voices, ready_library
-from streamd.compose import make_parts
+from streamd.compose import make_parts, make_transcriber
 from streamd.observability import logging
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -55,8 +55,10 @@ def serve(
             warn_of_exposure(settings)
         else:
             check_keys(settings, store)
-        parts = make_parts(settings, ready_library(settings))
-        daemon = Daemon(settings, parts, store, is_insecure=insecure)
+        library = ready_library(settings)
+        parts = make_parts(settings, library)
+        transcriber = make_transcriber(settings, library, parts.metrics)
+        daemon = Daemon(settings, parts, store, transcriber, is_insecure=insecure)
         _collect_less()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(daemon.run(announce))

@@ -168,6 +168,13 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files that may wait for their turn; the next is refused with 503."""
 
 
+class TranscriptConfig(Struct, frozen=True, kw_only=True):
+    """Text of speech in files that are sent whole."""
+
+    model: Literal["off", "whisper-tiny-en"] = "off"
+    """The transcriber; `off` for none."""
+
+
 class CacheConfig(Struct, frozen=True, kw_only=True):
     """Voices of files that were sent before."""
 
@@ -225,6 +232,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
     files: FilesConfig = FilesConfig()
+    transcript: TranscriptConfig = TranscriptConfig()
     cache: CacheConfig = CacheConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()

@@ -122,7 +122,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        _lower_priority(self._nice)
+        lower_priority(self._nice)
         # The thread waits without references to its last batch, whose stream may be over.
         while self._run(self._queue.get()):
             pass
@@ -137,7 +137,7 @@ class Worker:
         return True
 
 
-def _lower_priority(nice: int) -> None:
+def lower_priority(nice: int) -> None:
     """Lower the calling thread's priority, on systems where threads have one of their own."""
     if nice and sys.platform == "linux":
         with suppress(OSError):

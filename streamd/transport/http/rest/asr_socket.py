@@ -1,8 +1,8 @@
 """`/v1/asr/stream`: the socket that clients of an ASR service know.
 
 A client sends `INIT`, which has no answer, then `AUDIO` messages, each of which has one answer at
-once, because its callers wait for it, and `END`. Without a transcriber the text is empty, and each
-answer says so in `code` and `message`.
+once, because its callers wait for it, and `END`. It has no transcriber yet: the text is empty, and
+each answer says so in `code` and `message`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from streamd.transport.http.rest.socket_messages import (
     AsrSent,
 )
 from streamd.transport.http.rest.sockets import Socket, Sockets
-from streamd.transport.http.rest.transcribe import NO_TRANSCRIBER
 
+NO_TEXT = "this socket has no transcriber yet; POST /v1/asr transcribes whole files"
 ENCODINGS = ("LINEAR16", "PCM", "PCM_S16LE")
 
 
@@ -105,5 +105,5 @@ def _check_audio(audio: str) -> None:
 
 
 def _answer(kind: type[AsrPartial | AsrFinal]) -> str:
-    text = kind(transcript="", code=ModelMissing.code, message=NO_TRANSCRIBER)
+    text = kind(transcript="", code=ModelMissing.code, message=NO_TEXT)
     return msgspec.json.encode(text).decode()

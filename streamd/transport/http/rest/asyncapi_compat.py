@@ -8,9 +8,8 @@ import msgspec
 
 from streamd.errors import BadMessage, ModelMissing, NotAudio
 from streamd.transport.http.rest import socket_messages as messages
-from streamd.transport.http.rest.asr_socket import AsrSockets
+from streamd.transport.http.rest.asr_socket import NO_TEXT, AsrSockets
 from streamd.transport.http.rest.openapi import ErrorDetail
-from streamd.transport.http.rest.transcribe import NO_TRANSCRIBER
 from streamd.transport.http.rest.verify_socket import REFERENCE_SET, VerifySockets
 
 
@@ -38,8 +37,8 @@ COMPAT = (
             messages.AsrEnd(),
         ),
         (
-            messages.AsrPartial(transcript="", code=ModelMissing.code, message=NO_TRANSCRIBER),
-            messages.AsrFinal(transcript="", code=ModelMissing.code, message=NO_TRANSCRIBER),
+            messages.AsrPartial(transcript="", code=ModelMissing.code, message=NO_TEXT),
+            messages.AsrFinal(transcript="", code=ModelMissing.code, message=NO_TEXT),
             messages.AsrError(code=BadMessage.code, message="`audio` is not base64"),
         ),
         {},

@@ -10,6 +10,7 @@ from streamd.access.parts import Access
 from streamd.access.principal import Principal
 from streamd.calibration.calibrator import Calibrator
 from streamd.config import Config
+from streamd.engine.whisper.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.sessions import FileSessions
 from streamd.files.uploads import Uploads
@@ -43,6 +44,8 @@ class Rest:
     """Makes the wake words of users."""
     calibrator: Calibrator
     """Calibrates the voices of tenants."""
+    transcriber: Transcriber | None
+    """Makes the text of files; None for no text."""
     is_draining: Callable[[], bool]
     changed: Callable[[], Awaitable[None]]
     """Has the voices and words of the store read again at once."""
@@ -59,6 +62,7 @@ class Rest:
         config: Config,
         is_draining: Callable[[], bool],
         changed: Callable[[], Awaitable[None]],
+        transcriber: Transcriber | None = None,
     ) -> Rest:
         """Return the parts for these services.
 
@@ -71,6 +75,7 @@ class Rest:
             config: The configuration in force.
             is_draining: Whether the server is about to stop.
             changed: Has the store read again.
+            transcriber: Makes the text of files; None for no text.
         """
         uploads = Uploads(config.files, services.metrics)
         registry = services.registry
@@ -88,6 +93,7 @@ class Rest:
             repeats=Repeats(access.shared),
             workshop=Workshop(services.metrics),
             calibrator=Calibrator(voice_models(registry), services.metrics),
+            transcriber=transcriber,
             is_draining=is_draining,
             changed=changed,
             _store=store,
@@ -100,3 +106,5 @@ class Rest:
     async def close(self) -> None:
         """End the decoding processes, after the last request."""
         await self.uploads.close()
+        if self.transcriber is not None:
+            self.transcriber.close()

@@ -7,7 +7,6 @@ from msgspec import UNSET
 
 from streamd.errors import ModelMissing
 from streamd.files.mood import Mood, mood_of
-from streamd.files.sessions import collect
 from streamd.modules.gallery import Gallery
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
@@ -17,6 +16,7 @@ from streamd.transport.http.rest.replies import (
     FlatEmotionReply,
     remarks,
 )
+from streamd.transport.http.rest.transcribe import joined, read
 from streamd.transport.http.routes import About, Route
 
 
@@ -76,7 +76,8 @@ async def emotion(call: Call) -> EmotionReply:
         Refusal: The file cannot be read, has too little speech, or there is no such module.
     """
     params = call.params(EmotionParams)
-    mood, duration_ms, notes = await _mood(call)
+    mood, text, duration_ms, notes = await _mood(call)
+    language = None if call.rest.transcriber is None else call.rest.transcriber.language
     scores = mood.scores if params.return_all_emotions else UNSET
     return EmotionReply(
         emotion=mood.label,
@@ -84,11 +85,15 @@ async def emotion(call: Call) -> EmotionReply:
         abstain=mood.abstain,
         arousal=mood.arousal,
         all_emotions=scores,
+        text=text,
+        language=language,
         duration_ms=duration_ms,
         data=EmotionData(
             emotion=mood.label,
             confidence=mood.score,
             all_emotions=scores,
+            text=text,
+            language=language,
             duration=duration_ms / 1000,
         ),
         warnings=remarks(*(("file", note) for note in notes)),
@@ -98,17 +103,17 @@ async def emotion(call: Call) -> EmotionReply:
 async def flat(call: Call) -> FlatEmotionReply:
     """Return the mood of a file in the shape of earlier callers. It raises as `emotion` does."""
     params = call.params(EmotionParams)
-    mood, duration_ms, notes = await _mood(call)
+    mood, text, duration_ms, notes = await _mood(call)
     data = EmotionData(
         emotion=mood.label,
         confidence=mood.score,
         all_emotions=mood.scores if params.return_all_emotions else UNSET,
-        text="",
+        text=text or "",
         duration=duration_ms / 1000,
     )
     return FlatEmotionReply(
         emotion=data.emotion,
-        text="",
+        text=text or "",
         confidence=data.confidence,
         duration=data.duration,
         data=data,
@@ -116,12 +121,14 @@ async def flat(call: Call) -> FlatEmotionReply:
     )
 
 
-async def _mood(call: Call) -> tuple[Mood, int, list[str]]:
+async def _mood(call: Call) -> tuple[Mood, str | None, int, list[str]]:
+    """Return the mood, the text if there is a transcriber, milliseconds, and remarks."""
     registry = call.rest.services.registry
     modules, warnings = registry.resolve({"vad": {}, "emotion": {}})
     if "emotion" not in modules:
         raise ModelMissing(f"emotion is not available: {warnings[0][1]}")
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
-        events = await collect(reading, call.progress)
-        return mood_of(events), reading.duration_ms, list(reading.notes)
+        events, segments = await read(call, reading)
+        text = None if segments is None else joined(segments)
+        return mood_of(events), text, reading.duration_ms, list(reading.notes)

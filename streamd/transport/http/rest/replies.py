@@ -82,6 +82,36 @@ class FlatEmotionReply(FileReply, kw_only=True):
     """The same, for callers that look for it here."""
 
 
+class Segment(msgspec.Struct, kw_only=True):
+    """A stretch of text in a file."""
+
+    t0: int
+    """Start, milliseconds."""
+    t1: int
+    """End, milliseconds."""
+    text: str
+
+
+class TranscribeReply(FileReply, kw_only=True):
+    """What was said in a file."""
+
+    text: str
+    """All of it; empty for no speech."""
+    language: str
+    """BCP 47."""
+    duration_ms: int
+    segments: list[Segment]
+
+
+class AsrReply(FileReply, kw_only=True):
+    """What was said in a file, in the shape of earlier callers."""
+
+    status: str = "SUCCESS"
+    transcript: str
+    language: str
+    duration_ms: int
+
+
 class FoundWord(msgspec.Struct, kw_only=True):
     """A wake word in a file."""
 

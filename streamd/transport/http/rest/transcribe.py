@@ -1,33 +1,127 @@
-"""`POST /v1/transcribe` and `/v1/asr`: they need a transcriber, which this version lacks."""
+"""`POST /v1/transcribe`, and `/v1/asr` of earlier callers: what was said in a file."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Iterable
 
-from streamd.errors import ModelMissing
+import msgspec
+
+from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.whisper.transcriber import Segment
+from streamd.errors import ModelMissing, OutOfRange
+from streamd.events import Event
+from streamd.files.sessions import FileReading, collect
+from streamd.files.transcription import transcribed
+from streamd.modules.gallery import Gallery
+from streamd.transport.http.rest import replies
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
+from streamd.transport.http.rest.replies import AsrReply, TranscribeReply, remarks
 from streamd.transport.http.routes import About, Route
 
 NO_TRANSCRIBER = (
-    "no transcriber is loaded, and this version of streamd has none to load; "
-    "GET /v1/info lists the modules that are there"
+    "no transcriber is loaded; install one (`pip install 'streamd-voice[transcript]'`) and turn it "
+    'on (transcript.model = "whisper-tiny-en" in the configuration)'
 )
 
 
-_ABOUT = About("What was said in a file: 501 without a transcriber.", file="audio")
+class TranscribeParams(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may say besides the file."""
+
+    language: str = "auto"
+    """Language of the speech (BCP 47); a transcriber that does not know it refuses."""
+
+
+_SAID = "Most of the letters were never sent."
+_ABOUT = About(
+    "What was said in a file: 501 without a transcriber.",
+    TranscribeReply,
+    TranscribeParams,
+    file="audio",
+    example=TranscribeReply(
+        processing_time_ms=1104.2,
+        text=_SAID,
+        language="en",
+        duration_ms=2840,
+        segments=[replies.Segment(t0=120, t1=2610, text=_SAID)],
+    ),
+)
+_ABOUT_ASR = About(
+    "What was said in a file, in the shape of earlier callers: 501 without a transcriber.",
+    AsrReply,
+    TranscribeParams,
+    file="audio",
+    example=AsrReply(processing_time_ms=1104.2, transcript=_SAID, language="en", duration_ms=2840),
+)
 
 
 def routes(rest: Rest) -> list[Route]:
     """Return the routes."""
-    paths = ("/v1/transcribe", "/v1/asr", "/transcribe")
-    return [route(rest, "POST", path, transcribe, scope="stream", about=_ABOUT) for path in paths]
+    return [
+        route(rest, "POST", "/v1/transcribe", transcribe, scope="stream", about=_ABOUT),
+        route(rest, "POST", "/transcribe", transcribe, scope="stream", about=_ABOUT),
+        route(rest, "POST", "/v1/asr", asr, scope="stream", about=_ABOUT_ASR),
+    ]
 
 
-async def transcribe(call: Call) -> NoReturn:
-    """Refuse the file.
+async def transcribe(call: Call) -> TranscribeReply:
+    """Return what was said in a file.
 
     Raises:
-        ModelMissing: Always.
+        Refusal: There is no transcriber, it does not know the language, or the file cannot be read.
     """
-    raise ModelMissing(NO_TRANSCRIBER)
+    segments, language, duration_ms, notes = await _text(call)
+    return TranscribeReply(
+        text=joined(segments),
+        language=language,
+        duration_ms=duration_ms,
+        segments=[replies.Segment(t0=s.t0, t1=s.t1, text=s.text) for s in segments],
+        warnings=remarks(*(("file", note) for note in notes)),
+    )
+
+
+async def asr(call: Call) -> AsrReply:
+    """Return what was said in the shape of earlier callers. It raises as `transcribe` does."""
+    segments, language, duration_ms, notes = await _text(call)
+    return AsrReply(
+        transcript=joined(segments),
+        language=language,
+        duration_ms=duration_ms,
+        warnings=remarks(*(("file", note) for note in notes)),
+    )
+
+
+async def read(call: Call, reading: FileReading) -> tuple[list[Event], list[Segment] | None]:
+    """Return all events of a file with the VAD on, and its text; None without a transcriber."""
+    rest = call.rest
+    if rest.transcriber is None:
+        return await collect(reading, call.progress), None
+    vad, ring_s = rest.services.registry.vad.settings, rest.services.ring_s
+    return await transcribed(reading, rest.transcriber, vad, ring_s, call.progress)
+
+
+def joined(segments: Iterable[Segment]) -> str:
+    """Return the whole text."""
+    return " ".join(segment.text for segment in segments)
+
+
+async def _text(call: Call) -> tuple[list[Segment], str, int, list[str]]:
+    """Return the segments, their language, the milliseconds of the file and remarks on it."""
+    transcriber = call.rest.transcriber
+    if transcriber is None:
+        raise ModelMissing(NO_TRANSCRIBER)
+    _check_language(transcriber, call.params(TranscribeParams).language)
+    modules, _ = call.rest.services.registry.resolve({"vad": {}})
+    file = await call.file()
+    async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
+        _, segments = await read(call, reading)
+        assert segments is not None
+        return segments, transcriber.language, reading.duration_ms, list(reading.notes)
+
+
+def _check_language(transcriber: Transcriber, language: str) -> None:
+    if not transcriber.knows(language):
+        raise OutOfRange(
+            f"the transcriber knows {transcriber.language!r} alone, not {language[:32]!r}",
+            ref="language",
+        )

@@ -1,0 +1,70 @@
+"""CTranslate2 on the CPU, which runs Whisper. Only this file imports ctranslate2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+import numpy.typing as npt
+
+from streamd.arrays import PULL_AGAIN
+from streamd.engine.whisper.transcriber import Decode, Decoded
+from streamd.errors import ModelMissing
+
+MAX_TOKENS = 448
+"""Longest prompt and text of a window together."""
+BEAM = 5
+"""Hypotheses that are followed at once."""
+
+
+def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = True) -> Decode:
+    """Load a Whisper.
+
+    It computes on one thread of its own, which inherits the priority of the thread that calls this.
+
+    Args:
+        weights: `model.bin` as CTranslate2 writes it.
+        config: Its `config.json`.
+        vocabulary: Its `vocabulary.txt`.
+        int8: Compute the products of matrices in int8, else in float32.
+
+    Returns:
+        What decodes a window.
+
+    Raises:
+        ModelMissing: A file is not there or cannot be loaded.
+    """
+    try:
+        model = ctranslate2.models.Whisper(
+            str(weights),
+            device="cpu",
+            compute_type="int8_float32" if int8 else "float32",
+            inter_threads=1,
+            intra_threads=1,
+            files={
+                "model.bin": weights.read_bytes(),
+                "config.json": config.read_bytes(),
+                "vocabulary.txt": vocabulary.read_bytes(),
+            },
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelMissing(f"cannot load the model {weights} ({error}). {PULL_AGAIN}") from error
+
+    def decode(window: npt.NDArray[np.float32], prompt: Sequence[int]) -> Decoded:
+        features = ctranslate2.StorageView.from_array(np.ascontiguousarray(window[None]))
+        (result,) = model.generate(
+            features,
+            [list(prompt)],
+            beam_size=BEAM,
+            max_length=MAX_TOKENS,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        tokens = result.sequences_ids[0]
+        # The score is the mean over the tokens of the text; the end of the text counts too.
+        log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        return Decoded(tokens, log_probability, result.no_speech_prob)
+
+    return decode

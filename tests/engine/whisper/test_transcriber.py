@@ -1,0 +1,114 @@
+"""Windows follow each other without losing or repeating text, whatever the network answers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_vocabulary import ORDER, TOKENS
+
+from streamd.engine.whisper.transcriber import Decoded, Segment, Whisper
+from streamd.engine.whisper.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(TOKENS)
+
+
+def said(*parts: str | float) -> list[int]:
+    """Tokens of texts and of times in seconds."""
+    tokens = []
+    for part in parts:
+        if isinstance(part, str):
+            tokens += [ORDER.index(byte) for byte in part.encode()]
+        else:
+            tokens.append(VOCABULARY.first_time + round(part * 50))
+    return tokens
+
+
+class Script:
+    """Answers the windows in turn and keeps them."""
+
+    def __init__(self, *answers: list[int] | Decoded) -> None:
+        self.answers = list(answers)
+        self.windows: list[np.ndarray] = []
+
+    def __call__(self, window, prompt) -> Decoded:
+        assert window.shape == (80, 3000)
+        assert list(prompt) == [VOCABULARY.start]
+        self.windows.append(window)
+        answer = self.answers.pop(0)
+        return answer if isinstance(answer, Decoded) else Decoded(answer, -0.3, 0.0)
+
+
+def ramp(seconds: float) -> np.ndarray:
+    """Noise that grows, so that every frame is another."""
+    noise = np.random.default_rng(3).normal(0, 1, int(seconds * 16_000))
+    return (noise * np.linspace(50, 5000, len(noise))).astype(np.int16)
+
+
+def play(seconds: float, *answers: list[int] | Decoded) -> tuple[list[Segment], Script]:
+    script = Script(*answers)
+    found = Whisper(script, VOCABULARY).transcribe(ramp(seconds))
+    assert not script.answers, "each window is decoded"
+    return found, script
+
+
+def test_a_sentence_ends_where_its_timestamp_says():
+    assert play(5.0, said(0.2, " Hello.", 3.4))[0] == [Segment(200, 3400, "Hello.")]
+
+
+def test_two_timestamps_part_two_segments():
+    found, _ = play(6.0, said(0.0, " One.", 2.0, 2.5, " Two.", 4.0))
+    assert found == [Segment(0, 2000, "One."), Segment(2500, 4000, "Two.")]
+
+
+def test_what_a_window_cuts_begins_the_next_one():
+    found, script = play(
+        40.0, said(0.0, " One.", 20.0, 21.0, " Tw"), said(0.0, " Two.", 12.0, 12.5, " Three.", 19.0)
+    )
+    assert found == [
+        Segment(0, 20_000, "One."),
+        Segment(20_000, 32_000, "Two."),
+        Segment(32_500, 39_000, "Three."),
+    ]
+    first, second = script.windows
+    np.testing.assert_array_equal(first[:, 2000:], second[:, :1000])
+    assert not second[:, 2000:].any(), "beyond the end there is nothing"
+
+
+def test_text_without_timestamps_takes_the_whole_window():
+    assert play(4.0, said(" Hm"))[0] == [Segment(0, 4000, "Hm")]
+    assert play(4.0, said(0.5, " Hm"))[0] == [Segment(500, 4000, "Hm")]
+
+
+def test_no_segment_ends_after_the_recording():
+    assert play(4.0, said(1.0, " Late.", 30.0))[0] == [Segment(1000, 4000, "Late.")]
+
+
+def test_an_unlikely_text_where_nobody_speaks_is_dropped_and_a_likely_one_is_kept():
+    words = said(0.0, " you", 2.0)
+    assert play(3.0, Decoded(words, -1.2, 0.9))[0] == []
+    assert len(play(3.0, Decoded(words, -0.4, 0.9))[0]) == 1
+    assert len(play(3.0, Decoded(words, -1.2, 0.3))[0]) == 1
+
+
+def test_a_rest_too_short_for_words_is_not_decoded():
+    assert play(0.3)[0] == []
+    assert len(play(30.3, said(0.0, " All.", 30.0))[1].windows) == 1
+
+
+@pytest.mark.parametrize("answer", [[], said(0.0, 0.0), said(" "), said(0.0, 0.0, " x", 0.0, 0.0)])
+def test_an_answer_without_time_takes_the_whole_window(answer):
+    assert len(play(35.0, answer, said(0.0, " End.", 4.0))[1].windows) == 2
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.integers(0, len(TOKENS) - 1), max_size=12), min_size=1, max_size=4))
+def test_any_answers_give_segments_within_the_recording(answers):
+    turns = iter(range(10_000))
+
+    def decode(window, prompt):
+        return Decoded(answers[next(turns) % len(answers)], -0.3, 0.0)
+
+    seconds = 45
+    found = Whisper(decode, VOCABULARY).transcribe(np.zeros(16_000 * seconds, np.int16))
+    assert all(0 <= s.t0 < s.t1 <= 1000 * seconds and s.text for s in found)
+    assert next(turns) <= 50 * seconds

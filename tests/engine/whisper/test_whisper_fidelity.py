@@ -1,0 +1,85 @@
+"""The text is that of faster-whisper, from the same weights in the same precision."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from needs import lacking
+
+from streamd.engine.whisper.transcriber import Whisper
+from streamd.engine.whisper.vocabulary import Vocabulary
+from streamd.errors import ModelMissing
+from streamd.models.catalogue import TRANSCRIPT_FILES
+from streamd.models.library import Library
+
+try:
+    from streamd.engine.backends import ctranslate2 as backend
+except ImportError:
+    backend = None
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _package() -> None:
+    if backend is None:
+        lacking("ctranslate2 not installed (the extra `transcript`)")
+
+
+@pytest.fixture(scope="module")
+def whisper() -> Whisper:
+    paths = [Library().path(file) for file in TRANSCRIPT_FILES]
+    return Whisper(backend.load_whisper(*paths), Vocabulary.read(paths[2].read_bytes()))
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def errors(said: list[str], read: list[str]) -> int:
+    """Words that are wrong, missing or too many (Levenshtein)."""
+    row = list(range(len(read) + 1))
+    for i, word in enumerate(said, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(read, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+def test_the_text_and_its_times_are_those_of_faster_whisper(whisper, clips, reference):
+    """int8 rounds as the processor does: on another one, a word in twenty may differ."""
+    wrong = total = 0
+    for name, samples in clips.items():
+        found = whisper.transcribe(samples)
+        theirs = reference[name]["segments"]
+        text = " ".join(text for *_, text in theirs)
+        wrong += errors(words(text), words(" ".join(s.text for s in found)))
+        total += len(words(text))
+        end_ms = len(samples) // 16
+        assert abs(found[-1].t1 - min(theirs[-1][1] * 1000, end_ms)) <= 400
+        assert found[0].t0 == theirs[0][0] * 1000
+    assert total > 120
+    assert wrong <= total / 20, f"{wrong} of {total} words"
+
+
+def test_the_same_audio_gives_the_same_text(whisper, clips):
+    samples = clips["speech_slt.flac"][:48_000]
+    assert whisper.transcribe(samples) == whisper.transcribe(samples)
+
+
+def test_half_a_minute_of_silence_and_no_audio_have_no_text(whisper):
+    assert whisper.transcribe(np.zeros(0, np.int16)) == []
+    assert len(whisper.transcribe(np.zeros(16_000 * 30, np.int16))) <= 1
+
+
+def test_a_broken_file_is_refused_with_what_to_do(tmp_path):
+    paths = [tmp_path / file for file in TRANSCRIPT_FILES]
+    for path, file in zip(paths, TRANSCRIPT_FILES, strict=True):
+        shutil.copyfile(Library().path(file), path)
+    paths[0].write_bytes(paths[0].read_bytes()[:1000])
+    with pytest.raises(ModelMissing, match=r"(?s)cannot load the model.*streamd models pull"):
+        backend.load_whisper(*paths)
+    paths[0].unlink()
+    with pytest.raises(ModelMissing, match="cannot load the model"):
+        backend.load_whisper(*paths)
