@@ -1,4 +1,8 @@
-"""The text of a file: what the VAD calls an utterance is transcribed as soon as it is over."""
+"""The text of a file: its speech is transcribed in chunks while the file is read.
+
+A chunk is one utterance, or several that follow each other within a window of the transcriber:
+each window costs the same however little speech it has, and more context gives better text.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,16 @@ from streamd.audio.ring import Ring
 from streamd.audio.source import AudioIn
 from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Segment
-from streamd.events import Event, SpeechEnd
+from streamd.events import Event, SpeechEnd, SpeechStart
 from streamd.files.recording import Part
 from streamd.files.sessions import FileReading, Progress
 from streamd.settings import VadSettings
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
+CHUNK_MS = 30_000
+"""Most milliseconds of a chunk of several utterances: the transcriber's window."""
+MAX_PAUSE_MS = 2000
+"""Longest pause within a chunk. In longer ones, Whisper loses time or invents words."""
 _PER_MS = RATE_HZ // 1000
 _SLACK_S = 5
 """Seconds that a part, the resampler and the end of an utterance take at most."""
@@ -32,7 +40,7 @@ async def transcribed(
 ) -> tuple[list[Event], list[Segment]]:
     """Return all events of a file and its text.
 
-    While an utterance is transcribed the file waits, so that no more than one is in memory.
+    While a chunk is transcribed the file waits, so that no more than one is in work.
 
     Args:
         reading: The file, with the VAD on.
@@ -45,19 +53,36 @@ async def transcribed(
         Refusal: As `FileReading.events` and `Transcriber.transcribe` do.
     """
     longest_s = (vad.max_utterance_ms + vad.pre_roll_ms + vad.hangover_ms) / 1000
-    heard = Heard(reading.format, longest_s + ring_s + _SLACK_S)
+    heard = Heard(reading.format, CHUNK_MS / 1000 + longest_s + ring_s + _SLACK_S)
     all_events: list[Event] = []
     segments: list[Segment] = []
+    chunk: tuple[int, int] | None = None
+
+    async def transcribe(t0: int, t1: int) -> None:
+        for found in await transcriber.transcribe(heard.between(t0, t1)):
+            start, stop = (min(t0 + t, t1) + reading.offset_ms for t in (found.t0, found.t1))
+            segments.append(Segment(start, stop, found.text))
+
     async with aclosing(reading.events(progress, heard.add)) as events:
         async for event in events:
             all_events.append(event)
-            if not isinstance(event, SpeechEnd):
+            if not isinstance(event, SpeechStart | SpeechEnd):
                 continue
-            start, stop = event.t0 - reading.offset_ms, event.t1 - reading.offset_ms
-            for found in await transcriber.transcribe(heard.between(start, stop)):
-                t0, t1 = event.t0 + found.t0, min(event.t0 + found.t1, event.t1)
-                segments.append(Segment(min(t0, t1), t1, found.text))
+            t0, t1 = event.t0 - reading.offset_ms, event.t1 - reading.offset_ms
+            if chunk is not None and not _fits(chunk, t0, t1, heard):
+                await transcribe(*chunk)
+                chunk = None
+            if isinstance(event, SpeechEnd):
+                chunk = (t0 if chunk is None else chunk[0], t1)
+    if chunk is not None:
+        await transcribe(*chunk)
     return all_events, segments
+
+
+def _fits(chunk: tuple[int, int], t0: int, t1: int, heard: Heard) -> bool:
+    """Return whether an utterance, or its start, may follow in the same chunk."""
+    is_near = t0 - chunk[1] <= MAX_PAUSE_MS and t1 - chunk[0] <= CHUNK_MS
+    return is_near and heard.is_whole(chunk[0], t1)
 
 
 class Heard:
@@ -101,9 +126,7 @@ class Heard:
         Raises:
             Overwritten: It is longer ago than is kept.
         """
-        number = max(
-            (n for n, (_, begin_ms) in enumerate(self._pieces) if begin_ms <= t0), default=0
-        )
+        number = self._piece(t0)
         position, begin_ms = self._pieces[number]
         is_last = number + 1 == len(self._pieces)
         end = self._audio.mark() if is_last else self._pieces[number + 1][0]
@@ -115,3 +138,11 @@ class Heard:
         # What the resampler holds back, at the end of the file.
         last = self._audio.tail()[max(start - head, 0) : stop - head]
         return np.concatenate((self._ring.read(min(start, head), head), last))
+
+    def is_whole(self, t0: int, t1: int) -> bool:
+        """Return whether no gap lies between two times, milliseconds."""
+        return self._piece(t0) == self._piece(t1)
+
+    def _piece(self, ms: int) -> int:
+        """Return the number of the piece that a time lies in."""
+        return max((n for n, (_, begin_ms) in enumerate(self._pieces) if begin_ms <= ms), default=0)

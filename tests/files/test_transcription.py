@@ -1,4 +1,7 @@
-"""The audio of an utterance is what the session heard at its times."""
+"""Every utterance of a file is transcribed once, from what the session heard at its times."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +10,10 @@ from hypothesis import strategies as st
 
 from streamd.audio.files import Gap
 from streamd.audio.ring import Overwritten
-from streamd.files.transcription import Heard
+from streamd.engine.whisper.transcriber import Segment
+from streamd.events import Event, SpeechEnd, SpeechStart
+from streamd.files.transcription import CHUNK_MS, MAX_PAUSE_MS, Heard, transcribed
+from streamd.settings import VadSettings
 from streamd.types import AudioFormat
 
 MONO = AudioFormat()
@@ -71,3 +77,104 @@ def test_what_is_longer_ago_than_is_kept_is_never_other_audio():
     heard.between(10_900, 11_300)
     with pytest.raises(Overwritten):
         heard.between(7000, 7100)
+
+
+class Reading:
+    """A file whose utterances are known; each part of it is half a second.
+
+    Args:
+        utterances: Start and end of each, milliseconds.
+        offset_ms: How much later the times of events are than those of the audio.
+        gaps: Milliseconds that are missing before a part, by its number.
+    """
+
+    format = MONO
+
+    def __init__(
+        self,
+        utterances: list[tuple[int, int]],
+        offset_ms: int = 0,
+        gaps: dict[int, int] | None = None,
+    ) -> None:
+        self.offset_ms = offset_ms
+        self._utterances = utterances
+        self._gaps = gaps or {}
+
+    async def events(self, progress: Any, seen: Any) -> Any:
+        todo: list[tuple[int, Event]] = []
+        for number, (t0, t1) in enumerate(self._utterances):
+            times = {"t0": t0 + self.offset_ms, "t1": t1 + self.offset_ms, "at": t1}
+            name = f"u{number}"
+            todo.append((t0, SpeechStart(utterance=name, **times | {"t1": times["t0"]})))
+            end = SpeechEnd(utterance=name, speech_ms=1, cause="silence", **times)
+            todo.append((t1, end))
+        heard_ms = number = 0
+        while todo:
+            if number in self._gaps:
+                seen(Gap(self._gaps[number]))
+                heard_ms += self._gaps[number]
+            seen(bytes(16_000))
+            heard_ms += 500
+            number += 1
+            while todo and todo[0][0] <= heard_ms:
+                yield todo.pop(0)[1]
+
+
+async def no_progress(done_ms: int, total_ms: int | None) -> None:
+    """Tell nobody."""
+
+
+async def chunks_of(reading: Reading) -> tuple[list[int], list[Segment]]:
+    """The lengths of the chunks in milliseconds, and the segments, one for each chunk."""
+    lengths: list[int] = []
+
+    async def transcribe(samples: np.ndarray) -> list[Segment]:
+        lengths.append(len(samples) // 16)
+        return [Segment(0, lengths[-1] + 500, f"{len(lengths)}")]
+
+    lane: Any = SimpleNamespace(transcribe=transcribe)
+    source: Any = reading
+    events, segments = await transcribed(source, lane, VadSettings(), 8, no_progress)
+    assert len(events) == 2 * len(reading._utterances)
+    return lengths, segments
+
+
+async def test_utterances_share_a_chunk_until_it_is_full() -> None:
+    reading = Reading([(100, 9000), (10_000, 19_000), (20_000, 29_000), (30_000, 39_000)])
+    lengths, segments = await chunks_of(reading)
+    assert lengths == [28_900, 9000]
+    assert [(s.t0, s.t1) for s in segments] == [(100, 29_000), (30_000, 39_000)]
+
+
+async def test_a_long_pause_and_a_gap_end_a_chunk() -> None:
+    assert (await chunks_of(Reading([(0, 1000), (3001, 4000)])))[0] == [1000, 999]
+    assert (await chunks_of(Reading([(0, 1000), (3000, 4000)])))[0] == [4000]
+    cut = Reading([(0, 1000), (2500, 3500)], gaps={2: 1000})
+    assert (await chunks_of(cut))[0] == [1000, 1000]
+
+
+async def test_times_are_those_of_a_file_whose_audio_starts_late() -> None:
+    _, segments = await chunks_of(Reading([(1000, 2000)], offset_ms=700))
+    assert segments == [Segment(1700, 2700, "1")]
+
+
+async def test_a_file_without_speech_costs_nothing() -> None:
+    assert await chunks_of(Reading([])) == ([], [])
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(384, 4000), st.integers(100, 30_200)), max_size=12))
+async def test_all_speech_is_in_one_chunk_and_no_chunk_is_too_long(
+    spans: list[tuple[int, int]],
+) -> None:
+    utterances, now = [], 0
+    for pause, length in spans:
+        utterances.append((now + pause, now + pause + length))
+        now += pause + length
+    lengths, segments = await chunks_of(Reading(utterances))
+    covered = [(s.t0, s.t1) for s in segments]
+    for t0, t1 in utterances:
+        assert sum(start <= t0 and t1 <= stop for start, stop in covered) == 1
+    longest = max((t1 - t0 for t0, t1 in utterances), default=0)
+    assert all(length <= max(CHUNK_MS, longest) for length in lengths)
+    assert sum(lengths) <= sum(t1 - t0 for t0, t1 in utterances) + MAX_PAUSE_MS * len(utterances)
