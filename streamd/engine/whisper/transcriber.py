@@ -22,6 +22,8 @@ WINDOW = 3000
 MIN_REST = 40
 """Frames that the rest of a recording must have for a window of its own. On less, Whisper invents
 text."""
+MIN_STEP = 100
+"""Frames between the starts of two windows: it bounds the windows that a recording takes."""
 NO_SPEECH = 0.6
 """Probability of no speech from which an unlikely text is dropped."""
 UNLIKELY = -1.0
@@ -102,7 +104,7 @@ class Whisper:
         """Return the segments of a window, in frames, and how many frames they account for.
 
         Between two segments stand two timestamps: the end of one and the start of the next. If the
-        window ends within a segment, that one is left to the next window.
+        window ends within a segment, that one is left to the next window, which begins there.
         """
         first = self._vocabulary.first_time
         cuts = [i + 1 for i, (a, b) in enumerate(pairwise(tokens)) if a >= first and b >= first]
@@ -111,7 +113,9 @@ class Whisper:
         used = size
         if cuts and not is_whole:
             used = (tokens[cuts[-1] - 1] - first) * _FRAMES_PER_TIME
-        bounds = [0, *cuts, *([len(tokens)] if is_whole or not cuts else [])]
+            if not min(MIN_STEP, size) <= used <= size:
+                used = size
+        bounds = [0, *cuts, *([len(tokens)] if used == size else [])]
         found = []
         for start, stop in pairwise(bounds):
             part = tokens[start:stop]
@@ -121,4 +125,4 @@ class Whisper:
             text = self._vocabulary.text(part).strip()
             if text and begin < min(end, size):
                 found.append((begin, min(end, size), text))
-        return found, used if 0 < used <= size else size
+        return found, used

@@ -95,12 +95,21 @@ def test_a_rest_too_short_for_words_is_not_decoded():
     assert len(play(30.3, said(0.0, " All.", 30.0))[1].windows) == 1
 
 
+def test_a_cut_right_at_the_start_keeps_what_was_said_and_goes_on_behind_it():
+    found, _ = play(35.0, said(0.0, " Hm.", 0.4, 0.4, " All the rest"), said(0.0, " End.", 4.0))
+    assert found == [
+        Segment(0, 400, "Hm."),
+        Segment(400, 30_000, "All the rest"),
+        Segment(30_000, 34_000, "End."),
+    ]
+
+
 @pytest.mark.parametrize("answer", [[], said(0.0, 0.0), said(" "), said(0.0, 0.0, " x", 0.0, 0.0)])
 def test_an_answer_without_time_takes_the_whole_window(answer):
     assert len(play(35.0, answer, said(0.0, " End.", 4.0))[1].windows) == 2
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, len(TOKENS) - 1), max_size=12), min_size=1, max_size=4))
 def test_any_answers_give_segments_within_the_recording(answers):
     turns = iter(range(10_000))
@@ -108,7 +117,7 @@ def test_any_answers_give_segments_within_the_recording(answers):
     def decode(window, prompt):
         return Decoded(answers[next(turns) % len(answers)], -0.3, 0.0)
 
-    seconds = 45
+    seconds = 33
     found = Whisper(decode, VOCABULARY).transcribe(np.zeros(16_000 * seconds, np.int16))
     assert all(0 <= s.t0 < s.t1 <= 1000 * seconds and s.text for s in found)
-    assert next(turns) <= 50 * seconds
+    assert next(turns) <= seconds
