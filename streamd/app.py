@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -234,6 +235,14 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
+    def _cpu_s(self) -> float:
+        """Return the CPU time of the process, seconds, without that of the transcriber.
+
+        Transcribing takes only the time that streams leave, so its time is no cost of streams.
+        """
+        others_s = 0.0 if self._transcriber is None else self._transcriber.cpu_s()
+        return time.process_time() - others_s
+
     def _services(self, watcher: GalleryWatcher, ticks: Ticks, enroller: Enroller) -> Services:
         limits, resume = self._config.limits, self._config.resume
         of_streams = Limits(
@@ -273,7 +282,7 @@ class Daemon:
             metrics=self._parts.metrics,
             limits=of_streams,
             ring_s=self._config.session.ring_s,
-            load=Load(self._parts.engine, bounds, self._parts.metrics),
+            load=Load(self._parts.engine, bounds, self._parts.metrics, self._cpu_s),
             enrol=enroller.of_stream,
             held=Held(
                 ResumeLimits(

@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from daemons import DATA, STREAMD, Daemon, environment
+from daemons import STREAMD, Daemon, environment, silence, speech
 from needs import lacking
 from uploading import SPEECH, ask, post, post_json
 from waiting import HANG_S
 
-SAID = "Alexa, what is the weather like today?"
 ON = {"transcript__model": "whisper-tiny-en"}
+
+
+def wav(*parts: bytes) -> bytes:
+    """A file of s16le, 16 kHz, mono."""
+    file = BytesIO()
+    soundfile.write(file, np.frombuffer(b"".join(parts), "<i2"), 16_000, format="WAV")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +34,12 @@ def transcribing(tmp_path_factory: pytest.TempPathFactory, tls: None) -> Iterato
     assert running.complaints() == []
 
 
-@pytest.mark.parametrize("path", ["/v1/transcribe", "/transcribe"])
-def test_a_file_has_its_text_in_segments_on_its_own_time(transcribing: Daemon, path: str) -> None:
-    answer = post(transcribing, path, ("audio", SPEECH), ("language", "en-US"))
+def test_a_file_has_its_text_in_segments_on_its_own_time(transcribing: Daemon) -> None:
+    answer = post(transcribing, "/v1/transcribe", ("audio", SPEECH), ("language", "en-US"))
     assert answer.status == 200
     reply = answer.json
     assert set(reply) == {"processing_time_ms", "text", "language", "duration_ms", "segments"}
-    assert reply["text"].startswith(SAID[:6])
+    assert reply["text"].startswith("Alexa")
     assert "weather" in reply["text"]
     assert "play something" in reply["text"]
     assert (reply["language"], reply["duration_ms"]) == ("en", 10_290)
@@ -46,41 +51,21 @@ def test_a_file_has_its_text_in_segments_on_its_own_time(transcribing: Daemon, p
     assert transcribing.metric("streamd_transcripts_in_work") == 0
 
 
-def test_a_pause_before_the_speech_moves_the_text(transcribing: Daemon) -> None:
-    speech, rate_hz = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
-    speech = speech[: 2 * rate_hz + rate_hz // 2]
-    replies = []
-    for pause_s in (1, 5):
-        file = BytesIO()
-        samples = np.concatenate((np.zeros(pause_s * rate_hz, np.int16), speech))
-        soundfile.write(file, samples, rate_hz, format="WAV")
-        replies.append(ask(transcribing, "POST", "/v1/transcribe", file.getvalue()).json)
-    first, second = (reply["segments"] for reply in replies)
-    assert [s["text"] for s in first] == [s["text"] for s in second] != []
-    for early, late in zip(first, second, strict=True):
-        assert abs(late["t0"] - early["t0"] - 4000) <= 40
-
-
-def test_a_long_pause_and_a_short_one_lose_no_speech(transcribing: Daemon) -> None:
-    """40 s: utterances that share a window, one beyond it, and one behind a pause."""
-    speech, rate_hz = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
-    pause = np.zeros(rate_hz, np.int16)
-    parts = [speech, pause, speech, pause, speech, *[pause] * 5, speech[: 3 * rate_hz]]
-    file = BytesIO()
-    soundfile.write(file, np.concatenate(parts), rate_hz, format="WAV")
-    reply = ask(transcribing, "POST", "/v1/transcribe", file.getvalue()).json
+def test_pauses_lose_no_speech_and_move_the_text(transcribing: Daemon) -> None:
+    """Two utterances in one chunk, and one behind a long pause in its own."""
+    said, pause = speech("slt", 2.5), silence(1)
+    file = wav(pause, said, pause, said, pause * 5, said)
+    reply = ask(transcribing, "POST", "/transcribe", file).json
+    assert reply["duration_ms"] == 14_500
     found = [s for s in reply["segments"] if "weather" in s["text"]]
-    assert len(found) == 4
-    for segment, began_ms in zip(found, (0, 11_290, 22_580, 37_870), strict=True):
-        assert began_ms - 500 <= segment["t0"] <= began_ms + 2000
-    assert reply["text"].count("play something") == 3
-    assert reply["text"].count("walk than take the bus") == 3
+    assert reply["text"].count("weather") == 3
+    assert abs(found[0]["t0"] - 1000) <= 700
+    assert abs(found[-1]["t0"] - 12_000) <= 700
 
 
 def test_earlier_callers_get_a_transcript(transcribing: Daemon) -> None:
-    pcm, rate_hz = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
-    audio = base64.b64encode(pcm[: 3 * rate_hz].tobytes()).decode()
-    sent = {"audio": audio, "format": "pcm", "sample_rate": rate_hz, "language": "en"}
+    audio = base64.b64encode(speech("slt", 3)).decode()
+    sent = {"audio": audio, "format": "pcm", "sample_rate": 16_000, "language": "en"}
     reply = post_json(transcribing, "/v1/asr", sent).json
     assert reply.pop("processing_time_ms") > 0
     assert "weather" in reply.pop("transcript")
@@ -88,16 +73,14 @@ def test_earlier_callers_get_a_transcript(transcribing: Daemon) -> None:
 
 
 def test_the_mood_of_a_file_has_its_text_too(transcribing: Daemon) -> None:
-    reply = post(transcribing, "/v1/emotion", ("audio", SPEECH)).json
+    reply = post(transcribing, "/v1/emotion", ("audio", wav(speech("slt", 3)))).json
     assert "weather" in reply["text"]
     assert reply["data"]["text"] == reply["text"]
     assert reply["language"] == reply["data"]["language"] == "en"
 
 
 def test_a_file_without_speech_has_an_empty_text(transcribing: Daemon) -> None:
-    file = BytesIO()
-    soundfile.write(file, np.zeros(16_000, np.int16), 16_000, format="WAV")
-    reply = ask(transcribing, "POST", "/v1/transcribe", file.getvalue()).json
+    reply = ask(transcribing, "POST", "/v1/transcribe", wav(silence(1))).json
     assert (reply["text"], reply["segments"], reply["duration_ms"]) == ("", [], 1000)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from streamd.engine.whisper.transcriber import Segment, Whisper
 from streamd.engine.worker import lower_priority
 from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
+from streamd.observability.thread_clock import cpu_seconds, threads
 from streamd.types import Samples
 
 PASS = "transcript"
@@ -38,10 +40,13 @@ class Transcriber:
         self._max_waiting = max_waiting
         self._waiting = 0
         self._seconds = metrics.pass_seconds.labels(PASS)
+        self._cpu = metrics.pass_cpu.labels(PASS)
+        self._threads: frozenset[int] = frozenset()
+        self._wall_s = self._counted_s = 0.0
         metrics.transcripts_in_work.set_function(lambda: self._waiting)
         metrics.queue_limit.labels("transcripts").set(max_waiting)
         try:
-            self._model = self._thread.submit(load).result()
+            self._model = self._thread.submit(self._loaded, load).result()
         except BaseException:
             self.close()
             raise
@@ -72,12 +77,27 @@ class Transcriber:
         finally:
             self._waiting -= 1
 
+    def cpu_s(self) -> float:
+        """Return the CPU time spent so far, seconds; where it cannot be known, the wall time."""
+        return cpu_seconds(self._threads) if self._threads else self._wall_s
+
     def close(self) -> None:
         """Drop what waits; the utterance in work is the last."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _loaded(self, load: Callable[[], Whisper]) -> Whisper:
+        others = threads() - {threading.get_native_id()}
+        model = load()
+        self._threads = threads() - others
+        return model
+
     def _run(self, samples: Samples) -> list[Segment]:
         began_s = time.perf_counter()
         segments = self._model.transcribe(samples)
-        self._seconds.observe(time.perf_counter() - began_s)
+        wall_s = time.perf_counter() - began_s
+        self._wall_s += wall_s
+        self._seconds.observe(wall_s)
+        cpu_s = self.cpu_s()
+        self._cpu.inc(cpu_s - self._counted_s)
+        self._counted_s = cpu_s
         return segments

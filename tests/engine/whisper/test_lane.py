@@ -1,7 +1,11 @@
 """Utterances are transcribed in a thread, in turn, and no more of them wait than may."""
 
 import asyncio
+import os
+import queue
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -98,6 +102,52 @@ def test_a_model_that_cannot_be_loaded_is_refused_at_once():
 
     with pytest.raises(ModelMissing, match="no such model"):
         made(broken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no clock of their own")
+async def test_the_time_of_threads_that_the_model_starts_is_counted_and_no_other():
+    """A library computes in threads of its own, with the priority of the one that loads it."""
+
+    class Threaded(Gated):
+        def __init__(self) -> None:
+            super().__init__()
+            self.work, self.done = queue.SimpleQueue(), queue.SimpleQueue()
+            threading.Thread(target=self.loop, daemon=True).start()
+
+        def loop(self):
+            while cpu_s := self.work.get():
+                end_s = time.thread_time() + cpu_s
+                while time.thread_time() < end_s:
+                    pass
+                self.done.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        def transcribe(self, samples):
+            self.work.put(0.1)
+            return [Segment(0, 1, f"{self.done.get()}")]
+
+    model = None
+
+    def load():
+        nonlocal model
+        model = Threaded()
+        return model
+
+    lane, metrics = made(load)
+    before_s = lane.cpu_s()
+    end_s = time.thread_time() + 0.1
+    while time.thread_time() < end_s:
+        pass
+    assert lane.cpu_s() - before_s < 0.05
+    (segment,) = await lane.transcribe(SAMPLES)
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert int(segment.text) == min(usual + 15, 19)
+    assert 0.1 <= lane.cpu_s() - before_s < 0.2
+    counted = metrics.registry.get_sample_value(
+        "streamd_pass_cpu_seconds_total", {"pass": "transcript"}
+    )
+    assert 0.1 <= counted < 0.25
+    model.work.put(0)
+    lane.close()
 
 
 def test_languages_that_are_known(gated):

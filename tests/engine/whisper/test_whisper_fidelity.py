@@ -2,16 +2,20 @@
 
 import re
 import shutil
+import sys
+import time
 
 import numpy as np
 import pytest
 from needs import lacking
 
+from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ModelMissing
 from streamd.models.catalogue import TRANSCRIPT_FILES
 from streamd.models.library import Library
+from streamd.observability.metrics import Metrics
 
 try:
     from streamd.engine.backends import ctranslate2 as backend
@@ -50,7 +54,8 @@ def errors(said: list[str], read: list[str]) -> int:
 def test_the_text_and_its_times_are_those_of_faster_whisper(whisper, clips, reference):
     """int8 rounds as the processor does: on another one, a word in twenty may differ."""
     wrong = total = 0
-    for name, samples in clips.items():
+    for name in ("speech_slt.flac", "speech_rms.flac", "speech_espeak.flac"):
+        samples = clips[name]
         found = whisper.transcribe(samples)
         theirs = reference[name]["segments"]
         text = " ".join(text for *_, text in theirs)
@@ -59,13 +64,30 @@ def test_the_text_and_its_times_are_those_of_faster_whisper(whisper, clips, refe
         end_ms = len(samples) // 16
         assert abs(found[-1].t1 - min(theirs[-1][1] * 1000, end_ms)) <= 400
         assert found[0].t0 == theirs[0][0] * 1000
-    assert total > 120
+    assert total > 70
     assert wrong <= total / 20, f"{wrong} of {total} words"
 
 
 def test_the_same_audio_gives_the_same_text(whisper, clips):
     samples = clips["speech_slt.flac"][:48_000]
     assert whisper.transcribe(samples) == whisper.transcribe(samples)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no clock of their own")
+async def test_its_cpu_time_is_known(whisper, clips):
+    """The admission of streams takes it off the cost of streams."""
+    paths = [Library().path(file) for file in TRANSCRIPT_FILES]
+    lane = Transcriber(
+        lambda: Whisper(backend.load_whisper(*paths), Vocabulary.read(paths[2].read_bytes())),
+        1,
+        Metrics(),
+    )
+    process_s, lane_s = time.process_time(), lane.cpu_s()
+    await lane.transcribe(clips["speech_slt.flac"][:48_000])
+    process_s, lane_s = time.process_time() - process_s, lane.cpu_s() - lane_s
+    lane.close()
+    assert process_s > 0.05
+    assert 0.5 * process_s < lane_s <= 1.01 * process_s
 
 
 def test_half_a_minute_of_silence_and_no_audio_have_no_text(whisper):

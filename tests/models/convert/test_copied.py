@@ -10,7 +10,7 @@ def test_each_file_of_the_transcriber_is_the_member_of_its_wheel(tmp_path):
     sources = [tmp_path / member.rsplit("/")[-1] for member in model.members]
     for number, source in enumerate(sources):
         source.write_bytes(bytes([number]) * 1000)
-    made = convert(model, sources, tmp_path, FakeBackend().load)
+    made = convert(model, sources, tmp_path, FakeBackend({}).load)
     assert [path.name for path in made] == list(catalogue.TRANSCRIPT_FILES)
     assert [path.suffix for path in made] == [source.suffix for source in sources]
     assert [path.read_bytes() for path in made] == [source.read_bytes() for source in sources]
