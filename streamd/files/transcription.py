@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import aclosing
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,12 +57,12 @@ async def transcribed(
     heard = Heard(reading.format, CHUNK_MS / 1000 + longest_s + ring_s + _SLACK_S)
     all_events: list[Event] = []
     segments: list[Segment] = []
-    chunk: tuple[int, int] | None = None
+    chunk: _Chunk | None = None
 
-    async def transcribe(t0: int, t1: int) -> None:
-        for found in await transcriber.transcribe(heard.between(t0, t1)):
-            start, stop = (min(t0 + t, t1) + reading.offset_ms for t in (found.t0, found.t1))
-            segments.append(Segment(start, stop, found.text))
+    async def transcribe(chunk: _Chunk) -> None:
+        for found in await transcriber.transcribe(chunk.samples):
+            t0, t1 = (min(chunk.t0 + t, chunk.t1) for t in (found.t0, found.t1))
+            segments.append(Segment(t0 + reading.offset_ms, t1 + reading.offset_ms, found.text))
 
     async with aclosing(reading.events(progress, heard.add)) as events:
         async for event in events:
@@ -70,19 +71,30 @@ async def transcribed(
                 continue
             t0, t1 = event.t0 - reading.offset_ms, event.t1 - reading.offset_ms
             if chunk is not None and not _fits(chunk, t0, t1, heard):
-                await transcribe(*chunk)
+                await transcribe(chunk)
                 chunk = None
             if isinstance(event, SpeechEnd):
-                chunk = (t0 if chunk is None else chunk[0], t1)
+                begin = t0 if chunk is None else chunk.t0
+                # Taken now: the next utterance may begin long after this audio is forgotten.
+                chunk = _Chunk(begin, t1, heard.between(begin, t1))
     if chunk is not None:
-        await transcribe(*chunk)
+        await transcribe(chunk)
     return all_events, segments
 
 
-def _fits(chunk: tuple[int, int], t0: int, t1: int, heard: Heard) -> bool:
+class _Chunk(NamedTuple):
+    """Speech to transcribe at once."""
+
+    t0: int
+    """Start, milliseconds of the audio."""
+    t1: int
+    samples: Samples
+
+
+def _fits(chunk: _Chunk, t0: int, t1: int, heard: Heard) -> bool:
     """Return whether an utterance, or its start, may follow in the same chunk."""
-    is_near = t0 - chunk[1] <= MAX_PAUSE_MS and t1 - chunk[0] <= CHUNK_MS
-    return is_near and heard.is_whole(chunk[0], t1)
+    is_near = t0 - chunk.t1 <= MAX_PAUSE_MS and t1 - chunk.t0 <= CHUNK_MS
+    return is_near and heard.is_whole(chunk.t0, t1)
 
 
 class Heard:

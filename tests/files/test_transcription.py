@@ -101,6 +101,7 @@ class Reading:
         self._gaps = gaps or {}
 
     async def events(self, progress: Any, seen: Any) -> Any:
+        """Yield the events as soon as their audio was seen."""
         todo: list[tuple[int, Event]] = []
         for number, (t0, t1) in enumerate(self._utterances):
             times = {"t0": t0 + self.offset_ms, "t1": t1 + self.offset_ms, "at": t1}
@@ -151,6 +152,11 @@ async def test_a_long_pause_and_a_gap_end_a_chunk() -> None:
     assert (await chunks_of(Reading([(0, 1000), (3000, 4000)])))[0] == [4000]
     cut = Reading([(0, 1000), (2500, 3500)], gaps={2: 1000})
     assert (await chunks_of(cut))[0] == [1000, 1000]
+
+
+async def test_speech_before_minutes_of_silence_is_not_lost() -> None:
+    reading = Reading([(1000, 2000), (400_000, 401_000), (900_000, 901_000)])
+    assert (await chunks_of(reading))[0] == [1000, 1000, 1000]
 
 
 async def test_times_are_those_of_a_file_whose_audio_starts_late() -> None:
