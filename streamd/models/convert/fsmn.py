@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from streamd.models.convert import fbank
-from streamd.models.convert.fsmn_files import STACKED, STRIDE, Published
+from streamd.models.convert.fsmn_files import BEST, STACKED, STRIDE, Published
 from streamd.models.convert.graph import Builder
 
-BEST = 3
-"""Tokens of a frame that FunASR's search looks at."""
 STEP = STRIDE * fbank.HOP
 """Samples from one frame to the next."""
 OVERLAP = fbank.WINDOW - fbank.HOP

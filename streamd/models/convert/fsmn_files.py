@@ -33,6 +33,8 @@ STACKED = 5
 STRIDE = 3
 """Mel frames from one frame of the network to the next (`lfr_n`)."""
 FEATURES = STACKED * fbank.BANDS
+BEST = 3
+"""Tokens of a frame that FunASR's search looks at."""
 HINT = (
     "Download https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun again, "
     "with its large files."
@@ -123,7 +125,10 @@ def read_sizes(path: Path) -> Sizes:
     for name, value in numbers.items():
         if not re.fullmatch(r"[1-9][0-9]{0,5}", value) or int(value) > _MAX_SIZE:
             _refuse(path, f"encoder_conf.{name} should be a size, found {value[:50]!r}")
-    return Sizes(**{name: int(value) for name, value in numbers.items()})
+    sizes = Sizes(**{name: int(value) for name, value in numbers.items()})
+    if sizes.output_dim < BEST:
+        _refuse(path, f"encoder_conf.output_dim should be at least {BEST}")
+    return sizes
 
 
 def read_cmvn(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -40,6 +40,7 @@ CONFIGS = {
     "no size": ("lorder: 10", "lorder: ten", "lorder should be a size"),
     "a negative size": ("lorder: 10", "lorder: -1", "lorder should be a size"),
     "a huge size": ("proj_dim: 12", "proj_dim: 99999", "proj_dim should be a size"),
+    "two tokens": ("output_dim: 40", "output_dim: 2", "output_dim should be at least 3"),
     "a size that is absent": ("    lorder: 10\n", "", "lorder should be a size"),
     "a size twice": ("lorder: 10", "lorder: 10\n    lorder: 9", "line 15 sets lorder again"),
     "a section twice": ("ctc_conf:", "encoder_conf:", "sets encoder_conf again"),
