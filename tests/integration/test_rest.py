@@ -286,7 +286,7 @@ def test_every_path_for_files_reports_progress_and_then_the_result(
     assert names.count("result") == 1
     if isinstance(plain, list):
         assert_same_log(plain, result)  # between types the order may differ
-        assert [data for name, data in answer.sent if name == "event"] == plain
+        assert [data for name, data in answer.sent if name == "event"] == result
     else:
         assert same(result, plain)
 
