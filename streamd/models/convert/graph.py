@@ -151,6 +151,7 @@ def check_shapes(
     expected: Mapping[str, Sequence[int]],
     *,
     is_complete: bool = False,
+    advice: str = "Pull the pinned version with `streamd models pull`.",
 ) -> None:
     """Refuse weights that a converter was not written for.
 
@@ -159,6 +160,7 @@ def check_shapes(
         found: what it holds.
         expected: name and shape of each weight that the converter uses.
         is_complete: refuse further weights, too.
+        advice: the end of the message, what to do about it.
 
     Raises:
         ModelMissing: a weight is absent or has another shape; the message names it.
@@ -168,13 +170,12 @@ def check_shapes(
         if got != tuple(shape):
             raise ModelMissing(
                 f"{source} is not the model that this converter knows: "
-                f"weight {name} should be {tuple(shape)}, found {got}. "
-                "Pull the pinned version with `streamd models pull`."
+                f"weight {name} should be {tuple(shape)}, found {got}. {advice}"
             )
     if is_complete and (more := sorted(set(found) - set(expected))):
         raise ModelMissing(
             f"{source} is not the model that this converter knows: it has a weight {more[0]}. "
-            "Pull the pinned version with `streamd models pull`."
+            f"{advice}"
         )
 
 
