@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from streamd.models.convert import ecapa
+
 TYPES = {"<f4": "Float32", "<f2": "Float16", "<i4": "Int32", "<i8": "Int64"}
+SMALL = ecapa.Sizes(channels=32, squeezed=12, attention=10, width=24)
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
 
@@ -67,3 +70,22 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], *, checksum: bool = Fal
         written += b"crc_num" + zlib.crc32(written).to_bytes(10, "big")
     path.write_bytes(written)
     return path
+
+
+def ecapa_weights(sizes: ecapa.Sizes = SMALL, seed: int = 5) -> dict[str, np.ndarray]:
+    """Weights of ECAPA-TDNN by MindAudio's names.
+
+    They keep the activations of each layer near 1, as trained ones do.
+    """
+    rng = np.random.default_rng(seed)
+    weights: dict[str, np.ndarray] = {}
+    for name, shape in ecapa.shapes(sizes):
+        if name.endswith(("gamma", "moving_variance")):
+            values = rng.uniform(0.5, 1.5, shape)
+        elif len(shape) == 1:
+            values = rng.normal(0, 0.3, shape)
+        else:
+            values = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape)
+        weights[name] = values.astype("<f4")
+    weights["0.conv.weight"] /= 10  # the features are in dB
+    return weights
