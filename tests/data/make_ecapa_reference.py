@@ -63,7 +63,7 @@ class Res2Net(nn.Cell):
     def construct(self, x):
         groups = ops.split(x, x.shape[1] // 8, axis=1)
         outputs = [groups[0], self.blocks[0](groups[1])]
-        for block, group in zip(self.blocks[1:], groups[2:]):
+        for block, group in zip(self.blocks[1:], groups[2:], strict=True):
             outputs.append(block(group + outputs[-1]))
         return ops.cat(outputs, axis=1)
 
@@ -180,7 +180,6 @@ def main():
     np.savez_compressed(
         REFERENCE, start=np.array(STARTS), embedding=embeddings, features=heard[0][::10].T
     )
-    print(embeddings[:, :4])
 
 
 if __name__ == "__main__":

@@ -63,6 +63,10 @@ def test_tensors_come_bit_equal_with_their_shapes_and_types(tmp_path, checksum):
         assert not found[name].flags.writeable
 
 
+def test_a_scalar_may_have_no_dims(tmp_path):
+    assert read(tmp_path, value(tensor(numbers=1)))["w"].shape == ()
+
+
 def test_a_flipped_bit_is_found_by_the_checksum(tmp_path):
     path = write(tmp_path / "net.ckpt", TENSORS, checksum=True)
     written = bytearray(path.read_bytes())
