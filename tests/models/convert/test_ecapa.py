@@ -107,6 +107,21 @@ def test_the_graph_is_the_network_at_every_length(tmp_path, samples):
     assert np.linalg.norm(got[0]) == pytest.approx(1, abs=1e-6)
 
 
+def test_a_checkpoint_of_mindspore_gives_the_embeddings_of_mindspore(tmp_path):
+    reference = np.load(DATA / "ecapa_reference.npz")
+    ecapa.convert(DATA / "ecapa_mindspore.ckpt", tmp_path / "ecapa.onnx")
+    windows = np.stack([speech(32_000, start) for start in reference["start"]])
+    (got,) = OnnxRuntime().load(tmp_path / "ecapa.onnx")({"audio": windows})
+    want = [direction(embedding) for embedding in reference["embedding"]]
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_features_are_those_of_mindspore():
+    reference = np.load(DATA / "ecapa_reference.npz")
+    features = decibels(speech(32_000, reference["start"][0]))
+    np.testing.assert_allclose(features[:, ::10], reference["features"], atol=2e-3)
+
+
 def test_an_embedding_depends_on_its_own_audio_alone(tmp_path):
     run = graph(tmp_path, ecapa_weights())
     items = np.stack([speech(16_000, start) for start in (8_000, 20_000, 40_000)])
