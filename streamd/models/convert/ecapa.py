@@ -90,7 +90,7 @@ def read_weights(source: Path) -> Weights:
     sizes = _sizes(source.name, found, prefix)
     expected = {f"{prefix}{name}": shape for name, shape in shapes(sizes)}
     weights = {n: v for n, v in found.items() if n in expected or not _is_of_training(n, v)}
-    check_shapes(source.name, weights, expected, is_complete=True, advice=_ADVICE)
+    check_shapes(source.name, weights, expected, is_complete=True, hint=_ADVICE)
     for name, values in weights.items():
         least = 0 if name.endswith("moving_variance") else -np.inf
         if values.dtype != np.float32 or not np.isfinite(values).all() or (values < least).any():

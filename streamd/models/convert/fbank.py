@@ -36,6 +36,21 @@ def add(b: Builder, audio: str, frames: int) -> str:
     Returns:
         [N, T, 80], of which each band has a mean of 0.
     """
+    bands = log_mel(b, audio, povey())
+    return b.op("Sub", bands, b.total(bands, frames, 1 / frames))
+
+
+def log_mel(b: Builder, audio: str, window: npt.NDArray[np.float64]) -> str:
+    """Add the features, without the mean over the frames taken off.
+
+    Args:
+        b: gets the nodes.
+        audio: float32 [N, S] at int16 scale, S a multiple of 160.
+        window: [400], symmetric.
+
+    Returns:
+        [N, (S - 400) // 160 + 1, 80].
+    """
     waves = _waves(b, audio)
     waves = b.op("Sub", waves, b.op("ReduceMean", waves, axes=[2], keepdims=1))
     # The sample before the first of a frame is taken to equal it.
@@ -46,17 +61,21 @@ def add(b: Builder, audio: str, frames: int) -> str:
     right, left = b.slice(waves, 2, _HALF, WINDOW), b.slice(waves, 2, _HALF - 1, -(2**31), -1)
     sample = np.arange(_HALF)[:, None] + 0.5
     angle = 2 * np.pi * sample * np.arange(_POINTS)[None, _BINS] / _POINTS
-    window = povey()[_HALF:, None]
-    even = b.linear(b.op("Add", right, left), window * np.cos(angle))
-    odd = b.linear(b.op("Sub", right, left), window * np.sin(angle))
+    halves = window[_HALF:, None]
+    even = b.linear(b.op("Add", right, left), halves * np.cos(angle))
+    odd = b.linear(b.op("Sub", right, left), halves * np.sin(angle))
     power = b.op("Add", b.op("Mul", even, even), b.op("Mul", odd, odd))
-    bands = b.op("Log", b.op("Max", b.linear(power, mel_filters()[_BINS]), b.const(_FLOOR)))
-    return b.op("Sub", bands, b.total(bands, frames, 1 / frames))
+    return b.op("Log", b.op("Max", b.linear(power, mel_filters()[_BINS]), b.const(_FLOOR)))
 
 
 def povey() -> npt.NDArray[np.float64]:
     """Return Kaldi's window "povey", [400]: Hann to the power of 0.85."""
     return np.asarray(np.hanning(WINDOW) ** 0.85)
+
+
+def hamming() -> npt.NDArray[np.float64]:
+    """Return Kaldi's window "hamming", [400]."""
+    return np.asarray(np.hamming(WINDOW))
 
 
 def mel_filters() -> npt.NDArray[np.float64]:

@@ -16,6 +16,9 @@ from streamd.errors import ModelMissing
 OPSET = 17
 """The oldest operator set that has all that we use; onnxruntime has run it since 1.13."""
 
+PULL_PINNED = "Pull the pinned version with `streamd models pull`."
+"""What to do about a published file of the catalogue that is not the one that it names."""
+
 CONTRIB = "com.microsoft"
 """Domain of the operators that onnxruntime adds of its own."""
 
@@ -151,7 +154,7 @@ def check_shapes(
     expected: Mapping[str, Sequence[int]],
     *,
     is_complete: bool = False,
-    advice: str = "Pull the pinned version with `streamd models pull`.",
+    hint: str = PULL_PINNED,
 ) -> None:
     """Refuse weights that a converter was not written for.
 
@@ -160,7 +163,7 @@ def check_shapes(
         found: what it holds.
         expected: name and shape of each weight that the converter uses.
         is_complete: refuse further weights, too.
-        advice: the end of the message, what to do about it.
+        hint: what to do, at the end of the message.
 
     Raises:
         ModelMissing: a weight is absent or has another shape; the message names it.
@@ -170,12 +173,12 @@ def check_shapes(
         if got != tuple(shape):
             raise ModelMissing(
                 f"{source} is not the model that this converter knows: "
-                f"weight {name} should be {tuple(shape)}, found {got}. {advice}"
+                f"weight {name} should be {tuple(shape)}, found {got}. {hint}"
             )
     if is_complete and (more := sorted(set(found) - set(expected))):
         raise ModelMissing(
-            f"{source} is not the model that this converter knows: it has a weight {more[0]}. "
-            f"{advice}"
+            f"{source} is not the model that this converter knows: "
+            f"it has a weight {more[0]}. {hint}"
         )
 
 

@@ -39,6 +39,7 @@ _INSTRUCTIONS = {
     b"R": ("REDUCE", 0),
     b"u": ("SETITEMS", 0),
     b"s": ("SETITEM", 0),
+    b"b": ("BUILD", 0),
     b".": ("STOP", 0),
 }
 """Name of each instruction by its code, and bytes of its argument."""
@@ -49,6 +50,8 @@ _TYPES: dict[str, np.dtype[Any]] = {
 }
 _REBUILD, _ORDERED_DICT = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 _GLOBALS = {*_TYPES, _REBUILD, _ORDERED_DICT}
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""The one key of a file in which FunASR saves a state dict that is not at the top."""
 
 
 class CheckpointError(ValueError):
@@ -109,9 +112,15 @@ class StatePickle:
         raise CheckpointError("its data.pkl is cut off")
 
     def _result(self) -> dict[str, Tensor]:
-        tensors: dict[str, Tensor] = self._pop(dict)
+        tensors: dict[str, Any] = self._pop(dict)
+        match list(tensors.items()):
+            case [(str(name), dict(inner))] if name in _WRAPPERS:
+                tensors = inner
         if self._stack or not all(isinstance(value, Tensor) for value in tensors.values()):
             raise CheckpointError("its data.pkl is not one plain state dict")
+        for name in tensors:
+            if not _NAME.fullmatch(name):
+                raise CheckpointError(f"{_shown(name)} is no name of a tensor")
         return tensors
 
     def _step(self, name: str, argument: Any) -> None:
@@ -154,6 +163,10 @@ class StatePickle:
             case "SETITEM":
                 value, key = self._pop(object), self._pop(object)
                 self._set([key], [value])
+            case "BUILD":
+                # A module's own state dict carries the versions of its layers as an attribute.
+                if list(self._pop(dict)) != ["_metadata"] or not isinstance(self._stack[-1], dict):
+                    raise CheckpointError("its data.pkl sets attributes in an unknown way")
             case _:
                 raise CheckpointError(f"its data.pkl has the instruction {name} {argument}")
 
@@ -178,10 +191,10 @@ class StatePickle:
         if not isinstance(target, dict):
             raise CheckpointError("its data.pkl sets items of something that is not a dict")
         for key, value in zip(keys, values, strict=True):
-            if not isinstance(key, str) or not _NAME.fullmatch(key):
+            if not isinstance(key, str):
                 raise CheckpointError(f"{_shown(key)} is no name of a tensor")
             if key in target:
-                raise CheckpointError(f"two tensors have the name {key!r}")
+                raise CheckpointError(f"two tensors have the name {_shown(key)}")
             target[key] = value
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.errors import ModelMissing
+from streamd.models.convert.graph import PULL_PINNED
 from streamd.models.convert.state_pickle import CheckpointError, StatePickle, Storage, Tensor
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -24,11 +25,12 @@ MAX_PICKLE_BYTES = 2**20
 MAX_ENTRIES = 10_000
 
 
-def read_state_dict(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read the tensors of a checkpoint that is one plain state dict.
+def read_state_dict(path: Path, hint: str = PULL_PINNED) -> dict[str, npt.NDArray[Any]]:
+    """Read the tensors of a checkpoint that is one state dict.
 
     Args:
         path: the checkpoint, at most 256 MiB.
+        hint: what to do about a file that is not one, at the end of the message.
 
     Returns:
         Arrays by name, float32 or int64, that cannot be written.
@@ -45,8 +47,7 @@ def read_state_dict(path: Path) -> dict[str, npt.NDArray[Any]]:
         return _read_zip(content)
     except CheckpointError as error:
         raise ModelMissing(
-            f"{path.name} is not the expected checkpoint: {error}. "
-            "Pull the pinned version with `streamd models pull`."
+            f"{path.name} is not the expected checkpoint: {error}. {hint}"
         ) from error
 
 

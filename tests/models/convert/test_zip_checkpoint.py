@@ -53,6 +53,47 @@ def test_an_ordered_dict_is_a_state_dict_too(tmp_path):
     assert list(read(tmp_path, pkl, _0=SIX)) == ["w"]
 
 
+VERSIONS = (
+    b"}"
+    + text("_metadata")
+    + b"ccollections\nOrderedDict\n)R("
+    + text("")
+    + b"}"
+    + text("version")
+    + b"K\x01su"
+    + b"s"
+)
+"""The attribute that `state_dict()` of a module has: `{"_metadata": {"": {"version": 1}}}`."""
+ORDERED = b"ccollections\nOrderedDict\n)R(" + text("w") + tensor(PART) + b"u"
+
+
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("attributes", [b"", VERSIONS + b"b"], ids=["", "versions"])
+def test_a_modules_state_dict_is_read_at_the_top_or_under_one_known_key(key, attributes, tmp_path):
+    state = ORDERED + attributes
+    pkl = b"\x80\x02" + (state if key is None else b"}" + text(key) + state + b"s") + b"."
+    assert read(tmp_path, pkl, _0=SIX)["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+STATES = {
+    "under another key": b"}" + text("weights") + ORDERED + b"s",
+    "beside something": b"}(" + text("state_dict") + ORDERED + text("epoch") + b"K\x01u",
+    "two deep": b"}" + text("model") + b"}" + text("model") + ORDERED + b"ss",
+    "with another attribute": ORDERED + b"}" + text("x") + b"K\x01sb",
+    "with more attributes": ORDERED + b"}(" + text("_metadata") + b"}" + text("x") + b"}ub",
+    "with a state that is no dict": ORDERED + b"K\x01b",
+    "with attributes of a number": b"K\x01" + VERSIONS + b"b",
+    "with a name of nothing": b"}" + text("") + tensor(PART) + b"s",
+    "with a name beyond ASCII": b"}" + text("w\u00e9") + tensor(PART) + b"s",
+}
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_any_other_form_of_state_is_refused(state, tmp_path):
+    with pytest.raises(ModelMissing, match=r"w\.pt is not the expected checkpoint"):
+        read(tmp_path, b"\x80\x02" + state + b".", _0=SIX)
+
+
 class Evil:
     """Unpickles into a call."""
 
@@ -85,7 +126,7 @@ CALLS = {
 
 @pytest.mark.parametrize("pkl", CALLS.values(), ids=CALLS)
 def test_no_other_call_and_no_other_name_is_known(tmp_path, pkl):
-    with pytest.raises(ModelMissing, match=r"its data\.pkl (names|has|calls|describes)"):
+    with pytest.raises(ModelMissing, match=r"its data\.pkl (names|has|calls|describes|sets)"):
         read(tmp_path, b"\x80\x02" + pkl, _0=SIX)
 
 
