@@ -7,7 +7,7 @@ zeros beyond the ends, attention without global context. The sizes are those of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +28,9 @@ MAX_CHANNELS = 4096
 _EPSILON = 1e-5
 """Of MindSpore's batch normalisation."""
 _LEAST_VARIANCE = 1e-12
-_PREFIXES = ("", "network.")
-"""Before each name: of the network alone, and of one saved while it was trained."""
+_PREFIXES = (("", ""), ("network.", "blocks."), ("network.", ""), ("", "blocks."))
+"""Before each name, and once more before that of a block: of the network alone, of one that was
+saved with its optimizer, and what else MindSpore may make of the same attributes."""
 _TRAINING = ("moment1.", "moment2.", "moments.", "accum.", "classifier.")
 _TRAINING_NAMES = {"learning_rate", "output"}
 """What training leaves beside the network, as does any tensor of one number."""
@@ -86,9 +87,15 @@ def read_weights(source: Path) -> Weights:
         OSError: it cannot be read.
     """
     found = read_checkpoint(source)
-    prefix = next((p for p in _PREFIXES if f"{p}0.conv.weight" in found), "")
-    sizes = _sizes(source.name, found, prefix)
-    expected = {f"{prefix}{name}": shape for name, shape in shapes(sizes)}
+    prefix, of_block = next(
+        (p for p in _PREFIXES if f"{p[0]}{p[1]}0.conv.weight" in found), ("", "")
+    )
+
+    def named(name: str) -> str:
+        return f"{prefix}{of_block if name[0].isdigit() else ''}{name}"
+
+    known = dict(shapes(_sizes(source.name, found, named)))
+    expected = {named(name): shape for name, shape in known.items()}
     weights = {n: v for n, v in found.items() if n in expected or not _is_of_training(n, v)}
     check_shapes(source.name, weights, expected, is_complete=True, hint=_ADVICE)
     for name, values in weights.items():
@@ -98,7 +105,7 @@ def read_weights(source: Path) -> Weights:
                 f"{source.name} is not the model that this converter knows: the numbers of "
                 f"{name} are of another type, or make no sense. {_ADVICE}"
             )
-    return {name.removeprefix(prefix): values for name, values in weights.items()}
+    return {name: weights[named(name)] for name in known}
 
 
 def shapes(sizes: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -140,11 +147,11 @@ def _is_of_training(name: str, values: npt.NDArray[Any]) -> bool:
     return name.startswith(_TRAINING) or name in _TRAINING_NAMES or values.size == 1
 
 
-def _sizes(source: str, w: Weights, prefix: str) -> Sizes:
+def _sizes(source: str, w: Weights, named: Callable[[str], str]) -> Sizes:
     """The sizes that four weights have; `check_shapes` compares all else with them."""
     found = []
     for part in ("0.conv", "1.se_block.conv1", "asp.tdnn.conv", "fc"):
-        name = f"{prefix}{part}.bias"
+        name = named(f"{part}.bias")
         shape = w[name].shape if name in w else ()
         if len(shape) != 1 or not 1 < shape[0] <= MAX_CHANNELS:
             raise ModelMissing(
