@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from rich.text import Text
 
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.runtime import is_fault, pull
+from streamd.cli.transfer import written_whole
+from streamd.display import display_name
 from streamd.errors import ModelMissing
 from streamd.models.catalogue import MODELS, Model, bundled
 from streamd.models.fetch import sha256
@@ -114,3 +117,24 @@ def verify(config: ConfigOption = None) -> None:
         raise ModelMissing(
             f"{bad} files in {library.directory} are missing or damaged. Run `streamd models pull`."
         )
+
+
+@app.command()
+def convert(
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint of MindAudio's ECAPA-TDNN: ecapatdnn_vox12.ckpt.")
+    ],
+    out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+) -> None:
+    """Convert a speaker model's checkpoint of MindSpore to ONNX; MindSpore is not needed.
+
+    The file is for ONNX Runtime: a server has no setting yet that takes it.
+    """
+    from streamd.models.convert import ecapa
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "ecapa.onnx"
+        ecapa.convert(file, made)
+        with written_whole(out) as target:
+            target.write(made.read_bytes())
+    note(f"Converted to {display_name(out)}.")

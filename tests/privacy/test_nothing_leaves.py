@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from daemons import DATA, STREAMD
+from mindspore_files import ecapa_weights, write
 from needs import needs
 from tracing import traced, violations
 
@@ -31,6 +32,7 @@ RUNS = [
     ["models", "list"],
     ["models", "pull"],
     ["models", "verify"],
+    ["models", "convert", "{checkpoint}", "{out}/ecapa.onnx"],
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
     ["speakers", "show", "Ada"],
@@ -108,6 +110,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         f"path,label,speaker,start_ms,end_ms,session,split\n{SPEECH},speech,,,,,\n"
     )
     key = place.home / ".local/share/streamd/key"
+    write(place.root / "ecapatdnn.ckpt", ecapa_weights())
     (place.root / "empty.toml").write_text(
         f'[store]\npath = "{place.out}/imported.db"\nkey_path = "{key}"\n'
     )
@@ -147,6 +150,7 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
         "url": server,
         "manifest": place.root / "clips.csv",
         "empty": place.root / "empty.toml",
+        "checkpoint": place.root / "ecapatdnn.ckpt",
         "out": place.out,
     }
     command = [*STREAMD, *(word.format(**names) for word in run)]
