@@ -26,7 +26,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-tls: $(VENV)/.dev  ## the wire tests once more, with TLS under all of them
 	STREAMD_TESTS_TLS=1 $(BIN)/pytest -n 2 --dist loadfile $(TLS_TESTS)

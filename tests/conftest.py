@@ -1,6 +1,9 @@
 """What every suite may use that talks to a real daemon."""
 
+import ctypes
+import gc
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shared machine pauses when it likes: the time of one example says nothing.
 settings.register_profile("streamd", deadline=None)
 settings.load_profile("streamd")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory() -> Iterator[None]:
+    """What the tests of a file took goes back to the system: glibc would keep gigabytes."""
+    yield
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
