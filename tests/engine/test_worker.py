@@ -160,7 +160,7 @@ def test_a_thread_stands_below_its_process_whatever_the_priority_of_that() -> No
     def look() -> None:
         before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         for _ in range(2):
-            worker_module._lower_priority(3)
+            worker_module.lower_priority(3)
         found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - before)
 
     thread = threading.Thread(target=look)
