@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamd.calibration.cohort import SPAN_S, Cohort
-from streamd.modules.centroids import Centroids
-from streamd.modules.gallery import CHANNELS, Channel, Gallery, Spoken
+from streamd.modules.gallery import Channel, Gallery, Spoken
 from streamd.modules.voice_models import VoiceModels
 from streamd.store.base import Recording
 from streamd.types import Floats
@@ -204,16 +203,6 @@ def _of_cohort(
 
 def made_of(recordings: Sequence[Recording], models: VoiceModels) -> Gallery:
     """Return the gallery of recordings, as the store would load it."""
-    names = sorted({one.voice for one in recordings})
-    place = {name: number for number, name in enumerate(names)}
-    centroids = {}
-    for model in models.ids:
-        known = [one for one in recordings if model in one.embeddings]
-        if known:
-            centroids[model] = Centroids.build(
-                np.stack([one.embeddings[model] for one in known]),
-                np.array([place[one.voice] for one in known]),
-                np.array([CHANNELS.index(one.channel) for one in known]),
-                models.scale if model == models.deciding else None,
-            )
-    return Gallery.of(names, centroids)
+    return Gallery.of_enrolments(
+        [(one.voice, one.channel, one.embeddings) for one in recordings], models
+    )

@@ -11,9 +11,8 @@ import numpy as np
 
 from streamd.events import TimedEvent
 from streamd.modules.base import Utterance, Window
-from streamd.modules.centroids import Centroids
 from streamd.modules.enrolment import VoiceReader
-from streamd.modules.gallery import CHANNELS, Channel, Gallery, Spoken
+from streamd.modules.gallery import Channel, Gallery, Spoken
 from streamd.modules.turn import Turn
 from streamd.modules.voice_models import VoiceModels
 from streamd.settings import SpeakerSettings
@@ -68,20 +67,13 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 def make_gallery(enrolments: Iterable[Enrolment], models: VoiceModels) -> Gallery:
     """Return a gallery of enrolments, the voices in order of their names."""
-    enrolled = sorted(enrolments, key=lambda one: one.name)
-    names = sorted({one.name for one in enrolled})
-    places = {name: place for place, name in enumerate(names)}
-    centroids = {}
-    for model in models.ids:
-        own = [one for one in enrolled if model in one.embeddings]
-        if own:
-            centroids[model] = Centroids.build(
-                np.stack([unpack(one.embeddings[model]) for one in own]),
-                np.array([places[one.name] for one in own]),
-                np.array([CHANNELS.index(one.channel) for one in own]),
-                models.scale if model == models.deciding else None,
-            )
-    return Gallery.of(names, centroids)
+    return Gallery.of_enrolments(
+        [
+            (one.name, one.channel, {m: unpack(heard) for m, heard in one.embeddings.items()})
+            for one in enrolments
+        ],
+        models,
+    )
 
 
 def pack(embedding: Floats) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.modules.centroids import Centroids, Indices
+from streamd.modules.voice_models import VoiceModels
 from streamd.modules.voice_scale import CHANNELS, Channel, VoiceScale
 from streamd.types import Floats
 
@@ -109,6 +110,32 @@ class Gallery:
             raise ValueError("a voice without an enrolment, or an enrolment without a voice")
         indices = {name: index for index, name in enumerate(names)}
         return cls(tuple(names), revision, models, indices, baselines, accept)
+
+    @classmethod
+    def of_enrolments(
+        cls,
+        enrolments: Sequence[tuple[str, Channel, Mapping[str, Floats]]],
+        models: VoiceModels,
+    ) -> Gallery:
+        """Return the gallery of enrolments, the voices in order of their names.
+
+        Args:
+            enrolments: Name of the voice, channel and embeddings `[dim]` by model of each.
+            models: The voice models; embeddings of others do not count.
+        """
+        names = sorted({name for name, _, _ in enrolments})
+        places = {name: place for place, name in enumerate(names)}
+        centroids = {}
+        for model in models.ids:
+            known = [one for one in enrolments if model in one[2]]
+            if known:
+                centroids[model] = Centroids.build(
+                    np.stack([embeddings[model] for _, _, embeddings in known]),
+                    np.array([places[name] for name, _, _ in known]),
+                    np.array([CHANNELS.index(channel) for _, channel, _ in known]),
+                    models.scale if model == models.deciding else None,
+                )
+        return cls.of(names, centroids)
 
     @classmethod
     def empty(cls, revision: int = 0) -> Gallery:

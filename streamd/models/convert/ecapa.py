@@ -23,7 +23,6 @@ BLOCKS = (2, 3, 4)
 """Dilation of each SE-Res2Net block."""
 SCALE = 8
 """Groups of channels in a block: the first passes, each of the others is convolved."""
-MIN_SAMPLES = logmel.WINDOW
 MAX_CHANNELS = 4096
 _EPSILON = 1e-5
 """Of MindSpore's batch normalisation."""
