@@ -120,7 +120,7 @@ def pull_(
     if pulled:
         note(f"Pulled into {library.directory}: {', '.join(pulled)}")
     else:
-        note(f"All models that were asked for are present in {library.directory}.")
+        note(f"All models are present in {library.directory}.")
     if to is not None:
         note("On the other machine: copy that directory and set STREAMD_MODELS to its path.")
 
