@@ -28,4 +28,31 @@ PUBLISHED: tuple[Model, ...] = (
         files=("ecapa_tdnn.onnx",),
         converter=1,
     ),
+    Model(
+        id="xiaoyun-kws",
+        title="XiaoYun, FSMN-CTC keywords in Chinese characters, 756 thousand parameters",
+        module="wake",
+        licence="Apache-2.0",
+        source="https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun",
+        training_data="Chinese speech: by its authors over 10,000 hours of general speech for the "
+        "network, and recordings of “小云小云” on mobile phones for its last training. The "
+        "recordings are not published.",
+        published=Published(
+            repository="iic/speech_charctc_kws_phone-xiaoyun",
+            revision="",
+            # Not pinned: no copy of them was within reach.
+            files=(
+                PublishedFile(name="funasr/inference_fsmn_4e_l10r2_250_128_fdim80_t2599.yaml"),
+                PublishedFile(
+                    name="funasr/finetune_fsmn_4e_l10r2_250_128_fdim80_t2599_xiaoyun_xiaoyun.pt"
+                ),
+                PublishedFile(name="funasr/am.mvn.dim80_l2r2"),
+                PublishedFile(name="funasr/tokens_2599.txt"),
+                PublishedFile(name="funasr/lexicon.txt", optional=True),
+            ),
+            address="https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun",
+        ),
+        files=("xiaoyun.onnx", "xiaoyun.json"),
+        converter=1,
+    ),
 )

@@ -14,6 +14,9 @@ from streamd.models.convert import (
     campplus_int8,
     check,
     ecapa,
+    fsmn,
+    fsmn_check,
+    fsmn_files,
     ge2e,
     ge2e_int8,
     heads,
@@ -93,6 +96,14 @@ def _ecapa(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
     load(made[0])
 
 
+def _xiaoyun(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    published = fsmn_files.read(sources[0].parents[1])
+    graph, info = made
+    fsmn.convert(published, graph)
+    fsmn_check.check_graph(published, graph, load)
+    fsmn.info(published).write(info)
+
+
 def _copied(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
     """Copy files that are published in the form in which they run, each with a pinned hash."""
     for source, file in zip(sources, made, strict=True):
@@ -109,5 +120,6 @@ CONVERTERS: Mapping[str, Converter] = {
     "campplus-zh-en-advanced-int8": _campplus_int8,
     TRANSCRIPT_ID: _copied,
     "ecapa-tdnn-mindspore": _ecapa,
+    "xiaoyun-kws": _xiaoyun,
 }
 """The converter of each model that has files, by id."""
