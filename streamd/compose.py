@@ -16,6 +16,7 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.keyword import FsmnKeywords
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.webrtc import WebrtcVad
@@ -30,13 +31,17 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
+from streamd.modules.keyword_spelling import CannotSpell, Spelling
+from streamd.modules.keyword_stepper import KeywordModel
 from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
 from streamd.modules.voice_scale import FittedScale
-from streamd.modules.wake import WakeModule, WordModel
+from streamd.modules.wake import WakeModule
+from streamd.modules.wake_stepper import WordModel
+from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 
@@ -47,6 +52,7 @@ SPEAKER_MODELS = {
     "campplus": "campplus-zh-en-advanced",
     "campplus-int8": "campplus-zh-en-advanced-int8",
 }
+KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
 WINDOWS_MODEL = "ge2e"
 """The model of every window beside a main one."""
 SCALE = "voice-scale-campplus.npz"
@@ -69,6 +75,8 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
+    if config.wake.keyword_model != "off":
+        words.append(KEYWORD_MODELS[config.wake.keyword_model])
     if config.transcript.model != "off":
         words.append(catalogue.TRANSCRIPT_ID)
     return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
@@ -161,6 +169,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    keywords = None
+    if config.wake.keyword_model != "off":
+        graph = _graph(KEYWORD_MODELS[config.wake.keyword_model])
+        keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     models = voice_models(config)
     voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
     speculative = Ge2eSpeculative(voice)
@@ -175,7 +187,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
-    for loaded in (vad, wake, voice):
+    if keywords is not None:
+        keywords.max_batch = config.engine.live_batch
+        passes.append(keywords)
+    for loaded in (vad, wake, keywords, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
     metrics = Metrics()
@@ -193,7 +208,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+    return Parts(make_registry(config, vad, metrics, heads, keywords), engine, metrics)
 
 
 def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
@@ -233,8 +248,31 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
+def make_keywords(config: Config, keywords: FsmnKeywords) -> KeywordModel:
+    """Return the model that spells keywords.
+
+    Raises:
+        ConfigError: it cannot spell a word of a client that names none.
+    """
+    info, name = keywords.info, config.wake.keyword_model
+    spelling = Spelling(info.tokens, info.lexicon)
+    for word in filter(is_keyword, config.wake.words):
+        try:
+            spelling.spell(word)
+        except CannotSpell as error:
+            raise ConfigError(
+                f"{config.where('wake.words')}: wake.words: {word!r}: {error}"
+            ) from None
+    card = _card(catalogue.model(KEYWORD_MODELS[name]))
+    return KeywordModel(card, spelling, info.delay, keywords.replay_steps)
+
+
 def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+    config: Config,
+    vad: SileroVad | WebrtcVad,
+    metrics: Metrics,
+    heads: WordHeads | None,
+    keywords: FsmnKeywords | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -243,12 +281,17 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        keywords: the pass that spells keywords, if there is one.
+
+    Raises:
+        ConfigError: the configuration names a wake word that the keyword model cannot spell.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        steppers.append(WakeModule(w, loaded, heads.register))
+        spelled = None if keywords is None else make_keywords(config, keywords)
+        steppers.append(WakeModule(w, loaded, heads.register, spelled))
     models = voice_models(config)
     voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
     speaker = SpeakerModule(config.speaker, voices, models)

@@ -21,7 +21,7 @@ from streamd.errors import Overloaded
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 
-LIVE_PASSES = ("vad", "wake")
+LIVE_PASSES = ("vad", "wake", "keyword")
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
 """Seconds that speculative work waits for a full batch: less than half of the time that it has."""

@@ -34,12 +34,11 @@ PUBLISHED: tuple[Model, ...] = (
         module="wake",
         licence="Apache-2.0",
         source="https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun",
-        training_data="Chinese speech: by its authors over 10,000 hours of general speech for the "
-        "network, and recordings of “小云小云” on mobile phones for its last training. The "
-        "recordings are not published.",
+        training_data="Chinese speech from mobile phones that its authors collected and do not "
+        "publish, and for its last training about 10,000 recordings of “小云小云”.",
         published=Published(
             repository="iic/speech_charctc_kws_phone-xiaoyun",
-            revision="",
+            revision="master",
             # Not pinned: no copy of them was within reach.
             files=(
                 PublishedFile(name="funasr/inference_fsmn_4e_l10r2_250_128_fdim80_t2599.yaml"),

@@ -38,10 +38,10 @@ class Hit(NamedTuple):
     score: float
     """Square root of the product of the peaks of its tokens, 0 to 1."""
     first: int
-    """Frame of its first token's peak. Paths share peaks, as in FunASR, and one that another path
-    raised later may lie after the next token's."""
+    """Frame of the earliest peak of its tokens. It is not always the first token's: paths share
+    peaks, as in FunASR, so another path may have raised that one later."""
     last: int
-    """Frame of its last token's peak."""
+    """Frame of the latest peak."""
 
 
 @dataclass(slots=True)
@@ -185,7 +185,8 @@ def _occurrences(
         if prefix[start : start + len(tokens)] == tokens:
             its = peaks[start : start + len(tokens)]
             score = math.sqrt(math.prod(peak.posterior for peak in its))
-            yield Hit(keyword, score, its[0].frame, its[-1].frame)
+            frames = [peak.frame for peak in its]
+            yield Hit(keyword, score, min(frames), max(frames))
 
 
 def _settled(ranked: Sequence[tuple[_Prefix, _Path]], most: int) -> list[tuple[_Prefix, _Path]]:

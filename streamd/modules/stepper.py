@@ -1,7 +1,7 @@
 """The first shape of a module: a *stepper* walks over the whole stream on a fixed grid.
 
-The module is shared and never changes. Each of its parts says where its model may sleep (`gate`) and
-opens a `ModuleStepper` for each session, which names its pass and turns the answers into events.
+The module is shared and never changes. Each of its parts says where its model may sleep (`gate`)
+and opens a `ModuleStepper` for each session, which names its pass and turns answers into events.
 """
 
 from __future__ import annotations
@@ -179,5 +179,4 @@ class StepperModule(Module, Protocol):
 
     @property
     def parts(self) -> Sequence[StepperPart]:
-        """Return its kinds of steppers; of two findings at one sample the earlier part's is first.
-        """
+        """Return its kinds of steppers, in the order of their findings at one sample."""

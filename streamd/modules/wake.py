@@ -60,9 +60,8 @@ class _Keywords:
 
     def open(self, options: WakeSelection | None, context: StepperContext) -> KeywordStepper:
         """Return the stepper for one session."""
-        return KeywordStepper(
-            self.model, options and options.spelled, context.ms, context.report, context.may_speak
-        )
+        selection = None if options is None else options.spelled
+        return KeywordStepper(self.model, selection, context.ms, context.report, context.may_speak)
 
 
 class WakeModule:
@@ -101,6 +100,14 @@ class WakeModule:
         """Return every word that a client may ask for."""
         own = {name: WordModel.of(word) for name, word in custom.items()}
         return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
+
+    def listed(self, custom: CustomWords) -> list[str]:
+        """Return the names that a list of words has: the known ones, and the configured keywords.
+
+        A client may ask for any other keyword, too.
+        """
+        keywords = [] if self.keywords is None else filter(is_keyword, self.settings.words)
+        return [*self.known(custom), *keywords]
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
@@ -182,7 +189,7 @@ class WakeModule:
             assert self.keywords is not None
             cards.append(self.keywords.card)
             latency_ms = max(latency_ms, self.keywords.latency_ms)
-        every = (*options.words, *options.keywords)
+        every: tuple[Word | Keyword, ...] = (*options.words, *options.keywords)
         return {
             **msgspec.structs.asdict(ModelCard.joined(cards)),
             "words": [word.name for word in every],

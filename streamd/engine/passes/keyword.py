@@ -1,4 +1,4 @@
-"""The pass `keyword` by an FSMN-CTC network (XiaoYun): the likely tokens of three frames of 30 ms."""
+"""The pass `keyword` by an FSMN-CTC network: the likely tokens of three frames of 30 ms."""
 
 from __future__ import annotations
 

@@ -41,9 +41,7 @@ def check_graph(published: Published, converted: Path, load: Loader) -> None:
             "pick": pick[None],
             "real": np.ones((1, total), np.float32),
             "mel": np.zeros((1, 2, 80), np.float32),
-            "memory": np.zeros(
-                (1, sizes.fsmn_layers, sizes.memory, sizes.proj_dim), np.float32
-            ),
+            "memory": np.zeros((1, sizes.fsmn_layers, sizes.memory, sizes.proj_dim), np.float32),
             "flags": np.zeros((1, sizes.delay), np.float32),
         }
     )[0][0, sizes.delay :]
@@ -72,7 +70,7 @@ def features(published: Published, audio: _Array, frames: int) -> _Array:
     bands = power @ np.clip(np.minimum(rising, falling), 0, None)
     logs = np.log(np.maximum(bands, np.finfo(np.float32).eps))
     rows = np.clip(3 * np.arange(frames)[:, None] + np.arange(-2, 3), 0, count - 1)
-    return (logs[rows].reshape(frames, 400) + published.shift) * published.scale
+    return np.asarray((logs[rows].reshape(frames, 400) + published.shift) * published.scale)
 
 
 def posteriors(published: Published, x: _Array) -> _Array:
