@@ -11,7 +11,8 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.local import LocalEngine
+from streamd.engine.idle import IdleModels, unloading
+from streamd.engine.local import LIVE_PASSES, LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -105,9 +106,16 @@ def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
 
 
 class Backends:
-    """The backends that a configuration names, each loaded once."""
+    """The backends that a configuration names, each loaded once.
 
-    def __init__(self, engine: EngineConfig) -> None:
+    Args:
+        engine: The section of the configuration that names them.
+        models: All models of the process, which unloads those that are idle; None keeps all. Voice
+            activity and wake words never wait for a model.
+    """
+
+    def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
+        self._models = models
         self._default = engine.backend
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
@@ -123,7 +131,10 @@ class Backends:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
             self._loaded[name] = load_backend(name, key)
-        return self._loaded[name]
+        backend = self._loaded[name]
+        if self._models is None:
+            return backend
+        return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
 
 
 def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
@@ -153,7 +164,9 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backends = Backends(config.engine)
+    metrics = Metrics()
+    models = IdleModels(config.models.idle_unload_s, metrics)
+    backends = Backends(config.engine, models)
     vad: SileroVad | WebrtcVad
     vad = WebrtcVad()
     if config.vad.engine == "silero":
@@ -161,14 +174,14 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    models = voice_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
+    voices = voice_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(voices.windows))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
-    if models.main:
-        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(models.main))
+    if voices.main:
+        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(voices.main))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -178,7 +191,6 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
-    metrics = Metrics()
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
