@@ -16,11 +16,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamd.errors import ModelMissing
 from streamd.models.convert import campplus_shapes, fbank
 from streamd.models.convert.campplus_shapes import BLOCKS, GROWTH, INNER, MASK, WIDTH
-from streamd.models.convert.graph import Builder, Weights, check_shapes
-from streamd.models.convert.zip_checkpoint import read_state_dict
+from streamd.models.convert.graph import Builder, Weights
+from streamd.models.convert.zip_checkpoint import checked, read_state_dict
 
 SAMPLES = 25_600
 """Samples of a window at 16 kHz."""
@@ -152,19 +151,7 @@ def read_weights(source: Path) -> Weights:
     Raises:
         ModelMissing: `source` is not the checkpoint that this was written for.
     """
-    w = read_state_dict(source)
-    check_shapes(source.name, w, dict(campplus_shapes.shapes()), is_complete=True)
-    for name, values in w.items():
-        is_count = name.endswith("num_batches_tracked")
-        is_right = values.dtype == (np.int64 if is_count else np.float32)
-        least = 0 if name.endswith("running_var") else -np.inf
-        if not is_right or not np.isfinite(values).all() or (values < least).any():
-            raise ModelMissing(
-                f"{source.name} is not the model that this converter knows: the numbers of "
-                f"{name} are of another type, or make no sense. "
-                "Pull the pinned version with `streamd models pull`."
-            )
-    return w
+    return checked(source.name, read_state_dict(source), dict(campplus_shapes.shapes()))
 
 
 def conv(b: Builder, x: str, weight: str, bias: str, stride: int, taps: int) -> str:
