@@ -13,11 +13,11 @@ from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Whisper
@@ -168,7 +168,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
     if models.main:
-        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(models.main))
+        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(models.main))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)

@@ -27,7 +27,7 @@ from streamd.audio.files import load
 from streamd.compose import SCALE, make_parts, voice_models
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.passes.campplus import CamPlusPlus
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.evaluation.codecs import NARROW_HZ, telephone
 from streamd.models import catalogue
 from streamd.models.library import Library
@@ -63,7 +63,7 @@ def main() -> None:
     if wanted.cohort_only:
         return
     voiced = [list(_voiced(samples)) for samples in track(recordings, "finding speech")]
-    model = CamPlusPlus(OnnxRuntime(), Library())
+    model = Voiceprint(OnnxRuntime(), Library())
     heard = {
         channel: [_embeddings(model, windows) for windows in track(said, f"listening, {channel}")]
         for channel, said in (
@@ -93,7 +93,7 @@ def main() -> None:
 def _voiced(samples: Samples) -> Iterator[Samples]:
     """Yield the speech of a recording, in windows of 1.6 s one after the other."""
     speech = np.concatenate([samples[a:b] for a, b in cohort.runs(samples, _PARTS)])
-    size = CamPlusPlus.max_samples
+    size = Voiceprint.max_samples
     for start in range(0, len(speech) - size + 1, size):
         yield speech[start : start + size]
 
@@ -104,7 +104,7 @@ def _on_the_telephone(samples: Samples) -> Samples:
     return np.round(wide * 32767).astype(np.int16)[: len(samples)]
 
 
-def _embeddings(model: CamPlusPlus, windows: list[Samples]) -> Floats:
+def _embeddings(model: Voiceprint, windows: list[Samples]) -> Floats:
     outputs, _ = model.run(windows, [None] * len(windows), {})
     return np.stack([output.embedding for output in outputs])
 
