@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
@@ -34,22 +36,12 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
-from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-SPEAKER_MODELS = {
-    "ge2e": "ge2e-resemblyzer-0.1.4",
-    "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
-    "campplus": "campplus-zh-en-advanced",
-    "campplus-int8": "campplus-zh-en-advanced-int8",
-}
-WINDOWS_MODEL = "ge2e"
-"""The model of every window beside a main one."""
-SCALE = "voice-scale-campplus.npz"
 BACKENDS = {"onnxruntime": "OnnxRuntime"}
 """Backends by the name of their file, with the class in it."""
 EMOTION_MODEL = "emotion-0.1"
@@ -71,37 +63,8 @@ def wanted_models(config: Config) -> list[str]:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
         words.append(catalogue.TRANSCRIPT_ID)
-    return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
-
-
-def speaker_model(config: Config) -> Model:
-    """Return the model that decides who speaks."""
-    return catalogue.model(SPEAKER_MODELS[config.speaker.model])
-
-
-def voice_models(config: Config) -> VoiceModels:
-    """Return the models of voices; who was enrolled with none of them is unknown."""
-    s, chosen = config.speaker, speaker_model(config).id
-    if not s.model.startswith("campplus"):
-        return VoiceModels(
-            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
-        )
-    scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
-    windows = SPEAKER_MODELS[WINDOWS_MODEL]
-    return VoiceModels(
-        windows=windows,
-        main=chosen,
-        scale=scale,
-        assign=MAIN_ASSIGN,
-        new=MAIN_ASSIGN,
-        change=MAIN_CHANGE,
-        lead=MAIN_LEAD,
-        comparable=_comparable(chosen, windows),
-    )
-
-
-def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
-    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
+    voices = [model.id for model in speaker_models(config)]
+    return [VAD_MODELS[config.vad.engine], *words, *voices]
 
 
 class Backends:
@@ -161,14 +124,14 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    models = voice_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
+    *main_model, windows_model = speaker_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
-    if models.main:
-        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(models.main))
+    if main_model:
+        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -193,7 +156,8 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+    registry = make_registry(config, vad, metrics, heads, library)
+    return Parts(registry, engine, metrics)
 
 
 def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
@@ -234,7 +198,11 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
 
 
 def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+    config: Config,
+    vad: SileroVad | WebrtcVad,
+    metrics: Metrics,
+    heads: WordHeads | None,
+    library: Library | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -243,14 +211,17 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        library: the models; None for those in the usual folder.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    models = voice_models(config)
-    voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
+    models = voice_models(config, library)
+    cards = [_card(model) for model in speaker_models(config)]
+    named = zip(cards, models.ids, strict=True)
+    voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
     e = config.emotion
     emotion = EmotionModule(
@@ -270,8 +241,8 @@ def make_registry(
     )
 
 
-def _graph(model_id: str) -> str:
-    return Path(catalogue.model(model_id).files[0]).stem
+def _graph(model: Model) -> str:
+    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:

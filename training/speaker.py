@@ -24,7 +24,7 @@ from rich.progress import track
 
 from streamd.audio.decode import Decoder
 from streamd.audio.files import load
-from streamd.compose import SCALE, make_parts, voice_models
+from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.voiceprint import Voiceprint
@@ -34,6 +34,7 @@ from streamd.models.library import Library
 from streamd.modules.voice_scale import CHANNELS, unit
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
+from streamd.voices import SCALES, SPEAKER_MODELS, voice_models
 from training import cohort
 
 SHARED, SHARED_BY_TELEPHONE = 0.1, 0.07
@@ -82,7 +83,7 @@ def main() -> None:
             accept[row, column] = cosines.mean() + SIGMAS * cosines.std()
             accept[row, column] += SHARED_BY_TELEPHONE if row and column else SHARED
     np.savez(
-        wanted.out / SCALE,
+        wanted.out / SCALES[SPEAKER_MODELS["campplus"]],
         means=means.astype(np.float32),
         accept=accept,
         bounds=np.array([WIDTH, FOR_SPEECH, FOR_ENROLMENTS], np.float32),

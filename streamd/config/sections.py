@@ -141,7 +141,9 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
-    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    backends: Mapping[Literal["vad", "wake", "voice", "voiceprint"], BackendName] = field(
+        default_factory=dict
+    )
     """Backend of single passes, by the name of the pass."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from fakes.driving import Player, Stage, pcm
 
-from streamd.compose import make_registry, voice_models
+from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
@@ -22,6 +22,7 @@ from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
 from streamd.settings import SpeakerSettings, WakeSettings
 from streamd.types import RATE_HZ, Samples
+from streamd.voices import voice_models
 
 pytestmark = pytest.mark.models
 
