@@ -31,7 +31,7 @@ def pick(samples: int) -> npt.NDArray[np.int64]:
     """Return which mel frames make each frame, `[7 T]`, of that many samples."""
     first = _STRIDE * np.arange(count(samples))[:, None]
     rows = first + np.arange(-_BEFORE, _STACKED - _BEFORE)
-    return np.clip(rows, 0, _mel_frames(samples) - 1).reshape(-1).astype(np.int64)
+    return np.asarray(np.clip(rows, 0, _mel_frames(samples) - 1), np.int64).reshape(-1)
 
 
 def _mel_frames(samples: int) -> int:
