@@ -80,6 +80,25 @@ def read_weights(source: Path) -> Weights:
         ModelMissing: `source` is not a checkpoint of this network.
         OSError: it cannot be read.
     """
+    weights, _, names = _read(source)
+    return {name: weights[there] for name, there in names.items()}
+
+
+def read_sizes(source: Path) -> tuple[Sizes, dict[str, str]]:
+    """Check a checkpoint, and return the sizes of its network and how it names each weight.
+
+    Returns:
+        The sizes, and the name in the checkpoint by MindAudio's name.
+
+    Raises:
+        ModelMissing: `source` is not a checkpoint of this network.
+        OSError: it cannot be read.
+    """
+    _, sizes, names = _read(source)
+    return sizes, names
+
+
+def _read(source: Path) -> tuple[Weights, Sizes, dict[str, str]]:
     found = read_checkpoint(source)
     prefix, of_block = next(
         (p for p in _PREFIXES if f"{p[0]}{p[1]}0.conv.weight" in found), ("", "")
@@ -88,7 +107,8 @@ def read_weights(source: Path) -> Weights:
     def named(name: str) -> str:
         return f"{prefix}{of_block if name[0].isdigit() else ''}{name}"
 
-    known = dict(shapes(_sizes(source.name, found, named)))
+    sizes = _sizes(source.name, found, named)
+    known = dict(shapes(sizes))
     expected = {named(name): shape for name, shape in known.items()}
     weights = {n: v for n, v in found.items() if n in expected or not _is_of_training(n, v)}
     check_shapes(source.name, weights, expected, is_complete=True, hint=_ADVICE)
@@ -99,7 +119,7 @@ def read_weights(source: Path) -> Weights:
                 f"{source.name} is not the model that this converter knows: the numbers of "
                 f"{name} are of another type, or make no sense. {_ADVICE}"
             )
-    return {name: weights[named(name)] for name in known}
+    return weights, sizes, {name: named(name) for name in known}
 
 
 def shapes(sizes: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
