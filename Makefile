@@ -14,7 +14,7 @@ PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-faults test-services
 
-.PHONY: run test check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test test-models check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -43,6 +43,25 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills
 test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
+
+# MindSpore, torch and FunASR are 5 GB and need NumPy 1: they have an environment of their own.
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes torch without CUDA.
+MODELS_VENV := .venv-models
+MODELS_CONSTRAINTS := constraints-models.txt
+TOOLKITS := funasr kaldi-native-fbank mindspore modelscope 'numpy<2' torch
+
+test-models: $(MODELS_VENV)/.test  ## published models in their own toolkits beside streamd
+	$(MODELS_VENV)/bin/streamd models pull
+	$(MODELS_VENV)/bin/pytest tests/published
+
+$(MODELS_VENV)/.test: pyproject.toml $(MODELS_CONSTRAINTS)
+	@test -n "$(PYTHON)"
+	@echo "Installing streamd and the toolkits of published models in $(MODELS_VENV), once: 5 GB."
+	rm -rf $(MODELS_VENV)
+	$(PYTHON) -m venv $(MODELS_VENV)
+	PIP_CONSTRAINT=$(MODELS_CONSTRAINTS) \
+	  $(MODELS_VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[test]' $(TOOLKITS)
+	@touch $@
 
 NPM := .npm
 ASYNCAPI_PARSER := 3.6.6
@@ -107,7 +126,7 @@ $(VENV)/.services: $(VENV)/.dev
 	@touch $(VENV)/.run $(VENV)/.dev $@
 
 clean:
-	rm -rf $(VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MODELS_VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" \
