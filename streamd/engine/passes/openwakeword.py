@@ -147,9 +147,9 @@ class OpenWakeWord:
         asked = _rows_by_word(options)
         # All heads before the first score is read, which a backend with a device waits for.
         found = {
-            word: self._heads[word](
-                {"features": _latest(history, rows, self._words[word].window)}
-            )[0]
+            word: self._heads[word]({"features": _latest(history, rows, self._words[word].window)})[
+                0
+            ]
             for word, rows in asked.items()
             if isinstance(word, str)
         }

@@ -94,7 +94,9 @@ class OnnxModule(torch.nn.Module):
                 registers[line.writes[0]] = found
             for place in line.frees:
                 registers[place] = None
-        results: list[Tensor] = [registers[self._registers[port.name]] for port in self.file.outputs]
+        results: list[Tensor] = [
+            registers[self._registers[port.name]] for port in self.file.outputs
+        ]
         return results
 
     def _template_of_buffers(self) -> dict[str, Tensor]:

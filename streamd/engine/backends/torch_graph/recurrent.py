@@ -106,10 +106,8 @@ class QuantizedLstm(torch.nn.Module):
         if bias is None:
             raise UnknownOperator("DynamicQuantizeLSTM without a constant bias")
         self._hidden = node.attributes["hidden_size"]
-        for name, value, scale, shift in (
-            ("weight", *(node.constant(place) for place in (1, 8, 9))),
-            ("recurrent", *(node.constant(place) for place in (2, 10, 11))),
-        ):
+        for name, places in (("weight", (1, 8, 9)), ("recurrent", (2, 10, 11))):
+            value, scale, shift = (node.constant(place) for place in places)
             if value is None or scale is None or shift is None:
                 raise UnknownOperator("DynamicQuantizeLSTM with computed weights")
             levels = value[0].astype(np.float32) - shift.reshape(-1).astype(np.float32)

@@ -1,5 +1,4 @@
-"""The run of a loaded graph: batches of fixed sizes, recorded runs, and what to do without memory.
-"""
+"""The run of a loaded graph: batches of fixed sizes, recorded runs, and too little memory."""
 
 from __future__ import annotations
 
