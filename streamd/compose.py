@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
@@ -14,11 +16,11 @@ from streamd.engine.backends.base import GraphBackend
 from streamd.engine.idle import IdleModels, unloading
 from streamd.engine.local import LIVE_PASSES, LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Whisper
@@ -35,24 +37,16 @@ from streamd.modules.registry import Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
-from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-SPEAKER_MODELS = {
-    "ge2e": "ge2e-resemblyzer-0.1.4",
-    "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
-    "campplus": "campplus-zh-en-advanced",
-    "campplus-int8": "campplus-zh-en-advanced-int8",
-}
-WINDOWS_MODEL = "ge2e"
-"""The model of every window beside a main one."""
-SCALE = "voice-scale-campplus.npz"
-BACKENDS = {"onnxruntime": "OnnxRuntime"}
+BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch"}
 """Backends by the name of their file, with the class in it."""
+OPTIONAL_BACKENDS = frozenset({"torch"})
+"""Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
 
 
@@ -72,37 +66,8 @@ def wanted_models(config: Config) -> list[str]:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
         words.append(catalogue.TRANSCRIPT_ID)
-    return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
-
-
-def speaker_model(config: Config) -> Model:
-    """Return the model that decides who speaks."""
-    return catalogue.model(SPEAKER_MODELS[config.speaker.model])
-
-
-def voice_models(config: Config) -> VoiceModels:
-    """Return the models of voices; who was enrolled with none of them is unknown."""
-    s, chosen = config.speaker, speaker_model(config).id
-    if not s.model.startswith("campplus"):
-        return VoiceModels(
-            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
-        )
-    scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
-    windows = SPEAKER_MODELS[WINDOWS_MODEL]
-    return VoiceModels(
-        windows=windows,
-        main=chosen,
-        scale=scale,
-        assign=MAIN_ASSIGN,
-        new=MAIN_ASSIGN,
-        change=MAIN_CHANGE,
-        lead=MAIN_LEAD,
-        comparable=_comparable(chosen, windows),
-    )
-
-
-def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
-    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
+    voices = [model.id for model in speaker_models(config)]
+    return [VAD_MODELS[config.vad.engine], *words, *voices]
 
 
 class Backends:
@@ -116,7 +81,7 @@ class Backends:
 
     def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
         self._models = models
-        self._default = engine.backend
+        self._engine = engine
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
 
@@ -126,35 +91,50 @@ class Backends:
         Raises:
             ConfigError: There is no such backend, or its framework is not installed.
         """
-        key, name = "engine.backend", self._default
+        key, name = "engine.backend", self._engine.backend
         if pass_name in self._named:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
-            self._loaded[name] = load_backend(name, key)
+            self._loaded[name] = load_backend(name, key, self._engine)
         backend = self._loaded[name]
         if self._models is None:
             return backend
         return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
 
 
-def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
+def load_backend(
+    name: str, key: str = "engine.backend", engine: EngineConfig | None = None
+) -> GraphBackend:
     """Return a backend by its name; its framework is imported here, and only now.
 
     Args:
         name: Name of its file.
         key: Key of the configuration that names it.
+        engine: The section of the configuration with the settings of backends.
 
     Raises:
-        ConfigError: There is no such backend, or its framework is not installed.
+        ConfigError: There is no such backend, its framework is not installed, or its settings name
+            a device that is not there.
     """
     if name not in BACKENDS:
         raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:
-        raise ConfigError(f"{key} {name!r} cannot be loaded: {error}") from error
-    backend: GraphBackend = getattr(module, BACKENDS[name])()
+        raise ConfigError(
+            f"{key} {name!r} cannot be loaded: {error}. {_install(name)}".rstrip()
+        ) from error
+    settings = getattr(engine, name, None)
+    make = getattr(module, BACKENDS[name])
+    backend: GraphBackend = make() if settings is None else make(settings)
     return backend
+
+
+def _install(backend: str) -> str:
+    """Return what to do about a backend whose framework is not there; empty if streamd has it."""
+    if backend not in OPTIONAL_BACKENDS:
+        return ""
+    return f"It needs a package: pip install 'streamd-voice[{backend}]'"
 
 
 def make_parts(config: Config, library: Library) -> Parts:
@@ -174,14 +154,14 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    voices = voice_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(voices.windows))
+    *main_model, windows_model = speaker_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
-    if voices.main:
-        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(voices.main))
+    if main_model:
+        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -205,7 +185,8 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+    registry = make_registry(config, vad, metrics, heads, library)
+    return Parts(registry, engine, metrics)
 
 
 def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
@@ -246,7 +227,11 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
 
 
 def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+    config: Config,
+    vad: SileroVad | WebrtcVad,
+    metrics: Metrics,
+    heads: WordHeads | None,
+    library: Library | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -255,14 +240,17 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        library: the models; None for those in the usual folder.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    models = voice_models(config)
-    voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
+    models = voice_models(config, library)
+    cards = [_card(model) for model in speaker_models(config)]
+    named = zip(cards, models.ids, strict=True)
+    voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
     e = config.emotion
     emotion = EmotionModule(
@@ -282,8 +270,8 @@ def make_registry(
     )
 
 
-def _graph(model_id: str) -> str:
-    return Path(catalogue.model(model_id).files[0]).stem
+def _graph(model: Model) -> str:
+    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:
