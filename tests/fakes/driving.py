@@ -58,14 +58,18 @@ def fake_passes() -> list[Pass]:
     ]
 
 
-def fake_registry(**sections: dict[str, Any]) -> Registry:
-    """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
+def fake_registry(*, text: bool = False, **sections: dict[str, Any]) -> Registry:
+    """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys.
+
+    `text` is whether it makes text, too.
+    """
     sections = {"wake": {"load": WORDS}} | sections
     sections["speaker"] = {"model": "ge2e"} | sections.get(
         "speaker", {}
     )  # `fake_passes` has no other
     config = msgspec.convert(sections, Config)
-    return make_registry(config, FakeVad(), Metrics(), WordHeads(), fake_recogniser())
+    recogniser = fake_recogniser() if text else None
+    return make_registry(config, FakeVad(), Metrics(), WordHeads(), recogniser)
 
 
 class Stage:

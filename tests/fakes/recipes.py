@@ -27,7 +27,7 @@ from streamd.types import AudioFormat, Samples
 
 RATES = (8000, 16000, 44100, 48000)
 
-REGISTRY = fake_registry()
+REGISTRY = fake_registry(text=True)
 GALLERY = enrolled(anna=300)
 
 _PARTS: dict[str, Callable[[int, int], Samples]] = {
