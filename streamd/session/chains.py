@@ -70,6 +70,8 @@ class _Step:
 
     chain: _Chain
     span: Window
+    late_from: int
+    """`at` of the oldest job whose place it takes, or its own."""
     job: Job | None = None
     """Its job, once the engine has it."""
     is_started: bool = False
@@ -225,6 +227,11 @@ class Chains:
         return min((steps[0].span.at for steps in self._steps.values() if steps), default=None)
 
     @property
+    def late_from(self) -> int | None:
+        """Return `due_at`, or that of an older job whose place a newer one has taken."""
+        return min((steps[0].late_from for steps in self._steps.values() if steps), default=None)
+
+    @property
     def low(self) -> int | None:
         """Return the oldest sample that the ring must keep; None if it need not keep any."""
         return min((chain.taken for chain in self._open), default=None)
@@ -249,7 +256,7 @@ class Chains:
         return lambda start, stop: barrier.read(self._ring, start, stop)
 
     def _plan(self, chain: _Chain, span: Window) -> None:
-        self._steps.setdefault(chain.reader.name, deque()).append(_Step(chain, span))
+        self._steps.setdefault(chain.reader.name, deque()).append(_Step(chain, span, span.at))
 
     def _job(self, step: _Step) -> Job:
         chain, span = step.chain, step.span
@@ -274,7 +281,9 @@ class Chains:
             and steps[1].chain is steps[0].chain
             and not steps[0].is_started
         ):
-            self._withdraw(steps.popleft())
+            dropped = steps.popleft()
+            self._withdraw(dropped)
+            steps[0].late_from = dropped.late_from
             self.degradation.coalesced += 1
 
     def _withdraw(self, step: _Step) -> None:
