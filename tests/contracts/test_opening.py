@@ -6,8 +6,8 @@ import json
 import pytest
 from daemons import Daemon, converse, dial, next_event, silence, speech
 
-from streamd.compose import SPEAKER_MODELS
 from streamd.models import catalogue
+from streamd.voices import SPEAKER_MODELS
 
 END = {"type": "end"}
 

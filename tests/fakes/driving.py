@@ -69,7 +69,7 @@ def fake_registry(*, text: bool = False, **sections: dict[str, Any]) -> Registry
     )  # `fake_passes` has no other
     config = msgspec.convert(sections, Config)
     recogniser = fake_recogniser() if text else None
-    return make_registry(config, FakeVad(), Metrics(), WordHeads(), recogniser)
+    return make_registry(config, FakeVad(), Metrics(), WordHeads(), recogniser=recogniser)
 
 
 class Stage:
