@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamd.arrays import INSTALL_AGAIN
+from streamd.audio.frontend.kinds import FrontEnds, installed
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.campplus import CamPlusPlus
+from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -30,7 +32,7 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
-from streamd.modules.registry import Registry
+from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
@@ -178,6 +180,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
+    front_ends = FrontEnds(installed(), config.session.enhance)
+    if front_ends.available:
+        passes += front_end_passes()
     metrics = Metrics()
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
@@ -193,7 +198,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+    return Parts(make_registry(config, vad, metrics, heads, front_ends), engine, metrics)
 
 
 def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
@@ -234,7 +239,11 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
 
 
 def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+    config: Config,
+    vad: SileroVad | WebrtcVad,
+    metrics: Metrics,
+    heads: WordHeads | None,
+    front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -243,6 +252,7 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        front_ends: what can make the audio clean.
     """
     w = config.wake
     steppers: list[StepperModule] = []
@@ -267,6 +277,7 @@ def make_registry(
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
+        front_ends,
     )
 
 

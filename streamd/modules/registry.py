@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from streamd.audio.frontend.kinds import FrontEnds
 from streamd.modules.base import Module, ReaderModule, SpeculativePass
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule
@@ -16,6 +17,8 @@ PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
 
 ModuleSet: TypeAlias = Mapping[str, Any]
 """The modules that are on in a session: options by the module's name, in the registry's order."""
+
+NO_FRONT_ENDS = FrontEnds()
 
 ModuleT = TypeVar("ModuleT", bound=Module)
 
@@ -30,6 +33,7 @@ class Registry:
         readers: The modules that read windows of speech, in the order of their calls.
         defaults: Names of those that are on if a client names none.
         speculative: Speculative passes, by the name of the pass whose windows they begin.
+        front_ends: What can make the audio clean before the modules read it.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Registry:
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
         speculative: Mapping[str, SpeculativePass] | None = None,
+        front_ends: FrontEnds = NO_FRONT_ENDS,
     ) -> None:
         self.vad = vad
         self.steppers = {module.name: module for module in steppers}
@@ -46,6 +51,7 @@ class Registry:
         self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
         """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
+        self.front_ends = front_ends
         self.defaults = tuple(name for name in defaults if name in self.modules)
         """Names of the modules that are on if a client names none."""
 
