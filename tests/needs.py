@@ -1,7 +1,10 @@
 """What a test needs from the machine beside Python packages."""
 
+import importlib
 import os
 import shutil
+import warnings
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -18,8 +21,21 @@ def needs(*programs: str) -> None:
         lacking(f"{', '.join(missing)} not installed")
 
 
+def toolkit(name: str) -> ModuleType:
+    """Import a package that `make test-models` installs; skip the file or the test without it.
+
+    Under CI=true its absence is a failure. Warnings of the import are the toolkit's own.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        lacking(f"the package {error.name or name} is not installed (`make test-models` does)")
+
+
 def lacking(reason: str) -> NoReturn:
     """Skip for a reason; under CI=true fail with it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI must not skip a test", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)

@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
+FOR_MODELS = (ROOT / "constraints-models.txt").read_text()
+TOOLKIT_EXTRAS = {"mindspore", "torch"}
+"""Extras whose packages do not go with the pins of constraints.txt: MindSpore needs NumPy 1."""
 OURS = {"streamd", "streamd-voice"}
 INSTALLS_A_STRANGER = re.compile(r"\bstreamd\\*\[|pip install (?:\S+ )*'?streamd\b(?!-voice)")
 
@@ -47,18 +50,32 @@ def test_no_message_and_no_page_says_to_install_another_package() -> None:
             assert found is None, f"{file}: {found}"
 
 
+def pins(text: str) -> dict[str, str]:
+    found = re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
 def test_every_direct_requirement_is_pinned_within_its_bounds() -> None:
-    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", CONSTRAINTS, re.MULTILINE))
-    by_name = {canonicalize_name(name): version for name, version in pinned.items()}
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    wanted = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
-    for requirement in map(Requirement, [*wanted, *build]):
+    ours = [text for name in EXTRAS.keys() - TOOLKIT_EXTRAS for text in EXTRAS[name]]
+    by_name = pins(CONSTRAINTS)
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *ours, *build]):
         name = canonicalize_name(requirement.name)
         assert name == "pip" or by_name[name] in requirement.specifier, requirement
 
 
-def test_constraints_are_exact_pins() -> None:
-    lines = [line for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
+def test_what_the_tests_with_toolkits_install_is_pinned_within_its_bounds() -> None:
+    chosen = [name for name in EXTRAS if name in {*TOOLKIT_EXTRAS, "modelscope", "test"}]
+    wanted = [*PROJECT["dependencies"], *(text for name in chosen for text in EXTRAS[name])]
+    by_name = pins(FOR_MODELS)
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        assert name == "pip" or by_name[name] in requirement.specifier, requirement
+
+
+@pytest.mark.parametrize("text", [CONSTRAINTS, FOR_MODELS], ids=["constraints", "models"])
+def test_constraints_are_exact_pins(text: str) -> None:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
 
 

@@ -13,11 +13,14 @@ from rich.text import Text
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.runtime import is_fault, pull
 from streamd.cli.transfer import written_whole
+from streamd.compose import wanted_models
 from streamd.display import display_name
-from streamd.errors import ModelMissing
+from streamd.errors import ModelMissing, WrongUsage
+from streamd.models import catalogue
 from streamd.models.catalogue import MODELS, Model, bundled
 from streamd.models.fetch import sha256
 from streamd.models.library import Library
+from streamd.models.publication import ways
 from streamd.view.console import print_json, stdout
 
 app = typer.Typer(help="List, fetch and verify the models.", invoke_without_command=True)
@@ -66,6 +69,13 @@ def _described(model: Model, *, present: bool) -> Table:
     if model.wheel is not None:
         table.add_row("from", f"{model.wheel.name} {model.wheel.version}")
         table.add_row("sha-256", model.wheel.sha256)
+    if model.published is not None:
+        at = f" {model.published.revision}" if model.published.revision else ""
+        table.add_row("from", f"{model.published.repository or model.published.address}{at}")
+        for file in model.published.files:
+            table.add_row("", f"{file.name}{f'  {file.sha256}' if file.sha256 else ''}")
+    if not present and not model.is_default:
+        table.add_row("to get it", f"{ways(model)}.")
     if model.bundled is not None:
         table.add_row("from", "streamd itself")
         table.add_row("sha-256", sha256(bundled(model.id)))
@@ -77,16 +87,36 @@ def _described(model: Model, *, present: bool) -> Table:
 @app.command("pull")
 def pull_(
     ids: IdsArgument = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Directory of ModelScope's layout, or checkpoint file, of the published models "
+            "that are named.",
+        ),
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
             "--to", help="Directory to fill, for a machine without a network (STREAMD_MODELS)."
         ),
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
-    """Fetch what is missing, convert it, and check it against the original."""
+    """Fetch what is missing, convert it, and check it against the original.
+
+    Without ids: the default models and those that the configuration names.
+    """
+    if source is not None and not ids:
+        raise WrongUsage("--from needs the ids of the models that it has: `streamd models list`")
+    wanted = list(ids) if ids else [*catalogue.default_ids(), *wanted_models(read_config(config))]
+    sources = dict.fromkeys(wanted, source) if source is not None else {}
+    for model_id in wanted if ids else []:
+        about = catalogue.model(model_id)
+        if about.published is not None:
+            note(f"{about.id}: licence {about.licence}. Trained on: {about.training_data}")
     library = Library(to)
-    pulled = pull(library, ids)
+    pulled = pull(library, wanted, sources)
     if pulled:
         note(f"Pulled into {library.directory}: {', '.join(pulled)}")
     else:

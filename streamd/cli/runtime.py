@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from rich.progress import BarColumn, TaskID
 
@@ -146,18 +147,25 @@ def load_library(wanted: Collection[str]) -> Library:
             f"Not in {library.directory} yet: {', '.join(lacking)}. Fetching and converting them, "
             "this one time."
         )
-        pull(library, list(wanted))
+        pull(library, wanted)
     return library
 
 
-def pull(library: Library, ids: list[str] | None) -> list[str]:
+def pull(
+    library: Library, ids: Collection[str], sources: Mapping[str, Path] | None = None
+) -> list[str]:
     """Fetch and convert what is missing or damaged, with progress bars.
+
+    Args:
+        library: Where to.
+        ids: The models wanted.
+        sources: Paths of published models, by id.
 
     Returns:
         Ids of the models that were pulled.
     """
     with _bars() as report:
-        pulled = library.pull(load_backend("onnxruntime").load, report, ids)
+        pulled = library.pull(load_backend("onnxruntime").load, report, ids, sources)
     return [model.id for model in pulled]
 
 

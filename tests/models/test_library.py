@@ -1,5 +1,6 @@
 """The library has what it says it has, whoever pulls, and whatever happens to it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from waiting import HANG_S
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing, Unavailable
 from streamd.models import catalogue
-from streamd.models.catalogue import CONVERTER_VERSION
 from streamd.models.library import Library
 
 SILERO = "silero-vad-6.2.3"
@@ -80,8 +80,11 @@ def test_a_flipped_byte_is_found_and_the_next_pull_repairs_it(pulled):
 
 
 @pytest.mark.models
-def test_a_file_of_another_converter_is_stale_and_counts_as_missing(pulled, monkeypatch):
-    monkeypatch.setattr("streamd.models.library.CONVERTER_VERSION", CONVERTER_VERSION + 1)
+def test_a_file_of_another_converter_is_stale_and_counts_as_missing(pulled):
+    manifest = pulled.directory / "manifest.json"
+    found = json.loads(manifest.read_bytes())
+    found["silero.onnx"]["converter"] -= 1
+    manifest.write_text(json.dumps(found))
     assert status(pulled, "silero.onnx") == "stale"
     assert SILERO in [model.id for model in pulled.missing()]
     with pytest.raises(ModelMissing):

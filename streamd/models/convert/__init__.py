@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from streamd.models.catalogue import Model
+from streamd.models import catalogue
+from streamd.models.catalogue import EMBEDDING_ID, MODELS, TRANSCRIPT_ID, Model
 from streamd.models.convert import (
     campplus,
     campplus_int8,
     check,
+    ecapa,
     ge2e,
     ge2e_int8,
     heads,
@@ -19,13 +22,18 @@ from streamd.models.convert import (
 )
 from streamd.models.convert.graph import Loader
 
+Converter: TypeAlias = Callable[[Sequence[Path], Sequence[Path], Loader], None]
+"""Writes the files of a model, the second paths, from its sources, the first ones, and checks
+them."""
+
 
 def convert(model: Model, sources: Sequence[Path], directory: Path, load: Loader) -> list[Path]:
     """Convert one model and check it.
 
     Args:
         model: which.
-        sources: its `members`, extracted, in their order.
+        sources: what it is made of: its `members`, extracted, or its published files, in their
+            order; a published file that is optional and absent is left out.
         directory: where to write its `files`; not where the sources are.
         load: a backend's `load`, to run both graphs with.
 
@@ -37,30 +45,69 @@ def convert(model: Model, sources: Sequence[Path], directory: Path, load: Loader
             differ from the original's on the check clip.
     """
     made = [directory / name for name in model.files]
-    if model.module == "transcript":
-        # CTranslate2's own format, each file with a hash of its own: nothing to convert.
-        for source, file in zip(sources, made, strict=True):
-            shutil.copyfile(source, file)
-    elif model.word is not None:
-        heads.convert(model.word.name, model.word.window, sources[0], made[0])
-        check.head(model.word.window, sources, made[0], load)
-    elif made[0].name == "silero.onnx":
-        silero.convert(sources[0], made[0])
-        check.silero(sources[1], made[0], load)
-    elif made[0].name == "wake_embed.onnx":
-        openwakeword.convert(sources[0], sources[1], made[0])
-        openwakeword.convert_prime(sources[1], made[1], load)
-        check.wake_embed(sources[0], sources[1], made[0], made[1], load)
-    elif made[0].name == "ge2e_int8.onnx":
-        ge2e_int8.convert(sources[0], made[0])
-        check.ge2e(sources[0], made[0], load, check.INT8)
-    elif made[0].name == "campplus.onnx":
-        campplus.convert(sources[0], made[0])
-        check.campplus(made[0], load, check.CAMPPLUS_COSINE)
-    elif made[0].name == "campplus_int8.onnx":
-        campplus_int8.convert(sources[0], made[0])
-        check.campplus(made[0], load, check.CAMPPLUS_INT8_COSINE)
-    else:
-        ge2e.convert(sources[0], made[0])
-        check.ge2e(sources[0], made[0], load, check.EXACT)
+    CONVERTERS[model.id](sources, made, load)
     return made
+
+
+def _silero(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    silero.convert(sources[0], made[0])
+    check.silero(sources[1], made[0], load)
+
+
+def _wake_embedding(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    openwakeword.convert(sources[0], sources[1], made[0])
+    openwakeword.convert_prime(sources[1], made[1], load)
+    check.wake_embed(sources[0], sources[1], made[0], made[1], load)
+
+
+def _head(word: catalogue.Word) -> Converter:
+    def converter(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+        heads.convert(word.name, word.window, sources[0], made[0])
+        check.head(word.window, sources, made[0], load)
+
+    return converter
+
+
+def _ge2e(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    ge2e.convert(sources[0], made[0])
+    check.ge2e(sources[0], made[0], load, check.EXACT)
+
+
+def _ge2e_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    ge2e_int8.convert(sources[0], made[0])
+    check.ge2e(sources[0], made[0], load, check.INT8)
+
+
+def _campplus(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    campplus.convert(sources[0], made[0])
+    check.campplus(made[0], load, check.CAMPPLUS_COSINE)
+
+
+def _campplus_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    campplus_int8.convert(sources[0], made[0])
+    check.campplus(made[0], load, check.CAMPPLUS_INT8_COSINE)
+
+
+def _ecapa(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    ecapa.convert(sources[0], made[0])
+    load(made[0])
+
+
+def _copied(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    """Copy files that are published in the form in which they run, each with a pinned hash."""
+    for source, file in zip(sources, made, strict=True):
+        shutil.copyfile(source, file)
+
+
+CONVERTERS: Mapping[str, Converter] = {
+    "silero-vad-6.2.3": _silero,
+    EMBEDDING_ID: _wake_embedding,
+    **{model.id: _head(model.word) for model in MODELS if model.word},
+    "ge2e-resemblyzer-0.1.4": _ge2e,
+    "ge2e-resemblyzer-0.1.4-int8": _ge2e_int8,
+    "campplus-zh-en-advanced": _campplus,
+    "campplus-zh-en-advanced-int8": _campplus_int8,
+    TRANSCRIPT_ID: _copied,
+    "ecapa-tdnn-mindspore": _ecapa,
+}
+"""The converter of each model that has files, by id."""

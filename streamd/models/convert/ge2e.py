@@ -174,6 +174,7 @@ def read_weights(source: Path) -> Weights:
 def mel_filters() -> npt.NDArray[np.float64]:
     """`librosa.filters.mel(sr=16000, n_fft=400, n_mels=40)`: [201, 40], Slaney scale and norm."""
     corners = _slaney_hz(np.linspace(0.0, _slaney_mel(RATE_HZ / 2), MELS + 2))
+    corners[-1] = RATE_HZ / 2  # exactly: a power may be off by its last bit
     bins = np.linspace(0.0, RATE_HZ / 2, WINDOW // 2 + 1)[:, None]
     rising = (bins - corners[:-2]) / np.diff(corners)[:-1]
     falling = (corners[2:] - bins) / np.diff(corners)[1:]
