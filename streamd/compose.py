@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamd.arrays import INSTALL_AGAIN
-from streamd.audio.frontend.kinds import FrontEnds, installed
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
@@ -25,6 +24,7 @@ from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
+from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model

@@ -8,9 +8,9 @@ import numpy as np
 
 from streamd.audio.clock import Clock
 from streamd.audio.decode import Decoder
-from streamd.audio.frontend.kinds import kind_of
 from streamd.audio.offset import OffsetRemover
 from streamd.audio.resample import Resampler
+from streamd.front_ends import kind_of
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
 _PCM = np.dtype("<i2")

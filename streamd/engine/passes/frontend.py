@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from streamd.audio.frontend.chain import Chain
-from streamd.audio.frontend.kinds import DEEP_PASS, PASS, Kind
 from streamd.engine.backends.host import Host
 from streamd.engine.slots import State, StateSpec
+from streamd.front_ends import DEEP_PASS, PASS, Kind
 from streamd.types import Samples
 
 
