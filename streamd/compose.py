@@ -52,8 +52,10 @@ SPEAKER_MODELS = {
 WINDOWS_MODEL = "ge2e"
 """The model of every window beside a main one."""
 SCALE = "voice-scale-campplus.npz"
-BACKENDS = {"onnxruntime": "OnnxRuntime"}
+BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch"}
 """Backends by the name of their file, with the class in it."""
+OPTIONAL_BACKENDS = frozenset({"torch"})
+"""Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
 
 
@@ -110,7 +112,7 @@ class Backends:
     """The backends that a configuration names, each loaded once."""
 
     def __init__(self, engine: EngineConfig) -> None:
-        self._default = engine.backend
+        self._engine = engine
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
 
@@ -120,32 +122,47 @@ class Backends:
         Raises:
             ConfigError: There is no such backend, or its framework is not installed.
         """
-        key, name = "engine.backend", self._default
+        key, name = "engine.backend", self._engine.backend
         if pass_name in self._named:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
-            self._loaded[name] = load_backend(name, key)
+            self._loaded[name] = load_backend(name, key, self._engine)
         return self._loaded[name]
 
 
-def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
+def load_backend(
+    name: str, key: str = "engine.backend", engine: EngineConfig | None = None
+) -> GraphBackend:
     """Return a backend by its name; its framework is imported here, and only now.
 
     Args:
         name: Name of its file.
         key: Key of the configuration that names it.
+        engine: The section of the configuration with the settings of backends.
 
     Raises:
-        ConfigError: There is no such backend, or its framework is not installed.
+        ConfigError: There is no such backend, its framework is not installed, or its settings name
+            a device that is not there.
     """
     if name not in BACKENDS:
         raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:
-        raise ConfigError(f"{key} {name!r} cannot be loaded: {error}") from error
-    backend: GraphBackend = getattr(module, BACKENDS[name])()
+        raise ConfigError(
+            f"{key} {name!r} cannot be loaded: {error}. {_install(name)}".rstrip()
+        ) from error
+    settings = getattr(engine, name, None)
+    make = getattr(module, BACKENDS[name])
+    backend: GraphBackend = make() if settings is None else make(settings)
     return backend
+
+
+def _install(backend: str) -> str:
+    """Return what to do about a backend whose framework is not there; empty if streamd has it."""
+    if backend not in OPTIONAL_BACKENDS:
+        return ""
+    return f"It needs a package: pip install 'streamd-voice[{backend}]'"
 
 
 def make_parts(config: Config, library: Library) -> Parts:

@@ -139,6 +139,17 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Noise suppression of a client that says nothing of it; needs streamd-voice[enhance]."""
 
 
+class TorchConfig(Struct, frozen=True, kw_only=True):
+    """How the backend `torch` computes."""
+
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
+    """`cpu`, `cuda`, `cuda:1`, or `auto` for the first GPU if there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Type of products in the models that hold in it; the others compute in float32."""
+    graphs: bool = True
+    """Record CUDA graphs of the usual batch sizes at the start."""
+
+
 class EngineConfig(Struct, frozen=True, kw_only=True):
     """How the engine runs the passes."""
 
@@ -146,6 +157,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Name of a file in `streamd/engine/backends`."""
     backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
     """Backend of single passes, by the name of the pass."""
+    torch: TorchConfig = field(default_factory=TorchConfig)
+    """The settings of the backend `torch`."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
     for speculative windows. 0 selects one per core that the process may use, or fewer where its

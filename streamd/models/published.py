@@ -10,6 +10,45 @@ from streamd.models.model import Model, Published, PublishedFile
 
 _VOXCELEB = "VoxCeleb1 and VoxCeleb2: speech of 7,205 celebrities from YouTube, mostly English."
 
+
+def _sensevoice(suffix: str, title: str, graph: str) -> Model:
+    return Model(
+        id=f"sensevoice-small{suffix}",
+        title=f"SenseVoiceSmall: text, language, emotion and sounds in 5 languages{title}",
+        module="transcript",
+        licence="LicenseRef-FunASR-Model-License-1.1",
+        source="https://github.com/FunAudioLLM/SenseVoice",
+        training_data="Over 400,000 hours of speech with text, collected by Alibaba's FunAudioLLM "
+        "(arXiv:2407.04051; the recordings are not published): mostly Chinese and English, and "
+        "Cantonese, Japanese and Korean; much of its emotion and event labels by other models.",
+        published=Published(
+            repository="iic/SenseVoiceSmall",
+            revision="master",
+            files=(
+                PublishedFile(
+                    name="model.pt",
+                    hub_sha256="833ca2dcfdf8ec91bd4f31cfac36d6124e0c459074d5e909aec9cabe6204a3ea",
+                ),
+                PublishedFile(
+                    name="config.yaml",
+                    hub_sha256="f71e239ba36705564b5bf2d2ffd07eece07b8e3f2bbf6d2c99d8df856339ac19",
+                ),
+                PublishedFile(
+                    name="am.mvn",
+                    hub_sha256="29b3c740a2c0cfc6b308126d31d7f265fa2be74f3bb095cd2f143ea970896ae5",
+                ),
+                PublishedFile(
+                    name="chn_jpn_yue_eng_ko_spectok.bpe.model",
+                    hub_sha256="aa87f86064c3730d799ddf7af3c04659151102cba548bce325cf06ba4da4e6a8",
+                ),
+            ),
+            address="https://modelscope.cn/models/iic/SenseVoiceSmall",
+        ),
+        files=tuple(f"{graph}.{ending}" for ending in ("onnx", "weights", "json")),
+        converter=1,
+    )
+
+
 PUBLISHED: tuple[Model, ...] = (
     Model(
         id="ecapa-tdnn-mindspore",
@@ -28,4 +67,6 @@ PUBLISHED: tuple[Model, ...] = (
         files=("ecapa_tdnn.onnx",),
         converter=1,
     ),
+    _sensevoice("", "", "sensevoice"),
+    _sensevoice("-int8", ", its products in int8", "sensevoice_int8"),
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from backend_under_test import backend_under_test
 from fakes.driving import (
     Item,
     Player,
@@ -26,7 +27,6 @@ from fakes.returning import Returning
 
 from streamd.compose import make_registry
 from streamd.config import Config
-from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.campplus import CamPlusPlus
@@ -52,7 +52,7 @@ MODULES = {"vad": {}, "wake": {"words": list(WORDS)}, "speaker": {}, "emotion": 
 
 @pytest.fixture(scope="module")
 def passes() -> list[Pass]:
-    backend, library = OnnxRuntime(), Library()
+    backend, library = backend_under_test(), Library()
     return [
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),

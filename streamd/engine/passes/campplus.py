@@ -80,4 +80,4 @@ class CamPlusPlus:
                 )
         windows = [np.resize(item, self.max_samples) for item in items]
         (embeddings,) = self._run({"audio": stack(windows)})
-        return [SpeakerOutput(row) for row in embeddings], {}
+        return [SpeakerOutput(row) for row in np.asarray(embeddings)], {}

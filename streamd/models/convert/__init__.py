@@ -18,6 +18,10 @@ from streamd.models.convert import (
     ge2e_int8,
     heads,
     openwakeword,
+    sensevoice,
+    sensevoice_check,
+    sensevoice_files,
+    sensevoice_int8,
     silero,
 )
 from streamd.models.convert.graph import Loader
@@ -93,6 +97,18 @@ def _ecapa(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
     load(made[0])
 
 
+def _sensevoice(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    published = sensevoice_files.read(*sources)
+    sensevoice.convert(published, made[0], made[2])
+    sensevoice_check.compare(published, made[0], load, is_int8=False)
+
+
+def _sensevoice_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    published = sensevoice_files.read(*sources)
+    sensevoice_int8.convert(published, made[0], made[2])
+    sensevoice_check.compare(published, made[0], load, is_int8=True)
+
+
 def _copied(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
     """Copy files that are published in the form in which they run, each with a pinned hash."""
     for source, file in zip(sources, made, strict=True):
@@ -109,5 +125,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "campplus-zh-en-advanced-int8": _campplus_int8,
     TRANSCRIPT_ID: _copied,
     "ecapa-tdnn-mindspore": _ecapa,
+    "sensevoice-small": _sensevoice,
+    "sensevoice-small-int8": _sensevoice_int8,
 }
 """The converter of each model that has files, by id."""

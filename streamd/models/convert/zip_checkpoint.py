@@ -25,12 +25,15 @@ MAX_PICKLE_BYTES = 2**20
 MAX_ENTRIES = 10_000
 
 
-def read_state_dict(path: Path, hint: str = PULL_PINNED) -> dict[str, npt.NDArray[Any]]:
+def read_state_dict(
+    path: Path, hint: str = PULL_PINNED, max_bytes: int = MAX_FILE_BYTES
+) -> dict[str, npt.NDArray[Any]]:
     """Read the tensors of a checkpoint that is one state dict.
 
     Args:
-        path: the checkpoint, at most 256 MiB.
+        path: the checkpoint.
         hint: what to do about a file that is not one, at the end of the message.
+        max_bytes: size of the largest file that is read.
 
     Returns:
         Arrays by name, float32 or int64, that cannot be written.
@@ -41,9 +44,9 @@ def read_state_dict(path: Path, hint: str = PULL_PINNED) -> dict[str, npt.NDArra
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise CheckpointError(f"it has more than {MAX_FILE_BYTES >> 20} MiB")
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise CheckpointError(f"it has more than {max_bytes >> 20} MiB")
         return _read_zip(content)
     except CheckpointError as error:
         raise ModelMissing(

@@ -8,8 +8,8 @@ import xiaoyun
 from checkpoints import entries, text, write
 
 from streamd.errors import ModelMissing
-from streamd.models.convert import fsmn_files
 from streamd.models.convert.fsmn_files import CHECKPOINT, CMVN, CONFIG, FOLDER, TOKENS, read
+from streamd.models.convert.funasr_files import MAX_TEXT_BYTES
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ CMVNS = {
     "of another width": cmvn("<AddShift> 400 400", "<AddShift> 280 280"),
     "not finite": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ -1e999"),
     "with a word": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ x-"),
-    "huge": b" " * (fsmn_files.MAX_TEXT_BYTES + 1),
+    "huge": b" " * (MAX_TEXT_BYTES + 1),
 }
 
 
