@@ -7,18 +7,20 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.engine.whisper.lane import Transcriber
 from streamd.engine.whisper.transcriber import Whisper
@@ -36,22 +38,12 @@ from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
-from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-SPEAKER_MODELS = {
-    "ge2e": "ge2e-resemblyzer-0.1.4",
-    "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
-    "campplus": "campplus-zh-en-advanced",
-    "campplus-int8": "campplus-zh-en-advanced-int8",
-}
-WINDOWS_MODEL = "ge2e"
-"""The model of every window beside a main one."""
-SCALE = "voice-scale-campplus.npz"
 BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch"}
 """Backends by the name of their file, with the class in it."""
 OPTIONAL_BACKENDS = frozenset({"torch"})
@@ -75,37 +67,8 @@ def wanted_models(config: Config) -> list[str]:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
         words.append(catalogue.TRANSCRIPT_ID)
-    return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
-
-
-def speaker_model(config: Config) -> Model:
-    """Return the model that decides who speaks."""
-    return catalogue.model(SPEAKER_MODELS[config.speaker.model])
-
-
-def voice_models(config: Config) -> VoiceModels:
-    """Return the models of voices; who was enrolled with none of them is unknown."""
-    s, chosen = config.speaker, speaker_model(config).id
-    if not s.model.startswith("campplus"):
-        return VoiceModels(
-            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
-        )
-    scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
-    windows = SPEAKER_MODELS[WINDOWS_MODEL]
-    return VoiceModels(
-        windows=windows,
-        main=chosen,
-        scale=scale,
-        assign=MAIN_ASSIGN,
-        new=MAIN_ASSIGN,
-        change=MAIN_CHANGE,
-        lead=MAIN_LEAD,
-        comparable=_comparable(chosen, windows),
-    )
-
-
-def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
-    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
+    voices = [model.id for model in speaker_models(config)]
+    return [VAD_MODELS[config.vad.engine], *words, *voices]
 
 
 class Backends:
@@ -180,14 +143,14 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    models = voice_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
+    *main_model, windows_model = speaker_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
-    if models.main:
-        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(models.main))
+    if main_model:
+        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -215,7 +178,8 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads, front_ends), engine, metrics)
+    registry = make_registry(config, vad, metrics, heads, library, front_ends)
+    return Parts(registry, engine, metrics)
 
 
 def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
@@ -260,6 +224,7 @@ def make_registry(
     vad: SileroVad | WebrtcVad,
     metrics: Metrics,
     heads: WordHeads | None,
+    library: Library | None = None,
     front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
@@ -269,6 +234,7 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        library: the models; None for those in the usual folder.
         front_ends: what can make the audio clean.
     """
     w = config.wake
@@ -276,8 +242,10 @@ def make_registry(
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    models = voice_models(config)
-    voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
+    models = voice_models(config, library)
+    cards = [_card(model) for model in speaker_models(config)]
+    named = zip(cards, models.ids, strict=True)
+    voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
     e = config.emotion
     emotion = EmotionModule(
@@ -298,8 +266,8 @@ def make_registry(
     )
 
 
-def _graph(model_id: str) -> str:
-    return Path(catalogue.model(model_id).files[0]).stem
+def _graph(model: Model) -> str:
+    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:

@@ -25,12 +25,13 @@ from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import TrackOption, open_recording, open_stdin, view_of
 from streamd.cli.runtime import note_other_models, open_voices, ready_library
-from streamd.compose import make_parts, voice_models
+from streamd.compose import make_parts
 from streamd.events import Event
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Recording
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.view import View, make_view, only
+from streamd.voices import voice_models
 
 
 def analyze(

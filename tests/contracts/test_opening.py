@@ -7,8 +7,8 @@ import pytest
 from daemons import Daemon, converse, dial, next_event, silence, speech
 from needs import front_end
 
-from streamd.compose import SPEAKER_MODELS
 from streamd.models import catalogue
+from streamd.voices import SPEAKER_MODELS
 
 END = {"type": "end"}
 PLAIN = {

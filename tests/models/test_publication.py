@@ -220,5 +220,9 @@ def test_a_manifest_of_an_earlier_version_is_read(checkpoint, library):
     entry = json.loads((library.directory / "manifest.json").read_bytes())[FILE]
     assert set(entry) == {"model", "sha256", "wheel_sha256", "converter"}
     assert entry["wheel_sha256"] == sha256(checkpoint)
-    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {"manifest.json", FILE}
+    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {
+        "manifest.json",
+        FILE,
+        "ecapa_tdnn.ckpt",
+    }
     assert re.fullmatch(r"[0-9a-f]{64}", entry["sha256"])
