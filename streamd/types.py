@@ -93,9 +93,61 @@ class WindowRequest(NamedTuple):
     """Output of the speculative pass for the beginning of the window, float32."""
 
 
-Options: TypeAlias = tuple[str | int, ...] | WindowRequest | None
+class ChainRequest(NamedTuple):
+    """What a job of a chain needs besides the samples that no job of the utterance before it had.
+
+    Its output is a pair: the output proper, and the state for the next job of the utterance.
+    """
+
+    state: Any
+    """State that the job before returned; None for the first of the utterance."""
+    is_last: bool
+    """Whether the utterance is over, so that no further job follows."""
+    options: Any = None
+    """What the session chose, with a meaning that the pass defines."""
+
+
+class RecogniserOptions(NamedTuple):
+    """What a session wants of a recogniser."""
+
+    language: str = "auto"
+    """BCP 47, or `auto`; one that the recogniser knows."""
+    itn: bool = True
+    """Whether numbers are written with digits, where the recogniser can do both."""
+
+
+ANY_LANGUAGE = RecogniserOptions()
+"""What a recogniser is asked for where nobody says."""
+
+
+class TextSegment(NamedTuple):
+    """A stretch of recognised text."""
+
+    t0: int
+    """Start, milliseconds."""
+    t1: int
+    """End, milliseconds."""
+    text: str
+
+
+class Recognition(NamedTuple):
+    """What a recogniser makes of an utterance so far."""
+
+    text: str
+    """All of it; empty where it finds no words."""
+    language: str
+    """BCP 47."""
+    segments: tuple[TextSegment, ...] = ()
+    """The text in order, in milliseconds from the first sample of the utterance."""
+    confidence: float | None = None
+    """Mean probability of the text, 0 to 1; None where the model has none."""
+    events: tuple[str, ...] = ()
+    """Sounds besides speech, as `laughter`."""
+
+
+Options: TypeAlias = tuple[str | int, ...] | WindowRequest | ChainRequest | None
 """What a job needs of its pass besides the audio: for a step the wake words, by name or by id of a
-registered head; for a window its request."""
+registered head; for a window, or a job of a chain, its request."""
 
 
 @dataclass(slots=True, eq=False)

@@ -34,7 +34,7 @@ Origin = Annotated[
 ]
 """An origin of a page; other schemes are those of pages whose origin a browser sends as `null`, or
 of no page."""
-Module = Literal["vad", "wake", "speaker", "emotion"]
+Module = Literal["vad", "wake", "speaker", "emotion", "transcript"]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -187,10 +187,12 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
 
 
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
-    """Text of speech in files that are sent whole."""
+    """Text of speech."""
 
     model: Literal["off", "whisper-tiny-en"] = "off"
     """The transcriber; `off` for none."""
+    hop_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Time between two texts of an open utterance, milliseconds; 0 is the model's own."""
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from streamd.front_ends import FrontEnds
 from streamd.modules.base import Module, ReaderModule, SpeculativePass
+from streamd.modules.stateful import StatefulModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule
 from streamd.modules.words import NO_WORDS, CustomWords
@@ -33,6 +34,7 @@ class Registry:
         readers: The modules that read windows of speech, in the order of their calls.
         defaults: Names of those that are on if a client names none.
         speculative: Speculative passes, by the name of the pass whose windows they begin.
+        stateful: The modules whose passes carry a state along an utterance.
         front_ends: What can make the audio clean before the modules read it.
     """
 
@@ -43,12 +45,19 @@ class Registry:
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
         speculative: Mapping[str, SpeculativePass] | None = None,
+        stateful: Sequence[StatefulModule] = (),
         front_ends: FrontEnds = NO_FRONT_ENDS,
     ) -> None:
         self.vad = vad
         self.steppers = {module.name: module for module in steppers}
         self.readers = {module.name: module for module in readers}
-        self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
+        self.stateful = {module.name: module for module in stateful}
+        self.modules: Mapping[str, Module] = {
+            vad.name: vad,
+            **self.steppers,
+            **self.readers,
+            **self.stateful,
+        }
         """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
         self.front_ends = front_ends

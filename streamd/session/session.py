@@ -26,6 +26,7 @@ from streamd.modules.vad import VadStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barriers
+from streamd.session.chains import MAX_BEHIND, Chains
 from streamd.session.degradation import Degradation
 from streamd.session.emitter import Emitter
 from streamd.session.enrolments import Enrolments, EnrolRequest, PendingEnrolment
@@ -99,17 +100,30 @@ class Session:
         """Numbers for the jobs. The tracks and the planner keep what each job is for."""
         self.degradation = Degradation()
         """What the session does without, under load."""
-        self._planner = Planner(
+        useless: list[int] = []
+        self.chains = Chains(
+            self._ring,
             self._utterances.report,
             self._utterances.ended,
+            self._utterances.skipped,
+            keys,
+            useless,
+        )
+        """The jobs of stateful readers, which shed by themselves."""
+        self._planner = Planner(
+            self._utterances.report,
+            self.chains.ended,
             registry.speculative,
             keys,
             self.degradation,
             self._utterances.skipped,
+            useless,
         )
         speaker = registry.find(SpeakerModule)
         self._enrolments = Enrolments(self._context, speaker, self._emitter)
-        shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
+        shared = Shared(
+            self._ring, ms, self._emitter, Progress(), self._history, self._planner, self.chains
+        )
         self._paths = [
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
         ]
@@ -158,9 +172,12 @@ class Session:
     def room(self) -> int:
         """Return how many bytes of audio can be taken now; 0 until the engine has caught up."""
         low = min(track.low for track in self._tracks)
-        low = min(low, self._planner.low(self._speech.segmenter.watermark))
+        watermark = self._speech.segmenter.watermark
+        low = min(low, self._planner.low(watermark), self._speech.low(watermark))
         head = self.audio.position  # of the ring too, once a front end has caught up
         free = self._ring.capacity - RESERVE - (head - low)
+        if (due := self.chains.due_at) is not None:
+            free = min(free, MAX_BEHIND - (head - due))
         heard = min(track.position for track in self._tracks)
         free = min(free, MAX_BACKLOG - (head - heard))
         return self.audio.bytes_for(max(free, 0))
@@ -175,7 +192,7 @@ class Session:
     def ring_bytes(self) -> int:
         """Memory of the audio that is kept."""
         front_end = 0 if self._front_end is None else self._front_end.ring_samples
-        return (self._ring.capacity + front_end) * 2
+        return (self._ring.capacity + front_end) * 2 + self.chains.held_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -314,6 +331,8 @@ class Session:
         self._progress()
         if self._planner.is_waiting:
             jobs.extend(self._planner.jobs())
+        if self.chains.is_waiting:
+            jobs.extend(self.chains.jobs())
         return jobs
 
     def withdrawn(self) -> list[int]:
@@ -323,6 +342,7 @@ class Session:
     def cut(self, job: Job) -> Samples:
         """Return the samples of a job, when it is put into a batch."""
         if job.samples is not None:
+            self.chains.started(job.key)
             return job.samples
         if job.lane is not Lane.LIVE:
             barrier = self._planner.started(job.key)
@@ -337,7 +357,7 @@ class Session:
             track.complete(job, output)
         elif self._front_end is not None and job.key == self._front_end.key:
             self._front_end.complete(job, output)
-        else:
+        elif not self.chains.complete(job.key, output):
             self._planner.complete(job.key, output)
 
     @property
@@ -399,6 +419,17 @@ class Session:
         factor = self.degradation.hop_factor
         hops = self._speech.hops()
         return {name: hop * factor * 1000 // RATE_HZ for name, hop in hops.items()}
+
+    @property
+    def stateful_hops_ms(self) -> dict[str, int]:
+        """From one job to the next, from here on, by module with a state along an utterance."""
+        factor = self.chains.degradation.hop_factor
+        hops = self._speech.stateful_hops()
+        return {name: hop * factor * 1000 // RATE_HZ for name, hop in hops.items()}
+
+    def lengthen_stateful_hops(self, factor: int) -> None:
+        """Make these hops so many times as long behind this place."""
+        self.chains.degradation.lengthen(self._ring.head, factor)
 
     def skip(self, place: int) -> None:
         """Leave out the windows that depend on nothing behind a place, unless a batch has them.
