@@ -16,6 +16,7 @@ from streamd.engine.backends.base import GraphBackend
 from streamd.engine.idle import IdleModels, unloading
 from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -30,6 +31,7 @@ from streamd.engine.recognition.metered import load as load_metered
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
+from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
@@ -37,7 +39,7 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
-from streamd.modules.registry import Registry
+from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
@@ -179,6 +181,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
+    front_ends = FrontEnds(installed(), config.session.enhance)
+    if front_ends.available:
+        passes += front_end_passes()
     recogniser = make_recogniser(config, library, metrics)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
@@ -196,7 +201,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library, recogniser)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
     return Parts(registry, engine, metrics, recogniser)
 
 
@@ -252,6 +257,7 @@ def make_registry(
     heads: WordHeads | None,
     library: Library | None = None,
     recogniser: Recogniser | None = None,
+    front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -262,6 +268,7 @@ def make_registry(
         heads: the heads of the users' own words in the wake pass; None without that pass.
         library: the models; None for those in the usual folder.
         recogniser: what makes text; None for no text.
+        front_ends: what can make the audio clean.
     """
     w = config.wake
     steppers: list[StepperModule] = []
@@ -289,6 +296,7 @@ def make_registry(
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
         [] if recogniser is None else [_transcript(config, recogniser)],
+        front_ends,
     )
 
 
