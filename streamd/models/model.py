@@ -42,6 +42,8 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     """Its SHA-256; none for a file that we could not get hold of, or that differs from one owner
     to the next."""
+    hub_sha256: str = ""
+    """SHA-256 of the file that the hub has, where known; an owner's own file may be another."""
     optional: bool = False
     """Whether the converter does without it."""
 

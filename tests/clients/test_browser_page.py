@@ -14,6 +14,8 @@ import pytest
 from needs import needs
 from waiting import HANG_S
 
+pytestmark = pytest.mark.browser
+
 PAGE = Path(__file__).parents[2] / "clients" / "browser"
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 INFO = {

@@ -4,11 +4,14 @@ import base64
 import json
 from pathlib import Path
 
+import pytest
 import soundfile
 from daemons import RATE_HZ, Daemon, as_samples, keys, silence
 from fakes.chromium import chromium
 from needs import needs
 from uploading import SPEECH
+
+pytestmark = pytest.mark.browser
 
 FORM = 'document.querySelector("#post_v1_detect form")'
 ANSWER = 'document.querySelector("#post_v1_detect pre").textContent'

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 from daemons import RATE_HZ, Daemon, as_samples, assert_same_log, converse, cut, silence, speech
 from fakes.chromium import Page, Socket, chromium
 from fakes.proxy import Fate, proxied
 from needs import needs
+
+pytestmark = pytest.mark.browser
 
 END = {"type": "end"}
 LOG = '[...document.querySelectorAll("#log code")].map((row) => JSON.parse(row.textContent))'

@@ -12,6 +12,8 @@ from fakes import chromium as browser
 from fakes.chromium import Page, chromium
 from needs import needs
 
+pytestmark = pytest.mark.browser
+
 STATE = 'document.getElementById("state")?.textContent'
 NOTICE = 'document.getElementById("notice").textContent'
 READY = (

@@ -15,6 +15,8 @@ from fakes.proxy import Fate, proxied
 from needs import lacking, needs
 from waiting import HANG_S, until
 
+pytestmark = pytest.mark.browser
+
 PAGE = Path(__file__).parents[2] / "clients" / "browser"
 SCRIPT = Path(__file__).with_name("page_session.mjs")
 NO_LOG = ("phase", "fresh", "over")

@@ -16,6 +16,8 @@ from migrate_examples import HTML, PAGE, at
 from needs import needs
 from uploading import SPEECH
 
+pytestmark = pytest.mark.browser
+
 CHOOSE = """
   const bytes = Uint8Array.from(atob("%s"), (char) => char.charCodeAt(0));
   const chosen = new DataTransfer();

@@ -11,7 +11,7 @@ from mindspore_files import ecapa_weights, write
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing
-from streamd.models import catalogue
+from streamd.models import catalogue, hub
 from streamd.models.catalogue import Published, PublishedFile
 from streamd.models.fetch import sha256
 from streamd.models.library import Library
@@ -98,7 +98,7 @@ def test_a_model_in_a_wheel_comes_from_no_path(library, tmp_path):
 
 
 def test_a_path_without_the_file_is_refused_by_name(library, tmp_path):
-    with pytest.raises(ModelMissing, match=r"cannot read .*ecapatdnn_vox12\.ckpt \(No such file"):
+    with pytest.raises(ModelMissing, match=r"has no file ecapatdnn_vox12\.ckpt, which "):
         pull(library, tmp_path)
     with pytest.raises(ModelMissing, match=r"nowhere is no directory with the files of"):
         pull(library, tmp_path / "nowhere")
@@ -133,6 +133,78 @@ def test_a_file_of_another_hash_than_the_pinned_one_is_refused(tmp_path):
         located(pinned, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "left", ["._____temp/sub/a.bin", "sub/a.bin.incomplete", "sub/a.bin_0_1048575"]
+)
+def test_a_download_that_was_not_finished_is_named(tmp_path, left):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).write_bytes(b"half")
+    message = rf"not finished: sub/a\.bin is in part in .*{re.escape(left)}\. Finish it"
+    with pytest.raises(ModelMissing, match=message):
+        located(model(PublishedFile(name="sub/a.bin")), tmp_path)
+
+
+def test_a_pointer_in_the_place_of_a_large_file_is_named(tmp_path):
+    (tmp_path / "a").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 28036335\n"
+    )
+    with pytest.raises(ModelMissing, match=r"a is a pointer of Git LFS .* Run `git lfs pull`"):
+        located(model(PublishedFile(name="a")), tmp_path)
+
+
+def test_the_directory_of_another_model_is_named(tmp_path):
+    tiny = model(PublishedFile(name="a"))
+    configuration = tmp_path / "configuration.json"
+    configuration.write_text(json.dumps({"model_name_in_hub": {"ms": "iic/other"}}))
+    with pytest.raises(ModelMissing, match=r"is the directory of iic/other, not of tiny\. Run "):
+        located(tiny, tmp_path)
+    for other in ('{"model_name_in_hub": {"ms": "iic/tiny"}}', "[]", "{", "[" * 100_000, "\xff"):
+        configuration.write_bytes(other.encode("latin-1"))
+        with pytest.raises(ModelMissing, match=r"has no file a, which tiny needs"):
+            located(tiny, tmp_path)
+
+
+def test_what_is_no_plain_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(ModelMissing, match="has no file a"):
+        located(model(PublishedFile(name="a")), tmp_path)
+    with pytest.raises(ModelMissing, match="a is no directory with the files of tiny: a"):
+        located(model(PublishedFile(name="a")), tmp_path / "a")
+
+
+def test_code_beside_a_model_is_never_run(checkpoint, library, tmp_path):
+    folder = tmp_path / "repository"
+    shutil.copytree(checkpoint.parent, folder)
+    mark = tmp_path / "ran"
+    for name in ("model.py", "__init__.py", "modeling_ecapa.py", "setup.py", "conftest.py"):
+        (folder / name).write_text(f"open({str(mark)!r}, 'w').close()\n")
+    settings = {"allow_remote": True, "plugins": ["model"], "model": {"type": "model:Evil"}}
+    (folder / "configuration.json").write_text(json.dumps(settings))
+    assert pull(library, folder) == [ECAPA]
+    assert not mark.exists()
+
+
+def test_without_the_package_of_the_hub_the_message_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelMissing) as caught:
+        hub.download(model(PublishedFile(name="a")), tmp_path / "to")
+    assert "pip install 'streamd-voice[modelscope]'" in str(caught.value)
+    assert "streamd models pull tiny --from PATH" in str(caught.value)
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_file_of_the_hub_has_to_be_the_one_that_is_known_and_an_owner_s_need_not(tmp_path):
+    (tmp_path / "a").write_bytes(b"right")
+    digest = sha256(tmp_path / "a")
+    known = model(PublishedFile(name="a", hub_sha256=digest))
+    assert located(known, tmp_path, is_of_hub=True).digest == digest
+    (tmp_path / "a").write_bytes(b"tuned")
+    assert located(known, tmp_path).digest == sha256(tmp_path / "a")
+    with pytest.raises(ModelMissing, match=rf"not {digest}"):
+        located(known, tmp_path, is_of_hub=True)
+
+
 def test_the_digest_of_several_files_depends_on_their_names_and_not_on_their_order():
     one, other = "1" * 64, "2" * 64
     assert digest_of({"a": one, "b": other}) == digest_of({"b": other, "a": one})
@@ -159,5 +231,9 @@ def test_a_manifest_of_an_earlier_version_is_read(checkpoint, library):
     entry = json.loads((library.directory / "manifest.json").read_bytes())[FILE]
     assert set(entry) == {"model", "sha256", "wheel_sha256", "converter"}
     assert entry["wheel_sha256"] == sha256(checkpoint)
-    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {"manifest.json", FILE}
+    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {
+        "manifest.json",
+        FILE,
+        "ecapa_tdnn.ckpt",
+    }
     assert re.fullmatch(r"[0-9a-f]{64}", entry["sha256"])

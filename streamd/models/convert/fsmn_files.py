@@ -7,16 +7,15 @@ the numbers, and that this reader does not know, is an error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from streamd.errors import ModelMissing
 from streamd.models.convert import fbank
+from streamd.models.convert.funasr_files import FunAsrFile
 from streamd.models.convert.graph import Weights, check_shapes
 from streamd.models.convert.zip_checkpoint import read_state_dict
 
@@ -41,8 +40,6 @@ HINT = (
     "Download https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun again, "
     "with its large files."
 )
-MAX_TEXT_BYTES = 2**20
-_MAX_SIZE = 16_384
 _FRONTEND = {
     "fs": "16000",
     "window": "hamming",
@@ -120,47 +117,29 @@ def read_sizes(path: Path) -> Sizes:
     Raises:
         ModelMissing: it is absent, or the settings are others.
     """
-    found = _sections(path)
-    _expect(path, found[""], {"model": "FsmnKWS", "encoder": "FSMN", "frontend": "WavFrontend"})
-    if found[""].get("normalize", "null") != "null":
-        _refuse(path, "normalize should be null")
-    _expect(path, found["frontend_conf"], _FRONTEND, _IGNORED)
+    file = FunAsrFile(path, HINT)
+    found = file.sections(("encoder_conf", "frontend_conf"))
+    top = found[""]
+    file.expect(top, {"model": "FsmnKWS", "encoder": "FSMN", "frontend": "WavFrontend"})
+    if top.get("normalize", "null") != "null":
+        file.refuse("normalize should be null")
+    file.expect(found["frontend_conf"], _FRONTEND, _IGNORED)
     encoder = found["encoder_conf"]
     fixed = {"lstride": "1", "rstride": "1", "use_softmax": "false", "input_dim": str(FEATURES)}
-    _expect(path, encoder, fixed, set(Sizes._fields))
-    numbers = {name: encoder.get(name, "") for name in Sizes._fields}
-    for name, value in numbers.items():
-        if not re.fullmatch(r"[1-9][0-9]{0,5}", value) or int(value) > _MAX_SIZE:
-            _refuse(path, f"encoder_conf.{name} should be a size, found {value[:50]!r}")
-    sizes = Sizes(**{name: int(value) for name, value in numbers.items()})
+    file.expect(encoder, fixed, Sizes._fields)
+    sizes = Sizes(**file.sizes("encoder_conf", encoder, Sizes._fields))
     if sizes.output_dim < BEST:
-        _refuse(path, f"encoder_conf.output_dim should be at least {BEST}")
+        file.refuse(f"encoder_conf.output_dim should be at least {BEST}")
     return sizes
 
 
 def read_cmvn(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Read shift and scale, [400] each, from a network in Kaldi's text form.
+    """Read shift and scale, [400] each.
 
     Raises:
         ModelMissing: it is absent or damaged.
     """
-    words = _text(path).split()
-    vectors = []
-    for name in ("<AddShift>", "<Rescale>"):
-        # <AddShift> 400 400 <LearnRateCoef> 0 [ ... ]
-        start = words.index(name) if words.count(name) == 1 else -1
-        head = [name, str(FEATURES), str(FEATURES), "<LearnRateCoef>"]
-        body = words[start + 5 :]
-        if start < 0 or words[start : start + 4] != head or body[:1] != ["["] or "]" not in body:
-            _refuse(path, f"it has no {name} of {FEATURES} numbers")
-        try:
-            vector = np.array(body[1 : body.index("]")], np.float64)
-        except ValueError as error:
-            _refuse(path, f"a number of {name} is none ({str(error)[:100]})")
-        if vector.shape != (FEATURES,) or not np.isfinite(vector).all():
-            _refuse(path, f"{name} should have {FEATURES} finite numbers, found {len(vector)}")
-        vectors.append(vector)
-    return vectors[0], vectors[1]
+    return FunAsrFile(path, HINT).cmvn(FEATURES)
 
 
 def read_tokens(path: Path, count: int) -> tuple[str, ...]:
@@ -169,11 +148,12 @@ def read_tokens(path: Path, count: int) -> tuple[str, ...]:
     Raises:
         ModelMissing: it is absent, or its tokens are not `count` different ones.
     """
-    tokens = tuple(line.rstrip() for line in _text(path).removesuffix("\n").split("\n"))
+    file = FunAsrFile(path, HINT)
+    tokens = tuple(line.rstrip() for line in file.text().removesuffix("\n").split("\n"))
     if len(tokens) != count:
-        _refuse(path, f"it should have {count} tokens, found {len(tokens)}")
+        file.refuse(f"it should have {count} tokens, found {len(tokens)}")
     if len(set(tokens)) != count or "" in tokens:
-        _refuse(path, "a token is empty or there twice")
+        file.refuse("a token is empty or there twice")
     return tokens
 
 
@@ -183,7 +163,7 @@ def read_lexicon(path: Path) -> dict[str, str]:
     Raises:
         ModelMissing: it cannot be read, or is too large.
     """
-    lines = (line.split() for line in _text(path).split("\n"))
+    lines = (line.split() for line in FunAsrFile(path, HINT).text().split("\n"))
     return {line[0]: " ".join(line[1:]) for line in lines if line}
 
 
@@ -193,14 +173,15 @@ def read_weights(path: Path, sizes: Sizes) -> Weights:
     Raises:
         ModelMissing: it is absent or damaged, or a weight is not of these sizes.
     """
+    file = FunAsrFile(path, HINT)
     try:
         w = read_state_dict(path, HINT)
     except OSError as error:
-        _unreadable(path, error)
+        file.unreadable(error)
     check_shapes(path.name, w, dict(shapes(sizes)), is_complete=True, hint=HINT)
     for name, values in w.items():
         if values.dtype != np.float32 or not np.isfinite(values).all():
-            _refuse(path, f"the numbers of {name} are of another type, or not finite")
+            file.refuse(f"the numbers of {name} are of another type, or not finite")
     return w
 
 
@@ -222,61 +203,3 @@ def shapes(sizes: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _affine(name: str, inputs: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"encoder.{name}.linear.weight", (outputs, inputs)
     yield f"encoder.{name}.linear.bias", (outputs,)
-
-
-def _sections(path: Path) -> dict[str, dict[str, str]]:
-    """The scalars at the top of a YAML file (under "") and of its two sections that matter.
-
-    The other sections are for training, and are passed over.
-    """
-    found: dict[str, dict[str, str]] = {"": {}, "encoder_conf": {}, "frontend_conf": {}}
-    section = ""
-    for number, line in enumerate(_text(path).split("\n"), 1):
-        line = re.sub(r"(^|\s)#.*", "", line).rstrip()
-        is_inner = line.startswith((" ", "-"))
-        if not line or line == "---" or (is_inner and section not in found):
-            continue
-        match = re.fullmatch(r" *([A-Za-z_][A-Za-z0-9_]*):(?: +(\S.*))?", line)
-        if match is None or (is_inner and not section):
-            _refuse(path, f"line {number} is no setting")
-        name, value = match[1], (match[2] or "").strip("'\"")
-        if not is_inner:
-            section = name if not value else ""
-        target = found[section if is_inner else ""]
-        if name in target:
-            _refuse(path, f"line {number} sets {name} again")
-        target[name] = value
-    return found
-
-
-def _expect(
-    path: Path, found: Mapping[str, str], fixed: Mapping[str, str], more: set[str] | None = None
-) -> None:
-    """Refuse settings that differ from `fixed`, and others than those and `more` if it is given."""
-    for name, value in fixed.items():
-        if found.get(name, "").lower() != value.lower():
-            _refuse(path, f"{name} should be {value}, found {found.get(name, 'nothing')[:50]!r}")
-    if more is not None and (unknown := sorted(set(found) - set(fixed) - more)):
-        _refuse(path, f"it sets {unknown[0][:50]}")
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        _unreadable(path, error)
-    if len(content) > MAX_TEXT_BYTES:
-        _refuse(path, f"it has more than {MAX_TEXT_BYTES} bytes")
-    try:
-        return content.decode().replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        _refuse(path, "it is no UTF-8 text")
-
-
-def _unreadable(path: Path, error: OSError) -> NoReturn:
-    raise ModelMissing(f"cannot read {path} ({error.strerror or error}). {HINT}") from error
-
-
-def _refuse(path: Path, why: str) -> NoReturn:
-    raise ModelMissing(f"{path.name} is not the file that this converter knows: {why}. {HINT}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,10 @@ PULL_PINNED = "Pull the pinned version with `streamd models pull`."
 
 CONTRIB = "com.microsoft"
 """Domain of the operators that onnxruntime adds of its own."""
+
+_APART_BYTES = 4096
+"""Size from which a constant lies in the file of the weights; each begins at a multiple of it, so
+that it can be mapped into memory."""
 
 _TYPES = {
     "float32": TensorProto.FLOAT,
@@ -40,21 +45,29 @@ class Builder:
     """Collects nodes and constants; each method returns the name of its result.
 
     Equal constants are stored once, so that a converter may write indices in place.
+
+    Args:
+        weights: a file beside the graph's, open for writing, to which large constants go at once;
+            for a network that would not fit into memory several times. None for one file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: BinaryIO | None = None) -> None:
         self._nodes: list[Any] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._initializers: list[Any] = []
+        self._weights = weights
 
     def const(self, value: npt.ArrayLike, dtype: str = "float32") -> str:
         """Store a constant."""
         array = np.ascontiguousarray(value, dtype=dtype).reshape(np.shape(value))
-        key = (dtype, array.shape, array.tobytes())
+        key = (dtype, array.shape, hashlib.sha256(array.data).digest())
         if key not in self._constants:
             name = f"c{len(self._constants)}"
             self._constants[key] = name
-            self._initializers.append(numpy_helper.from_array(array, name))
+            if self._weights is None or array.nbytes < _APART_BYTES:
+                self._initializers.append(numpy_helper.from_array(array, name))
+            else:
+                self._initializers.append(_put(self._weights, array, name))
         return self._constants[key]
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
@@ -125,8 +138,29 @@ class Builder:
         opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, 1) for d in domains)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="streamd")
         model.ir_version = 8
-        onnx.checker.check_model(model, full_check=True)
+        if self._weights is None:
+            onnx.checker.check_model(model, full_check=True)
+            path.write_bytes(model.SerializeToString())
+            return
+        self._weights.flush()
         path.write_bytes(model.SerializeToString())
+        onnx.checker.check_model(str(path), full_check=True)  # with the weights beside it
+
+
+def _put(file: BinaryIO, array: npt.NDArray[Any], name: str) -> TensorProto:
+    """Append a constant to the file of the weights, and return what refers to it."""
+    file.write(bytes(-file.tell() % _APART_BYTES))
+    tensor = TensorProto(
+        name=name,
+        dims=array.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+        data_location=TensorProto.EXTERNAL,
+    )
+    place = {"location": Path(file.name).name, "offset": file.tell(), "length": array.nbytes}
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=str(value))
+    file.write(array.data)
+    return tensor
 
 
 def read_weights(path: Path, expected: Mapping[str, Sequence[int]]) -> Weights:

@@ -1,7 +1,7 @@
 """Reads the fields of a protobuf message, without protobuf and without a schema.
 
-Source: the encoding at protobuf.dev. Of its types there are two here: a varint, and bytes with
-their length before them, which a nested message is, too.
+Source: the encoding at protobuf.dev. Of its types there are three here: a varint, four bytes, and
+bytes with their length before them, which a nested message is, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from streamd.models.convert.state_pickle import CheckpointError
 
-_VARINT, _BYTES = 0, 2
+_VARINT, _BYTES, _FOUR_BYTES = 0, 2, 5
 _MAX_VARINT_BYTES = 10
 _BITS = 64
 
@@ -28,15 +28,15 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         message: the whole message, bytes.
 
     Raises:
-        CheckpointError: it is cut off, or is no message of these two types.
+        CheckpointError: it is cut off, or is no message of these types.
     """
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
         number, kind = key >> 3, key & 7
-        if number == 0 or kind not in (_VARINT, _BYTES):
+        if number == 0 or kind not in (_VARINT, _BYTES, _FOUR_BYTES):
             raise CheckpointError(f"it has a field {number} of wire type {kind}")
-        value, place = _varint(message, place)
+        value, place = (4, place) if kind == _FOUR_BYTES else _varint(message, place)
         if kind == _VARINT:
             yield number, value
             continue

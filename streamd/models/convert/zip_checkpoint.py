@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.errors import ModelMissing
-from streamd.models.convert.graph import PULL_PINNED
+from streamd.models.convert.graph import PULL_PINNED, Weights, check_shapes
 from streamd.models.convert.state_pickle import CheckpointError, StatePickle, Storage, Tensor
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -25,12 +25,15 @@ MAX_PICKLE_BYTES = 2**20
 MAX_ENTRIES = 10_000
 
 
-def read_state_dict(path: Path, hint: str = PULL_PINNED) -> dict[str, npt.NDArray[Any]]:
+def read_state_dict(
+    path: Path, hint: str = PULL_PINNED, max_bytes: int = MAX_FILE_BYTES
+) -> dict[str, npt.NDArray[Any]]:
     """Read the tensors of a checkpoint that is one state dict.
 
     Args:
-        path: the checkpoint, at most 256 MiB.
+        path: the checkpoint.
         hint: what to do about a file that is not one, at the end of the message.
+        max_bytes: size of the largest file that is read.
 
     Returns:
         Arrays by name, float32 or int64, that cannot be written.
@@ -41,14 +44,48 @@ def read_state_dict(path: Path, hint: str = PULL_PINNED) -> dict[str, npt.NDArra
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise CheckpointError(f"it has more than {MAX_FILE_BYTES >> 20} MiB")
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise CheckpointError(f"it has more than {max_bytes >> 20} MiB")
         return _read_zip(content)
     except CheckpointError as error:
         raise ModelMissing(
             f"{path.name} is not the expected checkpoint: {error}. {hint}"
         ) from error
+
+
+def checked(
+    source: str, w: Weights, expected: Mapping[str, tuple[int, ...]], hint: str = PULL_PINNED
+) -> Weights:
+    """Return weights that are exactly those of a network, with numbers that make sense.
+
+    Args:
+        source: name of the file.
+        w: what it holds.
+        expected: name and shape of every weight of the network.
+        hint: what to do about a file that has others, at the end of the message.
+
+    Raises:
+        ModelMissing: it has others; the message names the weight.
+    """
+    check_shapes(source, w, expected, is_complete=True, hint=hint)
+    for name, values in w.items():
+        is_count = name.endswith("num_batches_tracked")
+        is_right = values.dtype == (np.int64 if is_count else np.float32)
+        least = 0 if name.endswith("running_var") else -np.inf
+        if not is_right or not np.isfinite(values).all() or (values < least).any():
+            raise ModelMissing(
+                f"{source} is not the model that this converter knows: the numbers of "
+                f"{name} are of another type, or make no sense. {hint}"
+            )
+    return w
+
+
+def norm_shapes(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each weight of a batch normalisation of torch."""
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{name}.{part}", (channels,)
+    yield f"{name}.num_batches_tracked", ()
 
 
 def _read_zip(content: bytes) -> dict[str, npt.NDArray[Any]]:

@@ -8,7 +8,6 @@ import xiaoyun
 from checkpoints import entries, text, write
 
 from streamd.errors import ModelMissing
-from streamd.models.convert import fsmn_files
 from streamd.models.convert.fsmn_files import (
     CHECKPOINT,
     CMVN,
@@ -18,6 +17,7 @@ from streamd.models.convert.fsmn_files import (
     TOKENS,
     read,
 )
+from streamd.models.convert.funasr_files import MAX_TEXT_BYTES
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ CMVNS = {
     "of another width": cmvn("<AddShift> 400 400", "<AddShift> 280 280"),
     "not finite": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ -1e999"),
     "with a word": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ x-"),
-    "huge": b" " * (fsmn_files.MAX_TEXT_BYTES + 1),
+    "huge": b" " * (MAX_TEXT_BYTES + 1),
 }
 
 
