@@ -62,7 +62,7 @@ def registry(**wake: Any) -> Registry:
         "speaker": {"model": "ge2e"},
     }
     config = msgspec.convert(sections, Config)
-    return make_registry(config, FakeVad(), Metrics(), WordHeads(), keyword_pass())
+    return make_registry(config, FakeVad(), Metrics(), WordHeads(), keywords=keyword_pass())
 
 
 def posteriors(audio: Samples) -> np.ndarray:
