@@ -13,18 +13,24 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.local import LocalEngine
+from streamd.engine.local import NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
-from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.recognition.base import Recogniser
+from streamd.engine.recognition.lane import Transcriber
+from streamd.engine.recognition.metered import Metered
+from streamd.engine.recognition.metered import load as load_metered
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
+from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
@@ -32,9 +38,10 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
-from streamd.modules.registry import Registry
+from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
+from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
@@ -47,6 +54,7 @@ BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSp
 OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
 """Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
+TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class Parts:
     registry: Registry
     engine: LocalEngine
     metrics: Metrics
+    recogniser: Metered | None = None
+    """Makes text; None for no text."""
 
 
 def wanted_models(config: Config) -> list[str]:
@@ -64,7 +74,7 @@ def wanted_models(config: Config) -> list[str]:
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
-        words.append(catalogue.TRANSCRIPT_ID)
+        words.append(TRANSCRIPT_MODELS[config.transcript.model])
     voices = [model.id for model in speaker_models(config)]
     return [VAD_MODELS[config.vad.engine], *words, *voices]
 
@@ -158,7 +168,13 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
+    front_ends = FrontEnds(installed(), config.session.enhance)
+    if front_ends.available:
+        passes += front_end_passes()
     metrics = Metrics()
+    recogniser = make_recogniser(config, library, metrics)
+    if recogniser is not None:
+        passes.append(TranscriptPass(recogniser))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -173,35 +189,43 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library)
-    return Parts(registry, engine, metrics)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
+    return Parts(registry, engine, metrics, recogniser)
 
 
-def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
-    """Load the transcriber of files; None if the configuration has it off.
+def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Metered | None:
+    """Load what makes text; None if the configuration has it off.
 
     Raises:
         ModelMissing: Its model is not there.
         ConfigError: The package that runs it is not installed.
     """
-    name = config.transcript.model
-    if name == "off":
+    if config.transcript.model == "off":
         return None
+    spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
+    return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+
+
+def _whisper(config: Config, library: Library) -> Recogniser:
+    """Load a Whisper. It raises as `make_recogniser` does."""
     try:
         backend = importlib.import_module("streamd.engine.backends.ctranslate2")
     except ImportError as error:
         raise ConfigError(
-            f"transcript.model {name!r} cannot be loaded: {error}. It needs a package: "
-            "pip install 'streamd-voice[transcript]'"
+            f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
+            "package: pip install 'streamd-voice[transcript]'"
         ) from error
     weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+    decode = backend.load_whisper(weights, settings, vocabulary)
+    return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
 
-    def load() -> Whisper:
-        decode = backend.load_whisper(weights, settings, vocabulary)
-        return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
 
+def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:
+    """Return the transcriber of files; None for no text."""
+    if parts.recogniser is None:
+        return None
     # A file has at most one utterance in work.
-    return Transcriber(load, config.files.max_at_once, metrics)
+    return Transcriber(parts.recogniser, config.files.max_at_once, parts.metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
@@ -220,6 +244,8 @@ def make_registry(
     metrics: Metrics,
     heads: WordHeads | None,
     library: Library | None = None,
+    recogniser: Recogniser | None = None,
+    front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -229,6 +255,8 @@ def make_registry(
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
         library: the models; None for those in the usual folder.
+        recogniser: what makes text; None for no text.
+        front_ends: what can make the audio clean.
     """
     w = config.wake
     steppers: list[StepperModule] = []
@@ -255,6 +283,18 @@ def make_registry(
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
+        [] if recogniser is None else [_transcript(config, recogniser)],
+        front_ends,
+    )
+
+
+def _transcript(config: Config, recogniser: Recogniser) -> TranscriptModule:
+    model = TRANSCRIPT_MODELS.get(config.transcript.model, catalogue.TRANSCRIPT_ID)
+    return TranscriptModule(
+        _card(catalogue.model(model)),
+        recogniser.languages,
+        config.transcript.hop_ms or recogniser.hop_ms,
+        has_itn=recogniser.has_itn,
     )
 
 
