@@ -13,7 +13,8 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.local import NICE_TEXT, LocalEngine
+from streamd.engine.idle import IdleModels, unloading
+from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -80,9 +81,16 @@ def wanted_models(config: Config) -> list[str]:
 
 
 class Backends:
-    """The backends that a configuration names, each loaded once."""
+    """The backends that a configuration names, each loaded once.
 
-    def __init__(self, engine: EngineConfig) -> None:
+    Args:
+        engine: The section of the configuration that names them.
+        models: All models of the process, which unloads those that are idle; None keeps all. Voice
+            activity and wake words never wait for a model.
+    """
+
+    def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
+        self._models = models
         self._engine = engine
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
@@ -98,7 +106,10 @@ class Backends:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
             self._loaded[name] = load_backend(name, key, self._engine)
-        return self._loaded[name]
+        backend = self._loaded[name]
+        if self._models is None:
+            return backend
+        return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
 
 
 def load_backend(
@@ -143,7 +154,9 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backends = Backends(config.engine)
+    metrics = Metrics()
+    models = IdleModels(config.models.idle_unload_s, metrics)
+    backends = Backends(config.engine, models)
     vad: SileroVad | WebrtcVad
     vad = WebrtcVad()
     if config.vad.engine == "silero":
@@ -171,7 +184,6 @@ def make_parts(config: Config, library: Library) -> Parts:
     front_ends = FrontEnds(installed(), config.session.enhance)
     if front_ends.available:
         passes += front_end_passes()
-    metrics = Metrics()
     recogniser = make_recogniser(config, library, metrics)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))

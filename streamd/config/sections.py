@@ -186,6 +186,14 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files that may wait for their turn; the next is refused with 503."""
 
 
+class ModelsConfig(Struct, frozen=True, kw_only=True):
+    """Which models stay in memory."""
+
+    idle_unload_s: Annotated[float, Meta(ge=0, le=2_592_000)] = 0.0
+    """Seconds without use after which a model leaves memory until its next use; 0 keeps all. Those
+    of voice activity and wake words stay."""
+
+
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
     """Text of speech."""
 
@@ -251,6 +259,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    models: ModelsConfig = ModelsConfig()
     files: FilesConfig = FilesConfig()
     transcript: TranscriptConfig = TranscriptConfig()
     cache: CacheConfig = CacheConfig()
