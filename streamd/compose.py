@@ -51,9 +51,9 @@ from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch"}
+BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
-OPTIONAL_BACKENDS = frozenset({"torch"})
+OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
 """Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
 TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
