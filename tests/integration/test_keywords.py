@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from daemons import DATA, STREAMD, Daemon, converse, cut, environment
 from fakes import spelling
-from uploading import PHRASE, SPEECH, ask, post
+from uploading import PHRASE, ask, post
 from waiting import HANG_S
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
@@ -118,31 +118,19 @@ async def test_a_config_message_changes_the_keywords(daemon: Daemon) -> None:
     assert words == {(FIRST, False), (SECOND, True)}
 
 
-def test_a_file_has_the_score_that_funasr_gives_it(daemon: Daemon) -> None:
-    found = spelling.in_whole_file(TALK, FIRST, SECOND)
-    assert found is not None
-    word, score = found
-    for path in ("/v1/detect", "/detect"):
-        parts = [("words", f"{FIRST},{SECOND}"), ("threshold", "0.2"), ("audio_file", SPEECH)]
+@pytest.mark.parametrize("path", ["/v1/detect", "/detect"])
+def test_a_file_has_the_score_that_funasr_gives_it(daemon: Daemon, path: str) -> None:
+    clips = [TALK[at : at + 17_777] for at in range(0, len(TALK), 5555)]
+    found = [(clip, spelling.in_whole_file(clip, FIRST, SECOND)) for clip in clips]
+    found = [(clip, hit) for clip, hit in found if hit is not None][:5]
+    assert len(found) >= 4
+    for audio, (word, score) in found:
+        parts = [("words", f"{FIRST},{SECOND}"), ("threshold", "0"), ("audio_file", wav(audio))]
         reply = post(daemon, path, *parts).json
         assert reply["detected"]
         its = [one for one in reply["detections"] if one["word"] == word]
         assert min(abs(one["score"] - score) for one in its) < 1e-3
         assert reply["timestamp"] == min(one["t0"] for one in reply["detections"]) / 1000
-
-
-def test_a_cut_file_has_funasrs_score_too(daemon: Daemon) -> None:
-    for seconds in (1.37, 2.004, 3.3):
-        audio = TALK[: int(seconds * 16_000)]
-        for word in (FIRST, SECOND):
-            hit = spelling.in_whole_file(audio, word)
-            if hit is None:
-                continue
-            score = hit[1]
-            parts = [("words", word), ("threshold", "0.05"), ("audio_file", wav(audio))]
-            reply = post(daemon, "/v1/detect", *parts).json
-            scores = [one["score"] for one in reply["detections"]]
-            assert min(abs(one - score) for one in scores) < 1e-3
 
 
 def wav(audio: np.ndarray) -> bytes:
