@@ -31,7 +31,7 @@ class Path:
         self, name: str, part: StepperPart, options: Any | None, reports: Reports, shared: Shared
     ) -> None:
         self._name = name
-        self._ring = shared.ring
+        self._rings = (shared.ring, shared.voices)
         self.progress = Progress()
         self.gate = None if part.gate is None else SpeechGate(part.gate, shared.ring, shared.vad)
         self._lane = reports.lane(self.progress)
@@ -56,8 +56,8 @@ class Path:
             self.gate.restart()
 
     def _make_room(self) -> None:
-        """Make the ring hold what the model replays when it wakes."""
+        """Make the rings hold what the model replays when it wakes."""
         stepper = self.stepper
         if stepper.enabled:
             steps = stepper.step * stepper.at_once_asleep
-            make_room(self._ring, stepper.reach + stepper.context + steps)
+            make_room(self._rings, stepper.reach + stepper.context + steps)
