@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.local import NICE_TEXT, LocalEngine
+from streamd.engine.idle import IdleModels, Kept, SameFile, unloading
+from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
+from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
@@ -25,10 +28,10 @@ from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
-from streamd.engine.recognition.metered import load as load_metered
-from streamd.engine.whisper.transcriber import Whisper
+from streamd.engine.whisper.transcriber import Decode, Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
+from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
@@ -36,7 +39,7 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
-from streamd.modules.registry import Registry
+from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
@@ -44,12 +47,13 @@ from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch"}
+BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
-OPTIONAL_BACKENDS = frozenset({"torch"})
+OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
 """Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
 TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
@@ -78,9 +82,16 @@ def wanted_models(config: Config) -> list[str]:
 
 
 class Backends:
-    """The backends that a configuration names, each loaded once."""
+    """The backends that a configuration names, each loaded once.
 
-    def __init__(self, engine: EngineConfig) -> None:
+    Args:
+        engine: The section of the configuration that names them.
+        models: All models of the process, which unloads those that are idle; None keeps all. Voice
+            activity and wake words never wait for a model.
+    """
+
+    def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
+        self._models = models
         self._engine = engine
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
@@ -96,7 +107,10 @@ class Backends:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
             self._loaded[name] = load_backend(name, key, self._engine)
-        return self._loaded[name]
+        backend = self._loaded[name]
+        if self._models is None:
+            return backend
+        return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
 
 
 def load_backend(
@@ -141,7 +155,9 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backends = Backends(config.engine)
+    metrics = Metrics()
+    models = IdleModels(config.models.idle_unload_s, metrics)
+    backends = Backends(config.engine, models)
     vad: SileroVad | WebrtcVad
     vad = WebrtcVad()
     if config.vad.engine == "silero":
@@ -166,8 +182,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
-    metrics = Metrics()
-    recogniser = make_recogniser(config, library, metrics)
+    front_ends = FrontEnds(installed(), config.session.enhance)
+    if front_ends.available:
+        passes += front_end_passes()
+    recogniser = make_recogniser(config, library, metrics, models)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
     threads = config.engine.threads or math.ceil(usable_cpus())
@@ -184,11 +202,13 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library, recogniser)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
     return Parts(registry, engine, metrics, recogniser)
 
 
-def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Metered | None:
+def make_recogniser(
+    config: Config, library: Library, metrics: Metrics, models: IdleModels
+) -> Metered | None:
     """Load what makes text; None if the configuration has it off.
 
     Raises:
@@ -197,12 +217,15 @@ def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Meter
     """
     if config.transcript.model == "off":
         return None
+    recogniser, own_cpu_s = _whisper(config, library, models)
     spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
-    return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+    return Metered(recogniser, own_cpu_s, spent)
 
 
-def _whisper(config: Config, library: Library) -> Recogniser:
-    """Load a Whisper. It raises as `make_recogniser` does."""
+def _whisper(
+    config: Config, library: Library, models: IdleModels
+) -> tuple[Recogniser, Callable[[], float]]:
+    """Load a Whisper, and return what its threads have spent. It raises as `make_recogniser`."""
     try:
         backend = importlib.import_module("streamd.engine.backends.ctranslate2")
     except ImportError as error:
@@ -210,9 +233,18 @@ def _whisper(config: Config, library: Library) -> Recogniser:
             f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
             "package: pip install 'streamd-voice[transcript]'"
         ) from error
-    weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
-    decode = backend.load_whisper(weights, settings, vocabulary)
-    return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
+    weights, settings, words = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+    vocabulary = Vocabulary.read(words.read_bytes())
+    files = [SameFile(path) for path in (weights, settings, words)]
+    kept: Kept[Decode] = models.keep(
+        weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
+    )
+
+    def decode(window: Floats, prompt: Sequence[int], beams: int) -> Decoded:
+        with kept.use() as model:
+            return model(window, prompt, beams)
+
+    return Whisper(decode, vocabulary), kept.cpu_s
 
 
 def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:
@@ -240,6 +272,7 @@ def make_registry(
     heads: WordHeads | None,
     library: Library | None = None,
     recogniser: Recogniser | None = None,
+    front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -250,6 +283,7 @@ def make_registry(
         heads: the heads of the users' own words in the wake pass; None without that pass.
         library: the models; None for those in the usual folder.
         recogniser: what makes text; None for no text.
+        front_ends: what can make the audio clean.
     """
     w = config.wake
     steppers: list[StepperModule] = []
@@ -277,6 +311,7 @@ def make_registry(
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
         [] if recogniser is None else [_transcript(config, recogniser)],
+        front_ends,
     )
 
 

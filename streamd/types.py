@@ -18,6 +18,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 MAX_CHANNELS = 8
 Channel = Annotated[int, msgspec.Meta(ge=0, lt=MAX_CHANNELS)]
 Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+Enhance = Literal["off", "webrtc", "deep"]
+"""Noise suppression: none, that of WebRTC, or DeepFilterNet3."""
 
 
 class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,18 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
     channels: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHANNELS)] = 1
     """Number of interleaved channels."""
     use: Annotated[tuple[Channel, ...], msgspec.Meta(min_length=1)] | None = None
-    """Channels to mix, from 0, each once; None mixes all."""
+    """Channels to mix, from 0, each once; None mixes all, but not `far_end`."""
+    enhance: Enhance | None = None
+    """Noise suppression; None is what the server is configured for."""
+    far_end: Channel | None = None
+    """Channel that carries what the loudspeaker plays, whose echo is taken out of the others."""
+
+    @property
+    def mixed(self) -> tuple[int, ...]:
+        """Return the channels that are mixed, in their order."""
+        if self.use is not None:
+            return self.use
+        return tuple(channel for channel in range(self.channels) if channel != self.far_end)
 
     @property
     def bytes_per_sample(self) -> int:
@@ -43,12 +56,13 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     def described(self) -> dict[str, Any]:
         """Return the effective `audio` of `ready`."""
-        use = range(self.channels) if self.use is None else self.use
         return {
             "codec": self.codec,
             "rate": self.rate,
             "channels": self.channels,
-            "use": list(use),
+            "use": list(self.mixed),
+            "enhance": self.enhance or "off",
+            "far_end": self.far_end,
         }
 
     @property

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from checkpoints import entries
-from checkpoints import write as write_torch
+from drawn_weights import campplus_file
 from mindspore_files import ecapa_weights, write
 
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.models import catalogue
-from streamd.models.convert import campplus_shapes
 from streamd.models.library import Library
 from streamd.modules.voice_scale import ACCEPT, CHANNELS, REJECT
 from streamd.settings import SpeakerSettings
@@ -74,17 +72,7 @@ def test_the_provisional_scale_accepts_where_the_default_thresholds_do(channel):
 
 
 def test_campplus_of_the_same_network_is_another_model(tmp_path):
-    rng = np.random.default_rng(4)
-    weights = {}
-    for name, shape in campplus_shapes.shapes():
-        if name.endswith("tracked"):
-            weights[name] = np.zeros(shape, "<i8")
-        elif name.endswith(("running_var", "batchnorm.weight")):
-            weights[name] = rng.uniform(0.5, 1.5, shape).astype("<f4")
-        else:
-            size = np.prod(shape[1:]) if len(shape) > 1 else 10
-            weights[name] = rng.normal(0, size**-0.5, shape).astype("<f4")
-    path = write_torch(tmp_path / "campplus_cn_common.bin", entries(weights))
+    path = campplus_file(tmp_path / "campplus_cn_common.bin")
     library, model_id = Library(tmp_path / "models"), SPEAKER_MODELS["campplus-zh-cn"]
     library.pull(OnnxRuntime().load, only=[model_id], sources={model_id: path})
     models = voice_models(config_of("campplus-zh-cn"), library)

@@ -19,6 +19,7 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
+from streamd.types import Enhance
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -134,6 +135,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Modules of a client that names none."""
     ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
     """Seconds of audio kept per stream (32 KB each)."""
+    enhance: Enhance = "off"
+    """Noise suppression of a client that says nothing of it; needs streamd-voice[enhance]."""
 
 
 class TorchConfig(Struct, frozen=True, kw_only=True):
@@ -181,6 +184,14 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files in work at once, on top of `limits.max_streams`."""
     max_waiting: Annotated[int, Meta(ge=0, le=100_000)] = 64
     """Files that may wait for their turn; the next is refused with 503."""
+
+
+class ModelsConfig(Struct, frozen=True, kw_only=True):
+    """Which models stay in memory."""
+
+    idle_unload_s: Annotated[float, Meta(ge=0, le=2_592_000)] = 0.0
+    """Seconds without use after which a model leaves memory until its next use; 0 keeps all. Those
+    of voice activity and wake words stay."""
 
 
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
@@ -248,6 +259,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    models: ModelsConfig = ModelsConfig()
     files: FilesConfig = FilesConfig()
     transcript: TranscriptConfig = TranscriptConfig()
     cache: CacheConfig = CacheConfig()

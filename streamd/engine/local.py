@@ -18,10 +18,14 @@ from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
+from streamd.front_ends import DEEP_PASS, PASS
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 
 LIVE_PASSES = ("vad", "wake")
+FRONT_PASSES = (PASS, DEEP_PASS)
+"""Passes that VAD and wake words wait for, in streams whose audio is made clean. They have threads
+of their own, so that no other stream waits for them."""
 TEXT_PASSES = ("transcript",)
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
@@ -29,11 +33,13 @@ SPECULATIVE_WAIT_S = 0.08
 STUCK_S = 30.0
 STUCK_FILES_S = 300.0
 """Seconds after which a thread hangs: text and files may have to wait long for a core."""
-NICE, NICE_SPECULATIVE, NICE_TEXT, NICE_FILES = 5, 10, 12, 15
-"""Nice values of the threads that are not live, of those for speculative work, for text, and for
-files. At equal priority they would take their share of the cores for small batches. At a lower one
-their batches grow, and cost less."""
+NICE_FRONT, NICE, NICE_SPECULATIVE, NICE_TEXT, NICE_FILES = 2, 5, 10, 12, 15
+"""Nice values of the threads of front ends, of those that are not live, of those for speculative
+work, for text, and for files. At equal priority they would take their share of the cores for small
+batches. At a lower one their batches grow, and cost less."""
 _STREAMS = (Rank.LIVE, Rank.AHEAD)
+_LIVE = ("live", "front")
+"""Lanes of what is never shed."""
 
 
 class LocalEngine:
@@ -93,14 +99,17 @@ class LocalEngine:
         self.leases = self.closing = 0
         self.files = FileUse(max_files)
         live = [p.name for p in passes if p.name in LIVE_PASSES]
+        front = [p.name for p in passes if p.name in FRONT_PASSES]
         text = [p.name for p in passes if p.name in TEXT_PASSES]
-        rest = [p.name for p in passes if p.name not in (*LIVE_PASSES, *TEXT_PASSES)]
+        own = (*LIVE_PASSES, *FRONT_PASSES, *TEXT_PASSES)
+        rest = [p.name for p in passes if p.name not in own]
         lanes = [
             ("live", live, threads, 0),
+            ("front", front, threads, NICE_FRONT),
             ("batch", rest, threads, NICE),
             ("speculative", self._speculative, threads, NICE_SPECULATIVE),
             ("text", text, 1, NICE_TEXT),
-            ("files", [*live, *rest] if max_files else [], threads, NICE_FILES),
+            ("files", [*live, *front, *rest] if max_files else [], threads, NICE_FILES),
         ]
         self._by_lane = {
             lane: [
@@ -253,7 +262,7 @@ class LocalEngine:
         if self._is_gathering:
             return
         self._scheduled = False
-        lanes = [lane for lane in self._by_lane if lane == "live" or not self._is_live_only]
+        lanes = [lane for lane in self._by_lane if lane in _LIVE or not self._is_live_only]
         given: dict[Worker, list[Batch]] = {
             w: [] for lane in lanes if lane != "files" for w in self._by_lane[lane] if w.is_idle
         }

@@ -212,7 +212,7 @@ class Library:
         directory = self.directory / _DOWNLOADS / hub.place(model.published)
         hub.download(model, directory, report)
         try:
-            return located(model, directory)
+            return located(model, directory, is_of_hub=True)
         except ModelMissing:  # wrong files: going on with them would not help
             shutil.rmtree(directory, ignore_errors=True)
             raise

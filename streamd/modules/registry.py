@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from streamd.front_ends import FrontEnds
 from streamd.modules.base import Module, ReaderModule, SpeculativePass
 from streamd.modules.stateful import StatefulModule
 from streamd.modules.stepper import StepperModule
@@ -17,6 +18,8 @@ PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
 
 ModuleSet: TypeAlias = Mapping[str, Any]
 """The modules that are on in a session: options by the module's name, in the registry's order."""
+
+NO_FRONT_ENDS = FrontEnds()
 
 ModuleT = TypeVar("ModuleT", bound=Module)
 
@@ -32,6 +35,7 @@ class Registry:
         defaults: Names of those that are on if a client names none.
         speculative: Speculative passes, by the name of the pass whose windows they begin.
         stateful: The modules whose passes carry a state along an utterance.
+        front_ends: What can make the audio clean before the modules read it.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Registry:
         defaults: Sequence[str],
         speculative: Mapping[str, SpeculativePass] | None = None,
         stateful: Sequence[StatefulModule] = (),
+        front_ends: FrontEnds = NO_FRONT_ENDS,
     ) -> None:
         self.vad = vad
         self.steppers = {module.name: module for module in steppers}
@@ -55,6 +60,7 @@ class Registry:
         }
         """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
+        self.front_ends = front_ends
         self.defaults = tuple(name for name in defaults if name in self.modules)
         """Names of the modules that are on if a client names none."""
 

@@ -8,9 +8,17 @@ file as it is, without the wrapper that registers it.
 import ast
 import importlib.util
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kaldi_native_fbank as knf
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+DATA = Path(__file__).parents[1] / "data"
 _FOLDER = ("models", "audio", "sv")
 _WANTED = {"collections", "math", "numpy", "torch", "typing"}
 
@@ -53,3 +61,36 @@ def _is_network(node: ast.stmt) -> bool:
     if isinstance(node, ast.ClassDef):
         return not node.decorator_list
     return isinstance(node, ast.FunctionDef)
+
+
+def speech(start: int, samples: int = 25_600) -> npt.NDArray[np.int16]:
+    """Return a span of the committed speech."""
+    clip, _ = soundfile.read(DATA / "speech_slt.flac", dtype="int16")
+    return clip[start : start + samples]
+
+
+def features(window: npt.NDArray[np.int16], full_scale: float = 1.0) -> npt.NDArray[np.float32]:
+    """Return Kaldi's features of a window, less their mean, `[T, 80]`.
+
+    Args:
+        window: samples at 16 kHz.
+        full_scale: what a sample is divided by: 1, or 32768 as ModelScope's pipelines have it.
+    """
+    options = knf.FbankOptions()
+    options.frame_opts.dither = 0
+    options.mel_opts.num_bins = 80
+    fbank = knf.OnlineFbank(options)
+    fbank.accept_waveform(16_000, (window / full_scale).astype(np.float32).tolist())
+    fbank.input_finished()
+    frames = np.stack([fbank.get_frame(n) for n in range(fbank.num_frames_ready)])
+    return frames - frames.mean(axis=0)
+
+
+def embeddings(
+    network: torch.nn.Module, windows: Sequence[npt.NDArray[np.int16]], full_scale: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """Return the embeddings of windows of one length, each of length 1."""
+    inputs = np.stack([features(window, full_scale) for window in windows])
+    with torch.inference_mode():
+        raw = network.eval()(torch.from_numpy(inputs)).numpy()
+    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
