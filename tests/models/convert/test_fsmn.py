@@ -1,4 +1,4 @@
-"""An FSMN-CTC network is converted as published; `engine/passes/test_keyword_pass.py` streams it."""
+"""An FSMN-CTC network is converted as published; `test_keyword_pass.py` streams it."""
 
 from pathlib import Path
 
