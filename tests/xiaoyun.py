@@ -54,9 +54,16 @@ frontend_conf:
 
 specaug: SpecAugLFR
 specaug_conf:
+    apply_time_warp: false
+    apply_freq_mask: true
     freq_mask_width_range:
     - 0
     - 30
+    lfr_rate: 3
+    apply_time_mask: true
+    time_mask_width_range:
+    - 0
+    - 12
 
 tokenizer: CharTokenizer
 tokenizer_conf:
@@ -64,6 +71,8 @@ tokenizer_conf:
     split_with_space: true
 
 ctc_conf:
+    dropout_rate: 0.0
+    ctc_type: builtin
     extra_linear: false
 
 normalize: null
