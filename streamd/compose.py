@@ -48,7 +48,7 @@ from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 from streamd.types import Floats
-from streamd.voices import speaker_models, voice_models
+from streamd.voices import graph_of, speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
 BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
@@ -166,13 +166,13 @@ def make_parts(config: Config, library: Library) -> Parts:
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
     *main_model, windows_model = speaker_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph_of(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
     if main_model:
-        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
+        main = Voiceprint(backends.of(Voiceprint.name), library, graph_of(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -323,10 +323,6 @@ def _transcript(config: Config, recogniser: Recogniser) -> TranscriptModule:
         config.transcript.hop_ms or recogniser.hop_ms,
         has_itn=recogniser.has_itn,
     )
-
-
-def _graph(model: Model) -> str:
-    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:
