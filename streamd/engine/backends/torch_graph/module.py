@@ -66,6 +66,9 @@ class OnnxModule(torch.nn.Module):
         for port in self.file.inputs:
             self._new(port.name)
         self._lines = self._plan(hosted)
+        self.is_recordable = not any(line.moves for line in self._lines)
+        """Whether nothing goes from the host to the device within a run, which no CUDA graph may
+        hold."""
         for name, buffer in self._template_of_buffers().items():
             self.register_buffer(name, buffer, persistent=False)
 
