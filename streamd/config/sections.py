@@ -19,6 +19,7 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
+from streamd.types import Enhance
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -33,7 +34,7 @@ Origin = Annotated[
 ]
 """An origin of a page; other schemes are those of pages whose origin a browser sends as `null`, or
 of no page."""
-Module = Literal["vad", "wake", "speaker", "emotion"]
+Module = Literal["vad", "wake", "speaker", "emotion", "transcript"]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -134,6 +135,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Modules of a client that names none."""
     ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
     """Seconds of audio kept per stream (32 KB each)."""
+    enhance: Enhance = "off"
+    """Noise suppression of a client that says nothing of it; needs streamd-voice[enhance]."""
 
 
 class TorchConfig(Struct, frozen=True, kw_only=True):
@@ -152,7 +155,9 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
-    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    backends: Mapping[Literal["vad", "wake", "voice", "voiceprint"], BackendName] = field(
+        default_factory=dict
+    )
     """Backend of single passes, by the name of the pass."""
     torch: TorchConfig = field(default_factory=TorchConfig)
     """The settings of the backend `torch`."""
@@ -181,11 +186,21 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files that may wait for their turn; the next is refused with 503."""
 
 
+class ModelsConfig(Struct, frozen=True, kw_only=True):
+    """Which models stay in memory."""
+
+    idle_unload_s: Annotated[float, Meta(ge=0, le=2_592_000)] = 0.0
+    """Seconds without use after which a model leaves memory until its next use; 0 keeps all. Those
+    of voice activity and wake words stay."""
+
+
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
-    """Text of speech in files that are sent whole."""
+    """Text of speech."""
 
     model: Literal["off", "whisper-tiny-en"] = "off"
     """The transcriber; `off` for none."""
+    hop_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Time between two texts of an open utterance, milliseconds; 0 is the model's own."""
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -244,6 +259,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    models: ModelsConfig = ModelsConfig()
     files: FilesConfig = FilesConfig()
     transcript: TranscriptConfig = TranscriptConfig()
     cache: CacheConfig = CacheConfig()

@@ -29,10 +29,10 @@ from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
@@ -56,7 +56,7 @@ def passes() -> list[Pass]:
     return [
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
-        CamPlusPlus(backend, library, "campplus_int8"),
+        Voiceprint(backend, library, "campplus_int8"),
         voice := Ge2eVoice(backend, library),
         Ge2eSpeculative(voice),
     ]

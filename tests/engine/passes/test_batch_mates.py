@@ -5,12 +5,12 @@ import pytest
 from backend_under_test import CLOSE, IS_EXACT, assert_same, same
 from pass_driver import items, rows
 
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice, raise_level
 from streamd.engine.passes.heads import WordHead
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.warm import initial_rows
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.types import WindowRequest
@@ -126,7 +126,7 @@ def test_a_voice_is_bit_equal_alone_and_with_any_mates(backend, library, file, b
 def test_campplus_gives_a_voice_bit_equal_alone_and_with_any_mates(
     backend, library, file, batch, minutes
 ):
-    model = CamPlusPlus(backend, library, file)
+    model = Voiceprint(backend, library, file)
     rng = np.random.default_rng(batch)
     window = minutes[40_000:][:25_600]
     ((alone,), _) = model.run([window], [None], {})
