@@ -25,7 +25,7 @@ from streamd.engine.answers import BadAnswer  # noqa: E402
 from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
 from streamd.engine.backends.torch import FAITHFUL, Torch  # noqa: E402
 from streamd.engine.backends.torch_graph.runner import Runner  # noqa: E402
-from streamd.engine.passes.campplus import CamPlusPlus  # noqa: E402
+from streamd.engine.passes.voiceprint import Voiceprint  # noqa: E402
 from streamd.engine.passes.ge2e import Ge2eVoice  # noqa: E402
 from streamd.engine.passes.openwakeword import OpenWakeWord  # noqa: E402
 from streamd.engine.passes.silero import SileroVad  # noqa: E402
@@ -147,7 +147,7 @@ def test_the_state_of_a_stream_never_leaves_the_device(monkeypatch: pytest.Monke
 # Batches of fixed sizes, and recorded runs
 
 
-@pytest.mark.parametrize("kind", [SileroVad, OpenWakeWord, Ge2eVoice, CamPlusPlus])
+@pytest.mark.parametrize("kind", [SileroVad, OpenWakeWord, Ge2eVoice, Voiceprint])
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_a_recorded_run_in_a_fixed_size_gives_what_a_plain_one_gives(kind: Any, count: int) -> None:
     record = Again()
@@ -310,7 +310,7 @@ def test_convolutions_keep_all_bits_of_float32() -> None:
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-@pytest.mark.parametrize(("kind", "cosine"), [(Ge2eVoice, 0.9999), (CamPlusPlus, 0.9998)])
+@pytest.mark.parametrize(("kind", "cosine"), [(Ge2eVoice, 0.9999), (Voiceprint, 0.9998)])
 def test_voices_hold_in_fp16(kind: Any, cosine: float, voices: list[np.ndarray]) -> None:
     half = kind(Torch(TorchConfig(device=DEVICE, precision="fp16")), Library())
     whole = kind(OnnxRuntime(), Library())
