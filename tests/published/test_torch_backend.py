@@ -25,10 +25,10 @@ from streamd.engine.answers import BadAnswer  # noqa: E402
 from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
 from streamd.engine.backends.torch import FAITHFUL, Torch  # noqa: E402
 from streamd.engine.backends.torch_graph.runner import Runner  # noqa: E402
-from streamd.engine.passes.voiceprint import Voiceprint  # noqa: E402
 from streamd.engine.passes.ge2e import Ge2eVoice  # noqa: E402
 from streamd.engine.passes.openwakeword import OpenWakeWord  # noqa: E402
 from streamd.engine.passes.silero import SileroVad  # noqa: E402
+from streamd.engine.passes.voiceprint import Voiceprint  # noqa: E402
 from streamd.engine.passes.warm import initial_rows  # noqa: E402
 from streamd.engine.slots import StateSpec  # noqa: E402
 from streamd.errors import ConfigError, ModelMissing, Overloaded  # noqa: E402

@@ -163,6 +163,9 @@ CASES = [
     One("Gather", A(3, 5), F(np.array([[0, -1], [2, 2]])), axis=1),
     One("Gather", A(3, 5), np.array([2, -3]), axis=0),
     One("Gather", F(A(3, 5)), np.array(1), axis=0),
+    One("GatherElements", A(2, 5), np.array([[0, -1], [3, 2]]), axis=1),
+    One("TopK", A(3, 7), F(N(3)), axis=1, outputs=2),
+    One("TopK", A(3, 7), F(N(2)), axis=0, largest=0, outputs=2),
     One("Pad", A(2, 3), F(N(0, 1, 2, 0))),
     One("Pad", A(2, 3), F(N(0, 1, 0, 1)), F(np.float32(7))),
     One("Pad", A(2, 3, 5), F(N(0, 0, 2, 0, 0, 4)), mode="reflect"),
@@ -213,6 +216,28 @@ def test_an_operator_computes_what_it_does_in_onnxruntime(tmp_path: Path, one: O
 def test_every_operator_is_tested() -> None:
     # `Gelu` is of a later operator set than the one that these graphs declare.
     assert {one.kind for one in CASES} == set(_MAKERS) - {"Gelu"}
+
+
+def test_weights_beside_the_graph_are_read_and_short_ones_refused(tmp_path: Path) -> None:
+    x, weight = floats(3, 4), floats(4, 5)
+    path, beside = tmp_path / "one.onnx", tmp_path / "one.weights"
+    save(path, One("MatMul", x, F(weight)))
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": beside.name, "offset": "8", "length": "80"}.items():
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    beside.write_bytes(bytes(8) + weight.tobytes())
+    (got,) = Torch().load(path)({"x0": x})
+    np.testing.assert_allclose(np.asarray(got), x @ weight, rtol=1e-5)
+    beside.write_bytes(bytes(8) + weight.tobytes()[:-1])
+    with pytest.raises(ModelMissing, match=r"one\.weights.*streamd models pull"):
+        Torch().load(path)
+    beside.unlink()
+    with pytest.raises(ModelMissing, match=r"one\.weights"):
+        Torch().load(path)
 
 
 def test_a_stopped_item_keeps_its_cell_to_the_bit(tmp_path: Path) -> None:
@@ -291,7 +316,7 @@ def test_other_operator_sets_subgraphs_and_other_files_are_refused(tmp_path: Pat
         "graphs within a node": model_of(
             [helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)]
         ),
-        "another file": outside,
+        "another folder": outside,
     }
     for said, model in strange.items():
         path.write_bytes(model.SerializeToString())

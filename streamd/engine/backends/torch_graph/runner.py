@@ -45,7 +45,7 @@ class Runner:
     ) -> None:
         self._module = module
         self._device = device
-        self._record = record if module.is_recordable else None
+        self._record = record
         self._fills_up = fills_up
         self._is_warming = is_warming
         self._inputs = module.file.inputs
