@@ -5,6 +5,7 @@ and `make test-gpu` on a GPU (STREAMD_TESTS_TORCH_DEVICE=cuda).
 """
 
 import os
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,18 @@ CLOSE_INT8 = 0.05
 """A number that is rounded to eight bits may fall to the next of 255 levels."""
 
 
+def torch_on_device() -> ModuleType:
+    """Import torch; skip the file or the test without it, or without the device of this run."""
+    torch = toolkit("torch")
+    if DEVICE != "cpu" and not torch.cuda.is_available():
+        lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
+    return torch
+
+
 def backend_under_test() -> GraphBackend:
     """Return the backend of this run; skip without its framework or its device."""
     if NAME == "torch":
-        torch = toolkit("torch")
-        if DEVICE != "cpu" and not torch.cuda.is_available():
-            lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
+        torch_on_device()
     return load_backend(NAME, engine=EngineConfig(torch=TorchConfig(device=DEVICE)))
 
 

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
-from backend_under_test import CLOSE, DEVICE, same
-from needs import lacking, toolkit
+from backend_under_test import CLOSE, DEVICE, same, torch_on_device
 from onnx import TensorProto, helper, numpy_helper
 
-torch = toolkit("torch")
+torch = torch_on_device()
 
 from streamd.config.sections import TorchConfig  # noqa: E402
 from streamd.engine import answers  # noqa: E402
@@ -39,13 +38,6 @@ RNG = np.random.default_rng(3)
 INITIAL = np.array([7.0, 8.0], np.float32)
 near = partial(same, exact=False)
 Replay = tuple[Callable[[], None], list[Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def device() -> str:
-    if DEVICE != "cpu" and not torch.cuda.is_available():
-        lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
-    return DEVICE
 
 
 def make(**options: Any) -> Torch:

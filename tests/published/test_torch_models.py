@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import sensevoice_made
 import soundfile
-from backend_under_test import DEVICE
+from backend_under_test import DEVICE, torch_on_device
 from drawn_weights import eres2netv2_file
 from fakes.driving import assert_same_events
 from mindspore_files import ecapa_weights, write
-from needs import lacking, toolkit
 
-torch = toolkit("torch")
+torch_on_device()
 
 from streamd.config.sections import TorchConfig  # noqa: E402
 from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
@@ -34,13 +33,6 @@ FP32, INT8 = 1e-4, 2e-3
 """Largest difference of an output. A value between two of 255 levels may be rounded either way."""
 RNG = np.random.default_rng(8)
 Made = tuple[Path, dict[str, np.ndarray]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def device() -> str:
-    if DEVICE != "cpu" and not torch.cuda.is_available():
-        lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
-    return DEVICE
 
 
 def speech(count: int, samples: int) -> np.ndarray:

@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from needs import toolkit
+from backend_under_test import CLOSE, DEVICE, torch_on_device
 from onnx import TensorProto, helper, numpy_helper
 
-torch = toolkit("torch")
+torch_on_device()
 
+from streamd.config.sections import TorchConfig  # noqa: E402
 from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
 from streamd.engine.backends.torch import Torch  # noqa: E402
 from streamd.engine.backends.torch_graph.module import _MAKERS  # noqa: E402
 from streamd.errors import ModelMissing  # noqa: E402
 
 RNG = np.random.default_rng(17)
+
+
+def make() -> Torch:
+    return Torch(TorchConfig(device=DEVICE))
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -206,11 +211,12 @@ CASES = [
 def test_an_operator_computes_what_it_does_in_onnxruntime(tmp_path: Path, one: One) -> None:
     path = tmp_path / "one.onnx"
     inputs = save(path, one)
-    got, want = Torch().load(path)(inputs), OnnxRuntime().load(path)(inputs)
+    got, want = make().load(path)(inputs), OnnxRuntime().load(path)(inputs)
+    close = one.close if DEVICE == "cpu" else max(one.close, CLOSE)
     assert len(got) == len(want) == one.outputs
     for array, expected in zip(map(np.asarray, got), want, strict=True):
         assert array.dtype == expected.dtype
-        np.testing.assert_allclose(array, expected, rtol=one.close, atol=one.close)
+        np.testing.assert_allclose(array, expected, rtol=close, atol=close)
 
 
 def test_every_operator_is_tested() -> None:
@@ -230,20 +236,20 @@ def test_weights_beside_the_graph_are_read_and_short_ones_refused(tmp_path: Path
         tensor.external_data.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())
     beside.write_bytes(bytes(8) + weight.tobytes())
-    (got,) = Torch().load(path)({"x0": x})
+    (got,) = make().load(path)({"x0": x})
     np.testing.assert_allclose(np.asarray(got), x @ weight, rtol=1e-5)
     beside.write_bytes(bytes(8) + weight.tobytes()[:-1])
     with pytest.raises(ModelMissing, match=r"one\.weights.*streamd models pull"):
-        Torch().load(path)
+        make().load(path)
     beside.unlink()
     with pytest.raises(ModelMissing, match=r"one\.weights"):
-        Torch().load(path)
+        make().load(path)
 
 
 def test_a_stopped_item_keeps_its_cell_to_the_bit(tmp_path: Path) -> None:
     path, x = tmp_path / "one.onnx", floats(9, 2, 4)
     lengths = np.array([4, 9], np.int32)
-    run = Torch().load(save_lstm(path))
+    run = make().load(save_lstm(path))
     _, h, c = map(np.asarray, run({"x0": x, "x4": lengths}))
     for noise in (0.0, 1e6):
         other = x.copy()
@@ -275,7 +281,7 @@ def test_what_it_does_not_know_is_named_at_loading(tmp_path: Path, one: One, sai
     path = tmp_path / "strange.onnx"
     save(path, one)
     with pytest.raises(ModelMissing, match=said) as caught:
-        Torch().load(path)
+        make().load(path)
     assert "strange.onnx" in str(caught.value)
     assert "onnxruntime" in str(caught.value)
 
@@ -293,12 +299,12 @@ def model_of(nodes: Sequence[Any], opset: int = 17, domain: str = "") -> onnx.Mo
 def test_files_that_are_no_graph_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     with pytest.raises(ModelMissing, match="cannot load"):
-        Torch().load(path)
+        make().load(path)
     whole = model_of([helper.make_node("Relu", ["x"], ["y"])]).SerializeToString()
     for content in (b"not a graph", whole[: len(whole) // 2]):
         path.write_bytes(content)
         with pytest.raises(ModelMissing, match=r"broken\.onnx"):
-            Torch().load(path)
+            make().load(path)
 
 
 def test_other_operator_sets_subgraphs_and_other_files_are_refused(tmp_path: Path) -> None:
@@ -321,4 +327,4 @@ def test_other_operator_sets_subgraphs_and_other_files_are_refused(tmp_path: Pat
     for said, model in strange.items():
         path.write_bytes(model.SerializeToString())
         with pytest.raises(ModelMissing, match=said):
-            Torch().load(path)
+            make().load(path)
