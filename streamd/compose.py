@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.idle import IdleModels, unloading
+from streamd.engine.idle import IdleModels, Kept, SameFile, unloading
 from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.keyword import FsmnKeywords
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.transcript import TranscriptPass
@@ -27,8 +29,7 @@ from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
-from streamd.engine.recognition.metered import load as load_metered
-from streamd.engine.whisper.transcriber import Whisper
+from streamd.engine.whisper.transcriber import Decode, Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
 from streamd.front_ends import FrontEnds, installed
@@ -39,17 +40,23 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
+from streamd.modules.keyword_spelling import CannotSpell, Spelling
+from streamd.modules.keyword_stepper import KeywordModel
 from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.wake import WakeModule, WordModel
+from streamd.modules.wake import WakeModule
+from streamd.modules.wake_stepper import WordModel
+from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
+KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
 BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
 OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
@@ -74,6 +81,8 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
+    if config.wake.keyword_model != "off":
+        words.append(KEYWORD_MODELS[config.wake.keyword_model])
     if config.transcript.model != "off":
         words.append(TRANSCRIPT_MODELS[config.transcript.model])
     voices = [model.id for model in speaker_models(config)]
@@ -164,6 +173,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    keywords = None
+    if config.wake.keyword_model != "off":
+        graph = _graph(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
+        keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     *main_model, windows_model = speaker_models(config)
     voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
@@ -178,13 +191,16 @@ def make_parts(config: Config, library: Library) -> Parts:
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
-    for loaded in (vad, wake, voice):
+    if keywords is not None:
+        keywords.max_batch = config.engine.live_batch
+        passes.append(keywords)
+    for loaded in (vad, wake, keywords, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
     front_ends = FrontEnds(installed(), config.session.enhance)
     if front_ends.available:
         passes += front_end_passes()
-    recogniser = make_recogniser(config, library, metrics)
+    recogniser = make_recogniser(config, library, metrics, models)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
     threads = config.engine.threads or math.ceil(usable_cpus())
@@ -201,11 +217,13 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends, keywords)
     return Parts(registry, engine, metrics, recogniser)
 
 
-def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Metered | None:
+def make_recogniser(
+    config: Config, library: Library, metrics: Metrics, models: IdleModels
+) -> Metered | None:
     """Load what makes text; None if the configuration has it off.
 
     Raises:
@@ -214,12 +232,15 @@ def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Meter
     """
     if config.transcript.model == "off":
         return None
+    recogniser, own_cpu_s = _whisper(config, library, models)
     spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
-    return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+    return Metered(recogniser, own_cpu_s, spent)
 
 
-def _whisper(config: Config, library: Library) -> Recogniser:
-    """Load a Whisper. It raises as `make_recogniser` does."""
+def _whisper(
+    config: Config, library: Library, models: IdleModels
+) -> tuple[Recogniser, Callable[[], float]]:
+    """Load a Whisper, and return what its threads have spent. It raises as `make_recogniser`."""
     try:
         backend = importlib.import_module("streamd.engine.backends.ctranslate2")
     except ImportError as error:
@@ -227,9 +248,18 @@ def _whisper(config: Config, library: Library) -> Recogniser:
             f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
             "package: pip install 'streamd-voice[transcript]'"
         ) from error
-    weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
-    decode = backend.load_whisper(weights, settings, vocabulary)
-    return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
+    weights, settings, words = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+    vocabulary = Vocabulary.read(words.read_bytes())
+    files = [SameFile(path) for path in (weights, settings, words)]
+    kept: Kept[Decode] = models.keep(
+        weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
+    )
+
+    def decode(window: Floats, prompt: Sequence[int], beams: int) -> Decoded:
+        with kept.use() as model:
+            return model(window, prompt, beams)
+
+    return Whisper(decode, vocabulary), kept.cpu_s
 
 
 def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:
@@ -250,6 +280,25 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
+def make_keywords(config: Config, keywords: FsmnKeywords) -> KeywordModel:
+    """Return the model that spells keywords.
+
+    Raises:
+        ConfigError: it cannot spell a word of a client that names none.
+    """
+    info, name = keywords.info, config.wake.keyword_model
+    spelling = Spelling(info.tokens, info.lexicon)
+    for word in filter(is_keyword, config.wake.words):
+        try:
+            spelling.spell(word)
+        except CannotSpell as error:
+            raise ConfigError(
+                f"{config.where('wake.words')}: wake.words: {word!r}: {error}"
+            ) from None
+    card = _card(catalogue.model(KEYWORD_MODELS[name]))
+    return KeywordModel(card, spelling, info.delay, keywords.replay_steps)
+
+
 def make_registry(
     config: Config,
     vad: SileroVad | WebrtcVad,
@@ -258,6 +307,7 @@ def make_registry(
     library: Library | None = None,
     recogniser: Recogniser | None = None,
     front_ends: FrontEnds = NO_FRONT_ENDS,
+    keywords: FsmnKeywords | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -269,12 +319,17 @@ def make_registry(
         library: the models; None for those in the usual folder.
         recogniser: what makes text; None for no text.
         front_ends: what can make the audio clean.
+        keywords: the pass that spells keywords, if there is one.
+
+    Raises:
+        ConfigError: the configuration names a wake word that the keyword model cannot spell.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        steppers.append(WakeModule(w, loaded, heads.register))
+        spelled = None if keywords is None else make_keywords(config, keywords)
+        steppers.append(WakeModule(w, loaded, heads.register, spelled))
     models = voice_models(config, library)
     cards = [_card(model) for model in speaker_models(config)]
     named = zip(cards, models.ids, strict=True)

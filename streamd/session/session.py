@@ -36,7 +36,7 @@ from streamd.session.input_warnings import InputWarnings
 from streamd.session.margins import LEEWAY, RESERVE
 from streamd.session.path import Path
 from streamd.session.planner import Planner
-from streamd.session.reports import EVIDENCE_AGE
+from streamd.session.reports import EVIDENCE_AGE, Reports
 from streamd.session.shared import Shared
 from streamd.session.speech import Speech
 from streamd.session.track import Mark, Progress, Track
@@ -79,14 +79,17 @@ class Session:
         """The modules that are on after every `config` so far."""
         self._registry = registry
         self._words = words
-        self._ring = Ring(ring_s * RATE_HZ)
+        self._ring = self._voices = Ring(ring_s * RATE_HZ)
+        if self.audio.front_end.suppresses:
+            self._voices = Ring(ring_s * RATE_HZ)
         ms = self.audio.clock.ms
         self._context = ReaderContext(ms, gallery, audio.channel_kind)
         self._emitter = Emitter()
         for what in lacking:
             self._emitter.warn("enhance_unavailable", what)
         self._input_warnings = InputWarnings(self.audio, self._emitter)
-        self._barriers = Barriers(1 + len(registry.steppers))
+        parts = [len(module.parts) for module in registry.steppers.values()]
+        self._barriers = Barriers(1 + sum(parts))
         self._spare = 0
         """Value of `room` when it was last computed, less what came since; the real one is never
         smaller."""
@@ -102,7 +105,7 @@ class Session:
         """What the session does without, under load."""
         useless: list[int] = []
         self.chains = Chains(
-            self._ring,
+            self._voices,
             self._utterances.report,
             self._utterances.ended,
             self._utterances.skipped,
@@ -122,11 +125,22 @@ class Session:
         speaker = registry.find(SpeakerModule)
         self._enrolments = Enrolments(self._context, speaker, self._emitter)
         shared = Shared(
-            self._ring, ms, self._emitter, Progress(), self._history, self._planner, self.chains
+            self._ring,
+            self._voices,
+            ms,
+            self._emitter,
+            Progress(),
+            self._history,
+            self._planner,
+            self.chains,
         )
-        self._paths = [
-            Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
-        ]
+        self._paths: list[Path] = []
+        self._reports: list[Reports] = []
+        for name, module in registry.steppers.items():
+            reports = Reports(shared)
+            self._reports.append(reports)
+            for part in module.parts:
+                self._paths.append(Path(name, part, modules.get(name), reports, shared))
         gates = [path.gate for path in self._paths if path.gate is not None]
         # `is_idle` needs an activity even where no stepper has a gate.
         self._activities = [gate.activity for gate in gates] or [Activity()]
@@ -164,7 +178,7 @@ class Session:
         kind = self.audio.front_end
         if kind.parts:
             own = slots.get(kind.pass_name, STATELESS)
-            self._front_end = FrontEnd(next(keys), kind, self._ring, ring_s * RATE_HZ, own)
+            self._front_end = FrontEnd(next(keys), kind, self._ring, self._voices, own)
 
     # Input.
 
@@ -191,8 +205,12 @@ class Session:
     @property
     def ring_bytes(self) -> int:
         """Memory of the audio that is kept."""
-        front_end = 0 if self._front_end is None else self._front_end.ring_samples
-        return (self._ring.capacity + front_end) * 2 + self.chains.held_bytes
+        samples = self._ring.capacity
+        if self._voices is not self._ring:
+            samples += self._voices.capacity
+        if self._front_end is not None:
+            samples += self._front_end.ring_samples
+        return samples * 2 + self.chains.held_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -297,7 +315,10 @@ class Session:
         if self._front_end is not None and self._front_end.awaited is not None:
             return False
         for path in self._paths:
-            if path.reports.queue or not path.may_rest:
+            if not path.may_rest:
+                return False
+        for reports in self._reports:
+            if not reports.is_empty:
                 return False
         position = self._vad.position
         for activity in self._activities:  # noqa: SIM110 (asked at every tick)
@@ -347,7 +368,8 @@ class Session:
         if job.lane is not Lane.LIVE:
             barrier = self._planner.started(job.key)
             if barrier is not None:
-                return barrier.read(self._ring, job.start, job.stop)
+                return barrier.read_voices(self._voices, job.start, job.stop)
+            return self._voices.read(job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
@@ -492,9 +514,9 @@ class Session:
         """Send and deliver everything that need not wait any more."""
         if self._planner.queue:
             self._planner.deliver()
-        for path in self._paths:
-            if path.reports.queue:
-                path.reports.send()
+        for reports in self._reports:
+            if not reports.is_empty:
+                reports.send()
         if self._vad.position < self._forgotten + RATE_HZ:
             return
         oldest = min(track.position for track in self._tracks)
@@ -504,8 +526,8 @@ class Session:
 
     def _forget(self, oldest: int) -> None:
         """Drop what no later event needs."""
-        for path in self._paths:
-            if (waiting := path.reports.oldest) is not None:
+        for reports in self._reports:
+            if (waiting := reports.oldest) is not None:
                 oldest = min(oldest, waiting)
         for activity in self._activities:
             activity.forget_before(oldest)
