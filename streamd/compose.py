@@ -175,7 +175,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
     keywords = None
     if config.wake.keyword_model != "off":
-        graph = _graph(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
+        graph = graph_of(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
         keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     *main_model, windows_model = speaker_models(config)
     voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph_of(windows_model))
