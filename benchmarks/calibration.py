@@ -25,7 +25,7 @@ from streamd.audio.files import load
 from streamd.calibration.calibrate import Material, calibrate
 from streamd.calibration.cohort import Cohort
 from streamd.calibration.scores import made_of
-from streamd.compose import Parts, make_parts, voice_models
+from streamd.compose import Parts, make_parts
 from streamd.config import Config
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.voice_reading import VoiceReading
@@ -35,6 +35,7 @@ from streamd.modules.voice_models import VoiceModels
 from streamd.settings import SpeakerSettings
 from streamd.store.base import Recording
 from streamd.types import RATE_HZ, AudioFormat
+from streamd.voices import voice_models
 
 ENROLMENTS = 3
 GALLERIES = 20

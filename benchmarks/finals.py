@@ -25,7 +25,14 @@ import numpy as np
 from peers_runners.pace import late_ms
 from rich.console import Console
 from rich.table import Table
-from speaker_models import BASE, SPEAKER_MODELS, by_voice, enrol_all, make_streams, parts_with
+from speaker_models import (
+    BASE,
+    DEFAULT_SPEAKER_MODELS,
+    by_voice,
+    enrol_all,
+    make_streams,
+    parts_with,
+)
 from streams import cpu_s, load, serve
 
 from streamd.store.base import DEFAULT_TENANT
@@ -45,7 +52,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--duty", type=float, default=0.4, help="share of the time with speech")
-    parser.add_argument("--models", default=",".join(SPEAKER_MODELS))
+    parser.add_argument("--models", default=",".join(DEFAULT_SPEAKER_MODELS))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     models, voices = args.models.split(","), by_voice(args.audio)

@@ -22,10 +22,10 @@ from rich.progress import track
 from rich.table import Table
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.warm import initial_rows
 from streamd.models import catalogue
 from streamd.models.convert.graph import input_name
@@ -92,9 +92,9 @@ def make_stages(originals):
             "GE2E int8, a window of 0.8 s": ours(int8, 12_800),
         },
         {
-            "CAM++, a window of 1.6 s": ours(CamPlusPlus(backend, library), 25_600),
+            "CAM++, a window of 1.6 s": ours(Voiceprint(backend, library), 25_600),
             "CAM++ int8, a window of 1.6 s": ours(
-                CamPlusPlus(backend, library, "campplus_int8"), 25_600
+                Voiceprint(backend, library, "campplus_int8"), 25_600
             ),
             "  GE2E beside it": ours(fp32, 25_600),
             "  GE2E int8 beside it": ours(int8, 25_600),

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from streamd.audio.files import load
 from streamd.bench.mixing import Mixer
-from streamd.compose import SPEAKER_MODELS, make_parts
+from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.files.enrolment import enrol
@@ -43,6 +43,7 @@ from streamd.settings import SpeakerSettings
 from streamd.store.base import DEFAULT_TENANT
 from streamd.store.sqlite import open_store
 from streamd.types import RATE_HZ, AudioFormat
+from streamd.voices import DEFAULT_SPEAKER_MODELS
 
 MESSAGE_MS = 20
 MODULES = list(SETS.values())[-1]
@@ -58,7 +59,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--duty", type=float, default=0.4, help="share of the time with speech")
-    parser.add_argument("--models", default=",".join(SPEAKER_MODELS))
+    parser.add_argument("--models", default=",".join(DEFAULT_SPEAKER_MODELS))
     parser.add_argument("--enrolled", default=",".join(ENROLLED))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

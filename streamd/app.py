@@ -18,7 +18,7 @@ from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts
 from streamd.config import Config, describe, needs_key
-from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.recognition.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.files.voice_reading import voice_models
@@ -236,11 +236,11 @@ class Daemon:
             self._stop.set()
 
     def _cpu_s(self) -> float:
-        """Return the CPU time of the process, seconds, without that of the transcriber.
+        """Return the CPU time of the process, seconds, without that of transcribing.
 
-        Transcribing takes only the time that streams leave, so its time is no cost of streams.
+        It takes only the time that everything else leaves, and sheds by itself.
         """
-        others_s = 0.0 if self._transcriber is None else self._transcriber.cpu_s()
+        others_s = 0.0 if self._parts.recogniser is None else self._parts.recogniser.cpu_s()
         return time.process_time() - others_s
 
     def _services(self, watcher: GalleryWatcher, ticks: Ticks, enroller: Enroller) -> Services:

@@ -7,22 +7,31 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.local import LocalEngine
+from streamd.engine.idle import IdleModels, unloading
+from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
+from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.transcript import TranscriptPass
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
-from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.recognition.base import Recogniser
+from streamd.engine.recognition.lane import Transcriber
+from streamd.engine.recognition.metered import Metered
+from streamd.engine.recognition.metered import load as load_metered
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
+from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
@@ -30,29 +39,23 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
-from streamd.modules.registry import Registry
+from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
+from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.voice_models import MAIN_ASSIGN, MAIN_CHANGE, MAIN_LEAD, VoiceModels
-from streamd.modules.voice_scale import FittedScale
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
-SPEAKER_MODELS = {
-    "ge2e": "ge2e-resemblyzer-0.1.4",
-    "ge2e-int8": "ge2e-resemblyzer-0.1.4-int8",
-    "campplus": "campplus-zh-en-advanced",
-    "campplus-int8": "campplus-zh-en-advanced-int8",
-}
-WINDOWS_MODEL = "ge2e"
-"""The model of every window beside a main one."""
-SCALE = "voice-scale-campplus.npz"
-BACKENDS = {"onnxruntime": "OnnxRuntime"}
+BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
+OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
+"""Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
+TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Parts:
     registry: Registry
     engine: LocalEngine
     metrics: Metrics
+    recogniser: Metered | None = None
+    """Makes text; None for no text."""
 
 
 def wanted_models(config: Config) -> list[str]:
@@ -70,45 +75,23 @@ def wanted_models(config: Config) -> list[str]:
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
-        words.append(catalogue.TRANSCRIPT_ID)
-    return [VAD_MODELS[config.vad.engine], *words, *voice_models(config).ids]
-
-
-def speaker_model(config: Config) -> Model:
-    """Return the model that decides who speaks."""
-    return catalogue.model(SPEAKER_MODELS[config.speaker.model])
-
-
-def voice_models(config: Config) -> VoiceModels:
-    """Return the models of voices; who was enrolled with none of them is unknown."""
-    s, chosen = config.speaker, speaker_model(config).id
-    if not s.model.startswith("campplus"):
-        return VoiceModels(
-            chosen, assign=s.assign, new=s.new, change=s.change, comparable=_comparable(chosen)
-        )
-    scale = FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALE)
-    windows = SPEAKER_MODELS[WINDOWS_MODEL]
-    return VoiceModels(
-        windows=windows,
-        main=chosen,
-        scale=scale,
-        assign=MAIN_ASSIGN,
-        new=MAIN_ASSIGN,
-        change=MAIN_CHANGE,
-        lead=MAIN_LEAD,
-        comparable=_comparable(chosen, windows),
-    )
-
-
-def _comparable(*model_ids: str) -> dict[str, tuple[str, ...]]:
-    return {model_id: catalogue.comparable(model_id) for model_id in model_ids}
+        words.append(TRANSCRIPT_MODELS[config.transcript.model])
+    voices = [model.id for model in speaker_models(config)]
+    return [VAD_MODELS[config.vad.engine], *words, *voices]
 
 
 class Backends:
-    """The backends that a configuration names, each loaded once."""
+    """The backends that a configuration names, each loaded once.
 
-    def __init__(self, engine: EngineConfig) -> None:
-        self._default = engine.backend
+    Args:
+        engine: The section of the configuration that names them.
+        models: All models of the process, which unloads those that are idle; None keeps all. Voice
+            activity and wake words never wait for a model.
+    """
+
+    def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
+        self._models = models
+        self._engine = engine
         self._named = {str(name): backend for name, backend in engine.backends.items()}
         self._loaded: dict[str, GraphBackend] = {}
 
@@ -118,32 +101,50 @@ class Backends:
         Raises:
             ConfigError: There is no such backend, or its framework is not installed.
         """
-        key, name = "engine.backend", self._default
+        key, name = "engine.backend", self._engine.backend
         if pass_name in self._named:
             key, name = f"engine.backends.{pass_name}", self._named[pass_name]
         if name not in self._loaded:
-            self._loaded[name] = load_backend(name, key)
-        return self._loaded[name]
+            self._loaded[name] = load_backend(name, key, self._engine)
+        backend = self._loaded[name]
+        if self._models is None:
+            return backend
+        return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
 
 
-def load_backend(name: str, key: str = "engine.backend") -> GraphBackend:
+def load_backend(
+    name: str, key: str = "engine.backend", engine: EngineConfig | None = None
+) -> GraphBackend:
     """Return a backend by its name; its framework is imported here, and only now.
 
     Args:
         name: Name of its file.
         key: Key of the configuration that names it.
+        engine: The section of the configuration with the settings of backends.
 
     Raises:
-        ConfigError: There is no such backend, or its framework is not installed.
+        ConfigError: There is no such backend, its framework is not installed, or its settings name
+            a device that is not there.
     """
     if name not in BACKENDS:
         raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
     try:
         module = importlib.import_module(f"streamd.engine.backends.{name}")
     except ImportError as error:
-        raise ConfigError(f"{key} {name!r} cannot be loaded: {error}") from error
-    backend: GraphBackend = getattr(module, BACKENDS[name])()
+        raise ConfigError(
+            f"{key} {name!r} cannot be loaded: {error}. {_install(name)}".rstrip()
+        ) from error
+    settings = getattr(engine, name, None)
+    make = getattr(module, BACKENDS[name])
+    backend: GraphBackend = make() if settings is None else make(settings)
     return backend
+
+
+def _install(backend: str) -> str:
+    """Return what to do about a backend whose framework is not there; empty if streamd has it."""
+    if backend not in OPTIONAL_BACKENDS:
+        return ""
+    return f"It needs a package: pip install 'streamd-voice[{backend}]'"
 
 
 def make_parts(config: Config, library: Library) -> Parts:
@@ -153,7 +154,9 @@ def make_parts(config: Config, library: Library) -> Parts:
         ModelMissing: a model that the configuration names is not there.
         ConfigError: the configuration contradicts itself.
     """
-    backends = Backends(config.engine)
+    metrics = Metrics()
+    models = IdleModels(config.models.idle_unload_s, metrics)
+    backends = Backends(config.engine, models)
     vad: SileroVad | WebrtcVad
     vad = WebrtcVad()
     if config.vad.engine == "silero":
@@ -161,14 +164,14 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
-    models = voice_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(models.windows))
+    *main_model, windows_model = speaker_models(config)
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
-    if models.main:
-        main = CamPlusPlus(backends.of(CamPlusPlus.name), library, _graph(models.main))
+    if main_model:
+        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -178,7 +181,12 @@ def make_parts(config: Config, library: Library) -> Parts:
     for loaded in (vad, wake, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
-    metrics = Metrics()
+    front_ends = FrontEnds(installed(), config.session.enhance)
+    if front_ends.available:
+        passes += front_end_passes()
+    recogniser = make_recogniser(config, library, metrics)
+    if recogniser is not None:
+        passes.append(TranscriptPass(recogniser))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -193,34 +201,43 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    return Parts(make_registry(config, vad, metrics, heads), engine, metrics)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
+    return Parts(registry, engine, metrics, recogniser)
 
 
-def make_transcriber(config: Config, library: Library, metrics: Metrics) -> Transcriber | None:
-    """Load the transcriber of files; None if the configuration has it off.
+def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Metered | None:
+    """Load what makes text; None if the configuration has it off.
 
     Raises:
         ModelMissing: Its model is not there.
         ConfigError: The package that runs it is not installed.
     """
-    name = config.transcript.model
-    if name == "off":
+    if config.transcript.model == "off":
         return None
+    spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
+    return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+
+
+def _whisper(config: Config, library: Library) -> Recogniser:
+    """Load a Whisper. It raises as `make_recogniser` does."""
     try:
         backend = importlib.import_module("streamd.engine.backends.ctranslate2")
     except ImportError as error:
         raise ConfigError(
-            f"transcript.model {name!r} cannot be loaded: {error}. It needs a package: "
-            "pip install 'streamd-voice[transcript]'"
+            f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
+            "package: pip install 'streamd-voice[transcript]'"
         ) from error
     weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+    decode = backend.load_whisper(weights, settings, vocabulary)
+    return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
 
-    def load() -> Whisper:
-        decode = backend.load_whisper(weights, settings, vocabulary)
-        return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
 
+def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:
+    """Return the transcriber of files; None for no text."""
+    if parts.recogniser is None:
+        return None
     # A file has at most one utterance in work.
-    return Transcriber(load, config.files.max_at_once, metrics)
+    return Transcriber(parts.recogniser, config.files.max_at_once, parts.metrics)
 
 
 def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
@@ -234,7 +251,13 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
 
 
 def make_registry(
-    config: Config, vad: SileroVad | WebrtcVad, metrics: Metrics, heads: WordHeads | None
+    config: Config,
+    vad: SileroVad | WebrtcVad,
+    metrics: Metrics,
+    heads: WordHeads | None,
+    library: Library | None = None,
+    recogniser: Recogniser | None = None,
+    front_ends: FrontEnds = NO_FRONT_ENDS,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -243,14 +266,19 @@ def make_registry(
         vad: the pass that computes voice activity.
         metrics: the metrics of what a module computes by itself.
         heads: the heads of the users' own words in the wake pass; None without that pass.
+        library: the models; None for those in the usual folder.
+        recogniser: what makes text; None for no text.
+        front_ends: what can make the audio clean.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
         steppers.append(WakeModule(w, loaded, heads.register))
-    models = voice_models(config)
-    voices = ModelCard.joined([_card(catalogue.model(model)) for model in models.ids])
+    models = voice_models(config, library)
+    cards = [_card(model) for model in speaker_models(config)]
+    named = zip(cards, models.ids, strict=True)
+    voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
     e = config.emotion
     emotion = EmotionModule(
@@ -267,11 +295,23 @@ def make_registry(
         [speaker, emotion],
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
+        [] if recogniser is None else [_transcript(config, recogniser)],
+        front_ends,
     )
 
 
-def _graph(model_id: str) -> str:
-    return Path(catalogue.model(model_id).files[0]).stem
+def _transcript(config: Config, recogniser: Recogniser) -> TranscriptModule:
+    model = TRANSCRIPT_MODELS.get(config.transcript.model, catalogue.TRANSCRIPT_ID)
+    return TranscriptModule(
+        _card(catalogue.model(model)),
+        recogniser.languages,
+        config.transcript.hop_ms or recogniser.hop_ms,
+        has_itn=recogniser.has_itn,
+    )
+
+
+def _graph(model: Model) -> str:
+    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:

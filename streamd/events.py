@@ -89,6 +89,31 @@ class Emotion(TimedEvent, tag="emotion", kw_only=True):
     final: bool
 
 
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of text."""
+
+    t0: int
+    t1: int
+    text: str
+
+
+class Transcript(TimedEvent, tag="transcript", kw_only=True):
+    """What was said in an utterance so far; interim while `final` is false."""
+
+    utterance: str
+    text: str
+    """All of it. Interim texts of an utterance only grow; the final one may correct them."""
+    language: str
+    """BCP 47."""
+    final: bool
+    confidence: float | UnsetType = UNSET
+    """Mean probability of the text, from 0 to 1, where the model has one."""
+    events: list[str] | UnsetType = UNSET
+    """Sounds besides speech, as `laughter`, where the model finds any."""
+    segments: list[Segment] | UnsetType = UNSET
+    """The text in pieces with their times; only in final events."""
+
+
 class SpeakerChange(TimedEvent, tag="speaker_change", kw_only=True):
     """Another voice took over inside one utterance."""
 

@@ -43,6 +43,11 @@ def key_path(environ: Environ, configured: str = "") -> Path:
     return Path(configured) if configured else data_dir(environ) / "key"
 
 
+def scales_dir(environ: Environ) -> Path:
+    """Return the folder of the scales that an owner fitted; it raises as `data_dir` does."""
+    return data_dir(environ) / "voices"
+
+
 def tls_dir(environ: Environ) -> Path:
     """Return the folder of a certificate that streamd made; it raises as `data_dir` does."""
     return data_dir(environ) / "tls"

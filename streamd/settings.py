@@ -156,10 +156,20 @@ class ChannelThresholds(Struct, frozen=True, kw_only=True):
 class SpeakerSettings(Struct, frozen=True, kw_only=True):
     """Settings of speakers. Scores are on the one scale of all voice models."""
 
-    model: Literal["ge2e", "ge2e-int8", "campplus", "campplus-int8"] = "campplus"
-    """Speaker model. `campplus` hears 1.6 s of speech at a time beside `ge2e`, while it is open who
-    speaks; it is more reliable than `ge2e` alone and costs more. Voices that were enrolled with
-    `ge2e` go on by it. Each `-int8` is a faster form of a model.
+    model: Literal[
+        "ge2e",
+        "ge2e-int8",
+        "campplus",
+        "campplus-int8",
+        "campplus-zh-cn",
+        "ecapa",
+        "ecapa-int8",
+        "eres2netv2",
+    ] = "campplus"
+    """Speaker model. All but `ge2e` hear 1.6 s of speech at a time beside `ge2e`, while it is open
+    who speaks. `campplus` is more reliable than `ge2e` alone and costs more. Voices that were
+    enrolled with `ge2e` go on by it. Each `-int8` is a faster form of a model. The last four need
+    a checkpoint: `streamd models pull`.
     """
     hop_ms: HopMs = 500
     """Milliseconds between windows."""

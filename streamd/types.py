@@ -18,6 +18,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 MAX_CHANNELS = 8
 Channel = Annotated[int, msgspec.Meta(ge=0, lt=MAX_CHANNELS)]
 Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+Enhance = Literal["off", "webrtc", "deep"]
+"""Noise suppression: none, that of WebRTC, or DeepFilterNet3."""
 
 
 class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,18 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
     channels: Annotated[int, msgspec.Meta(ge=1, le=MAX_CHANNELS)] = 1
     """Number of interleaved channels."""
     use: Annotated[tuple[Channel, ...], msgspec.Meta(min_length=1)] | None = None
-    """Channels to mix, from 0, each once; None mixes all."""
+    """Channels to mix, from 0, each once; None mixes all, but not `far_end`."""
+    enhance: Enhance | None = None
+    """Noise suppression; None is what the server is configured for."""
+    far_end: Channel | None = None
+    """Channel that carries what the loudspeaker plays, whose echo is taken out of the others."""
+
+    @property
+    def mixed(self) -> tuple[int, ...]:
+        """Return the channels that are mixed, in their order."""
+        if self.use is not None:
+            return self.use
+        return tuple(channel for channel in range(self.channels) if channel != self.far_end)
 
     @property
     def bytes_per_sample(self) -> int:
@@ -43,12 +56,13 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     def described(self) -> dict[str, Any]:
         """Return the effective `audio` of `ready`."""
-        use = range(self.channels) if self.use is None else self.use
         return {
             "codec": self.codec,
             "rate": self.rate,
             "channels": self.channels,
-            "use": list(use),
+            "use": list(self.mixed),
+            "enhance": self.enhance or "off",
+            "far_end": self.far_end,
         }
 
     @property
@@ -79,9 +93,61 @@ class WindowRequest(NamedTuple):
     """Output of the speculative pass for the beginning of the window, float32."""
 
 
-Options: TypeAlias = tuple[str | int, ...] | WindowRequest | None
+class ChainRequest(NamedTuple):
+    """What a job of a chain needs besides the samples that no job of the utterance before it had.
+
+    Its output is a pair: the output proper, and the state for the next job of the utterance.
+    """
+
+    state: Any
+    """State that the job before returned; None for the first of the utterance."""
+    is_last: bool
+    """Whether the utterance is over, so that no further job follows."""
+    options: Any = None
+    """What the session chose, with a meaning that the pass defines."""
+
+
+class RecogniserOptions(NamedTuple):
+    """What a session wants of a recogniser."""
+
+    language: str = "auto"
+    """BCP 47, or `auto`; one that the recogniser knows."""
+    itn: bool = True
+    """Whether numbers are written with digits, where the recogniser can do both."""
+
+
+ANY_LANGUAGE = RecogniserOptions()
+"""What a recogniser is asked for where nobody says."""
+
+
+class TextSegment(NamedTuple):
+    """A stretch of recognised text."""
+
+    t0: int
+    """Start, milliseconds."""
+    t1: int
+    """End, milliseconds."""
+    text: str
+
+
+class Recognition(NamedTuple):
+    """What a recogniser makes of an utterance so far."""
+
+    text: str
+    """All of it; empty where it finds no words."""
+    language: str
+    """BCP 47."""
+    segments: tuple[TextSegment, ...] = ()
+    """The text in order, in milliseconds from the first sample of the utterance."""
+    confidence: float | None = None
+    """Mean probability of the text, 0 to 1; None where the model has none."""
+    events: tuple[str, ...] = ()
+    """Sounds besides speech, as `laughter`."""
+
+
+Options: TypeAlias = tuple[str | int, ...] | WindowRequest | ChainRequest | None
 """What a job needs of its pass besides the audio: for a step the wake words, by name or by id of a
-registered head; for a window its request."""
+registered head; for a window, or a job of a chain, its request."""
 
 
 @dataclass(slots=True, eq=False)

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+from streamd.front_ends import Part, installed
+
 
 def needs(*programs: str) -> None:
     """Skip, and name what is missing, unless all programs are on the PATH; under CI=true fail.
@@ -32,6 +34,12 @@ def toolkit(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         lacking(f"the package {error.name or name} is not installed (`make test-models` does)")
+
+
+def front_end(*parts: Part) -> None:
+    """Skip the file or the test unless these parts of the audio front end are installed."""
+    if missing := sorted(set(parts) - installed()):
+        lacking(f"the packages of {', '.join(missing)} are not installed (streamd-voice[enhance])")
 
 
 def lacking(reason: str) -> NoReturn:

@@ -24,16 +24,17 @@ from rich.progress import track
 
 from streamd.audio.decode import Decoder
 from streamd.audio.files import load
-from streamd.compose import SCALE, make_parts, voice_models
+from streamd.compose import make_parts
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
-from streamd.engine.passes.campplus import CamPlusPlus
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.evaluation.codecs import NARROW_HZ, telephone
 from streamd.models import catalogue
 from streamd.models.library import Library
 from streamd.modules.voice_scale import CHANNELS, unit
 from streamd.settings import SpeakerSettings
 from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
+from streamd.voices import SCALES, SPEAKER_MODELS, voice_models
 from training import cohort
 
 SHARED, SHARED_BY_TELEPHONE = 0.1, 0.07
@@ -63,7 +64,7 @@ def main() -> None:
     if wanted.cohort_only:
         return
     voiced = [list(_voiced(samples)) for samples in track(recordings, "finding speech")]
-    model = CamPlusPlus(OnnxRuntime(), Library())
+    model = Voiceprint(OnnxRuntime(), Library())
     heard = {
         channel: [_embeddings(model, windows) for windows in track(said, f"listening, {channel}")]
         for channel, said in (
@@ -82,7 +83,7 @@ def main() -> None:
             accept[row, column] = cosines.mean() + SIGMAS * cosines.std()
             accept[row, column] += SHARED_BY_TELEPHONE if row and column else SHARED
     np.savez(
-        wanted.out / SCALE,
+        wanted.out / SCALES[SPEAKER_MODELS["campplus"]],
         means=means.astype(np.float32),
         accept=accept,
         bounds=np.array([WIDTH, FOR_SPEECH, FOR_ENROLMENTS], np.float32),
@@ -93,7 +94,7 @@ def main() -> None:
 def _voiced(samples: Samples) -> Iterator[Samples]:
     """Yield the speech of a recording, in windows of 1.6 s one after the other."""
     speech = np.concatenate([samples[a:b] for a, b in cohort.runs(samples, _PARTS)])
-    size = CamPlusPlus.max_samples
+    size = Voiceprint.max_samples
     for start in range(0, len(speech) - size + 1, size):
         yield speech[start : start + size]
 
@@ -104,7 +105,7 @@ def _on_the_telephone(samples: Samples) -> Samples:
     return np.round(wide * 32767).astype(np.int16)[: len(samples)]
 
 
-def _embeddings(model: CamPlusPlus, windows: list[Samples]) -> Floats:
+def _embeddings(model: Voiceprint, windows: list[Samples]) -> Floats:
     outputs, _ = model.run(windows, [None] * len(windows), {})
     return np.stack([output.embedding for output in outputs])
 

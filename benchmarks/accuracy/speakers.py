@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from streamd.cli.runtime import ready_library
-from streamd.compose import voice_models
 from streamd.config import load
 from streamd.evaluation import cache
 from streamd.evaluation.conditions import PLAIN, Conditions, parse_noise, parse_room
@@ -33,6 +32,7 @@ from streamd.evaluation.verification import (
     tested_rows,
 )
 from streamd.modules.voice_models import VoiceModels
+from streamd.voices import voice_models
 
 ACTED = ("ravdess", "nemo", "emodb")
 """Corpora of whole sentences. Most recordings of emospeech have one word."""

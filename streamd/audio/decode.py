@@ -54,7 +54,7 @@ class Decoder:
 
     def __init__(self, fmt: AudioFormat) -> None:
         self._fmt = fmt
-        self._use = fmt.use if fmt.use is not None else tuple(range(fmt.channels))
+        self._use = fmt.mixed
         self._wire = np.dtype(_WIRE[fmt.codec])
         self._frame_bytes = fmt.frame_bytes
         self._carry = b""
@@ -110,6 +110,11 @@ class Decoder:
         if not self.watch.found:
             self.watch.push(total, channels)
         return total
+
+    def far_end(self, data: bytes | memoryview) -> Floats:
+        """Decode what the loudspeaker plays, from the bytes of complete frames."""
+        frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
+        return self._linear(frames[:, self._fmt.far_end])
 
     def _linear(self, column: npt.NDArray[Any]) -> Floats:
         """Return one channel, full scale ±1, as a new array."""

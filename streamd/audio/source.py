@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streamd.audio.clock import Clock
 from streamd.audio.decode import Decoder
 from streamd.audio.offset import OffsetRemover
 from streamd.audio.resample import Resampler
+from streamd.front_ends import kind_of
 from streamd.types import RATE_HZ, AudioFormat, Samples
 
 _PCM = np.dtype("<i2")
@@ -16,16 +19,22 @@ _PCM = np.dtype("<i2")
 class AudioIn:
     """The input side of one session.
 
+    With a far end, samples have the shape `[n, 2]` instead of `[n]`: the microphone's, and behind
+    each of them what the loudspeaker played.
+
     Args:
-        fmt: What the client sends.
+        fmt: What the client sends, with the front end that is in force.
     """
 
     def __init__(self, fmt: AudioFormat) -> None:
         self.fmt = fmt
+        self.front_end = kind_of(fmt)
+        """What makes the samples clean, behind this part."""
         self.clock = Clock(fmt.rate)
         """Maps positions to milliseconds. The session tells it which ones to forget."""
         self._decoder = Decoder(fmt)
         self._resampler = Resampler(fmt.rate)
+        self._far_end = None if fmt.far_end is None else Resampler(fmt.rate)
         self._offset = OffsetRemover()
         # What most clients send needs no conversion to floats and back.
         self._as_is = fmt.codec == "pcm_s16le" and fmt.rate == RATE_HZ and fmt.channels == 1
@@ -33,6 +42,10 @@ class AudioIn:
         self._frames = 0
         self._position = 0
         self._gap_ms = self._gap_frames = 0
+
+    def described(self) -> dict[str, Any]:
+        """Return the `audio` of `ready`."""
+        return {**self.fmt.described(), "delay_ms": self.front_end.delay_ms}
 
     @property
     def frames(self) -> int:
@@ -101,11 +114,15 @@ class AudioIn:
         self._frames += len(whole) // self._frame_bytes
         if self._as_is:
             return self._give(np.frombuffer(whole, _PCM))
-        return self._give(self._resampler.push(self._decoder.mix(whole)))
+        near = self._give(self._resampler.push(self._decoder.mix(whole)))
+        if self._far_end is None:
+            return near
+        return _beside(near, self._far_end.push(self._decoder.far_end(whole)))
 
     def tail(self) -> Samples:
         """Return what the resampler still holds, up to `mark()`; the live state does not change."""
-        return self._offset.tail(self._resampler.tail())
+        near = self._offset.tail(self._resampler.tail())
+        return near if self._far_end is None else _beside(near, self._far_end.tail())
 
     def gap(self, ms: int = 0, frames: int = 0) -> Samples:
         """End the piece, and move the clock on.
@@ -121,6 +138,8 @@ class AudioIn:
         """
         self._decoder.drop_carry()
         last = self._give(self._resampler.drain())
+        if self._far_end is not None:
+            last = _beside(last, self._far_end.drain())
         self._offset.restart()
         self._gap_ms += ms
         self._gap_frames += frames
@@ -152,3 +171,7 @@ class AudioIn:
     def _give(self, samples: Samples) -> Samples:
         self._position += len(samples)
         return self._offset.push(samples) if len(samples) else samples
+
+
+def _beside(near: Samples, far: Samples) -> Samples:
+    return np.stack((near, far), axis=1)

@@ -137,8 +137,9 @@ def calibrate(
     """
     if not cohort.knows(models.deciding):
         raise ModelMissing(
-            f"there is no cohort for {models.deciding}, so no calibration; set speaker.thresholds "
-            "in the configuration"
+            f"there is no cohort for {models.deciding}, so no calibration: `streamd speakers fit` "
+            "makes one of recordings of many speakers; or set speaker.thresholds in the "
+            "configuration"
         )
     stored = {one.channel: one for one in material.stored if one.model == models.deciding}
     scores: dict[Channel, Scores] = {}

@@ -20,16 +20,18 @@ from streamd.cli.common import (
     modules_request,
     read_session_config,
 )
+from streamd.cli.front_end import EnhanceOption, FarEndOption, with_front_end
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import TrackOption, open_recording, open_stdin, view_of
 from streamd.cli.runtime import note_other_models, open_voices, ready_library
-from streamd.compose import make_parts, voice_models
+from streamd.compose import make_parts
 from streamd.events import Event
 from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Recording
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.view import View, make_view, only
+from streamd.voices import voice_models
 
 
 def analyze(
@@ -44,6 +46,8 @@ def analyze(
     rate: RateOption = None,
     channels: ChannelsOption = None,
     codec: CodecOption = None,
+    enhance: EnhanceOption = None,
+    far_end: FarEndOption = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -60,6 +64,7 @@ def analyze(
         recording = open_stdin(audio, track, is_raw=is_raw)
     else:
         recording = open_recording(Path(file), track)
+    sound = with_front_end(recording.format, enhance, far_end)
     with closing(open_voices(settings, tenant)) as store:
         parts = make_parts(settings, ready_library(settings))
         gallery = store.load_gallery(voice_models(settings), BASELINE_MODEL)
@@ -67,7 +72,7 @@ def analyze(
         words = store.load_words()
     modules, warnings = parts.registry.resolve(modules_request(word), words=words)
     analysis = OfflineAnalysis(
-        parts.engine, parts.registry, modules, recording.format, gallery, settings.session.ring_s
+        parts.engine, parts.registry, modules, sound, gallery, settings.session.ring_s
     )
     for code, message in warnings:
         analysis.session.warn(code, message)

@@ -28,13 +28,13 @@ from streamd.cli.common import TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
 from streamd.cli.progress import bars
 from streamd.cli.runtime import open_voices
-from streamd.compose import voice_models
 from streamd.config import Config
 from streamd.errors import WrongUsage
 from streamd.modules.gallery import Channel
 from streamd.transport.http.rest.calibration import reply
 from streamd.view.console import print_json, stdout
 from streamd.view.histogram import histograms
+from streamd.voices import voice_models
 
 _TOO_MANY = 0.5
 """Share of owners' utterances not accepted from which a gallery is suspect."""

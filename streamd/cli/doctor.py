@@ -29,7 +29,7 @@ from streamd.cli.common import ConfigOption, read_config, read_session_config
 from streamd.cli.exposure import check_exposed
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import ENROL_AGAIN, about_other_models, is_fault, open_voices
-from streamd.compose import make_parts, voice_models
+from streamd.compose import make_parts
 from streamd.config import Config, ServerConfig, audit_path, data_dir
 from streamd.display import without_password
 from streamd.errors import ModelMissing, StreamdError, Unavailable
@@ -46,6 +46,7 @@ from streamd.transport.tls.certificate import doubt
 from streamd.transport.tls.certificate import load as load_certificate
 from streamd.types import RATE_HZ, AudioFormat
 from streamd.view.console import print_json, stdout
+from streamd.voices import voice_models
 
 NEEDED_MB = 500
 PROBE_S = 2.0
@@ -116,6 +117,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield _attempt("models", lambda: _models(config))
     yield _store(config)
     yield from _thresholds(config)
+    yield from _scale(config)
     yield _attempt("audit", lambda: _audit(config))
     if config.cache.redis_url:
         yield _cache(config)
@@ -202,6 +204,18 @@ def _thresholds(config: Config) -> Iterator[Check]:
         )
     elif tenants:
         yield Check(what, f"calibrated for {', '.join(tenants)}")
+
+
+def _scale(config: Config) -> Iterator[Check]:
+    """Say where nobody measured what the scores of the voice model mean."""
+    models = voice_models(config)
+    if models.scale.is_provisional:
+        yield Check(
+            "scores",
+            f"those of {models.deciding} are on a provisional scale, so speaker.thresholds are "
+            "guesses: `streamd speakers fit FOLDER` fits it to recordings of many speakers",
+            False,
+        )
 
 
 def _cache(config: Config) -> Check:

@@ -20,6 +20,7 @@ from streamd.cli.common import (
     note,
 )
 from streamd.cli.credentials import KeyOption
+from streamd.cli.front_end import EnhanceOption, asked
 from streamd.cli.microphone import BLOCK_MS, Microphone, load_driver
 from streamd.cli.talk import talk
 from streamd.client import DEFAULT_URL
@@ -40,6 +41,7 @@ def mic(
     json: JsonOption = False,
     events: EventsOption = None,
     no_acks: NoAcksOption = False,
+    enhance: EnhanceOption = None,
 ) -> None:
     """Stream the microphone to a server and show the events.
 
@@ -57,7 +59,7 @@ def mic(
         return
     with make_view(sys.stdout.isatty(), json, chosen) as view:
         failure, interrupted = asyncio.run(
-            _listen(driver, url, key, device, view, modules_request(word))
+            _listen(driver, url, key, device, view, modules_request(word), asked(enhance))
         )
     if failure is not None:
         raise failure
@@ -72,9 +74,10 @@ async def _listen(
     device: str | None,
     view: View,
     modules: dict[str, Any] | None,
+    front_end: dict[str, Any],
 ) -> tuple[Unavailable | None, bool]:
     source = Microphone(driver, device)
-    audio = {"rate": source.rate_hz}
+    audio = {"rate": source.rate_hz} | front_end
     interrupted = await talk(
         url,
         audio,

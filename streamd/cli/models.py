@@ -162,6 +162,10 @@ def convert(
     """
     from streamd.models.convert import ecapa
 
+    if out.exists() and file.exists() and out.samefile(file):
+        raise WrongUsage(
+            f"{display_name(out)} is the checkpoint itself; name another file to write"
+        )
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "ecapa.onnx"
         ecapa.convert(file, made)

@@ -14,7 +14,7 @@ from streamd.access.audit.writer import AtOnce, Nowhere, journal
 from streamd.access.audited import Audited
 from streamd.cli.common import note
 from streamd.cli.progress import bars
-from streamd.compose import WINDOWS_MODEL, load_backend, voice_models, wanted_models
+from streamd.compose import load_backend, wanted_models
 from streamd.config import Config
 from streamd.errors import ModelMissing
 from streamd.models import fetch
@@ -25,6 +25,7 @@ from streamd.naming import DEFAULT_TENANT
 from streamd.store import opening
 from streamd.store.base import Store, ToEnrolAgain, to_enrol_again
 from streamd.view.console import PlainColumn
+from streamd.voices import WINDOWS_MODEL, speaker_models, voice_models
 
 MAX_NAMED = 20
 """Names of voices in one sentence."""
@@ -114,21 +115,26 @@ def ready_library(config: Config) -> Library:
     try:
         return load_library(wanted_models(config))
     except ModelMissing as error:
-        models = voice_models(config)
+        main = _main_model(config)
         lacking = {model.id for model in Library().missing()}
-        if models.main not in lacking or lacking & with_needs(_cheaper(config)):
+        if main not in lacking or lacking & with_needs(_cheaper(config)):
             raise
         # Whoever pulled the models of an older streamd has all of these.
         raise ModelMissing(
-            f"{error}\nUntil then streamd runs without {models.main} if you set speaker.model = "
+            f"{error}\nUntil then streamd runs without {main} if you set speaker.model = "
             f'"{WINDOWS_MODEL}": it identifies voices less reliably, by the model that is here.'
         ) from error
 
 
 def _cheaper(config: Config) -> list[str]:
     """Return the models that a configuration needs without a main model of voices."""
-    main = voice_models(config).main
-    return [model for model in wanted_models(config) if model != main]
+    return [model for model in wanted_models(config) if model != _main_model(config)]
+
+
+def _main_model(config: Config) -> str | None:
+    """Return the catalogue id of the main model of voices; None if that of every window decides."""
+    chosen, *others = speaker_models(config)
+    return chosen.id if others else None
 
 
 def is_fault(finding: Finding, config: Config) -> bool:

@@ -57,7 +57,7 @@ def serve(
             check_keys(settings, store)
         library = ready_library(settings)
         parts = make_parts(settings, library)
-        transcriber = make_transcriber(settings, library, parts.metrics)
+        transcriber = make_transcriber(settings, parts)
         daemon = Daemon(settings, parts, store, transcriber, is_insecure=insecure)
         _collect_less()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -23,6 +23,7 @@ from streamd.cli.common import (
     modules_request,
 )
 from streamd.cli.credentials import KeyOption
+from streamd.cli.front_end import EnhanceOption, FarEndOption, asked
 from streamd.cli.progress import seconds_bar
 from streamd.cli.raw import ChannelsOption, CodecOption, RateOption, raw_format
 from streamd.cli.recording import TrackOption, open_recording, view_of
@@ -53,6 +54,8 @@ def stream(
     rate: RateOption = None,
     channels: ChannelsOption = None,
     codec: CodecOption = None,
+    enhance: EnhanceOption = None,
+    far_end: FarEndOption = None,
 ) -> None:
     """Stream a file, or raw audio from stdin, to a server and show the events.
 
@@ -61,7 +64,8 @@ def stream(
     """
     shows = only(events, no_acks=no_acks)
     modules = modules_request(word)
-    raw = raw_format(file, rate, channels, codec)
+    front_end = asked(enhance, far_end)
+    raw = raw_format(file, rate, channels, codec) | front_end
     if track is not None and file == "-":
         raise WrongUsage("--track is for files; raw samples have no tracks")
     recording = None if file == "-" else open_recording(Path(file), track)
@@ -71,7 +75,8 @@ def stream(
             interrupted = asyncio.run(_pipe(url, key, raw, view, modules))
         else:
             with seconds_bar(recording.name, recording.stated_s, is_shown=not is_terminal) as done:
-                audio = {"rate": recording.format.rate, "channels": recording.format.channels}
+                fmt = recording.format
+                audio = {"rate": fmt.rate, "channels": fmt.channels} | front_end
                 blocks = _blocks(recording, view, done)
                 shown = view_of(recording, view)
                 interrupted = asyncio.run(

@@ -189,7 +189,8 @@ async def connect(
 
     Args:
         url: `ws://` or `wss://`, with the path.
-        audio: `codec`, `rate`, `channels`, `use`; what is left out is s16le, 16 kHz, mono.
+        audio: `codec`, `rate`, `channels`, `use`, `enhance`, `far_end`; what is left out is s16le,
+            16 kHz, mono, and the server's own noise suppression.
         modules: Options by module; False switches a module off. None leaves the server's own.
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.

@@ -78,13 +78,15 @@ def is_path(kind: Any, value: Any) -> bool:
 
 def _unknown(table: KeyPath, part: str, known: Collection[str]) -> str:
     noun = "key" if table else "section"
-    if close := difflib.get_close_matches(part, known, n=1):
-        return f"unknown {noun}; did you mean {'.'.join((*table, close[0]))}?"
     elsewhere = [
         f"{section}.{part}"
         for section in Sections.__struct_fields__
         if part in kind_of((section,)).__struct_fields__
     ]
-    if elsewhere:
+    close = difflib.get_close_matches(part, known, n=1)
+    # A key that stands before all tables is a likelier mistake than a table of nearly that name.
+    if elsewhere and (not close or not table):
         return f"unknown {noun}; did you mean {' or '.join(elsewhere)}?"
+    if close:
+        return f"unknown {noun}; did you mean {'.'.join((*table, close[0]))}?"
     return f"unknown {noun}; expected one of {', '.join(known)}"

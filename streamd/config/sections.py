@@ -19,6 +19,7 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
+from streamd.types import Enhance
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -33,7 +34,7 @@ Origin = Annotated[
 ]
 """An origin of a page; other schemes are those of pages whose origin a browser sends as `null`, or
 of no page."""
-Module = Literal["vad", "wake", "speaker", "emotion"]
+Module = Literal["vad", "wake", "speaker", "emotion", "transcript"]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -134,6 +135,19 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Modules of a client that names none."""
     ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
     """Seconds of audio kept per stream (32 KB each)."""
+    enhance: Enhance = "off"
+    """Noise suppression of a client that says nothing of it; needs streamd-voice[enhance]."""
+
+
+class TorchConfig(Struct, frozen=True, kw_only=True):
+    """How the backend `torch` computes."""
+
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
+    """`cpu`, `cuda`, `cuda:1`, or `auto` for the first GPU if there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Type of products in the models that hold in it; the others compute in float32."""
+    graphs: bool = True
+    """Record CUDA graphs of the usual batch sizes at the start."""
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True):
@@ -141,8 +155,12 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
-    backends: Mapping[Literal["vad", "wake", "voice"], BackendName] = field(default_factory=dict)
+    backends: Mapping[Literal["vad", "wake", "voice", "voiceprint"], BackendName] = field(
+        default_factory=dict
+    )
     """Backend of single passes, by the name of the pass."""
+    torch: TorchConfig = field(default_factory=TorchConfig)
+    """The settings of the backend `torch`."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
     for speculative windows. 0 selects one per core that the process may use, or fewer where its
@@ -168,11 +186,21 @@ class FilesConfig(Struct, frozen=True, kw_only=True):
     """Files that may wait for their turn; the next is refused with 503."""
 
 
+class ModelsConfig(Struct, frozen=True, kw_only=True):
+    """Which models stay in memory."""
+
+    idle_unload_s: Annotated[float, Meta(ge=0, le=2_592_000)] = 0.0
+    """Seconds without use after which a model leaves memory until its next use; 0 keeps all. Those
+    of voice activity and wake words stay."""
+
+
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
-    """Text of speech in files that are sent whole."""
+    """Text of speech."""
 
     model: Literal["off", "whisper-tiny-en"] = "off"
     """The transcriber; `off` for none."""
+    hop_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Time between two texts of an open utterance, milliseconds; 0 is the model's own."""
 
 
 class CacheConfig(Struct, frozen=True, kw_only=True):
@@ -231,6 +259,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     speaker: SpeakerSettings = SpeakerSettings()
     emotion: EmotionSettings = EmotionSettings()
     engine: EngineConfig = EngineConfig()
+    models: ModelsConfig = ModelsConfig()
     files: FilesConfig = FilesConfig()
     transcript: TranscriptConfig = TranscriptConfig()
     cache: CacheConfig = CacheConfig()

@@ -56,7 +56,19 @@ def check(
             found = None if row is None else row.shape
             expected = (count, *spec.shape)
             raise BadAnswer(f"the state {name!r} has the shape {found}, not {expected}")
-        _check_array(row)
+    _check_rows([rows[name] for name in specs])
+
+
+def _check_rows(rows: Sequence[Any]) -> None:
+    """Check state: arrays of NumPy, and a backend's own, which it checks together."""
+    own = []
+    for row in rows:
+        if isinstance(row, np.ndarray):
+            _check_array(row)
+        else:
+            own.append(row)
+    if own and not own[0].are_finite(own):
+        raise BadAnswer("the state holds numbers that are not finite")
 
 
 def _check(value: Any) -> None:

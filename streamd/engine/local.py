@@ -18,21 +18,28 @@ from streamd.engine.batcher import Batcher
 from streamd.engine.passes.base import Pass
 from streamd.engine.worker import Batch, Worker, run
 from streamd.errors import Overloaded
+from streamd.front_ends import DEEP_PASS, PASS
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 
 LIVE_PASSES = ("vad", "wake")
+FRONT_PASSES = (PASS, DEEP_PASS)
+"""Passes that VAD and wake words wait for, in streams whose audio is made clean. They have threads
+of their own, so that no other stream waits for them."""
+TEXT_PASSES = ("transcript",)
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
 """Seconds that speculative work waits for a full batch: less than half of the time that it has."""
 STUCK_S = 30.0
 STUCK_FILES_S = 300.0
-"""Seconds after which a thread hangs: a batch of files may have to wait long for a core."""
-NICE, NICE_SPECULATIVE, NICE_FILES = 5, 10, 15
-"""Nice values of the threads that are not live, of those for speculative work, and of those for
-files. At equal priority they would take their share of the cores for small batches. At a lower one
-their batches grow, and cost less."""
+"""Seconds after which a thread hangs: text and files may have to wait long for a core."""
+NICE_FRONT, NICE, NICE_SPECULATIVE, NICE_TEXT, NICE_FILES = 2, 5, 10, 12, 15
+"""Nice values of the threads of front ends, of those that are not live, of those for speculative
+work, for text, and for files. At equal priority they would take their share of the cores for small
+batches. At a lower one their batches grow, and cost less."""
 _STREAMS = (Rank.LIVE, Rank.AHEAD)
+_LIVE = ("live", "front")
+"""Lanes of what is never shed."""
 
 
 class LocalEngine:
@@ -44,7 +51,7 @@ class LocalEngine:
         threads: number of threads for each kind of work: the live lane; the rest, at a lower
             priority; speculative work, at a still lower one; and files, at the lowest, so that no
             stream ever waits for a batch of files. Each kind has all cores while the others have
-            nothing to do.
+            nothing to do. Text has one thread of its own, which also serves files.
         metrics: the metrics to count in.
         speculative: passes whose work is done before it is due, in full batches and on threads of
             their own, so that work that is due never waits for them.
@@ -92,19 +99,24 @@ class LocalEngine:
         self.leases = self.closing = 0
         self.files = FileUse(max_files)
         live = [p.name for p in passes if p.name in LIVE_PASSES]
-        rest = [p.name for p in passes if p.name not in LIVE_PASSES]
+        front = [p.name for p in passes if p.name in FRONT_PASSES]
+        text = [p.name for p in passes if p.name in TEXT_PASSES]
+        own = (*LIVE_PASSES, *FRONT_PASSES, *TEXT_PASSES)
+        rest = [p.name for p in passes if p.name not in own]
         lanes = [
-            ("live", live, 0),
-            ("batch", rest, NICE),
-            ("speculative", self._speculative, NICE_SPECULATIVE),
-            ("files", [*live, *rest] if max_files else [], NICE_FILES),
+            ("live", live, threads, 0),
+            ("front", front, threads, NICE_FRONT),
+            ("batch", rest, threads, NICE),
+            ("speculative", self._speculative, threads, NICE_SPECULATIVE),
+            ("text", text, 1, NICE_TEXT),
+            ("files", [*live, *front, *rest] if max_files else [], threads, NICE_FILES),
         ]
         self._by_lane = {
             lane: [
                 make_worker(f"{lane}-{number}", served, self._finished, nice)
-                for number in range(threads)
+                for number in range(count)
             ]
-            for lane, served, nice in lanes
+            for lane, served, count, nice in lanes
             if served
         }
         self._workers = [worker for workers in self._by_lane.values() for worker in workers]
@@ -142,7 +154,7 @@ class LocalEngine:
     def is_healthy(self) -> bool:
         """Return whether every worker has lately come back from work."""
         return not any(
-            worker.is_stuck(STUCK_FILES_S if lane == "files" else STUCK_S)
+            worker.is_stuck(STUCK_FILES_S if lane in ("text", "files") else STUCK_S)
             for lane, workers in self._by_lane.items()
             for worker in workers
         )
@@ -250,7 +262,7 @@ class LocalEngine:
         if self._is_gathering:
             return
         self._scheduled = False
-        lanes = [lane for lane in self._by_lane if lane == "live" or not self._is_live_only]
+        lanes = [lane for lane in self._by_lane if lane in _LIVE or not self._is_live_only]
         given: dict[Worker, list[Batch]] = {
             w: [] for lane in lanes if lane != "files" for w in self._by_lane[lane] if w.is_idle
         }
@@ -296,12 +308,11 @@ class LocalEngine:
 
     def _give_files(self, given: dict[Worker, list[Batch]]) -> None:
         """Give each idle worker for files a batch of them."""
-        for worker in self._by_lane.get("files", ()):
-            if worker.is_idle:
+        for worker in (*self._by_lane.get("text", ()), *self._by_lane.get("files", ())):
+            if worker.is_idle and not given.get(worker):
                 batch = self._next_batch(worker.passes, (Rank.FILE,))
-                if batch is None:
-                    return
-                given[worker] = [batch]
+                if batch is not None:
+                    given[worker] = [batch]
 
     def _next_batch(
         self, passes: Sequence[str], ranks: Collection[Rank] = tuple(Rank)

@@ -55,20 +55,11 @@ class SlotStates(Protocol):
         """Write the new rows of a batch; slot -1 keeps nothing."""
 
 
-class HostSlots:
-    """Keeps the state of all streams for one pass as host arrays `[slots, …]`.
+class FreeSlots:
+    """Keeps account of which slots are in use, which is the same in any memory."""
 
-    The arrays are made for `capacity` slots at once. The operating system provides a page only when
-    a slot is first written, so unused slots cost no memory.
-    """
-
-    def __init__(self, specs: Mapping[str, StateSpec], capacity: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._initial = {name: spec.initial for name, spec in specs.items()}
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            name: np.zeros((capacity, *spec.shape), spec.initial.dtype)
-            for name, spec in specs.items()
-        }
         self._free = list(range(capacity - 1, -1, -1))
 
     def acquire(self) -> int:
@@ -83,10 +74,30 @@ class HostSlots:
 
     def release(self, slot: int) -> None:
         """Free a slot; no job of its stream may be running."""
+        self._free.append(slot)
+
+
+class HostSlots(FreeSlots):
+    """Keeps the state of all streams for one pass as host arrays `[slots, …]`.
+
+    The arrays are made for `capacity` slots at once. The operating system provides a page only when
+    a slot is first written, so unused slots cost no memory.
+    """
+
+    def __init__(self, specs: Mapping[str, StateSpec], capacity: int) -> None:
+        super().__init__(capacity)
+        self._initial = {name: spec.initial for name, spec in specs.items()}
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros((capacity, *spec.shape), spec.initial.dtype)
+            for name, spec in specs.items()
+        }
+
+    def release(self, slot: int) -> None:
+        """Free a slot, and let go of an object in it; no job of its stream may be running."""
         for name, array in self._arrays.items():
             if array.dtype == object:
                 array[slot] = self._initial[name][()]
-        self._free.append(slot)
+        super().release(slot)
 
     def gather(self, slots: Sequence[int]) -> State:
         """Return copies of rows for a batch; slot -1 gives the initial state."""

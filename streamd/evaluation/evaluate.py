@@ -40,7 +40,7 @@ _MODULES = {
     Module.speaker: _Parts(speaker.check, speaker.evaluate),
     Module.emotion: _Parts(emotion.check, emotion.evaluate),
 }
-NO_INFLUENCE = ("server", "store", "log", "limits")
+NO_INFLUENCE = ("server", "store", "log", "limits", "models")
 """Sections of the configuration that change no event."""
 
 

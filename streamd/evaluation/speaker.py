@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamd.compose import voice_models
 from streamd.errors import BadConfig
 from streamd.evaluation import diarization
 from streamd.evaluation.diarization import COLLAR_MS, Errors, Turn
@@ -43,6 +42,7 @@ from streamd.evaluation.verification import (
     thresholds_table,
 )
 from streamd.modules.gallery import Channel
+from streamd.voices import voice_models
 
 MODULES: dict[str, dict[str, Any]] = {"vad": {}, "speaker": {}}
 MAX_GALLERY = 50

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
+from msgspec import structs
+
 from streamd.audio.files import Gap
 from streamd.display import display_name
 from streamd.engine.base import Engine
+from streamd.errors import OutOfRange, UnsupportedAudio
 from streamd.events import Event, TimedEvent
 from streamd.files.analysis import Analysis
 from streamd.files.recording import Part
 from streamd.files.uploads import Upload, Uploads
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.types import AudioFormat
+from streamd.protocol.messages import check_channels
+from streamd.types import AudioFormat, Enhance
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 """Takes the milliseconds of audio that were read so far, and those of the whole file; None if it
@@ -129,6 +133,8 @@ class FileSessions:
         modules: ModuleSet,
         gallery: Gallery,
         registry: Registry | None = None,
+        enhance: Enhance | None = None,
+        far_end: int | None = None,
     ) -> AsyncIterator[FileReading]:
         """Open a session over a file. The block holds a turn, so nobody opens another one inside.
 
@@ -138,16 +144,24 @@ class FileSessions:
             modules: The modules that are on.
             gallery: The enrolled voices.
             registry: The modules, where they are not those of the server.
+            enhance: Noise suppression; None is what the server is configured for.
+            far_end: The channel of what a loudspeaker played.
 
         Raises:
             Refusal: What `Uploads.open` raises.
+            OutOfRange: The file has no such channel beside another.
         """
         async with self._uploads.open(body, name) as upload:
+            audio = structs.replace(upload.format, enhance=enhance, far_end=far_end)
+            try:
+                check_channels(audio)
+            except UnsupportedAudio as error:
+                raise OutOfRange(error.message, ref="far_end") from None
             analysis = Analysis(
                 self._engine,
                 registry or self._registry,
                 modules,
-                upload.format,
+                audio,
                 gallery,
                 self._ring_s,
             )

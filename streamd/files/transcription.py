@@ -15,13 +15,21 @@ import numpy as np
 from streamd.audio.files import Gap
 from streamd.audio.ring import Ring
 from streamd.audio.source import AudioIn
-from streamd.engine.whisper.lane import Transcriber
-from streamd.engine.whisper.transcriber import Segment
+from streamd.engine.recognition.accumulating import joined
+from streamd.engine.recognition.lane import Transcriber
 from streamd.events import Event, SpeechEnd, SpeechStart
 from streamd.files.recording import Part
 from streamd.files.sessions import FileReading, Progress
 from streamd.settings import VadSettings
-from streamd.types import RATE_HZ, AudioFormat, Samples
+from streamd.types import (
+    ANY_LANGUAGE,
+    RATE_HZ,
+    AudioFormat,
+    RecogniserOptions,
+    Recognition,
+    Samples,
+    TextSegment,
+)
 
 CHUNK_MS = 30_000
 """Most milliseconds of a chunk of several utterances: the transcriber's window."""
@@ -38,7 +46,8 @@ async def transcribed(
     vad: VadSettings,
     ring_s: int,
     progress: Progress,
-) -> tuple[list[Event], list[Segment]]:
+    options: RecogniserOptions = ANY_LANGUAGE,
+) -> tuple[list[Event], Recognition]:
     """Return all events of a file and its text.
 
     While a chunk is transcribed the file waits, so that no more than one is in work.
@@ -49,6 +58,10 @@ async def transcribed(
         vad: Settings of the VAD, which bound an utterance.
         ring_s: Seconds by which the session may be behind the file.
         progress: Takes how much was read.
+        options: The language and how numbers are written.
+
+    Returns:
+        The events, and the text with its times in those of the file.
 
     Raises:
         Refusal: As `FileReading.events` and `Transcriber.transcribe` do.
@@ -56,13 +69,17 @@ async def transcribed(
     longest_s = (vad.max_utterance_ms + vad.pre_roll_ms + vad.hangover_ms) / 1000
     heard = Heard(reading.format, CHUNK_MS / 1000 + longest_s + ring_s + _SLACK_S)
     all_events: list[Event] = []
-    segments: list[Segment] = []
+    texts: list[Recognition] = []
     chunk: _Chunk | None = None
 
     async def transcribe(chunk: _Chunk) -> None:
-        for found in await transcriber.transcribe(chunk.samples):
-            t0, t1 = (min(chunk.t0 + t, chunk.t1) for t in (found.t0, found.t1))
-            segments.append(Segment(t0 + reading.offset_ms, t1 + reading.offset_ms, found.text))
+        found = await transcriber.transcribe(chunk.samples, options)
+        begin, end = chunk.t0 + reading.offset_ms, chunk.t1 + reading.offset_ms
+        segments = (
+            TextSegment(min(begin + one.t0, end), min(begin + one.t1, end), one.text)
+            for one in found.segments
+        )
+        texts.append(found._replace(segments=tuple(segments)))
 
     async with aclosing(reading.events(progress, heard.add)) as events:
         async for event in events:
@@ -79,7 +96,7 @@ async def transcribed(
                 chunk = _Chunk(begin, t1, heard.between(begin, t1))
     if chunk is not None:
         await transcribe(chunk)
-    return all_events, segments
+    return all_events, joined(texts or [Recognition("", transcriber.language(options))])
 
 
 class _Chunk(NamedTuple):

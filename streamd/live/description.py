@@ -33,7 +33,7 @@ class Description:
     def update(self, session: Session, gallery: Gallery) -> None:
         """Copy the present facts of the session, and what holds for its gallery."""
         self._samples = session.audio.frames
-        self._audio = session.audio.fmt.described()
+        self._audio = session.audio.described()
         self._modules = described(self._services.registry, session.modules, gallery)
 
     def ready(self, resume: dict[str, Any] | None) -> Ready:

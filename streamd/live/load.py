@@ -62,10 +62,6 @@ class Carried(Protocol):
         """Return how long ago the oldest audio came whose result is still awaited."""
 
     @property
-    def is_shedding(self) -> bool:
-        """Return whether it leaves any work out."""
-
-    @property
     def is_degraded(self) -> bool:
         """Return whether its client received `degraded` and not yet `recovered`."""
 
@@ -75,8 +71,11 @@ class Carried(Protocol):
     def shed(self, now_s: float, at_least: Level = Level.NOTHING) -> int:
         """Shed what the lateness calls for, and return the number of skipped windows."""
 
-    def restore(self) -> None:
-        """Shed nothing any more."""
+    def may_restore(self, now_s: float) -> bool:
+        """Return whether it leaves any work out that it could do again."""
+
+    def restore(self, now_s: float) -> None:
+        """Leave out nothing of that any more."""
 
 
 class Load:
@@ -227,9 +226,9 @@ class Load:
         if now_s >= self._calm_from_s:
             self._is_pressed = False
             # Only some at each look, because all at once would make the machine late again.
-            shedding = [stream for stream in self._streams if stream.is_shedding]
+            shedding = [stream for stream in self._streams if stream.may_restore(now_s)]
             for stream in shedding[: max(len(self._streams) // RESTORED, 1)]:
-                stream.restore()
+                stream.restore(now_s)
         self._metrics.streams_degraded.set(sum(s.is_degraded for s in self._streams))
 
 

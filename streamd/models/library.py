@@ -112,6 +112,11 @@ class Library:
         self.path(model.files[0])
         return self._manifest()[model.files[0]].source_sha256
 
+    def made_of(self, model: Model) -> str | None:
+        """Return the SHA-256 of what a model was made of; None if it is not there."""
+        entry = self._manifest().get(model.files[0])
+        return None if entry is None else entry.source_sha256
+
     def words(self) -> tuple[str, ...]:
         """Wake words whose heads are there."""
         return tuple(m.word.name for m in MODELS if m.word is not None and self.has(m))
@@ -207,7 +212,7 @@ class Library:
         directory = self.directory / _DOWNLOADS / hub.place(model.published)
         hub.download(model, directory, report)
         try:
-            return located(model, directory)
+            return located(model, directory, is_of_hub=True)
         except ModelMissing:  # wrong files: going on with them would not help
             shutil.rmtree(directory, ignore_errors=True)
             raise

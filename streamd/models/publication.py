@@ -36,7 +36,7 @@ class Source(NamedTuple):
             ModelMissing: somebody wrote one of them meanwhile.
         """
         for path, stamp in zip(self.files, self.stamps, strict=False):
-            if _stamp(path) != stamp:
+            if not path.is_file() or _stamp(path) != stamp:
                 raise ModelMissing(
                     f"{display_name(path)} was written while it was converted. Wait until it is "
                     "whole, then pull again."
@@ -61,12 +61,13 @@ def by_hand(model: Model) -> str:
     )
 
 
-def located(model: Model, path: Path) -> Source:
+def located(model: Model, path: Path, *, is_of_hub: bool = False) -> Source:
     """Find and hash the files of a published model.
 
     Args:
         model: which.
         path: the directory, or the file itself of a model that has only one.
+        is_of_hub: whether its hub gave the files, so that they have to be those of the hub.
 
     Raises:
         ModelMissing: the model is not a published one, or a file is absent or another one.
@@ -91,7 +92,10 @@ def located(model: Model, path: Path) -> Source:
             if not file.optional:
                 raise _absent(model, file, path)
             del found[file]
-        hashes = {file.name: _checked(model, file.sha256, p) for file, p in found.items()}
+        hashes = {
+            file.name: _checked(model, file.sha256 or (is_of_hub and file.hub_sha256) or "", p)
+            for file, p in found.items()
+        }
         files = tuple(found.values())
         return Source(files, digest_of(hashes), tuple(map(_stamp, files)))
     except OSError as error:

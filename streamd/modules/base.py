@@ -1,12 +1,14 @@
-"""The interfaces of modules, which come in two shapes.
+"""The interfaces of modules, which come in three shapes.
 
 A **stepper** walks over the whole stream on a fixed grid (voice activity, wake words); its shape
 is in `stepper.py`. A **reader** gets windows of speech, utterance by utterance (speaker, and
-any other module that judges a voice). The module itself is shared and never
-changes; what it opens for a session is private to that session. Neither runs a model: they name
-the pass that they read, and interpret its answers.
+any other module that judges a voice). A **stateful reader** gets each utterance whole, piece by
+piece, from a pass that carries a state from one piece to the next (transcripts); its shape is in
+`stateful.py`. The module itself is shared and never changes; what it opens for a session is
+private to that session. None runs a model: they name the pass that they read, and interpret its
+answers.
 
-A new module is one file with one of the two, an event in `streamd/events.py`, and a line where
+A new module is one file with one of the three, an event in `streamd/events.py`, and a line where
 `streamd/compose.py` builds the registry.
 """
 

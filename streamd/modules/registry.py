@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from streamd.front_ends import FrontEnds
 from streamd.modules.base import Module, ReaderModule, SpeculativePass
+from streamd.modules.stateful import StatefulModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.vad import VadModule
 from streamd.modules.words import NO_WORDS, CustomWords
@@ -16,6 +18,8 @@ PROTOCOL = ("vad", "wake", "speaker", "emotion", "transcript")
 
 ModuleSet: TypeAlias = Mapping[str, Any]
 """The modules that are on in a session: options by the module's name, in the registry's order."""
+
+NO_FRONT_ENDS = FrontEnds()
 
 ModuleT = TypeVar("ModuleT", bound=Module)
 
@@ -30,6 +34,8 @@ class Registry:
         readers: The modules that read windows of speech, in the order of their calls.
         defaults: Names of those that are on if a client names none.
         speculative: Speculative passes, by the name of the pass whose windows they begin.
+        stateful: The modules whose passes carry a state along an utterance.
+        front_ends: What can make the audio clean before the modules read it.
     """
 
     def __init__(
@@ -39,13 +45,22 @@ class Registry:
         readers: Sequence[ReaderModule],
         defaults: Sequence[str],
         speculative: Mapping[str, SpeculativePass] | None = None,
+        stateful: Sequence[StatefulModule] = (),
+        front_ends: FrontEnds = NO_FRONT_ENDS,
     ) -> None:
         self.vad = vad
         self.steppers = {module.name: module for module in steppers}
         self.readers = {module.name: module for module in readers}
-        self.modules: Mapping[str, Module] = {vad.name: vad, **self.steppers, **self.readers}
+        self.stateful = {module.name: module for module in stateful}
+        self.modules: Mapping[str, Module] = {
+            vad.name: vad,
+            **self.steppers,
+            **self.readers,
+            **self.stateful,
+        }
         """The modules that a client can ask for, by name."""
         self.speculative = speculative or {}
+        self.front_ends = front_ends
         self.defaults = tuple(name for name in defaults if name in self.modules)
         """Names of the modules that are on if a client names none."""
 

@@ -58,8 +58,11 @@ class SpeakerModule:
     def describe(self, options: SpeakerOptions) -> dict[str, Any]:
         """Return the module's entry in `ready`."""
         s = self.effective(options)
+        # Said only where it is so: nothing was measured of what this model's scores mean.
+        scale = {"scale": "provisional"} if self.models.scale.is_provisional else {}
         return {
             **msgspec.structs.asdict(self._card),
+            **scale,
             "mode": options.mode,
             "hop_ms": s.hop_ms,
             "window_ms": s.window_ms,

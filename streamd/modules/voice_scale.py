@@ -29,6 +29,9 @@ _MUCH_SPEECH_S, _MANY_ENROLMENTS = 3.0, 3
 class VoiceScale:
     """The scale of a model whose cosines are the scores."""
 
+    is_provisional = False
+    """Whether nobody measured what strangers score, so that its thresholds are guesses."""
+
     def centered(self, embeddings: Floats, channel: Channel) -> Floats:
         """Return embeddings `[..., dim]` as unit vectors that may be compared."""
         return unit(embeddings)
@@ -84,6 +87,7 @@ class FittedScale(VoiceScale):
     strangers do not."""
     for_enrolments: float
     """By how much it is higher with many enrolments on the channel of the speech."""
+    is_provisional: bool = False
 
     @classmethod
     def load(cls, path: Path) -> FittedScale:

@@ -26,8 +26,8 @@ _LAG_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 class Metrics:
     """The metrics of one app, in a registry of its own, so that two apps share a process.
 
-    Labels: `pass` is a model pass, `lane` is `live`, `final`, `interim` or `speculative`, `code` a
-    close code.
+    Labels: `pass` is a model pass, `model` the name of a model's file without its ending, `lane` is
+    `live`, `final`, `interim` or `speculative`, `code` a close code.
     """
 
     def __init__(self) -> None:
@@ -76,6 +76,10 @@ class Metrics:
             _LAG_S,
             "lane",
         )
+        self.model_loaded = gauge(
+            "model_loaded", "1 if a model is in memory, 0 if it was unloaded.", "model"
+        )
+        self.model_loads = counter("model_loads", "Loads of a model.", "model")
         self.held_streams = gauge("held_streams", "Streams without a socket.", "kind")
         """kind: `dropped`; `ended` for the logs of those that said `bye`; `ending` for those that
         compute their final events and that nobody can come back to."""

@@ -5,7 +5,7 @@ the stream goes on. A wrong JSON type in `hello` or `config` is `BadConfig`. Aud
 types that streamd does not take is `UnsupportedAudio`. A number with an
 integral value may be written 16000.0; true and false are no numbers. Unknown fields are
 ignored. Null stands for "not given" where a field has nothing else to say so: `client`,
-`device`, `audio.use`, `resume`; elsewhere it is a wrong type.
+`device`, `audio.use`, `audio.enhance`, `audio.far_end`, `resume`; elsewhere it is a wrong type.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def parse(fields: Mapping[str, Any]) -> Message:
         case _GapInSamplesText(samples=samples):
             return Gap(samples=samples)
         case Hello(audio=audio):
-            _check_use(audio)
+            check_channels(audio)
     if isinstance(message, Hello | Config) and message.modules:
         return msgspec.structs.replace(message, modules=_without_true(message.modules))
     return message
@@ -187,7 +187,12 @@ _KINDS: dict[str, type[Message | _Text]] = {
 
 def _refusal(kind: type, invalid: Invalid) -> BadConfig | BadMessage | UnsupportedAudio:
     fault = invalid.first
-    if kind is Hello and fault.path[0] == "audio" and fault.problem == "value":
+    if (
+        kind is Hello
+        and fault.path[0] == "audio"
+        and fault.problem == "value"
+        and (fault.path[1] != "enhance")
+    ):
         # The key of `audio`, not an item in it.
         return _unsupported(fault.path[1], fault.what)
     error = BadConfig if kind in (Hello, Config) else BadMessage
@@ -202,8 +207,17 @@ def _unsupported(key: str, what: str) -> UnsupportedAudio:
     return UnsupportedAudio(f"`audio.{key}`: {what}", ref=f"audio.{key}")
 
 
+def check_channels(audio: AudioFormat) -> None:
+    """Check that the channels that a client names exist, each for one purpose.
+
+    Raises:
+        UnsupportedAudio: One does not, or `far_end` is mixed or has no other beside it.
+    """
+    _check_use(audio)
+    _check_far_end(audio)
+
+
 def _check_use(audio: AudioFormat) -> None:
-    """Check that the channels to mix exist."""
     if audio.use is None:
         return
     if max(audio.use) >= audio.channels:
@@ -211,6 +225,18 @@ def _check_use(audio: AudioFormat) -> None:
         raise _unsupported("use", f"expected channels from 0 to {last}, got {max(audio.use)}")
     if len(set(audio.use)) < len(audio.use):
         raise _unsupported("use", "expected each channel once")
+
+
+def _check_far_end(audio: AudioFormat) -> None:
+    if audio.far_end is None:
+        return
+    if audio.channels < 2:
+        raise _unsupported("far_end", "expected several channels, one of them the loudspeaker's")
+    if audio.far_end >= audio.channels:
+        last = audio.channels - 1
+        raise _unsupported("far_end", f"expected a channel from 0 to {last}, got {audio.far_end}")
+    if audio.use is not None and audio.far_end in audio.use:
+        raise _unsupported("far_end", f"channel {audio.far_end} is in `audio.use`, too")
 
 
 def _decoded(text: str) -> bytes:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from streamd.events import TimedEvent
-from streamd.modules.base import WindowSpec
 
 CHANGES = 64
 """Changes of the hop that are remembered: more than there can be in what the ring holds."""
@@ -40,9 +39,14 @@ class Degradation:
         """Multiply the hops of windows that end behind a place."""
         self._hops.append((place, factor))
 
-    def hop(self, spec: WindowSpec, stop: int) -> int:
-        """Return the samples from a window that ends at `stop` to the next one."""
-        return spec.hop * next((f for place, f in reversed(self._hops) if place < stop), 1)
+    def hop(self, hop: int, stop: int) -> int:
+        """Return the samples from a window that ends at `stop` to the next one.
+
+        Args:
+            hop: The same without load.
+            stop: Where the window ends.
+        """
+        return hop * next((f for place, f in reversed(self._hops) if place < stop), 1)
 
     def left(self, events: Iterable[TimedEvent], *, is_superseded: bool) -> Iterator[TimedEvent]:
         """Yield the events of a window that are to be sent.

@@ -37,6 +37,7 @@ class Planner:
         keys: Iterator[int] | None = None,
         degradation: Degradation | None = None,
         skipped: Callable[[str, int, int, int], None] = lambda *span: None,
+        useless: list[int] | None = None,
     ) -> None:
         self._emit = emit
         self._finished = finished
@@ -44,7 +45,7 @@ class Planner:
         """Takes a reader's name, and start, stop and `at` of the speech that it does not get."""
         self._degradation = Degradation() if degradation is None else degradation
         self._keys = itertools.count() if keys is None else keys
-        self.useless: list[int] = []
+        self.useless: list[int] = [] if useless is None else useless
         """Keys of the jobs that became useless since the last call of `withdrawn`."""
         self._speculation = Speculation(speculative or {}, self._keys, self.useless)
         self._open: Plan | None = None
@@ -74,7 +75,7 @@ class Planner:
                 if spec in plan.optional:
                     start += spec.hop
                 else:
-                    start += self._degradation.hop(spec, start + spec.length)
+                    start += self._degradation.hop(spec.hop, start + spec.length)
             plan.next_start[spec] = start
         # A reader decides about an optional window when it knows the others that end where it does.
         ripe.sort(key=lambda w: (w[0], w[2] in plan.optional, w[1]))

@@ -7,7 +7,7 @@ and not on how it was divided into messages, how fast it came, or when the engin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,9 +26,11 @@ from streamd.modules.vad import VadStepper
 from streamd.modules.words import NO_WORDS, CustomWords
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barriers
+from streamd.session.chains import MAX_BEHIND, Chains
 from streamd.session.degradation import Degradation
 from streamd.session.emitter import Emitter
 from streamd.session.enrolments import Enrolments, EnrolRequest, PendingEnrolment
+from streamd.session.front_end import FrontEnd
 from streamd.session.history import History
 from streamd.session.input_warnings import InputWarnings
 from streamd.session.margins import LEEWAY, RESERVE
@@ -71,6 +73,7 @@ class Session:
         ring_s: int = 8,
         words: Callable[[], CustomWords] = lambda: NO_WORDS,
     ) -> None:
+        audio, lacking = registry.front_ends.in_force(audio)
         self.audio = AudioIn(audio)
         self.modules = modules
         """The modules that are on after every `config` so far."""
@@ -80,6 +83,8 @@ class Session:
         ms = self.audio.clock.ms
         self._context = ReaderContext(ms, gallery, audio.channel_kind)
         self._emitter = Emitter()
+        for what in lacking:
+            self._emitter.warn("enhance_unavailable", what)
         self._input_warnings = InputWarnings(self.audio, self._emitter)
         self._barriers = Barriers(1 + len(registry.steppers))
         self._spare = 0
@@ -95,17 +100,30 @@ class Session:
         """Numbers for the jobs. The tracks and the planner keep what each job is for."""
         self.degradation = Degradation()
         """What the session does without, under load."""
-        self._planner = Planner(
+        useless: list[int] = []
+        self.chains = Chains(
+            self._ring,
             self._utterances.report,
             self._utterances.ended,
+            self._utterances.skipped,
+            keys,
+            useless,
+        )
+        """The jobs of stateful readers, which shed by themselves."""
+        self._planner = Planner(
+            self._utterances.report,
+            self.chains.ended,
             registry.speculative,
             keys,
             self.degradation,
             self._utterances.skipped,
+            useless,
         )
         speaker = registry.find(SpeakerModule)
         self._enrolments = Enrolments(self._context, speaker, self._emitter)
-        shared = Shared(self._ring, ms, self._emitter, Progress(), self._history, self._planner)
+        shared = Shared(
+            self._ring, ms, self._emitter, Progress(), self._history, self._planner, self.chains
+        )
         self._paths = [
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
         ]
@@ -142,6 +160,11 @@ class Session:
             )
             self._tracks.append(track)
         self._tracks_by_key = {track.key: track for track in self._tracks}
+        self._front_end = None
+        kind = self.audio.front_end
+        if kind.parts:
+            own = slots.get(kind.pass_name, STATELESS)
+            self._front_end = FrontEnd(next(keys), kind, self._ring, ring_s * RATE_HZ, own)
 
     # Input.
 
@@ -149,10 +172,14 @@ class Session:
     def room(self) -> int:
         """Return how many bytes of audio can be taken now; 0 until the engine has caught up."""
         low = min(track.low for track in self._tracks)
-        low = min(low, self._planner.low(self._speech.segmenter.watermark))
-        free = self._ring.capacity - RESERVE - (self._ring.head - low)
+        watermark = self._speech.segmenter.watermark
+        low = min(low, self._planner.low(watermark), self._speech.low(watermark))
+        head = self.audio.position  # of the ring too, once a front end has caught up
+        free = self._ring.capacity - RESERVE - (head - low)
+        if (due := self.chains.due_at) is not None:
+            free = min(free, MAX_BEHIND - (head - due))
         heard = min(track.position for track in self._tracks)
-        free = min(free, MAX_BACKLOG - (self._ring.head - heard))
+        free = min(free, MAX_BACKLOG - (head - heard))
         return self.audio.bytes_for(max(free, 0))
 
     def spare(self, wanted: int) -> int:
@@ -164,7 +191,8 @@ class Session:
     @property
     def ring_bytes(self) -> int:
         """Memory of the audio that is kept."""
-        return self._ring.capacity * 2
+        front_end = 0 if self._front_end is None else self._front_end.ring_samples
+        return (self._ring.capacity + front_end) * 2 + self.chains.held_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -175,6 +203,8 @@ class Session:
     def can_mark(self) -> bool:
         """Return whether another control message can be taken now."""
         marks = max(len(track.marks) for track in self._tracks)
+        if self._front_end is not None:
+            marks += self._front_end.waiting
         return max(marks, self._barriers.pending, self._enrolments.unanswered) < MAX_MARKS
 
     def receive_audio(self, data: bytes | memoryview) -> int:
@@ -188,7 +218,7 @@ class Session:
             size = self._spare
             data = data[:size]
         self._spare -= size
-        self._ring.write(self.audio.push(data))
+        self._write(self.audio.push(data))
         if self.audio.is_suspect:
             self._input_warnings.look()
         return size
@@ -203,14 +233,16 @@ class Session:
         """
         t0 = self.audio.now_ms
         self._spare = 0
-        self._ring.write(self.audio.gap(ms, frames))
+        last = self.audio.gap(ms, frames)
+        self._write(last)
         t1 = self.audio.now_ms
         # No utterance spans a gap, so nothing needs samples from the other side of a long one.
         self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
         place = self.audio.position
         gap = Gap(t0=t0, t1=t1, at=t1, cause=cause)
         barrier = self._barriers.begin(partial(self._emitter.emit, gap))
-        self._mark(Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier))
+        mark = Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier)
+        self._mark(mark, self._tracks, last[:0])
 
     def receive_flush(self, flush_id: str) -> None:
         """End the open utterance here and report everything so far, then `flushed`."""
@@ -226,7 +258,7 @@ class Session:
         self.modules = modules
         for code, message in warnings:
             self.warn(code, message)
-        self._mark(Mark(self.audio.mark(), self._ring.head, payload=modules))
+        self._mark(self._change(modules), self._tracks)
 
     def receive_enrol(self, request: EnrolRequest) -> None:
         """Enrol the voice of utterances that are over here, or refuse to.
@@ -235,7 +267,7 @@ class Session:
         """
         self._enrolments.unanswered += 1
         # Only the VAD decides which utterances are over.
-        self._tracks[0].marks.append(Mark(self.audio.mark(), self._ring.head, payload=request))
+        self._mark(self._change(request), self._tracks[:1])
 
     def receive_end(self) -> None:
         """Take note of the last sample; `ended` becomes true after the last final event."""
@@ -251,13 +283,18 @@ class Session:
             The sample up to which voice activity and wake words wait, and that for windows of
             speech; each is None if nothing is awaited.
         """
-        live = [track.awaited for track in self._tracks if track.awaited is not None]
+        steps = [track.awaited for track in self._tracks]
+        if self._front_end is not None:
+            steps.append(self._front_end.awaited)
+        live = [stop for stop in steps if stop is not None]
         return min(live, default=None), self._planner.computed_at
 
     @property
     def is_idle(self) -> bool:
         """Return whether nobody has spoken for a while and nothing waits: audio is not urgent."""
         if self._speech.segmenter.open is not None or self._planner.queue:
+            return False
+        if self._front_end is not None and self._front_end.awaited is not None:
             return False
         for path in self._paths:
             if path.reports.queue or not path.may_rest:
@@ -286,12 +323,16 @@ class Session:
         """Return the jobs since the last call."""
         # In this order: a stepper with a gate may advance once the VAD has.
         jobs = []
+        if self._front_end is not None and (job := self._front_end.advance()) is not None:
+            jobs.append(job)
         for track in self._tracks:
             if (job := track.advance()) is not None:
                 jobs.append(job)  # noqa: PERF401 (at every tick, the frame of one would count)
         self._progress()
         if self._planner.is_waiting:
             jobs.extend(self._planner.jobs())
+        if self.chains.is_waiting:
+            jobs.extend(self.chains.jobs())
         return jobs
 
     def withdrawn(self) -> list[int]:
@@ -301,6 +342,7 @@ class Session:
     def cut(self, job: Job) -> Samples:
         """Return the samples of a job, when it is put into a batch."""
         if job.samples is not None:
+            self.chains.started(job.key)
             return job.samples
         if job.lane is not Lane.LIVE:
             barrier = self._planner.started(job.key)
@@ -313,7 +355,9 @@ class Session:
         track = self._tracks_by_key.get(job.key)
         if track is not None:
             track.complete(job, output)
-        else:
+        elif self._front_end is not None and job.key == self._front_end.key:
+            self._front_end.complete(job, output)
+        elif not self.chains.complete(job.key, output):
             self._planner.complete(job.key, output)
 
     @property
@@ -376,6 +420,17 @@ class Session:
         hops = self._speech.hops()
         return {name: hop * factor * 1000 // RATE_HZ for name, hop in hops.items()}
 
+    @property
+    def stateful_hops_ms(self) -> dict[str, int]:
+        """From one job to the next, from here on, by module with a state along an utterance."""
+        factor = self.chains.degradation.hop_factor
+        hops = self._speech.stateful_hops()
+        return {name: hop * factor * 1000 // RATE_HZ for name, hop in hops.items()}
+
+    def lengthen_stateful_hops(self, factor: int) -> None:
+        """Make these hops so many times as long behind this place."""
+        self.chains.degradation.lengthen(self._ring.head, factor)
+
     def skip(self, place: int) -> None:
         """Leave out the windows that depend on nothing behind a place, unless a batch has them.
 
@@ -405,14 +460,33 @@ class Session:
     # Inside.
 
     def _barrier(self, cause: Cause, done: Callable[[], None]) -> None:
-        tail = self.audio.tail()
-        head = self._ring.head
-        mark = Mark(head + len(tail), head, cause, tail, payload=self._barriers.begin(done))
-        self._mark(mark)
+        tail, head = self.audio.tail(), self.audio.position
+        near = tail[:, 0] if tail.ndim > 1 else tail
+        mark = Mark(head + len(tail), head, cause, near, payload=self._barriers.begin(done))
+        self._mark(mark, self._tracks, tail)
 
-    def _mark(self, mark: Mark) -> None:
-        for track in self._tracks:
+    def _change(self, payload: Any) -> Mark:
+        return Mark(self.audio.mark(), self.audio.position, payload=payload)
+
+    def _mark(self, mark: Mark, tracks: Sequence[Track], tail: Samples | None = None) -> None:
+        """Put a mark on tracks when the audio before it is there.
+
+        Args:
+            mark: Its place in what came in.
+            tracks: Those that it is for.
+            tail: What the resampler holds, where the mark ends an utterance.
+        """
+        if self._front_end is not None:
+            self._front_end.at_place(mark, tracks, tail)
+            return
+        for track in tracks:
             track.marks.append(mark)
+
+    def _write(self, samples: Samples) -> None:
+        if self._front_end is None:
+            self._ring.write(samples)
+        else:
+            self._front_end.write(samples)
 
     def _progress(self) -> None:
         """Send and deliver everything that need not wait any more."""

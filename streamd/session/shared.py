@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from streamd.audio.ring import Ring
 from streamd.modules.base import Ms
+from streamd.session.chains import Chains
 from streamd.session.emitter import Emitter
 from streamd.session.history import History
 from streamd.session.planner import Planner
@@ -26,3 +27,5 @@ class Shared:
     """What the VAD and the readers decided lately, on live audio."""
     planner: Planner
     """The planner, which knows what the readers have yet to decide."""
+    chains: Chains
+    """The jobs of stateful readers."""

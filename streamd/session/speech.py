@@ -8,8 +8,10 @@ from functools import partial
 from streamd.modules.base import Reader, ReaderContext
 from streamd.modules.registry import ModuleSet, Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stateful import StatefulReader
 from streamd.session.activity import Activity
 from streamd.session.barrier import Barrier
+from streamd.session.chains import BLOCK
 from streamd.session.enrolments import Enrolments, EnrolRequest
 from streamd.session.levels import UtteranceLevels
 from streamd.session.margins import make_room
@@ -55,11 +57,13 @@ class Speech:
         self._vad = shared.vad
         self._history = shared.history
         self._planner = shared.planner
+        self._chains = shared.chains
         self._activities = activities
         self._utterances = utterances
         self._enrolments = enrolments
         self._levels = UtteranceLevels(shared.ring)
         self._readers: dict[str, Reader] = {}
+        self._stateful: dict[str, StatefulReader] = {}
         self._configure(modules)
 
     def decided(self, start: int, stop: int, probability: float) -> None:
@@ -85,6 +89,7 @@ class Speech:
             if barrier is None:
                 self._levels.advance(utterance, watermark)
             self._planner.advance(watermark, stop, barrier)
+            self._chains.advance(watermark, stop, barrier)
 
     def passed(self, mark: Mark) -> None:
         """Take note that the VAD has come to a mark."""
@@ -100,7 +105,7 @@ class Speech:
         barrier.history = self._history.at_barrier(self._vad.position)
         if mark.resets:
             self._history.split()
-        self._planner.barrier(mark.place, barrier.passed)
+        self._planner.barrier(mark.place, partial(self._chains.after, barrier.passed))
 
     def enrolled(self, name: str, label: str | None) -> None:
         """Have all readers take note that a voice of this session was enrolled."""
@@ -112,6 +117,23 @@ class Speech:
         readers = [name for name in self._registry.readers if name in self._modules]
         return {name: self._readers[name].spec.hop for name in readers}
 
+    def stateful_hops(self) -> dict[str, int]:
+        """Return the same of each stateful reader."""
+        return {reader.name: reader.spec.hop for reader in self._stateful_now()}
+
+    def low(self, watermark: int) -> int:
+        """Return the oldest sample that stateful readers may still need."""
+        if (low := self._chains.low) is not None:
+            return low
+        if self.segmenter.open is not None or not self._registry.stateful:
+            return watermark
+        return max(watermark - self.segmenter.config.pre_roll, 0)
+
+    def _stateful_now(self) -> list[StatefulReader]:
+        """Return the stateful readers of utterances that open now."""
+        names = [name for name in self._registry.stateful if name in self._modules]
+        return [self._stateful[name] for name in names]
+
     def _segment(self, change: Opened | Closed) -> None:
         utterance = change.utterance
         if isinstance(change, Closed):
@@ -120,11 +142,13 @@ class Speech:
             limit = utterance.end if barrier is None else min(utterance.end, barrier.head)
             self._levels.advance(utterance, limit, is_last=True)
             self._planner.closed(utterance, barrier)
+            self._chains.closed(utterance, barrier)
             return
         readers = [self._readers[name] for name in self._registry.readers if name in self._modules]
         if SpeakerModule.name in self._modules:  # it keeps the voice
             self._levels.begin(utterance)
         self._planner.opened(utterance, readers)
+        self._chains.opened(utterance, self._stateful_now())
         self._utterances.began(utterance, report=self._registry.vad.name in self._modules)
 
     def _configure(self, modules: ModuleSet) -> None:
@@ -142,11 +166,16 @@ class Speech:
             if name in modules:
                 previous = self._readers.get(name)
                 self._readers[name] = module.open(modules[name], self._context, previous)
+        for name, stateful in self._registry.stateful.items():
+            if name in modules:
+                self._stateful[name] = stateful.open(modules[name], self._context)
         config = self.segmenter.config
         specs = [
             s for reader in self._readers.values() for s in (reader.spec, reader.optional) if s
         ]
         window = max((spec.length for spec in specs), default=0)
+        if self._registry.stateful:  # one may be turned on for an utterance that begins now
+            window = max(window, config.pre_roll + BLOCK)
         make_room(self._ring, window + max(config.hangover, config.min_speech))
 
 

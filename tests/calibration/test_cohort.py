@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from streamd.calibration.cohort import FILE, Cohort
-from streamd.compose import SPEAKER_MODELS
 from streamd.models import catalogue
+from streamd.voices import DEFAULT_SPEAKER_MODELS, SPEAKER_MODELS
 
 PATH = Path(catalogue.__file__).parent / "weights" / FILE
 
 
-@pytest.mark.parametrize("model", SPEAKER_MODELS.values())
+@pytest.mark.parametrize("model", [SPEAKER_MODELS[name] for name in DEFAULT_SPEAKER_MODELS])
 def test_every_voice_model_has_a_cohort(model):
     cohort = Cohort.load((model,))
     assert cohort.knows(model)

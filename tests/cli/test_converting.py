@@ -1,6 +1,7 @@
 """`streamd models convert` writes a whole graph, or nothing and says why."""
 
 import numpy as np
+import pytest
 from mindspore_files import SMALL, ecapa_weights, write
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
@@ -27,6 +28,22 @@ def test_what_is_no_such_checkpoint_changes_no_file_and_names_the_reason(cli, tm
     assert done.code == 7
     assert "net.ckpt is not an intact checkpoint of MindSpore: it is cut off" in done.err
     assert target.read_text() == "kept"
+
+
+@pytest.mark.parametrize("link", ["itself", "symbolic", "hard"])
+def test_the_checkpoint_is_not_written_over_by_any_name(cli, tmp_path, link):
+    source = write(tmp_path / "net.ckpt", ecapa_weights())
+    before, target = source.read_bytes(), tmp_path / "net.onnx"
+    if link == "symbolic":
+        target.symlink_to(source)
+    elif link == "hard":
+        target.hardlink_to(source)
+    else:
+        target = tmp_path / "." / "net.ckpt"
+    done = cli("models", "convert", source, target)
+    assert done.code == 2
+    assert "is the checkpoint itself" in done.err
+    assert source.read_bytes() == before
 
 
 def test_a_file_that_is_not_there_is_named(cli, tmp_path):

@@ -12,8 +12,8 @@ from conftest import Cli
 from daemons import DATA, STREAMD, VOICES, environment
 from waiting import HANG_S, wait_until
 
-from streamd.compose import SPEAKER_MODELS
 from streamd.models.library import default_directory
+from streamd.voices import SPEAKER_MODELS
 
 HEAD = "path,label,speaker,start_ms,end_ms,session,split\n"
 

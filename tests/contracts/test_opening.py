@@ -5,11 +5,22 @@ import json
 
 import pytest
 from daemons import Daemon, converse, dial, next_event, silence, speech
+from needs import front_end
 
-from streamd.compose import SPEAKER_MODELS
 from streamd.models import catalogue
+from streamd.voices import SPEAKER_MODELS
 
 END = {"type": "end"}
+PLAIN = {
+    "codec": "pcm_s16le",
+    "rate": 16000,
+    "channels": 1,
+    "use": [0],
+    "enhance": "off",
+    "far_end": None,
+    "delay_ms": 0,
+}
+"""The `audio` of `ready` for a client that says nothing."""
 
 
 async def test_nothing_is_said_on_connect(daemon: Daemon):
@@ -61,7 +72,7 @@ async def test_ready_says_what_is_in_force(daemon: Daemon):
     assert ready["protocol"] == 1
     assert ready["session"].startswith("s_")
     assert ready["epoch_ms"] > 1_700_000_000_000
-    assert ready["audio"] == {"codec": "pcm_s16le", "rate": 48000, "channels": 2, "use": [1]}
+    assert ready["audio"] == PLAIN | {"rate": 48000, "channels": 2, "use": [1]}
     assert set(ready["modules"]) == {"vad", "wake"}
     wake = ready["modules"]["wake"]
     assert wake["words"] == ["timer"]
@@ -76,9 +87,37 @@ async def test_ready_says_what_is_in_force(daemon: Daemon):
 async def test_audio_without_hello_gets_the_defaults(daemon: Daemon):
     received = await converse(daemon.url, silence(0.1), END)
     ready = received.events[0]
-    assert ready["audio"] == {"codec": "pcm_s16le", "rate": 16000, "channels": 1, "use": [0]}
+    assert ready["audio"] == PLAIN
     assert set(ready["modules"]) == {"vad", "wake", "speaker", "emotion"}
     assert ready["modules"]["wake"]["words"] == ["alexa"]
+
+
+async def test_ready_says_which_front_end_is_in_force(daemon: Daemon):
+    front_end("webrtc", "echo", "deep")
+    audio = {"channels": 2, "far_end": 1}
+    for enhance, delay_ms in ("webrtc", 24), ("deep", 52), ("off", 18):
+        hello = {"type": "hello", "audio": audio | {"enhance": enhance}, "modules": {"vad": {}}}
+        received = await converse(daemon.url, hello, silence(0.2), END)
+        in_force = {"channels": 2, "enhance": enhance, "far_end": 1, "delay_ms": delay_ms}
+        assert received.events[0]["audio"] == PLAIN | in_force
+        assert (received.code, received.codes) == (1000, [])
+
+
+@pytest.mark.parametrize("enhance", ["webrtc", "deep"])
+async def test_times_stay_those_of_the_input_behind_a_front_end(daemon: Daemon, enhance: str):
+    front_end(enhance)
+    found = []
+    for kind in ("off", enhance):
+        hello = {"type": "hello", "audio": {"enhance": kind}, "modules": {"vad": {}, "wake": {}}}
+        received = await converse(daemon.url, hello, speech(), END)
+        assert received.last["samples"] == len(speech()) // 2
+        found.append((received.of("wake"), received.of("speech_start"), received.of("speech_end")))
+    plain, clean = found
+    for before, after in zip(plain, clean, strict=True):
+        assert len(after) == len(before)
+        for one, other in zip(before, after, strict=True):
+            assert abs(one["t0"] - other["t0"]) <= 160
+            assert abs(one["t1"] - other["t1"]) <= 160
 
 
 async def test_ready_names_both_default_voice_models_with_licence_and_training_data(
@@ -210,6 +249,9 @@ UNSUPPORTED = [
     {"use": [1]},
     {"use": [-1]},
     {"channels": 2, "use": [0, 0]},
+    {"far_end": 0},
+    {"channels": 2, "far_end": 2},
+    {"channels": 2, "far_end": 1, "use": [0, 1]},
 ]
 
 

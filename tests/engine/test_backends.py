@@ -1,6 +1,7 @@
 """Several backends in one engine: each keeps the state of its own passes, in its own way."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,6 +22,7 @@ from fakes.driving import (
 from streamd import compose
 from streamd.compose import Backends
 from streamd.config import Config
+from streamd.config.sections import EngineConfig
 from streamd.engine.backends.host import Host
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.local import LocalEngine
@@ -110,7 +112,7 @@ def test_a_pass_has_the_backend_that_is_named_for_it_and_each_is_loaded_once(
 ) -> None:
     loaded: list[str] = []
 
-    def load(name: str, key: str) -> OnnxRuntime:
+    def load(name: str, key: str, engine: EngineConfig) -> OnnxRuntime:
         loaded.append(name)
         return OnnxRuntime()
 
@@ -129,3 +131,18 @@ def test_a_backend_that_there_is_not_is_named_with_its_key() -> None:
         backends.of("voice")
     with pytest.raises(msgspec.ValidationError):
         config(backends={"kettle": "onnxruntime"})
+
+
+def test_a_backend_whose_package_is_not_installed_says_which_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "streamd.engine.backends.torch", raising=False)
+    with pytest.raises(ConfigError, match=r"engine\.backend 'torch'.*streamd-voice\[torch\]"):
+        Backends(config(backend="torch").engine).of("vad")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
+def test_a_device_of_torch_that_cannot_be_one_is_refused(device: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        config(torch={"device": device})

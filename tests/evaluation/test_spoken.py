@@ -6,7 +6,6 @@ import pytest
 import soundfile
 from daemons import DATA, VOICES
 
-from streamd.compose import SPEAKER_MODELS, voice_models
 from streamd.config import Config
 from streamd.evaluation.manifest import Manifest, Row
 from streamd.evaluation.report import Options
@@ -19,6 +18,7 @@ from streamd.evaluation.workers import do_here
 from streamd.models.library import Library
 from streamd.modules.gallery import CHANNELS, Spoken
 from streamd.settings import Band, ChannelThresholds, NarrowBand, SpeakerSettings
+from streamd.voices import SPEAKER_MODELS, voice_models
 
 MODELS = ("ge2e", "campplus-int8")
 """One that has every window, and one that has another model beside it."""

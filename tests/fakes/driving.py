@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from fakes.recogniser import fake_recogniser
 
 from streamd.access.principal import ANYBODY
 from streamd.compose import make_registry
@@ -20,6 +21,7 @@ from streamd.config import Config
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.fake import FakeSpeculative, FakeVad, FakeVoice, FakeWake, wake_tone
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.steps import walk
 from streamd.events import Event
 from streamd.live.enrolling import Sender, request_of
@@ -38,7 +40,7 @@ ALL_ON: dict[str, Any] = {
     "emotion": {},
 }
 WORDS = ("alexa", "hey_jarvis", "timer")
-SCORES = ("score", "speaker_score", "margin", "arousal")
+SCORES = ("score", "speaker_score", "margin", "arousal", "confidence")
 
 Item = bytes | tuple[str, Any]
 """What a client sends: audio, or ("flush", id), ("gap", ms), ("config", modules), or ("enrol", the
@@ -47,17 +49,27 @@ SENDER = Sender(ANYBODY, None)
 
 
 def fake_passes() -> list[Pass]:
-    return [FakeVad(), FakeWake(WORDS), FakeVoice(), FakeSpeculative()]
+    return [
+        FakeVad(),
+        FakeWake(WORDS),
+        FakeVoice(),
+        FakeSpeculative(),
+        TranscriptPass(fake_recogniser()),
+    ]
 
 
-def fake_registry(**sections: dict[str, Any]) -> Registry:
-    """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys."""
+def fake_registry(*, text: bool = False, **sections: dict[str, Any]) -> Registry:
+    """The registry that a server with the fake passes has; `vad={"on": 0.6}` sets its keys.
+
+    `text` is whether it makes text, too.
+    """
     sections = {"wake": {"load": WORDS}} | sections
     sections["speaker"] = {"model": "ge2e"} | sections.get(
         "speaker", {}
     )  # `fake_passes` has no other
     config = msgspec.convert(sections, Config)
-    return make_registry(config, FakeVad(), Metrics(), WordHeads())
+    recogniser = fake_recogniser() if text else None
+    return make_registry(config, FakeVad(), Metrics(), WordHeads(), recogniser=recogniser)
 
 
 class Stage:

@@ -27,7 +27,7 @@ from streamd.types import AudioFormat, Samples
 
 RATES = (8000, 16000, 44100, 48000)
 
-REGISTRY = fake_registry()
+REGISTRY = fake_registry(text=True)
 GALLERY = enrolled(anna=300)
 
 _PARTS: dict[str, Callable[[int, int], Samples]] = {
@@ -77,7 +77,7 @@ class Stream:
 
     def player(self, stage: Stage, ring_s: int = 8) -> Player:
         """A client of its own for it."""
-        modules = ALL_ON | {"speaker": {"hop_ms": self.hop_ms}}
+        modules = ALL_ON | {"speaker": {"hop_ms": self.hop_ms}, "transcript": {}}
         return Player(stage, REGISTRY, modules, self.audio, lambda: GALLERY, ring_s)
 
 
@@ -98,6 +98,8 @@ _CONFIGS: list[dict[str, object]] = [
     {"vad": {"hangover_ms": 32, "min_speech_ms": 0}},
     {"vad": {"max_utterance_ms": 1000, "pre_roll_ms": 0}},
     {"vad": False},
+    {"transcript": False},
+    {"transcript": {"language": "de", "hop_ms": 100}},
 ]
 
 

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from streamd.audio.files import Gap
 from streamd.audio.ring import Overwritten
-from streamd.engine.whisper.transcriber import Segment
 from streamd.events import Event, SpeechEnd, SpeechStart
 from streamd.files.transcription import CHUNK_MS, MAX_PAUSE_MS, Heard, transcribed
 from streamd.settings import VadSettings
-from streamd.types import AudioFormat
+from streamd.types import AudioFormat, Recognition, TextSegment
 
 MONO = AudioFormat()
 
@@ -125,19 +124,21 @@ async def no_progress(done_ms: int, total_ms: int | None) -> None:
     """Tell nobody."""
 
 
-async def chunks_of(reading: Reading) -> tuple[list[int], list[Segment]]:
+async def chunks_of(reading: Reading) -> tuple[list[int], list[TextSegment]]:
     """The lengths of the chunks in milliseconds, and the segments, one for each chunk."""
     lengths: list[int] = []
 
-    async def transcribe(samples: np.ndarray) -> list[Segment]:
+    async def transcribe(samples: np.ndarray, options: Any) -> Recognition:
         lengths.append(len(samples) // 16)
-        return [Segment(0, lengths[-1] + 500, f"{len(lengths)}")]
+        text = f"{len(lengths)}"
+        return Recognition(text, "en", (TextSegment(0, lengths[-1] + 500, text),))
 
-    lane: Any = SimpleNamespace(transcribe=transcribe)
+    lane: Any = SimpleNamespace(transcribe=transcribe, language=lambda options: "en")
     source: Any = reading
-    events, segments = await transcribed(source, lane, VadSettings(), 8, no_progress)
+    events, found = await transcribed(source, lane, VadSettings(), 8, no_progress)
     assert len(events) == 2 * len(reading._utterances)
-    return lengths, segments
+    assert found.text.split() == [segment.text for segment in found.segments]
+    return lengths, list(found.segments)
 
 
 async def test_utterances_share_a_chunk_until_it_is_full() -> None:
@@ -161,7 +162,7 @@ async def test_speech_before_minutes_of_silence_is_not_lost() -> None:
 
 async def test_times_are_those_of_a_file_whose_audio_starts_late() -> None:
     _, segments = await chunks_of(Reading([(1000, 2000)], offset_ms=700))
-    assert segments == [Segment(1700, 2700, "1")]
+    assert segments == [TextSegment(1700, 2700, "1")]
 
 
 async def test_a_file_without_speech_costs_nothing() -> None:

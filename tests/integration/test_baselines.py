@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from daemons import DATA, STREAMD, Daemon, converse, cut, environment, speech
 
-from streamd.compose import SPEAKER_MODELS
 from streamd.config import key_path
 from streamd.modules.emotion import BASELINE_MODEL
 from streamd.modules.emotion_model import Baseline
 from streamd.store.sqlite import open_store
+from streamd.voices import SPEAKER_MODELS
 
 pytestmark = pytest.mark.models
 

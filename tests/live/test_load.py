@@ -53,7 +53,10 @@ class FakeStream:
         self.is_degraded |= at_least is Level.HOPS or self.late > 1
         return int(self.late > MAX_LAG_S)
 
-    def restore(self) -> None:
+    def may_restore(self, now_s: float) -> bool:
+        return self.is_shedding
+
+    def restore(self, now_s: float) -> None:
         self.is_shedding = self.is_degraded = False
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fakes.driving import ALL_ON, Player, Stage, fake_registry, pcm, silence, tone
+from fakes.driving import ALL_ON, Player, Stage, fake_registry, pcm, silence, tone, word
 
 from streamd.events import Event
 from streamd.live.pace import Pace
@@ -14,11 +14,18 @@ MESSAGE = 640
 
 
 class Speaker:
-    """Somebody who speaks in real time to a session whose windows nobody answers."""
+    """Somebody who speaks in real time to a session whose windows nobody answers.
 
-    def __init__(self) -> None:
+    Args:
+        late: How the names of the passes begin that are not answered.
+        modules: What is on besides the usual.
+    """
+
+    def __init__(self, late: str = "voice", **modules: Any) -> None:
+        self.late = late
         self.stage = Stage()
-        self.player = Player(self.stage, fake_registry(), ALL_ON | {"speaker": {"hop_ms": 500}})
+        on = ALL_ON | {"speaker": {"hop_ms": 500}} | modules
+        self.player = Player(self.stage, fake_registry(text=True), on)
         self.now_s = 0.0
         self.pace = Pace(0.0)
         self.told: list[dict[str, Any]] = []
@@ -50,7 +57,7 @@ class Speaker:
                 self.stage._answer(0)
 
     def _may_run(self, name: str) -> bool:
-        return self.is_answered or not name.startswith("voice")
+        return self.is_answered or not name.startswith(self.late)
 
     def look(self) -> int:
         skipped = self.shedding.shed(self.now_s)
@@ -119,8 +126,9 @@ def test_what_it_did_without_comes_back(speaker: Speaker) -> None:
     assert speaker.shedding.is_degraded
     speaker.is_answered = True
     speaker.settle()
-    speaker.shedding.restore()
-    assert not speaker.shedding.is_shedding
+    assert speaker.shedding.may_restore(speaker.now_s)
+    speaker.shedding.restore(speaker.now_s)
+    assert not speaker.shedding.may_restore(speaker.now_s)
     assert [event["type"] for event in speaker.told] == ["degraded"] * 2 + ["recovered"] * 2
     assert {event["hop_ms"] for event in speaker.told[2:]} == {500}
     before = len(speaker.player.of("speaker"))
@@ -144,3 +152,91 @@ def test_a_quiet_stream_is_never_late(speaker: Speaker) -> None:
     assert speaker.look() == 0
     assert speaker.shedding.late_s(speaker.now_s) == 0.0
     assert speaker.shedding.level is Level.NOTHING
+
+
+# Text.
+
+
+@pytest.fixture
+def talker() -> Speaker:
+    """Somebody whose text nobody makes; everything else is in time."""
+    return Speaker("transcript", transcript={"hop_ms": 500})
+
+
+def test_late_text_sheds_by_itself_and_no_window_with_it(talker: Speaker) -> None:
+    levels = []
+    for _ in range(40):
+        talker.speak(0.25)
+        talker.look()
+        assert talker.shedding.level is Level.NOTHING
+        assert talker.shedding.late_s(talker.now_s) < 0.3, "no newcomer is refused for it"
+        if not levels or levels[-1] is not talker.shedding.text_level:
+            levels.append(talker.shedding.text_level)
+    assert levels == [Level.NOTHING, Level.SPECULATION, Level.INTERIMS, Level.HOPS]
+    assert talker.told == [{"type": "degraded", "module": "transcript", "hop_ms": 1000}]
+
+
+def test_the_text_of_an_utterance_that_is_too_late_is_named_by_one_gap(talker: Speaker) -> None:
+    talker.send(pcm(tone(300, 2000), silence(1000)))
+    assert [e["utterance"] for e in talker.player.of("speaker") if e["final"]] == ["u1"]
+    assert talker.player.of("speech_end") == [], "its text is awaited"
+    for _ in range(30):
+        talker.send(pcm(silence(200)))
+        talker.look()
+    (end,) = talker.player.of("speech_end")
+    (gap,) = talker.player.of("gap")
+    assert gap == {
+        "type": "gap",
+        "t0": end["t0"],
+        "t1": end["t1"],
+        "at": end["at"],
+        "cause": "overload",
+        "module": "transcript",
+    }
+
+
+def test_nothing_else_waits_for_text(talker: Speaker) -> None:
+    """The VAD's edges, wake words and windows of the next utterance come; only ends wait."""
+    for _ in range(2):
+        talker.send(pcm(tone(300, 1500), word(), silence(700)))
+    assert [e["utterance"] for e in talker.player.of("speech_start")] == ["u1", "u2"]
+    assert [e["utterance"] for e in talker.player.of("speaker") if e["final"]] == ["u1", "u2"]
+    assert [e["word"] for e in talker.player.of("wake")] == ["alexa", "timer"] * 2
+    assert talker.player.of("speech_end") == talker.player.of("transcript") == []
+    talker.is_answered = True
+    talker.settle()
+    assert [e["utterance"] for e in talker.player.of("speech_end")] == ["u1", "u2"]
+
+
+def test_text_recovers_only_when_it_has_been_in_time_for_a_while(talker: Speaker) -> None:
+    for _ in range(20):
+        talker.speak(0.25)
+        talker.look()
+    assert not talker.shedding.may_restore(talker.now_s)
+    talker.is_answered = True
+    talker.settle()
+    talker.speak(0.25)
+    talker.look()
+    assert not talker.shedding.may_restore(talker.now_s)
+    for _ in range(20):
+        talker.speak(0.25)
+        talker.look()
+    assert talker.shedding.may_restore(talker.now_s)
+    talker.shedding.restore(talker.now_s)
+    assert [event["type"] for event in talker.told] == ["degraded", "recovered"]
+    assert talker.told[-1]["hop_ms"] == 500
+
+
+def test_under_load_a_final_text_overtakes_the_interim_ones_that_wait(talker: Speaker) -> None:
+    talker.speak(3.0)
+    talker.look()
+    assert talker.shedding.text_level >= Level.INTERIMS
+    talker.send(pcm(silence(600)))
+    (_, job), *others = [w for w in talker.stage.waiting if w[1].pass_name == "transcript"]
+    assert not others
+    assert job.options.is_last
+    assert job.start < 16_000 // 2, "it has all of the speech"
+    talker.is_answered = True
+    talker.settle()
+    (event,) = talker.player.of("transcript")
+    assert event["final"]

@@ -194,6 +194,17 @@ def test_without_the_package_of_the_hub_the_message_names_the_extra(tmp_path, mo
     assert not (tmp_path / "to").exists()
 
 
+def test_a_file_of_the_hub_has_to_be_the_one_that_is_known_and_an_owner_s_need_not(tmp_path):
+    (tmp_path / "a").write_bytes(b"right")
+    digest = sha256(tmp_path / "a")
+    known = model(PublishedFile(name="a", hub_sha256=digest))
+    assert located(known, tmp_path, is_of_hub=True).digest == digest
+    (tmp_path / "a").write_bytes(b"tuned")
+    assert located(known, tmp_path).digest == sha256(tmp_path / "a")
+    with pytest.raises(ModelMissing, match=rf"not {digest}"):
+        located(known, tmp_path, is_of_hub=True)
+
+
 def test_the_digest_of_several_files_depends_on_their_names_and_not_on_their_order():
     one, other = "1" * 64, "2" * 64
     assert digest_of({"a": one, "b": other}) == digest_of({"b": other, "a": one})
@@ -220,5 +231,9 @@ def test_a_manifest_of_an_earlier_version_is_read(checkpoint, library):
     entry = json.loads((library.directory / "manifest.json").read_bytes())[FILE]
     assert set(entry) == {"model", "sha256", "wheel_sha256", "converter"}
     assert entry["wheel_sha256"] == sha256(checkpoint)
-    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {"manifest.json", FILE}
+    assert {f for f in os.listdir(library.directory) if f[0] != "."} == {
+        "manifest.json",
+        FILE,
+        "ecapa_tdnn.ckpt",
+    }
     assert re.fullmatch(r"[0-9a-f]{64}", entry["sha256"])

@@ -11,6 +11,7 @@ LABELS = {
     "type",
     "pass",
     "lane",
+    "model",
     "queue",
     "cause",
     "reason",

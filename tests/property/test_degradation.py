@@ -37,14 +37,20 @@ class Loaded(Player):
             super().send(item)
             return
         name, argument = item
-        if name == "skip":  # what came that long ago
+        if name.endswith("skip"):  # what came that long ago
             argument = max(self.session.audio.position - argument, 0)
-        getattr(self.session, name)(argument)
+        match name:
+            case "text skip":
+                self.session.chains.skip(argument)
+            case "text coalesce":
+                self.session.chains.degradation.coalesces = argument
+            case _:
+                getattr(self.session, name)(argument)
         self.pump()
 
 
 def loaded(stream: Stream, stage: Stage) -> Loaded:
-    modules = ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}}
+    modules = ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}, "transcript": {}}
     return Loaded(stage, REGISTRY, modules, stream.audio, lambda: GALLERY)
 
 
@@ -60,12 +66,15 @@ def placed(
 SHARES = st.floats(0, 1)
 EXACT: st.SearchStrategy[Call] = st.one_of(
     st.tuples(st.just("lengthen_hops"), st.sampled_from([1, 2])),
+    st.tuples(st.just("lengthen_stateful_hops"), st.sampled_from([1, 2])),
     st.tuples(st.just("speculate"), st.booleans()),
 )
 ANY: st.SearchStrategy[Call] = st.one_of(
     EXACT,
     st.tuples(st.just("coalesce"), st.booleans()),
     st.tuples(st.just("skip"), st.sampled_from([0, 8_000, 32_000])),
+    st.tuples(st.just("text coalesce"), st.booleans()),
+    st.tuples(st.just("text skip"), st.sampled_from([0, 8_000, 32_000])),
 )
 
 
@@ -110,6 +119,10 @@ def test_wakes_edges_and_one_final_an_utterance_come_whatever_is_shed(
     if ("config", {"vad": False}) not in [m for _, m in stream.messages]:
         assert_order(events)
     assert kept(events) == kept(plain)
+    if {"vad": False} not in [m for _, (_, m) in stream.messages]:
+        said, told = texts(events), texts(plain)
+        assert said.keys() == told.keys()
+        assert all(e == told[u] for u, e in said.items() if e["type"] == "transcript")
     for gap in by_type(events).get("gap", []):
         assert gap["cause"] == "client" or (gap["cause"], "module" in gap) == ("overload", True)
 
@@ -124,6 +137,16 @@ def kept(events: Sequence[Event]) -> dict[str, list[Any]]:
         for kind in ("speaker", "emotion")
     }
     return {**edges, "wake": wakes, **finals}
+
+
+def texts(events: Sequence[Event]) -> dict[str, dict[str, Any]]:
+    """The final text of each utterance, or the gap in its place."""
+    found = by_type(events)
+    finals = {e["utterance"]: e for e in found.get("transcript", []) if e["final"]}
+    gaps = [e for e in found.get("gap", []) if e.get("module") == "transcript"]
+    spans = {(e["t0"], e["t1"]): e["utterance"] for e in found.get("speech_end", [])}
+    assert not {spans[gap["t0"], gap["t1"]] for gap in gaps} & set(finals)
+    return {spans[gap["t0"], gap["t1"]]: gap for gap in gaps} | finals
 
 
 def test_windows_that_are_skipped_are_named_for_each_module_and_only_once() -> None:

@@ -82,7 +82,7 @@ def test_a_stream_among_others_is_what_it_is_alone(many: list[Stream], seed: int
 @given(stream=streams(most_messages=0), blocks=st.lists(st.integers(1, 300_000), max_size=20))
 def test_analysis_says_what_the_stream_says(stream: Stream, blocks: list[int]) -> None:
     engine = LocalEngine(fake_passes(), max_streams=1, threads=1, metrics=Metrics())
-    modules, _ = REGISTRY.resolve(ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}})
+    modules, _ = REGISTRY.resolve(ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}, "transcript": {}})
     analysis = OfflineAnalysis(engine, REGISTRY, modules, stream.audio, GALLERY)
     cuts = list(itertools.accumulate(blocks))
     events = list(analysis.events([i for i in script(stream.data, (), cuts) if i]))

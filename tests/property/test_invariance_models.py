@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from backend_under_test import backend_under_test
 from fakes.driving import (
     Item,
     Player,
@@ -26,13 +27,12 @@ from fakes.returning import Returning
 
 from streamd.compose import make_registry
 from streamd.config import Config
-from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 from streamd.files.offline import OfflineAnalysis
 from streamd.models.library import Library
@@ -52,11 +52,11 @@ MODULES = {"vad": {}, "wake": {"words": list(WORDS)}, "speaker": {}, "emotion": 
 
 @pytest.fixture(scope="module")
 def passes() -> list[Pass]:
-    backend, library = OnnxRuntime(), Library()
+    backend, library = backend_under_test(), Library()
     return [
         SileroVad(backend, library),
         OpenWakeWord(backend, library, WORDS),
-        CamPlusPlus(backend, library, "campplus_int8"),
+        Voiceprint(backend, library, "campplus_int8"),
         voice := Ge2eVoice(backend, library),
         Ge2eSpeculative(voice),
     ]

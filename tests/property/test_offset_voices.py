@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from fakes.driving import Player, Stage, pcm
 
-from streamd.compose import make_registry, voice_models
+from streamd.compose import make_registry
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.base import Pass
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.warm import initial_rows
 from streamd.models.library import Library
 from streamd.modules.centroids import Centroids
@@ -22,6 +22,7 @@ from streamd.modules.gallery import Gallery
 from streamd.observability.metrics import Metrics
 from streamd.settings import SpeakerSettings, WakeSettings
 from streamd.types import RATE_HZ, Samples
+from streamd.voices import voice_models
 
 pytestmark = pytest.mark.models
 
@@ -41,7 +42,7 @@ def test_different_voices_differ_as_much_with_an_offset_as_without(
     model: Literal["ge2e", "campplus"],
 ) -> None:
     backend, library = OnnxRuntime(), Library()
-    voice, voiceprint = Ge2eVoice(backend, library), CamPlusPlus(backend, library)
+    voice, voiceprint = Ge2eVoice(backend, library), Voiceprint(backend, library)
     passes: list[Pass] = [SileroVad(backend, library), voice, Ge2eSpeculative(voice), voiceprint]
     config = Config(wake=WakeSettings(load=(), words=()), speaker=SpeakerSettings(model=model))
     registry = make_registry(config, passes[0], Metrics(), None)

@@ -114,6 +114,9 @@ def test_good_messages(message, expected):
         ({"rate": 48000.0, "channels": 8.0}, AudioFormat(rate=48000, channels=8)),
         ({"rate": 11025}, AudioFormat(rate=11025)),
         ({"channels": 3, "use": [2, 0.0]}, AudioFormat(channels=3, use=(2, 0))),
+        *[({"enhance": v}, AudioFormat(enhance=v)) for v in ["off", "webrtc", "deep", None]],
+        ({"channels": 2, "far_end": 1.0}, AudioFormat(channels=2, far_end=1)),
+        ({"channels": 3, "far_end": 0, "use": [2]}, AudioFormat(channels=3, far_end=0, use=(2,))),
     ],
 )
 def test_audio_that_is_supported(audio, expected):
@@ -140,6 +143,10 @@ def test_audio_that_is_supported(audio, expected):
         ({"channels": 2, "use": [-1]}, "audio.use"),
         ({"channels": 2, "use": [0.5]}, "audio.use"),
         ({"channels": 2, "use": [0, 0]}, "audio.use"),
+        *[({"far_end": v}, "audio.far_end") for v in [0, 1, -1, 8, 0.5]],
+        ({"channels": 2, "far_end": 2}, "audio.far_end"),
+        ({"channels": 2, "far_end": -1}, "audio.far_end"),
+        ({"channels": 2, "far_end": 1, "use": [0, 1]}, "audio.far_end"),
     ],
 )
 def test_audio_of_the_right_types_that_is_not_supported(audio, ref):
@@ -165,6 +172,8 @@ NOT_OBJECT = [5, "x", True, None, []]
         *[({"audio": {"channels": v}}, "audio.channels") for v in NOT_NUMBER],
         *[({"audio": {"use": v}}, "audio.use") for v in [0, "0", True, {}]],
         *[({"audio": {"use": [0, v]}}, "audio.use.1") for v in NOT_NUMBER],
+        *[({"audio": {"enhance": v}}, "audio.enhance") for v in [*NOT_TEXT, "loud", "", "Deep"]],
+        *[({"audio": {"far_end": v}}, "audio.far_end") for v in ["1", True, [], {}]],
         *[({"modules": v}, "modules") for v in NOT_OBJECT],
         *[({"modules": {"wake": v}}, "modules.wake") for v in [5, 0.5, "on", None, []]],
         *[({"resume": v}, "resume") for v in [5, "r_1", True, []]],

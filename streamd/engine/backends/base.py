@@ -12,7 +12,8 @@ from streamd.engine.slots import SlotStates, StateSpec
 
 Graph: TypeAlias = Callable[[Mapping[str, npt.NDArray[Any]]], Sequence[npt.NDArray[Any]]]
 """A function from inputs by name to outputs, in the order that the graph file declares.
-Thread-safe."""
+Thread-safe. The outputs may be arrays of the backend's own, which it takes as inputs again without
+a copy: a pass calls `np.asarray` on those that it reads itself."""
 
 
 class Backend(Protocol):
@@ -26,6 +27,14 @@ class Backend(Protocol):
         Args:
             state: The parts of a stream's state, by name.
             capacity: Number of slots.
+        """
+
+    def warm(self, run: Callable[[int], None], max_batch: int) -> None:
+        """Run a pass before the first stream, so that the runtime has its memory and its kernels.
+
+        Args:
+            run: Runs a batch of a given size.
+            max_batch: Largest batch.
         """
 
 

@@ -15,8 +15,6 @@ from streamd.errors import ModelMissing
 
 MAX_TOKENS = 448
 """Longest prompt and text of a window together."""
-BEAM = 5
-"""Hypotheses that are followed at once."""
 
 
 def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = True) -> Decode:
@@ -52,12 +50,12 @@ def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = 
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelMissing(f"cannot load the model {weights} ({error}). {PULL_AGAIN}") from error
 
-    def decode(window: npt.NDArray[np.float32], prompt: Sequence[int]) -> Decoded:
+    def decode(window: npt.NDArray[np.float32], prompt: Sequence[int], beam: int) -> Decoded:
         features = ctranslate2.StorageView.from_array(np.ascontiguousarray(window[None]))
         (result,) = model.generate(
             features,
             [list(prompt)],
-            beam_size=BEAM,
+            beam_size=beam,
             max_length=MAX_TOKENS,
             return_scores=True,
             return_no_speech_prob=True,

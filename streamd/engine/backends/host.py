@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from streamd.engine.slots import HostSlots, SlotStates, StateSpec
 
@@ -15,3 +15,8 @@ class Host:
     def slots(self, state: Mapping[str, StateSpec], capacity: int) -> SlotStates:
         """Make the state of all streams for one pass."""
         return HostSlots(state, capacity)
+
+    def warm(self, run: Callable[[int], None], max_batch: int) -> None:
+        """Run the smallest and the largest batch, so that the runtime allocates its memory."""
+        for batch in (1, max_batch):
+            run(batch)

@@ -196,7 +196,13 @@ def _begin(graph: Graph, waves: Sequence[Floats], frames: Sequence[int]) -> Sequ
     for row, wave in zip(audio, waves, strict=True):
         row[: len(wave)] = wave[: len(row)]
     fresh = np.zeros((len(waves), BEGUN), np.float32)
-    return graph({"audio": audio, "skip": _SKIP[0], "frames": _counts(frames), "begun": fresh})
+    inputs: dict[str, npt.NDArray[Any]] = {
+        "audio": audio,
+        "skip": _SKIP[0],
+        "frames": _counts(frames),
+        "begun": fresh,
+    }
+    return [np.asarray(output) for output in graph(inputs)]
 
 
 def _end(
@@ -209,7 +215,13 @@ def _end(
         rest = wave[(BEGINNING_FRAMES - 2) * HOP_SAMPLES :]
         row[: len(rest)] = rest
     rows = np.stack(begun)
-    return graph({"audio": audio, "skip": _SKIP[2], "frames": _counts(frames), "begun": rows})[:2]
+    inputs: dict[str, npt.NDArray[Any]] = {
+        "audio": audio,
+        "skip": _SKIP[2],
+        "frames": _counts(frames),
+        "begun": rows,
+    }
+    return [np.asarray(output) for output in graph(inputs)[:2]]
 
 
 def _counts(frames: Sequence[int]) -> npt.NDArray[np.int32]:

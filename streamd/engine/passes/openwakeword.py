@@ -114,8 +114,9 @@ class OpenWakeWord:
             One list per item with the scores of each step, and the state after the last step.
         """
         new = self.replay(spans, steps, state)
-        joined = np.concatenate((state["history"], new["history"][:, -steps:]), axis=1)
-        length = state["history"].shape[1]
+        before = np.asarray(state["history"])
+        joined = np.concatenate((before, np.asarray(new["history"])[:, -steps:]), axis=1)
+        length = before.shape[1]
         # The history after each step: [streams * steps, 34, 96], stream by stream.
         after = np.stack([joined[:, n : n + length] for n in range(1, steps + 1)], axis=1)
         scores = self._scores(
@@ -134,7 +135,7 @@ class OpenWakeWord:
         starts = range(0, steps * _STEP, _STEP)
         items = [span[start : start + self.item_samples] for span in spans for start in starts]
         fresh = np.zeros((len(spans), steps), np.float32)
-        fresh[:, 0] = state["fresh"]
+        fresh[:, 0] = np.asarray(state["fresh"])
         streams = {"cnn": state["cnn"], "history": state["history"]}
         return _state(*self._embed({"audio": stack(items), "fresh": fresh.ravel(), **streams}))
 
@@ -143,21 +144,30 @@ class OpenWakeWord:
         # Filled in beforehand, so that the order of the words does not depend on batch mates
         # either.
         outputs: list[WordScores] = [dict.fromkeys(words, (0.0, None)) for words in options]
-        for word, rows in _rows_by_word(options).items():
+        asked = _rows_by_word(options)
+        # All heads before the first score is read, which a backend with a device waits for.
+        found = {
+            word: self._heads[word]({"features": _latest(history, rows, self._words[word].window)})[
+                0
+            ]
+            for word, rows in asked.items()
+            if isinstance(word, str)
+        }
+        for word, rows in asked.items():
             if isinstance(word, int):
                 head = self.heads[word]
-                scores = head.scores(_latest(history, rows, head.window))
-                for row, score in zip(rows, scores, strict=True):
+                own = head.scores(np.asarray(_latest(history, rows, head.window)))
+                for row, score in zip(rows, own, strict=True):
                     outputs[row][word] = (score, None)
             else:
-                self._score(word, rows, history, outputs)
+                self._read(word, rows, np.asarray(found[word]), outputs)
         return outputs
 
-    def _score(
-        self, word: str, rows: list[int], history: npt.NDArray[Any], outputs: list[WordScores]
+    def _read(
+        self, word: str, rows: list[int], scores: npt.NDArray[Any], outputs: list[WordScores]
     ) -> None:
+        """Write the scores of a word, `[rows, classes]`, to the outputs of its rows."""
         about = self._words[word]
-        (scores,) = self._heads[word]({"features": _latest(history, rows, about.window)})
         if not about.classes:
             for row, score in zip(rows, scores[:, 0].tolist(), strict=True):
                 outputs[row][word] = (score, None)

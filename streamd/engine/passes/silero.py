@@ -48,7 +48,7 @@ class SileroVad:
         for item in run_in():
             _, rows = self.run([item], [None], rows)
         self.state: Mapping[str, StateSpec] = {
-            name: StateSpec(row[0]) for name, row in rows.items()
+            name: StateSpec(np.array(row[0])) for name, row in rows.items()
         }
 
     def warm(self) -> None:
@@ -60,7 +60,7 @@ class SileroVad:
     ) -> tuple[Sequence[float], State]:
         """Run one batch; `options` are ignored."""
         prob, h, c = self._run({"audio": stack(items), "h": state["h"], "c": state["c"]})
-        return prob.tolist(), {"h": h, "c": c}
+        return np.asarray(prob).tolist(), {"h": h, "c": c}
 
 
 def run_in() -> Samples:

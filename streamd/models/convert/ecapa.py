@@ -1,8 +1,6 @@
 """ECAPA-TDNN out of a MindSpore checkpoint as one graph, features included.
 
-Source: Desplanques et al. 2020 (arXiv:2005.07143) as MindAudio's `EcapaTDNN` builds it, whose
-checkpoint is `ecapatdnn_vox12.ckpt`: convolution, ReLU and batch normalisation in this order,
-zeros beyond the ends, attention without global context. The sizes are those of the checkpoint.
+The network is in `ecapa_network`. The sizes are those of the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,25 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.errors import ModelMissing
-from streamd.models.convert import logmel
+from streamd.models.convert import ecapa_network, logmel
+from streamd.models.convert.ecapa_network import BLOCKS, NORM, SCALE, Plain, Quantized
 from streamd.models.convert.graph import Builder, Weights, check_shapes
 from streamd.models.convert.mindspore_checkpoint import read_checkpoint
 
-BLOCKS = (2, 3, 4)
-"""Dilation of each SE-Res2Net block."""
-SCALE = 8
-"""Groups of channels in a block: the first passes, each of the others is convolved."""
 MAX_CHANNELS = 4096
-_EPSILON = 1e-5
-"""Of MindSpore's batch normalisation."""
-_LEAST_VARIANCE = 1e-12
 _PREFIXES = (("", ""), ("network.", "blocks."), ("network.", ""), ("", "blocks."))
 """Before each name, and once more before that of a block: of the network alone, of one that was
 saved with its optimizer, and what else MindSpore may make of the same attributes."""
 _TRAINING = ("moment1.", "moment2.", "moments.", "accum.", "classifier.")
 _TRAINING_NAMES = {"learning_rate", "output"}
 """What training leaves beside the network, as does any tensor of one number."""
-_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 _ADVICE = (
     "Give a checkpoint of MindAudio's EcapaTDNN with 80 bands and without global context, "
     "as ecapatdnn_vox12.ckpt is."
@@ -51,15 +42,17 @@ class Sizes(NamedTuple):
     """Numbers of an embedding."""
 
 
-def convert(source: Path, target: Path) -> None:
-    """Write the network in float32.
+def convert(source: Path, target: Path, full_scale: float = 1.0, *, is_int8: bool = False) -> None:
+    """Write the network.
 
-    Input: `audio` float32 [N, S] scaled ±1 at 16 kHz, S at least 400. Output: `embedding`
-    [N, width] of length 1; MindAudio's is the same before it is scaled to that length.
+    Input: `audio` float32 [N, S] at 16 kHz, S at least 400. Output: `embedding` [N, width] of
+    length 1; MindAudio's is the same before it is scaled to that length.
 
     Args:
         source: a checkpoint of MindSpore.
         target: the file to write.
+        full_scale: the sample that is MindAudio's 1.0: 1, or 32768 for samples at int16 scale.
+        is_int8: write the large products in int8.
 
     Raises:
         ModelMissing: `source` is not a checkpoint of this network.
@@ -67,7 +60,9 @@ def convert(source: Path, target: Path) -> None:
     """
     w = read_weights(source)
     b = Builder()
-    raw = _network(b, w, logmel.add(b, "audio"))
+    audio = "audio" if full_scale == 1.0 else b.op("Mul", "audio", b.const(1.0 / full_scale))
+    arithmetic = Quantized(b) if is_int8 else Plain(b)
+    raw = ecapa_network.embed(b, w, arithmetic, logmel.add(b, audio))
     length = b.op("ReduceL2", raw, axes=[1], keepdims=1)
     embedding = b.op("Div", raw, b.op("Max", length, b.const(1e-12)))
     width = w["fc.bias"].shape[0]
@@ -85,6 +80,25 @@ def read_weights(source: Path) -> Weights:
         ModelMissing: `source` is not a checkpoint of this network.
         OSError: it cannot be read.
     """
+    weights, _, names = _read(source)
+    return {name: weights[there] for name, there in names.items()}
+
+
+def read_sizes(source: Path) -> tuple[Sizes, dict[str, str]]:
+    """Check a checkpoint, and return the sizes of its network and how it names each weight.
+
+    Returns:
+        The sizes, and the name in the checkpoint by MindAudio's name.
+
+    Raises:
+        ModelMissing: `source` is not a checkpoint of this network.
+        OSError: it cannot be read.
+    """
+    _, sizes, names = _read(source)
+    return sizes, names
+
+
+def _read(source: Path) -> tuple[Weights, Sizes, dict[str, str]]:
     found = read_checkpoint(source)
     prefix, of_block = next(
         (p for p in _PREFIXES if f"{p[0]}{p[1]}0.conv.weight" in found), ("", "")
@@ -93,7 +107,8 @@ def read_weights(source: Path) -> Weights:
     def named(name: str) -> str:
         return f"{prefix}{of_block if name[0].isdigit() else ''}{name}"
 
-    known = dict(shapes(_sizes(source.name, found, named)))
+    sizes = _sizes(source.name, found, named)
+    known = dict(shapes(sizes))
     expected = {named(name): shape for name, shape in known.items()}
     weights = {n: v for n, v in found.items() if n in expected or not _is_of_training(n, v)}
     check_shapes(source.name, weights, expected, is_complete=True, hint=_ADVICE)
@@ -104,7 +119,7 @@ def read_weights(source: Path) -> Weights:
                 f"{source.name} is not the model that this converter knows: the numbers of "
                 f"{name} are of another type, or make no sense. {_ADVICE}"
             )
-    return {name: weights[named(name)] for name in known}
+    return weights, sizes, {name: named(name) for name in known}
 
 
 def shapes(sizes: Sizes) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -138,7 +153,7 @@ def _conv(name: str, out: int, into: int, taps: int) -> Iterator[tuple[str, tupl
 
 
 def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for part in _NORM:
+    for part in NORM:
         yield f"{name}.norm2d.{part}", (channels,)
 
 
@@ -164,71 +179,3 @@ def _sizes(source: str, w: Weights, named: Callable[[str], str]) -> Sizes:
             f"not a multiple of {SCALE}. {_ADVICE}"
         )
     return Sizes(*found)
-
-
-def _network(b: Builder, w: Weights, features: str) -> str:
-    """From `[N, 80, T]` to the embedding `[N, width]` as MindAudio gives it."""
-    x = _tdnn(b, w, features, "0")
-    outputs = []
-    for block, dilation in enumerate(BLOCKS, 1):
-        x = _block(b, w, x, str(block), dilation)
-        outputs.append(x)
-    return _pooled(b, w, _tdnn(b, w, b.op("Concat", *outputs, axis=1), "mfa"))
-
-
-def _tdnn(b: Builder, w: Weights, x: str, name: str, dilation: int = 1) -> str:
-    """Convolution, ReLU, normalisation."""
-    scale, shift, mean, variance = (b.const(w[f"{name}.norm.norm2d.{part}"]) for part in _NORM)
-    x = b.op("Relu", _convolved(b, w, x, f"{name}.conv", dilation))
-    return b.op("BatchNormalization", x, scale, shift, mean, variance, epsilon=_EPSILON)
-
-
-def _convolved(b: Builder, w: Weights, x: str, name: str, dilation: int = 1) -> str:
-    """A convolution over time that keeps the length."""
-    weight = w[f"{name}.weight"][:, :, 0]
-    taps = weight.shape[2]
-    return b.op(
-        "Conv",
-        x,
-        b.const(weight),
-        b.const(w[f"{name}.bias"]),
-        kernel_shape=[taps],
-        dilations=[dilation],
-        pads=[dilation * (taps // 2)] * 2,
-    )
-
-
-def _block(b: Builder, w: Weights, x: str, name: str, dilation: int) -> str:
-    """One SE-Res2Net block; each group of channels but the second also gets the one before."""
-    inner = _tdnn(b, w, x, f"{name}.tdnn1")
-    part = w[f"{name}.tdnn1.conv.bias"].shape[0] // SCALE
-    sizes = b.const([part] * SCALE, "int64")
-    first, *groups = b.ops("Split", inner, sizes, results=SCALE, axis=1)
-    made = [first]
-    for number, group in enumerate(groups):
-        group_in = b.op("Add", group, made[-1]) if number else group
-        made.append(_tdnn(b, w, group_in, f"{name}.res2net_block.blocks.{number}", dilation))
-    inner = _tdnn(b, w, b.op("Concat", *made, axis=1), f"{name}.tdnn2")
-    mean = b.op("ReduceMean", inner, axes=[2], keepdims=1)
-    squeezed = b.op("Relu", _convolved(b, w, mean, f"{name}.se_block.conv1"))
-    gain = b.op("Sigmoid", _convolved(b, w, squeezed, f"{name}.se_block.conv2"))
-    return b.op("Add", b.op("Mul", gain, inner), x)
-
-
-def _pooled(b: Builder, w: Weights, x: str) -> str:
-    """Mean and deviation over time, weighted by attention, and the last projection."""
-    attention = _convolved(b, w, b.op("Tanh", _tdnn(b, w, x, "asp.tdnn")), "asp.conv")
-    attention = b.op("Softmax", attention, axis=2)
-    axis = b.const([2], "int64")
-    mean = b.op("ReduceSum", b.op("Mul", attention, x), axis, keepdims=1)
-    centred = b.op("Sub", x, mean)
-    squares = b.op("Mul", attention, b.op("Mul", centred, centred))
-    variance = b.op("ReduceSum", squares, axis, keepdims=1)
-    deviation = b.op("Sqrt", b.op("Max", variance, b.const(_LEAST_VARIANCE)))
-    statistics = b.squeeze(b.op("Concat", mean, deviation, axis=1), 2)
-    # The normalisation goes into the weights of the projection.
-    gamma, beta, moving, spread = (w[f"asp_bn.norm2d.{p}"].astype(np.float64) for p in _NORM)
-    scale = gamma / np.sqrt(spread + _EPSILON)
-    weight = w["fc.weight"][:, :, 0, 0].astype(np.float64)
-    bias = w["fc.bias"] + weight @ (beta - moving * scale)
-    return b.op("Gemm", statistics, b.const((weight * scale).T), b.const(bias))

@@ -62,7 +62,8 @@ def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArra
     No sum of products saturates: of inputs 2k and 2k + 1, whose products onnxruntime's AVX2
     kernel adds first, no two weights of one sign come to more than 128.
     """
-    pairs = [np.maximum(sign * weight, 0.0).reshape(-1, 2, weight.shape[1]) for sign in (1, -1)]
+    even = np.pad(weight, ((0, len(weight) % 2), (0, 0)))
+    pairs = [np.maximum(sign * even, 0.0).reshape(-1, 2, weight.shape[1]) for sign in (1, -1)]
     heaviest = np.max([pair.sum(axis=1).max(axis=0) for pair in pairs], axis=0)
     # One less than allowed, as both of a pair may be rounded up by a half.
     scale = np.maximum(np.abs(weight).max(axis=0) / 127, heaviest / (_PAIR - 1))

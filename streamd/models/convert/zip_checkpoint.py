@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamd.errors import ModelMissing
-from streamd.models.convert.graph import PULL_PINNED
+from streamd.models.convert.graph import PULL_PINNED, Weights, check_shapes
 from streamd.models.convert.state_pickle import CheckpointError, StatePickle, Storage, Tensor
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -52,6 +52,40 @@ def read_state_dict(
         raise ModelMissing(
             f"{path.name} is not the expected checkpoint: {error}. {hint}"
         ) from error
+
+
+def checked(
+    source: str, w: Weights, expected: Mapping[str, tuple[int, ...]], hint: str = PULL_PINNED
+) -> Weights:
+    """Return weights that are exactly those of a network, with numbers that make sense.
+
+    Args:
+        source: name of the file.
+        w: what it holds.
+        expected: name and shape of every weight of the network.
+        hint: what to do about a file that has others, at the end of the message.
+
+    Raises:
+        ModelMissing: it has others; the message names the weight.
+    """
+    check_shapes(source, w, expected, is_complete=True, hint=hint)
+    for name, values in w.items():
+        is_count = name.endswith("num_batches_tracked")
+        is_right = values.dtype == (np.int64 if is_count else np.float32)
+        least = 0 if name.endswith("running_var") else -np.inf
+        if not is_right or not np.isfinite(values).all() or (values < least).any():
+            raise ModelMissing(
+                f"{source} is not the model that this converter knows: the numbers of "
+                f"{name} are of another type, or make no sense. {hint}"
+            )
+    return w
+
+
+def norm_shapes(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each weight of a batch normalisation of torch."""
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{name}.{part}", (channels,)
+    yield f"{name}.num_batches_tracked", ()
 
 
 def _read_zip(content: bytes) -> dict[str, npt.NDArray[Any]]:

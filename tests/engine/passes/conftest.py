@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from backend_under_test import backend_under_test
 from pass_driver import DATA
 
+from streamd.engine.backends.base import GraphBackend
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.models import catalogue
 from streamd.models.fetch import fetch
@@ -19,7 +21,14 @@ from streamd.models.library import Library, default_directory
 
 
 @pytest.fixture(scope="session")
-def backend() -> OnnxRuntime:
+def backend() -> GraphBackend:
+    """The backend of this run: the same promises hold for each."""
+    return backend_under_test()
+
+
+@pytest.fixture(scope="session")
+def reference() -> OnnxRuntime:
+    """What runs published graphs as they are."""
     return OnnxRuntime()
 
 

@@ -31,11 +31,4 @@ def outputs(model: Pass, samples: np.ndarray, option: Any = None) -> Iterator[An
 
 def rows(state: State, index: Sequence[int]) -> State:
     """Some rows of a state, in a given order."""
-    return {name: array[np.asarray(index)] for name, array in state.items()}
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two outputs are equal to the bit."""
-    if isinstance(one, tuple) and not isinstance(one[0], float):
-        return all(same(a, b) for a, b in zip(one, other, strict=True))
-    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else one == other
+    return {name: np.asarray(array)[np.asarray(index)] for name, array in state.items()}

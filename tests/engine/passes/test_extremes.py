@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pass_driver import outputs
 
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.fake import FakeVad, FakeVoice, FakeWake
 from streamd.engine.passes.ge2e import Ge2eVoice, raise_level
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
 
 LOW, HIGH = -32_768, 32_767
@@ -61,7 +61,7 @@ def test_an_embedding_is_of_length_one_and_finite(backend, library, extreme):
 @pytest.mark.models
 @pytest.mark.parametrize("file", ["campplus", "campplus_int8"])
 def test_an_embedding_by_campplus_is_of_length_one(backend, library, file, extreme):
-    model = CamPlusPlus(backend, library, file)
+    model = Voiceprint(backend, library, file)
     window = np.resize(extreme, model.max_samples)
     (voice,), _ = model.run([window], [None], {})
     assert voice.embedding.shape == voice.shapes["embedding"]
@@ -84,7 +84,7 @@ def test_a_window_that_the_network_cannot_take_is_refused(backend, library, leng
 @pytest.mark.models
 @pytest.mark.parametrize("length", [0, 6_399, 25_601])
 def test_campplus_refuses_windows_of_other_lengths(backend, library, length):
-    model = CamPlusPlus(backend, library)
+    model = Voiceprint(backend, library)
     windows = [np.zeros(25_600, np.int16), np.zeros(length, np.int16)]
     with pytest.raises(ValueError, match=f"6400 to 25600 samples, not {length}"):
         model.run(windows, [None] * 2, {})
@@ -92,7 +92,7 @@ def test_campplus_refuses_windows_of_other_lengths(backend, library, length):
 
 @pytest.mark.models
 def test_campplus_hears_a_short_window_again_and_again(backend, library, minutes):
-    model = CamPlusPlus(backend, library)
+    model = Voiceprint(backend, library)
     short = minutes[40_000:][:9_000]
     got, _ = model.run([short, np.resize(short, 25_600)], [None] * 2, {})
     assert (got[0].embedding == got[1].embedding).all()

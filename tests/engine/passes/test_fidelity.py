@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from pass_driver import DATA, items, outputs
 
-from streamd.engine.passes.campplus import CamPlusPlus
 from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad, run_in
+from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.warm import initial_rows
 
 pytestmark = pytest.mark.models
@@ -50,9 +50,9 @@ def test_wake_scores_are_those_of_openwakeword_over_minutes(
 
 
 def test_silero_probabilities_are_those_of_the_shipped_graph_over_minutes(
-    backend, library, published, minutes
+    backend, reference, library, published, minutes
 ):
-    theirs = backend.load(published / "silero_vad" / "data" / "silero_vad.onnx")
+    theirs = reference.load(published / "silero_vad" / "data" / "silero_vad.onnx")
     ours = SileroVad(backend, library)
     state = np.zeros((2, 1, 128), np.float32)
     for item in run_in():
@@ -97,7 +97,7 @@ def test_embeddings_are_those_of_resemblyzers_own_network(
 def test_embeddings_are_those_of_the_published_campplus(
     backend, library, voices, file, cosine, mean
 ):
-    ours = CamPlusPlus(backend, library, file)
+    ours = Voiceprint(backend, library, file)
     reference = np.load(DATA / "campplus_reference.npz")
     windows = [
         voices[clip][start : start + ours.max_samples] // divisor

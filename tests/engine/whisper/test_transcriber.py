@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_vocabulary import ORDER, TOKENS
 
-from streamd.engine.whisper.transcriber import Decoded, Segment, Whisper
+from streamd.engine.whisper.transcriber import Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
+from streamd.types import TextSegment as Segment
 
 VOCABULARY = Vocabulary(TOKENS)
 
@@ -30,7 +31,7 @@ class Script:
         self.answers = list(answers)
         self.windows: list[np.ndarray] = []
 
-    def __call__(self, window, prompt) -> Decoded:
+    def __call__(self, window, prompt, beam) -> Decoded:
         assert window.shape == (80, 3000)
         assert list(prompt) == [VOCABULARY.start]
         self.windows.append(window)
@@ -48,7 +49,7 @@ def play(seconds: float, *answers: list[int] | Decoded) -> tuple[list[Segment], 
     script = Script(*answers)
     found = Whisper(script, VOCABULARY).transcribe(ramp(seconds))
     assert not script.answers, "each window is decoded"
-    return found, script
+    return list(found.segments), script
 
 
 def test_a_sentence_ends_where_its_timestamp_says():
@@ -114,10 +115,10 @@ def test_an_answer_without_time_takes_the_whole_window(answer):
 def test_any_answers_give_segments_within_the_recording(answers):
     turns = iter(range(10_000))
 
-    def decode(window, prompt):
+    def decode(window, prompt, beam):
         return Decoded(answers[next(turns) % len(answers)], -0.3, 0.0)
 
     seconds = 33
-    found = Whisper(decode, VOCABULARY).transcribe(np.zeros(16_000 * seconds, np.int16))
+    found = Whisper(decode, VOCABULARY).transcribe(np.zeros(16_000 * seconds, np.int16)).segments
     assert all(0 <= s.t0 < s.t1 <= 1000 * seconds and s.text for s in found)
     assert next(turns) <= seconds

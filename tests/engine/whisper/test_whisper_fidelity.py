@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from needs import lacking
 
-from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.recognition.lane import Transcriber
+from streamd.engine.recognition.metered import load
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ModelMissing
@@ -56,7 +57,7 @@ def test_the_text_and_its_times_are_those_of_faster_whisper(whisper, clips, refe
     wrong = total = 0
     for name in ("speech_slt.flac", "speech_rms.flac", "speech_espeak.flac"):
         samples = clips[name]
-        found = whisper.transcribe(samples)
+        found = whisper.transcribe(samples).segments
         theirs = reference[name]["segments"]
         text = " ".join(text for *_, text in theirs)
         wrong += errors(words(text), words(" ".join(s.text for s in found)))
@@ -77,22 +78,21 @@ def test_the_same_audio_gives_the_same_text(whisper, clips):
 async def test_its_cpu_time_is_known(whisper, clips):
     """The admission of streams takes it off the cost of streams."""
     paths = [Library().path(file) for file in TRANSCRIPT_FILES]
-    lane = Transcriber(
-        lambda: Whisper(backend.load_whisper(*paths), Vocabulary.read(paths[2].read_bytes())),
-        1,
-        Metrics(),
+    model = load(
+        lambda: Whisper(backend.load_whisper(*paths), Vocabulary.read(paths[2].read_bytes())), 12
     )
-    process_s, lane_s = time.process_time(), lane.cpu_s()
+    lane = Transcriber(model, 1, Metrics())
+    process_s, lane_s = time.process_time(), model.cpu_s()
     await lane.transcribe(clips["speech_slt.flac"][:48_000])
-    process_s, lane_s = time.process_time() - process_s, lane.cpu_s() - lane_s
+    process_s, lane_s = time.process_time() - process_s, model.cpu_s() - lane_s
     lane.close()
     assert process_s > 0.05
     assert 0.5 * process_s < lane_s <= 1.01 * process_s
 
 
 def test_half_a_minute_of_silence_and_no_audio_have_no_text(whisper):
-    assert whisper.transcribe(np.zeros(0, np.int16)) == []
-    assert len(whisper.transcribe(np.zeros(16_000 * 30, np.int16))) <= 1
+    assert whisper.transcribe(np.zeros(0, np.int16)).text == ""
+    assert len(whisper.transcribe(np.zeros(16_000 * 30, np.int16)).segments) <= 1
 
 
 def test_a_broken_file_is_refused_with_what_to_do(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from mindspore_files import ecapa_weights, write
+from mindspore_files import SMALL, ecapa_weights, write
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ModelMissing
@@ -131,6 +131,30 @@ def test_an_embedding_depends_on_its_own_audio_alone(tmp_path):
     alone = np.concatenate([run({"audio": item[None]})[0] for item in items])
     assert np.isfinite(together).all()
     np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("sizes", [SMALL, SMALL._replace(attention=11)], ids=["even", "odd"])
+def test_in_int8_an_embedding_is_near_and_depends_on_its_own_audio_alone(tmp_path, sizes):
+    path = write(tmp_path / "ecapatdnn.ckpt", ecapa_weights(sizes))
+    for name, is_int8 in (("whole", False), ("int8", True)):
+        ecapa.convert(path, tmp_path / f"{name}.onnx", 32_768.0, is_int8=is_int8)
+    whole, rounded = (OnnxRuntime().load(tmp_path / f"{n}.onnx") for n in ("whole", "int8"))
+    items = np.stack([speech(16_000, start) for start in (8_000, 20_000, 40_000)]) * 32_768
+    items[1] *= 1e-3
+    items[2] = 0
+    (want,), (together,) = whole({"audio": items}), rounded({"audio": items})
+    assert (want * together).sum(axis=1)[:2].min() > 0.999
+    alone = np.concatenate([rounded({"audio": item[None]})[0] for item in items])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_samples_at_int16_scale_are_scaled_in_the_graph(tmp_path):
+    path = write(tmp_path / "ecapatdnn.ckpt", ecapa_weights())
+    ecapa.convert(path, tmp_path / "int16.onnx", 32_768.0)
+    (want,) = graph(tmp_path, ecapa_weights())({"audio": speech(16_000)[None]})
+    scaled = speech(16_000)[None] * np.float32(32_768)
+    (got,) = OnnxRuntime().load(tmp_path / "int16.onnx")({"audio": scaled})
+    np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_features_are_those_of_the_definition(tmp_path):

@@ -14,6 +14,7 @@ from streamd.transport.http.rest.answers import error_event
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.routes import About, Route
+from streamd.types import Channel, Enhance
 
 log = structlog.get_logger("streamd.rest")
 
@@ -25,6 +26,10 @@ class AnalyzeParams(msgspec.Struct, frozen=True, kw_only=True):
     """The modules and their options, as `hello.modules`; JSON text in a form."""
     words: tuple[str, ...] | UnsetType = UNSET
     """The wake words to look for, repeated or with commas; every module is on."""
+    enhance: Enhance | UnsetType = UNSET
+    """Noise suppression before the modules, as `hello.audio.enhance`."""
+    far_end: Channel | UnsetType = UNSET
+    """The channel of what a loudspeaker played, as `hello.audio.far_end`."""
 
 
 _ABOUT = About(
@@ -53,8 +58,9 @@ async def analyze(call: Call) -> None:
     """
     services, tenant = call.rest.services, call.principal.tenant
     try:
+        params = call.params(AnalyzeParams)
         modules, warnings = services.registry.resolve(
-            _request(call.params(AnalyzeParams)), words=services.words(tenant)
+            _request(params), words=services.words(tenant)
         )
     except BadConfig as error:
         raise BadInput(error.message, ref=error.ref) from None
@@ -69,7 +75,14 @@ async def analyze(call: Call) -> None:
 
     gallery = services.gallery(tenant)
     try:
-        async with call.rest.sessions.open(file.body, file.name, modules, gallery) as reading:
+        async with call.rest.sessions.open(
+            file.body,
+            file.name,
+            modules,
+            gallery,
+            enhance=None if params.enhance is UNSET else params.enhance,
+            far_end=None if params.far_end is UNSET else params.far_end,
+        ) as reading:
             for code, message in warnings:
                 number += 1
                 await call.event(WarningEvent(seq=number, code=code, message=message))

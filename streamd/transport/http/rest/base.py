@@ -10,7 +10,7 @@ from streamd.access.parts import Access
 from streamd.access.principal import Principal
 from streamd.calibration.calibrator import Calibrator
 from streamd.config import Config
-from streamd.engine.whisper.lane import Transcriber
+from streamd.engine.recognition.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.sessions import FileSessions
 from streamd.files.uploads import Uploads

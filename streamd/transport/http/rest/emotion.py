@@ -16,8 +16,9 @@ from streamd.transport.http.rest.replies import (
     FlatEmotionReply,
     remarks,
 )
-from streamd.transport.http.rest.transcribe import joined, read
+from streamd.transport.http.rest.transcribe import read
 from streamd.transport.http.routes import About, Route
+from streamd.types import Recognition
 
 
 class EmotionParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +77,8 @@ async def emotion(call: Call) -> EmotionReply:
         Refusal: The file cannot be read, has too little speech, or there is no such module.
     """
     params = call.params(EmotionParams)
-    mood, text, duration_ms, notes = await _mood(call)
-    language = None if call.rest.transcriber is None else call.rest.transcriber.language
+    mood, found, duration_ms, notes = await _mood(call)
+    text, language = (None, None) if found is None else (found.text, found.language)
     scores = mood.scores if params.return_all_emotions else UNSET
     return EmotionReply(
         emotion=mood.label,
@@ -103,17 +104,18 @@ async def emotion(call: Call) -> EmotionReply:
 async def flat(call: Call) -> FlatEmotionReply:
     """Return the mood of a file in the shape of earlier callers. It raises as `emotion` does."""
     params = call.params(EmotionParams)
-    mood, text, duration_ms, notes = await _mood(call)
+    mood, found, duration_ms, notes = await _mood(call)
+    text = "" if found is None else found.text
     data = EmotionData(
         emotion=mood.label,
         confidence=mood.score,
         all_emotions=mood.scores if params.return_all_emotions else UNSET,
-        text=text or "",
+        text=text,
         duration=duration_ms / 1000,
     )
     return FlatEmotionReply(
         emotion=data.emotion,
-        text=text or "",
+        text=text,
         confidence=data.confidence,
         duration=data.duration,
         data=data,
@@ -121,7 +123,7 @@ async def flat(call: Call) -> FlatEmotionReply:
     )
 
 
-async def _mood(call: Call) -> tuple[Mood, str | None, int, list[str]]:
+async def _mood(call: Call) -> tuple[Mood, Recognition | None, int, list[str]]:
     """Return the mood, the text if there is a transcriber, milliseconds, and remarks."""
     registry = call.rest.services.registry
     modules, warnings = registry.resolve({"vad": {}, "emotion": {}})
@@ -129,6 +131,5 @@ async def _mood(call: Call) -> tuple[Mood, str | None, int, list[str]]:
         raise ModelMissing(f"emotion is not available: {warnings[0][1]}")
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
-        events, segments = await read(call, reading)
-        text = None if segments is None else joined(segments)
-        return mood_of(events), text, reading.duration_ms, list(reading.notes)
+        events, found = await read(call, reading)
+        return mood_of(events), found, reading.duration_ms, list(reading.notes)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from streamd.engine.whisper.lane import Transcriber
-from streamd.engine.whisper.transcriber import Segment
+from streamd.engine.recognition.lane import Transcriber
 from streamd.errors import ModelMissing, OutOfRange
 from streamd.events import Event
 from streamd.files.sessions import FileReading, collect
 from streamd.files.transcription import transcribed
 from streamd.modules.gallery import Gallery
+from streamd.modules.transcript import knows, primary
 from streamd.transport.http.rest import replies
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.replies import AsrReply, TranscribeReply, remarks
 from streamd.transport.http.routes import About, Route
+from streamd.types import ANY_LANGUAGE, RecogniserOptions, Recognition
 
 NO_TRANSCRIBER = (
     "no transcriber is loaded; install one (`pip install 'streamd-voice[transcript]'`) and turn it "
@@ -30,6 +29,8 @@ class TranscribeParams(msgspec.Struct, frozen=True, kw_only=True):
 
     language: str = "auto"
     """Language of the speech (BCP 47); a transcriber that does not know it refuses."""
+    itn: bool = True
+    """Whether numbers are written with digits, where the transcriber can do both."""
 
 
 _SAID = "Most of the letters were never sent."
@@ -70,58 +71,58 @@ async def transcribe(call: Call) -> TranscribeReply:
     Raises:
         Refusal: There is no transcriber, it does not know the language, or the file cannot be read.
     """
-    segments, language, duration_ms, notes = await _text(call)
+    found, duration_ms, notes = await _text(call)
     return TranscribeReply(
-        text=joined(segments),
-        language=language,
+        text=found.text,
+        language=found.language,
         duration_ms=duration_ms,
-        segments=[replies.Segment(t0=s.t0, t1=s.t1, text=s.text) for s in segments],
+        segments=[replies.Segment(t0=s.t0, t1=s.t1, text=s.text) for s in found.segments],
         warnings=remarks(*(("file", note) for note in notes)),
     )
 
 
 async def asr(call: Call) -> AsrReply:
     """Return what was said in the shape of earlier callers. It raises as `transcribe` does."""
-    segments, language, duration_ms, notes = await _text(call)
+    found, duration_ms, notes = await _text(call)
     return AsrReply(
-        transcript=joined(segments),
-        language=language,
+        transcript=found.text,
+        language=found.language,
         duration_ms=duration_ms,
         warnings=remarks(*(("file", note) for note in notes)),
     )
 
 
-async def read(call: Call, reading: FileReading) -> tuple[list[Event], list[Segment] | None]:
+async def read(
+    call: Call, reading: FileReading, options: RecogniserOptions = ANY_LANGUAGE
+) -> tuple[list[Event], Recognition | None]:
     """Return all events of a file with the VAD on, and its text; None without a transcriber."""
     rest = call.rest
     if rest.transcriber is None:
         return await collect(reading, call.progress), None
     vad, ring_s = rest.services.registry.vad.settings, rest.services.ring_s
-    return await transcribed(reading, rest.transcriber, vad, ring_s, call.progress)
+    return await transcribed(reading, rest.transcriber, vad, ring_s, call.progress, options)
 
 
-def joined(segments: Iterable[Segment]) -> str:
-    """Return the whole text."""
-    return " ".join(segment.text for segment in segments)
-
-
-async def _text(call: Call) -> tuple[list[Segment], str, int, list[str]]:
-    """Return the segments, their language, the milliseconds of the file and remarks on it."""
+async def _text(call: Call) -> tuple[Recognition, int, list[str]]:
+    """Return the text, the milliseconds of the file and remarks on it."""
     transcriber = call.rest.transcriber
     if transcriber is None:
         raise ModelMissing(NO_TRANSCRIBER)
-    _check_language(transcriber, call.params(TranscribeParams).language)
+    params = call.params(TranscribeParams)
+    _check_language(transcriber, params.language)
+    options = RecogniserOptions(primary(params.language) or "auto", params.itn)
     modules, _ = call.rest.services.registry.resolve({"vad": {}})
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
-        _, segments = await read(call, reading)
-        assert segments is not None
-        return segments, transcriber.language, reading.duration_ms, list(reading.notes)
+        _, found = await read(call, reading, options)
+        assert found is not None
+        return found, reading.duration_ms, list(reading.notes)
 
 
 def _check_language(transcriber: Transcriber, language: str) -> None:
-    if not transcriber.knows(language):
+    if not knows(transcriber.languages, language):
         raise OutOfRange(
-            f"the transcriber knows {transcriber.language!r} alone, not {language[:32]!r}",
+            f"the transcriber does not know {language[:32]!r}; it knows: "
+            f"{', '.join(transcriber.languages)}",
             ref="language",
         )

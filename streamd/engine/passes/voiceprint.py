@@ -1,4 +1,4 @@
-"""The pass `voiceprint` by CAM++: its embedding of the voice in a window of speech."""
+"""The pass `voiceprint`: what a main voice model says of a window of speech."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from streamd.engine.slots import State, StateSpec
 from streamd.models.library import Library
 from streamd.types import Floats, Samples
 
-_SHAPES = {"embedding": (192,)}
-
 
 class SpeakerOutput(NamedTuple):
     """The output of the pass for one window."""
 
     embedding: Floats
-    """The voice, float32 [192], of length 1."""
+    """The voice, float32 [dim], of length 1; models differ in `dim`."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes that the arrays must have; the engine checks them."""
-        return _SHAPES
+        return {"embedding": (self.embedding.size,)}
 
 
-class CamPlusPlus:
-    """CAM++ (Wang et al. 2023, arXiv:2303.00332).
+class Voiceprint:
+    """A voice model whose graph takes 1.6 s of audio, with its features, and gives an embedding.
+
+    CAM++ (Wang et al. 2023, arXiv:2303.00332), ECAPA-TDNN (Desplanques et al. 2020,
+    arXiv:2005.07143) and ERes2NetV2 (Chen et al. 2024, arXiv:2406.02167) are such models.
 
     Items are windows of 6400 to 25600 samples (0.4 to 1.6 s). A shorter one than 1.6 s is repeated
     until it is as long: of one second that errs as seldom as the second alone, and all windows make
@@ -40,8 +41,9 @@ class CamPlusPlus:
     Args:
         backend: the backend that runs the graph.
         library: the folder of the models.
-        graph: `campplus`, or `campplus_int8`, which is another model although its embeddings are
-            near.
+        graph: as `campplus` or `ecapa_int8`. It takes `audio` float32 [N, 25600] at int16 scale and
+            gives `embedding` [N, dim] of length 1. A model in fewer bits is another one, although
+            its embeddings are near.
     """
 
     name = "voiceprint"
@@ -80,4 +82,4 @@ class CamPlusPlus:
                 )
         windows = [np.resize(item, self.max_samples) for item in items]
         (embeddings,) = self._run({"audio": stack(windows)})
-        return [SpeakerOutput(row) for row in embeddings], {}
+        return [SpeakerOutput(row) for row in np.asarray(embeddings)], {}

@@ -1,0 +1,1 @@
+"""ONNX graphs on torch: what `backends/torch.py` is made of. Only this package imports torch."""

@@ -1,0 +1,1 @@
+"""Recognisers: from the speech of an utterance to its text."""
