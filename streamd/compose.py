@@ -19,15 +19,19 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.mood import MoodPass
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.engine.recognition.accumulating import Accumulating
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
 from streamd.engine.recognition.metered import load as load_metered
+from streamd.engine.sensevoice.model import SenseVoice
+from streamd.engine.sensevoice.recogniser import Remembering, SenseVoiceSpans
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
@@ -36,11 +40,14 @@ from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
-from streamd.modules.base import ModelCard, SpeculativePass
+from streamd.models.pieces import Pieces
+from streamd.modules.base import ModelCard, ReaderModule, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
+from streamd.modules.moods import MoodModule
 from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stateful import StatefulModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
@@ -55,7 +62,11 @@ BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSp
 OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
 """Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
-TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
+SENSEVOICE_MODELS = {
+    "sensevoice": "sensevoice-small",
+    "sensevoice-int8": "sensevoice-small-int8",
+}
+TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID, **SENSEVOICE_MODELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,8 @@ def wanted_models(config: Config) -> list[str]:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
     if config.transcript.model != "off":
         words.append(TRANSCRIPT_MODELS[config.transcript.model])
+    if config.emotion.model in SENSEVOICE_MODELS:
+        words.append(SENSEVOICE_MODELS[config.emotion.model])
     voices = [model.id for model in speaker_models(config)]
     return [VAD_MODELS[config.vad.engine], *words, *voices]
 
@@ -184,9 +197,11 @@ def make_parts(config: Config, library: Library) -> Parts:
     front_ends = FrontEnds(installed(), config.session.enhance)
     if front_ends.available:
         passes += front_end_passes()
-    recogniser = make_recogniser(config, library, metrics)
+    recogniser = make_recogniser(config, library, metrics, backends)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
+    if config.emotion.model in SENSEVOICE_MODELS:
+        passes.append(MoodPass(_moods(config, library, metrics, backends, recogniser)))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -205,17 +220,52 @@ def make_parts(config: Config, library: Library) -> Parts:
     return Parts(registry, engine, metrics, recogniser)
 
 
-def make_recogniser(config: Config, library: Library, metrics: Metrics) -> Metered | None:
+def make_recogniser(
+    config: Config, library: Library, metrics: Metrics, backends: Backends
+) -> Metered | None:
     """Load what makes text; None if the configuration has it off.
 
     Raises:
         ModelMissing: Its model is not there.
         ConfigError: The package that runs it is not installed.
     """
-    if config.transcript.model == "off":
+    name = config.transcript.model
+    if name == "off":
         return None
     spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
+    if name in SENSEVOICE_MODELS:
+        return load_metered(lambda: _sensevoice(name, library, backends), NICE_TEXT, spent)
     return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+
+
+def _moods(
+    config: Config,
+    library: Library,
+    metrics: Metrics,
+    backends: Backends,
+    recogniser: Metered | None,
+) -> Recogniser:
+    """Return what tells moods: what makes text, if that is the same model."""
+    name = config.emotion.model
+    if recogniser is not None and config.transcript.model == name:
+        return recogniser
+    spent = metrics.pass_cpu.labels(MoodPass.name).inc
+    return load_metered(lambda: _sensevoice(name, library, backends), NICE_TEXT, spent)
+
+
+def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
+    """Load a SenseVoice.
+
+    Raises:
+        ModelMissing: It is not there.
+        ConfigError: There is no such backend.
+    """
+    model = catalogue.model(SENSEVOICE_MODELS[name])
+    backend = backends.of(TranscriptPass.name)
+    _, _, pieces = (library.path(file) for file in model.files)
+    graph = backend.load(library.path(backend.file(_graph(model))))
+    network = SenseVoice(graph, Pieces.read(pieces))
+    return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
 
 
 def _whisper(config: Config, library: Library) -> Recogniser:
@@ -280,22 +330,28 @@ def make_registry(
     named = zip(cards, models.ids, strict=True)
     voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
+    readers: list[ReaderModule] = [speaker]
+    stateful: list[StatefulModule] = []
     e = config.emotion
-    emotion = EmotionModule(
-        e,
-        EmotionModel.load(Path(e.model))
-        if e.model
-        else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),
-        metrics.pass_cpu.labels("emotion").inc,
-    )
-    # In this order, because emotion needs to know who speaks.
+    if e.model in SENSEVOICE_MODELS:
+        stateful.append(MoodModule(e, _card(catalogue.model(SENSEVOICE_MODELS[e.model]))))
+    else:
+        emotion = (
+            EmotionModel.load(Path(e.model))
+            if e.model
+            else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN)
+        )
+        # Behind the speaker module, because it needs to know who speaks.
+        readers.append(EmotionModule(e, emotion, metrics.pass_cpu.labels("emotion").inc))
+    if recogniser is not None:
+        stateful.append(_transcript(config, recogniser))
     return Registry(
         make_vad(config, vad),
         steppers,
-        [speaker, emotion],
+        readers,
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
-        [] if recogniser is None else [_transcript(config, recogniser)],
+        stateful,
         front_ends,
     )
 

@@ -25,16 +25,16 @@ _EARLY_MS = 30
 _SENTENCE_ENDS = (".", "?", "!", "。", "？", "！")
 
 
-class Utterance(NamedTuple):
+class Understood(NamedTuple):
     """What the network says of one span."""
 
     text: str
-    language: str
-    """Of `LANGUAGES`: the one that was asked for, or else the likeliest."""
     segments: tuple[TextSegment, ...]
     """The sentences, in milliseconds from the first sample."""
     confidence: float | None
     """Geometric mean of the posteriors of the tokens; None without text."""
+    language: str
+    """Of `LANGUAGES`: the one that was asked for, or else the likeliest."""
     event: str | None
     """The likeliest sound, if it is none of plain speech."""
     emotions: Floats
@@ -43,7 +43,7 @@ class Utterance(NamedTuple):
     """Posterior of an unknown emotion beside those seven."""
 
 
-NOTHING = Utterance("", LANGUAGES[0], (), None, None, np.full(7, 1 / 7, np.float32), 1.0)
+NOTHING = Understood("", (), None, LANGUAGES[0], None, np.full(7, 1 / 7, np.float32), 1.0)
 """Of a span without a single frame."""
 
 
@@ -62,7 +62,7 @@ class SenseVoice:
 
     def understand(
         self, spans: Sequence[Samples], options: Sequence[RecogniserOptions]
-    ) -> list[Utterance]:
+    ) -> list[Understood]:
         """Return what the network says of each span.
 
         Spans of as many frames run together, so that the sizes that the network sees, and with
@@ -84,12 +84,12 @@ class SenseVoice:
 
     def _run(
         self, size: int, spans: Sequence[Samples], options: Sequence[RecogniserOptions]
-    ) -> list[Utterance]:
+    ) -> list[Understood]:
         audio = np.zeros((len(spans), frames.padded(size)), np.float32)
         for row, span in zip(audio, spans, strict=True):
             row[: len(span)] = span[: len(row)]
         styles = [_WITH_ITN if one.itn else _WITHOUT_ITN for one in options]
-        rows = self._graph(
+        languages, emotions, events, tokens, scores = self._graph(
             {
                 "audio": audio,
                 "pick": np.stack([frames.pick(len(span)) for span in spans]),
@@ -99,33 +99,26 @@ class SenseVoice:
             }
         )
         return [
-            self._utterance(*found, one.language, len(span))
-            for *found, one, span in zip(*rows, options, spans, strict=True)
+            Understood(
+                *self._text(tokens[n], scores[n], len(span)),
+                language=spoken(languages[n]) if one.language == "auto" else one.language,
+                event=self._events[int(events[n].argmax())],
+                emotions=softmax(emotions[n, :-1]),
+                unknown=float(softmax(emotions[n])[-1]),
+            )
+            for n, (span, one) in enumerate(zip(spans, options, strict=True))
         ]
 
-    def _utterance(
-        self,
-        languages: Floats,
-        emotions: Floats,
-        events: Floats,
-        tokens: Floats,
-        scores: Floats,
-        asked: str,
-        samples: int,
-    ) -> Utterance:
-        spoken = LANGUAGES[int(languages[: len(LANGUAGES)].argmax())]
-        feelings = softmax(emotions)
+    def _text(
+        self, tokens: Floats, scores: Floats, samples: int
+    ) -> tuple[str, tuple[TextSegment, ...], float | None]:
+        """The text of the frames, its sentences, and its confidence."""
         said = self._said(tokens, scores)
-        end_ms = samples * 1000 // RATE_HZ
         logs = [np.log(one.score) for one in said]
-        return Utterance(
-            text=self._pieces.text(one.token for one in said),
-            language=spoken if asked == "auto" else asked,
-            segments=self._sentences(said, end_ms),
-            confidence=round(float(np.exp(np.mean(logs))), 4) if logs else None,
-            event=self._events[int(events.argmax())],
-            emotions=softmax(emotions[:-1]),
-            unknown=float(feelings[-1]),
+        return (
+            self._pieces.text(one.token for one in said),
+            self._sentences(said, samples * 1000 // RATE_HZ),
+            round(float(np.exp(np.mean(logs))), 4) if logs else None,
         )
 
     def _said(self, tokens: Floats, scores: Floats) -> list[_Token]:
@@ -165,6 +158,11 @@ class _Token(NamedTuple):
     """The frame after its last."""
     score: float
     """Greatest posterior of its frames."""
+
+
+def spoken(languages: Floats) -> str:
+    """Return the likeliest language that is spoken, of logits `[6]`."""
+    return LANGUAGES[int(languages[: len(LANGUAGES)].argmax())]
 
 
 def softmax(logits: Floats) -> Floats:
