@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from streamd.arrays import INSTALL_AGAIN
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.base import GraphBackend
-from streamd.engine.idle import IdleModels, unloading
+from streamd.engine.idle import IdleModels, Kept, SameFile, unloading
 from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
@@ -29,10 +30,9 @@ from streamd.engine.recognition.accumulating import Accumulating
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
-from streamd.engine.recognition.metered import load as load_metered
 from streamd.engine.sensevoice.model import SenseVoice
 from streamd.engine.sensevoice.recogniser import Remembering, SenseVoiceSpans
-from streamd.engine.whisper.transcriber import Whisper
+from streamd.engine.whisper.transcriber import Decode, Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
 from streamd.front_ends import FrontEnds, installed
@@ -54,6 +54,7 @@ from streamd.modules.vad import VadGrid, VadModule
 from streamd.modules.wake import WakeModule, WordModel
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
+from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
@@ -197,11 +198,11 @@ def make_parts(config: Config, library: Library) -> Parts:
     front_ends = FrontEnds(installed(), config.session.enhance)
     if front_ends.available:
         passes += front_end_passes()
-    recogniser = make_recogniser(config, library, metrics, backends)
+    recogniser = make_recogniser(config, library, metrics, models, backends)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
     if config.emotion.model in SENSEVOICE_MODELS:
-        passes.append(MoodPass(_moods(config, library, metrics, backends, recogniser)))
+        passes.append(MoodPass(_moods(config, library, backends, recogniser)))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -221,7 +222,7 @@ def make_parts(config: Config, library: Library) -> Parts:
 
 
 def make_recogniser(
-    config: Config, library: Library, metrics: Metrics, backends: Backends
+    config: Config, library: Library, metrics: Metrics, models: IdleModels, backends: Backends
 ) -> Metered | None:
     """Load what makes text; None if the configuration has it off.
 
@@ -232,25 +233,21 @@ def make_recogniser(
     name = config.transcript.model
     if name == "off":
         return None
-    spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
     if name in SENSEVOICE_MODELS:
-        return load_metered(lambda: _sensevoice(name, library, backends), NICE_TEXT, spent)
-    return load_metered(lambda: _whisper(config, library), NICE_TEXT, spent)
+        return Metered(_sensevoice(name, library, backends))
+    recogniser, own_cpu_s = _whisper(config, library, models)
+    spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
+    return Metered(recogniser, own_cpu_s, spent)
 
 
 def _moods(
-    config: Config,
-    library: Library,
-    metrics: Metrics,
-    backends: Backends,
-    recogniser: Metered | None,
+    config: Config, library: Library, backends: Backends, recogniser: Recogniser | None
 ) -> Recogniser:
     """Return what tells moods: what makes text, if that is the same model."""
     name = config.emotion.model
     if recogniser is not None and config.transcript.model == name:
         return recogniser
-    spent = metrics.pass_cpu.labels(MoodPass.name).inc
-    return load_metered(lambda: _sensevoice(name, library, backends), NICE_TEXT, spent)
+    return _sensevoice(name, library, backends)
 
 
 def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
@@ -268,8 +265,10 @@ def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
     return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
 
 
-def _whisper(config: Config, library: Library) -> Recogniser:
-    """Load a Whisper. It raises as `make_recogniser` does."""
+def _whisper(
+    config: Config, library: Library, models: IdleModels
+) -> tuple[Recogniser, Callable[[], float]]:
+    """Load a Whisper, and return what its threads have spent. It raises as `make_recogniser`."""
     try:
         backend = importlib.import_module("streamd.engine.backends.ctranslate2")
     except ImportError as error:
@@ -277,9 +276,18 @@ def _whisper(config: Config, library: Library) -> Recogniser:
             f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
             "package: pip install 'streamd-voice[transcript]'"
         ) from error
-    weights, settings, vocabulary = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
-    decode = backend.load_whisper(weights, settings, vocabulary)
-    return Whisper(decode, Vocabulary.read(vocabulary.read_bytes()))
+    weights, settings, words = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
+    vocabulary = Vocabulary.read(words.read_bytes())
+    files = [SameFile(path) for path in (weights, settings, words)]
+    kept: Kept[Decode] = models.keep(
+        weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
+    )
+
+    def decode(window: Floats, prompt: Sequence[int], beams: int) -> Decoded:
+        with kept.use() as model:
+            return model(window, prompt, beams)
+
+    return Whisper(decode, vocabulary), kept.cpu_s
 
 
 def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -18,6 +19,7 @@ import structlog
 
 from streamd.arrays import PULL_AGAIN
 from streamd.engine.backends.base import Graph, GraphBackend
+from streamd.engine.worker import lower_priority
 from streamd.errors import ModelMissing
 from streamd.observability.metrics import Metrics
 from streamd.observability.thread_clock import cpu_seconds, threads
@@ -40,16 +42,29 @@ class Kept(Generic[T]):
         load: Loads it.
         metrics: The metrics to report to.
         clock: Returns monotonic seconds.
+        nice: Nice value of the thread that loads it, if that is not to be the calling one: the
+            threads that a model starts have the priority of that thread.
 
     Raises:
         ModelMissing: What `load` raises.
     """
 
     def __init__(
-        self, name: str, load: Callable[[], T], metrics: Metrics, clock: Callable[[], float]
+        self,
+        name: str,
+        load: Callable[[], T],
+        metrics: Metrics,
+        clock: Callable[[], float],
+        nice: int | None = None,
     ) -> None:
         self.name = name
         self._load, self._clock = load, clock
+        self._loader: ThreadPoolExecutor | None = None
+        if nice is not None:
+            # One for all loads: a thread whose priority is low cannot start one of a better one.
+            self._loader = ThreadPoolExecutor(
+                1, f"load-{name}", initializer=lower_priority, initargs=(nice,)
+            )
         self._is_loaded = metrics.model_loaded.labels(name)
         self._loads = metrics.model_loads.labels(name)
         self._lock = threading.Lock()
@@ -99,9 +114,11 @@ class Kept(Generic[T]):
 
     def _loaded(self) -> T:
         if self._model is None:
-            began_s, others = time.perf_counter(), threads() | {threading.get_native_id()}
-            self._model = self._load()
-            self._threads = threads() - others
+            began_s = time.perf_counter()
+            if self._loader is None:
+                self._model, self._threads = self._made()
+            else:
+                self._model, self._threads = self._loader.submit(self._made).result()
             self._used_at = self._clock()
             self._is_loaded.set(1)
             self._loads.inc()
@@ -110,6 +127,11 @@ class Kept(Generic[T]):
             say("model loaded", model=self.name, seconds=seconds)
             self._was_loaded = True
         return self._model
+
+    def _made(self) -> tuple[T, frozenset[int]]:
+        """Return the model and the threads that it has started."""
+        others = threads() | {threading.get_native_id()}
+        return self._load(), threads() - others
 
 
 class IdleModels:
@@ -128,17 +150,18 @@ class IdleModels:
         self._kept: list[Kept[Any]] = []
         self._thread: threading.Thread | None = None
 
-    def keep(self, name: str, load: Callable[[], T]) -> Kept[T]:
+    def keep(self, name: str, load: Callable[[], T], nice: int | None = None) -> Kept[T]:
         """Load a model that is unloaded while nobody uses it.
 
         Args:
             name: Its name in metrics and logs.
             load: Loads it; each time the same one.
+            nice: Nice value of the threads that it starts; None for that of whoever loads it.
 
         Raises:
             ModelMissing: What `load` raises.
         """
-        kept = Kept(name, load, self._metrics, self._clock)
+        kept = Kept(name, load, self._metrics, self._clock, nice)
         self._kept.append(kept)
         if self._after_s and self._thread is None:
             self._thread = threading.Thread(

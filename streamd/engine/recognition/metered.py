@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from streamd.engine.recognition.base import Recogniser
-from streamd.engine.worker import lower_priority
-from streamd.observability.thread_clock import cpu_seconds, threads
 from streamd.types import ChainRequest, Recognition, Samples
 
 
@@ -19,14 +16,14 @@ class Metered:
 
     Args:
         recogniser: The model.
-        own_threads: Ids of the threads that it computes on besides its callers'.
+        own_cpu_s: Returns the CPU seconds on threads that the model itself has started.
         spent: Takes the CPU seconds on these threads, as they are spent.
     """
 
     def __init__(
         self,
         recogniser: Recogniser,
-        own_threads: frozenset[int],
+        own_cpu_s: Callable[[], float] = lambda: 0.0,
         spent: Callable[[float], object] = lambda seconds: None,
     ) -> None:
         self.languages = recogniser.languages
@@ -34,7 +31,7 @@ class Metered:
         self.max_batch = recogniser.max_batch
         self.hop_ms = recogniser.hop_ms
         self._recogniser = recogniser
-        self._own_threads = own_threads
+        self._own_cpu_s = own_cpu_s
         self._spent = spent
         self._lock = threading.Lock()
         self._counted_s = self._callers_s = 0.0
@@ -47,38 +44,11 @@ class Metered:
         found = self._recogniser.recognise(items, requests)
         with self._lock:
             self._callers_s += time.thread_time() - began_s
-            own_s = cpu_seconds(self._own_threads)
+            own_s = self._own_cpu_s()
             self._spent(own_s - self._counted_s)
             self._counted_s = own_s
         return found
 
     def cpu_s(self) -> float:
         """Return the CPU time so far, seconds."""
-        return cpu_seconds(self._own_threads) + self._callers_s
-
-
-def load(
-    recogniser: Callable[[], Recogniser],
-    nice: int,
-    spent: Callable[[float], object] = lambda seconds: None,
-) -> Metered:
-    """Load a recogniser in a thread of lower priority, so that threads it starts have that one.
-
-    Args:
-        recogniser: Loads it.
-        nice: Nice value, as in nice(1).
-        spent: Takes the CPU seconds on threads of its own, as they are spent.
-
-    Raises:
-        ModelMissing: What `recogniser` raises.
-    """
-    with ThreadPoolExecutor(
-        1, "load-transcript", initializer=lower_priority, initargs=(nice,)
-    ) as thread:
-        return thread.submit(_loaded, recogniser, spent).result()
-
-
-def _loaded(recogniser: Callable[[], Recogniser], spent: Callable[[float], object]) -> Metered:
-    others = threads() | {threading.get_native_id()}
-    loaded = recogniser()
-    return Metered(loaded, threads() - others, spent)
+        return self._own_cpu_s() + self._callers_s

@@ -9,8 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from streamd.engine.recognition.metered import load
+from streamd.engine.idle import IdleModels
+from streamd.engine.recognition.metered import Metered
 from streamd.errors import ModelMissing
+from streamd.observability.metrics import Metrics
 from streamd.types import ChainRequest, Recognition
 
 SAMPLES = np.zeros(16_000, np.int16)
@@ -57,7 +59,8 @@ def test_the_time_of_its_threads_and_of_its_callers_is_counted_and_no_other():
         model = Threaded()
         return model
 
-    metered = load(made, 12, spent.append)
+    kept = IdleModels(0.0, Metrics()).keep("model", made, 12)
+    metered = Metered(model, kept.cpu_s, spent.append)
     before_s = metered.cpu_s()
     spend(0.1)
     assert metered.cpu_s() - before_s < 0.05
@@ -69,9 +72,34 @@ def test_the_time_of_its_threads_and_of_its_callers_is_counted_and_no_other():
     model.work.put(0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no clock of their own")
+def test_what_was_spent_stays_spent_when_the_model_is_unloaded_and_loaded_again():
+    made = []
+    spent = []
+
+    def load():
+        made.append(Threaded())
+        return made[-1]
+
+    kept = IdleModels(0.0, Metrics()).keep("model", load, 12)
+    metered = Metered(made[0], kept.cpu_s, spent.append)
+    metered.recognise([SAMPLES], [LAST])
+    before_s = kept.cpu_s()
+    assert before_s >= 0.1
+    assert kept.unload(float("inf"))
+    made[0].work.put(0)
+    assert kept.cpu_s() >= before_s
+    with kept.use() as again:
+        ((found, _),) = again.recognise([SAMPLES], [LAST])
+        usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        assert int(found.text) == min(usual + 12, 19), "as before"
+        again.work.put(0)
+    assert kept.cpu_s() >= before_s + 0.1
+
+
 def test_a_model_that_cannot_be_loaded_is_refused_at_once():
     def broken():
         raise ModelMissing("no such model")
 
     with pytest.raises(ModelMissing, match="no such model"):
-        load(broken, 12)
+        IdleModels(0.0, Metrics()).keep("model", broken, 12)

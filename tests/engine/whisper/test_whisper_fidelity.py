@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from needs import lacking
 
+from streamd.compose import make_recogniser
+from streamd.config import Config
+from streamd.config.sections import TranscriptConfig
+from streamd.engine.idle import IdleModels
 from streamd.engine.recognition.lane import Transcriber
-from streamd.engine.recognition.metered import load
 from streamd.engine.whisper.transcriber import Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ModelMissing
@@ -75,19 +78,25 @@ def test_the_same_audio_gives_the_same_text(whisper, clips):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no clock of their own")
-async def test_its_cpu_time_is_known(whisper, clips):
+async def test_its_cpu_time_is_known_also_after_it_was_unloaded(whisper, clips):
     """The admission of streams takes it off the cost of streams."""
-    paths = [Library().path(file) for file in TRANSCRIPT_FILES]
-    model = load(
-        lambda: Whisper(backend.load_whisper(*paths), Vocabulary.read(paths[2].read_bytes())), 12
-    )
+    now = 0.0
+    metrics = Metrics()
+    models = IdleModels(10.0, metrics, lambda: now)
+    config = Config(transcript=TranscriptConfig(model="whisper-tiny-en"))
+    model = make_recogniser(config, Library(), metrics, models)
     lane = Transcriber(model, 1, Metrics())
     process_s, lane_s = time.process_time(), model.cpu_s()
-    await lane.transcribe(clips["speech_slt.flac"][:48_000])
+    text = await lane.transcribe(clips["speech_slt.flac"][:48_000])
     process_s, lane_s = time.process_time() - process_s, model.cpu_s() - lane_s
-    lane.close()
     assert process_s > 0.05
     assert 0.5 * process_s < lane_s <= 1.01 * process_s
+    now, before_s = 100.0, model.cpu_s()
+    assert models.unload_idle()
+    assert model.cpu_s() == before_s, "what was spent stays spent"
+    assert await lane.transcribe(clips["speech_slt.flac"][:48_000]) == text
+    assert model.cpu_s() > before_s
+    lane.close()
 
 
 def test_half_a_minute_of_silence_and_no_audio_have_no_text(whisper):
