@@ -143,7 +143,7 @@ class Daemon:
                 changed=watcher.refresh,
                 transcriber=self._transcriber,
             )
-            asr_sockets = AsrSockets(access.presence, config.limits)
+            asr_sockets = AsrSockets(services, access.presence, config.limits)
             verify_sockets = VerifySockets(rest)
             routes = make_routes(
                 services,

@@ -42,6 +42,11 @@ class Kind:
         return "echo" in self.parts
 
     @property
+    def suppresses(self) -> bool:
+        """Return whether it suppresses noise."""
+        return any(part != "echo" for part in self.parts)
+
+    @property
     def pass_name(self) -> str:
         """Return the name of the pass that runs it."""
         return DEEP_PASS if "deep" in self.parts else PASS

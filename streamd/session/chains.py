@@ -83,7 +83,7 @@ class Chains:
     """Plans the jobs of all chains, and gives the answers to the readers.
 
     Args:
-        ring: The audio.
+        ring: The audio of voices.
         emit: Takes events.
         finished: Takes an utterance about which all is said.
         skipped: Takes a reader's name, and start, stop and `at` of the speech that it does not get.
@@ -253,7 +253,7 @@ class Chains:
             chain.taken = stop
 
     def _read_of(self, barrier: Mark) -> Callable[[int, int], Samples]:
-        return lambda start, stop: barrier.read(self._ring, start, stop)
+        return lambda start, stop: barrier.read_voices(self._ring, start, stop)
 
     def _plan(self, chain: _Chain, span: Window) -> None:
         self._steps.setdefault(chain.reader.name, deque()).append(_Step(chain, span, span.at))

@@ -1,8 +1,12 @@
 """The front end of one session: its frames to the engine, and what comes back to the timeline.
 
 The samples that come in wait here until the engine has made them clean. Control messages wait
-behind the audio before them. So the modules receive everything in the order of the stream. Both
+behind the audio before them. So the modules receive everything in the order of the stream. All
 timelines have the same positions: a sample that comes back stands where the one that went in stood.
+
+What decides whether somebody speaks, and the wake words, read the clean timeline. What judges a
+voice reads that of voices, from which the echo is gone and the noise is not, because noise
+suppression changes voices (`docs/frontend.md`).
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ CONTEXT = 2 * RATE_HZ
 LONGEST_JOB = RATE_HZ // 2
 """Samples in one job at most."""
 RING = CONTEXT + 3 * RATE_HZ
-"""Samples that must be kept of what comes in: the context of a flush and what may wait."""
+"""Samples of what comes in that are kept: the context of a flush and what may wait."""
 
 _NOTHING: Samples = np.zeros(0, np.int16)
 
@@ -45,17 +49,18 @@ class FrontEnd:
         key: Key of each of its jobs, because only one is out at a time.
         kind: What it is made of.
         clean: The ring that receives the clean samples.
-        ring: Capacity of the rings of what comes in, samples.
+        voices: The ring that receives them as they were before noise suppression; the same where
+            there is none.
         slots: The state of the stream at the engine.
     """
 
-    def __init__(self, key: int, kind: Kind, clean: Ring, ring: int, slots: Slots) -> None:
+    def __init__(self, key: int, kind: Kind, clean: Ring, voices: Ring, slots: Slots) -> None:
         self.key = key
-        self.raw = Ring(max(ring, RING))
-        """The microphone as it came in, on the same timeline."""
-        self._far = Ring(self.raw.capacity) if kind.has_echo else None
+        self._near = Ring(RING)
+        self._far = Ring(RING) if kind.has_echo else None
         self._kind = kind
         self._clean = clean
+        self._voices = voices
         self._slots = slots
         self._places: deque[_Place] = deque()
         self._piece = 0
@@ -68,7 +73,7 @@ class FrontEnd:
     @property
     def ring_samples(self) -> int:
         """Return the samples that its own rings keep."""
-        return self.raw.capacity * (2 if self._far is not None else 1)
+        return RING * (1 if self._far is None else 2)
 
     @property
     def waiting(self) -> int:
@@ -83,9 +88,9 @@ class FrontEnd:
     def write(self, samples: Samples) -> None:
         """Take samples, int16 `[n]`, or `[n, 2]` with the far end."""
         if self._far is None:
-            self.raw.write(samples)
+            self._near.write(samples)
         else:
-            self.raw.write(samples[:, 0])
+            self._near.write(samples[:, 0])
             self._far.write(samples[:, 1])
 
     def at_place(self, mark: Mark, tracks: Sequence[Track], tail: Samples | None) -> None:
@@ -102,7 +107,7 @@ class FrontEnd:
     def advance(self) -> Job | None:
         """Do what has its turn, and return the next job if there is one."""
         while not self._is_busy:
-            limit = self._places[0].mark.head if self._places else self.raw.head
+            limit = self._places[0].mark.head if self._places else self._near.head
             if whole := min(limit - self._processed, LONGEST_JOB) // FRAME:
                 return self._live(self._processed + whole * FRAME)
             if not self._places:
@@ -122,7 +127,13 @@ class FrontEnd:
             return
         behind = self._processed - self._piece
         self._processed = job.stop
-        self._clean.write(output[max(self._kind.delay - behind, 0) :])
+        self._give(output[max(self._kind.delay - behind, 0) :])
+
+    def _give(self, samples: Samples) -> None:
+        clean, voices = _apart(samples)
+        self._clean.write(clean)
+        if self._voices is not self._clean:
+            self._voices.write(voices)
 
     def _live(self, stop: int) -> Job:
         load = -1 if self._is_fresh else self._slots.live
@@ -155,16 +166,22 @@ class FrontEnd:
         place = self._places.popleft()
         mark = place.mark
         if mark.resets:
-            self._clean.write(rest)
+            self._give(rest)
             self._piece = self._processed = mark.place
             self._is_fresh = True
         elif place.tail is not None:
-            mark.head, mark.tail = self._clean.head, rest
+            mark.head = self._clean.head
+            mark.tail, mark.voices_tail = _apart(rest)
         else:
             mark.head = self._clean.head
         for track in place.tracks:
             track.marks.append(mark)
 
     def _read(self, start: int, stop: int) -> Samples:
-        near = self.raw.read(start, stop)
+        near = self._near.read(start, stop)
         return near if self._far is None else np.stack((near, self._far.read(start, stop)), axis=1)
+
+
+def _apart(samples: Samples) -> tuple[Samples, Samples]:
+    """Return the clean samples and those of voices."""
+    return (samples, samples) if samples.ndim == 1 else (samples[:, 0], samples[:, 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streamd.audio.ring import Ring
 
 RESERVE = 4096
@@ -10,6 +12,7 @@ LEEWAY = 4096
 """Samples added to what must be kept: what a resampler holds back and an unfinished step lacks."""
 
 
-def make_room(ring: Ring, held: int) -> None:
-    """Make the ring hold `held` samples that must be kept, and what arrives in the meantime."""
-    ring.grow(held + RESERVE + LEEWAY)
+def make_room(rings: Iterable[Ring], held: int) -> None:
+    """Make rings hold `held` samples that must be kept, and what arrives in the meantime."""
+    for ring in rings:
+        ring.grow(held + RESERVE + LEEWAY)

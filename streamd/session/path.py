@@ -27,7 +27,7 @@ class Path:
 
     def __init__(self, module: StepperModule, options: Any | None, shared: Shared) -> None:
         self._name = module.name
-        self._ring = shared.ring
+        self._rings = (shared.ring, shared.voices)
         self.progress = Progress()
         self.gate = (
             None if module.gate is None else SpeechGate(module.gate, shared.ring, shared.vad)
@@ -54,8 +54,8 @@ class Path:
             self.gate.restart()
 
     def _make_room(self) -> None:
-        """Make the ring hold what the model replays when it wakes."""
+        """Make the rings hold what the model replays when it wakes."""
         stepper = self.stepper
         if stepper.enabled:
             steps = stepper.step * stepper.at_once_asleep
-            make_room(self._ring, stepper.reach + stepper.context + steps)
+            make_room(self._rings, stepper.reach + stepper.context + steps)

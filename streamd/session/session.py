@@ -79,7 +79,9 @@ class Session:
         """The modules that are on after every `config` so far."""
         self._registry = registry
         self._words = words
-        self._ring = Ring(ring_s * RATE_HZ)
+        self._ring = self._voices = Ring(ring_s * RATE_HZ)
+        if self.audio.front_end.suppresses:
+            self._voices = Ring(ring_s * RATE_HZ)
         ms = self.audio.clock.ms
         self._context = ReaderContext(ms, gallery, audio.channel_kind)
         self._emitter = Emitter()
@@ -102,7 +104,7 @@ class Session:
         """What the session does without, under load."""
         useless: list[int] = []
         self.chains = Chains(
-            self._ring,
+            self._voices,
             self._utterances.report,
             self._utterances.ended,
             self._utterances.skipped,
@@ -122,7 +124,14 @@ class Session:
         speaker = registry.find(SpeakerModule)
         self._enrolments = Enrolments(self._context, speaker, self._emitter)
         shared = Shared(
-            self._ring, ms, self._emitter, Progress(), self._history, self._planner, self.chains
+            self._ring,
+            self._voices,
+            ms,
+            self._emitter,
+            Progress(),
+            self._history,
+            self._planner,
+            self.chains,
         )
         self._paths = [
             Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
@@ -164,7 +173,7 @@ class Session:
         kind = self.audio.front_end
         if kind.parts:
             own = slots.get(kind.pass_name, STATELESS)
-            self._front_end = FrontEnd(next(keys), kind, self._ring, ring_s * RATE_HZ, own)
+            self._front_end = FrontEnd(next(keys), kind, self._ring, self._voices, own)
 
     # Input.
 
@@ -191,8 +200,12 @@ class Session:
     @property
     def ring_bytes(self) -> int:
         """Memory of the audio that is kept."""
-        front_end = 0 if self._front_end is None else self._front_end.ring_samples
-        return (self._ring.capacity + front_end) * 2 + self.chains.held_bytes
+        samples = self._ring.capacity
+        if self._voices is not self._ring:
+            samples += self._voices.capacity
+        if self._front_end is not None:
+            samples += self._front_end.ring_samples
+        return samples * 2 + self.chains.held_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -347,7 +360,8 @@ class Session:
         if job.lane is not Lane.LIVE:
             barrier = self._planner.started(job.key)
             if barrier is not None:
-                return barrier.read(self._ring, job.start, job.stop)
+                return barrier.read_voices(self._voices, job.start, job.stop)
+            return self._voices.read(job.start, job.stop)
         return self._ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:

@@ -53,7 +53,7 @@ class Speech:
         self._modules = modules
         """The modules of utterances that open now."""
         self._context = context
-        self._ring = shared.ring
+        self._rings = (shared.ring, shared.voices)
         self._vad = shared.vad
         self._history = shared.history
         self._planner = shared.planner
@@ -61,7 +61,7 @@ class Speech:
         self._activities = activities
         self._utterances = utterances
         self._enrolments = enrolments
-        self._levels = UtteranceLevels(shared.ring)
+        self._levels = UtteranceLevels(shared.voices)
         self._readers: dict[str, Reader] = {}
         self._stateful: dict[str, StatefulReader] = {}
         self._configure(modules)
@@ -154,7 +154,7 @@ class Speech:
     def _configure(self, modules: ModuleSet) -> None:
         """Apply other modules or options to the utterances to come.
 
-        The ring is made large enough for what must be kept. While a pause may still belong to the
+        The rings are made large enough for what must be kept. While a pause may still belong to the
         utterance, that is the last window before the pause. While speech may still be too short to
         count, it is all of that speech.
         """
@@ -176,7 +176,7 @@ class Speech:
         window = max((spec.length for spec in specs), default=0)
         if self._registry.stateful:  # one may be turned on for an utterance that begins now
             window = max(window, config.pre_roll + BLOCK)
-        make_room(self._ring, window + max(config.hangover, config.min_speech))
+        make_room(self._rings, window + max(config.hangover, config.min_speech))
 
 
 def _segmenter_config(settings: VadSettings) -> SegmenterConfig:

@@ -26,17 +26,27 @@ class Mark:
     cause: Cause | None = None
     """Why an utterance ends here; None for a change of configuration and for an enrolment."""
     tail: Samples | None = None
-    """The samples from `head` to `place`, from a copy of the resampler."""
+    """The samples from `head` to `place`, from copies of the resampler and the front end."""
+    voices_tail: Samples | None = None
+    """The same on the timeline of voices, where that is another one."""
     resets: bool = False
     """Whether the models start anew after the mark (a gap)."""
     payload: Any = None
 
     def read(self, ring: Ring, start: int, stop: int) -> Samples:
         """Return a span of the stream as it ends at this barrier."""
-        if self.tail is None or stop <= self.head:
+        return self._read(ring, self.tail, start, stop)
+
+    def read_voices(self, ring: Ring, start: int, stop: int) -> Samples:
+        """Return the same from the timeline of voices."""
+        tail = self.tail if self.voices_tail is None else self.voices_tail
+        return self._read(ring, tail, start, stop)
+
+    def _read(self, ring: Ring, tail: Samples | None, start: int, stop: int) -> Samples:
+        if tail is None or stop <= self.head:
             return ring.read(start, stop)
         resampled = ring.read(min(start, self.head), self.head)
-        return np.concatenate([resampled, self.tail[max(start - self.head, 0) : stop - self.head]])
+        return np.concatenate([resampled, tail[max(start - self.head, 0) : stop - self.head]])
 
     @property
     def is_barrier(self) -> bool:

@@ -8,7 +8,7 @@ from streamd.audio.ring import Ring
 from streamd.engine.passes.frontend import FrontEndPass
 from streamd.engine.slots import HostSlots
 from streamd.front_ends import FRAME, PASS, Kind
-from streamd.session.front_end import CONTEXT, LONGEST_JOB, FrontEnd
+from streamd.session.front_end import CONTEXT, LONGEST_JOB, RING, FrontEnd
 from streamd.session.track import Mark
 from streamd.types import RATE_HZ, Samples, Slots
 
@@ -24,7 +24,8 @@ class Lane:
         self.marks: list[Mark] = []
         self.clean = Ring(30 * RATE_HZ)
         self.kind = Kind(parts)
-        self.front = FrontEnd(7, self.kind, self.clean, 8 * RATE_HZ, Slots(0, 1))
+        self.voices = Ring(30 * RATE_HZ) if self.kind.suppresses else self.clean
+        self.front = FrontEnd(7, self.kind, self.clean, self.voices, Slots(0, 1))
         self.model = FrontEndPass(PASS, max_batch=4)
         self.states = HostSlots(self.model.state, 2)
         self.jobs = []
@@ -146,4 +147,26 @@ def test_the_far_end_goes_beside_the_microphone() -> None:
     assert all(job.samples.shape[1] == 2 for job in lane.jobs)
     mark = lane.flush(40_000, np.zeros((0, 2), np.int16))
     assert mark.head + len(mark.tail) == 40_000
-    assert lane.front.ring_samples == 2 * lane.front.raw.capacity
+    assert lane.front.ring_samples == 2 * RING
+
+
+@pytest.mark.parametrize("parts", [("webrtc",), ("echo", "webrtc")])
+def test_voices_are_as_they_came_but_for_the_echo(parts: tuple[str, ...]) -> None:
+    audio = sound(50_000)
+    given = audio if parts == ("webrtc",) else np.stack((audio, np.zeros_like(audio)), axis=1)
+    lane = Lane(*parts)
+    lane.write(given[:44_444])
+    tail = given[44_444:44_900]
+    mark = lane.flush(44_444, tail)
+    assert lane.voices.head == lane.clean.head == mark.head
+    heard = np.concatenate([lane.voices.read(0, mark.head), mark.voices_tail])
+    if parts == ("webrtc",):
+        np.testing.assert_array_equal(heard, audio[:44_900])
+    else:
+        only = Lane("echo")
+        only.write(given[:44_444])
+        np.testing.assert_array_equal(heard[: mark.head], only.out()[: mark.head])
+    np.testing.assert_array_equal(
+        mark.read_voices(lane.voices, 44_000, 44_800), heard[44_000:44_800]
+    )
+    assert not np.array_equal(lane.out(), heard[: mark.head])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from streamd.front_ends import FRAME, Kind, Part
+from streamd.front_ends import FRAME, HELD_BACK, Kind, Part
 from streamd.types import Samples
+
+if TYPE_CHECKING:
+    from streamd.audio.frontend.echo import EchoCanceller
 
 
 class Suppressor(Protocol):
@@ -28,12 +31,15 @@ class Chain:
     """
 
     def __init__(self, kind: Kind) -> None:
-        self._echo = None
+        self._echo: EchoCanceller | None = None
         if kind.has_echo:
             from streamd.audio.frontend.echo import EchoCanceller
 
             self._echo = EchoCanceller()
-        self._suppressors = [_suppressor(part) for part in kind.parts if part != "echo"]
+        parts = [part for part in kind.parts if part != "echo"]
+        self._suppressors = [_suppressor(part) for part in parts]
+        self._behind: Samples = np.zeros(sum(HELD_BACK[part] for part in parts), np.int16)
+        """What the suppressors took and have not given out."""
 
     def run(self, audio: Samples) -> Samples:
         """Process whole frames.
@@ -43,16 +49,27 @@ class Chain:
                 microphone's; n is a multiple of `FRAME`.
 
         Returns:
-            int16 `[n]`, later than the input by `Kind.delay` samples.
+            int16 `[n]`, or `[n, 2]` with the audio before noise suppression behind the clean one;
+            both are later than the input by `Kind.delay` samples.
         """
+        near = audio if self._echo is None else self._cancelled(self._echo, audio)
+        if not self._suppressors:
+            return near
+        out = np.empty((len(near), 2), np.int16)
+        for begin in range(0, len(near), FRAME):
+            frame = near[begin : begin + FRAME]
+            for suppressor in self._suppressors:
+                frame = suppressor.process(frame)
+            out[begin : begin + FRAME, 0] = frame
+        late = np.concatenate((self._behind, near))
+        out[:, 1], self._behind = late[: len(near)], late[len(near) :]
+        return out
+
+    def _cancelled(self, echo: EchoCanceller, audio: Samples) -> Samples:
         out = np.empty(len(audio), np.int16)
         for begin in range(0, len(audio), FRAME):
             part = audio[begin : begin + FRAME]
-            echo = self._echo
-            frame = part if echo is None else echo.process(part[:, 0], part[:, 1])
-            for suppressor in self._suppressors:
-                frame = suppressor.process(frame)
-            out[begin : begin + FRAME] = frame
+            out[begin : begin + FRAME] = echo.process(part[:, 0], part[:, 1])
         return out
 
 

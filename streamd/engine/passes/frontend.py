@@ -18,7 +18,8 @@ class FrontEndPass:
     """Runs the front ends of streams.
 
     Items are whole frames, int16 `[n]`, or `[n, 2]` with the loudspeaker's channel; options are the
-    parts of the front end. Outputs are int16 `[n]`, later than the input by the front end's delay.
+    parts of the front end. Outputs are int16 `[n]`, or where noise is suppressed `[n, 2]`: without
+    noise, and as it was before that. They are later than the input by the front end's delay.
 
     The C libraries keep the state in objects that cannot be copied, so the state row holds the
     object itself, made with a stream's first item: a slot's state cannot be forked. An item fails

@@ -36,6 +36,11 @@ def with_far(near: Samples, far: Samples | None = None) -> Samples:
     return np.stack((near, np.zeros_like(near) if far is None else far), axis=1)
 
 
+def clean(*parts: str, of: Samples) -> Samples:
+    out = chain(*parts).run(of)
+    return out if out.ndim == 1 else out[:, 0]
+
+
 def input_of(parts: tuple[str, ...], near: Samples) -> Samples:
     return with_far(near) if "echo" in parts else near
 
@@ -47,14 +52,14 @@ def level(sound: Samples) -> float:
 @pytest.mark.parametrize("part", ["webrtc", "echo"])
 def test_a_stage_is_late_by_what_it_says(part: str) -> None:
     sound = bursts()
-    out = chain(part).run(input_of((part,), sound)).astype(float)
+    out = clean(part, of=input_of((part,), sound)).astype(float)
     spectrum = np.fft.rfft(out, 2 * len(out)) * np.conj(np.fft.rfft(sound, 2 * len(sound)))
     assert np.fft.irfft(spectrum)[: 4 * FRAME].argmax() == HELD_BACK[part]
 
 
 def test_deep_filtering_is_late_by_what_it_says_and_keeps_a_voice() -> None:
     voice = vowels()
-    out = chain("deep").run(voice)
+    out = clean("deep", of=voice)
     spectrum = np.fft.rfft(out.astype(float), 2 * len(out))
     spectrum *= np.conj(np.fft.rfft(voice, 2 * len(voice)))
     assert abs(int(np.fft.irfft(spectrum)[: 8 * FRAME].argmax()) - HELD_BACK["deep"]) <= 1
@@ -83,8 +88,14 @@ def test_the_output_does_not_depend_on_how_many_frames_come_at_once(parts: tuple
 @pytest.mark.parametrize(("part", "least_db"), [("webrtc", 6), ("deep", 20)])
 def test_steady_noise_gets_quieter(part: str, least_db: float) -> None:
     noise = hiss(3)
-    out = chain(part).run(noise)
+    out = clean(part, of=noise)
     assert level(noise[2 * RATE_HZ :]) - level(out[2 * RATE_HZ :]) > least_db
+
+
+def test_the_sound_before_noise_suppression_is_given_too_and_as_late() -> None:
+    sound = bursts(1)
+    out = chain("webrtc").run(sound)
+    np.testing.assert_array_equal(out[HELD_BACK["webrtc"] :, 1], sound[: -HELD_BACK["webrtc"]])
 
 
 def test_what_the_loudspeaker_plays_is_taken_out() -> None:
