@@ -144,8 +144,8 @@ class TorchConfig(Struct, frozen=True, kw_only=True):
 
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     """`cpu`, `cuda`, `cuda:1`, or `auto` for the first GPU if there is one."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Type of products in the models that hold in it; the others compute in float32."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Type of products in the speaker models; the others always compute in float32."""
     graphs: bool = True
     """Record CUDA graphs of the usual batch sizes at the start."""
 
