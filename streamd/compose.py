@@ -275,7 +275,7 @@ def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
     model = catalogue.model(SENSEVOICE_MODELS[name])
     backend = backends.of(TranscriptPass.name)
     _, _, pieces = (library.path(file) for file in model.files)
-    graph = backend.load(library.path(backend.file(_graph(model))))
+    graph = backend.load(library.path(backend.file(graph_of(model))))
     network = SenseVoice(graph, Pieces.read(pieces))
     return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
 
