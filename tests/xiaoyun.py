@@ -1,5 +1,6 @@
 """Small models in the layout of `iic/speech_charctc_kws_phone-xiaoyun`, and their definition."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,24 @@ def make(directory: Path, sizes: Sizes = SMALL) -> Path:
     text = "\n".join(tokens(sizes.output_dim)) + "\n"
     (folder / fsmn_files.TOKENS).write_text(text, encoding="utf-8")
     write(folder / fsmn_files.CHECKPOINT, entries(weights(sizes)))
+    return directory
+
+
+def with_settings(directory: Path, lexicon: str = "") -> Path:
+    """Add to a ModelScope directory what FunASR needs besides: its settings and a lexicon."""
+    folder = fsmn_files.FOLDER
+    metas = {
+        "init_param": f"{folder}/{fsmn_files.CHECKPOINT}",
+        "config": f"{folder}/{fsmn_files.CONFIG}",
+        "tokenizer_conf": {
+            "token_list": f"{folder}/{fsmn_files.TOKENS}",
+            "seg_dict": f"{folder}/{fsmn_files.LEXICON}",
+        },
+        "frontend_conf": {"cmvn_file": f"{folder}/{fsmn_files.CMVN}"},
+    }
+    text = json.dumps({"model": {"type": "funasr"}, "file_path_metas": metas})
+    (directory / "configuration.json").write_text(text)
+    (directory / folder / fsmn_files.LEXICON).write_text(lexicon, encoding="utf-8")
     return directory
 
 

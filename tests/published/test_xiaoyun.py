@@ -1,7 +1,6 @@
 """XiaoYun in FunASR, from a directory of ModelScope's layout, and converted, on the same audio."""
 
 import itertools
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from streamd.engine.passes.keyword import FsmnKeywords
 from streamd.engine.passes.warm import initial_rows
 from streamd.events import Wake
 from streamd.files.offline import OfflineAnalysis
-from streamd.models.convert import fsmn_files
 from streamd.modules.gallery import Gallery
 from streamd.modules.keyword_search import KeywordSearch
 from streamd.modules.keyword_spelling import CannotSpell, Spelling
@@ -37,21 +35,7 @@ LEXICON = "龙 一\n好 丁\nok 丁\n"
 
 def layout(sizes: xiaoyun.Sizes) -> Path:
     """The directory of the model, with what FunASR needs besides."""
-    directory = spelling.published(sizes)
-    folder = fsmn_files.FOLDER
-    metas = {
-        "init_param": f"{folder}/{fsmn_files.CHECKPOINT}",
-        "config": f"{folder}/{fsmn_files.CONFIG}",
-        "tokenizer_conf": {
-            "token_list": f"{folder}/{fsmn_files.TOKENS}",
-            "seg_dict": f"{folder}/{fsmn_files.LEXICON}",
-        },
-        "frontend_conf": {"cmvn_file": f"{folder}/{fsmn_files.CMVN}"},
-    }
-    text = json.dumps({"model": {"type": "funasr"}, "file_path_metas": metas})
-    (directory / "configuration.json").write_text(text)
-    (directory / folder / fsmn_files.LEXICON).write_text(LEXICON, encoding="utf-8")
-    return directory
+    return xiaoyun.with_settings(spelling.published(sizes), LEXICON)
 
 
 @pytest.fixture(scope="module", params=SIZES)
