@@ -4,6 +4,7 @@ Run as a program, so that the memory of all of it is that of one process:
 `python malformed.py FOLDER`.
 """
 
+import functools
 import io
 import json
 import os
@@ -60,10 +61,17 @@ def zipped(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
     return file.getvalue()
 
 
-def listing(count: int) -> bytes:
+@functools.cache
+def bomb() -> bytes:
+    """A zip file that is small and holds much."""
+    return zipped({"data.pkl": bytes(BOMB_BYTES)}, zipfile.ZIP_DEFLATED)
+
+
+@functools.cache
+def listing() -> bytes:
     """A zip file that is nothing but a list of entries."""
     entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", *[0] * 11, 1, *[0] * 6) + b"x"
-    entries = entry * count
+    entries = entry * LISTED
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(entries), 0, 0)
     return entries + end
 
@@ -89,9 +97,9 @@ def contents(good: bytes, mark: Path) -> Iterator[tuple[str, bytes]]:
     for _ in range(400):
         nested = (nested, nested)
     yield "doubled 400 times", zipped({"data.pkl": pickle.dumps(nested, 2)})
-    yield "marks without end", zipped({"data.pkl": b"\x80\x02" + b"(" * 900_000})
-    yield "a bomb", zipped({"data.pkl": bytes(BOMB_BYTES)}, zipfile.ZIP_DEFLATED)
-    yield "a list of entries", listing(LISTED)
+    yield "marks without end", zipped({"data.pkl": b"\x80\x02" + b"(" * 90_000})
+    yield "a bomb", bomb()
+    yield "a list of entries", listing()
 
 
 def main(folder: Path) -> None:
