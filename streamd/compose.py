@@ -20,6 +20,7 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.keyword import FsmnKeywords
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.transcript import TranscriptPass
@@ -39,18 +40,23 @@ from streamd.models.library import Library
 from streamd.modules.base import ModelCard, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
+from streamd.modules.keyword_spelling import CannotSpell, Spelling
+from streamd.modules.keyword_stepper import KeywordModel
 from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.wake import WakeModule, WordModel
+from streamd.modules.wake import WakeModule
+from streamd.modules.wake_stepper import WordModel
+from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
+KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
 BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
 OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
@@ -75,6 +81,8 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
+    if config.wake.keyword_model != "off":
+        words.append(KEYWORD_MODELS[config.wake.keyword_model])
     if config.transcript.model != "off":
         words.append(TRANSCRIPT_MODELS[config.transcript.model])
     voices = [model.id for model in speaker_models(config)]
@@ -165,6 +173,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    keywords = None
+    if config.wake.keyword_model != "off":
+        graph = _graph(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
+        keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     *main_model, windows_model = speaker_models(config)
     voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
@@ -179,7 +191,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
-    for loaded in (vad, wake, voice):
+    if keywords is not None:
+        keywords.max_batch = config.engine.live_batch
+        passes.append(keywords)
+    for loaded in (vad, wake, keywords, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
     front_ends = FrontEnds(installed(), config.session.enhance)
@@ -202,7 +217,7 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends, keywords)
     return Parts(registry, engine, metrics, recogniser)
 
 
@@ -265,6 +280,25 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
+def make_keywords(config: Config, keywords: FsmnKeywords) -> KeywordModel:
+    """Return the model that spells keywords.
+
+    Raises:
+        ConfigError: it cannot spell a word of a client that names none.
+    """
+    info, name = keywords.info, config.wake.keyword_model
+    spelling = Spelling(info.tokens, info.lexicon)
+    for word in filter(is_keyword, config.wake.words):
+        try:
+            spelling.spell(word)
+        except CannotSpell as error:
+            raise ConfigError(
+                f"{config.where('wake.words')}: wake.words: {word!r}: {error}"
+            ) from None
+    card = _card(catalogue.model(KEYWORD_MODELS[name]))
+    return KeywordModel(card, spelling, info.delay, keywords.replay_steps)
+
+
 def make_registry(
     config: Config,
     vad: SileroVad | WebrtcVad,
@@ -273,6 +307,7 @@ def make_registry(
     library: Library | None = None,
     recogniser: Recogniser | None = None,
     front_ends: FrontEnds = NO_FRONT_ENDS,
+    keywords: FsmnKeywords | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -284,12 +319,17 @@ def make_registry(
         library: the models; None for those in the usual folder.
         recogniser: what makes text; None for no text.
         front_ends: what can make the audio clean.
+        keywords: the pass that spells keywords, if there is one.
+
+    Raises:
+        ConfigError: the configuration names a wake word that the keyword model cannot spell.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        steppers.append(WakeModule(w, loaded, heads.register))
+        spelled = None if keywords is None else make_keywords(config, keywords)
+        steppers.append(WakeModule(w, loaded, heads.register, spelled))
     models = voice_models(config, library)
     cards = [_card(model) for model in speaker_models(config)]
     named = zip(cards, models.ids, strict=True)

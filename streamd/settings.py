@@ -80,7 +80,10 @@ class WakeSettings(Struct, frozen=True, kw_only=True):
     )
     """Words that clients may ask for."""
     words: tuple[Word, ...] = ("alexa",)
-    """Words of a client that names none; each must be in `load` or one of your own."""
+    """Words of a client that names none; each must be in `load`, one of your own, or one that the
+    keyword model spells."""
+    keyword_model: Literal["off", "xiaoyun"] = "off"
+    """Model that spells words with a character outside `[a-z0-9_]`."""
     threshold: Probability = 0.5
     """Score from which a word is recognised, unless it has its own threshold (`timer` has: 0.7)."""
     patience: Patience = 1

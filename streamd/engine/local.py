@@ -22,7 +22,7 @@ from streamd.front_ends import DEEP_PASS, PASS
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 
-LIVE_PASSES = ("vad", "wake")
+LIVE_PASSES = ("vad", "wake", "keyword")
 FRONT_PASSES = (PASS, DEEP_PASS)
 """Passes that VAD and wake words wait for, in streams whose audio is made clean. They have threads
 of their own, so that no other stream waits for them."""
