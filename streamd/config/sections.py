@@ -197,7 +197,7 @@ class ModelsConfig(Struct, frozen=True, kw_only=True):
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
     """Text of speech."""
 
-    model: Literal["off", "whisper-tiny-en"] = "off"
+    model: Literal["off", "whisper-tiny-en", "sensevoice", "sensevoice-int8"] = "off"
     """The transcriber; `off` for none."""
     hop_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Time between two texts of an open utterance, milliseconds; 0 is the model's own."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from daemons import DATA, STREAMD
+from many_speakers import record
 from mindspore_files import ecapa_weights, write
 from needs import needs
 from tracing import traced, violations
@@ -40,6 +41,7 @@ RUNS = [
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
     ["speakers", "calibrate", "--apply"],
+    ["speakers", "fit", "{recordings}"],
     ["speakers", "export", "{out}/voices.jsonl"],
     ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],
@@ -111,6 +113,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     )
     key = place.home / ".local/share/streamd/key"
     write(place.root / "ecapatdnn.ckpt", ecapa_weights())
+    record(place.root / "recordings")
     (place.root / "empty.toml").write_text(
         f'[store]\npath = "{place.out}/imported.db"\nkey_path = "{key}"\n'
     )
@@ -151,6 +154,7 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
         "manifest": place.root / "clips.csv",
         "empty": place.root / "empty.toml",
         "checkpoint": place.root / "ecapatdnn.ckpt",
+        "recordings": place.root / "recordings",
         "out": place.out,
     }
     command = [*STREAMD, *(word.format(**names) for word in run)]
