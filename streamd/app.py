@@ -143,7 +143,7 @@ class Daemon:
                 changed=watcher.refresh,
                 transcriber=self._transcriber,
             )
-            asr_sockets = AsrSockets(access.presence, config.limits)
+            asr_sockets = AsrSockets(services, access.presence, config.limits)
             verify_sockets = VerifySockets(rest)
             routes = make_routes(
                 services,
@@ -333,7 +333,7 @@ class Daemon:
         """Log what runs here, and which configuration is not the default."""
         registry = self._parts.registry
         wake = registry.find(WakeModule)
-        known = None if wake is None else list(wake.known(words))
+        known = None if wake is None else wake.listed(words)
         modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
         log.info(
             "started",

@@ -31,6 +31,7 @@
     │   ├── Conflict                   conflict                    409
     │   │   └── NameTaken        2     conflict                    409
     │   ├── OutOfRange                 out_of_range                422
+    │   ├── UnsupportedLanguage        unsupported_language 4002   422
     │   ├── TooShort                   too_short                   422
     │   ├── UpgradeRequired            upgrade_required            426
     │   ├── Draining                   draining                    503
@@ -273,6 +274,14 @@ class OutOfRange(Refusal):
     """A field of the right type with a value that is not taken."""
 
     code = "out_of_range"
+    status = 422
+
+
+class UnsupportedLanguage(Refusal):
+    """A language that the transcriber does not know."""
+
+    code = "unsupported_language"
+    close_code = 4002
     status = 422
 
 

@@ -55,7 +55,7 @@ class Transcript:
         self.sent = [line[2:] for line in lines if line.startswith("→ ")]
         self.answers: list[Event] = [json.loads(x[2:]) for x in lines if x.startswith("← ")]
         said = "\n".join(self.sent)
-        self.settings = dict(re.findall(r"on a server with `(\w+\.\w+)` (\d+)", said))
+        self.settings = dict(re.findall(r"on a server with `(\w+\.\w+)` ([\w-]+)", said))
         self.is_stopped = "then the server is told to stop" in said
         self.enrols = '{"type":"enrol"' in said
 

@@ -38,7 +38,7 @@ def admit(
         RateExceeded: The key has as many streams as it may, and none of its clients is missing.
     """
     held = len(services.held)
-    refusal = _refusal(services)
+    refusal = refusal_of(services)
     if visit.key_id is not None and visit.refusal is not None:
         refusal = "key", visit.refusal
         held = len(services.held.of_key(visit.key_id))
@@ -55,7 +55,7 @@ def admit(
     raise error
 
 
-def _refusal(services: Services) -> tuple[str, Refusal] | None:
+def refusal_of(services: Services) -> tuple[str, Refusal] | None:
     """Return the reason not to carry a further stream, and how to say it; None to carry it."""
     engine, held, max_streams = services.engine, services.held, services.limits.max_streams
     if engine.leases - engine.closing - held.leases >= max_streams:

@@ -38,6 +38,8 @@ class Pace:
         """When audio last waited for room in the session."""
         self._held_from_s = self._held_from_audio_s = 0.0
         """When that began, and `audio_s` then."""
+        self.ahead_until = 0
+        """Sample up to which the sender was ahead at some time, so that its results may wait."""
         self._marks: deque[tuple[int, float]] = deque(maxlen=MARKS)
         """Pairs of a place on the timeline and the time at which the audio had arrived up to it."""
 
@@ -69,6 +71,8 @@ class Pace:
             ahead_s = -CREDIT_S
         self._ahead_s = ahead_s + audio_s
         self._seen_s = now_s
+        if self._ahead_s > AHEAD_S:
+            self.ahead_until = reached
         if now_s - self._held_up_s <= HELD_UP_S:
             # The audio may have come long before it was taken. A sender in real time sent it then;
             # one that is ahead sends it now.

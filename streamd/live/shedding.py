@@ -112,15 +112,22 @@ class Ladder:
         pace: Knows when the audio of the stream arrived.
         max_lag_s: Seconds that a result may be late before it is skipped.
         tell: Sends an event to the client.
+        excused: Returns the sample up to which no result is ever late.
     """
 
     def __init__(
-        self, work: Work, pace: Pace, max_lag_s: float, tell: Callable[[Event], None]
+        self,
+        work: Work,
+        pace: Pace,
+        max_lag_s: float,
+        tell: Callable[[Event], None],
+        excused: Callable[[], int] = lambda: -1,
     ) -> None:
         self.level = Level.NOTHING
         self.calm_from_s = 0.0
         """When it may begin to recover, by its own lateness."""
         self.work = work
+        self.excused = excused
         self._pace = pace
         self._max_lag_s = max_lag_s
         self._tell = tell
@@ -132,6 +139,8 @@ class Ladder:
     def shed(self, now_s: float, at_least: Level) -> int:
         """Shed what the lateness calls for, and return the number of results left out."""
         awaited = self.work.awaited()
+        if awaited is not None and awaited <= self.excused():
+            return 0
         late_s = 0.0 if awaited is None else self._pace.waited_s(awaited, now_s)
         if late_s > CALM * self._max_lag_s:
             self.calm_from_s = now_s + CALM_S
@@ -202,7 +211,8 @@ class Shedding:
         self._session = session
         self._pace = pace
         self._windows = Ladder(Windows(session), pace, max_lag_s, tell)
-        self._text = Ladder(Text(session), pace, max_lag_s, tell)
+        # A file that was sent fast is still recognised when the clock has caught up with it.
+        self._text = Ladder(Text(session), pace, max_lag_s, tell, lambda: pace.ahead_until)
         self._ladders = (self._windows, self._text)
 
     @property

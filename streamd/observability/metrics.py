@@ -110,7 +110,7 @@ class Metrics:
             "streams_degraded", "Streams whose windows come less often, because of the load."
         )
         self.windows_skipped = counter(
-            "windows_skipped", "Windows that were left out, because of the load."
+            "windows_skipped", "Windows and final texts that were left out, because of the load."
         )
         self.live_lag = gauge(
             "live_lag_seconds",

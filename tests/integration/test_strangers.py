@@ -80,7 +80,7 @@ async def table(folder: Path) -> list[Asked]:
             lambda: False,
             lambda: asyncio.sleep(0),
         )
-        sockets = [AsrSockets(Presence(0), LimitsConfig()), VerifySockets(rest)]
+        sockets = [AsrSockets(server.services, Presence(0), LimitsConfig()), VerifySockets(rest)]
         others = [route for one in sockets for route in one.routes()]
         routes = make_routes(server.services, streams, access, rest, others, lambda: None)
         return [

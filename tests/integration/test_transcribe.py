@@ -1,7 +1,10 @@
-"""The text of files over REST, by a daemon that has a transcriber."""
+"""The text of files and of streams, by a daemon that has a transcriber."""
 
+import asyncio
 import base64
 import importlib.util
+import itertools
+import json
 import subprocess
 from collections.abc import Iterator
 from io import BytesIO
@@ -10,10 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from daemons import STREAMD, Daemon, environment, silence, speech
+from daemons import (
+    STREAMD,
+    Daemon,
+    assert_same_log,
+    converse,
+    cut,
+    dial,
+    environment,
+    silence,
+    speech,
+)
 from needs import lacking
 from uploading import SPEECH, ask, post, post_json
 from waiting import HANG_S
+from websockets.exceptions import ConnectionClosed
 
 ON = {"transcript__model": "whisper-tiny-en"}
 
@@ -96,6 +110,82 @@ def test_a_language_that_the_transcriber_does_not_know_is_refused(
 def test_what_is_no_audio_is_refused(transcribing: Daemon) -> None:
     answer = ask(transcribing, "POST", "/v1/transcribe", b"# No audio\n" * 100)
     assert (answer.status, answer.error["code"]) == (415, "not_audio")
+
+
+async def test_a_stream_has_its_text_while_it_is_spoken(transcribing: Daemon) -> None:
+    """The same events as the analysis of the same file, whatever the speed."""
+    modules = {"vad": {}, "transcript": {"itn": False}}
+    hello = {"type": "hello", "modules": modules}
+    sound = speech("slt", 4) + silence(0.6)
+    found = await converse(transcribing.url, hello, cut(sound), {"type": "end"})
+    events = found.events
+    card = events[0]["modules"]["transcript"]
+    assert (card["model"], card["license"], card["language"]) == ("whisper-tiny-en", "MIT", "en")
+    assert card["latency_ms"] == 2 * card["hop_ms"]
+    assert found.codes == ["itn_unavailable"]
+    said = found.of("transcript")
+    *interim, final = said
+    assert [e["final"] for e in said] == [False] * len(interim) + [True]
+    assert len(interim) >= 2
+    for one, other in itertools.pairwise(interim):
+        assert other["text"].startswith(one["text"])
+        assert one["t0"] == other["t0"] < one["t1"] < other["t1"] <= other["at"]
+    assert "weather" in interim[-1]["text"]
+    assert "weather" in final["text"]
+    assert (final["utterance"], final["language"]) == ("u1", "en")
+    assert 0.3 < final["confidence"] <= 1
+    assert " ".join(one["text"] for one in final["segments"]) == final["text"]
+    assert found.types.index("speech_start") < found.types.index("transcript")
+    assert found.types[found.events.index(final) + 1] == "speech_end"
+    fields = json.dumps(modules)
+    analysed = post(transcribing, "/v1/analyze", ("audio", wav(sound)), ("modules", fields)).json
+    assert_same_log(events, analysed)
+
+
+async def test_a_language_that_the_transcriber_lacks_is_refused_in_a_stream(
+    transcribing: Daemon,
+) -> None:
+    hello = {"type": "hello", "modules": {"vad": {}, "transcript": {"language": "zh-CN"}}}
+    found = await converse(transcribing.url, hello)
+    assert (found.codes, found.code) == (["bad_config"], 4002)
+    assert "it knows: en" in found.last["message"]
+
+
+async def test_the_asr_socket_answers_each_message_once_with_the_text_so_far(
+    transcribing: Daemon,
+) -> None:
+    url = transcribing.url.replace("/v1/stream", "/v1/asr/stream")
+    config = {"encoding": "LINEAR16", "sample_rate": 16_000, "language": "en-US"}
+    texts = []
+    async with asyncio.timeout(HANG_S), dial(url) as socket:
+        await socket.send(json.dumps({"type": "INIT", "config": config}))
+        for chunk in cut(speech("slt", 4) + silence(0.6), 16_000):
+            audio = base64.b64encode(chunk).decode()
+            await socket.send(json.dumps({"type": "AUDIO", "audio": audio}))
+            answer = json.loads(await socket.recv())
+            assert answer.keys() == {"type", "transcript"}
+            assert answer["type"] == "PARTIAL"
+            texts.append(answer["transcript"])
+        await socket.send(json.dumps({"type": "END"}))
+        answer = json.loads(await socket.recv())
+    assert texts[0] == ""
+    assert answer["type"] == "FINAL"
+    assert answer["transcript"].startswith("Alexa, what is the weather like today")
+    await transcribing.eventually(lambda: transcribing.streams == 0)
+
+
+async def test_the_asr_socket_refuses_a_language_that_the_transcriber_lacks(
+    transcribing: Daemon,
+) -> None:
+    url = transcribing.url.replace("/v1/stream", "/v1/asr/stream")
+    async with asyncio.timeout(HANG_S), dial(url) as socket:
+        await socket.send(json.dumps({"type": "INIT", "config": {"language": "zh-CN"}}))
+        answer = json.loads(await socket.recv())
+        assert (answer["type"], answer["code"]) == ("ERROR", "unsupported_language")
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4002
 
 
 def test_a_server_without_a_transcriber_says_what_to_install_and_to_set(daemon: Daemon) -> None:

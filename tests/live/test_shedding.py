@@ -40,10 +40,11 @@ class Speaker:
         """Speak for a while."""
         self.send(pcm(tone(300, int(seconds * 1000))))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, message_s: float = MESSAGE / 32_000) -> None:
+        """Send audio, a message in so many seconds."""
         session = self.player.session
         for at in range(0, len(data), MESSAGE):
-            self.now_s += MESSAGE / 32_000
+            self.now_s += message_s
             session.receive_audio(data[at : at + MESSAGE])
             self.pace.took(MESSAGE / 32_000, session.audio.position, self.now_s)
             self.settle()
@@ -240,3 +241,16 @@ def test_under_load_a_final_text_overtakes_the_interim_ones_that_wait(talker: Sp
     talker.settle()
     (event,) = talker.player.of("transcript")
     assert event["final"]
+
+
+def test_text_of_audio_that_came_faster_than_it_was_spoken_is_never_late(talker: Speaker) -> None:
+    talker.send(pcm(tone(300, 4000), silence(600)), message_s=0.0)
+    for _ in range(40):
+        talker.now_s += 0.5
+        talker.look()
+    assert talker.shedding.text_level is Level.NOTHING
+    talker.is_answered = True
+    talker.settle()
+    texts = talker.player.of("transcript")
+    assert [e["final"] for e in texts].count(False) >= 6, "no interim one is left out"
+    assert texts[-1]["final"]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from daemons import DATA, STREAMD
+from many_speakers import record
 from mindspore_files import ecapa_weights, write
 from needs import needs
 from tracing import traced, violations
@@ -42,6 +43,7 @@ RUNS = [
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
     ["speakers", "calibrate", "--apply"],
+    ["speakers", "fit", "{recordings}"],
     ["speakers", "export", "{out}/voices.jsonl"],
     ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],
@@ -116,6 +118,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     write(place.root / "ecapatdnn.ckpt", ecapa_weights())
     samples, rate = soundfile.read(SPEECH, dtype="int16")
     soundfile.write(place.root / "stereo.wav", np.stack((samples, samples[::-1]), 1), rate)
+    record(place.root / "recordings")
     (place.root / "empty.toml").write_text(
         f'[store]\npath = "{place.out}/imported.db"\nkey_path = "{key}"\n'
     )
@@ -157,6 +160,7 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
         "empty": place.root / "empty.toml",
         "checkpoint": place.root / "ecapatdnn.ckpt",
         "stereo": place.root / "stereo.wav",
+        "recordings": place.root / "recordings",
         "out": place.out,
     }
     command = [*STREAMD, *(word.format(**names) for word in run)]

@@ -1,5 +1,7 @@
 """Windows follow each other without losing or repeating text, whatever the network answers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from test_vocabulary import ORDER, TOKENS
 
 from streamd.engine.whisper.transcriber import Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
+from streamd.types import ChainRequest
 from streamd.types import TextSegment as Segment
 
 VOCABULARY = Vocabulary(TOKENS)
@@ -122,3 +125,24 @@ def test_any_answers_give_segments_within_the_recording(answers):
     found = Whisper(decode, VOCABULARY).transcribe(np.zeros(16_000 * seconds, np.int16)).segments
     assert all(0 <= s.t0 < s.t1 <= 1000 * seconds and s.text for s in found)
     assert next(turns) <= seconds
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 80 * 16_000), max_size=5))
+def test_the_last_text_is_the_same_however_the_utterance_came(cuts):
+    """Where a window is cut depends on all of its features here."""
+
+    def decode(window, prompt, beam):
+        if beam == 1:
+            return Decoded(said(" ?"), -0.3, 0.0)
+        end = 20 + int(abs(float(window[:, :2000].sum())) * 1000) % 10
+        return Decoded(said(0.0, f" {end}", end - 4, end - 3, " x"), -0.3, 0.0)
+
+    samples = ramp(80.0)
+    expected = Whisper(decode, VOCABULARY).transcribe(samples)
+    assert len(expected.segments) > 3
+    model, state = Whisper(decode, VOCABULARY), None
+    for start, stop in pairwise([0, *sorted(cuts), len(samples)]):
+        request = ChainRequest(state, is_last=stop == len(samples))
+        ((found, state),) = model.recognise([samples[start:stop]], [request])
+    assert found == expected

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streamd.errors import BadMessage, ModelMissing, NotAudio
+from streamd.errors import BadMessage, NotAudio
 from streamd.transport.http.rest import socket_messages as messages
-from streamd.transport.http.rest.asr_socket import NO_TEXT, AsrSockets
+from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.openapi import ErrorDetail
 from streamd.transport.http.rest.verify_socket import REFERENCE_SET, VerifySockets
 
@@ -32,13 +32,13 @@ COMPAT = (
         "asr",
         AsrSockets.path,
         (
-            messages.AsrInit(config=messages.AsrConfig(language="zh-CN")),
+            messages.AsrInit(config=messages.AsrConfig(language="en-US")),
             messages.AsrAudio(audio="AAAA"),
             messages.AsrEnd(),
         ),
         (
-            messages.AsrPartial(transcript="", code=ModelMissing.code, message=NO_TEXT),
-            messages.AsrFinal(transcript="", code=ModelMissing.code, message=NO_TEXT),
+            messages.AsrPartial(transcript="Most of the letters"),
+            messages.AsrFinal(transcript="Most of the letters were never sent."),
             messages.AsrError(code=BadMessage.code, message="`audio` is not base64"),
         ),
         {},

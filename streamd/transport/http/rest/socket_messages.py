@@ -45,9 +45,10 @@ class AsrText(msgspec.Struct, kw_only=True):
 
     transcript: str
     """The text so far."""
-    code: str
-    """Why there is no text."""
-    message: str
+    code: str | UnsetType = UNSET
+    """Why there is no text, where no transcriber is loaded."""
+    message: str | UnsetType = UNSET
+    """The same for people."""
 
 
 class AsrPartial(AsrText, tag="PARTIAL", kw_only=True):
