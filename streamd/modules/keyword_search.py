@@ -123,13 +123,28 @@ class KeywordSearch:
             return False
         if counting:
             self._is_at_rest = self._is_at_rest and not is_said
-            following: dict[_Prefix, _Path] = {}
-            for token, posterior in counting:
-                for prefix, path in self._paths:
-                    _extend(following, prefix, path, frame, token, posterior)
-            ranked = sorted(following.items(), key=lambda item: -(item[1].blank + item[1].token))
-            self._paths = _settled(ranked[:BEAM], self._most) if self._endless else ranked[:BEAM]
+            ranked = (
+                self._extended(frame, counting) if is_said else self._after_blank(counting[0][1])
+            )
+            self._paths = _settled(ranked, self._most) if self._endless else ranked
         return is_said
+
+    def _extended(
+        self, frame: int, counting: Sequence[tuple[int, float]]
+    ) -> list[tuple[_Prefix, _Path]]:
+        """The paths that a frame leads to, the most likely first."""
+        following: dict[_Prefix, _Path] = {}
+        for token, posterior in counting:
+            for prefix, path in self._paths:
+                _extend(following, prefix, path, frame, token, posterior)
+        ranked = sorted(following.items(), key=lambda item: -(item[1].blank + item[1].token))
+        return ranked[:BEAM]
+
+    def _after_blank(self, posterior: float) -> list[tuple[_Prefix, _Path]]:
+        """What `_extended` gives for a frame with a blank alone, which most are: the same paths."""
+        for _, path in self._paths:
+            path.blank, path.token = path.blank * posterior + path.token * posterior, 0.0
+        return self._paths
 
     def skip(self, frames: int) -> None:
         """Go on by some frames in which nobody spoke: all of them are taken to be blank."""
