@@ -16,8 +16,10 @@ from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
 from streamd.evaluation.running import Run
 from streamd.evaluation.tasks import Result, Task
+from streamd.models import catalogue
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
+from streamd.voices import fitted_path, voice_models
 
 
 class Module(StrEnum):
@@ -67,11 +69,16 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
         for setting in describe(config)
         if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
-    models = [(finding.file, finding.status) for finding in library.verify()]
+    # A published model may be made of another checkpoint than yesterday.
+    models = [
+        (found.file, found.status, library.made_of(catalogue.model(found.model)))
+        for found in library.verify()
+    ]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
-    emotion_model = Path(config.emotion.model)
-    status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
-    return [relevant, models, own, status and (status.st_size, status.st_mtime_ns)]
+    scale = fitted_path(voice_models(config, library).deciding)
+    files = [path for path in (Path(config.emotion.model), scale) if path.is_file()]
+    written = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [relevant, models, own, written]
 
 
 def evaluate(module: Module, rows: Manifest, options: Options, run: Run) -> Report:
