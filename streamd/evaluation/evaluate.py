@@ -128,7 +128,7 @@ def _told(module: Module, options: Options) -> dict[str, Any]:
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
-    noise, room = conditions.noise, conditions.room
+    noise, room, echo = conditions.noise, conditions.room, conditions.loudspeaker
     return {
         "room_ms": None if room is None else room.rt60_ms,
         "room_place": None if room is None else room.place or None,
@@ -136,6 +136,9 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
         "gain_db": conditions.gain_db,
         "opus_kbps": conditions.opus_kbps,
         "mulaw": conditions.mulaw,
+        "loudspeaker": None if echo is None else {"echo_db": echo.echo_db, "place": echo.name},
+        "far_end": conditions.far_end,
+        "enhance": conditions.enhance,
     }
 
 
