@@ -214,6 +214,7 @@ def sensevoice_onnx(*, is_int8: bool) -> Callable[[int, int, Path], Step]:
 
 
 def rows() -> dict[str, Row]:
+    import published_keywords
     from drawn_weights import PUBLISHED, campplus_file, eres2netv2_file
 
     return {
@@ -250,6 +251,7 @@ def rows() -> dict[str, Row]:
                 "streamd, int8": sensevoice_onnx(is_int8=True),
             },
         ),
+        "xiaoyun": Row("XiaoYun, 3 s, from samples to the decision", published_keywords.RUNTIMES),
     }
 
 
