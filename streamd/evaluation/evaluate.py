@@ -16,7 +16,6 @@ from streamd.evaluation.manifest import Check, Manifest, Progress
 from streamd.evaluation.report import Options, Report
 from streamd.evaluation.running import Run
 from streamd.evaluation.tasks import Result, Task
-from streamd.models import catalogue
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
 from streamd.voices import fitted_path, voice_models
@@ -69,11 +68,9 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
         for setting in describe(config)
         if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
-    # A published model may be made of another checkpoint than yesterday.
-    models = [
-        (found.file, found.status, library.made_of(catalogue.model(found.model)))
-        for found in library.verify()
-    ]
+    # Two owners of a published model may have other weights.
+    digests = library.digests()
+    models = [(f.file, f.status, digests.get(f.file)) for f in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
     scale = fitted_path(voice_models(config, library).deciding)
     files = [path for path in (Path(config.emotion.model), scale) if path.is_file()]
@@ -135,7 +132,7 @@ def _told(module: Module, options: Options) -> dict[str, Any]:
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
-    noise, room = conditions.noise, conditions.room
+    noise, room, echo = conditions.noise, conditions.room, conditions.loudspeaker
     return {
         "room_ms": None if room is None else room.rt60_ms,
         "room_place": None if room is None else room.place or None,
@@ -143,6 +140,9 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
         "gain_db": conditions.gain_db,
         "opus_kbps": conditions.opus_kbps,
         "mulaw": conditions.mulaw,
+        "loudspeaker": None if echo is None else {"echo_db": echo.echo_db, "place": echo.name},
+        "far_end": conditions.far_end,
+        "enhance": conditions.enhance,
     }
 
 
