@@ -154,6 +154,7 @@ def eres2netv2_onnx(batch: int, cores: int, folder: Path) -> Step:
 
 
 def rows() -> dict[str, Row]:
+    import published_keywords
     from drawn_weights import PUBLISHED, campplus_file, eres2netv2_file
 
     return {
@@ -182,6 +183,7 @@ def rows() -> dict[str, Row]:
                 "streamd": eres2netv2_onnx,
             },
         ),
+        "xiaoyun": Row("XiaoYun, 3 s, from samples to the decision", published_keywords.RUNTIMES),
     }
 
 
