@@ -14,7 +14,7 @@ PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-browser test-faults test-services
 
-.PHONY: run test test-models check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test test-models test-gpu check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -57,6 +57,7 @@ TOOLKITS := funasr kaldi-native-fbank mindspore modelscope 'numpy<2' torch
 test-models: $(MODELS_VENV)/.test  ## published models in their own toolkits beside streamd
 	$(MODELS_VENV)/bin/streamd models pull
 	$(MODELS_VENV)/bin/pytest tests/published
+	STREAMD_TESTS_BACKEND=torch $(MODELS_VENV)/bin/pytest $(BACKEND_TESTS)
 
 $(MODELS_VENV)/.test: pyproject.toml $(MODELS_CONSTRAINTS)
 	@test -n "$(PYTHON)"
@@ -65,6 +66,28 @@ $(MODELS_VENV)/.test: pyproject.toml $(MODELS_CONSTRAINTS)
 	$(PYTHON) -m venv $(MODELS_VENV)
 	PIP_CONSTRAINT=$(MODELS_CONSTRAINTS) \
 	  $(MODELS_VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[test]' $(TOOLKITS)
+	@touch $@
+
+# What holds for every backend, and what torch's own tests are.
+BACKEND_TESTS := tests/engine/passes tests/property/test_invariance_models.py
+TORCH_TESTS := $(addprefix tests/published/test_torch_,operators.py backend.py models.py)
+GPU_VENV := .venv-gpu
+ON_GPU := STREAMD_TESTS_TORCH_DEVICE=cuda $(GPU_VENV)/bin
+
+test-gpu: $(GPU_VENV)/.test  ## the torch backend on a GPU, and how many streams that carries
+	$(GPU_VENV)/bin/streamd models pull
+	$(ON_GPU)/pytest $(TORCH_TESTS)
+	STREAMD_TESTS_BACKEND=torch $(ON_GPU)/pytest $(BACKEND_TESTS)
+	$(GPU_VENV)/bin/python benchmarks/backends.py --threads 4
+	STREAMD_ENGINE__BACKEND=torch $(GPU_VENV)/bin/streamd bench
+
+$(GPU_VENV)/.test: pyproject.toml $(CONSTRAINTS)
+	@test -n "$(PYTHON)"
+	@echo "Installing streamd and torch in $(GPU_VENV), once: 6 GB with CUDA."
+	rm -rf $(GPU_VENV)
+	$(PYTHON) -m venv $(GPU_VENV)
+	PIP_CONSTRAINT=$(CONSTRAINTS) \
+	  $(GPU_VENV)/bin/python -m pip install --disable-pip-version-check --editable '.[test,torch]'
 	@touch $@
 
 NPM := .npm
@@ -130,7 +153,7 @@ $(VENV)/.services: $(VENV)/.dev
 	@touch $(VENV)/.run $(VENV)/.dev $@
 
 clean:
-	rm -rf $(VENV) $(MODELS_VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MODELS_VENV) $(GPU_VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" \

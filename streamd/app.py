@@ -333,7 +333,7 @@ class Daemon:
         """Log what runs here, and which configuration is not the default."""
         registry = self._parts.registry
         wake = registry.find(WakeModule)
-        known = None if wake is None else list(wake.known(words))
+        known = None if wake is None else wake.listed(words)
         modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
         log.info(
             "started",

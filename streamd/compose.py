@@ -20,14 +20,19 @@ from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
 from streamd.engine.passes.heads import WordHeads
+from streamd.engine.passes.keyword import FsmnKeywords
+from streamd.engine.passes.mood import MoodPass
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
+from streamd.engine.recognition.accumulating import Accumulating
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
+from streamd.engine.sensevoice.model import SenseVoice
+from streamd.engine.sensevoice.recogniser import Remembering, SenseVoiceSpans
 from streamd.engine.whisper.transcriber import Decode, Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
@@ -36,27 +41,39 @@ from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
-from streamd.modules.base import ModelCard, SpeculativePass
+from streamd.models.pieces import Pieces
+from streamd.modules.base import ModelCard, ReaderModule, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
+from streamd.modules.keyword_spelling import CannotSpell, Spelling
+from streamd.modules.keyword_stepper import KeywordModel
+from streamd.modules.moods import MoodModule
 from streamd.modules.registry import NO_FRONT_ENDS, Registry
 from streamd.modules.speaker import SpeakerModule
+from streamd.modules.stateful import StatefulModule
 from streamd.modules.stepper import StepperModule
 from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadGrid, VadModule
-from streamd.modules.wake import WakeModule, WordModel
+from streamd.modules.wake import WakeModule
+from streamd.modules.wake_stepper import WordModel
+from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 from streamd.types import Floats
 from streamd.voices import speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
+KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
 BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
 """Backends by the name of their file, with the class in it."""
 OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
 """Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
-TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID}
+SENSEVOICE_MODELS = {
+    "sensevoice": "sensevoice-small",
+    "sensevoice-int8": "sensevoice-small-int8",
+}
+TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID, **SENSEVOICE_MODELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +92,12 @@ def wanted_models(config: Config) -> list[str]:
     words = [catalogue.word_model(word).id for word in config.wake.load]
     if config.wake.words:
         words.append(catalogue.EMBEDDING_ID)  # words of the user's own need no other model
+    if config.wake.keyword_model != "off":
+        words.append(KEYWORD_MODELS[config.wake.keyword_model])
     if config.transcript.model != "off":
         words.append(TRANSCRIPT_MODELS[config.transcript.model])
+    if config.emotion.model in SENSEVOICE_MODELS:
+        words.append(SENSEVOICE_MODELS[config.emotion.model])
     voices = [model.id for model in speaker_models(config)]
     return [VAD_MODELS[config.vad.engine], *words, *voices]
 
@@ -165,6 +186,10 @@ def make_parts(config: Config, library: Library) -> Parts:
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
+    keywords = None
+    if config.wake.keyword_model != "off":
+        graph = _graph(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
+        keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     *main_model, windows_model = speaker_models(config)
     voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
     speculative = Ge2eSpeculative(voice)
@@ -179,15 +204,20 @@ def make_parts(config: Config, library: Library) -> Parts:
     if wake is not None:
         wake.max_batch = config.engine.live_batch
         passes.append(wake)
-    for loaded in (vad, wake, voice):
+    if keywords is not None:
+        keywords.max_batch = config.engine.live_batch
+        passes.append(keywords)
+    for loaded in (vad, wake, keywords, voice):
         if loaded is not None and not isinstance(loaded, WebrtcVad):
             loaded.warm()  # now, so that the first stream does not wait
     front_ends = FrontEnds(installed(), config.session.enhance)
     if front_ends.available:
         passes += front_end_passes()
-    recogniser = make_recogniser(config, library, metrics, models)
+    recogniser = make_recogniser(config, library, metrics, models, backends)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
+    if config.emotion.model in SENSEVOICE_MODELS:
+        passes.append(MoodPass(_moods(config, library, backends, recogniser)))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -202,12 +232,12 @@ def make_parts(config: Config, library: Library) -> Parts:
         max_files=2 * config.files.max_at_once,
     )
     heads = None if wake is None else wake.heads
-    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends)
+    registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends, keywords)
     return Parts(registry, engine, metrics, recogniser)
 
 
 def make_recogniser(
-    config: Config, library: Library, metrics: Metrics, models: IdleModels
+    config: Config, library: Library, metrics: Metrics, models: IdleModels, backends: Backends
 ) -> Metered | None:
     """Load what makes text; None if the configuration has it off.
 
@@ -215,11 +245,39 @@ def make_recogniser(
         ModelMissing: Its model is not there.
         ConfigError: The package that runs it is not installed.
     """
-    if config.transcript.model == "off":
+    name = config.transcript.model
+    if name == "off":
         return None
+    if name in SENSEVOICE_MODELS:
+        return Metered(_sensevoice(name, library, backends))
     recogniser, own_cpu_s = _whisper(config, library, models)
     spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
     return Metered(recogniser, own_cpu_s, spent)
+
+
+def _moods(
+    config: Config, library: Library, backends: Backends, recogniser: Recogniser | None
+) -> Recogniser:
+    """Return what tells moods: what makes text, if that is the same model."""
+    name = config.emotion.model
+    if recogniser is not None and config.transcript.model == name:
+        return recogniser
+    return _sensevoice(name, library, backends)
+
+
+def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
+    """Load a SenseVoice.
+
+    Raises:
+        ModelMissing: It is not there.
+        ConfigError: There is no such backend.
+    """
+    model = catalogue.model(SENSEVOICE_MODELS[name])
+    backend = backends.of(TranscriptPass.name)
+    _, _, pieces = (library.path(file) for file in model.files)
+    graph = backend.load(library.path(backend.file(_graph(model))))
+    network = SenseVoice(graph, Pieces.read(pieces))
+    return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
 
 
 def _whisper(
@@ -265,6 +323,25 @@ def make_vad(config: Config, vad: SileroVad | WebrtcVad) -> VadModule:
     )
 
 
+def make_keywords(config: Config, keywords: FsmnKeywords) -> KeywordModel:
+    """Return the model that spells keywords.
+
+    Raises:
+        ConfigError: it cannot spell a word of a client that names none.
+    """
+    info, name = keywords.info, config.wake.keyword_model
+    spelling = Spelling(info.tokens, info.lexicon)
+    for word in filter(is_keyword, config.wake.words):
+        try:
+            spelling.spell(word)
+        except CannotSpell as error:
+            raise ConfigError(
+                f"{config.where('wake.words')}: wake.words: {word!r}: {error}"
+            ) from None
+    card = _card(catalogue.model(KEYWORD_MODELS[name]))
+    return KeywordModel(card, spelling, info.delay, keywords.replay_steps)
+
+
 def make_registry(
     config: Config,
     vad: SileroVad | WebrtcVad,
@@ -273,6 +350,7 @@ def make_registry(
     library: Library | None = None,
     recogniser: Recogniser | None = None,
     front_ends: FrontEnds = NO_FRONT_ENDS,
+    keywords: FsmnKeywords | None = None,
 ) -> Registry:
     """Return the modules with the configuration's defaults.
 
@@ -284,33 +362,44 @@ def make_registry(
         library: the models; None for those in the usual folder.
         recogniser: what makes text; None for no text.
         front_ends: what can make the audio clean.
+        keywords: the pass that spells keywords, if there is one.
+
+    Raises:
+        ConfigError: the configuration names a wake word that the keyword model cannot spell.
     """
     w = config.wake
     steppers: list[StepperModule] = []
     if w.words and heads is not None:
         loaded = {word: _word(word) for word in w.load}
-        steppers.append(WakeModule(w, loaded, heads.register))
+        spelled = None if keywords is None else make_keywords(config, keywords)
+        steppers.append(WakeModule(w, loaded, heads.register, spelled))
     models = voice_models(config, library)
     cards = [_card(model) for model in speaker_models(config)]
     named = zip(cards, models.ids, strict=True)
     voices = ModelCard.joined([replace(card, model=name) for card, name in named])
     speaker = SpeakerModule(config.speaker, voices, models)
+    readers: list[ReaderModule] = [speaker]
+    stateful: list[StatefulModule] = []
     e = config.emotion
-    emotion = EmotionModule(
-        e,
-        EmotionModel.load(Path(e.model))
-        if e.model
-        else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN),
-        metrics.pass_cpu.labels("emotion").inc,
-    )
-    # In this order, because emotion needs to know who speaks.
+    if e.model in SENSEVOICE_MODELS:
+        stateful.append(MoodModule(e, _card(catalogue.model(SENSEVOICE_MODELS[e.model]))))
+    else:
+        emotion = (
+            EmotionModel.load(Path(e.model))
+            if e.model
+            else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN)
+        )
+        # Behind the speaker module, because it needs to know who speaks.
+        readers.append(EmotionModule(e, emotion, metrics.pass_cpu.labels("emotion").inc))
+    if recogniser is not None:
+        stateful.append(_transcript(config, recogniser))
     return Registry(
         make_vad(config, vad),
         steppers,
-        [speaker, emotion],
+        readers,
         config.session.modules,
         {Ge2eVoice.name: SpeculativePass(Ge2eSpeculative.name, Ge2eSpeculative.samples)},
-        [] if recogniser is None else [_transcript(config, recogniser)],
+        stateful,
         front_ends,
     )
 

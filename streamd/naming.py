@@ -31,8 +31,15 @@ TenantName = Annotated[
     ),
 ]
 """Name of a tenant."""
+_IN_HEADS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+"""Characters of wake words that have a head."""
 DEFAULT_TENANT = "default"
 """The tenant of whoever shows no key, and of the command line unless it names another."""
+
+
+def is_keyword(word: str) -> bool:
+    """Return whether a wake word can have no head, so that only a keyword model can spell it."""
+    return not _IN_HEADS.issuperset(word)
 
 
 def check_tenant(name: str) -> str:

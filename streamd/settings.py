@@ -23,8 +23,11 @@ Word = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 File = Annotated[str, Meta(extra={"is_path": True})]
 """A path. In a file it is relative to the folder of that file, in the environment to the current
 directory; `~` is the home. Once loaded it is absolute."""
-FileOrOff = Annotated[str, Meta(extra={"is_path": True, "word": "off"})]
+FileOrOff = Annotated[str, Meta(extra={"is_path": True, "words": ("off",)})]
 """A path as `File`, or `off` for none."""
+SENSEVOICE = ("sensevoice", "sensevoice-int8")
+EmotionFile = Annotated[str, Meta(extra={"is_path": True, "words": SENSEVOICE})]
+"""A path as `File`, or the name of a model."""
 
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound=Struct)
@@ -80,7 +83,10 @@ class WakeSettings(Struct, frozen=True, kw_only=True):
     )
     """Words that clients may ask for."""
     words: tuple[Word, ...] = ("alexa",)
-    """Words of a client that names none; each must be in `load` or one of your own."""
+    """Words of a client that names none; each must be in `load`, one of your own, or one that the
+    keyword model spells."""
+    keyword_model: Literal["off", "xiaoyun"] = "off"
+    """Model that spells words with a character outside `[a-z0-9_]`."""
     threshold: Probability = 0.5
     """Score from which a word is recognised, unless it has its own threshold (`timer` has: 0.7)."""
     patience: Patience = 1
@@ -196,7 +202,8 @@ class EmotionSettings(Struct, frozen=True, kw_only=True):
     hop_ms: HopMs = 500
     """Milliseconds between interim estimates; if equal to the speaker module's, both share each
     window."""
-    model: File = ""
-    """Model file made by `python -m training.emotion retrain`; empty is the packaged one."""
+    model: EmotionFile = ""
+    """`sensevoice`, `sensevoice-int8`, or a model file made by `python -m training.emotion
+    retrain`; empty is the packaged one."""
     threshold: Probability = 0.0
     """Probability of the likeliest label below which the module abstains; 0 selects the model's."""

@@ -143,6 +143,9 @@ class Recognition(NamedTuple):
     """Mean probability of the text, 0 to 1; None where the model has none."""
     events: tuple[str, ...] = ()
     """Sounds besides speech, as `laughter`."""
+    moods: tuple[float, ...] = ()
+    """Seconds of the speech that sound like each label of emotion, and like none of them, `[8]`;
+    empty where the model does not tell."""
 
 
 Options: TypeAlias = tuple[str | int, ...] | WindowRequest | ChainRequest | None

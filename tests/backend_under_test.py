@@ -5,6 +5,7 @@ and `make test-gpu` on a GPU (STREAMD_TESTS_TORCH_DEVICE=cuda).
 """
 
 import os
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,32 +25,39 @@ CLOSE_INT8 = 0.05
 """A number that is rounded to eight bits may fall to the next of 255 levels."""
 
 
+def torch_on_device() -> ModuleType:
+    """Import torch; skip the file or the test without it, or without the device of this run."""
+    torch = toolkit("torch")
+    if DEVICE != "cpu" and not torch.cuda.is_available():
+        lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
+    return torch
+
+
 def backend_under_test() -> GraphBackend:
     """Return the backend of this run; skip without its framework or its device."""
     if NAME == "torch":
-        torch = toolkit("torch")
-        if DEVICE != "cpu" and not torch.cuda.is_available():
-            lacking(f"no GPU for torch {torch.__version__} (STREAMD_TESTS_TORCH_DEVICE={DEVICE})")
+        torch_on_device()
     return load_backend(NAME, engine=EngineConfig(torch=TorchConfig(device=DEVICE)))
 
 
-def same(one: Any, other: Any, *, int8: bool = False) -> bool:
+def same(one: Any, other: Any, *, int8: bool = False, exact: bool = IS_EXACT) -> bool:
     """Whether two outputs are equal: to the bit, or nearly where the backend promises no more."""
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k], int8=int8) for k in one)
+        pairs = [(one[name], other[name]) for name in one] if one.keys() == other.keys() else None
+        return pairs is not None and all(same(a, b, int8=int8, exact=exact) for a, b in pairs)
     if isinstance(one, tuple | list):
         pairs = list(zip(one, other, strict=True))
-        return all(same(a, b, int8=int8) for a, b in pairs)
+        return all(same(a, b, int8=int8, exact=exact) for a, b in pairs)
     if one is None or isinstance(one, str):
         return bool(one == other)
     a, b = np.asarray(one), np.asarray(other)
-    if IS_EXACT:
+    if exact:
         return np.array_equal(a, b)
     close = CLOSE_INT8 if int8 else CLOSE
     return a.shape == b.shape and np.allclose(a, b, rtol=close, atol=close)
 
 
-def assert_same(one: Any, other: Any, *, int8: bool = False) -> None:
+def assert_same(one: Any, other: Any, *, exact: bool = IS_EXACT) -> None:
     """Assert `same`, and say how far they are apart."""
-    if not same(one, other, int8=int8):
+    if not same(one, other, exact=exact):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

@@ -13,7 +13,7 @@ from streamd.config.sections import (
     Config,
 )
 from streamd.errors import ConfigError
-from streamd.naming import WordName
+from streamd.naming import WordName, is_keyword
 from streamd.settings import WakeSettings
 from streamd.validation import fits
 
@@ -94,8 +94,15 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     for key in ("words", "thresholds", "patiences"):
         for word in getattr(config.wake, key):
             may_be_own = word in config.wake.words and _may_be_own(word)
-            if word not in config.wake.load and not may_be_own:
-                named = "wake.words" if key == "words" else f"wake.{key}.{word}"
+            named = "wake.words" if key == "words" else f"wake.{key}.{word}"
+            if is_keyword(word):
+                if config.wake.keyword_model == "off":
+                    yield (
+                        (named, "wake.keyword_model"),
+                        f"{word!r} needs a keyword model: it has characters other than a-z, 0-9 "
+                        'and _; set wake.keyword_model = "xiaoyun"',
+                    )
+            elif word not in config.wake.load and not may_be_own:
                 yield (named, "wake.load"), f"{word!r} is not in wake.load ({loaded})"
     if config.wake.load and not config.wake.words:
         yield (
@@ -107,7 +114,8 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def own_words(config: Config) -> list[str]:
     """Return the default words that can only be words of the user's own."""
-    return [word for word in config.wake.words if word not in config.wake.load]
+    words = config.wake.words
+    return [word for word in words if word not in config.wake.load and not is_keyword(word)]
 
 
 def check_own_words(config: Config, known: Collection[str]) -> None:

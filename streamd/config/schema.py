@@ -72,7 +72,9 @@ def is_path(kind: Any, value: Any) -> bool:
     """Return whether a value of a key is the path of a file, and not a word in its place."""
     match inspect.type_info(kind):
         case inspect.Metadata(extra={"is_path": True, **rest}):
-            return bool(value) and value != rest.get("word")
+            words = rest.get("words", ())
+            assert isinstance(words, tuple)
+            return bool(value) and value not in words
     return False
 
 

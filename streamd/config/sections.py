@@ -144,8 +144,8 @@ class TorchConfig(Struct, frozen=True, kw_only=True):
 
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = "auto"
     """`cpu`, `cuda`, `cuda:1`, or `auto` for the first GPU if there is one."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Type of products in the models that hold in it; the others compute in float32."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Type of products in the speaker models; the others always compute in float32."""
     graphs: bool = True
     """Record CUDA graphs of the usual batch sizes at the start."""
 
@@ -197,7 +197,7 @@ class ModelsConfig(Struct, frozen=True, kw_only=True):
 class TranscriptConfig(Struct, frozen=True, kw_only=True):
     """Text of speech."""
 
-    model: Literal["off", "whisper-tiny-en"] = "off"
+    model: Literal["off", "whisper-tiny-en", "sensevoice", "sensevoice-int8"] = "off"
     """The transcriber; `off` for none."""
     hop_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Time between two texts of an open utterance, milliseconds; 0 is the model's own."""

@@ -22,11 +22,11 @@ from streamd.front_ends import DEEP_PASS, PASS
 from streamd.observability.metrics import Metrics
 from streamd.types import Job, Lane, Slots
 
-LIVE_PASSES = ("vad", "wake")
+LIVE_PASSES = ("vad", "wake", "keyword")
 FRONT_PASSES = (PASS, DEEP_PASS)
 """Passes that VAD and wake words wait for, in streams whose audio is made clean. They have threads
 of their own, so that no other stream waits for them."""
-TEXT_PASSES = ("transcript",)
+TEXT_PASSES = ("transcript", "mood")
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08
 """Seconds that speculative work waits for a full batch: less than half of the time that it has."""

@@ -10,7 +10,7 @@ from streamd.engine.base import Engine
 from streamd.events import Event
 from streamd.files.analysis import FileSession
 from streamd.modules.registry import Registry
-from streamd.modules.wake import STEP, Detection, WakeSelection, WakeStepper
+from streamd.modules.wake_stepper import STEP, Detection, WakeSelection, WakeStepper
 from streamd.types import Job
 
 _BLOCK_BYTES = 16_384

@@ -132,10 +132,11 @@ def _baselines(
     store: Store, name: str, samples: Sequence[VoiceSample], models: VoiceModels, registry: Registry
 ) -> dict[str, bytes]:
     """Return how the voice usually sounds, with these samples; empty if they do not say."""
-    if not any(sample.utterances for sample in samples):
+    emotion = registry.find(EmotionModule)
+    if emotion is None or not any(sample.utterances for sample in samples):
         return {}
     usual = store.load_gallery(models, BASELINE_MODEL).baselines.get(name)
-    baseline = _usual(samples, registry, Baseline.from_bytes(usual) if usual else None)
+    baseline = _usual(samples, emotion, Baseline.from_bytes(usual) if usual else None)
     return {BASELINE_MODEL: baseline.to_bytes()}
 
 
@@ -168,11 +169,9 @@ def _identity(file: Path) -> object:
 
 
 def _usual(
-    samples: Iterable[VoiceSample], registry: Registry, baseline: Baseline | None
+    samples: Iterable[VoiceSample], emotion: EmotionModule, baseline: Baseline | None
 ) -> Baseline:
     """Return how the voice sounds when it enrols, which is mostly in no mood in particular."""
-    emotion = registry.find(EmotionModule)
-    assert emotion is not None
     baseline = baseline or Baseline.empty(emotion.model.size)
     for sample in samples:
         for states, moments in sample.utterances:

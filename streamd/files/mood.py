@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from streamd.errors import TooShort
 from streamd.events import Emotion, Event, SpeechEnd
-
-MIN_SPEECH_MS = 400
-"""Milliseconds of speech that one window needs."""
+from streamd.modules.moods import MIN_SPEECH_MS, MoodScores, abstains
+from streamd.types import Recognition
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,8 @@ def mood_of(events: Iterable[Event]) -> Mood:
                 speech_ms[event.utterance] = event.speech_ms
             case Emotion(final=True):
                 finals[event.utterance] = event
-    total_ms = sum(speech_ms.values())
+    _check_speech([speech_ms.get(u, 0) for u in finals])
     heard = {u: e for u, e in finals.items() if speech_ms.get(u, 0) >= MIN_SPEECH_MS}
-    if not heard:
-        raise TooShort(
-            f"{total_ms} ms of speech in the file; an emotion needs {MIN_SPEECH_MS} ms in one "
-            "piece: send a longer recording, or a louder one"
-        )
     weights = {u: speech_ms[u] for u in heard}
     whole = sum(weights.values())
 
@@ -64,3 +58,34 @@ def mood_of(events: Iterable[Event]) -> Mood:
         arousal=mean({u: e.arousal for u, e in heard.items()}),
         abstain=2 * sure_ms < whole,
     )
+
+
+def told_mood(events: Iterable[Event], found: Recognition, threshold: float) -> Mood:
+    """Return the mood of a file from its text, by a recogniser that tells moods.
+
+    Args:
+        events: Of a session over the file.
+        found: What the recogniser makes of it.
+        threshold: Probability of the likeliest label below which to abstain.
+
+    Raises:
+        TooShort: There is less speech than one window.
+    """
+    _check_speech([event.speech_ms for event in events if isinstance(event, SpeechEnd)])
+    told = MoodScores.of(found.moods)
+    return Mood(
+        label=told.label,
+        score=told.scores[told.label],
+        scores=told.scores,
+        arousal=told.arousal,
+        abstain=abstains(told, threshold),
+    )
+
+
+def _check_speech(utterances_ms: Collection[int]) -> None:
+    """Refuse a file of which no utterance has enough speech, milliseconds of each."""
+    if max(utterances_ms, default=0) < MIN_SPEECH_MS:
+        raise TooShort(
+            f"{sum(utterances_ms)} ms of speech in the file; an emotion needs {MIN_SPEECH_MS} ms "
+            "in one piece: send a longer recording, or a louder one"
+        )

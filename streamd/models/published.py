@@ -118,4 +118,30 @@ PUBLISHED: tuple[Model, ...] = (
     ),
     _sensevoice("", "", "sensevoice"),
     _sensevoice("-int8", ", its products in int8", "sensevoice_int8"),
+    Model(
+        id="xiaoyun-kws",
+        title="XiaoYun, FSMN-CTC keywords in Chinese characters, 756 thousand parameters",
+        module="wake",
+        licence="Apache-2.0",
+        source="https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun",
+        training_data="Chinese speech from mobile phones that its authors collected and do not "
+        "publish, and for its last training about 10,000 recordings of “小云小云”.",
+        published=Published(
+            repository="iic/speech_charctc_kws_phone-xiaoyun",
+            revision="master",
+            # Not pinned: no copy of them was within reach.
+            files=(
+                PublishedFile(name="funasr/inference_fsmn_4e_l10r2_250_128_fdim80_t2599.yaml"),
+                PublishedFile(
+                    name="funasr/finetune_fsmn_4e_l10r2_250_128_fdim80_t2599_xiaoyun_xiaoyun.pt"
+                ),
+                PublishedFile(name="funasr/am.mvn.dim80_l2r2"),
+                PublishedFile(name="funasr/tokens_2599.txt"),
+                PublishedFile(name="funasr/lexicon.txt", optional=True),
+            ),
+            address="https://modelscope.cn/models/iic/speech_charctc_kws_phone-xiaoyun",
+        ),
+        files=("xiaoyun.onnx", "xiaoyun.json"),
+        converter=1,
+    ),
 )

@@ -1,12 +1,12 @@
 """The first shape of a module: a *stepper* walks over the whole stream on a fixed grid.
 
-The module is shared and never changes. It says where its model may sleep (`gate`) and opens a
-`ModuleStepper` for each session, which names its pass and turns the answers into events.
+The module is shared and never changes. Each of its parts says where its model may sleep (`gate`)
+and opens a `ModuleStepper` for each session, which names its pass and turns answers into events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,8 +121,19 @@ class Stepper(Protocol):
     def options(self) -> Any:
         """Return what the pass needs besides the audio."""
 
+    def options_at_end(self, samples: int) -> Any:
+        """Return what the pass needs for a step that is padded with zeros, at an end or a flush.
+
+        Args:
+            samples: samples of the stream from the beginning of the step on; not above 0 where
+                the stream ends before the step.
+        """
+
     def interpret(self, start: int, stop: int, output: Any) -> None:
         """Take the answer for one or more steps in a row, in order; None if the model slept."""
+
+    def finish(self) -> None:
+        """Take note, before `restore`, that the walk on a copy is over."""
 
     def save(self) -> Any:
         """Return what must survive a walk on a copy."""
@@ -141,8 +152,8 @@ class ModuleStepper(Stepper, Protocol):
         """Apply other options from the next step on; None switches it off."""
 
 
-class StepperModule(Module, Protocol):
-    """A module of this shape."""
+class StepperPart(Protocol):
+    """A kind of stepper that a module opens for each session."""
 
     @property
     def gate(self) -> Gate | None:
@@ -157,3 +168,15 @@ class StepperModule(Module, Protocol):
             options: As `parse` gave them; None if the module is off until it is configured.
             context: What it may use of the session.
         """
+
+
+class StepperModule(Module, Protocol):
+    """A module of this shape.
+
+    It may have several kinds of steppers, each with a model and a grid of its own. What they find
+    becomes one sequence of events, ordered by where it was found.
+    """
+
+    @property
+    def parts(self) -> Sequence[StepperPart]:
+        """Return its kinds of steppers, in the order of their findings at one sample."""

@@ -128,7 +128,7 @@ class TranscriptModule:
         self, card: ModelCard, languages: tuple[str, ...], hop_ms: int, *, has_itn: bool
     ) -> None:
         self.languages = languages
-        self._card = card
+        self.card = card
         self._hop_ms = hop_ms
         self._has_itn = has_itn
 
@@ -148,7 +148,7 @@ class TranscriptModule:
                 ref="modules.transcript.language",
             )
         if options.itn is not UNSET and not self._has_itn:
-            message = f"the model {self._card.model} writes numbers as it likes; itn does nothing"
+            message = f"the model {self.card.model} writes numbers as it likes; itn does nothing"
             warnings.append(("itn_unavailable", message))
         return options, warnings
 
@@ -156,7 +156,7 @@ class TranscriptModule:
         """Return the module's entry in `ready`."""
         hop_ms = given(options.hop_ms, self._hop_ms)
         return {
-            **msgspec.structs.asdict(self._card),
+            **msgspec.structs.asdict(self.card),
             "language": self._recogniser_options(options).language,
             "languages": list(self.languages),
             "itn": self._has_itn and given(options.itn, True),

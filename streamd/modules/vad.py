@@ -131,9 +131,16 @@ class VadStepper:
     def options(self) -> None:
         """Return None, because the pass needs only the audio."""
 
+    def options_at_end(self, samples: int) -> None:
+        """Return what `options` does: the zeros are silence to it."""
+        return self.options()
+
     def interpret(self, start: int, stop: int, output: float) -> None:
         """Give the decision to the segmenter."""
         self._decided(start, stop, output)
+
+    def finish(self) -> None:
+        """Do nothing: what it found is reported."""
 
     def save(self) -> int:
         """Return the gate's count."""

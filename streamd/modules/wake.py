@@ -1,18 +1,13 @@
-"""Wake words: scores every 80 ms become one event for each utterance of a phrase.
+"""The module that reports wake words.
 
-Where nobody may be speaking, the model sleeps. When it wakes, it replays a bounded number of steps
-and scores as if it had never slept: an embedding depends on 10 steps, and a head on the embeddings
-of its window.
-
-Crossings, patience and the refractory time are counted on the session's clock, so the same audio
-gives the same events. Only a crossing is an event. A score that stays above the threshold is none,
-even when the refractory time ends meanwhile. A third of all utterances cross the threshold more
-than once; a refractory time of 2 s leaves one crossing.
+A word in letters, digits and underscores has a head, which scores it every 80 ms
+(`wake_stepper.py`). A word with any other character is a keyword, which a CTC network spells
+(`keyword_stepper.py`). A session may have both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -20,36 +15,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streamd.errors import BadConfig
-from streamd.events import Wake
-from streamd.modules.base import ModelCard, Ms, parse_options
-from streamd.modules.stepper import Evidence, Gate, StepperContext
-from streamd.modules.words import NO_WORDS, CustomWord, CustomWords, Head, RegisterHead
+from streamd.modules import keyword_stepper, wake_stepper
+from streamd.modules.base import ModelCard, parse_options
+from streamd.modules.keyword_spelling import CannotSpell
+from streamd.modules.keyword_stepper import MAX_KEYWORDS, Keyword, KeywordModel, KeywordStepper
+from streamd.modules.stepper import Gate, StepperContext, StepperPart
+from streamd.modules.wake_stepper import WakeSelection, WakeStepper, Word, WordModel
+from streamd.modules.words import NO_WORDS, CustomWords, RegisterHead
+from streamd.naming import is_keyword
 from streamd.settings import Patience, Probability, RefractoryMs, WakeSettings, given
-from streamd.types import RATE_HZ, Samples
 from streamd.validation import quoted
 
-STEP = 1280
-"""Samples between two scores: eight mel frames of 10 ms."""
-CONTEXT = 480
-"""Samples before a step that its first mel frames need."""
-WARM_UP_STEPS = 5
-"""Steps at the start of a stream whose scores are zeroed, as openWakeWord does, because they depend
-on what its buffers began with."""
-SETTLE_STEPS = 9
-"""Steps before the first embedding that does not depend on audio before them."""
-LONGEST_WINDOW = 34
-"""Embeddings in the longest window of a head (`timer`)."""
-MAX_REPLAY = SETTLE_STEPS + LONGEST_WINDOW
-TAIL_STEPS = 2
-"""Steps of silence added at a flush, because the score peaks up to 160 ms after the phrase."""
-MIN_REFRACTORY_MS = (TAIL_STEPS + 1) * STEP // 16
-"""Milliseconds in which the live steps score a flushed phrase again that the copy has scored.
-Nobody says a phrase twice in this time."""
-
 T = TypeVar("T")
-
-TRACE = 0.02
-"""Score of any word from which it may be about to rise. Other sounds score far below."""
 
 
 class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,219 +41,73 @@ class WakeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class WordModel:
-    """A word that is loaded."""
+class _Heads:
+    """The part of the module whose steppers read the heads' scores."""
 
-    card: ModelCard
-    phrase_ms: int
-    """Milliseconds that the phrase takes at a usual pace."""
-    window: int = LONGEST_WINDOW
-    """Number of embeddings that its head reads."""
-    head: bytes | None = None
-    """Packed head of a word of the user's own; the wake pass has the others."""
-    threshold: float | None = None
-    """Threshold, if it is not the common one; a word of the user's own has one."""
-
-    @classmethod
-    def of(cls, word: CustomWord) -> WordModel:
-        """Return the model of a word of the user's own."""
-        info = word.info
-        return cls(info.card, info.phrase_ms, word.window, word.head, info.threshold)
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word that a session asked for, with the head that it had at that time."""
-
-    name: str
-    threshold: float
-    patience: int
-    model: WordModel
-    head: Head | None = None
-    """Head of a word of the user's own. The wake pass keeps it as long as a session refers to it.
-    """
-
-    @property
-    def key(self) -> str | int:
-        """Return the name or id by which the wake pass knows the word."""
-        return self.name if self.head is None else self.head.id
-
-
-@dataclass(frozen=True, slots=True)
-class WakeSelection:
-    """The words and options that a session asked for, resolved against the loaded words."""
-
-    words: tuple[Word, ...]
-    refractory_ms: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the words."""
-        return tuple(word.name for word in self.words)
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """A word that crossed its threshold in the step that ends at `stop`."""
-
-    word: str
-    score: float
-    class_name: str | None
-    stop: int
-    since: int
-    """First sample that the score depends on."""
-    phrase_ms: int
-    """Milliseconds that the phrase takes at a usual pace."""
-
-    def event(self, evidence: Evidence, ms: Ms) -> Wake:
-        """Return the event, with what is known of who said the phrase, and when."""
-        start, end = evidence.phrase(self.phrase_ms * RATE_HZ // 1000, self.since)
-        speaker = evidence.speaker
-        return Wake(
-            t0=ms(start),
-            t1=ms(end, end=True),
-            at=ms(self.stop, end=True),
-            word=self.word,
-            score=round(self.score, 4),
-            class_=UNSET if self.class_name is None else self.class_name,
-            utterance=UNSET if evidence.utterance is None else evidence.utterance,
-            speaker=UNSET if speaker is None or speaker.speaker is None else speaker.speaker,
-            speaker_score=UNSET if speaker is None else speaker.score,
-        )
-
-
-class WakeStepper:
-    """Steps over one stream and reports words."""
-
-    pass_name = "wake"
-    step = STEP
-    context = CONTEXT
-    at_once = 4
-    at_once_asleep = 4
-    tail_steps = TAIL_STEPS
-    reach = (MAX_REPLAY - 1) * STEP
-
-    def __init__(
-        self,
-        selection: WakeSelection | None,
-        ms: Ms,
-        detected: Callable[[Detection], None],
-        may_speak: Callable[[int], bool | None] = lambda stop: True,
-    ) -> None:
-        self.replay = 1
-        self._may_speak = may_speak
-        self._ms = ms
-        self._detected = detected
-        self._fired_ms: dict[str, int] = {}
-        self._above: dict[str, int] = {}
-        self._age = 0
-        self._since = 0
-        self._has_trace = False
-        """Whether any word scored `TRACE` or more in the last step that the model ran."""
-        self._selection: WakeSelection | None = None
-        self.configure(selection)
-
-    @property
-    def enabled(self) -> bool:
-        """Return whether the session asked for any word."""
-        return self._selection is not None
-
-    def attends(self, stop: int) -> bool | None:
-        """Return whether somebody may be speaking, or the score of a word has not fallen yet."""
-        may_speak = self._may_speak(stop)
-        return self._has_trace if may_speak is False else may_speak
-
-    def configure(self, options: WakeSelection | None) -> None:
-        """Apply other words, thresholds or patience from the next step on; None: no words."""
-        selection = options
-        if self._selection is None:
-            self.reset()
-        self._selection = selection
-        names = selection.names if selection else ()
-        models = [word.model for word in selection.words] if selection else []
-        self._keys = tuple(word.key for word in selection.words) if selection else ()
-        self.replay = SETTLE_STEPS + max((model.window for model in models), default=0)
-        self._above = {w: n for w, n in self._above.items() if w in names}
-
-    def answer(
-        self, read: Callable[[int, int], Samples], start: int, stop: int, limit: int
-    ) -> None:
-        """Return None, because the model answers every step."""
-
-    def options(self) -> tuple[str | int, ...]:
-        """Return the words to score, as the pass knows them."""
-        return self._keys
-
-    def interpret(
-        self, start: int, stop: int, output: Mapping[str | int, tuple[float, str | None]] | None
-    ) -> None:
-        """Look for crossings in one step's scores, which are None if the model slept."""
-        assert self._selection is not None
-        if self._age == 0:
-            self._since = start
-        self._age += 1
-        if output is None:
-            return
-        self._has_trace = any(score >= TRACE for score, _ in output.values())
-        for word, key in zip(self._selection.words, self._keys, strict=True):
-            score, class_name = output[key]
-            if self._age <= WARM_UP_STEPS or score < word.threshold:
-                self._above[word.name] = 0
-                continue
-            above = self._above[word.name] = self._above.get(word.name, 0) + 1
-            if above != word.patience or self._refractory(word.name, stop):
-                continue
-            self._fired_ms[word.name] = self._ms(stop, end=True)
-            phrase_ms = word.model.phrase_ms
-            self._detected(Detection(word.name, score, class_name, stop, self._since, phrase_ms))
-
-    def _refractory(self, word: str, stop: int) -> bool:
-        assert self._selection is not None
-        last = self._fired_ms.get(word)
-        refractory_ms = max(self._selection.refractory_ms, MIN_REFRACTORY_MS)
-        return last is not None and self._ms(stop, end=True) - last < refractory_ms
-
-    def save(self) -> tuple[int, dict[str, int], bool]:
-        """Return the counts, but not when a word last fired: a copy's wake is not repeated."""
-        return self._age, dict(self._above), self._has_trace
-
-    def restore(self, saved: tuple[int, dict[str, int], bool]) -> None:
-        """Set the counts."""
-        self._age, self._above, self._has_trace = saved
-
-    def reset(self) -> None:
-        """Start afresh, but keep the refractory time, which is on the session's clock."""
-        self._age = 0
-        self._above = {}
-        self._has_trace = False
-
-
-class WakeModule:
-    """The module that reports wake words."""
-
-    name: ClassVar[str] = "wake"
-
-    def __init__(
-        self, settings: WakeSettings, loaded: Mapping[str, WordModel], register: RegisterHead
-    ) -> None:
-        self.settings = settings
-        self.loaded = loaded
-        self._register = register
-
-    @property
-    def gate(self) -> Gate | None:
-        """Return the gate that lets the model sleep, unless the configuration forbids it."""
-        s = self.settings
-        return Gate(STEP, s.gate_threshold, s.gate_hold_ms, s.gate_rise_db) if s.gate else None
+    gate: Gate | None
 
     def open(self, options: WakeSelection | None, context: StepperContext) -> WakeStepper:
         """Return the stepper for one session."""
         return WakeStepper(options, context.ms, context.report, context.may_speak)
 
+
+@dataclass(frozen=True, slots=True)
+class _Keywords:
+    """The part of the module whose steppers search for keywords."""
+
+    model: KeywordModel
+    gate: Gate | None
+
+    def open(self, options: WakeSelection | None, context: StepperContext) -> KeywordStepper:
+        """Return the stepper for one session."""
+        selection = None if options is None else options.spelled
+        return KeywordStepper(self.model, selection, context.ms, context.report, context.may_speak)
+
+
+class WakeModule:
+    """The module that reports wake words.
+
+    Args:
+        settings: the configuration's.
+        loaded: the words whose heads are loaded, by name.
+        register: registers the head of a word of the user's own.
+        keywords: spells all other words; None if it is not loaded.
+    """
+
+    name: ClassVar[str] = "wake"
+
+    def __init__(
+        self,
+        settings: WakeSettings,
+        loaded: Mapping[str, WordModel],
+        register: RegisterHead,
+        keywords: KeywordModel | None = None,
+    ) -> None:
+        self.settings = settings
+        self.loaded = loaded
+        self.keywords = keywords
+        self._register = register
+        self.parts: Sequence[StepperPart] = [_Heads(self._gate(wake_stepper.STEP))]
+        if keywords is not None:
+            self.parts = [*self.parts, _Keywords(keywords, self._gate(keyword_stepper.STEP))]
+
+    def _gate(self, step: int) -> Gate | None:
+        """The gate that lets a model sleep, unless the configuration forbids it."""
+        s = self.settings
+        return Gate(step, s.gate_threshold, s.gate_hold_ms, s.gate_rise_db) if s.gate else None
+
     def known(self, custom: CustomWords) -> dict[str, WordModel]:
         """Return every word that a client may ask for."""
         own = {name: WordModel.of(word) for name, word in custom.items()}
         return {**self.loaded, **{n: m for n, m in own.items() if n not in self.loaded}}
+
+    def listed(self, custom: CustomWords) -> list[str]:
+        """Return the names that a list of words has: the known ones, and the configured keywords.
+
+        A client may ask for any other keyword, too.
+        """
+        keywords = [] if self.keywords is None else filter(is_keyword, self.settings.words)
+        return [*self.known(custom), *keywords]
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS
@@ -289,16 +120,15 @@ class WakeModule:
         """
         options, warnings = parse_options(self.name, request, WakeOptions)
         known = self.known(words)
-        wanted = given(options.words, self.settings.words)
-        names = tuple(dict.fromkeys(w for w in wanted if w in known))
-        missing = [w for w in wanted if w not in known]
-        have = ", ".join(sorted(known)) or "none"
-        if not names:
+        wanted = tuple(dict.fromkeys(given(options.words, self.settings.words)))
+        names = tuple(word for word in wanted if word in known)
+        keywords, unknown = self._spelled([w for w in wanted if w not in known], known, options)
+        if not names and not keywords:
             raise BadConfig(
-                _unknown_words(wanted, have),
+                "; ".join(unknown) or f"no wake word is named; {self._loaded(known)}",
                 ref="modules.wake.words",
             )
-        warnings += [("unknown_word", _unknown_words([word], have)) for word in missing]
+        warnings += [("unknown_word", message) for message in unknown]
         s = self.settings
         selected = tuple(
             Word(
@@ -310,7 +140,41 @@ class WakeModule:
             )
             for name in names
         )
-        return WakeSelection(selected, given(options.refractory_ms, s.refractory_ms)), warnings
+        refractory_ms = given(options.refractory_ms, s.refractory_ms)
+        return WakeSelection(selected, refractory_ms, keywords), warnings
+
+    def _spelled(
+        self, words: Sequence[str], known: Mapping[str, WordModel], options: WakeOptions
+    ) -> tuple[tuple[Keyword, ...], list[str]]:
+        """The keywords among words without a head, and a message about each other word.
+
+        Raises:
+            BadConfig: there are more keywords than a stream may have.
+        """
+        s, keywords, unknown = self.settings, [], []
+        for word in words:
+            if self.keywords is None or not is_keyword(word):
+                hint = " (wake.keyword_model is off)" if is_keyword(word) else ""
+                unknown.append(f"unknown wake word {quoted(word)}; {self._loaded(known)}{hint}")
+                continue
+            try:
+                tokens = self.keywords.spelling.spell(word)
+            except CannotSpell as error:
+                unknown.append(f"unknown wake word {quoted(word)}: {error}")
+                continue
+            threshold = _of(options.threshold, word, s.thresholds.get(word, s.threshold))
+            keywords.append(Keyword(word, threshold, tokens))
+        if len(keywords) > MAX_KEYWORDS:
+            raise BadConfig(
+                f"{len(keywords)} words for the keyword model, which takes {MAX_KEYWORDS} in one "
+                "stream at most",
+                ref="modules.wake.words",
+            )
+        return tuple(keywords), unknown
+
+    @staticmethod
+    def _loaded(known: Mapping[str, WordModel]) -> str:
+        return f"loaded: {', '.join(sorted(known)) or 'none'}"
 
     def _threshold(self, name: str, model: WordModel) -> float:
         own = self.settings.threshold if model.threshold is None else model.threshold
@@ -318,14 +182,21 @@ class WakeModule:
 
     def describe(self, options: WakeSelection) -> dict[str, Any]:
         """Return the module's entry in `ready`."""
-        card = ModelCard.joined([word.model.card for word in options.words])
+        cards = [word.model.card for word in options.words]
+        patience = max((word.patience for word in options.words), default=0)
+        latency_ms = wake_stepper.STEP * patience // 16
+        if options.keywords:
+            assert self.keywords is not None
+            cards.append(self.keywords.card)
+            latency_ms = max(latency_ms, self.keywords.latency_ms)
+        every: tuple[Word | Keyword, ...] = (*options.words, *options.keywords)
         return {
-            **msgspec.structs.asdict(card),
-            "words": list(options.names),
-            "thresholds": {word.name: word.threshold for word in options.words},
+            **msgspec.structs.asdict(ModelCard.joined(cards)),
+            "words": [word.name for word in every],
+            "thresholds": {word.name: word.threshold for word in every},
             "patience": {word.name: word.patience for word in options.words},
             "refractory_ms": options.refractory_ms,
-            "latency_ms": STEP * max(word.patience for word in options.words) // 16,
+            "latency_ms": latency_ms,
         }
 
 
@@ -334,10 +205,3 @@ def _of(option: T | dict[str, T] | UnsetType, word: str, default: T) -> T:
     if isinstance(option, dict):
         return option.get(word, default)
     return given(option, default)
-
-
-def _unknown_words(words: Sequence[str], loaded: str) -> str:
-    if not words:
-        return f"no wake word is named; loaded: {loaded}"
-    noun = "word" if len(words) == 1 else "words"
-    return f"unknown wake {noun} {', '.join(map(quoted, words))}; loaded: {loaded}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamd.modules.stepper import StepperContext, StepperModule
+from streamd.modules.stepper import StepperContext, StepperPart
 from streamd.session.gate import SpeechGate
 from streamd.session.margins import make_room
 from streamd.session.reports import Reports
@@ -20,22 +20,24 @@ class Path:
     """Runs a stepper beside the VAD.
 
     Args:
-        module: The module that is opened.
-        options: Its options in this session; None if it is off.
+        name: Name of the module.
+        part: The part of it that is opened.
+        options: The module's options in this session; None if it is off.
+        reports: Takes what the parts of the module find.
         shared: The parts that all paths of the session use.
     """
 
-    def __init__(self, module: StepperModule, options: Any | None, shared: Shared) -> None:
-        self._name = module.name
+    def __init__(
+        self, name: str, part: StepperPart, options: Any | None, reports: Reports, shared: Shared
+    ) -> None:
+        self._name = name
         self._rings = (shared.ring, shared.voices)
         self.progress = Progress()
-        self.gate = (
-            None if module.gate is None else SpeechGate(module.gate, shared.ring, shared.vad)
-        )
-        self.reports = Reports(shared, self.progress)
+        self.gate = None if part.gate is None else SpeechGate(part.gate, shared.ring, shared.vad)
+        self._lane = reports.lane(self.progress)
         may_speak = _always if self.gate is None else self.gate.may_speak
-        context = StepperContext(shared.ms, shared.emitter.emit, self.reports.add, may_speak)
-        self.stepper = module.open(options, context)
+        context = StepperContext(shared.ms, shared.emitter.emit, self._lane.add, may_speak)
+        self.stepper = part.open(options, context)
         self._make_room()
 
     @property
@@ -49,7 +51,7 @@ class Path:
             self.stepper.configure(mark.payload.get(self._name))
             self._make_room()
             return
-        self.reports.reached(mark.payload)
+        self._lane.reached(mark.payload)
         if mark.resets and self.gate is not None:
             self.gate.restart()
 

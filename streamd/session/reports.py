@@ -1,9 +1,10 @@
-"""The queue that holds a stepper's findings until the session knows what was going on at each."""
+"""The queue that holds what steppers found until the session knows what was going on at each."""
 
 from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from typing import NamedTuple, TypeAlias
 
 from streamd.modules.stepper import Evidence, Finding
 from streamd.session.barrier import Barrier
@@ -17,51 +18,109 @@ EVIDENCE_AGE = RATE_HZ
 so the event waits for no model and is the same at every sending speed."""
 
 
-class Reports:
-    """Sends the findings of one stepper in order.
+class Found(NamedTuple):
+    """A finding, and the barrier on whose copy it was made; None on live audio."""
+
+    finding: Finding
+    barrier: Barrier | None
+
+
+Place: TypeAlias = tuple[int, bool, int]
+"""Where a finding stands: the number of barriers before it, whether it was made on a copy (which
+comes behind what is live), and the sample."""
+
+
+class Lane:
+    """What one stepper found and has yet to be sent, in order.
 
     Args:
-        shared: The parts that all paths of the session use.
         own: The progress of the stepper.
     """
 
-    def __init__(self, shared: Shared, own: Progress) -> None:
-        self._shared = shared
+    def __init__(self, own: Progress) -> None:
         self._own = own
-        self.queue: deque[tuple[Finding | None, Barrier | None]] = deque()
-        """The findings that wait, each with the barrier on whose copy it was made, and the barriers
-        by themselves; only this object changes it."""
+        self._barriers = 0
+        """Number of barriers that were taken out of the queue."""
+        self.queue: deque[Found | Barrier] = deque()
+        """Findings, and barriers up to which the stepper has processed everything."""
 
     def add(self, finding: Finding) -> None:
         """Take a finding of the stepper, from live audio or from the copy at a barrier."""
         mark = self._own.barrier
-        self.queue.append((finding, None if mark is None else mark.payload))
+        self.queue.append(Found(finding, None if mark is None else mark.payload))
 
     def reached(self, barrier: Barrier) -> None:
         """Take note that the stepper has processed everything up to a barrier."""
-        self.queue.append((None, barrier))
+        self.queue.append(barrier)
+
+    def take(self) -> None:
+        """Drop the first entry, which was sent."""
+        self._barriers += isinstance(self.queue.popleft(), Barrier)
+
+    @property
+    def next_place(self) -> Place:
+        """Return the place of the next finding; no later one comes before it."""
+        if not self.queue:
+            if self._own.barrier is not None:
+                return self._barriers, True, 0
+            return self._barriers, False, self._own.position + self._own.step
+        head = self.queue[0]
+        if isinstance(head, Barrier):
+            return self._barriers + 1, False, 0
+        return self._barriers, head.barrier is not None, head.finding.stop
+
+
+class Reports:
+    """Sends what the steppers of one module find, in one order: that of the stream.
+
+    Args:
+        shared: The parts that all paths of the session use.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._lanes: list[Lane] = []
+
+    def lane(self, own: Progress) -> Lane:
+        """Add the lane of a stepper. Of two findings at one place the first lane's is first.
+
+        Args:
+            own: The progress of the stepper.
+        """
+        self._lanes.append(Lane(own))
+        return self._lanes[-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not any(lane.queue for lane in self._lanes)
 
     @property
     def oldest(self) -> int | None:
         """Return the first sample that a waiting finding may ask about; None if none waits."""
-        finding = self.queue[0][0] if self.queue else None
-        return None if finding is None else finding.stop
+        heads = (lane.queue[0] for lane in self._lanes if lane.queue)
+        return min((head.finding.stop for head in heads if isinstance(head, Found)), default=None)
 
     def send(self) -> None:
         """Emit the findings whose evidence is complete, in order."""
-        while self.queue:
-            finding, barrier = self.queue[0]
-            if finding is None:
-                assert barrier is not None
-                if barrier.history is None:
-                    return  # what comes after the barrier needs what the VAD decided up to it
-                barrier.passed()
-            else:
-                evidence = self._evidence(finding.stop, barrier)
-                if evidence is None:
-                    return
-                self._shared.emitter.emit(finding.event(evidence, self._shared.ms))
-            self.queue.popleft()
+        while True:
+            lane = min(self._lanes, key=lambda lane: lane.next_place)
+            if not lane.queue or not self._send(lane.queue[0]):
+                return
+            lane.take()
+
+    def _send(self, entry: Found | Barrier) -> bool:
+        """Send a finding, or pass a barrier; return False if it has to wait."""
+        if isinstance(entry, Barrier):
+            if entry.history is None:
+                return False  # what comes after the barrier needs what the VAD decided up to it
+            entry.passed()
+            return True
+        evidence = self._evidence(entry.finding.stop, entry.barrier)
+        if evidence is None:
+            return False
+        self._shared.emitter.emit(entry.finding.event(evidence, self._shared.ms))
+        return True
 
     def _evidence(self, stop: int, barrier: Barrier | None) -> Evidence | None:
         """Return what is known at a sample; None while more may become known."""

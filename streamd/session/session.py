@@ -36,7 +36,7 @@ from streamd.session.input_warnings import InputWarnings
 from streamd.session.margins import LEEWAY, RESERVE
 from streamd.session.path import Path
 from streamd.session.planner import Planner
-from streamd.session.reports import EVIDENCE_AGE
+from streamd.session.reports import EVIDENCE_AGE, Reports
 from streamd.session.shared import Shared
 from streamd.session.speech import Speech
 from streamd.session.track import Mark, Progress, Track
@@ -88,7 +88,8 @@ class Session:
         for what in lacking:
             self._emitter.warn("enhance_unavailable", what)
         self._input_warnings = InputWarnings(self.audio, self._emitter)
-        self._barriers = Barriers(1 + len(registry.steppers))
+        parts = [len(module.parts) for module in registry.steppers.values()]
+        self._barriers = Barriers(1 + sum(parts))
         self._spare = 0
         """Value of `room` when it was last computed, less what came since; the real one is never
         smaller."""
@@ -133,9 +134,13 @@ class Session:
             self._planner,
             self.chains,
         )
-        self._paths = [
-            Path(module, modules.get(name), shared) for name, module in registry.steppers.items()
-        ]
+        self._paths: list[Path] = []
+        self._reports: list[Reports] = []
+        for name, module in registry.steppers.items():
+            reports = Reports(shared)
+            self._reports.append(reports)
+            for part in module.parts:
+                self._paths.append(Path(name, part, modules.get(name), reports, shared))
         gates = [path.gate for path in self._paths if path.gate is not None]
         # `is_idle` needs an activity even where no stepper has a gate.
         self._activities = [gate.activity for gate in gates] or [Activity()]
@@ -310,7 +315,10 @@ class Session:
         if self._front_end is not None and self._front_end.awaited is not None:
             return False
         for path in self._paths:
-            if path.reports.queue or not path.may_rest:
+            if not path.may_rest:
+                return False
+        for reports in self._reports:
+            if not reports.is_empty:
                 return False
         position = self._vad.position
         for activity in self._activities:  # noqa: SIM110 (asked at every tick)
@@ -506,9 +514,9 @@ class Session:
         """Send and deliver everything that need not wait any more."""
         if self._planner.queue:
             self._planner.deliver()
-        for path in self._paths:
-            if path.reports.queue:
-                path.reports.send()
+        for reports in self._reports:
+            if not reports.is_empty:
+                reports.send()
         if self._vad.position < self._forgotten + RATE_HZ:
             return
         oldest = min(track.position for track in self._tracks)
@@ -518,8 +526,8 @@ class Session:
 
     def _forget(self, oldest: int) -> None:
         """Drop what no later event needs."""
-        for path in self._paths:
-            if (waiting := path.reports.oldest) is not None:
+        for reports in self._reports:
+            if (waiting := reports.oldest) is not None:
                 oldest = min(oldest, waiting)
         for activity in self._activities:
             activity.forget_before(oldest)

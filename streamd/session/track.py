@@ -200,7 +200,8 @@ class Track:
         load = -1 if self._fresh else self._slots.live
         self._fresh = False
         stop = self._last(stop, limit, barrier)
-        return self._job(self._replay_from(), stop, load, self._slots.live, None)
+        options = stepper.options()
+        return self._job(self._replay_from(), stop, load, self._slots.live, None, options)
 
     def _last(self, stop: int, limit: int, barrier: Mark | None) -> int:
         """Return the end of the last step that can share a job with the one that ends at `stop`."""
@@ -220,7 +221,15 @@ class Track:
         farthest = self._progress.position - (self.stepper.replay - 1) * self.stepper.step
         return max(self._processed, farthest)
 
-    def _job(self, start: int, stop: int, load: int, store: int, samples: Samples | None) -> Job:
+    def _job(
+        self,
+        start: int,
+        stop: int,
+        load: int,
+        store: int,
+        samples: Samples | None,
+        options: Any,
+    ) -> Job:
         step = self.stepper.step
         steps = (stop - start) // step
         asked = 1 if self._tail is not None else (stop - self._progress.position) // step
@@ -237,7 +246,7 @@ class Track:
             samples,
             load,
             store,
-            self.stepper.options(),
+            options,
             step,
             steps,
             asked,
@@ -280,7 +289,8 @@ class Track:
             self._interpret_tail(tail, start, known[0])
             return None
         self._busy = True
-        return self._job(start, start + step, tail.load, self._slots.copy, samples)
+        options = self.stepper.options_at_end(tail.mark.place - start)
+        return self._job(start, start + step, tail.load, self._slots.copy, samples, options)
 
     def _tail_done(self, tail: _Tail, job: Job, output: Any) -> None:
         tail.load = self._slots.copy
@@ -293,6 +303,7 @@ class Track:
         self.stepper.interpret(start, stop, output)
 
     def _end_tail(self, tail: _Tail) -> None:
+        self.stepper.finish()
         self.stepper.restore(tail.saved)
         mark = self.marks.popleft()
         self._passed(mark)

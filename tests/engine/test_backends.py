@@ -77,8 +77,8 @@ def test_passes_of_different_backends_run_side_by_side(seed: int | None) -> None
         pass
 
     WakeElsewhere.backend = backend
-    vad, _, voice, speculative = fake_passes()
-    passes = [vad, WakeElsewhere(), voice, speculative]
+    vad, _, *others = fake_passes()
+    passes = [vad, WakeElsewhere(), *others]
     audio = pcm(hum(300), word(), tone(300, 1900), silence(600), word(), silence(900))
     items = [audio[:60_000], ("flush", "f"), audio[60_000:]]
     mixed = Player(Stage(passes, seed)).play(items)

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.errors import BadConfig
-from streamd.modules.keyword_search import Hit, KeywordSearch, spell
+from streamd.modules.keyword_search import FORGOTTEN_AFTER, Hit, KeywordSearch
 
 KEYWORDS = {"小云小云": (1, 2, 1, 2), "云云": (2, 2), "巴小": (3, 1)}
 FUNASR = {
@@ -124,24 +123,78 @@ def test_a_score_is_a_probability_and_asking_changes_nothing(frames, tokens):
     assert asked.hit() == not_asked.hit()
 
 
-TOKENS = {"<blank>": 0, "sil": 1, "小": 2, "云": 3, "ok": 4, "小云": 5, "h": 6, "i": 7}
+# An endless search.
 
 
-@pytest.mark.parametrize(
-    ("keyword", "numbers"),
-    [
-        ("小小云", (2, 2, 3)),
-        ("小云", (5,)),
-        (" 云 小 ", (3, 2)),
-        ("OK小云", (4, 2, 3)),
-        ("hi", (6, 7)),
-    ],
-)
-def test_a_keyword_is_spelled_in_the_models_tokens(keyword, numbers):
-    assert spell(keyword, TOKENS) == numbers
+def endless(**keywords: tuple[int, ...]) -> KeywordSearch:
+    return KeywordSearch(keywords, endless=True)
 
 
-@pytest.mark.parametrize("keyword", ["小龙", "", "  ", "<blank>", "小,云", "okay"])
-def test_a_keyword_that_cannot_be_spelled_is_refused_by_name(keyword):
-    with pytest.raises(BadConfig, match="cannot spell"):
-        spell(keyword, TOKENS)
+def test_in_a_file_talk_hides_a_keyword_and_in_a_stream_it_does_not():
+    talk = np.full((2000, 3), (0.06, 0.01, 0.01))
+    rows = np.concatenate([talk, said(XIAO, XIAO, YUN)])
+    assert feed(KeywordSearch({"小云": (1, 2)}), rows).hit() is None
+    hit = feed(endless(小云=(1, 2)), rows).best_after(-1)
+    assert hit == Hit("小云", pytest.approx(0.93), 2000, 2002)
+
+
+def test_a_stream_forgets_the_beginning_of_a_phrase_after_a_second():
+    for pause, is_found in ((FORGOTTEN_AFTER - 1, True), (FORGOTTEN_AFTER, False)):
+        search = feed(endless(小云=(1, 2)), said(XIAO, *[BLANK] * pause, YUN))
+        assert (search.best_after(-1) is not None) is is_found
+
+
+def test_skipped_frames_are_blank_ones():
+    for count in (1, 5, FORGOTTEN_AFTER, 10_000):
+        skipped, fed = endless(小云=(1, 2)), endless(小云=(1, 2))
+        for search in (skipped, fed):
+            feed(search, said(XIAO))
+        skipped.skip(count)
+        feed(fed, np.tile(BLANK, (count, 1)))
+        for search in (skipped, fed):
+            feed(search, said(YUN, XIAO, YUN))
+        assert skipped.best_after(-1) == fed.best_after(-1)
+
+
+def test_a_phrase_is_looked_for_behind_another_one():
+    search = feed(endless(小云=(1, 2)), said(XIAO, YUN, BLANK, XIAO, YUN))
+    first = search.best_after(-1)
+    assert first is not None
+    assert first.first == 0
+    second = search.best_after(first.last)
+    assert second is not None
+    assert (second.first, second.last) == (3, 4)
+    assert search.best_after(second.last) is None
+
+
+def test_the_best_of_several_phrases_counts():
+    search = endless(小云=(1, 2))
+    feed(search, np.array([[0.3, 0.4, 0.1], [0.3, 0.1, 0.4]]))
+    feed(search, said(BLANK, XIAO, YUN))
+    hit = search.best_after(-1)
+    assert hit is not None
+    assert hit.score == pytest.approx(0.93)
+
+
+def test_a_copy_goes_on_by_itself():
+    search = feed(endless(小云=(1, 2)), said(XIAO))
+    copied = search.copy()
+    feed(copied, said(YUN))
+    assert copied.best_after(-1) is not None
+    assert search.best_after(-1) is None
+    feed(search, said(BLANK, YUN))
+    assert search.best_after(-1) == Hit("小云", pytest.approx(0.93), 0, 2)
+
+
+@given(seed=st.integers(0, 2**20), hours=st.integers(0, 3))
+def test_a_stream_needs_bounded_memory(seed, hours):
+    search = endless(小云小云=(1, 2, 1, 2))
+    rng = np.random.default_rng(seed)
+    for _ in range(200 + 200 * hours):
+        row = rng.dirichlet([0.3, 0.3, 0.3])
+        order = np.argsort(-row)
+        search.step(order.tolist(), row[order].tolist())
+    assert len(search._paths) <= 20
+    assert all(len(prefix) == len(path.peaks) <= 16 for prefix, path in search._paths)
+    likely = [path.blank + path.token for _, path in search._paths]
+    assert max(likely) == pytest.approx(1)

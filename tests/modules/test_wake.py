@@ -8,12 +8,12 @@ import pytest
 from streamd.engine.passes.heads import WordHead, WordHeads
 from streamd.errors import BadName
 from streamd.modules.base import ModelCard
-from streamd.modules.wake import (
+from streamd.modules.wake import WakeModule
+from streamd.modules.wake_stepper import (
     MIN_REFRACTORY_MS,
     STEP,
     WARM_UP_STEPS,
     Detection,
-    WakeModule,
     WakeSelection,
     WakeStepper,
     Word,

@@ -36,7 +36,7 @@ from streamd.engine.passes.silero import SileroVad
 from streamd.evaluation.rooms import synthetic
 from streamd.models.library import Library
 from streamd.modules.registry import Registry
-from streamd.modules.wake import STEP
+from streamd.modules.wake_stepper import STEP
 from streamd.observability.metrics import Metrics
 from streamd.settings import WakeSettings
 from streamd.types import RATE_HZ, Job, Samples

@@ -446,7 +446,7 @@ def _state_size(player: Player) -> int:
         + len(session._history._runs)
         + len(session._history._utterances)
         + len(session._history._speakers)
-        + sum(len(path.reports.queue) for path in session._paths)
+        + sum(len(lane.queue) for reports in session._reports for lane in reports._lanes)
         + len(session._planner.queue)
         + sum(len(t.marks) for t in session._tracks)
     )

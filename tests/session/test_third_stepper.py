@@ -116,6 +116,11 @@ class BeepStepper:
     def options(self) -> None:
         return None
 
+    def options_at_end(self, samples: int) -> None:
+        return None
+
+    def finish(self) -> None: ...
+
     def interpret(self, start: int, stop: int, output: tuple[int, float] | None) -> None:
         if output is None or self._options is None:
             return
@@ -139,6 +144,7 @@ class BeepModule:
 
     def __init__(self, gate: Gate | None = None) -> None:
         self.gate = gate
+        self.parts = (self,)
 
     def parse(
         self, request: Mapping[str, Any], words: CustomWords = NO_WORDS

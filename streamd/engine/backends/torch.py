@@ -17,9 +17,10 @@ from streamd.engine.backends.torch_graph.runner import Runner
 from streamd.engine.backends.torch_graph.states import DeviceSlots
 from streamd.engine.slots import SlotStates, StateSpec
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-FAITHFUL = frozenset({"campplus"})
-"""Graphs whose outputs hold in a lower precision; all others run in float32 whatever is asked."""
+HALVES = {"fp16": torch.float16}
+FAITHFUL = frozenset({"campplus", "ge2e"})
+"""Graphs whose outputs hold in fp16; all others run in float32 whatever is asked. bf16 moves every
+model too far (docs/models/torch.md)."""
 
 
 class Torch:

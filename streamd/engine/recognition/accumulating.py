@@ -128,6 +128,7 @@ def joined(parts: Sequence[Recognition]) -> Recognition:
         tuple(segment for part in parts for segment in part.segments),
         sum(value * length for value, length in sure) / weight if weight else None,
         tuple(dict.fromkeys(event for part in parts for event in part.events)),
+        tuple(map(sum, zip(*(part.moods for part in parts if part.moods), strict=True))),
     )
 
 

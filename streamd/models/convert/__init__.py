@@ -16,6 +16,9 @@ from streamd.models.convert import (
     check,
     ecapa,
     eres2netv2,
+    fsmn,
+    fsmn_check,
+    fsmn_files,
     ge2e,
     ge2e_int8,
     heads,
@@ -137,6 +140,14 @@ def _sensevoice_int8(sources: Sequence[Path], made: Sequence[Path], load: Loader
     sensevoice_check.compare(published, made[0], load, is_int8=True)
 
 
+def _xiaoyun(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
+    published = fsmn_files.read(sources[0].parents[1])
+    graph, info = made
+    fsmn.convert(published, graph)
+    fsmn_check.check_graph(published, graph, load)
+    fsmn.info(published).write(info)
+
+
 def _copied(sources: Sequence[Path], made: Sequence[Path], load: Loader) -> None:
     """Copy files that are published in the form in which they run, each with a pinned hash."""
     for source, file in zip(sources, made, strict=True):
@@ -158,5 +169,6 @@ CONVERTERS: Mapping[str, Converter] = {
     "campplus-zh-cn-common": _campplus_common,
     "sensevoice-small": _sensevoice,
     "sensevoice-small-int8": _sensevoice_int8,
+    "xiaoyun-kws": _xiaoyun,
 }
 """The converter of each model that has files, by id."""

@@ -18,6 +18,7 @@ import numpy as np
 from streamd.models.convert import fbank
 from streamd.models.convert.fsmn_files import BEST, STACKED, STRIDE, Published
 from streamd.models.convert.graph import Builder
+from streamd.models.keyword_info import KeywordInfo
 
 STEP = STRIDE * fbank.HOP
 """Samples from one frame to the next."""
@@ -85,6 +86,19 @@ def convert(published: Published, target: Path) -> None:
             "tokens": (tokens, "int64", ["N", "T", BEST]),
             **{f"{name}_out": (now, "float32", shape) for name, (now, shape) in states.items()},
         },
+    )
+
+
+def info(published: Published) -> KeywordInfo:
+    """Return what stands beside the graph: its sizes, and how it writes words."""
+    sizes = published.sizes
+    return KeywordInfo(
+        layers=sizes.fsmn_layers,
+        width=sizes.proj_dim,
+        memory=sizes.memory,
+        delay=sizes.delay,
+        tokens=published.tokens,
+        lexicon=published.lexicon,
     )
 
 

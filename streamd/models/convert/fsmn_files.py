@@ -7,7 +7,7 @@ the numbers, and that this reader does not know, is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ CONFIG = f"inference_{NAME}.yaml"
 CHECKPOINT = f"finetune_{NAME}_xiaoyun_xiaoyun.pt"
 CMVN = "am.mvn.dim80_l2r2"
 TOKENS = "tokens_2599.txt"
+LEXICON = "lexicon.txt"
+"""How words are written in tokens; a directory may be without it."""
 
 STACKED = 5
 """Mel frames in a frame of the network (`lfr_m`)."""
@@ -89,6 +91,8 @@ class Published(NamedTuple):
     """[400], then multiplied."""
     tokens: tuple[str, ...]
     """What each output of the network stands for."""
+    lexicon: Mapping[str, str]
+    """How words are written in tokens, by word."""
 
 
 def read(directory: Path) -> Published:
@@ -101,7 +105,10 @@ def read(directory: Path) -> Published:
     sizes = read_sizes(folder / CONFIG)
     shift, scale = read_cmvn(folder / CMVN)
     tokens = read_tokens(folder / TOKENS, sizes.output_dim)
-    return Published(sizes, read_weights(folder / CHECKPOINT, sizes), shift, scale, tokens)
+    weights = read_weights(folder / CHECKPOINT, sizes)
+    path = folder / LEXICON
+    lexicon = read_lexicon(path) if path.exists() else {}
+    return Published(sizes, weights, shift, scale, tokens, lexicon)
 
 
 def read_sizes(path: Path) -> Sizes:
@@ -148,6 +155,16 @@ def read_tokens(path: Path, count: int) -> tuple[str, ...]:
     if len(set(tokens)) != count or "" in tokens:
         file.refuse("a token is empty or there twice")
     return tokens
+
+
+def read_lexicon(path: Path) -> dict[str, str]:
+    """Read the lexicon: a word and its tokens in each line, with spaces between them.
+
+    Raises:
+        ModelMissing: it cannot be read, or is too large.
+    """
+    lines = (line.split() for line in FunAsrFile(path, HINT).text().split("\n"))
+    return {line[0]: " ".join(line[1:]) for line in lines if line}
 
 
 def read_weights(path: Path, sizes: Sizes) -> Weights:

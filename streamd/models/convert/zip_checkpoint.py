@@ -23,6 +23,9 @@ from streamd.models.convert.state_pickle import CheckpointError, StatePickle, St
 MAX_FILE_BYTES = 256 * 2**20
 MAX_PICKLE_BYTES = 2**20
 MAX_ENTRIES = 10_000
+_MAX_DIRECTORY_BYTES = 2**22
+"""Of the list of entries at the end of the file. `zipfile` makes an object of each entry before it
+can be counted, and takes seconds and hundreds of megabytes for a list that is made for that."""
 
 
 def read_state_dict(
@@ -91,7 +94,8 @@ def norm_shapes(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]
 def _read_zip(content: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         # In memory, because `zipfile` seeks to whatever place a damaged file names.
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with _Content(content) as file, zipfile.ZipFile(file) as archive:
+            file.most_bytes = len(content)
             entries = _entries(archive, len(content))
             tensors = StatePickle(_read(archive, entries, "data.pkl")).run()
             return _arrays(tensors, lambda key: _read(archive, entries, f"data/{key}"))
@@ -100,6 +104,17 @@ def _read_zip(content: bytes) -> dict[str, npt.NDArray[Any]]:
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError) as error:
         # All that `zipfile` raises for damage; NotImplementedError is a RuntimeError.
         raise CheckpointError(f"it is no intact zip file ({error})") from error
+
+
+class _Content(io.BytesIO):
+    """The content of a file, of which a read gives so much at most."""
+
+    most_bytes = _MAX_DIRECTORY_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.most_bytes:
+            raise CheckpointError("its list of entries is too long")
+        return super().read(size)
 
 
 def _entries(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, zipfile.ZipInfo]:

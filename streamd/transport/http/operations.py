@@ -134,16 +134,16 @@ class Operations:
         wake = registry.find(WakeModule)
         if wake is None or wake.name not in asked:
             return described(registry, registry.resolve(asked)[0], gallery)
-        known = wake.known(words)
+        known = wake.listed(words)
         default = [name for name in wake.settings.words if name in known]
         if known:
             # The tenant may have none of `wake.words`: they may be those of another one.
-            asked[wake.name] = {"words": default or list(known)}
+            asked[wake.name] = {"words": default or known}
         else:
             del asked[wake.name]
         modules = described(registry, registry.resolve(asked, words=words)[0], gallery)
         if known:
-            modules[wake.name] |= {"default_words": default, "words": list(known)}
+            modules[wake.name] |= {"default_words": default, "words": known}
         return modules
 
 

@@ -8,7 +8,15 @@ import xiaoyun
 from checkpoints import entries, text, write
 
 from streamd.errors import ModelMissing
-from streamd.models.convert.fsmn_files import CHECKPOINT, CMVN, CONFIG, FOLDER, TOKENS, read
+from streamd.models.convert.fsmn_files import (
+    CHECKPOINT,
+    CMVN,
+    CONFIG,
+    FOLDER,
+    LEXICON,
+    TOKENS,
+    read,
+)
 from streamd.models.convert.funasr_files import MAX_TEXT_BYTES
 
 
@@ -159,3 +167,15 @@ def test_weights_under_the_key_of_a_training_tool_are_read(key, model):
     files["data.pkl"] = b"\x80\x02}(" + text(key) + inner + b"u."
     write(model / FOLDER / CHECKPOINT, files)
     assert len(read(model).weights) == len(xiaoyun.weights(xiaoyun.SMALL))
+
+
+def test_a_lexicon_says_how_words_are_written_and_may_be_absent(model):
+    assert read(model).lexicon == {}
+    (model / FOLDER / LEXICON).write_text("小 一\r\nhello h e\n\n 云  二\n", encoding="utf-8")
+    assert read(model).lexicon == {"小": "一", "hello": "h e", "云": "二"}
+
+
+def test_a_lexicon_that_is_no_text_is_refused(model):
+    (model / FOLDER / LEXICON).write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelMissing, match=r"lexicon\.txt"):
+        read(model)

@@ -37,6 +37,7 @@ class Device:
     def enter(self) -> None:
         """Make the calling thread use its own stream; call it before anything else here."""
         if self.is_gpu and not hasattr(self._local, "stream"):
+            torch.cuda.set_device(self.torch)
             self._local.stream = torch.cuda.Stream(self.torch)
             torch.cuda.set_stream(self._local.stream)
 

@@ -21,7 +21,8 @@ _PRODUCTS = {"Conv", "Gemm", "LSTM", "MatMul"}
 """Operators that a lower precision speeds up."""
 _LEARNED = {"Conv", "LSTM", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "BatchNormalization"}
 """Operators behind which a network has begun; before them are the spectrum and the like."""
-_MADE_ON_HOST = {"Shape", "ConstantOfShape", "Range"}
+_MADE = {"ConstantOfShape", "Range"}
+"""Operators whose output is new data from numbers on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class _Line:
     """Registers that nobody reads afterwards."""
     is_half: bool
     """Whether it computes in the lower precision."""
+    is_new: bool
+    """Whether its output is new data, which has to be told where to be."""
 
 
 class OnnxModule(torch.nn.Module):
@@ -66,6 +69,7 @@ class OnnxModule(torch.nn.Module):
         for port in self.file.inputs:
             self._new(port.name)
         self._lines = self._plan(hosted)
+        self.file.constants.clear()  # the weights are on the device now
         for name, buffer in self._template_of_buffers().items():
             self.register_buffer(name, buffer, persistent=False)
 
@@ -81,10 +85,14 @@ class OnnxModule(torch.nn.Module):
         for line in self._lines:
             values = [registers[place] for place in line.reads]
             for place in line.moves:
-                values[place] = values[place].to(device, non_blocking=True)
+                values[place] = _moved(values[place], device)
             if line.is_half:
                 values = [_lowered(value, half) for value in values]
-            found = line.step(*values)
+            if line.is_new:
+                with device:
+                    found = line.step(*values)
+            else:
+                found = line.step(*values)
             if line.is_half:
                 found = tuple(map(_raised, found)) if isinstance(found, tuple) else _raised(found)
             if isinstance(found, tuple):
@@ -138,11 +146,12 @@ class OnnxModule(torch.nn.Module):
                 self._registers[name]
                 for name in dict.fromkeys((*node.inputs, *node.outputs))
                 if name
-                and name not in self.file.constants
+                and name in self._registers
                 and name not in kept
                 and last_read.get(name, number) == number
             ]
-            lines.append(_Line(step, reads, moves, writes, frees, is_half))
+            is_new = node.kind in _MADE and not is_host
+            lines.append(_Line(step, reads, moves, writes, frees, is_half, is_new))
         return lines
 
     def _step(self, node: Node) -> Step:
@@ -191,7 +200,7 @@ def _hosted(graph: GraphFile) -> set[str]:
     hosted: set[str] = set()
     for node in reversed(graph.nodes):
         wanted = set(HOST_INPUTS.get(node.kind, ()))
-        if node.kind in _MADE_ON_HOST:
+        if node.kind == "Shape":
             hosted.update(node.outputs)
         elif any(name in hosted for name in node.outputs):
             wanted = set(range(len(node.inputs)))
@@ -199,6 +208,22 @@ def _hosted(graph: GraphFile) -> set[str]:
             if node.has(place) and node.constant(place) is None:
                 hosted.add(node.inputs[place])
     return hosted
+
+
+def _moved(value: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host on the device.
+
+    A single number goes as a part of the command that writes it there, so that a CUDA graph holds
+    it. It cannot hold a copy out of the host's memory, which will be something else by then.
+
+    Raises:
+        RuntimeError: It is longer, and a CUDA graph is being recorded.
+    """
+    if value.numel() == 1:
+        return torch.full(value.shape, value.item(), dtype=value.dtype, device=device)
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("a tensor of the host is needed within the run")
+    return value.to(device)
 
 
 def _tensor(value: npt.NDArray[Any]) -> Tensor:

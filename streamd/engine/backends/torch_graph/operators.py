@@ -43,6 +43,7 @@ HOST_INPUTS = {
     "Split": (1,),
     "Squeeze": (1,),
     "Tile": (1,),
+    "TopK": (1,),
     "Unsqueeze": (1,),
 }
 """Inputs that are numbers and no data: shapes, axes, bounds."""
@@ -216,8 +217,9 @@ def _dtype(number: int) -> torch.dtype:
 
 
 def _constant_of_shape(node: Node) -> Step:
-    value = torch.from_numpy(np.array(node.attributes.get("value", np.zeros(1, np.float32))))
-    return lambda shape: value.expand([int(v) for v in shape.tolist()]).clone()
+    value = np.asarray(node.attributes.get("value", np.zeros(1, np.float32)))
+    number, dtype = value.item(), torch.from_numpy(np.empty(0, value.dtype)).dtype
+    return lambda shape: torch.full([int(v) for v in shape.tolist()], number, dtype=dtype)
 
 
 def _reshape(node: Node) -> Step:
@@ -303,6 +305,27 @@ def _gather(node: Node) -> Step:
         at = axis % x.dim()
         shape = (*x.shape[:at], *index.shape, *x.shape[at + 1 :])
         return x.index_select(at, flat).reshape(shape)
+
+    return step
+
+
+def _gather_elements(node: Node) -> Step:
+    axis = node.attributes.get("axis", 0)
+
+    def step(x: Tensor, index: Tensor) -> Tensor:
+        # torch wants as many rows beside the axis as the index has, and takes the first of more.
+        return x.gather(axis, torch.where(index < 0, index + x.shape[axis], index))
+
+    return step
+
+
+def _top_k(node: Node) -> Step:
+    axis, count = node.attributes.get("axis", -1), _numbers(node, 1)
+    largest = bool(node.attributes.get("largest", 1))
+
+    def step(*inputs: Any) -> Any:
+        (wanted,) = count(inputs) or (1,)
+        return tuple(torch.topk(inputs[0], wanted, axis, largest, True))
 
     return step
 
@@ -448,9 +471,10 @@ def _along(vector: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 class IntegerProduct(torch.nn.Module):
-    """Runs `MatMulIntegerToFloat`: int8 products in float32, which holds their sums exactly.
+    """Runs `MatMulIntegerToFloat` as products of whole numbers in float32.
 
-    The sums are exact up to 2**24, that is 512 products of the largest numbers that there are.
+    Their sums are exact up to 2**24, that is 512 products of the largest numbers that there are; of
+    larger ones it keeps 24 bits, as of all that follows. So it saves neither time nor memory here.
     """
 
     weights: Tensor
@@ -502,6 +526,7 @@ STEPS: dict[str, Make] = {
     "Flatten": _flatten,
     "Floor": _plain(torch.floor),
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "Greater": _plain(torch.gt),
@@ -545,6 +570,7 @@ STEPS: dict[str, Make] = {
     "Sub": _plain(torch.sub),
     "Tanh": _plain(torch.tanh),
     "Tile": _tile,
+    "TopK": _top_k,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Where": _plain(torch.where),

@@ -58,7 +58,7 @@ class GraphFile:
     inputs: Sequence[Port]
     outputs: Sequence[Port]
     nodes: Sequence[Node]
-    constants: Mapping[str, npt.NDArray[Any]]
+    constants: dict[str, npt.NDArray[Any]]
 
 
 def read(path: Path) -> GraphFile:
@@ -66,7 +66,7 @@ def read(path: Path) -> GraphFile:
 
     Raises:
         ModelMissing: The file is not there, is no ONNX graph, or uses what this reader does not
-            know: another version of the operators, data in other files, or graphs within nodes.
+            know: another version of the operators, or graphs within nodes.
     """
     try:
         model = onnx.load_model_from_string(path.read_bytes())
@@ -80,9 +80,9 @@ def read(path: Path) -> GraphFile:
         raise unusable(path, "functions or sparse constants")
     constants = {}
     for tensor in graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise unusable(path, f"the constant {tensor.name} in another file")
-        constants[tensor.name] = numpy_helper.to_array(tensor)
+        is_outside = tensor.data_location == onnx.TensorProto.EXTERNAL
+        read_one = _beside if is_outside else _inside
+        constants[tensor.name] = read_one(path, tensor)
     nodes = []
     for node in graph.node:
         attributes = {a.name: _attribute(path, a) for a in node.attribute}
@@ -94,6 +94,30 @@ def read(path: Path) -> GraphFile:
         )
     inputs = [_port(i) for i in graph.input if i.name not in constants]
     return GraphFile(inputs, [_port(o) for o in graph.output], nodes, constants)
+
+
+def _inside(path: Path, tensor: Any) -> npt.NDArray[Any]:
+    return numpy_helper.to_array(tensor)
+
+
+def _beside(path: Path, tensor: Any) -> npt.NDArray[Any]:
+    """Return a constant out of a file of weights in the same folder, which it leaves on the disk.
+
+    Raises:
+        ModelMissing: The file is elsewhere, absent or too short.
+    """
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    name, dtype = place.get("location", ""), onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise unusable(path, f"weights in another folder ({name!r})")
+    try:
+        return np.memmap(
+            path.with_name(name), dtype, "r", int(place.get("offset", 0)), tuple(tensor.dims)
+        )
+    except (OSError, ValueError) as error:
+        raise ModelMissing(
+            f"cannot load the weights {name} of {path} ({error}). {PULL_AGAIN}"
+        ) from error
 
 
 def unusable(path: Path, what: str) -> ModelMissing:

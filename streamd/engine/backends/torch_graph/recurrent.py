@@ -79,10 +79,12 @@ class Lstm(torch.nn.Module):
             y, (h, c) = self.rnn(x, (state[0], state[1]))
             turned = y.reshape(steps, items, -1, self.rnn.hidden_size).transpose(1, 2)
             return turned, h, c
-        over = torch.arange(steps, device=x.device)[:, None] >= lengths[None, :]
-        y, (_, c) = self.rnn(torch.cat((x, over[..., None].to(x.dtype)), 2), (state[0], state[1]))
+        over = (torch.arange(steps, device=x.device)[:, None] >= lengths[None, :])[..., None]
+        # What stands behind the end is hidden, because it could outweigh the stop.
+        seen = torch.cat((x.masked_fill(over, 0.0), over.to(x.dtype)), 2)
+        y, (_, c) = self.rnn(seen, (state[0], state[1]))
         h = _at_end(y, state[0], lengths)
-        return y.masked_fill(over[..., None], 0.0)[:, None], h, c
+        return y.masked_fill(over, 0.0)[:, None], h, c
 
 
 class QuantizedLstm(torch.nn.Module):

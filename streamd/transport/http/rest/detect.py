@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ async def detect(call: Call) -> DetectReply:
         )
     # Earlier callers name no words, and expect each one that the server lists to be detected.
     # `wake.words` is for streams, which listen all day: each further word wakes them by mistake.
-    asked: dict[str, Any] = {"words": list(wake.known(own))}
+    asked: dict[str, Any] = {"words": wake.listed(own)}
     if not asked["words"]:
         raise ModelMissing(
             "there is no wake word to look for; `POST /v1/words/{name}` makes one from recordings, "
@@ -79,9 +80,10 @@ async def detect(call: Call) -> DetectReply:
     if params.words is not UNSET:
         asked["words"] = list(params.words)
     try:
-        modules, warnings = services.registry.resolve({"wake": asked}, words=own)
+        chosen, warnings = services.registry.resolve({"wake": asked}, words=own)
     except BadConfig as error:
         raise BadInput(error.message, ref="words") from None
+    modules = {wake.name: replace(chosen[wake.name], is_file=True)}
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
         events = await collect(reading, call.progress)

@@ -6,8 +6,10 @@ import msgspec
 from msgspec import UNSET
 
 from streamd.errors import ModelMissing
-from streamd.files.mood import Mood, mood_of
+from streamd.files.mood import Mood, mood_of, told_mood
 from streamd.modules.gallery import Gallery
+from streamd.modules.moods import MoodModule
+from streamd.modules.transcript import TranscriptModule
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.operation import Call, route
 from streamd.transport.http.rest.replies import (
@@ -126,10 +128,19 @@ async def flat(call: Call) -> FlatEmotionReply:
 async def _mood(call: Call) -> tuple[Mood, Recognition | None, int, list[str]]:
     """Return the mood, the text if there is a transcriber, milliseconds, and remarks."""
     registry = call.rest.services.registry
-    modules, warnings = registry.resolve({"vad": {}, "emotion": {}})
-    if "emotion" not in modules:
+    transcripts, moods = registry.find(TranscriptModule), registry.find(MoodModule)
+    # One model that does both is run once.
+    is_told = transcripts is not None and moods is not None and transcripts.card == moods.card
+    modules, warnings = registry.resolve({"vad": {}} if is_told else {"vad": {}, "emotion": {}})
+    if "emotion" not in modules and not is_told:
         raise ModelMissing(f"emotion is not available: {warnings[0][1]}")
     file = await call.file()
     async with call.rest.sessions.open(file.body, file.name, modules, Gallery.empty()) as reading:
         events, found = await read(call, reading)
-        return mood_of(events), found, reading.duration_ms, list(reading.notes)
+        if is_told:
+            assert moods is not None
+            assert found is not None
+            mood = told_mood(events, found, moods.threshold)
+        else:
+            mood = mood_of(events)
+        return mood, found, reading.duration_ms, list(reading.notes)

@@ -108,12 +108,14 @@ async def listed(call: Call) -> WordsReply:
     if wake is None:
         return WordsReply(words=[])
     settings = wake.settings
-    words = []
-    for name, model in sorted(wake.known(own).items()):
-        if model.head is not None:
+    words, known = [], wake.known(own)
+    for name in sorted(wake.listed(own)):
+        model = known.get(name)
+        if model is not None and model.head is not None:
             words.append(described(own[name]))
             continue
-        threshold = settings.threshold if model.threshold is None else model.threshold
+        threshold = None if model is None else model.threshold
+        threshold = settings.threshold if threshold is None else threshold
         words.append(
             ListedWord(
                 word=name,

@@ -70,7 +70,7 @@ normalize: null
 """
 
 
-def weights(sizes: Sizes, seed: int = 1) -> dict[str, np.ndarray]:
+def weights(sizes: Sizes, seed: int = 33) -> dict[str, np.ndarray]:
     """Random ones of a size at which the scores vary, and do not saturate."""
     rng = np.random.default_rng(seed)
     return {
