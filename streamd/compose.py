@@ -60,7 +60,7 @@ from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
 from streamd.types import Floats
-from streamd.voices import speaker_models, voice_models
+from streamd.voices import graph_of, speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
 KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
@@ -188,16 +188,16 @@ def make_parts(config: Config, library: Library) -> Parts:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
     keywords = None
     if config.wake.keyword_model != "off":
-        graph = _graph(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
+        graph = graph_of(catalogue.model(KEYWORD_MODELS[config.wake.keyword_model]))
         keywords = FsmnKeywords(backends.of(FsmnKeywords.name), library, graph)
     *main_model, windows_model = speaker_models(config)
-    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, _graph(windows_model))
+    voice = Ge2eVoice(backends.of(Ge2eVoice.name), library, graph_of(windows_model))
     speculative = Ge2eSpeculative(voice)
     vad.max_batch = config.engine.live_batch
     voice.max_batch = speculative.max_batch = config.engine.voice_batch
     passes: list[Pass] = [vad, voice]
     if main_model:
-        main = Voiceprint(backends.of(Voiceprint.name), library, _graph(main_model[0]))
+        main = Voiceprint(backends.of(Voiceprint.name), library, graph_of(main_model[0]))
         main.max_batch = config.engine.voice_batch
         main.warm()
         passes.append(main)
@@ -275,7 +275,7 @@ def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
     model = catalogue.model(SENSEVOICE_MODELS[name])
     backend = backends.of(TranscriptPass.name)
     _, _, pieces = (library.path(file) for file in model.files)
-    graph = backend.load(library.path(backend.file(_graph(model))))
+    graph = backend.load(library.path(backend.file(graph_of(model))))
     network = SenseVoice(graph, Pieces.read(pieces))
     return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
 
@@ -412,10 +412,6 @@ def _transcript(config: Config, recogniser: Recogniser) -> TranscriptModule:
         config.transcript.hop_ms or recogniser.hop_ms,
         has_itn=recogniser.has_itn,
     )
-
-
-def _graph(model: Model) -> str:
-    return Path(model.files[0]).stem
 
 
 def _word(name: str) -> WordModel:

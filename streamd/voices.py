@@ -37,6 +37,7 @@ WINDOWS_MODEL = "ge2e"
 """The model of every window beside a main one."""
 SCALES = {"campplus-zh-en-advanced": "voice-scale-campplus.npz"}
 """File of the scale that comes with streamd, by the catalogue id of the model in float32."""
+_INT8 = "-int8"
 _DIGITS = 8
 """Digits of a checkpoint's SHA-256 that tell it from others."""
 
@@ -82,6 +83,11 @@ def voice_models(config: Config, library: Library | None = None) -> VoiceModels:
     )
 
 
+def graph_of(model: Model) -> str:
+    """Return the name of a voice model's graph, as `campplus`."""
+    return Path(model.files[0]).stem
+
+
 def voice_id(model: Model, library: Library) -> str:
     """Return the id of a model for enrolments.
 
@@ -107,7 +113,7 @@ def scale_of(model: Model, suffix: str = "") -> FittedScale:
     Raises:
         ConfigError: The owner's file is damaged.
     """
-    fitted = scale_path(model, suffix)
+    fitted = fitted_path(model.id + suffix)
     if fitted.is_file():
         try:
             return FittedScale.load(fitted)
@@ -116,15 +122,19 @@ def scale_of(model: Model, suffix: str = "") -> FittedScale:
                 f"{display_name(fitted)} is no scale of voices ({error}). Fit it again with "
                 "`streamd speakers fit`, or delete it"
             ) from error
-    whole = model.rounds or model.id
-    if whole in SCALES:
-        return FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALES[whole])
+    if (name := whole(model.id)) in SCALES:
+        return FittedScale.load(Path(catalogue.__file__).parent / "weights" / SCALES[name])
     return provisional_scale()
 
 
-def scale_path(model: Model, suffix: str = "") -> Path:
+def fitted_path(voice_id: str) -> Path:
     """Return the file in which an owner's own scale of a model lies; int8 has that of float32."""
-    return scales_dir(os.environ) / f"{model.rounds or model.id}{suffix}.npz"
+    return scales_dir(os.environ) / f"{whole(voice_id)}.npz"
+
+
+def whole(name: str) -> str:
+    """Return the name of a model in float32, whose embeddings serve for its form in int8, too."""
+    return name.replace(_INT8, "")
 
 
 def provisional_scale() -> FittedScale:

@@ -17,12 +17,12 @@ from streamd.modules.centroids import Indices
 from streamd.modules.gallery import CHANNELS, Channel, Spoken
 from streamd.store.base import Recording
 from streamd.types import Floats
+from streamd.voices import fitted_path, whole
 
 FILE = "voice-cohort.npz"
+BUNDLED = Path(catalogue.__file__).parent / "weights" / FILE
 SPAN_S = 3.2
 """Seconds of speech in each span, about those of a short sentence."""
-_INT8 = "-int8"
-"""A model in int8 hears nearly the same as the one that it was made of, whose embeddings serve."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,20 +39,23 @@ class Cohort:
         """Return the embeddings by these models.
 
         Args:
-            models: Catalogue ids; a model without embeddings is left out.
-            path: The file; None is that which comes with streamd.
+            models: Ids of the models, that which decides first; one without embeddings is left
+                out.
+            path: The file; None is that of the owner's own fit, else that which comes with streamd.
 
         Raises:
             ValueError: It is damaged.
         """
-        path = path or Path(catalogue.__file__).parent / "weights" / FILE
+        if path is None:
+            fitted = fitted_path(models[0])
+            path = fitted if fitted.is_file() else BUNDLED
         with np.load(path, allow_pickle=False) as file:
             if "speakers" not in file:
                 raise ValueError(f"{path}: it has no speakers")
             heard: dict[Channel, dict[str, Floats]] = {channel: {} for channel in CHANNELS}
             for channel in CHANNELS:
                 for model in models:
-                    name = f"{channel}/{model.removesuffix(_INT8)}"
+                    name = f"{channel}/{whole(model)}"
                     if name in file:
                         heard[channel][model] = file[name].astype(np.float32)
             return cls(file["speakers"].astype(np.intp), heard)

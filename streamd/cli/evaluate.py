@@ -13,16 +13,18 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 
 from streamd.cli.common import ConfigOption, TenantOption, note, read_session_config
+from streamd.cli.front_end import EnhanceOption, known_enhance
 from streamd.cli.progress import bars
 from streamd.cli.runtime import own_words, ready_library
 from streamd.display import to_json
 from streamd.errors import BadConfig, Unavailable
 from streamd.evaluation import cache, plots
 from streamd.evaluation import running as work
-from streamd.evaluation.conditions import Conditions, parse_noise, parse_room
+from streamd.evaluation.conditions import Conditions, parse_loudspeaker, parse_noise, parse_room
 from streamd.evaluation.evaluate import Module, evaluate, fingerprint_of, read_manifest
 from streamd.evaluation.failures import write as write_failures
 from streamd.evaluation.report import CHANNELS, LENGTHS_S, Options, Report, show
+from streamd.front_ends import installed
 from streamd.view.console import PlainColumn, PlainConsole, print_json, stdout
 
 _PIPED_WIDTH = 160
@@ -94,6 +96,24 @@ def evaluate_command(
             "--mulaw", help="Encode as telephone audio: µ-law, 8 kHz.", rich_help_panel=_CONDITIONS
         ),
     ] = False,
+    loudspeaker: Annotated[
+        str | None,
+        typer.Option(
+            help="A loudspeaker plays beside the speech: level of the speech over its echo in dB, "
+            "then :FILE or :DIR of what it plays.",
+            metavar="DB[:FILE|DIR]",
+            rich_help_panel=_CONDITIONS,
+        ),
+    ] = None,
+    far_end: Annotated[
+        bool,
+        typer.Option(
+            "--far-end",
+            help="Send what the loudspeaker plays too, so that its echo is cancelled.",
+            rich_help_panel=_CONDITIONS,
+        ),
+    ] = False,
+    enhance: EnhanceOption = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -158,6 +178,15 @@ def evaluate_command(
             raise BadConfig(f"--{name} is for `streamd eval {only[name]}`")
     if plot is not None:
         plots.need()
+    if far_end and (mulaw or opus is not None):
+        raise BadConfig("--far-end goes without --mulaw and --opus")
+    needed: set[str] = {"echo"} if far_end else set()
+    if enhance not in (None, "off"):
+        needed.add(enhance)
+    if lacking := sorted(needed - installed()):
+        raise BadConfig(
+            f"not installed: {', '.join(lacking)}; pip install 'streamd-voice[enhance]'"
+        )
     settings = read_session_config(config)
     conditions = Conditions(
         room=None if room is None else parse_room(room),
@@ -165,6 +194,9 @@ def evaluate_command(
         gain_db=gain,
         opus_kbps=opus,
         mulaw=mulaw,
+        loudspeaker=None if loudspeaker is None else parse_loudspeaker(loudspeaker),
+        far_end=far_end,
+        enhance=known_enhance(enhance),
     )
     with _bars("checking") as progress:
         rows = read_manifest(

@@ -12,10 +12,16 @@ from streamd.protocol.messages import Hello, parse
 from streamd.types import AudioFormat, Enhance
 
 
-def _known(name: str | None) -> str | None:
-    if name is not None and name not in get_args(Enhance):
-        raise WrongUsage(f"--enhance: unknown {name!r}; available: {', '.join(get_args(Enhance))}")
-    return name
+def known_enhance(name: str | None) -> Enhance | None:
+    """Return the noise suppression of this name.
+
+    Raises:
+        WrongUsage: There is none.
+    """
+    known: dict[str, Enhance] = {kind: kind for kind in get_args(Enhance)}
+    if name is not None and name not in known:
+        raise WrongUsage(f"--enhance: unknown {name!r}; available: {', '.join(known)}")
+    return None if name is None else known[name]
 
 
 EnhanceOption = Annotated[
@@ -24,7 +30,7 @@ EnhanceOption = Annotated[
         "--enhance",
         help="Noise suppression: off, webrtc or deep; default: session.enhance of the "
         "configuration.",
-        callback=_known,
+        callback=known_enhance,
     ),
 ]
 FarEndOption = Annotated[

@@ -16,6 +16,7 @@ from msgspec import to_builtins
 from streamd.access.audit.entry import entry
 from streamd.cli.calibrate import command as calibrate
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
+from streamd.cli.fit import command as fit
 from streamd.cli.place import Place, chosen
 from streamd.cli.runtime import (
     audit_log,
@@ -225,6 +226,7 @@ def import_(context: typer.Context, file: InArgument, tenant: TenantOption = Non
 
 
 app.command("calibrate")(calibrate)
+app.command("fit")(fit)
 
 
 def _recognised(name: str, again: ToEnrolAgain) -> str:

@@ -67,7 +67,9 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
         for setting in describe(config)
         if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
-    models = [(finding.file, finding.status) for finding in library.verify()]
+    # Two owners of a published model may have other weights.
+    digests = library.digests()
+    models = [(f.file, f.status, digests.get(f.file)) for f in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
     emotion_model = Path(config.emotion.model)
     status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
@@ -128,7 +130,7 @@ def _told(module: Module, options: Options) -> dict[str, Any]:
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
-    noise, room = conditions.noise, conditions.room
+    noise, room, echo = conditions.noise, conditions.room, conditions.loudspeaker
     return {
         "room_ms": None if room is None else room.rt60_ms,
         "room_place": None if room is None else room.place or None,
@@ -136,6 +138,9 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
         "gain_db": conditions.gain_db,
         "opus_kbps": conditions.opus_kbps,
         "mulaw": conditions.mulaw,
+        "loudspeaker": None if echo is None else {"echo_db": echo.echo_db, "place": echo.name},
+        "far_end": conditions.far_end,
+        "enhance": conditions.enhance,
     }
 
 

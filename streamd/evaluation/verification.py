@@ -61,6 +61,8 @@ class Condition(NamedTuple):
                 gain_db=conditions.gain_db,
                 opus_kbps=conditions.opus_kbps,
                 mulaw=True,
+                loudspeaker=conditions.loudspeaker,
+                enhance=conditions.enhance,
             )
         return Beginning(self.seconds, conditions)
 

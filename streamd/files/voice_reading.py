@@ -11,6 +11,7 @@ from streamd.files.offline import OfflineAnalysis
 from streamd.files.recording import Part, Recording
 from streamd.files.unity import is_one_voice
 from streamd.files.voice_cache import FileVoice
+from streamd.front_ends import FrontEnds
 from streamd.modules.enrolment import EnrolmentReader, VoiceModule, VoiceReader
 from streamd.modules.gallery import Channel, Gallery
 from streamd.modules.registry import ModuleSet, Registry
@@ -61,7 +62,9 @@ class VoiceReading:
         self._reader = reader or VoiceReader(speaker_settings(registry), models)
         self._deciding = models.deciding
         module = VoiceModule(self._reader)
-        self.registry = Registry(registry.vad, [], [module], ())
+        # Noise suppression is for streams; what a caller asks for by itself is done here too.
+        front_ends = FrontEnds(registry.front_ends.available)
+        self.registry = Registry(registry.vad, [], [module], (), front_ends=front_ends)
         self.modules: ModuleSet = {module.name: None}
 
     def voice(self, channel: Channel) -> FileVoice:

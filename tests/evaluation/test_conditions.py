@@ -16,10 +16,12 @@ from streamd.evaluation.codecs import mulaw, opus
 from streamd.evaluation.conditions import (
     PLAIN,
     Conditions,
+    Loudspeaker,
     Noise,
     Piece,
     Room,
     carry,
+    parse_loudspeaker,
     parse_noise,
     parse_room,
 )
@@ -299,3 +301,38 @@ def test_what_is_no_impulse_response_is_refused(tmp_path):
     for name, fault in (("silent.wav", "no impulse response"), ("long.wav", "longer than")):
         with pytest.raises(NotAudio, match=fault):
             rooms.recorded(rng(), str(tmp_path / name))
+
+
+def test_a_loudspeaker_is_in_the_microphone_late_and_as_loud_as_asked():
+    mixed, _ = sent(Conditions(loudspeaker=Loudspeaker(6)))
+    echo = np.asarray(mixed) - SPEECH / 32768
+    assert not echo[:600].any()  # 40 ms
+    found = 20 * np.log10(noise.active_rms(SPEECH / 32768) / noise.active_rms(echo))
+    assert abs(found - 6) < 0.1
+
+
+def test_the_far_end_goes_on_a_channel_of_its_own():
+    conditions = Conditions(loudspeaker=Loudspeaker(0), far_end=True, enhance="webrtc")
+    data, audio = carry(SPEECH, PIECES, conditions, False)
+    assert audio == AudioFormat(channels=2, far_end=1, enhance="webrtc")
+    channels = np.frombuffer(data, "<i2").reshape(-1, 2)
+    assert len(channels) == len(SPEECH)
+    alone, _ = carry(SPEECH, PIECES, Conditions(loudspeaker=Loudspeaker(0)), False)
+    assert channels[:, 0].tobytes() == alone
+    assert channels[:, 1].any()
+    assert conditions.described() == [
+        "loudspeaker with built-in voices, speech +0 dB over its echo",
+        "echo cancellation",
+        "noise suppression webrtc",
+    ]
+    data, audio = carry(SPEECH, PIECES, conditions, True)
+    assert (audio.rate, audio.channels) == (8000, 2)
+    assert abs(len(data) // 4 - len(SPEECH) // 2) <= 1
+
+
+def test_a_loudspeaker_is_parsed(tmp_path):
+    assert parse_loudspeaker("-3.5") == Loudspeaker(-3.5)
+    with pytest.raises(BadConfig, match="no number"):
+        parse_loudspeaker("loud")
+    with pytest.raises(BadConfig, match="no file or folder"):
+        parse_loudspeaker(f"0:{tmp_path}/music.flac")

@@ -33,7 +33,7 @@ def test_malformed_files_are_refused_with_a_reason_in_bounded_time_and_memory(tm
     assert [what for what, answer in answers.items() if not answer] == []
     for what, answer in answers.items():
         assert len(answer) < 1000, f"{what}: {answer[:300]}"
-        assert what.split(", ")[1].split(": ")[0] in answer, f"{what}: {answer}"
+        assert Path(what.split(", ")[1].split(": ")[0]).name in answer, f"{what}: {answer}"
     assert len(answers) > 130
     assert peak_mb < MOST_MB
     assert slowest_s < MOST_S

@@ -9,8 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from daemons import DATA, STREAMD
+from many_speakers import record
 from mindspore_files import ecapa_weights, write
 from needs import needs
 from tracing import traced, violations
@@ -32,6 +35,7 @@ RUNS = [
     ["models", "list"],
     ["models", "pull"],
     ["models", "verify"],
+    ["models", "pull", "ecapa-tdnn-mindspore", "--from", "{checkpoint}", "--to", "{out}/models"],
     ["models", "convert", "{checkpoint}", "{out}/ecapa.onnx"],
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],
@@ -40,11 +44,13 @@ RUNS = [
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
     ["speakers", "calibrate", "--apply"],
+    ["speakers", "fit", "{recordings}"],
     ["speakers", "export", "{out}/voices.jsonl"],
     ["speakers", "import", "{out}/voices.jsonl", "--tenant", "acme"],
     ["keys", "certificate"],
     ["analyze", str(SPEECH), "--json"],
-    ["stream", str(SPEECH), "--fast", "--url", "{url}"],
+    ["analyze", "{stereo}", "--far-end", "1", "--enhance", "deep", "--json"],
+    ["stream", str(SPEECH), "--fast", "--enhance", "webrtc", "--url", "{url}"],
     ["keys", "create", "home"],
     ["keys", "list"],
     ["keys", "revoke", "home"],
@@ -111,6 +117,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     )
     key = place.home / ".local/share/streamd/key"
     write(place.root / "ecapatdnn.ckpt", ecapa_weights())
+    samples, rate = soundfile.read(SPEECH, dtype="int16")
+    soundfile.write(place.root / "stereo.wav", np.stack((samples, samples[::-1]), 1), rate)
+    record(place.root / "recordings")
     (place.root / "empty.toml").write_text(
         f'[store]\npath = "{place.out}/imported.db"\nkey_path = "{key}"\n'
     )
@@ -151,6 +160,8 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
         "manifest": place.root / "clips.csv",
         "empty": place.root / "empty.toml",
         "checkpoint": place.root / "ecapatdnn.ckpt",
+        "stereo": place.root / "stereo.wav",
+        "recordings": place.root / "recordings",
         "out": place.out,
     }
     command = [*STREAMD, *(word.format(**names) for word in run)]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from fakes.driving import (
     ALL_ON,
@@ -24,7 +26,9 @@ from fakes.driving import (
     script,
     tone,
 )
+from fakes.dropping import Drop, drops, hello_of, log_over, said
 from fakes.recipes import GALLERY, Stream, streams
+from fakes.returning import Returning
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from needs import front_end
@@ -139,3 +143,48 @@ def speech(rate: int) -> bytes:
 def played(data: bytes, audio: AudioFormat) -> dict[str, list[dict[str, Any]]]:
     player = Player(stage(), REGISTRY, ALL_ON, audio)
     return by_type(player.play([data, ("flush", "f")]))
+
+
+@pytest.mark.parametrize("asked", [{"enhance": "deep"}, {"enhance": "webrtc", "far_end": 1}])
+def test_what_is_not_installed_is_said_and_the_audio_goes_on_untouched(
+    asked: dict[str, Any],
+) -> None:
+    sound = np.frombuffer(speech(16_000), np.int16)
+    data = pcm(np.stack((sound, np.roll(sound, 9000)), axis=1).ravel())
+    events = {}
+    for audio in (AudioFormat(channels=2, use=(0,)), AudioFormat(channels=2, use=(0,), **asked)):
+        player = Player(Stage(), fake_registry(), ALL_ON, audio)
+        player.play([data])
+        events[audio.enhance] = by_type(player.events)
+    plain, lacking = events.values()
+    warnings = lacking.pop("warning")
+    assert [w["code"] for w in warnings] == ["enhance_unavailable"] * len(asked)
+    assert lacking == plain
+
+
+@settings(common, max_examples=6)
+@given(made=enhanced(), plan=st.lists(drops, min_size=1, max_size=4), seed=st.integers(0, 2**32))
+def test_drops_anywhere_change_no_event_that_is_promised(
+    made: Enhanced, plan: list[Drop], seed: int
+) -> None:
+    rng = random.Random(seed)
+    *live, ahead = fake_passes()
+    modules = ALL_ON | {"speaker": {"hop_ms": made.stream.hop_ms}}
+
+    def log(ends: list[Drop]) -> list[Any]:
+        hello = hello_of(made.audio, modules)
+        places = said(made.stream.places)
+        client = Returning(made.stream.data, made.audio.frame_bytes, places, hello)
+        passes = [*live, *front_end_passes(), ahead]
+        return log_over(ends, client, rng, passes=passes, registry=REGISTRY)
+
+    assert_same_events(log([]), log(plan))
+
+
+def test_voices_are_judged_by_the_sound_as_it_came() -> None:
+    data = speech(16_000)
+    plain = played(data, AudioFormat())
+    clean = played(data, AudioFormat(enhance="webrtc"))
+    assert len(plain["speaker"]) == len(clean["speaker"]) > 0
+    finals = [[e["speaker"] for e in one["speaker"] if e["final"]] for one in (plain, clean)]
+    assert finals[0] == finals[1]

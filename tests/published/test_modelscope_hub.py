@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+import xiaoyun
 from fakes.hub import Hub
 from mindspore_files import content, ecapa_weights
 from needs import toolkit
@@ -154,6 +155,33 @@ def test_a_hub_that_cannot_be_reached_is_refused_with_the_other_way(
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelMissing, match=r"(?s)Connection.*--from PATH"):
         pull(there)
+
+
+def test_the_command_brings_a_model_of_the_catalogue(tmp_path, monkeypatch):
+    model = catalogue.model("xiaoyun-kws")
+    directory = xiaoyun.make(tmp_path / "published")
+    names = [file.name for file in model.published.files]
+    files = {n: (directory / n).read_bytes() for n in names if (directory / n).exists()}
+    hub = Hub(model.published.repository, model.published.revision, files)
+    with hub.serving() as endpoint:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamd", "models", "pull", model.id],
+            env={
+                **os.environ,
+                "MODELSCOPE_ENDPOINT": endpoint,
+                "STREAMD_MODELS": str(tmp_path / "models"),
+                "HOME": str(tmp_path / "home"),
+            },
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"{model.id}: licence {model.licence}. Trained on: " in done.stderr
+    for name in files:
+        assert f"fetching {model.published.repository}/{name}" in done.stderr
+    assert f"Pulled into {tmp_path / 'models'}: {model.id}" in done.stderr
+    assert Library(tmp_path / "models").has(model)
 
 
 def test_the_server_and_the_parent_of_a_download_import_no_modelscope():

@@ -1,0 +1,79 @@
+"""`streamd speakers fit` gives a model of ones own a scale, and `calibrate` a cohort."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from daemons import DATA
+from many_speakers import record
+from mindspore_files import ecapa_weights, write
+
+from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.models.library import MANIFEST, Library
+
+ECAPA = ("ecapa-tdnn-mindspore", "ecapa-tdnn-mindspore-int8")
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The default models, and beside them a small ECAPA-TDNN."""
+    usual, root = Library().directory, tmp_path_factory.mktemp("models")
+    for path in usual.iterdir():
+        if path.name == MANIFEST:
+            (root / MANIFEST).write_bytes(path.read_bytes())
+        elif path.is_file():
+            os.symlink(path, root / path.name)
+    source = write(tmp_path_factory.mktemp("mine") / "mine.ckpt", ecapa_weights())
+    Library(root).pull(OnnxRuntime().load, only=ECAPA, sources=dict.fromkeys(ECAPA, source))
+    return root
+
+
+@pytest.fixture
+def settings(models):
+    return {"STREAMD_MODELS": models, "speaker__model": "ecapa"}
+
+
+def test_a_fitted_scale_is_no_longer_provisional_and_has_a_cohort(cli, tmp_path, settings):
+    before = cli("speakers", "calibrate", **settings)
+    assert before.code == 7
+    assert "streamd speakers fit" in before.err
+    assert "on a provisional scale" in cli("doctor", **settings).out
+    done = cli("speakers", "fit", record(tmp_path / "many"), **settings)
+    assert (done.code, done.out) == (0, "")
+    assert "10 speakers. ecapa-tdnn-mindspore@" in done.err
+    (path,) = (cli.home / "voices").iterdir()
+    assert str(path) in done.err
+    with np.load(path, allow_pickle=False) as file:
+        assert file["means"].shape == (2, 24)
+        assert len(file["speakers"]) == 20
+        assert not any("slt" in str(file[name]) for name in file), "no names are kept"
+    assert "provisional" not in cli("doctor", **settings).out
+    for model in ("ecapa", "ecapa-int8"):
+        shown = cli("speakers", "calibrate", "--json", **settings | {"speaker__model": model})
+        found = json.loads(shown.out)
+        assert found["model"].startswith(f"{ECAPA[model == 'ecapa-int8']}@")
+        assert found["channels"]["wide"]["threshold"] > 0
+    path.write_bytes(b"no scale")
+    spoilt = cli("speakers", **settings)
+    assert spoilt.code == 3
+    assert "is no scale of voices" in spoilt.err
+
+
+def test_few_speakers_or_none_are_refused(cli, tmp_path, settings):
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("Ada-1", "Ada-2", "Bob-1"):
+        shutil.copy(DATA / "phrase_slt.flac", few / f"{name}.flac")
+    for folder, what in ((few, "has 2 speakers"), (tmp_path / "none", "is no folder")):
+        done = cli("speakers", "fit", folder, **settings)
+        assert done.code == 2
+        assert what in done.err
+
+
+def test_a_model_whose_scores_are_cosines_needs_no_scale(cli, tmp_path):
+    done = cli("speakers", "fit", record(tmp_path / "many"), speaker__model="ge2e")
+    assert done.code == 3
+    assert "needs no scale" in done.err
