@@ -37,10 +37,13 @@ MIN_REST = 40
 text."""
 MIN_STEP = 100
 """Frames between the starts of two windows: it bounds the windows that a recording takes."""
-NO_SPEECH = 0.6
-"""Probability of no speech from which an unlikely text is dropped."""
-UNLIKELY = -1.0
-"""Mean log-probability of a token below which a text is unlikely."""
+NO_SPEECH, DOUBTFUL = 0.5, -0.5
+"""Probability of no speech above which a text is dropped whose tokens have a lower mean
+log-probability than the second. Of 75 acted sentences, shouted and whispered ones among them, none
+came over 0.3."""
+UNLIKELY = -1.1
+"""Mean log-probability of a token below which a text is dropped; of these sentences, none came
+under -1.0."""
 HOP_MS = 1000
 """Milliseconds between two interim texts, each of which takes 60 to 250 ms of a core."""
 _FRAME_MS = 10
@@ -149,7 +152,8 @@ class Whisper:
         """Return the state with one window more decoded, of which so many frames have audio."""
         decoded = self._decode_one(features, min(size + PADDING, WINDOW), is_interim=is_interim)
         used, segments, tokens = size, kept.segments, 0
-        if decoded.no_speech <= NO_SPEECH or decoded.log_probability > UNLIKELY:
+        is_speech = decoded.no_speech <= NO_SPEECH or decoded.log_probability >= DOUBTFUL
+        if is_speech and decoded.log_probability >= UNLIKELY:
             found, used = self._split(decoded.tokens, size)
             tokens = len(decoded.tokens) if found else 0
             segments += tuple(

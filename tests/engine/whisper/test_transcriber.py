@@ -117,9 +117,10 @@ def test_no_segment_ends_after_the_recording():
 
 def test_an_unlikely_text_where_nobody_speaks_is_dropped_and_a_likely_one_is_kept():
     words = said(0.0, " you", 2.0)
-    assert play(3.0, Decoded(words, -1.2, 0.9))[0] == []
+    assert play(3.0, Decoded(words, -0.8, 0.9))[0] == []
     assert len(play(3.0, Decoded(words, -0.4, 0.9))[0]) == 1
-    assert len(play(3.0, Decoded(words, -1.2, 0.3))[0]) == 1
+    assert len(play(3.0, Decoded(words, -0.8, 0.3))[0]) == 1
+    assert play(3.0, Decoded(words, -1.2, 0.0))[0] == []
 
 
 def test_a_rest_too_short_for_words_is_not_decoded():
