@@ -89,6 +89,10 @@ class Torch:
         """Make the state of all streams for one pass, on the device."""
         return DeviceSlots(state, capacity, self.device)
 
+    def is_lost(self, error: Exception) -> bool:
+        """Return whether the GPU has failed, after which CUDA answers this process no more."""
+        return isinstance(error, torch.AcceleratorError)
+
     def warm(self, run: Callable[[int], None], max_batch: int) -> None:
         """Run every fixed size of a batch once, and record it."""
         sizes = {1, max_batch}
