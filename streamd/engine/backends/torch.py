@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+# CUDA would keep what it compiles for a GPU that torch has no code for in the user's home.
+os.environ.setdefault("CUDA_CACHE_DISABLE", "1")
 
 import torch
 
