@@ -14,7 +14,7 @@ from streamd.engine.whisper.transcriber import Decode, Decoded
 from streamd.errors import ModelMissing
 
 MAX_TOKENS = 448
-"""Longest prompt and text of a window together."""
+"""Longest prompt and text of a window together that the network knows."""
 
 
 def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = True) -> Decode:
@@ -50,13 +50,15 @@ def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = 
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelMissing(f"cannot load the model {weights} ({error}). {PULL_AGAIN}") from error
 
-    def decode(window: npt.NDArray[np.float32], prompt: Sequence[int], beam: int) -> Decoded:
+    def decode(
+        window: npt.NDArray[np.float32], prompt: Sequence[int], beam: int, most: int
+    ) -> Decoded:
         features = ctranslate2.StorageView.from_array(np.ascontiguousarray(window[None]))
         (result,) = model.generate(
             features,
             [list(prompt)],
             beam_size=beam,
-            max_length=MAX_TOKENS,
+            max_length=min(len(prompt) + most, MAX_TOKENS),
             return_scores=True,
             return_no_speech_prob=True,
         )
