@@ -113,12 +113,13 @@ class KeywordSearch:
             Whether one of them is a token of the keywords, so that `hit` may have changed.
         """
         frame, self._frame = self._frame, self._frame + 1
-        counting = [
-            (token, posterior)
-            for token, posterior in zip(tokens, posteriors, strict=True)
-            if posterior > MIN_POSTERIOR and token in self._tokens
-        ]
-        is_said = any(token != BLANK for token, _ in counting)
+        counting, is_said = [], False
+        for token, posterior in zip(tokens, posteriors, strict=True):
+            if posterior <= MIN_POSTERIOR:
+                break  # so are the ones behind it
+            if token in self._tokens:
+                counting.append((token, posterior))
+                is_said = is_said or token != BLANK
         if self._endless and not self._goes_on(is_said):
             return False
         if counting:
