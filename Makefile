@@ -70,7 +70,7 @@ $(MODELS_VENV)/.test: pyproject.toml $(MODELS_CONSTRAINTS)
 
 # What holds for every backend, and what torch's own tests are.
 BACKEND_TESTS := tests/engine/passes tests/property/test_invariance_models.py
-TORCH_TESTS := $(addprefix tests/published/test_torch_,operators.py backend.py models.py)
+TORCH_TESTS := $(wildcard tests/published/test_torch_*.py)
 GPU_VENV := .venv-gpu
 ON_GPU := STREAMD_TESTS_TORCH_DEVICE=cuda $(GPU_VENV)/bin
 

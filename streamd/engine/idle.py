@@ -187,7 +187,21 @@ class IdleModels:
             ).use() as it:
                 return it
         file = SameFile(path)
-        kept = self.keep(path.stem, lambda: backend.load(file.path()))
+
+        def load() -> Graph:
+            found = file.path()
+            try:
+                return backend.load(found)
+            except ModelMissing as error:
+                if found == path:
+                    raise
+                # Its weights are in a second file, which has no name any more either.
+                raise ModelMissing(
+                    f"{path} was pulled anew while streamd ran, and the model of the start cannot "
+                    f"be loaded any more: restart streamd ({error})"
+                ) from error
+
+        kept = self.keep(path.stem, load)
 
         def run(inputs: Mapping[str, npt.NDArray[Any]]) -> Sequence[npt.NDArray[Any]]:
             with kept.use() as graph:

@@ -67,7 +67,9 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
         for setting in describe(config)
         if setting.key.partition(".")[0] not in NO_INFLUENCE
     }
-    models = [(finding.file, finding.status) for finding in library.verify()]
+    # Two owners of a published model may have other weights.
+    digests = library.digests()
+    models = [(f.file, f.status, digests.get(f.file)) for f in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
     emotion_model = Path(config.emotion.model)
     status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None

@@ -117,6 +117,10 @@ class Library:
         entry = self._manifest().get(model.files[0])
         return None if entry is None else entry.source_sha256
 
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every file that was pulled, as it was then."""
+        return {file: entry.sha256 for file, entry in self._manifest().items()}
+
     def words(self) -> tuple[str, ...]:
         """Wake words whose heads are there."""
         return tuple(m.word.name for m in MODELS if m.word is not None and self.has(m))

@@ -188,6 +188,24 @@ def test_after_another_pull_the_model_of_the_start_is_loaded_again(place: Place)
     assert place.load()(INPUT)[0].tolist() == [8, 8], "who starts now has the new one"
 
 
+def test_a_model_whose_second_file_was_replaced_asks_for_a_restart(place: Place) -> None:
+    class TwoFiles(Files):
+        def load(self, path: Path) -> Graph:
+            if not path.with_name("three.weights").exists():
+                raise ModelMissing("no three.weights")
+            return super().load(path)
+
+    place.path.with_name("three.weights").touch()
+    graph = place.models.graph(TwoFiles(), place.path)  # type: ignore[arg-type]
+    other = place.path.with_name("new")
+    other.write_text("7")
+    other.replace(place.path)
+    place.clock.now = 100.0
+    assert place.models.unload_idle()
+    with pytest.raises(ModelMissing, match=r"three\.onnx was pulled anew .*: restart streamd \(no"):
+        graph(INPUT)
+
+
 def test_a_file_that_was_changed_in_place_is_refused(place: Place) -> None:
     file = SameFile(place.path)
     assert file.path() == place.path

@@ -35,6 +35,7 @@ RUNS = [
     ["models", "list"],
     ["models", "pull"],
     ["models", "verify"],
+    ["models", "pull", "ecapa-tdnn-mindspore", "--from", "{checkpoint}", "--to", "{out}/models"],
     ["models", "convert", "{checkpoint}", "{out}/ecapa.onnx"],
     ["enroll", "Ada", str(SPEECH)],
     ["speakers"],

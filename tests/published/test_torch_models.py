@@ -1,6 +1,5 @@
 """The torch backend runs models of published checkpoints, and a whole file, as onnxruntime does."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,9 +12,11 @@ import numpy as np
 import pytest
 import sensevoice_made
 import soundfile
+import xiaoyun as keyword_model
 from backend_under_test import DEVICE, torch_on_device
 from drawn_weights import eres2netv2_file
 from fakes.driving import assert_same_events
+from fakes.spelling import library as with_keywords
 from mindspore_files import ecapa_weights, write
 
 torch_on_device()
@@ -23,6 +24,7 @@ torch_on_device()
 from streamd.config.sections import TorchConfig  # noqa: E402
 from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
 from streamd.engine.backends.torch import Torch  # noqa: E402
+from streamd.engine.passes.keyword import FsmnKeywords  # noqa: E402
 from streamd.engine.sensevoice import frames  # noqa: E402
 from streamd.models import catalogue  # noqa: E402
 from streamd.models.convert import CONVERTERS, eres2netv2, fsmn, fsmn_files  # noqa: E402
@@ -60,13 +62,8 @@ def eres(folder: Path) -> Made:
 
 
 def xiaoyun(folder: Path) -> Made:
-    spec = importlib.util.spec_from_file_location("x", TESTS / "models/convert/xiaoyun.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    fsmn.convert(fsmn_files.read(made.make(folder / "model")), folder / "fsmn.onnx")
-    steps, sizes = 7, made.SMALL
+    fsmn.convert(fsmn_files.read(keyword_model.make(folder / "model")), folder / "fsmn.onnx")
+    steps, sizes = 7, keyword_model.SMALL
     state = (3, sizes.fsmn_layers, sizes.memory, sizes.proj_dim)
     return folder / "fsmn.onnx", {
         "audio": speech(3, 480 * steps + 240),
@@ -126,6 +123,36 @@ def test_a_published_model_gives_what_it_gives_on_onnxruntime(name: str, tmp_pat
         alone = run({key: array[row : row + 1] for key, array in inputs.items()})
         for array, expected in zip(map(np.asarray, alone), together, strict=True):
             np.testing.assert_allclose(array[0], expected[row], rtol=close, atol=close)
+
+
+def test_keywords_stream_with_their_state_on_the_device() -> None:
+    ours, theirs = (
+        FsmnKeywords(backend, with_keywords(), "xiaoyun")
+        for backend in (Torch(TorchConfig(device=DEVICE)), OnnxRuntime())
+    )
+    ours.warm()
+    clips = speech(2, 1440 * 9 + 480).astype(np.int16)
+    found = []
+    for model in (ours, theirs):
+        slots = model.backend.slots(model.state, 4)
+        state, outputs = slots.gather([-1, -1]), []
+        for number in range(4):
+            items = [clip[1440 * number :][: 1440 + 480] for clip in clips]
+            outputs, state = model.run(items, [None, (5000 - 1440 * number,)], state)
+        slots.scatter([3, 1], state)
+        spans = [clip[1440 * 4 :][: 1440 * 3 + 480] for clip in clips]
+        state = model.replay(spans, 3, slots.gather([3, 1]))
+        spans = [clip[1440 * 7 :][: 1440 * 2 + 480] for clip in clips]
+        more, state = model.run_steps(spans, 2, [None] * 2, state)
+        found.append((outputs, more, {name: np.asarray(rows) for name, rows in state.items()}))
+    (one, more, state), (other, others, rows) = found
+    frames = [*one, *(frame for steps in more for frame in steps)]
+    wanted = [*other, *(frame for steps in others for frame in steps)]
+    for got, want in zip(frames, wanted, strict=True):
+        np.testing.assert_allclose(got.scores, want.scores, atol=FP32)
+        assert np.array_equal(got.tokens[..., 0], want.tokens[..., 0])
+    for name, row in rows.items():
+        np.testing.assert_allclose(state[name], row, rtol=FP32, atol=FP32)
 
 
 @pytest.fixture(scope="module")

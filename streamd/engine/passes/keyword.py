@@ -124,7 +124,7 @@ class FsmnKeywords:
         count, frames = len(spans), FRAMES * steps
         pick = np.tile(np.arange(_KEPT + _MEL_FRAMES * frames), (count, 1))
         real = np.ones((count, frames), np.float32)
-        is_fresh = state["fresh"] > 0
+        is_fresh = np.asarray(state["fresh"]) > 0
         # The frame before the first one is none, and the first one's mel frame is there three
         # times instead of two before it.
         pick[is_fresh] = np.maximum(pick[is_fresh], _KEPT + _MEL_FRAMES)
@@ -146,6 +146,10 @@ class FsmnKeywords:
                 **{name: state[name] for name in ("mel", "memory", "flags")},
             }
         )
-        scores = np.where(is_over[:, :, None], np.float32(0), scores)
+        scores = np.where(is_over[:, :, None], np.float32(0), np.asarray(scores))
         fresh = np.zeros(count, np.float32)
-        return scores, tokens, {"fresh": fresh, "mel": mel, "memory": memory, "flags": flags}
+        return (
+            scores,
+            np.asarray(tokens),
+            {"fresh": fresh, "mel": mel, "memory": memory, "flags": flags},
+        )

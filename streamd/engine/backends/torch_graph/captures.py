@@ -33,16 +33,21 @@ def record_on_gpu(run: Callable[[], list[Tensor]]) -> tuple[Callable[[], None], 
     Raises:
         RuntimeError: The function does something that no graph can hold.
     """
+    own = torch.cuda.current_stream()
     aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
+    aside.wait_stream(own)
     with torch.cuda.stream(aside):
         for _ in range(_REHEARSALS):
             run()
-    torch.cuda.current_stream().wait_stream(aside)
+    own.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    # Other threads may allocate memory meanwhile, which the default mode takes for a fault.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = run()
+    try:
+        # Other threads may allocate memory meanwhile, which the default mode takes for a fault.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            outputs = run()
+    finally:
+        # After a fault torch leaves the thread on the CUDA stream of the recording.
+        torch.cuda.set_stream(own)
     return graph.replay, outputs
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 from torch import Tensor
 
 from streamd.errors import ConfigError
+
+log = structlog.get_logger("streamd.engine.torch")
 
 
 class Device:
@@ -33,6 +36,8 @@ class Device:
         self.torch = wanted
         self.is_gpu = wanted.type == "cuda"
         self._local = threading.local()
+        name = torch.cuda.get_device_name(wanted) if self.is_gpu else "the CPU"
+        log.info("torch computes", device=str(wanted), name=name, version=torch.__version__)
 
     def enter(self) -> None:
         """Make the calling thread use its own stream; call it before anything else here."""
