@@ -1,5 +1,6 @@
 """Small models in the layout of `iic/speech_charctc_kws_phone-xiaoyun`, and their definition."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,16 @@ frontend_conf:
 
 specaug: SpecAugLFR
 specaug_conf:
+    apply_time_warp: false
+    apply_freq_mask: true
     freq_mask_width_range:
     - 0
     - 30
+    lfr_rate: 3
+    apply_time_mask: true
+    time_mask_width_range:
+    - 0
+    - 12
 
 tokenizer: CharTokenizer
 tokenizer_conf:
@@ -64,6 +72,8 @@ tokenizer_conf:
     split_with_space: true
 
 ctc_conf:
+    dropout_rate: 0.0
+    ctc_type: builtin
     extra_linear: false
 
 normalize: null
@@ -107,6 +117,24 @@ def make(directory: Path, sizes: Sizes = SMALL) -> Path:
     text = "\n".join(tokens(sizes.output_dim)) + "\n"
     (folder / fsmn_files.TOKENS).write_text(text, encoding="utf-8")
     write(folder / fsmn_files.CHECKPOINT, entries(weights(sizes)))
+    return directory
+
+
+def with_settings(directory: Path, lexicon: str = "") -> Path:
+    """Add to a ModelScope directory what FunASR needs besides: its settings and a lexicon."""
+    folder = fsmn_files.FOLDER
+    metas = {
+        "init_param": f"{folder}/{fsmn_files.CHECKPOINT}",
+        "config": f"{folder}/{fsmn_files.CONFIG}",
+        "tokenizer_conf": {
+            "token_list": f"{folder}/{fsmn_files.TOKENS}",
+            "seg_dict": f"{folder}/{fsmn_files.LEXICON}",
+        },
+        "frontend_conf": {"cmvn_file": f"{folder}/{fsmn_files.CMVN}"},
+    }
+    text = json.dumps({"model": {"type": "funasr"}, "file_path_metas": metas})
+    (directory / "configuration.json").write_text(text)
+    (directory / folder / fsmn_files.LEXICON).write_text(lexicon, encoding="utf-8")
     return directory
 
 

@@ -134,8 +134,9 @@ class KeywordStepper:
     pass_name = "keyword"
     step = STEP
     context = CONTEXT
-    at_once = 8
+    at_once = 16
     at_once_asleep = 4
+    tail_at_once = 16
 
     def __init__(
         self,

@@ -88,6 +88,8 @@ class Stepper(Protocol):
     """
     tail_steps: int
     """Steps of silence that are added where the stream ends or is flushed."""
+    tail_at_once: int
+    """Steps there that one job may have; 1 where `answer` may answer for one of them."""
     replay: int
     """Steps that the model must process, the asked one last, to score as if it had never slept."""
     reach: int
@@ -122,11 +124,11 @@ class Stepper(Protocol):
         """Return what the pass needs besides the audio."""
 
     def options_at_end(self, samples: int) -> Any:
-        """Return what the pass needs for a step that is padded with zeros, at an end or a flush.
+        """Return what the pass needs for steps that are padded with zeros, at an end or a flush.
 
         Args:
-            samples: samples of the stream from the beginning of the step on; not above 0 where
-                the stream ends before the step.
+            samples: samples of the stream from the beginning of the first step on; not above 0
+                where the stream ends before it.
         """
 
     def interpret(self, start: int, stop: int, output: Any) -> None:

@@ -98,6 +98,7 @@ class VadStepper:
         self.step = grid.frame
         self.context = grid.context
         self.tail_steps = 0
+        self.tail_at_once = 1
         self.replay = 1
         self.reach = 0
         self._settings = settings

@@ -148,6 +148,7 @@ class WakeStepper:
     at_once = 4
     at_once_asleep = 4
     tail_steps = TAIL_STEPS
+    tail_at_once = 4
     reach = (MAX_REPLAY - 1) * STEP
 
     def __init__(

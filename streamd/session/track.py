@@ -171,7 +171,7 @@ class Track:
         """Take the answers of the job in flight, one for each step that was asked."""
         self._busy = False
         if self._tail is not None:
-            self._tail_done(self._tail, job, output[-1])
+            self._tail_done(self._tail, output)
             return
         self._processed = job.stop
         for one in output:
@@ -236,7 +236,7 @@ class Track:
     ) -> Job:
         step = self.stepper.step
         steps = (stop - start) // step
-        asked = 1 if self._tail is not None else (stop - self._progress.position) // step
+        asked = steps if self._tail is not None else (stop - self._progress.position) // step
         begin = start - self.stepper.context
         if samples is None and begin < self._piece_start:
             pad = np.zeros(self._piece_start - begin, np.int16)
@@ -285,7 +285,8 @@ class Track:
             return None
         step = self.stepper.step
         offset = tail.done * step
-        samples = tail.audio[offset : offset + self.stepper.context + step]
+        count = min(self.stepper.tail_at_once, tail.steps - tail.done)
+        samples = tail.audio[offset : offset + self.stepper.context + count * step]
         start = self._progress.position + offset
         audio = samples[self.stepper.context :]
         known = self.stepper.answer(lambda begin, end: audio, start, start + step, start + step)
@@ -294,11 +295,14 @@ class Track:
             return None
         self._busy = True
         options = self.stepper.options_at_end(tail.mark.place - start)
-        return self._job(start, start + step, tail.load, self._slots.copy, samples, options)
+        stop = start + count * step
+        return self._job(start, stop, tail.load, self._slots.copy, samples, options)
 
-    def _tail_done(self, tail: _Tail, job: Job, output: Any) -> None:
+    def _tail_done(self, tail: _Tail, output: Sequence[Any]) -> None:
         tail.load = self._slots.copy
-        self._interpret_tail(tail, job.stop - self.stepper.step, output)
+        for one in output:
+            start = self._progress.position + tail.done * self.stepper.step
+            self._interpret_tail(tail, start, one)
 
     def _interpret_tail(self, tail: _Tail, start: int, output: Any) -> None:
         tail.done += 1

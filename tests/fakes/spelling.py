@@ -55,14 +55,14 @@ def passes() -> list[Pass]:
     return [keyword_pass(), *fake_passes()]
 
 
-def registry(**wake: Any) -> Registry:
+def registry(sizes: xiaoyun.Sizes = xiaoyun.SMALL, **wake: Any) -> Registry:
     """The registry of a server with these passes; `gate=False` sets a key of `[wake]`."""
     sections = {
         "wake": {"load": WORDS, "keyword_model": "xiaoyun", **wake},
         "speaker": {"model": "ge2e"},
     }
     config = msgspec.convert(sections, Config)
-    return make_registry(config, FakeVad(), Metrics(), WordHeads(), keywords=keyword_pass())
+    return make_registry(config, FakeVad(), Metrics(), WordHeads(), keywords=keyword_pass(sizes))
 
 
 def posteriors(audio: Samples) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A server with a SenseVoice of an owner's own: text, language and mood over every path."""
 
 import base64
+import json
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -11,6 +12,7 @@ import soundfile
 from daemons import Daemon, converse, cut, silence, speech
 from library_folders import beside_defaults
 from uploading import SPEECH, ask, post, post_json
+from websockets.asyncio.client import connect
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.recognition.accumulating import Accumulating
@@ -135,6 +137,7 @@ def test_language_and_numerals_reach_the_model(serving: Daemon, recogniser) -> N
             assert times == sorted(times)
             assert all(0 <= t <= 10_290 for t in times)
             texts.add((language, itn, reply["text"]))
+            assert set(reply.get("events", ())) <= {"music", "laughter", "applause"}
     assert len({text for _, _, text in texts}) > 4, "the queries change what a random network says"
 
 
@@ -149,3 +152,17 @@ def test_too_little_speech_has_no_mood(serving: Daemon) -> None:
     soundfile.write(file, np.zeros(16_000, np.int16), 16_000, format="WAV")
     answer = ask(serving, "POST", "/v1/emotion", file.getvalue())
     assert (answer.status, answer.error["code"]) == (422, "too_short")
+
+
+async def test_the_asr_socket_takes_the_languages(serving: Daemon) -> None:
+    url = serving.http_url.replace("http", "ws", 1) + "/v1/asr/stream"
+    async with connect(url) as socket:
+        config = {"encoding": "LINEAR16", "sample_rate": 16_000, "language": "zh-CN"}
+        await socket.send(json.dumps({"type": "INIT", "config": config}))
+        audio = base64.b64encode(speech("slt", 5.0)).decode()
+        await socket.send(json.dumps({"type": "AUDIO", "audio": audio}))
+        assert json.loads(await socket.recv())["type"] == "PARTIAL"
+        await socket.send(json.dumps({"type": "END"}))
+        final = json.loads(await socket.recv())
+        assert final["type"] == "FINAL"
+        assert final["transcript"]

@@ -91,6 +91,7 @@ class BeepStepper:
     at_once = 2
     at_once_asleep = 1
     tail_steps = 1
+    tail_at_once = 1
     replay = 3
     reach = 2 * STEP
 

@@ -24,6 +24,7 @@ class Log:
 
     def __init__(self, tail_steps: int = 0, at_once: int = 1) -> None:
         self.tail_steps = tail_steps
+        self.tail_at_once = at_once
         self.at_once = at_once
         self.at_once_asleep = 1
         self.own: set[int] = set()
@@ -37,6 +38,9 @@ class Log:
         self.slept: list[int] = []
         """Where the steps ended that it got no answer for."""
         self.taken: list[tuple[int, int]] = []
+        self.left: list[int] = []
+        """Samples from the beginning of each step of a tail to the end of the stream."""
+        self.finished = 0
         self.known = 0
         """How many steps it remembers to have seen."""
 
@@ -50,7 +54,14 @@ class Log:
     def attends(self, stop: int) -> bool | None:
         return self.awake(stop)
 
+    def finish(self) -> None:
+        self.finished += 1
+
     def options(self) -> str:
+        return "option"
+
+    def options_at_end(self, samples: int) -> str:
+        self.left.append(samples)
         return "option"
 
     def interpret(self, start: int, stop: int, output: Any) -> None:
@@ -131,6 +142,28 @@ def test_a_barrier_is_walked_on_a_copy_padded_with_zeros() -> None:
     assert walk.samples(first) == [*range(171, 231), *range(-1, -41, -1), *[0] * 30]
     assert walk.samples(second) == [0] * 130
     assert [(j.load, j.store) for j in walk.jobs[2:]] == [(4, 5), (5, 5)]
+
+
+def test_a_walk_on_a_copy_may_be_one_job() -> None:
+    walk = Walk(Log(tail_steps=2, at_once=8))
+    walk.write(230)
+    walk.cut(resampled=40)
+    walk.run()
+    assert walk.stepper.taken == [(0, 100), (100, 200), (200, 270), (270, 270), (270, 270)]
+    live, tail = walk.jobs
+    assert (tail.steps, tail.asked, tail.load, tail.store) == (3, 3, 4, 5)
+    assert walk.samples(tail) == [*range(171, 231), *range(-1, -41, -1), *[0] * 230]
+    assert (live.steps, live.asked) == (2, 2)
+    assert walk.stepper.left == [70]
+    assert walk.stepper.finished == 1
+
+
+def test_the_steps_of_a_copy_know_where_the_stream_ends() -> None:
+    walk = Walk(Log(tail_steps=2))
+    walk.write(230)
+    walk.cut(resampled=40)
+    walk.run()
+    assert walk.stepper.left == [70, -30, -130]
 
 
 def test_the_live_state_goes_on_as_if_there_had_been_no_barrier() -> None:

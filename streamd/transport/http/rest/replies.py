@@ -101,6 +101,8 @@ class TranscribeReply(FileReply, kw_only=True):
     """BCP 47."""
     duration_ms: int
     segments: list[Segment]
+    events: list[str] | UnsetType = UNSET
+    """Sounds besides speech, as `laughter`, where the transcriber hears any."""
 
 
 class AsrReply(FileReply, kw_only=True):

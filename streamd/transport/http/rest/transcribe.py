@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from streamd.engine.recognition.lane import Transcriber
 from streamd.errors import ModelMissing, OutOfRange
@@ -77,6 +78,7 @@ async def transcribe(call: Call) -> TranscribeReply:
         language=found.language,
         duration_ms=duration_ms,
         segments=[replies.Segment(t0=s.t0, t1=s.t1, text=s.text) for s in found.segments],
+        events=list(found.events) or UNSET,
         warnings=remarks(*(("file", note) for note in notes)),
     )
 
