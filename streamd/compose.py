@@ -298,9 +298,9 @@ def _whisper(
         weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
     )
 
-    def decode(window: Floats, prompt: Sequence[int], beams: int) -> Decoded:
+    def decode(window: Floats, prompt: Sequence[int], beam: int, most: int) -> Decoded:
         with kept.use() as model:
-            return model(window, prompt, beams)
+            return model(window, prompt, beam, most)
 
     return Whisper(decode, vocabulary), kept.cpu_s
 

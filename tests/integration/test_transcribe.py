@@ -170,7 +170,7 @@ async def test_the_asr_socket_answers_each_message_once_with_the_text_so_far(
         answer = json.loads(await socket.recv())
     assert texts[0] == ""
     assert answer["type"] == "FINAL"
-    assert answer["transcript"].startswith("Alexa, what is the weather like today")
+    assert "what is the weather like today" in answer["transcript"].lower()
     await transcribing.eventually(lambda: transcribing.streams == 0)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_vocabulary import ORDER, TOKENS
 
-from streamd.engine.whisper.transcriber import Decoded, Whisper
+from streamd.engine.whisper.transcriber import PADDING, WINDOW, Decoded, Whisper
 from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.types import ChainRequest
 from streamd.types import TextSegment as Segment
@@ -34,8 +34,8 @@ class Script:
         self.answers = list(answers)
         self.windows: list[np.ndarray] = []
 
-    def __call__(self, window, prompt, beam) -> Decoded:
-        assert window.shape == (80, 3000)
+    def __call__(self, window, prompt, beam, most) -> Decoded:
+        assert window.shape[0] == 80
         assert list(prompt) == [VOCABULARY.start]
         self.windows.append(window)
         answer = self.answers.pop(0)
@@ -78,6 +78,34 @@ def test_what_a_window_cuts_begins_the_next_one():
     assert not second[:, 2000:].any(), "beyond the end there is nothing"
 
 
+def test_a_window_is_as_long_as_the_speech_and_some_silence() -> None:
+    _, script = play(4.0, said(0.0, " Hello.", 3.4))
+    (window,) = script.windows
+    assert window.shape == (80, 400 + PADDING)
+    assert play(28.0, said(0.0, " Hello.", 20.0))[1].windows[0].shape == (80, WINDOW)
+
+
+@pytest.mark.parametrize(
+    "doubtful", [said(0.0, " Hello, hello" * 12, 4.0), said(*[" x"] * 64), said(0.0, " ha" * 20)]
+)
+def test_a_text_that_repeats_itself_is_decoded_again_with_all_the_silence(doubtful) -> None:
+    found, script = play(4.0, doubtful, said(0.0, " Hello.", 3.4))
+    assert [segment.text for segment in found] == ["Hello."]
+    assert [window.shape[1] for window in script.windows] == [400 + PADDING, WINDOW]
+
+
+def test_an_interim_text_is_decoded_once_and_changes_nothing_that_follows() -> None:
+    script = Script(said(0.0, " ha" * 20), said(0.0, " Hello.", 3.4))
+    model = Whisper(script, VOCABULARY)
+    request = ChainRequest(None, is_last=False)
+    ((interim, state),) = model.recognise([ramp(4.0)[:32_000]], [request])
+    assert interim.text.startswith("ha")
+    last = ChainRequest(state, is_last=True)
+    ((found, _),) = model.recognise([ramp(4.0)[32_000:]], [last])
+    assert found.text == "Hello."
+    assert found.confidence == pytest.approx(0.7408, abs=1e-3)
+
+
 def test_text_without_timestamps_takes_the_whole_window():
     assert play(4.0, said(" Hm"))[0] == [Segment(0, 4000, "Hm")]
     assert play(4.0, said(0.5, " Hm"))[0] == [Segment(500, 4000, "Hm")]
@@ -89,9 +117,10 @@ def test_no_segment_ends_after_the_recording():
 
 def test_an_unlikely_text_where_nobody_speaks_is_dropped_and_a_likely_one_is_kept():
     words = said(0.0, " you", 2.0)
-    assert play(3.0, Decoded(words, -1.2, 0.9))[0] == []
+    assert play(3.0, Decoded(words, -0.8, 0.9))[0] == []
     assert len(play(3.0, Decoded(words, -0.4, 0.9))[0]) == 1
-    assert len(play(3.0, Decoded(words, -1.2, 0.3))[0]) == 1
+    assert len(play(3.0, Decoded(words, -0.8, 0.3))[0]) == 1
+    assert play(3.0, Decoded(words, -1.2, 0.0))[0] == []
 
 
 def test_a_rest_too_short_for_words_is_not_decoded():
@@ -118,7 +147,7 @@ def test_an_answer_without_time_takes_the_whole_window(answer):
 def test_any_answers_give_segments_within_the_recording(answers):
     turns = iter(range(10_000))
 
-    def decode(window, prompt, beam):
+    def decode(window, prompt, beam, most):
         return Decoded(answers[next(turns) % len(answers)], -0.3, 0.0)
 
     seconds = 33
@@ -132,7 +161,7 @@ def test_any_answers_give_segments_within_the_recording(answers):
 def test_the_last_text_is_the_same_however_the_utterance_came(cuts):
     """Where a window is cut depends on all of its features here."""
 
-    def decode(window, prompt, beam):
+    def decode(window, prompt, beam, most):
         if beam == 1:
             return Decoded(said(" ?"), -0.3, 0.0)
         end = 20 + int(abs(float(window[:, :2000].sum())) * 1000) % 10

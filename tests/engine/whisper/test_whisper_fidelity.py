@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from needs import lacking
 
-from streamd.compose import make_recogniser
+from streamd.compose import Backends, make_recogniser
 from streamd.config import Config
 from streamd.config.sections import TranscriptConfig
 from streamd.engine.idle import IdleModels
@@ -84,7 +84,7 @@ async def test_its_cpu_time_is_known_also_after_it_was_unloaded(whisper, clips):
     metrics = Metrics()
     models = IdleModels(10.0, metrics, lambda: now)
     config = Config(transcript=TranscriptConfig(model="whisper-tiny-en"))
-    model = make_recogniser(config, Library(), metrics, models)
+    model = make_recogniser(config, Library(), metrics, models, Backends(config.engine))
     lane = Transcriber(model, 1, Metrics())
     process_s, lane_s = time.process_time(), model.cpu_s()
     text = await lane.transcribe(clips["speech_slt.flac"][:48_000])
