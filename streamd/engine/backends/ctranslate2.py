@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,19 +35,20 @@ def load_whisper(weights: Path, config: Path, vocabulary: Path, *, int8: bool = 
     Raises:
         ModelMissing: A file is not there or cannot be loaded.
     """
+    files = {"model.bin": weights, "config.json": config, "vocabulary.txt": vocabulary}
     try:
-        model = ctranslate2.models.Whisper(
-            str(weights),
-            device="cpu",
-            compute_type="int8_float32" if int8 else "float32",
-            inter_threads=1,
-            intra_threads=1,
-            files={
-                "model.bin": weights.read_bytes(),
-                "config.json": config.read_bytes(),
-                "vocabulary.txt": vocabulary.read_bytes(),
-            },
-        )
+        # By links in a folder, because CTranslate2 takes the content of files only with Python's
+        # lock, for 45 ms, and voice activity would wait for that.
+        with tempfile.TemporaryDirectory(prefix="streamd-") as folder:
+            for name, path in files.items():
+                Path(folder, name).symlink_to(path.absolute())
+            model = ctranslate2.models.Whisper(
+                folder,
+                device="cpu",
+                compute_type="int8_float32" if int8 else "float32",
+                inter_threads=1,
+                intra_threads=1,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelMissing(f"cannot load the model {weights} ({error}). {PULL_AGAIN}") from error
 
