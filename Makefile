@@ -69,7 +69,8 @@ $(MODELS_VENV)/.test: pyproject.toml $(MODELS_CONSTRAINTS)
 	@touch $@
 
 # What holds for every backend, and what torch's own tests are.
-BACKEND_TESTS := tests/engine/passes tests/property/test_invariance_models.py
+BACKEND_TESTS := tests/engine/passes tests/property/test_invariance_models.py \
+  tests/privacy/test_nothing_leaves.py
 TORCH_TESTS := $(wildcard tests/published/test_torch_*.py)
 GPU_VENV := .venv-gpu
 ON_GPU := STREAMD_TESTS_TORCH_DEVICE=cuda $(GPU_VENV)/bin

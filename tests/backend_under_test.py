@@ -20,6 +20,10 @@ DEVICE = os.environ.get("STREAMD_TESTS_TORCH_DEVICE", "cpu")
 IS_EXACT = NAME == "onnxruntime"
 """Whether a result is the same to the bit in every batch. Others choose the kernel by the size of
 the batch, and the order of a sum with it."""
+OF_A_PROGRAM = (
+    {} if IS_EXACT else {"STREAMD_ENGINE__BACKEND": NAME, "STREAMD_ENGINE__TORCH__DEVICE": DEVICE}
+)
+"""Environment in which a program has this backend."""
 CLOSE = 1e-4
 CLOSE_INT8 = 0.05
 """A number that is rounded to eight bits may fall to the next of 255 levels."""

@@ -7,11 +7,12 @@ from mindspore_files import ecapa_weights, write
 
 from streamd.config import Config
 from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.evaluation.evaluate import fingerprint_of
 from streamd.models import catalogue
 from streamd.models.library import Library
 from streamd.modules.voice_scale import ACCEPT, CHANNELS, REJECT
 from streamd.settings import SpeakerSettings
-from streamd.voices import SPEAKER_MODELS, provisional_scale, voice_models
+from streamd.voices import SPEAKER_MODELS, fitted_path, provisional_scale, voice_models
 
 ECAPA = ("ecapa-tdnn-mindspore", "ecapa-tdnn-mindspore-int8")
 
@@ -45,6 +46,28 @@ def test_enrolments_belong_to_the_checkpoint_and_to_its_form_in_int8(tmp_path):
     pulled(tmp_path, 3, ECAPA[:1])
     whole, int8 = voice_models(config, library), voice_models(rounded, library)
     assert whole.counting(int8.main) is None
+
+
+def test_results_of_an_evaluation_are_of_one_checkpoint_and_one_scale(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMD_DATA", str(tmp_path))
+    config = config_of("ecapa")
+
+    def fingerprint():
+        return fingerprint_of(config, library, {})
+
+    library = pulled(tmp_path, 1)
+    first = fingerprint()
+    assert fingerprint() == first
+    scale = fitted_path(voice_models(config, library).deciding)
+    scale.parent.mkdir()
+    given = provisional_scale()
+    np.savez(scale, means=given.means, accept=given.accept, bounds=np.array([0.1, 0, 0]))
+    fitted = fingerprint()
+    assert fitted != first
+    scale.unlink()
+    assert fingerprint() == first
+    assert pulled(tmp_path, 2).directory == library.directory
+    assert fingerprint() not in (first, fitted)
 
 
 @pytest.mark.parametrize("name", SPEAKER_MODELS)

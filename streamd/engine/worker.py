@@ -36,6 +36,8 @@ class Batch:
     """Wall time of the run, seconds."""
     cpu_seconds: float = 0.0
     """CPU time of the run's thread, seconds; the models use no other thread."""
+    is_lost: bool = False
+    """Whether the run has found that the backend's device is gone for the rest of the process."""
 
 
 def run(batch: Batch) -> None:
@@ -44,8 +46,9 @@ def run(batch: Batch) -> None:
     try:
         batch.outputs = _run(batch, batch.jobs, batch.samples)
     except Exception as error:
-        if len(batch.jobs) == 1:
-            batch.outputs = [error]
+        batch.is_lost = batch.model.backend.is_lost(error)
+        if len(batch.jobs) == 1 or batch.is_lost:
+            batch.outputs = [error] * len(batch.jobs)
         else:
             batch.outputs = [
                 _run_single(batch, job, samples)
@@ -95,6 +98,8 @@ class Worker:
         self.is_idle = True
         self.last_seen = time.monotonic()
         """Time at which it last came back from work, monotonic seconds."""
+        self.is_lost = False
+        """Whether the device of a backend is gone, so that only a restart helps."""
         self._done = done
         self._nice = nice
         self._queue: queue.SimpleQueue[list[Batch] | None] = queue.SimpleQueue()
@@ -112,7 +117,9 @@ class Worker:
         self._queue.put(batches)
 
     def is_stuck(self, limit_s: float) -> bool:
-        """Return whether the worker has been busy with its batches for longer than `limit_s`."""
+        """Return whether it has been busy for longer than `limit_s`, or its device is gone."""
+        if self.is_lost:
+            return True
         return not self.is_idle and time.monotonic() - self.last_seen > limit_s
 
     def stop(self, timeout_s: float) -> bool:
@@ -133,6 +140,7 @@ class Worker:
         for left, batch in zip(reversed(range(len(batches))), batches, strict=True):
             run(batch)
             self.last_seen = time.monotonic()
+            self.is_lost |= batch.is_lost
             self._done(self, batch, left == 0)
         return True
 

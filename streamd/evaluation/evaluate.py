@@ -18,6 +18,7 @@ from streamd.evaluation.running import Run
 from streamd.evaluation.tasks import Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
+from streamd.voices import fitted_path, voice_models
 
 
 class Module(StrEnum):
@@ -71,9 +72,10 @@ def fingerprint_of(config: Config, library: Library, words: CustomWords) -> list
     digests = library.digests()
     models = [(f.file, f.status, digests.get(f.file)) for f in library.verify()]
     own = [(name, word.info.created_ms, word.info.threshold) for name, word in words.items()]
-    emotion_model = Path(config.emotion.model)
-    status = emotion_model.stat() if config.emotion.model and emotion_model.is_file() else None
-    return [relevant, models, own, status and (status.st_size, status.st_mtime_ns)]
+    scale = fitted_path(voice_models(config, library).deciding)
+    files = [path for path in (Path(config.emotion.model), scale) if path.is_file()]
+    written = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [relevant, models, own, written]
 
 
 def evaluate(module: Module, rows: Manifest, options: Options, run: Run) -> Report:

@@ -90,6 +90,27 @@ def test_a_bad_item_that_was_alone_is_not_run_again() -> None:
     assert bench.model.sizes == [1]
 
 
+def test_a_worker_whose_device_is_gone_is_stuck_for_good() -> None:
+    class Gone(Host):
+        def is_lost(self, error: Exception) -> bool:
+            return isinstance(error, ValueError)
+
+    done: queue.SimpleQueue[tuple[Worker, Batch, bool]] = queue.SimpleQueue()
+    worker = Worker("w", ["sum"], lambda *what: done.put(what))
+    worker.start()
+    bench = Bench()
+    bench.model.backend = Gone()
+    worker.submit([bench.batch(of(1), load=False), bench.batch(of(2), BAD), bench.batch(of(3))])
+    batches = [done.get(timeout=HANG_S)[1] for _ in range(3)]
+    assert [batch.is_lost for batch in batches] == [False, True, False]
+    # Nothing is run again on a device that is not there.
+    assert [type(output) for output in batches[1].outputs] == [ValueError, ValueError]
+    assert bench.model.sizes == [1, 2, 1]
+    worker.is_idle = True
+    assert worker.is_stuck(HANG_S)
+    assert worker.stop(HANG_S)
+
+
 class Held(Summing):
     """Waits in the middle of a run."""
 

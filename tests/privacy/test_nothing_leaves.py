@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from backend_under_test import OF_A_PROGRAM
 from daemons import DATA, STREAMD
 from many_speakers import record
 from mindspore_files import ecapa_weights, write
@@ -84,6 +85,7 @@ class Place:
                 "STREAMD_MODELS": str(self.models),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "UV_USE_IO_URING": "0",  # strace sees calls, not what goes through a ring
+                **OF_A_PROGRAM,
             },
             cwd=self.home,
             stdin=subprocess.DEVNULL,

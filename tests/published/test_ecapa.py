@@ -1,7 +1,10 @@
 """ECAPA-TDNN in MindSpore, from its owner's checkpoint, and converted, on every backend."""
 
+import json
+import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -14,9 +17,13 @@ from streamd.config.sections import EngineConfig, TorchConfig
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.errors import ConfigError, ModelMissing
+from streamd.events import Speaker, SpeakerChange
+from streamd.files.offline import OfflineAnalysis
 from streamd.models.convert import ecapa
-from streamd.models.library import Library
+from streamd.models.library import MANIFEST, Library
+from streamd.modules.gallery import Gallery
 from streamd.settings import SpeakerSettings
+from streamd.types import AudioFormat
 
 DATA = Path(__file__).parents[1] / "data"
 IDS = ("ecapa-tdnn-mindspore", "ecapa-tdnn-mindspore-int8")
@@ -126,3 +133,41 @@ def test_mindspore_is_for_this_one_pass(library, model, engine):
     config = Config(speaker=SpeakerSettings(model=model), engine=engine)
     with pytest.raises(ConfigError, match="runs ECAPA-TDNN alone"):
         make_parts(config, Library())
+
+
+@pytest.mark.parametrize("backend", ["mindspore", "torch"])
+def test_a_session_has_the_same_events_on_every_backend(library, backend):
+    toolkit(backend)
+    beside = Library(library.directory)
+    for path in Library().directory.iterdir():  # the default models, beside ECAPA-TDNN
+        if path.is_file() and not (library.directory / path.name).exists():
+            os.symlink(path, library.directory / path.name)
+    ours = json.loads((library.directory / MANIFEST).read_bytes())
+    usual = json.loads((Library().directory / MANIFEST).read_bytes())
+    (library.directory / MANIFEST).write_text(json.dumps(usual | ours))
+    clips = [soundfile.read(DATA / f"speech_{v}.flac", dtype="int16")[0] for v in ("slt", "rms")]
+    pause = np.zeros(24_000, np.int16)
+    audio = np.concatenate([part for clip in clips for part in (clip[:80_000], pause)]).tobytes()
+    found = []
+    for name in ("onnxruntime", backend):
+        engine = EngineConfig(backends={"voiceprint": name}, threads=1)
+        config = Config(speaker=SpeakerSettings(model="ecapa"), engine=engine)
+        parts = make_parts(config, beside)
+        modules, _ = parts.registry.resolve({"vad": {}, "speaker": {}})
+        analysis = OfflineAnalysis(
+            parts.engine, parts.registry, modules, AudioFormat(), Gallery.empty()
+        )
+        step = 3_200 if name == "onnxruntime" else 31_000
+        events = [e for n in range(0, len(audio), step) for e in analysis.feed(audio[n : n + step])]
+        events += analysis.end()
+        analysis.close()
+        found.append([e for e in events if isinstance(e, Speaker | SpeakerChange)])
+    assert [without_scores(event) for event in found[0]] == list(map(without_scores, found[1]))
+    scores = [[e.score for e in events if isinstance(e, Speaker)] for events in found]
+    np.testing.assert_allclose(*scores, atol=1e-3)
+    assert any(isinstance(event, Speaker) and event.final for event in found[0])
+
+
+def without_scores(event):
+    shown = msgspec.to_builtins(event)
+    return type(event).__name__, {k: v for k, v in shown.items() if not isinstance(v, float)}

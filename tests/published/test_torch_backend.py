@@ -260,6 +260,13 @@ def test_without_memory_for_one_item_its_job_fails(monkeypatch: pytest.MonkeyPat
         voice.run(audio(25_600, 2), [None] * 2, {})
 
 
+def test_a_gpu_that_fails_is_lost_and_one_without_memory_is_not() -> None:
+    backend = make()
+    assert backend.is_lost(torch.AcceleratorError("CUDA error: device-side assert triggered"))
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("shape"), KeyError()):
+        assert not backend.is_lost(error)
+
+
 # Files, devices, precision
 
 

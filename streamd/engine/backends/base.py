@@ -37,6 +37,9 @@ class Backend(Protocol):
             max_batch: Largest batch.
         """
 
+    def is_lost(self, error: Exception) -> bool:
+        """Return whether an error of a run means that every later one of this process will fail."""
+
 
 class GraphBackend(Backend, Protocol):
     """A runtime that loads graphs."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+# CUDA would keep what it compiles for a GPU that torch has no code for in the user's home.
+os.environ.setdefault("CUDA_CACHE_DISABLE", "1")
 
 import torch
 
@@ -88,6 +92,10 @@ class Torch:
     def slots(self, state: Mapping[str, StateSpec], capacity: int) -> SlotStates:
         """Make the state of all streams for one pass, on the device."""
         return DeviceSlots(state, capacity, self.device)
+
+    def is_lost(self, error: Exception) -> bool:
+        """Return whether the GPU has failed, after which CUDA answers this process no more."""
+        return isinstance(error, torch.AcceleratorError)
 
     def warm(self, run: Callable[[int], None], max_batch: int) -> None:
         """Run every fixed size of a batch once, and record it."""
