@@ -27,6 +27,7 @@ from streamd import __version__
 from streamd.access.audit.check import check as audit_check
 from streamd.cli.common import ConfigOption, read_config, read_session_config
 from streamd.cli.exposure import check_exposed
+from streamd.cli.front_end_check import checked
 from streamd.cli.microphone import find_device, load_driver
 from streamd.cli.runtime import ENROL_AGAIN, about_other_models, is_fault, open_voices
 from streamd.compose import make_parts
@@ -127,6 +128,7 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield _disk()
     yield _decoder()
     yield _microphone()
+    yield Check("front end", *checked(config.session.enhance))
     yield _attempt("speed", lambda: _speed(config))
 
 

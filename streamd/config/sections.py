@@ -155,9 +155,9 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     backend: BackendName = "onnxruntime"
     """Name of a file in `streamd/engine/backends`."""
-    backends: Mapping[Literal["vad", "wake", "voice", "voiceprint", "transcript"], BackendName] = (
-        field(default_factory=dict)
-    )
+    backends: Mapping[
+        Literal["vad", "wake", "keyword", "voice", "voiceprint", "transcript"], BackendName
+    ] = field(default_factory=dict)
     """Backend of single passes, by the name of the pass."""
     torch: TorchConfig = field(default_factory=TorchConfig)
     """The settings of the backend `torch`."""

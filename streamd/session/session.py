@@ -160,11 +160,12 @@ class Session:
         vad_track = Track(
             next(keys),
             vad,
-            self._ring,
+            self._voices,
             slots[vad.pass_name],
             self._speech.passed,
             grid.copies_state,
             self._vad,
+            of_voices=True,
         )
         self._tracks = [vad_track]
         for path in self._paths:
@@ -204,13 +205,13 @@ class Session:
 
     @property
     def ring_bytes(self) -> int:
-        """Memory of the audio that is kept."""
+        """Memory of the audio that is kept, and of what makes it clean."""
         samples = self._ring.capacity
         if self._voices is not self._ring:
             samples += self._voices.capacity
         if self._front_end is not None:
             samples += self._front_end.ring_samples
-        return samples * 2 + self.chains.held_bytes
+        return samples * 2 + self.chains.held_bytes + self.audio.front_end.state_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -370,7 +371,7 @@ class Session:
             if barrier is not None:
                 return barrier.read_voices(self._voices, job.start, job.stop)
             return self._voices.read(job.start, job.stop)
-        return self._ring.read(job.start, job.stop)
+        return self._tracks_by_key[job.key].ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:
         """Take the engine's answer to a job."""

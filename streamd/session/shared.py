@@ -18,9 +18,9 @@ class Shared:
     """Holds the parts that the VAD's path and the steppers' paths use; no part refers to a path."""
 
     ring: Ring
-    """The audio that the VAD and the steppers read."""
+    """The audio that the steppers read, the VAD excepted."""
     voices: Ring
-    """The audio that the readers read; the same ring where no noise is suppressed."""
+    """The audio that the VAD and the readers read; the same where no noise is suppressed."""
     ms: Ms
     """Converts positions to stream time."""
     emitter: Emitter

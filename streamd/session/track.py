@@ -89,6 +89,8 @@ class Track:
         passed: Callable[[Mark], None],
         copies_state: bool = True,
         progress: Progress | None = None,
+        *,
+        of_voices: bool = False,
     ) -> None:
         self.key = key
         """Key of each of its jobs, because only one is out at a time."""
@@ -98,7 +100,9 @@ class Track:
         self._processed = 0
         """End of what the live state has processed; less than `position` where the model sleeps."""
         self.marks: deque[Mark] = deque()
-        self._ring = ring
+        self.ring = ring
+        """The audio that it walks over."""
+        self._read = Mark.read_voices if of_voices else Mark.read
         self._slots = slots
         self._passed = passed
         self._copies_state = copies_state
@@ -131,7 +135,7 @@ class Track:
         """Walk as far as possible without the model, and return the next job if there is one."""
         stepper, progress = self.stepper, self._progress
         while not self._busy:
-            barrier, limit = None, self._ring.head
+            barrier, limit = None, self.ring.head
             stop = progress.position + stepper.step
             if self.marks:
                 if self._tail is not None:
@@ -184,7 +188,7 @@ class Track:
             return None
         known, self._known = self._known, None
         if known is None:
-            known = stepper.answer(self._ring.view, start, stop, stop if self.marks else limit)
+            known = stepper.answer(self.ring.view, start, stop, stop if self.marks else limit)
         if known is not None:
             answer, stop = known
             progress.position = self._processed = stop
@@ -210,7 +214,7 @@ class Track:
         while (following := stop + step) <= farthest:
             if self._reached(following, limit, barrier) or not self.stepper.attends(following):
                 break
-            self._known = self.stepper.answer(self._ring.view, stop, following, following)
+            self._known = self.stepper.answer(self.ring.view, stop, following, following)
             if self._known is not None:
                 break
             stop = following
@@ -236,7 +240,7 @@ class Track:
         begin = start - self.stepper.context
         if samples is None and begin < self._piece_start:
             pad = np.zeros(self._piece_start - begin, np.int16)
-            samples = np.concatenate([pad, self._ring.read(self._piece_start, stop)])
+            samples = np.concatenate([pad, self.ring.read(self._piece_start, stop)])
         return Job(
             self.stepper.pass_name,
             Lane.LIVE,
@@ -258,7 +262,7 @@ class Track:
         step, context = self.stepper.step, self.stepper.context
         begin = max(self._progress.position - context, self._piece_start)
         pad = np.zeros(context - (self._progress.position - begin), np.int16)
-        audio = np.concatenate([pad, mark.read(self._ring, begin, mark.place)])
+        audio = np.concatenate([pad, self._read(mark, self.ring, begin, mark.place)])
         steps = -(-(mark.place - self._progress.position) // step)
         if (
             self.stepper.enabled

@@ -26,8 +26,16 @@ from streamd.engine.backends.onnxruntime import OnnxRuntime  # noqa: E402
 from streamd.engine.backends.torch import Torch  # noqa: E402
 from streamd.engine.passes.keyword import FsmnKeywords  # noqa: E402
 from streamd.engine.sensevoice import frames  # noqa: E402
+from streamd.engine.sensevoice.model import SenseVoice  # noqa: E402
 from streamd.models import catalogue  # noqa: E402
-from streamd.models.convert import CONVERTERS, eres2netv2, fsmn, fsmn_files  # noqa: E402
+from streamd.models.convert import (  # noqa: E402
+    CONVERTERS,
+    eres2netv2,
+    fsmn,
+    fsmn_files,
+    sensevoice_files,
+)
+from streamd.types import RecogniserOptions  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 DATA = TESTS / "data"
@@ -123,6 +131,24 @@ def test_a_published_model_gives_what_it_gives_on_onnxruntime(name: str, tmp_pat
         alone = run({key: array[row : row + 1] for key, array in inputs.items()})
         for array, expected in zip(map(np.asarray, alone), together, strict=True):
             np.testing.assert_allclose(array[0], expected[row], rtol=close, atol=close)
+
+
+def test_sensevoice_says_what_it_says_on_onnxruntime(tmp_path: Path) -> None:
+    sources = sensevoice_made.sources(sensevoice_made.make(tmp_path / "model"))
+    pieces = sensevoice_files.read(*sources).pieces
+    path = catalogued("sensevoice-small", sources, tmp_path)
+    spans = [
+        row[:length].astype(np.int16) for row in speech(3, 40_000) for length in (9_000, 40_000)
+    ]
+    options = [RecogniserOptions(), RecogniserOptions("ja", itn=False)] * 3
+    got, want = (
+        SenseVoice(backend.load(path), pieces).understand(spans, options)
+        for backend in (Torch(TorchConfig(device=DEVICE)), OnnxRuntime())
+    )
+    assert any(one.text for one in want)
+    for one, other in zip(got, want, strict=True):
+        assert (one.text, one.language, one.event) == (other.text, other.language, other.event)
+        np.testing.assert_allclose(one.emotions, other.emotions, atol=FP32)
 
 
 def test_keywords_stream_with_their_state_on_the_device() -> None:

@@ -89,7 +89,7 @@ class SenseVoice:
         for row, span in zip(audio, spans, strict=True):
             row[: len(span)] = span[: len(row)]
         styles = [_WITH_ITN if one.itn else _WITHOUT_ITN for one in options]
-        languages, emotions, events, tokens, scores = self._graph(
+        found = self._graph(
             {
                 "audio": audio,
                 "pick": np.stack([frames.pick(len(span)) for span in spans]),
@@ -98,6 +98,7 @@ class SenseVoice:
                 "style": np.array(styles, np.int64),
             }
         )
+        languages, emotions, events, tokens, scores = (np.asarray(output) for output in found)
         return [
             Understood(
                 *self._text(tokens[n], scores[n], len(span)),
