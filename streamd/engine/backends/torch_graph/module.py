@@ -78,8 +78,8 @@ class OnnxModule(torch.nn.Module):
             self._results = [self._registers[port.name] for port in self.file.outputs]
         except torch.OutOfMemoryError as error:
             raise ModelMissing(
-                f"{device} has no memory left for {path.name} ({error}). Choose a smaller model, or "
-                "another backend for its pass."
+                f"{device} has no memory left for {path.name} ({error}). Choose a smaller model, "
+                "or another backend for its pass."
             ) from error
         except _MALFORMED as error:
             raise ModelMissing(
