@@ -153,68 +153,9 @@ def eres2netv2_onnx(batch: int, cores: int, folder: Path) -> Step:
     return onnx(convert, WINDOW)(batch, cores, folder)
 
 
-SENSEVOICE_SAMPLES = 32_000
-
-
-def sensevoice_directory(folder: Path) -> Path:
-    """A directory as ModelScope has it, with a checkpoint of the published size by torch itself."""
-    import sensevoice_made as made
-
-    directory = folder / "SenseVoiceSmall"
-    if not directory.exists():
-        import torch
-
-        tokens = made.write_texts(directory, made.PUBLISHED, made.PUBLISHED_TOKENS)
-        weights = made.weights(made.PUBLISHED, tokens)
-        state = {name: torch.from_numpy(array) for name, array in weights.items()}
-        torch.save(state, directory / "model.pt")
-    return directory
-
-
-def sensevoice_funasr(batch: int, cores: int, folder: Path) -> Step:
-    """FunASR's own `generate`, from samples to text."""
-    import funasr
-    import torch
-
-    model = funasr.AutoModel(
-        model=str(sensevoice_directory(folder)),
-        device="cpu",
-        ncpu=cores,
-        disable_update=True,
-        disable_pbar=True,
-        frontend_conf={"dither": 0.0},
-    )
-    torch.set_num_threads(cores)
-    waves = list(speech(SENSEVOICE_SAMPLES, batch) / 32_768)
-    return lambda: model.generate(waves, language="auto", use_itn=False, batch_size=batch)
-
-
-def sensevoice_onnx(*, is_int8: bool) -> Callable[[int, int, Path], Step]:
-    """Streamd from samples to text."""
-
-    def make(batch: int, cores: int, folder: Path) -> Step:
-        from sensevoice_made import sources
-
-        from streamd.engine.backends.onnxruntime import OnnxRuntime
-        from streamd.engine.sensevoice.model import SenseVoice
-        from streamd.models.convert import sensevoice, sensevoice_files, sensevoice_int8
-        from streamd.types import RecogniserOptions
-
-        graph = folder / "sensevoice.onnx"
-        published = sensevoice_files.read(*sources(sensevoice_directory(folder)))
-        if not graph.exists():
-            converter = sensevoice_int8 if is_int8 else sensevoice
-            converter.convert(published, graph, folder / "pieces.json")
-        model = SenseVoice(OnnxRuntime().load(graph), published.pieces)
-        options = RecogniserOptions("auto", itn=False)
-        audio = speech(SENSEVOICE_SAMPLES, batch).astype(np.int16)
-        return threads(lambda part: model.understand(part, [options] * len(part)), audio, cores)
-
-    return make
-
-
 def rows() -> dict[str, Row]:
     import published_keywords
+    import published_sensevoice
     from drawn_weights import PUBLISHED, campplus_file, eres2netv2_file
 
     return {
@@ -244,12 +185,7 @@ def rows() -> dict[str, Row]:
             },
         ),
         "sensevoice": Row(
-            "SenseVoiceSmall, 2 s, from samples to text on both sides",
-            {
-                "FunASR, torch": sensevoice_funasr,
-                "streamd": sensevoice_onnx(is_int8=False),
-                "streamd, int8": sensevoice_onnx(is_int8=True),
-            },
+            "SenseVoiceSmall, 2 s, from samples to text", published_sensevoice.RUNTIMES
         ),
         "xiaoyun": Row("XiaoYun, 3 s, from samples to the decision", published_keywords.RUNTIMES),
     }

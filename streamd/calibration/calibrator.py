@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import cached_property
+from pathlib import Path
 
 from streamd.calibration.calibrate import Calibrations, Material, calibrate
 from streamd.calibration.cohort import Cohort
@@ -26,10 +27,12 @@ class Calibrator:
     Args:
         models: The voice models of the server.
         metrics: Reports how many calibrations are made or wait.
+        key: File of the store's key.
     """
 
-    def __init__(self, models: VoiceModels, metrics: Metrics) -> None:
+    def __init__(self, models: VoiceModels, metrics: Metrics, key: Path) -> None:
         self._models = models
+        self._key = key
         self._turn = asyncio.Lock()
         self._waiting = 0
         metrics.calibrations_in_work.set_function(lambda: self._waiting)
@@ -89,7 +92,7 @@ class Calibrator:
 
     @cached_property
     def _cohort(self) -> Cohort:
-        return Cohort.load(self._models.ids)
+        return Cohort.of_owner(self._models.ids, self._key)
 
 
 def _pause(done: int, total: int) -> None:

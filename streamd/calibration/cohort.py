@@ -1,21 +1,28 @@
-"""The cohort: speech of 70 people who are nobody's users, as embeddings.
+"""The cohort: speech of people who are nobody's users, as embeddings, without names.
 
-`training/speaker` made it of LibriSpeech (Panayotov et al., 2015; CC BY 4.0). It has no names.
+`training/speaker` made that which comes with streamd: 70 people of LibriSpeech (Panayotov et al.,
+2015; CC BY 4.0). `streamd speakers fit` makes one of an owner's recordings, sealed with the key of
+the store.
 """
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from streamd.errors import ConfigError
 from streamd.models import catalogue
 from streamd.modules.centroids import Indices
 from streamd.modules.gallery import CHANNELS, Channel, Spoken
 from streamd.store.base import Recording
+from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
 from streamd.types import Floats
 from streamd.voices import fitted_path, whole
 
@@ -23,6 +30,9 @@ FILE = "voice-cohort.npz"
 BUNDLED = Path(catalogue.__file__).parent / "weights" / FILE
 SPAN_S = 3.2
 """Seconds of speech in each span, about those of a short sentence."""
+
+
+_SEALED = "cohort"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,15 +51,40 @@ class Cohort:
         Args:
             models: Ids of the models, that which decides first; one without embeddings is left
                 out.
-            path: The file; None is that of the owner's own fit, else that which comes with streamd.
+            path: The file; None is that which comes with streamd.
 
         Raises:
             ValueError: It is damaged.
         """
-        if path is None:
-            fitted = fitted_path(models[0])
-            path = fitted if fitted.is_file() else BUNDLED
-        with np.load(path, allow_pickle=False) as file:
+        path = path or BUNDLED
+        return cls._read(path.read_bytes(), models, path)
+
+    @classmethod
+    def of_owner(cls, models: tuple[str, ...], key: Path) -> Cohort:
+        """Return the embeddings of the owner's own fit, or those that come with streamd.
+
+        Args:
+            models: As of `load`.
+            key: File of the store's key.
+
+        Raises:
+            ConfigError: The file is damaged, or was sealed with another key.
+        """
+        path = _path(models[0])
+        if not path.is_file():
+            return cls.load(models)
+        try:
+            plain = Cipher(load_key(key)).open(path.read_bytes(), _SEALED, whole(models[0]))
+            return cls._read(plain, models, path)
+        except (Damaged, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ConfigError(
+                f"{path} cannot be opened with the key {key}. Fit it again with `streamd speakers "
+                "fit`, or delete it"
+            ) from error
+
+    @classmethod
+    def _read(cls, content: bytes, models: tuple[str, ...], path: Path) -> Cohort:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if "speakers" not in file:
                 raise ValueError(f"{path}: it has no speakers")
             heard: dict[Channel, dict[str, Floats]] = {channel: {} for channel in CHANNELS}
@@ -95,3 +130,28 @@ class Cohort:
                 }
             )
         return found
+
+
+def keep(cohort: Mapping[str, npt.NDArray[Any]], model: str, key: Path) -> None:
+    """Write the cohort of an owner's own fit, which `Cohort.of_owner` reads.
+
+    Args:
+        cohort: `speakers`, and embeddings under the channel and the model's id.
+        model: Id of the model that decides.
+        key: File of the store's key; it is made if there is none.
+
+    Raises:
+        ConfigError: It is no key.
+        OSError: It or the cohort cannot be read or written.
+    """
+    content, arrays = io.BytesIO(), dict[str, Any](cohort)
+    np.savez_compressed(content, **arrays)
+    sealed = Cipher(load_or_make_key(key)).seal(content.getvalue(), _SEALED, whole(model))
+    path = _path(model)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(sealed)
+    draft.replace(path)
+
+
+def _path(model: str) -> Path:
+    return fitted_path(model).with_suffix(".cohort")

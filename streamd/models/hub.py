@@ -85,7 +85,8 @@ def _run(request: Request, directory: Path, name: str, report: Report) -> tuple[
     }
     error, tail = "", deque[str](maxlen=_TAIL_LINES)
     with subprocess.Popen(
-        [sys.executable, "-m", "streamd.models.hub_worker"],
+        # -P: a file `modelscope.py` where the user happens to be is not run.
+        [sys.executable, "-P", "-m", "streamd.models.hub_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -10,7 +10,9 @@ from daemons import DATA
 from many_speakers import record
 from mindspore_files import ecapa_weights, write
 
+from streamd.calibration.cohort import Cohort
 from streamd.engine.backends.onnxruntime import OnnxRuntime
+from streamd.errors import ConfigError
 from streamd.models.library import MANIFEST, Library
 
 ECAPA = ("ecapa-tdnn-mindspore", "ecapa-tdnn-mindspore-int8")
@@ -36,7 +38,10 @@ def settings(models):
     return {"STREAMD_MODELS": models, "speaker__model": "ecapa"}
 
 
-def test_a_fitted_scale_is_no_longer_provisional_and_has_a_cohort(cli, tmp_path, settings):
+def test_a_fitted_scale_is_no_longer_provisional_and_has_a_sealed_cohort(
+    cli, tmp_path, settings, monkeypatch
+):
+    monkeypatch.setenv("STREAMD_DATA", str(cli.home))
     before = cli("speakers", "calibrate", **settings)
     assert before.code == 7
     assert "streamd speakers fit" in before.err
@@ -44,18 +49,27 @@ def test_a_fitted_scale_is_no_longer_provisional_and_has_a_cohort(cli, tmp_path,
     done = cli("speakers", "fit", record(tmp_path / "many"), **settings)
     assert (done.code, done.out) == (0, "")
     assert "10 speakers. ecapa-tdnn-mindspore@" in done.err
-    (path,) = (cli.home / "voices").iterdir()
+    sealed, path = sorted((cli.home / "voices").iterdir())
+    assert (sealed.suffix, path.suffix) == (".cohort", ".npz")
     assert str(path) in done.err
     with np.load(path, allow_pickle=False) as file:
         assert file["means"].shape == (2, 24)
-        assert len(file["speakers"]) == 20
-        assert not any("slt" in str(file[name]) for name in file), "no names are kept"
+        assert set(file) == {"means", "accept", "bounds"}, "no voice is in it"
+    model = path.stem
+    cohort = Cohort.of_owner((model,), cli.home / "key")
+    assert len(cohort.speakers) == 20
+    assert cohort.knows(model)
+    assert b"speakers" not in sealed.read_bytes()
     assert "provisional" not in cli("doctor", **settings).out
     for model in ("ecapa", "ecapa-int8"):
         shown = cli("speakers", "calibrate", "--json", **settings | {"speaker__model": model})
         found = json.loads(shown.out)
         assert found["model"].startswith(f"{ECAPA[model == 'ecapa-int8']}@")
         assert found["channels"]["wide"]["threshold"] > 0
+    moved = sealed.with_name(sealed.name.replace(ECAPA[0], "other"))
+    sealed.rename(moved)
+    with pytest.raises(ConfigError, match="cannot be opened with the key"):
+        Cohort.of_owner((moved.stem,), cli.home / "key")
     path.write_bytes(b"no scale")
     spoilt = cli("speakers", **settings)
     assert spoilt.code == 3

@@ -1,15 +1,14 @@
 """A server identifies voices by an owner's checkpoint, over a socket and over REST."""
 
-import os
-
 import pytest
 from daemons import Daemon, converse, cut, silence, speech
+from library_folders import beside_defaults
 from mindspore_files import ecapa_weights, write
 from uploading import SPEECH, ask, post
 
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.models.fetch import sha256
-from streamd.models.library import MANIFEST, Library
+from streamd.models.library import Library
 
 ECAPA, GE2E = "ecapa-tdnn-mindspore-int8", "ge2e-resemblyzer-0.1.4"
 HELLO = {"type": "hello", "modules": {"vad": {}, "speaker": {}}}
@@ -19,14 +18,8 @@ pytestmark = pytest.mark.models
 @pytest.fixture
 def models(tmp_path):
     """The default models, and beside them a small ECAPA-TDNN: its folder and its id."""
-    usual, folder = Library().directory, tmp_path / "models"
-    folder.mkdir()
+    folder = beside_defaults(tmp_path / "models")
     (tmp_path / "home").mkdir()
-    for path in usual.iterdir():
-        if path.name == MANIFEST:
-            (folder / MANIFEST).write_bytes(path.read_bytes())
-        elif path.is_file():
-            os.symlink(path, folder / path.name)
     path = write(tmp_path / "mine.ckpt", ecapa_weights())
     Library(folder).pull(OnnxRuntime().load, only=[ECAPA], sources={ECAPA: path})
     return folder, f"{ECAPA}@{sha256(path)[:8]}"

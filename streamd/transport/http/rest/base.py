@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from streamd.files.voice_cache import VoiceCache
 from streamd.files.voice_files import VoiceFiles
 from streamd.files.voice_reading import voice_models
 from streamd.live.services import Services
+from streamd.places import key_path
 from streamd.store.base import Store
 from streamd.transport.http.peers import Peers
 from streamd.transport.http.rest.idempotency import Repeats
@@ -92,7 +94,11 @@ class Rest:
             memory=Memory(services.metrics),
             repeats=Repeats(access.shared),
             workshop=Workshop(services.metrics),
-            calibrator=Calibrator(voice_models(registry), services.metrics),
+            calibrator=Calibrator(
+                voice_models(registry),
+                services.metrics,
+                key_path(os.environ, config.store.key_path),
+            ),
             transcriber=transcriber,
             is_draining=is_draining,
             changed=changed,
