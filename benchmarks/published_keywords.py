@@ -79,7 +79,12 @@ def streamd(batch: int, cores: int, folder: Path) -> Callable[[], Any]:
     from streamd.models.library import Library
     from streamd.modules.base import ModelCard
     from streamd.modules.keyword_spelling import Spelling
-    from streamd.modules.keyword_stepper import Keyword, KeywordModel, KeywordSelection
+    from streamd.modules.keyword_stepper import (
+        Keyword,
+        KeywordModel,
+        KeywordSelection,
+        KeywordStepper,
+    )
 
     library = Library(folder / "library")
     sources = {"xiaoyun-kws": directory(folder)}
@@ -92,7 +97,14 @@ def streamd(batch: int, cores: int, folder: Path) -> Callable[[], Any]:
     files = speech(batch)
     parts = [files[number::cores] for number in range(cores)] if batch >= cores else [files] * cores
     pool = ThreadPoolExecutor(cores)
-    return lambda: list(pool.map(lambda part: whole(model, keywords, selection, part), parts))
+
+    def run(part: list[np.ndarray]) -> list[Any]:
+        # As the engine runs them: a job has so many steps of a file, and a batch so many in all.
+        jobs = max(1, model.max_batch // KeywordStepper.at_once)
+        groups = [part[at : at + jobs] for at in range(0, len(part), jobs)]
+        return [whole(model, keywords, selection, group) for group in groups]
+
+    return lambda: list(pool.map(run, parts))
 
 
 def whole(model: Any, keywords: Any, selection: Any, files: list[np.ndarray]) -> list[Any]:

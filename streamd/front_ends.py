@@ -30,6 +30,10 @@ PASS, DEEP_PASS = "frontend", "frontend_deep"
 times as long."""
 
 
+STATE_BYTES: dict[Part, int] = {"echo": 400_000, "webrtc": 300_000, "deep": 15_000_000}
+"""Memory of each part's state, roughly."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """The parts of one stream's front end, in the order in which they act."""
@@ -45,6 +49,11 @@ class Kind:
     def suppresses(self) -> bool:
         """Return whether it suppresses noise."""
         return any(part != "echo" for part in self.parts)
+
+    @property
+    def state_bytes(self) -> int:
+        """Return the memory of the state of one stream, roughly."""
+        return sum(STATE_BYTES[part] for part in self.parts)
 
     @property
     def pass_name(self) -> str:

@@ -113,23 +113,39 @@ class KeywordSearch:
             Whether one of them is a token of the keywords, so that `hit` may have changed.
         """
         frame, self._frame = self._frame, self._frame + 1
-        counting = [
-            (token, posterior)
-            for token, posterior in zip(tokens, posteriors, strict=True)
-            if posterior > MIN_POSTERIOR and token in self._tokens
-        ]
-        is_said = any(token != BLANK for token, _ in counting)
+        counting, is_said = [], False
+        for token, posterior in zip(tokens, posteriors, strict=True):
+            if posterior <= MIN_POSTERIOR:
+                break  # so are the ones behind it
+            if token in self._tokens:
+                counting.append((token, posterior))
+                is_said = is_said or token != BLANK
         if self._endless and not self._goes_on(is_said):
             return False
         if counting:
             self._is_at_rest = self._is_at_rest and not is_said
-            following: dict[_Prefix, _Path] = {}
-            for token, posterior in counting:
-                for prefix, path in self._paths:
-                    _extend(following, prefix, path, frame, token, posterior)
-            ranked = sorted(following.items(), key=lambda item: -(item[1].blank + item[1].token))
-            self._paths = _settled(ranked[:BEAM], self._most) if self._endless else ranked[:BEAM]
+            ranked = (
+                self._extended(frame, counting) if is_said else self._after_blank(counting[0][1])
+            )
+            self._paths = _settled(ranked, self._most) if self._endless else ranked
         return is_said
+
+    def _extended(
+        self, frame: int, counting: Sequence[tuple[int, float]]
+    ) -> list[tuple[_Prefix, _Path]]:
+        """The paths that a frame leads to, the most likely first."""
+        following: dict[_Prefix, _Path] = {}
+        for token, posterior in counting:
+            for prefix, path in self._paths:
+                _extend(following, prefix, path, frame, token, posterior)
+        ranked = sorted(following.items(), key=lambda item: -(item[1].blank + item[1].token))
+        return ranked[:BEAM]
+
+    def _after_blank(self, posterior: float) -> list[tuple[_Prefix, _Path]]:
+        """What `_extended` gives for a frame with a blank alone, which most are: the same paths."""
+        for _, path in self._paths:
+            path.blank, path.token = path.blank * posterior + path.token * posterior, 0.0
+        return self._paths
 
     def skip(self, frames: int) -> None:
         """Go on by some frames in which nobody spoke: all of them are taken to be blank."""

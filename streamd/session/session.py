@@ -205,13 +205,13 @@ class Session:
 
     @property
     def ring_bytes(self) -> int:
-        """Memory of the audio that is kept."""
+        """Memory of the audio that is kept, and of what makes it clean."""
         samples = self._ring.capacity
         if self._voices is not self._ring:
             samples += self._voices.capacity
         if self._front_end is not None:
             samples += self._front_end.ring_samples
-        return samples * 2 + self.chains.held_bytes
+        return samples * 2 + self.chains.held_bytes + self.audio.front_end.state_bytes
 
     @property
     def voices_bytes(self) -> int:

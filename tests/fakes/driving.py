@@ -49,12 +49,13 @@ SENDER = Sender(ANYBODY, None)
 
 
 def fake_passes() -> list[Pass]:
+    """Return the passes in place of the real ones; the last is speculative."""
     return [
         FakeVad(),
         FakeWake(WORDS),
         FakeVoice(),
-        FakeSpeculative(),
         TranscriptPass(fake_recogniser()),
+        FakeSpeculative(),
     ]
 
 

@@ -203,11 +203,12 @@ class Machine:
         self.modules, _ = self.registry.resolve(
             ALL_ON | {"speaker": {"hop_ms": 500}}, words=NO_WORDS
         )
-        passes = fake_passes()
-        for voice in passes[2:]:
+        *passes, text, speculative = fake_passes()
+        assert text.name == "transcript"  # nobody asks for it
+        for voice in (*passes[2:], speculative):
             voice.max_batch = 2  # few dear streams: a batch takes as long as one of many cheap ones
         self.engine = LocalEngine(
-            passes[:3], 200, 1, self.metrics, passes[3:], lambda: self.now_s, self._make_worker
+            passes, 200, 1, self.metrics, [speculative], lambda: self.now_s, self._make_worker
         )
         self.engine.start(lambda: None)
         bounds = Bounds(1, self.max_load, self.max_lag_s * LATE, 1.0)

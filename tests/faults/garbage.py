@@ -27,6 +27,7 @@ CODES = {1000, 1002, 1003, 1007, 1009, 4000, 4002, 4004, 4005, 4011}
 than a stream may be."""
 TYPES = ("hello", "audio", "gap", "flush", "config", "end", "ping", "enrol", "bye", "")
 FIELDS = ("id", "ms", "samples", "data", "audio", "modules", "t", "resume", "codec", "rate", "use")
+FIELDS += ("enhance", "far_end")
 
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none()

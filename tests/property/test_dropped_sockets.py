@@ -17,7 +17,7 @@ common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def client_of(stream: Stream) -> Returning:
-    modules = ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}}
+    modules = ALL_ON | {"speaker": {"hop_ms": stream.hop_ms}, "transcript": {}}
     hello = hello_of(stream.audio, modules)
     return Returning(stream.data, stream.audio.frame_bytes, said(stream.places), hello)
 

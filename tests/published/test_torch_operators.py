@@ -307,6 +307,27 @@ def test_files_that_are_no_graph_are_refused(tmp_path: Path) -> None:
             make().load(path)
 
 
+MALFORMED = {
+    "a value that nothing computes": [helper.make_node("Relu", ["z"], ["y"])],
+    "nodes in another order": [
+        helper.make_node("Relu", ["a"], ["y"]),
+        helper.make_node("Relu", ["x"], ["a"]),
+    ],
+    "an output that nothing computes": [helper.make_node("Relu", ["x"], ["a"])],
+    "an attribute left out": [helper.make_node("Concat", ["x", "x"], ["y"])],
+    "a type that there is not": [helper.make_node("Cast", ["x"], ["y"], to=99)],
+    "a kernel of no size": [helper.make_node("MaxPool", ["x"], ["y"])],
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_graph_is_refused_at_loading(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "malformed.onnx"
+    path.write_bytes(model_of(MALFORMED[what]).SerializeToString())
+    with pytest.raises(ModelMissing, match=r"malformed\.onnx.*streamd models pull"):
+        make().load(path)
+
+
 def test_other_operator_sets_subgraphs_and_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "strange.onnx"
     relu = helper.make_node("Relu", ["x"], ["y"])

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,11 +30,13 @@ class Cuda:
         self.local = threading.local()
         self.notes: list[tuple[Any, ...]] = []
         self.fails = False
+        self.numbers = itertools.count(1)
         cuda = self
 
         class Stream:
             def __init__(self, device: Any = None) -> None:
                 self.thread = threading.current_thread().name
+                self.cuda_stream = next(cuda.numbers)
 
             def synchronize(self) -> None:
                 cuda.notes.append(("synchronize", self))

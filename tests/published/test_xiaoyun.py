@@ -116,6 +116,20 @@ def test_every_posterior_is_funasrs(theirs, ours):
         assert not scores[count:].any()
 
 
+def test_the_torch_backend_gives_the_same_frames(ours, sizes):
+    from streamd.config.sections import TorchConfig
+    from streamd.engine.backends.torch import Torch
+
+    backend = Torch(TorchConfig(device="cpu"))
+    model = FsmnKeywords(backend, spelling.library(sizes), "xiaoyun")
+    for audio in clips()[:3]:
+        scores, tokens = streamed(model, audio)
+        expected, its = streamed(ours, audio)
+        np.testing.assert_allclose(scores, expected, atol=POSTERIOR)
+        apart = np.abs(np.diff(expected, axis=1, append=0)) > POSTERIOR
+        assert (tokens == its)[apart].all()
+
+
 def detected(theirs, audio: Samples, keywords: str) -> tuple[str, float] | None:
     """What FunASR's `generate` says of a file."""
     (result,) = theirs.generate(

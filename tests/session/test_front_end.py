@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from fakes.driving import Player, Stage, fake_registry
 from needs import front_end
 
 from streamd.audio.ring import Ring
 from streamd.engine.passes.frontend import FrontEndPass
 from streamd.engine.slots import HostSlots
-from streamd.front_ends import FRAME, PASS, Kind
+from streamd.front_ends import FRAME, PASS, FrontEnds, Kind
 from streamd.session.front_end import CONTEXT, LONGEST_JOB, RING, FrontEnd
 from streamd.session.track import Mark
-from streamd.types import RATE_HZ, Samples, Slots
+from streamd.types import RATE_HZ, AudioFormat, Samples, Slots
 
 front_end("webrtc", "echo")
 
@@ -138,6 +139,18 @@ def test_a_change_waits_for_the_audio_before_it() -> None:
     assert lane.marks == [change]
     assert change.head == 3 * LONGEST_JOB - lane.kind.delay
     assert max(len(job.samples) for job in lane.jobs) == LONGEST_JOB
+
+
+def test_the_memory_of_the_front_end_counts() -> None:
+    sizes = {}
+    for enhance in ("off", "webrtc", "deep"):
+        registry = fake_registry()
+        registry.front_ends = FrontEnds(frozenset({"webrtc", "deep"}))
+        player = Player(Stage(), registry, audio=AudioFormat(enhance=enhance))
+        sizes[enhance] = player.session.ring_bytes
+    assert sizes["off"] == 8 * RATE_HZ * 2
+    assert sizes["webrtc"] > sizes["off"] + 2 * 8 * RATE_HZ
+    assert sizes["deep"] > sizes["webrtc"] + 10_000_000
 
 
 def test_the_far_end_goes_beside_the_microphone() -> None:

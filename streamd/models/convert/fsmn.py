@@ -12,11 +12,13 @@ frames before the newest one. Beyond both ends of the audio FunASR pads each mem
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from streamd.models.convert import fbank
-from streamd.models.convert.fsmn_files import BEST, STACKED, STRIDE, Published
+from streamd.models.convert.fsmn_files import BEST, FEATURES, STACKED, STRIDE, Published
 from streamd.models.convert.graph import Builder
 from streamd.models.keyword_info import KeywordInfo
 
@@ -132,13 +134,14 @@ def _stack(b: Builder, picked: str) -> str:
 
 
 def _input(b: Builder, published: Published, features: str) -> str:
-    """From the features, [N, T, 400], to the first memory block's input, [N, T, linear_dim]."""
+    """From the features, [N, T, 400], to the first memory block's input, [N T, linear_dim]."""
     w = published.weights
     weight = w["encoder.in_linear1.linear.weight"].astype(np.float64)
     # CMVN goes into the weights: W ((x + shift) * scale) + b.
     weight = weight * published.scale
     bias = w["encoder.in_linear1.linear.bias"] + weight @ published.shift
-    return b.op("Relu", _affine(b, published, "in_linear2", b.linear(features, weight.T, bias)))
+    x = _gemm(b, b.reshape(features, -1, FEATURES), weight, bias)
+    return b.op("Relu", _affine(b, published, "in_linear2", x))
 
 
 def _windows(b: Builder, length: int) -> str:
@@ -151,19 +154,20 @@ def _windows(b: Builder, length: int) -> str:
 def _block(
     b: Builder, published: Published, layer: int, x: str, live: str, windows: str
 ) -> tuple[str, str]:
-    """One layer: its result [N, T, linear_dim], `rorder` frames later, and its next memory.
+    """One layer: its result [N T, linear_dim], `rorder` frames later, and its next memory.
 
     Args:
         b: gets the nodes.
         published: the model.
         layer: which.
-        x: [N, T, linear_dim].
+        x: [N T, linear_dim].
         live: [N, T, 1], 0 where `x` lies beyond the audio.
         windows: rows of each frame's window, [T, lorder + rorder].
     """
     w, sizes = published.weights, published.sizes
     name = f"encoder.fsmn.{layer}"
     projected = b.linear(x, w[f"{name}.linear.linear.weight"].T)
+    projected = _by_stream(b, projected, sizes.proj_dim)
     before = b.squeeze(b.slice("memory", 1, layer, layer + 1), 1)
     rows = b.op("Concat", before, b.op("Mul", projected, live), axis=1)
     left = w[f"{name}.fsmn_block.conv_left.weight"].astype(np.float64)
@@ -172,7 +176,7 @@ def _block(
     taps[sizes.lorder - 1] += 1  # the frame itself
     # Not as a convolution: onnxruntime's adds in another order for one frame than for several.
     y = b.op("Mul", b.op("Gather", rows, windows, axis=1), b.const(taps))
-    y = b.squeeze(b.total(y, len(taps), 1), 2)
+    y = b.reshape(b.total(y, len(taps), 1), -1, sizes.proj_dim)
     y = _affine(b, published, f"fsmn.{layer}.affine", y)
     return b.op("Relu", y), b.unsqueeze(b.slice(rows, 1, -sizes.memory, _END), 1)
 
@@ -182,9 +186,21 @@ def _output(b: Builder, published: Published, x: str) -> tuple[str, str]:
     x = _affine(b, published, "out_linear2", _affine(b, published, "out_linear1", x))
     best = b.const([BEST], "int64")
     scores, tokens = b.ops("TopK", b.op("Softmax", x, axis=-1), best, results=2, axis=-1)
-    return scores, tokens
+    return _by_stream(b, scores, BEST), _by_stream(b, tokens, BEST)
+
+
+def _by_stream(b: Builder, x: str, width: int) -> str:
+    """From [N T, width] to [N, T, width]."""
+    shape = b.op("Concat", b.op("Shape", "real"), b.const([width], "int64"), axis=0)
+    return b.op("Reshape", x, shape)
 
 
 def _affine(b: Builder, published: Published, name: str, x: str) -> str:
     w = published.weights
-    return b.linear(x, w[f"encoder.{name}.linear.weight"].T, w[f"encoder.{name}.linear.bias"])
+    weight = w[f"encoder.{name}.linear.weight"]
+    return _gemm(b, x, weight, w[f"encoder.{name}.linear.bias"])
+
+
+def _gemm(b: Builder, x: str, weight: npt.NDArray[Any], bias: npt.NDArray[Any]) -> str:
+    """`x @ weight.T + bias` of rows `[M, in]`, in one node, which `linear` has two for."""
+    return b.op("Gemm", x, b.const(weight.T), b.const(bias))

@@ -68,6 +68,11 @@ class Device:
         # A copy, because pinned memory is scarce and some outputs are kept for long.
         return kept.numpy().copy()
 
+    @property
+    def stream(self) -> int:
+        """Return what tells the CUDA streams of threads apart; 0 on the CPU."""
+        return torch.cuda.current_stream(self.torch).cuda_stream if self.is_gpu else 0
+
     def mark(self) -> torch.cuda.Event | None:
         """Return an event behind all that the calling thread has asked for; None on the CPU."""
         if not self.is_gpu:

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamd.arrays import PULL_AGAIN
 from streamd.engine.backends.torch_graph import operators, recurrent
 from streamd.engine.backends.torch_graph.operators import HOST_INPUTS, Step, UnknownOperator
 from streamd.engine.backends.torch_graph.reader import GraphFile, Node, read, unusable
+from streamd.errors import ModelMissing
 
 _MAKERS = operators.STEPS | recurrent.STEPS
 _PRODUCTS = {"Conv", "Gemm", "LSTM", "MatMul"}
@@ -23,6 +25,9 @@ _LEARNED = {"Conv", "LSTM", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "BatchNormal
 """Operators behind which a network has begun; before them are the spectrum and the like."""
 _MADE = {"ConstantOfShape", "Range"}
 """Operators whose output is new data from numbers on the host."""
+
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a graph that is not as ONNX has it leads to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,22 @@ class OnnxModule(torch.nn.Module):
         self._registers: dict[str, int] = {}
         for port in self.file.inputs:
             self._new(port.name)
-        self._lines = self._plan(hosted)
+        try:
+            self._lines = self._plan(hosted)
+            self._results = [self._registers[port.name] for port in self.file.outputs]
+        except torch.OutOfMemoryError as error:
+            raise ModelMissing(
+                f"{device} has no memory left for {path.name} ({error}). Choose a smaller model, "
+                "or another backend for its pass."
+            ) from error
+        except _MALFORMED as error:
+            raise ModelMissing(
+                f"{path} is no graph that can be run ({error!r}). {PULL_AGAIN}"
+            ) from error
         self.file.constants.clear()  # the weights are on the device now
-        for name, buffer in self._template_of_buffers().items():
-            self.register_buffer(name, buffer, persistent=False)
+        for number, value in enumerate(self._template):
+            if value is not None:
+                self.register_buffer(f"constant_{number}", value, persistent=False)
 
     def forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs, in the order of the file, on the device.
@@ -102,17 +119,7 @@ class OnnxModule(torch.nn.Module):
                 registers[line.writes[0]] = found
             for place in line.frees:
                 registers[place] = None
-        results: list[Tensor] = [
-            registers[self._registers[port.name]] for port in self.file.outputs
-        ]
-        return results
-
-    def _template_of_buffers(self) -> dict[str, Tensor]:
-        return {
-            f"constant_{number}": value
-            for number, value in enumerate(self._template)
-            if value is not None
-        }
+        return [registers[place] for place in self._results]
 
     def _new(self, name: str, value: Tensor | None = None) -> int:
         place = self._registers[name] = len(self._template)

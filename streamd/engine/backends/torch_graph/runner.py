@@ -91,7 +91,8 @@ class Runner:
             except torch.OutOfMemoryError:
                 if count <= 1:
                     raise
-                limit = self._halve(count)
+            # Only here the tensors of the run that failed are free.
+            limit = self._halve(count)
         parts = [
             self._run(self._part(tensors, count, begin, min(begin + limit, count)))
             for begin in range(0, count, limit)

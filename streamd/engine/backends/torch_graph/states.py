@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -23,7 +22,7 @@ class DeviceSlots(FreeSlots):
 
     Each thread gathers and scatters on its own CUDA stream. A stream's next batch may run on
     another thread than its last one; therefore a gather lets its CUDA stream wait for the last
-    scatter of every thread.
+    scatter on each of them.
     """
 
     def __init__(self, specs: Mapping[str, StateSpec], capacity: int, device: Device) -> None:
@@ -40,7 +39,8 @@ class DeviceSlots(FreeSlots):
                 self._tensors[name] = torch.from_numpy(zeros).to(device.torch)
         device.settle()
         self._written: dict[int, torch.cuda.Event | None] = {}
-        """The last scatter of each thread, by the thread's id."""
+        """The last scatter on each CUDA stream. torch has 32 of them, which more threads share and
+        which outlive a thread."""
 
     def gather(self, slots: Sequence[int]) -> State:
         """Return copies of rows for a batch; slot -1 gives the initial state."""
@@ -61,7 +61,7 @@ class DeviceSlots(FreeSlots):
             index = self._index(slots, _BIN)
             for name, tensor in self._tensors.items():
                 tensor.index_copy_(0, index, tensor_of(cast(Any, rows[name]), self._device))
-        self._written[threading.get_ident()] = self._device.mark()
+        self._written[self._device.stream] = self._device.mark()
 
     def _index(self, slots: Sequence[int], behind: int) -> Tensor:
         numbers = np.array(slots, np.int64)

@@ -1,0 +1,87 @@
+"""A stream of which only the text is wanted has the text of the same session as any other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fakes.driving import Player, Stage, fake_passes, fake_registry, pcm, silence, tone
+from fakes.serving import Server
+from waiting import HANG_S
+
+from streamd.engine.passes.transcript import TranscriptPass
+from streamd.errors import BadConfig, Internal, MaxDuration, Overloaded
+from streamd.live.text_stream import TextStream
+from streamd.types import AudioFormat
+
+SOUND = pcm(tone(300, 2500), silence(700), tone(700, 1300), silence(700), tone(300, 600))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    running = Server(max_streams=2)
+    yield running
+    await running.stop()
+
+
+async def text_of(stream: TextStream, size: int) -> list[str]:
+    """Every text so far, and the whole text at the end."""
+    texts = []
+    async with asyncio.timeout(HANG_S):
+        for at in range(0, len(SOUND), size):
+            await stream.feed(SOUND[at : at + size])
+            texts.append(stream.text)
+        texts.append(await stream.end())
+    stream.close()
+    return texts
+
+
+@pytest.mark.parametrize("size", [320, 10_001, len(SOUND)])
+async def test_its_text_is_that_of_the_finals_of_a_stream(server: Server, size: int) -> None:
+    player = Player(Stage(), fake_registry(text=True), {"vad": {}, "transcript": {}})
+    player.play([SOUND])
+    finals = [event["text"] for event in player.of("transcript") if event["final"]]
+    assert len(finals) == 3
+    *_, whole = await text_of(TextStream(server.services, AudioFormat(), "auto"), size)
+    assert whole == " ".join(finals)
+    assert server.engine.leases - server.engine.closing == 0
+
+
+async def test_it_takes_the_place_of_a_stream(server: Server) -> None:
+    streams = [TextStream(server.services, AudioFormat(), "en-US") for _ in range(2)]
+    with pytest.raises(Overloaded):
+        TextStream(server.services, AudioFormat(), "auto")
+    streams[0].close()
+    TextStream(server.services, AudioFormat(), "auto").close()
+    streams[1].close()
+
+
+async def test_a_language_that_nobody_knows_takes_no_place(server: Server) -> None:
+    with pytest.raises(BadConfig, match="it knows: en, de"):
+        TextStream(server.services, AudioFormat(), "fi")
+    assert server.engine.leases == 0
+
+
+async def test_it_is_no_longer_than_a_stream_may_be() -> None:
+    server = Server(max_session_s=2)
+    stream = TextStream(server.services, AudioFormat(), "auto")
+    with pytest.raises(MaxDuration, match="2 s of audio"):
+        await text_of(stream, 16_000)
+    stream.close()
+    await server.stop()
+
+
+async def test_a_model_that_fails_ends_it_and_nobody_waits_for_ever() -> None:
+    class Broken(TranscriptPass):
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("no memory")
+
+    passes = [
+        Broken(one._recogniser) if isinstance(one, TranscriptPass) else one for one in fake_passes()
+    ]
+    server = Server(passes=passes)
+    stream = TextStream(server.services, AudioFormat(), "auto")
+    with pytest.raises(Internal, match="'transcript' failed"):
+        await text_of(stream, 16_000)
+    stream.close()
+    await server.stop()
