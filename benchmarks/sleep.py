@@ -2,7 +2,8 @@
 
 Each folder's clips, each followed by 1.5 times its length of noise at -72 dBFS, go through the
 serving session twice, with `wake.gate` on and off. Prints how many wake events there are, which
-differ, how many steps the model was asked for, and CPU seconds.
+differ, how many steps the model was asked for, and CPU seconds. `--keyword 小云小云` looks for
+keywords by XiaoYun instead, which must be pulled.
 """
 
 import argparse
@@ -29,27 +30,32 @@ from streamd.settings import WakeSettings
 from streamd.types import RATE_HZ, AudioFormat
 
 WORDS = ["alexa", "hey_jarvis", "hey_mycroft", "hey_marvin", "weather", "timer"]
-MODULES = {"vad": {}, "wake": {"words": WORDS}}
 BLOCK = RATE_HZ // 2
 
 
 class Counted(OfflineAnalysis):
-    """An analysis that counts the wake word's steps."""
+    """An analysis that counts the steps of wake words and keywords."""
 
     steps = 0
 
     def complete(self, job, output):
-        self.steps += job.steps if job.pass_name == "wake" else 0
+        self.steps += job.steps if job.pass_name in ("wake", "keyword") else 0
         super().complete(job, output)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folders", nargs="+", type=Path, help="folders of 16 kHz FLAC")
+    parser.add_argument("--keyword", action="append", help="a word that XiaoYun spells")
     args = parser.parse_args()
+    model = "xiaoyun" if args.keyword else "off"
     parts = {
         gate: make_parts(
-            Config(engine=EngineConfig(threads=1), wake=WakeSettings(gate=gate)), Library()
+            Config(
+                engine=EngineConfig(threads=1),
+                wake=WakeSettings(gate=gate, keyword_model=model),
+            ),
+            Library(),
         )
         for gate in (True, False)
     }
@@ -61,7 +67,7 @@ def main():
     for folder in track(args.folders, "folders", console=console):
         audio = mix(folder)
         (events, steps, cpu_s), (awake, all_steps, all_cpu_s) = (
-            run_offline(parts[gate], audio) for gate in (True, False)
+            run_offline(parts[gate], audio, args.keyword or WORDS) for gate in (True, False)
         )
         differ += len(events ^ awake)
         table.add_row(
@@ -89,9 +95,9 @@ def mix(folder):
     return np.concatenate(pieces)
 
 
-def run_offline(parts, audio):
+def run_offline(parts, audio, words):
     """Return wake events as (word, t0, t1, at, score), steps, and CPU seconds."""
-    chosen, _ = parts.registry.resolve(MODULES)
+    chosen, _ = parts.registry.resolve({"vad": {}, "wake": {"words": words}})
     analysis = Counted(parts.engine, parts.registry, chosen, AudioFormat(), Gallery.empty())
     blocks = (audio[i : i + BLOCK].tobytes() for i in range(0, len(audio), BLOCK))
     began = time.process_time()

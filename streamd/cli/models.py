@@ -111,10 +111,6 @@ def pull_(
         raise WrongUsage("--from needs the ids of the models that it has: `streamd models list`")
     wanted = list(ids) if ids else [*catalogue.default_ids(), *wanted_models(read_config(config))]
     sources = dict.fromkeys(wanted, source) if source is not None else {}
-    for model_id in wanted if ids else []:
-        about = catalogue.model(model_id)
-        if about.published is not None:
-            note(f"{about.id}: licence {about.licence}. Trained on: {about.training_data}")
     library = Library(to)
     pulled = pull(library, wanted, sources)
     if pulled:

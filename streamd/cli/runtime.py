@@ -17,7 +17,7 @@ from streamd.cli.progress import bars
 from streamd.compose import load_backend, wanted_models
 from streamd.config import Config
 from streamd.errors import ModelMissing
-from streamd.models import fetch
+from streamd.models import catalogue, fetch
 from streamd.models.library import Finding, Library, with_needs
 from streamd.modules.voice_models import VoiceModels
 from streamd.modules.words import CustomWords
@@ -162,6 +162,8 @@ def pull(
 ) -> list[str]:
     """Fetch and convert what is missing or damaged, with progress bars.
 
+    First the terms of the published models among them are printed.
+
     Args:
         library: Where to.
         ids: The models wanted.
@@ -170,6 +172,10 @@ def pull(
     Returns:
         Ids of the models that were pulled.
     """
+    absent = {model.id for model in library.missing()}
+    for model in (catalogue.model(model_id) for model_id in dict.fromkeys(ids)):
+        if model.published is not None and (model.id in absent or sources):
+            note(f"{model.id}: licence {model.licence}. Trained on: {model.training_data}")
     with _bars() as report:
         pulled = library.pull(load_backend("onnxruntime").load, report, ids, sources)
     return [model.id for model in pulled]

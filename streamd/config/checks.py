@@ -104,6 +104,11 @@ def contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
                     )
             elif word not in config.wake.load and not may_be_own:
                 yield (named, "wake.load"), f"{word!r} is not in wake.load ({loaded})"
+    if "transcript" in config.session.modules and config.transcript.model == "off":
+        yield (
+            ("session.modules", "transcript.model"),
+            '"transcript" needs a model: set transcript.model, or leave the module out',
+        )
     if config.wake.load and not config.wake.words:
         yield (
             ("wake.words", "wake.load"),

@@ -61,6 +61,7 @@ def test_a_configuration_that_names_a_published_model_says_how_to_get_it(cli, mo
         done = cli(*command, **chosen)
         assert done.code == 7, done.err
         assert f"streamd models pull {ECAPA} --from PATH" in done.err
+        assert f"{ECAPA}: licence Apache-2.0. Trained on: VoxCeleb1" in done.err
 
 
 async def test_a_server_goes_on_with_what_it_had_when_a_pull_is_refused(

@@ -171,6 +171,12 @@ FILE_MISTAKES = {
         "wake.words: empty: name what a client listens for that names no word; to have no wake "
         "words at all, empty wake.load too",
     ),
+    "text without a model": (
+        '[session]\nmodules = ["vad", "transcript"]',
+        2,
+        'session.modules: "transcript" needs a model: set transcript.model, or leave the module '
+        "out",
+    ),
     "window longer than the model takes": (
         "[speaker]\nwindow_ms = 3000",
         2,

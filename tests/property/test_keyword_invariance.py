@@ -58,8 +58,10 @@ def wide_awake() -> Registry:
     return spelling.registry(thresholds={KEYWORDS[1]: 0.45}, gate=False)
 
 
-def player(registry: Registry, seed: int | None = None, slow: str | None = None) -> Player:
-    return Player(Stage(spelling.passes(), seed, slow), registry, MODULES)
+def player(
+    registry: Registry, seed: int | None = None, slow: str | None = None, ring_s: int = 8
+) -> Player:
+    return Player(Stage(spelling.passes(), seed, slow), registry, MODULES, ring_s=ring_s)
 
 
 recipes = st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=6)
@@ -97,7 +99,8 @@ def test_events_do_not_hang_on_chunks_and_on_the_order_and_delay_of_answers(
     slow = data.draw(st.sampled_from([None, "vad", "wake", "keyword"]))
     seed = data.draw(st.integers(0, 2**32))
     at_once = player(registry).play(script(sound, places))
-    scheduled = player(registry, seed, slow).play(script(sound, places, cuts))
+    ring_s = data.draw(st.sampled_from([2, 8]))
+    scheduled = player(registry, seed, slow, ring_s).play(script(sound, places, cuts))
     assert_same_events(scheduled, at_once)
     kinds = ("wake", "flushed")
     assert [e for e in map(_told, scheduled) if e[0] in kinds] == [
@@ -215,6 +218,17 @@ def test_keywords_alone_leave_the_other_model_alone(registry: Registry) -> None:
     one.play([pcm(SPEECH, word())])
     assert {event["word"] for event in one.of("wake")} <= set(KEYWORDS)
     assert one.of("wake")
+
+
+def test_keywords_alone_need_no_more_than_the_smallest_ring(registry: Registry) -> None:
+    words = {"wake": {"words": list(KEYWORDS), "threshold": 0.3}}
+    found = []
+    for ring_s, seed in ((2, 3), (8, None)):
+        one = Player(Stage(spelling.passes(), seed), registry, words, ring_s=ring_s)
+        one.play([pcm(SPEECH, silence(3000), SPEECH[:20_000])])
+        found.append(one.of("wake"))
+    assert found[0] == found[1]
+    assert found[0]
 
 
 def test_words_change_at_the_next_step(registry: Registry) -> None:
