@@ -240,8 +240,7 @@ class Daemon:
 
         It takes only the time that everything else leaves, and sheds by itself.
         """
-        others_s = 0.0 if self._parts.recogniser is None else self._parts.recogniser.cpu_s()
-        return time.process_time() - others_s
+        return time.process_time() - self._parts.text_cpu_s()
 
     def _services(self, watcher: GalleryWatcher, ticks: Ticks, enroller: Enroller) -> Services:
         limits, resume = self._config.limits, self._config.resume

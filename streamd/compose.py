@@ -85,6 +85,12 @@ class Parts:
     metrics: Metrics
     recogniser: Metered | None = None
     """Makes text; None for no text."""
+    moods: Metered | None = None
+    """Tells moods, where a recogniser does; the same if it is the same model."""
+
+    def text_cpu_s(self) -> float:
+        """Return the CPU time of text and of moods by a recogniser so far, seconds."""
+        return sum(one.cpu_s() for one in {self.recogniser, self.moods} if one is not None)
 
 
 def wanted_models(config: Config) -> list[str]:
@@ -216,8 +222,9 @@ def make_parts(config: Config, library: Library) -> Parts:
     recogniser = make_recogniser(config, library, metrics, models, backends)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
-    if config.emotion.model in SENSEVOICE_MODELS:
-        passes.append(MoodPass(_moods(config, library, backends, recogniser)))
+    moods = _moods(config, library, backends, recogniser)
+    if moods is not None:
+        passes.append(MoodPass(moods))
     threads = config.engine.threads or math.ceil(usable_cpus())
     # A held stream never costs a new one its place, nor does one that ends; a full server lets a
     # held one return.
@@ -233,7 +240,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     )
     heads = None if wake is None else wake.heads
     registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends, keywords)
-    return Parts(registry, engine, metrics, recogniser)
+    return Parts(registry, engine, metrics, recogniser, moods)
 
 
 def make_recogniser(
@@ -256,13 +263,15 @@ def make_recogniser(
 
 
 def _moods(
-    config: Config, library: Library, backends: Backends, recogniser: Recogniser | None
-) -> Recogniser:
-    """Return what tells moods: what makes text, if that is the same model."""
+    config: Config, library: Library, backends: Backends, recogniser: Metered | None
+) -> Metered | None:
+    """Return the recogniser that tells moods, the same as for text if it is the same model."""
     name = config.emotion.model
+    if name not in SENSEVOICE_MODELS:
+        return None
     if recogniser is not None and config.transcript.model == name:
         return recogniser
-    return _sensevoice(name, library, backends)
+    return Metered(_sensevoice(name, library, backends))
 
 
 def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:

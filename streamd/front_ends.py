@@ -51,6 +51,11 @@ class Kind:
         return any(part != "echo" for part in self.parts)
 
     @property
+    def cleans_voices(self) -> bool:
+        """Return whether speakers and emotion gain from its noise suppression."""
+        return "deep" in self.parts
+
+    @property
     def state_bytes(self) -> int:
         """Return the memory of the state of one stream, roughly."""
         return sum(STATE_BYTES[part] for part in self.parts)

@@ -34,12 +34,14 @@ KINDS = ("off", "webrtc", "deep")
 ECHO_KINDS = ("off", "echo", "echo+webrtc", "echo+deep")
 
 
-def conditions(voices):
+def conditions(voices, noise):
     """The options of each line, and the front ends that it is measured with."""
     yield "clean", (), KINDS
     yield "pink noise, 10 dB", ("--noise", "10:pink"), KINDS
     yield "pink noise, 0 dB", ("--noise", "0:pink"), KINDS
     yield "babble, 10 dB", ("--noise", f"10:babble:{voices}"), KINDS
+    if noise:
+        yield "recorded noise, 5 dB", ("--noise", f"5:{noise}"), KINDS
     yield "room, RT60 600 ms", ("--room", "600"), KINDS
     yield "loudspeaker, 0 dB", ("--loudspeaker", f"0:{voices}"), ECHO_KINDS
 
@@ -48,12 +50,13 @@ def main():
     parser = argparse.ArgumentParser(prog="benchmarks.accuracy.frontend", description=__doc__)
     parser.add_argument("manifests", type=Path)
     parser.add_argument("--voices", type=Path, required=True)
+    parser.add_argument("--noise", type=Path, help="folder of recorded noise, for one line more")
     parser.add_argument("--only", action="append", help="one front end, as echo+webrtc; repeat")
     parser.add_argument("--on", action="append", help="one condition, by its beginning; repeat")
     args = parser.parse_args()
     print("| condition | front end | VAD: F1, missed, false | wake missed | speaker EER | UAR |")
     print("|---|---|---|---|---|---|")
-    for name, options, kinds in conditions(args.voices):
+    for name, options, kinds in conditions(args.voices, args.noise):
         if args.on and not any(name.startswith(on) for on in args.on):
             continue
         for kind in kinds:

@@ -4,9 +4,9 @@ The samples that come in wait here until the engine has made them clean. Control
 behind the audio before them. So the modules receive everything in the order of the stream. All
 timelines have the same positions: a sample that comes back stands where the one that went in stood.
 
-The wake words read the clean timeline. Voice activity, and what judges a voice, read that of
-voices, from which the echo is gone and the noise is not: noise suppression helps none of them and
-harms some (`docs/frontend.md`).
+The wake words read the clean timeline, and so do speakers and emotion where that helps them. Voice
+activity and the text read the other, from which the echo is gone and the noise is not
+(`docs/frontend.md`).
 """
 
 from __future__ import annotations

@@ -82,6 +82,10 @@ class Session:
         self._ring = self._voices = Ring(ring_s * RATE_HZ)
         if self.audio.front_end.suppresses:
             self._voices = Ring(ring_s * RATE_HZ)
+        gains = self.audio.front_end.cleans_voices
+        self._heard = self._ring if gains else self._voices
+        """The audio that readers of windows hear."""
+        self._read_heard = Mark.read if gains else Mark.read_voices
         ms = self.audio.clock.ms
         self._context = ReaderContext(ms, gallery, audio.channel_kind)
         self._emitter = Emitter()
@@ -369,8 +373,8 @@ class Session:
         if job.lane is not Lane.LIVE:
             barrier = self._planner.started(job.key)
             if barrier is not None:
-                return barrier.read_voices(self._voices, job.start, job.stop)
-            return self._voices.read(job.start, job.stop)
+                return self._read_heard(barrier, self._heard, job.start, job.stop)
+            return self._heard.read(job.start, job.stop)
         return self._tracks_by_key[job.key].ring.read(job.start, job.stop)
 
     def complete(self, job: Job, output: Any) -> None:

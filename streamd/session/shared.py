@@ -20,7 +20,7 @@ class Shared:
     ring: Ring
     """The audio that the steppers read, the VAD excepted."""
     voices: Ring
-    """The audio that the VAD and the readers read; the same where no noise is suppressed."""
+    """The audio without noise suppression; the same where there is none."""
     ms: Ms
     """Converts positions to stream time."""
     emitter: Emitter

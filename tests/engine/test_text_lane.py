@@ -122,3 +122,24 @@ async def test_finals_go_before_interims_and_streams_before_files(
     assert answered == [1, 2, 3, 4, 5]
     for lease in leases:
         running.close(lease)
+
+
+async def test_the_time_of_a_files_text_is_not_that_of_files(
+    engine: tuple[LocalEngine, Gated],
+) -> None:
+    """Who measures the load takes the time of text off the cost of streams, all of it at once."""
+    running, model = engine
+    answered: list[int] = []
+    came = asyncio.Event()
+    file = running.open_file()
+    file.sink = Sink(answered, came)
+    model.gate.set()
+    running.submit(file, [text(1)])
+    await until(came, lambda: answered == [1])
+    await asyncio.sleep(0)
+    assert running.files.cpu_s == running.files.loop_s
+    running.submit(file, [vad(2, file)])
+    await until(came, lambda: answered == [1, 2])
+    await asyncio.sleep(0)
+    assert running.files.cpu_s > running.files.loop_s
+    running.close(file)

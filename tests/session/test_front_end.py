@@ -11,14 +11,14 @@ from streamd.engine.slots import HostSlots
 from streamd.front_ends import FRAME, PASS, FrontEnds, Kind
 from streamd.session.front_end import CONTEXT, LONGEST_JOB, RING, FrontEnd
 from streamd.session.track import Mark
-from streamd.types import RATE_HZ, AudioFormat, Samples, Slots
+from streamd.types import RATE_HZ, AudioFormat, Job, Lane, Samples, Slots
 
 front_end("webrtc", "echo")
 
 NOTHING = np.zeros(0, np.int16)
 
 
-class Lane:
+class Rig:
     """Marks as a track takes them, and the front end with its pass."""
 
     def __init__(self, *parts: str) -> None:
@@ -63,10 +63,10 @@ def sound(count: int, seed: int = 3) -> Samples:
 
 def test_what_comes_out_depends_on_how_much_came_in_alone() -> None:
     audio = sound(3 * RATE_HZ + 77)
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.write(audio)
     assert lane.clean.head == len(audio) // FRAME * FRAME - lane.kind.delay
-    odd = Lane("webrtc")
+    odd = Rig("webrtc")
     for begin in range(0, len(audio), 511):
         odd.front.write(audio[begin : begin + 511])
         odd.run()
@@ -76,9 +76,9 @@ def test_what_comes_out_depends_on_how_much_came_in_alone() -> None:
 @pytest.mark.parametrize("place", [0, 1, 95, 161, 4000, 33_333, 50_000])
 def test_a_flush_gives_all_that_came_in_and_changes_nothing_that_follows(place: int) -> None:
     audio = sound(60_000)
-    plain = Lane("webrtc")
+    plain = Rig("webrtc")
     plain.write(audio)
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.write(audio[:place])
     mark = lane.flush(place)
     assert lane.marks == [mark]
@@ -93,7 +93,7 @@ def test_a_flush_gives_all_that_came_in_and_changes_nothing_that_follows(place: 
 
 def test_a_flush_within_the_first_seconds_computes_what_the_stream_would_have() -> None:
     audio = sound(20_000)
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.write(audio[:16_000])
     mark = lane.flush(16_000)
     lane.write(audio[16_000:])
@@ -103,7 +103,7 @@ def test_a_flush_within_the_first_seconds_computes_what_the_stream_would_have() 
 
 
 def test_the_resamplers_tail_goes_through_the_front_end_too() -> None:
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.write(sound(9000))
     mark = lane.flush(9000, sound(400, seed=4))
     assert mark.head + len(mark.tail) == mark.place == 9400
@@ -112,26 +112,26 @@ def test_the_resamplers_tail_goes_through_the_front_end_too() -> None:
 
 def test_a_gap_brings_all_out_and_begins_anew() -> None:
     first, second = sound(10_050), sound(20_000, seed=5)
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.write(first)
     gap = Mark(len(first), len(first), "gap", NOTHING, resets=True)
     lane.front.at_place(gap, [lane], NOTHING)
     lane.run()
     assert (lane.clean.head, gap.head) == (len(first), len(first))
     lane.write(second)
-    alone = Lane("webrtc")
+    alone = Rig("webrtc")
     alone.write(second)
     np.testing.assert_array_equal(lane.out()[len(first) :], alone.out())
 
 
 def test_a_change_waits_for_the_audio_before_it() -> None:
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.front.write(sound(3 * LONGEST_JOB))
     change = Mark(3 * LONGEST_JOB, 3 * LONGEST_JOB, payload={"vad": None})
     lane.front.at_place(change, [lane], None)
     assert lane.front.advance() is not None
     assert (lane.marks, lane.front.waiting) == ([], 1)
-    lane = Lane("webrtc")
+    lane = Rig("webrtc")
     lane.front.write(sound(3 * LONGEST_JOB))
     lane.front.at_place(change, [lane], None)
     lane.front.write(sound(3 * LONGEST_JOB))
@@ -139,6 +139,19 @@ def test_a_change_waits_for_the_audio_before_it() -> None:
     assert lane.marks == [change]
     assert change.head == 3 * LONGEST_JOB - lane.kind.delay
     assert max(len(job.samples) for job in lane.jobs) == LONGEST_JOB
+
+
+@pytest.mark.parametrize(("enhance", "heard"), [("off", 3), ("webrtc", 5), ("deep", 3)])
+def test_windows_of_speech_are_cut_from_the_sound_that_helps(enhance: str, heard: int) -> None:
+    registry = fake_registry()
+    registry.front_ends = FrontEnds(frozenset({"webrtc", "deep"}))
+    session = Player(Stage(), registry, audio=AudioFormat(enhance=enhance)).session
+    session._ring.write(np.full(100, 3, np.int16))
+    if session._voices is not session._ring:
+        session._voices.write(np.full(100, 5, np.int16))
+    window = Job("voice", Lane.FINAL, 999, 0, 50)
+    assert set(session.cut(window)) == {heard}
+    assert session._tracks[0].ring is session._voices  # the VAD
 
 
 def test_the_memory_of_the_front_end_counts() -> None:
@@ -155,7 +168,7 @@ def test_the_memory_of_the_front_end_counts() -> None:
 
 def test_the_far_end_goes_beside_the_microphone() -> None:
     near, far = sound(40_000), sound(40_000, seed=6)
-    lane = Lane("echo")
+    lane = Rig("echo")
     lane.write(np.stack((near, far), axis=1))
     assert all(job.samples.shape[1] == 2 for job in lane.jobs)
     mark = lane.flush(40_000, np.zeros((0, 2), np.int16))
@@ -167,7 +180,7 @@ def test_the_far_end_goes_beside_the_microphone() -> None:
 def test_voices_are_as_they_came_but_for_the_echo(parts: tuple[str, ...]) -> None:
     audio = sound(50_000)
     given = audio if parts == ("webrtc",) else np.stack((audio, np.zeros_like(audio)), axis=1)
-    lane = Lane(*parts)
+    lane = Rig(*parts)
     lane.write(given[:44_444])
     tail = given[44_444:44_900]
     mark = lane.flush(44_444, tail)
@@ -176,7 +189,7 @@ def test_voices_are_as_they_came_but_for_the_echo(parts: tuple[str, ...]) -> Non
     if parts == ("webrtc",):
         np.testing.assert_array_equal(heard, audio[:44_900])
     else:
-        only = Lane("echo")
+        only = Rig("echo")
         only.write(given[:44_444])
         np.testing.assert_array_equal(heard[: mark.head], only.out()[: mark.head])
     np.testing.assert_array_equal(
