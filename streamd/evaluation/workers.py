@@ -21,6 +21,7 @@ from streamd.evaluation.manifest import Manifest
 from streamd.evaluation.tasks import Executor, Result, Task
 from streamd.models.library import Library
 from streamd.modules.words import CustomWords
+from streamd.observability import logging
 
 Setup = tuple[Config, Path, Manifest, CustomWords]
 """Configuration in force, folder of the models, manifest, words of the user's own."""
@@ -114,6 +115,7 @@ def _received(pipe: Connection) -> tuple[list[Answer], int]:
 def _work(pipe: Connection, setup: Setup) -> None:
     """Run a worker process until the other end of its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    logging.configure("warning")  # to stderr, as the command itself does
     with suppress(EOFError, ConnectionError):
         try:
             executor = make_executor(setup)
