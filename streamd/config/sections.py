@@ -159,8 +159,6 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
         Literal["vad", "wake", "keyword", "voice", "voiceprint", "transcript"], BackendName
     ] = field(default_factory=dict)
     """Backend of single passes, by the name of the pass."""
-    torch: TorchConfig = field(default_factory=TorchConfig)
-    """The settings of the backend `torch`."""
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     """Compute threads for VAD and wake, which go first; as many for speaker windows; and as many
     for speculative windows. 0 selects one per core that the process may use, or fewer where its
@@ -169,6 +167,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Steps in a batch of VAD or wake."""
     voice_batch: Count = 6
     """Items in a batch of speaker windows."""
+    torch: TorchConfig = field(default_factory=TorchConfig)
+    """The settings of the backend `torch`; a table of its own, so it is the last."""
 
 
 class FilesConfig(Struct, frozen=True, kw_only=True):
