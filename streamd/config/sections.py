@@ -19,7 +19,6 @@ from streamd.settings import (
     VadSettings,
     WakeSettings,
 )
-from streamd.types import Enhance
 
 Count = Annotated[int, Meta(ge=1, le=1024)]
 BackendName = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -135,7 +134,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     """Modules of a client that names none."""
     ring_s: Annotated[int, Meta(ge=2, le=300)] = 8
     """Seconds of audio kept per stream (32 KB each)."""
-    enhance: Enhance = "off"
+    enhance: Literal["off", "webrtc", "deep"] = "off"
     """Noise suppression of a client that says nothing of it; needs streamd-voice[enhance]."""
 
 
