@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,3 +121,17 @@ def test_other_libraries_are_logged_from_warning_on() -> None:
     structlog.get_logger("streamd.a").error("high")
     messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
     assert messages == ["ours", "ours too, 2", "logged", "high"]
+
+
+def test_before_it_is_set_up_warnings_alone_are_written_and_to_stderr():
+    code = (
+        "import structlog, streamd.observability\n"
+        "log = structlog.get_logger('streamd.test')\n"
+        "log.info('loaded'); log.warning('broken', model='x')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stdout == ""
+    assert "broken" in run.stderr
+    assert "loaded" not in run.stderr
