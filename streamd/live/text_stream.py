@@ -55,7 +55,7 @@ class TextStream:
         self._pace = Pace(now_s)
         self._sink = StreamSink(self, self._session, services.engine, self._lease, self._pace)
         self._shedding = Shedding(
-            self._session, self._pace, services.limits.max_lag_s, _ignore, now_s
+            self._session, self._pace, services.limits.max_lag_s, _ignore, self.advance, now_s
         )
         services.load.add(self._shedding)
         self._finals: list[str] = []

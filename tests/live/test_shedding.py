@@ -30,7 +30,9 @@ class Speaker:
         self.now_s = 0.0
         self.pace = Pace(0.0)
         self.told: list[dict[str, Any]] = []
-        self.shedding = Shedding(self.player.session, self.pace, MAX_LAG_S, self._tell, self.now_s)
+        self.shedding = Shedding(
+            self.player.session, self.pace, MAX_LAG_S, self._tell, self.settle, self.now_s
+        )
         self.is_answered = False
 
     def _tell(self, event: Event) -> None:
@@ -62,9 +64,7 @@ class Speaker:
         return self.is_answered or not name.startswith(self.late)
 
     def look(self) -> int:
-        skipped = self.shedding.shed(self.now_s)
-        self.settle()
-        return skipped
+        return self.shedding.shed(self.now_s)
 
 
 @pytest.fixture
