@@ -14,7 +14,7 @@ PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-browser test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test test-models test-gpu check ci test-browser test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
