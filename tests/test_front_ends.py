@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,17 @@ def test_no_package_of_a_front_end_is_imported_before_a_stream_needs_it() -> Non
 
 def test_what_is_installed_is_found() -> None:
     assert installed() <= set(PACKAGES)
+
+
+@pytest.mark.parametrize("other", ["livekit/api/__init__.py", "unrelated.py"])
+def test_another_package_of_the_same_name_is_not_taken_for_the_echo_canceller(
+    tmp_path: Path, other: str
+) -> None:
+    (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / other).touch()
+    code = (
+        "import sys, streamd.front_ends as f;"
+        f"sys.path[:] = [{str(tmp_path)!r}]; print('echo' in f.installed())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "False"

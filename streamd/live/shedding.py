@@ -112,6 +112,8 @@ class Ladder:
         pace: Knows when the audio of the stream arrived.
         max_lag_s: Seconds that a result may be late before it is skipped.
         tell: Sends an event to the client.
+        go_on: Withdraws from the engine what was left out, and sends the gaps. Without it they
+            would wait for the next audio, which after the end of a stream never comes.
         excused: Returns the sample up to which no result is ever late.
     """
 
@@ -121,6 +123,7 @@ class Ladder:
         pace: Pace,
         max_lag_s: float,
         tell: Callable[[Event], None],
+        go_on: Callable[[], None],
         excused: Callable[[], int] = lambda: -1,
     ) -> None:
         self.level = Level.NOTHING
@@ -131,6 +134,7 @@ class Ladder:
         self._pace = pace
         self._max_lag_s = max_lag_s
         self._tell = tell
+        self._go_on = go_on
         self._was_late = False
         """Whether results were late enough for longer hops at the last look."""
         self._was_degraded = False
@@ -158,6 +162,7 @@ class Ladder:
             return 0
         skipped = self.work.degradation.skipped
         self.work.skip(self._pace.came_before(now_s - self._max_lag_s))
+        self._go_on()
         return self.work.degradation.skipped - skipped
 
     def restore(self) -> None:
@@ -195,6 +200,7 @@ class Shedding:
         pace: Knows when its audio arrived.
         max_lag_s: Seconds that a window may be late before it is skipped.
         tell: Sends an event to the client.
+        go_on: Carries on what the session has to do after something was left out.
         opened_s: When the stream began, monotonic seconds.
     """
 
@@ -204,15 +210,16 @@ class Shedding:
         pace: Pace,
         max_lag_s: float,
         tell: Callable[[Event], None],
+        go_on: Callable[[], None],
         opened_s: float,
     ) -> None:
         self.opened_s = opened_s
         self.is_held = False
         self._session = session
         self._pace = pace
-        self._windows = Ladder(Windows(session), pace, max_lag_s, tell)
+        self._windows = Ladder(Windows(session), pace, max_lag_s, tell, go_on)
         # A file that was sent fast is still recognised when the clock has caught up with it.
-        self._text = Ladder(Text(session), pace, max_lag_s, tell, lambda: pace.ahead_until)
+        self._text = Ladder(Text(session), pace, max_lag_s, tell, go_on, lambda: pace.ahead_until)
         self._ladders = (self._windows, self._text)
 
     @property

@@ -144,7 +144,9 @@ class LiveStream:
         self._enrolling = Enrolling(
             session, services.enrol, services.metrics, self._pump, self.give_up
         )
-        self._shedding = Shedding(session, self._pace, services.limits.max_lag_s, self._tell, now_s)
+        self._shedding = Shedding(
+            session, self._pace, services.limits.max_lag_s, self._tell, self._pump, now_s
+        )
         services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)

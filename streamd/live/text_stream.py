@@ -8,16 +8,19 @@ import time
 import structlog
 
 from streamd.errors import Internal, MaxDuration, Refusal
-from streamd.events import Event, Transcript
+from streamd.events import Event, Gap, Transcript
 from streamd.live.admission import refusal_of
 from streamd.live.pace import Pace
 from streamd.live.services import Services
 from streamd.live.shedding import Shedding
 from streamd.live.sink import StreamSink
 from streamd.modules.gallery import Gallery
+from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadModule
 from streamd.session.session import Session
 from streamd.types import AudioFormat, Job
+
+TRANSCRIPT = TranscriptModule.name
 
 log = structlog.get_logger("streamd.live.text_stream")
 
@@ -37,7 +40,7 @@ class TextStream:
 
     def __init__(self, services: Services, audio: AudioFormat, language: str) -> None:
         modules, _ = services.registry.resolve(
-            {VadModule.name: {}, "transcript": {"language": language}}
+            {VadModule.name: {}, TRANSCRIPT: {"language": language}}
         )
         if (refusal := refusal_of(services)) is not None:
             reason, error = refusal
@@ -52,7 +55,7 @@ class TextStream:
         self._pace = Pace(now_s)
         self._sink = StreamSink(self, self._session, services.engine, self._lease, self._pace)
         self._shedding = Shedding(
-            self._session, self._pace, services.limits.max_lag_s, _ignore, now_s
+            self._session, self._pace, services.limits.max_lag_s, _ignore, self.advance, now_s
         )
         services.load.add(self._shedding)
         self._finals: list[str] = []
@@ -118,11 +121,14 @@ class TextStream:
             log.error("session failed", exc_info=error)
             self._error = Internal(f"the session failed: {type(error).__name__}")
         for event in self._session.events():
-            if not isinstance(event, Transcript):
-                continue
-            self._interim = "" if event.final else event.text
-            if event.final:
-                self._finals.append(event.text)
+            if isinstance(event, Transcript):
+                self._interim = "" if event.final else event.text
+                if event.final:
+                    self._finals.append(event.text)
+            elif isinstance(event, Gap) and event.module == TRANSCRIPT and self._interim:
+                # The final text is left out under load: what there was of it stays.
+                self._finals.append(self._interim)
+                self._interim = ""
         self._advanced.set()
 
     def fail(self, job: Job, error: Exception) -> None:
@@ -133,6 +139,8 @@ class TextStream:
 
     async def _moved_on(self) -> None:
         """Wait until the session has moved on."""
+        # First, because a session that has failed does not move on any more.
+        self._check()
         self._advanced.clear()
         await self._advanced.wait()
         self._check()

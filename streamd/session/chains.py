@@ -27,9 +27,9 @@ from streamd.types import RATE_HZ, ChainRequest, Job, Lane, Samples
 BLOCK = RATE_HZ // 4
 """Samples of speech that may wait in the ring before a chain copies them."""
 MAX_BEHIND = 30 * RATE_HZ
-"""Samples by which the answers may be behind the audio. Beyond that the session takes no audio, so
-that the copies have a bound. Only a sender that is ahead of real time gets there: for others, what
-is late is left out before."""
+"""Samples by which the answers may be behind the audio, or as many as the ring holds if these are
+more. Beyond that the session takes no audio, so that the copies have a bound. Only a sender that is
+ahead of real time gets there: for others, what is late is left out before."""
 
 
 @dataclass(slots=True, eq=False)

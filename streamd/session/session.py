@@ -196,7 +196,8 @@ class Session:
         head = self.audio.position  # of the ring too, once a front end has caught up
         free = self._ring.capacity - RESERVE - (head - low)
         if (due := self.chains.due_at) is not None:
-            free = min(free, MAX_BEHIND - (head - due))
+            # With a long ring, text may be that late before it is left out.
+            free = min(free, max(MAX_BEHIND, self._ring.capacity) - (head - due))
         heard = min(track.position for track in self._tracks)
         free = min(free, MAX_BACKLOG - (head - heard))
         return self.audio.bytes_for(max(free, 0))

@@ -122,7 +122,9 @@ class Talker(SessionSink):
         self.sent = self.received = 0
         """Bytes."""
         self._begins_at = begins_at
-        self.shedding = Shedding(session, self.pace, machine.max_lag_s, self._tell, machine.now_s)
+        self.shedding = Shedding(
+            session, self.pace, machine.max_lag_s, self._tell, self.advance, machine.now_s
+        )
         machine.load.add(self.shedding)
 
     def _tell(self, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -38,6 +39,25 @@ async def test_a_stream_is_served_from_hello_to_bye(line: Start) -> None:
     assert "wake" in served.types()
     assert served.socket.closed == (1000, "done")
     assert served.server.learned == [("default", {})]
+
+
+@pytest.mark.parametrize("module", ["speaker", "transcript"])
+async def test_what_is_left_out_after_the_end_is_told_at_once(line: Start, module: str) -> None:
+    """No audio and no answer comes any more that could carry the gap to the client."""
+    served = line()
+    load = served.server.services.load
+    served.server.engine.run_live_only(True)
+    hello = json.dumps({"type": "hello", "modules": {"vad": {}, module: {}}})
+    served.put(hello, pcm(tone(300, 900)), '{"type":"end"}')
+
+    def come_late() -> bool:
+        for stream in list(load._streams):
+            stream.shed(time.monotonic() + 600)
+        return "bye" in served.types()
+
+    await until(come_late)
+    assert {gap["module"] for gap in served.of("gap")} == {module}
+    assert [end["cause"] for end in served.of("speech_end")] == ["end"]
 
 
 async def test_a_socket_that_drops_leaves_its_stream_alive(line: Start) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fakes.driving import Player, Stage, fake_passes, fake_registry, pcm, silence, tone
 from fakes.serving import Server
-from waiting import HANG_S
+from waiting import HANG_S, until
 
+from streamd.engine.passes.fake import FakeVad
 from streamd.engine.passes.transcript import TranscriptPass
 from streamd.errors import BadConfig, Internal, MaxDuration, Overloaded
 from streamd.live.text_stream import TextStream
@@ -85,3 +86,39 @@ async def test_a_model_that_fails_ends_it_and_nobody_waits_for_ever() -> None:
         await text_of(stream, 16_000)
     stream.close()
     await server.stop()
+
+
+async def test_after_a_failure_the_end_does_not_wait_for_what_never_comes() -> None:
+    """Of voice activity, without which no other job ever comes that could wake who waits."""
+
+    class Broken(FakeVad):
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("no memory")
+
+    server = Server(passes=[Broken(), *fake_passes()[1:]])
+    stream = TextStream(server.services, AudioFormat(), "auto")
+    await stream.feed(SOUND[:32_000])
+    await until(lambda: stream._error)
+    async with asyncio.timeout(HANG_S):
+        with pytest.raises(Internal, match="'vad' failed"):
+            await stream.end()
+    stream.close()
+    await server.stop()
+
+
+async def test_of_a_text_that_is_left_out_the_part_that_was_heard_stays(server: Server) -> None:
+    stream = TextStream(server.services, AudioFormat(), "auto")
+    await stream.feed(pcm(tone(300, 2500)))
+    await until(lambda: stream.text)
+    heard = stream.text
+    chains = stream._session.chains
+    server.engine.run_live_only(True)
+    await stream.feed(pcm(silence(2000)))
+    await until(lambda: chains.skip(stream._session.audio.position) or chains.degradation.skipped)
+    server.engine.run_live_only(False)
+    async with asyncio.timeout(HANG_S):
+        await stream.feed(pcm(tone(700, 1300), silence(700)))
+        whole = await stream.end()
+    assert whole.startswith(heard)
+    assert len(whole) > len(heard)
+    stream.close()
