@@ -24,8 +24,8 @@ from streamd.types import Job, Lane, Slots
 
 LIVE_PASSES = ("vad", "wake", "keyword")
 FRONT_PASSES = (PASS, DEEP_PASS)
-"""Passes that VAD and wake words wait for, in streams whose audio is made clean. Each has threads of
-its own, so that no other stream waits for them: a flush of the second takes 0.4 s."""
+"""Passes that VAD and wake words wait for, in streams whose audio is made clean. Each has threads
+of its own, so that no other stream waits for them: a flush of the second takes 0.4 s."""
 TEXT_PASSES = ("transcript", "mood")
 SLOTS_PER_STREAM = 2
 SPECULATIVE_WAIT_S = 0.08

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class FrontEnds(FakeVad):
         super().__init__()
         self.name = name
         self.max_batch = 1
-        self.state: dict[str, StateSpec] = {}
+        self.state: Mapping[str, StateSpec] = {}
         self.gate = threading.Event()
         self.running = 0
 
