@@ -31,10 +31,10 @@ MODEL = "xiaoyun-kws"
 _FOLDER = tempfile.TemporaryDirectory(prefix="streamd-keywords-")
 
 
-@functools.cache
 def published(sizes: xiaoyun.Sizes = xiaoyun.SMALL) -> Path:
-    """A ModelScope directory with random weights."""
-    return xiaoyun.make(Path(_FOLDER.name) / f"published-{sizes.output_dim}", sizes)
+    """A ModelScope directory with random weights; the same one for the same sizes."""
+    folder = Path(_FOLDER.name) / f"published-{sizes.output_dim}"
+    return folder if folder.exists() else xiaoyun.make(folder, sizes)
 
 
 @functools.cache
