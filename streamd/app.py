@@ -179,7 +179,7 @@ class Daemon:
 
             log.info("draining", streams=len(streams), grace_s=config.server.drain_s)
             self._notifier.stopping()
-            await self._drain(streams)
+            await self._drain(streams, asr_sockets)
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
@@ -295,8 +295,13 @@ class Daemon:
             ),
         )
 
-    async def _drain(self, streams: Streams) -> None:
-        drained = asyncio.ensure_future(streams.drain(self._config.server.drain_s))
+    async def _drain(self, streams: Streams, asr_sockets: AsrSockets) -> None:
+        drain_s = self._config.server.drain_s
+        drained = asyncio.gather(
+            streams.drain(drain_s),
+            asyncio.wait_for(asr_sockets.settle(), drain_s),
+            return_exceptions=True,  # each has the whole time
+        )
         forced = asyncio.ensure_future(self._force.wait())
         await asyncio.wait({drained, forced}, return_when=asyncio.FIRST_COMPLETED)
         for task in (drained, forced):
