@@ -303,10 +303,11 @@ class Daemon:
             return_exceptions=True,  # each has the whole time
         )
         forced = asyncio.ensure_future(self._force.wait())
-        await asyncio.wait({drained, forced}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, forced):
-            task.cancel()
-        await asyncio.gather(drained, forced, return_exceptions=True)
+        waits: tuple[asyncio.Future[Any], ...] = (drained, forced)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s(os.environ)
