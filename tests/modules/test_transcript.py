@@ -64,11 +64,15 @@ def test_a_wrong_type_or_value_is_refused(options: dict[str, Any]) -> None:
         module().parse(options)
 
 
-def test_itn_that_does_nothing_is_said() -> None:
-    assert module(has_itn=False).parse({})[1] == []
-    ((code, message),) = module(has_itn=False).parse({"itn": True})[1]
+@pytest.mark.parametrize("options", [{}, {"itn": True}])
+def test_the_usual_itn_asks_for_nothing(options: dict[str, Any]) -> None:
+    assert module(has_itn=False).parse(options)[1] == []
+
+
+def test_numbers_as_words_that_cannot_be_had_are_said() -> None:
+    ((code, message),) = module(has_itn=False).parse({"itn": False})[1]
     assert code == "itn_unavailable"
-    assert "itn does nothing" in message
+    assert "as it likes" in message
 
 
 def test_languages_that_are_known() -> None:
