@@ -147,8 +147,8 @@ class TranscriptModule:
                 f"{', '.join(self.languages)}",
                 ref="modules.transcript.language",
             )
-        if options.itn is not UNSET and not self._has_itn:
-            message = f"the model {self.card.model} writes numbers as it likes; itn does nothing"
+        if options.itn is False and not self._has_itn:
+            message = f"the model {self._card.model} writes numbers as it likes, in digits or not"
             warnings.append(("itn_unavailable", message))
         return options, warnings
 
