@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
@@ -179,7 +180,7 @@ class Daemon:
 
             log.info("draining", streams=len(streams), grace_s=config.server.drain_s)
             self._notifier.stopping()
-            await self._drain(streams)
+            await self._drain(streams, asr_sockets)
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
@@ -295,13 +296,19 @@ class Daemon:
             ),
         )
 
-    async def _drain(self, streams: Streams) -> None:
-        drained = asyncio.ensure_future(streams.drain(self._config.server.drain_s))
+    async def _drain(self, streams: Streams, asr_sockets: AsrSockets) -> None:
+        drain_s = self._config.server.drain_s
+        drained = asyncio.gather(
+            streams.drain(drain_s),
+            asyncio.wait_for(asr_sockets.settle(), drain_s),
+            return_exceptions=True,  # each has the whole time
+        )
         forced = asyncio.ensure_future(self._force.wait())
-        await asyncio.wait({drained, forced}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, forced):
-            task.cancel()
-        await asyncio.gather(drained, forced, return_exceptions=True)
+        waits: tuple[asyncio.Future[Any], ...] = (drained, forced)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s(os.environ)

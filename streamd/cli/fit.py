@@ -21,6 +21,7 @@ from streamd.compose import Backends, make_parts
 from streamd.display import display_name
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.errors import ConfigError, Unavailable, WrongUsage
+from streamd.evaluation.recordings import recordings
 from streamd.evaluation.scale_fitting import Fitted, fit
 from streamd.modules.voice_scale import ACCEPT
 from streamd.places import key_path
@@ -29,8 +30,9 @@ from streamd.voices import fitted_path, graph_of, speaker_model, voice_models
 
 MIN_SPEAKERS = 10
 """The mean of five voices or fewer says more about these people than about all."""
-MAX_SPEECH_S = 60
-"""Seconds of one speaker that are read; more would change the scale no more."""
+MAX_SPEAKERS, MAX_SPEECH_S = 400, 60
+"""Most speakers that are read, and most seconds of each; more would change the scale no more. All
+are held in memory, 2 MB each."""
 
 
 def command(
@@ -52,19 +54,19 @@ def command(
     """
     settings = read_config(config)
     chosen = speaker_model(settings)
-    recordings = _recordings(folder)
     library = ready_library(settings)
     models = voice_models(settings, library)
     if not models.main:
         raise ConfigError(
             f'speaker.model "{settings.speaker.model}" needs no scale: its scores are its cosines'
         )
+    spoken = read(folder)
     model = Voiceprint(Backends(settings.engine).of(Voiceprint.name), library, graph_of(chosen))
     with bars(BarColumn()) as progress:
-        task = progress.add_task(f"{len(recordings)} speakers")
+        task = progress.add_task(f"{len(spoken)} speakers")
         try:
             fitted = fit(
-                list(recordings.values()),
+                list(spoken.values()),
                 make_parts(settings, library),
                 model,
                 models.ids,
@@ -84,18 +86,27 @@ def command(
     )
 
 
-def _recordings(folder: Path) -> dict[str, Samples]:
-    """Return the audio of each speaker, by name, at 16 kHz."""
+def read(folder: Path) -> dict[str, Samples]:
+    """Return the audio of each speaker, by name, at 16 kHz.
+
+    Raises:
+        WrongUsage: It is no folder, or has too few speakers.
+        NotAudio: A recording cannot be decoded.
+    """
     if not folder.is_dir():
         raise WrongUsage(f"{display_name(folder)} is no folder with recordings of speakers")
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    # A corpus has texts and tables beside its recordings.
+    for path in recordings(str(folder)):
         below = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in below.parts):
+        if not any(part.startswith(".") for part in below.parts):
             one = below.parts[0] if len(below.parts) > 1 else path.stem.split("-")[0]
             files.setdefault(one, []).append(path)
     _check_count(folder, len(files))
-    return {name: _audio(paths) for name, paths in files.items()}
+    names = list(files)[:: -(-len(files) // MAX_SPEAKERS)]
+    if len(names) < len(files):
+        note(f"{len(files)} speakers; {len(names)} of them are read, which are enough.")
+    return {name: _audio(files[name]) for name in names}
 
 
 def _audio(paths: list[Path]) -> Samples:

@@ -73,7 +73,8 @@ def _described(model: Model, *, present: bool) -> Table:
         at = f" {model.published.revision}" if model.published.revision else ""
         table.add_row("from", f"{model.published.repository or model.published.address}{at}")
         for file in model.published.files:
-            table.add_row("", f"{file.name}{f'  {file.sha256}' if file.sha256 else ''}")
+            known = file.sha256 or file.hub_sha256
+            table.add_row("", f"{file.name}{f'  {known}' if known else ''}")
     if not present and not model.is_default:
         table.add_row("to get it", f"{ways(model)}.")
     if model.bundled is not None:
@@ -154,7 +155,8 @@ def convert(
 ) -> None:
     """Convert a speaker model's checkpoint of MindSpore to ONNX; MindSpore is not needed.
 
-    The file is for ONNX Runtime: a server has no setting yet that takes it.
+    The file is for other programs. A server takes the checkpoint itself: `streamd models pull
+    ecapa-tdnn-mindspore --from FILE`, and speaker.model = "ecapa".
     """
     from streamd.models.convert import ecapa
 

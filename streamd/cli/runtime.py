@@ -93,8 +93,8 @@ def about_other_models(again: ToEnrolAgain, models: VoiceModels) -> list[str]:
         )
     if again.by_windows:
         said.append(
-            f"Enrolled with {models.windows} alone, which recognises them less reliably than "
-            f"{models.deciding} would: {_some(again.by_windows)}"
+            f"Not enrolled with {models.deciding}, so recognised by {models.windows}, less "
+            f"reliably: {_some(again.by_windows)}"
         )
     return said
 

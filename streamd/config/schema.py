@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import inspect
@@ -39,7 +39,9 @@ def kind_of(path: KeyPath) -> Any:
                 raise RefusedError(path[: depth + 1], _unknown(path[:depth], part, known))
             kind = known[part]
         elif get_origin(kind) is Mapping:
-            kind = get_args(kind)[1]
+            key, kind = get_args(kind)
+            if get_origin(key) is Literal and part not in get_args(key):
+                raise RefusedError(path[: depth + 1], _unknown(path[:depth], part, get_args(key)))
         else:
             raise RefusedError(
                 path[:depth],

@@ -11,6 +11,7 @@ from many_speakers import record
 from mindspore_files import ecapa_weights, write
 
 from streamd.calibration.cohort import Cohort
+from streamd.cli import fit
 from streamd.engine.backends.onnxruntime import OnnxRuntime
 from streamd.errors import ConfigError
 from streamd.models.library import MANIFEST, Library
@@ -46,7 +47,10 @@ def test_a_fitted_scale_is_no_longer_provisional_and_has_a_sealed_cohort(
     assert before.code == 7
     assert "streamd speakers fit" in before.err
     assert "on a provisional scale" in cli("doctor", **settings).out
-    done = cli("speakers", "fit", record(tmp_path / "many"), **settings)
+    many = record(tmp_path / "many")
+    (many / "SPEAKERS.TXT").write_text("a corpus has texts beside its recordings")
+    next(many.iterdir()).joinpath("a.trans.txt").write_text("and so have its folders")
+    done = cli("speakers", "fit", many, **settings)
     assert (done.code, done.out) == (0, "")
     assert "10 speakers. ecapa-tdnn-mindspore@" in done.err
     sealed, path = sorted((cli.home / "voices").iterdir())
@@ -85,6 +89,23 @@ def test_few_speakers_or_none_are_refused(cli, tmp_path, settings):
         done = cli("speakers", "fit", folder, **settings)
         assert done.code == 2
         assert what in done.err
+
+
+def test_texts_are_no_speakers(cli, tmp_path, settings):
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text("no speech")
+    done = cli("speakers", "fit", tmp_path, **settings)
+    assert done.code == 2
+    assert "has 0 speakers" in done.err
+
+
+def test_of_very_many_speakers_some_are_read(tmp_path, monkeypatch, capsys):
+    for number in range(45):
+        (tmp_path / f"{number:02}-one.wav").symlink_to(DATA / "phrase_slt.flac")
+    monkeypatch.setattr(fit, "MAX_SPEAKERS", 20)
+    names = list(fit.read(tmp_path))
+    assert names == [f"{number:02}" for number in range(0, 45, 3)]
+    assert "45 speakers; 15 of them" in capsys.readouterr().err
 
 
 def test_a_model_whose_scores_are_cosines_needs_no_scale(cli, tmp_path):

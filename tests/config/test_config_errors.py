@@ -121,6 +121,11 @@ FILE_MISTAKES = {
         2,
         "wake.patiences.alexa: expected a whole number from 1 to 25, got 0",
     ),
+    "entry that a table does not have": (
+        '[engine]\nbackends = { voiceprnt = "torch" }',
+        2,
+        "engine.backends.voiceprnt: unknown key; did you mean engine.backends.voiceprint?",
+    ),
     "value for free table": (
         "[wake]\nthresholds = 1",
         2,
@@ -208,6 +213,12 @@ def test_a_mistake_in_the_file_is_shown_with_its_line(
 
 
 ENVIRONMENT_MISTAKES = {
+    "unknown pass": (
+        "STREAMD_ENGINE__BACKENDS",
+        '{mood = "torch"}',
+        "engine.backends.mood: unknown key; expected one of vad, wake, keyword, voice, voiceprint, "
+        "transcript",
+    ),
     "unknown key": (
         "STREAMD_SERVER__PROT",
         "1",

@@ -106,11 +106,18 @@ def test_a_files_mood_language_and_text_are_one_run(serving: Daemon, recogniser)
     assert reply["text"]
 
 
+def test_info_has_the_licence_of_a_module_that_is_on_only_if_asked_for(serving: Daemon) -> None:
+    shown = ask(serving, "GET", "/v1/info").json["modules"]
+    for module in ("emotion", "transcript"):
+        assert shown[module]["license"] == "LicenseRef-FunASR-Model-License-1.1"
+
+
 @pytest.mark.parametrize("path", ["/analyze", "/upload"])
 def test_earlier_callers_get_mood_and_text(serving: Daemon, path: str) -> None:
     reply = post(serving, path, ("audio", SPEECH)).json
     assert reply["emotion"] in LABELS
     assert reply["text"]
+    assert reply["data"]["language"] in ("zh", "en", "yue", "ja", "ko")
     assert 0 <= reply["confidence"] <= 1
     assert reply["duration"] == pytest.approx(10.29)
 

@@ -174,6 +174,29 @@ async def test_the_asr_socket_answers_each_message_once_with_the_text_so_far(
     await transcribing.eventually(lambda: transcribing.streams == 0)
 
 
+async def test_a_server_that_stops_gives_the_asr_socket_its_last_answer(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ctranslate2") is None:
+        lacking("ctranslate2 not installed (the extra `transcript`)")
+    with Daemon(tmp_path, **ON) as daemon:
+        url = daemon.url.replace("/v1/stream", "/v1/asr/stream")
+        async with asyncio.timeout(HANG_S), dial(url) as socket:
+            audio = base64.b64encode(speech("slt", 4)).decode()
+            for sent in ({"type": "AUDIO", "audio": audio}, {"type": "END"}):
+                await socket.send(json.dumps(sent))
+            final = {"pass": "transcript", "lane": "final"}
+            # Nobody was silent for long enough, so the last text is made because of END alone.
+            await daemon.eventually(lambda: daemon.metric("streamd_jobs_total", **final) > 0)
+            daemon.process.terminate()
+            answers = [json.loads(await socket.recv()) for _ in range(2)]
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert daemon.wait() == 0
+    assert [answer["type"] for answer in answers] == ["PARTIAL", "FINAL"]
+    assert "what is the weather like today" in answers[1]["transcript"].lower()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1000
+
+
 async def test_the_asr_socket_refuses_a_language_that_the_transcriber_lacks(
     transcribing: Daemon,
 ) -> None:

@@ -142,8 +142,10 @@ class FunAsrFile:
                 vector = np.array(body[1 : body.index("]")], np.float64)
             except ValueError as error:
                 self.refuse(f"a number of {name} is none ({str(error)[:100]})")
-            if vector.shape != (size,) or not np.isfinite(vector).all():
-                self.refuse(f"{name} should have {size} finite numbers, found {len(vector)}")
+            if vector.shape != (size,):
+                self.refuse(f"{name} should have {size} numbers, found {len(vector)}")
+            if not np.isfinite(vector).all():
+                self.refuse(f"a number of {name} is not finite")
             vectors.append(vector)
         return vectors[0], vectors[1]
 

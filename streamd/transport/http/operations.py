@@ -127,10 +127,10 @@ class Operations:
         }
 
     def _modules(self, tenant: str) -> dict[str, dict[str, Any]]:
-        """Return the modules of the server as a tenant gets them, and the words it may ask for."""
+        """Return all modules of the server as a tenant gets them, and the words it may ask for."""
         registry, words = self._services.registry, self._services.words(tenant)
         gallery = self._services.gallery(tenant)
-        asked: dict[str, dict[str, Any]] = {name: {} for name in registry.defaults}
+        asked: dict[str, dict[str, Any]] = {name: {} for name in registry.modules}
         wake = registry.find(WakeModule)
         if wake is None or wake.name not in asked:
             return described(registry, registry.resolve(asked)[0], gallery)

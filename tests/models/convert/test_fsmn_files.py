@@ -88,7 +88,7 @@ CMVNS = {
     "without a scale": cmvn("<Rescale>", "<Other>"),
     "with a number too many": cmvn("<LearnRateCoef> 0 [ ", "<LearnRateCoef> 0 [ 1 "),
     "of another width": cmvn("<AddShift> 400 400", "<AddShift> 280 280"),
-    "not finite": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ -1e999"),
+    "not finite": re.sub(r"(Coef> 0 \[ )\S+", r"\1-1e999", cmvn("", "").decode(), count=1).encode(),
     "with a word": cmvn("<LearnRateCoef> 0 [ -", "<LearnRateCoef> 0 [ x-"),
     "huge": b" " * (MAX_TEXT_BYTES + 1),
 }
@@ -98,6 +98,12 @@ CMVNS = {
 def test_a_damaged_cmvn_is_refused(content, model):
     (model / FOLDER / CMVN).write_bytes(content)
     with pytest.raises(ModelMissing, match=re.escape(CMVN)):
+        read(model)
+
+
+def test_a_number_that_is_not_finite_is_not_counted_as_a_missing_one(model):
+    (model / FOLDER / CMVN).write_bytes(CMVNS["not finite"])
+    with pytest.raises(ModelMissing, match="a number of <AddShift> is not finite"):
         read(model)
 
 

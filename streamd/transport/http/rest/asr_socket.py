@@ -90,10 +90,11 @@ class AsrSockets(Sockets):
                         await stream.feed(data)
                         await socket.send_str(_answer(AsrPartial, stream.text))
                     case AsrEnd():
-                        text = "" if stream is None else await stream.end()
-                        said = None if self._module is None else text
-                        await socket.send_str(_answer(AsrFinal, said))
-                        await socket.close()
+                        with self.last_answer():
+                            text = "" if stream is None else await stream.end()
+                            said = None if self._module is None else text
+                            await socket.send_str(_answer(AsrFinal, said))
+                            await socket.close()
                         return
         finally:
             if stream is not None:

@@ -107,12 +107,13 @@ async def flat(call: Call) -> FlatEmotionReply:
     """Return the mood of a file in the shape of earlier callers. It raises as `emotion` does."""
     params = call.params(EmotionParams)
     mood, found, duration_ms, notes = await _mood(call)
-    text = "" if found is None else found.text
+    text, language = ("", None) if found is None else (found.text, found.language)
     data = EmotionData(
         emotion=mood.label,
         confidence=mood.score,
         all_emotions=mood.scores if params.return_all_emotions else UNSET,
         text=text,
+        language=language,
         duration=duration_ms / 1000,
     )
     return FlatEmotionReply(

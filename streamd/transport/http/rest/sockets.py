@@ -6,6 +6,7 @@ import abc
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
@@ -41,6 +42,8 @@ class Sockets(abc.ABC):
         self._limits = limits
         self._open: set[Socket] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._due: set[asyncio.Future[None]] = set()
+        """Last answers that have not been given."""
 
     @abc.abstractmethod
     async def serve(self, socket: Socket, principal: Principal) -> None:
@@ -86,6 +89,22 @@ class Sockets(abc.ABC):
             finally:
                 self._open.discard(socket)
         return socket
+
+    @contextlib.contextmanager
+    def last_answer(self) -> Iterator[None]:
+        """Give the last answer of a socket inside: `settle` waits for it."""
+        due = asyncio.get_running_loop().create_future()
+        self._due.add(due)
+        try:
+            yield
+        finally:
+            self._due.discard(due)
+            due.set_result(None)
+
+    async def settle(self) -> None:
+        """Wait for the last answers that are due."""
+        while self._due:
+            await asyncio.wait(self._due)
 
     async def drain(self) -> None:
         """Close every socket, because the server stops."""

@@ -21,7 +21,8 @@ from streamd.types import ANY_LANGUAGE, RecogniserOptions, Recognition
 
 NO_TRANSCRIBER = (
     "no transcriber is loaded; install one (`pip install 'streamd-voice[transcript]'`) and turn it "
-    'on (transcript.model = "whisper-tiny-en" in the configuration)'
+    'on (transcript.model = "whisper-tiny-en" in the configuration), or bring one for other '
+    'languages: `streamd models pull sensevoice-small-int8`, transcript.model = "sensevoice-int8"'
 )
 
 
