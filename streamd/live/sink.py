@@ -7,9 +7,18 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from streamd.engine.base import Engine, Lease
+from streamd.errors import Internal, ModelMissing
 from streamd.live.pace import Pace
 from streamd.session.session import Session
 from streamd.types import Job, Lane, Samples
+
+
+def failure(job: Job, error: Exception) -> Internal:
+    """Return what a client is told of a job that failed; the log has the rest."""
+    name = job.pass_name
+    if isinstance(error, ModelMissing):
+        return Internal(f"the model of {name!r} cannot be loaded again; the server's log says why")
+    return Internal(f"the model pass {name!r} failed on this audio")
 
 
 class SessionSink(ABC):

@@ -29,7 +29,7 @@ from streamd.live.outbox import Outbox
 from streamd.live.pace import Pace
 from streamd.live.services import Services
 from streamd.live.shedding import Shedding
-from streamd.live.sink import StreamSink
+from streamd.live.sink import StreamSink, failure
 from streamd.protocol import messages
 from streamd.session.session import Session
 from streamd.types import Job
@@ -358,7 +358,7 @@ class LiveStream:
     def fail(self, job: Job, error: Exception) -> None:
         """End the stream, because a job cannot be run."""
         log.error("job failed", session=self.id, model_pass=job.pass_name, exc_info=error)
-        self._fail(Internal(f"the model pass {job.pass_name!r} failed on this audio"))
+        self._fail(failure(job, error))
 
     # Inside.
 

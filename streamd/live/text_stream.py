@@ -13,7 +13,7 @@ from streamd.live.admission import refusal_of
 from streamd.live.pace import Pace
 from streamd.live.services import Services
 from streamd.live.shedding import Shedding
-from streamd.live.sink import StreamSink
+from streamd.live.sink import StreamSink, failure
 from streamd.modules.gallery import Gallery
 from streamd.modules.transcript import TranscriptModule
 from streamd.modules.vad import VadModule
@@ -134,7 +134,7 @@ class TextStream:
     def fail(self, job: Job, error: Exception) -> None:
         """End the stream, because a job cannot be run."""
         log.error("job failed", model_pass=job.pass_name, exc_info=error)
-        self._error = Internal(f"the model pass {job.pass_name!r} failed on this audio")
+        self._error = failure(job, error)
         self._advanced.set()
 
     async def _moved_on(self) -> None:

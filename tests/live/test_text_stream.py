@@ -11,7 +11,7 @@ from waiting import HANG_S, until
 
 from streamd.engine.passes.fake import FakeVad
 from streamd.engine.passes.transcript import TranscriptPass
-from streamd.errors import BadConfig, Internal, MaxDuration, Overloaded
+from streamd.errors import BadConfig, Internal, MaxDuration, ModelMissing, Overloaded
 from streamd.live.text_stream import TextStream
 from streamd.types import AudioFormat
 
@@ -72,17 +72,26 @@ async def test_it_is_no_longer_than_a_stream_may_be() -> None:
     await server.stop()
 
 
-async def test_a_model_that_fails_ends_it_and_nobody_waits_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("no memory"), "'transcript' failed on this audio"),
+        (ModelMissing("/models/text was changed"), "'transcript' cannot be loaded again"),
+    ],
+)
+async def test_a_model_that_fails_ends_it_and_nobody_waits_for_ever(
+    error: Exception, told: str
+) -> None:
     class Broken(TranscriptPass):
         def run(self, *_: Any) -> Any:
-            raise RuntimeError("no memory")
+            raise error
 
     passes = [
         Broken(one._recogniser) if isinstance(one, TranscriptPass) else one for one in fake_passes()
     ]
     server = Server(passes=passes)
     stream = TextStream(server.services, AudioFormat(), "auto")
-    with pytest.raises(Internal, match="'transcript' failed"):
+    with pytest.raises(Internal, match=told):
         await text_of(stream, 16_000)
     stream.close()
     await server.stop()
