@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,26 @@ def player(
     return Player(Stage(spelling.passes(), seed, slow), registry, MODULES, ring_s=ring_s)
 
 
-recipes = st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=6)
+QUIET_OR_TALK = tuple(name for name in sorted(PARTS) if name != "hum")
+"""Without the sound in which this network of drawn weights hears characters although nobody
+speaks: what a sleeping search has not heard, it does not know."""
+
+
+def recipes(parts: Sequence[str] = tuple(sorted(PARTS))) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(parts), min_size=1, max_size=6)
+
+
 controls = st.sampled_from(
     [("flush", "f"), ("gap", 250), ("config", OTHER), ("config", {"wake": False})]
 )
 
 
 @st.composite
-def scripts(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, Item]]]:
+def scripts(
+    draw: st.DrawFn, parts: Sequence[str] = tuple(sorted(PARTS))
+) -> tuple[bytes, list[tuple[int, Item]]]:
     """Audio, and messages at fixed byte places."""
-    data = pcm(*(PARTS[part] for part in draw(recipes)))
+    data = pcm(*(PARTS[part] for part in draw(recipes(parts))))
     places = draw(st.lists(st.tuples(st.integers(0, len(data) // 2), controls), max_size=3))
     return data, [(2 * at, message) for at, message in places]
 
@@ -113,7 +124,7 @@ def _told(event: Any) -> tuple[str, Any]:
 
 
 @settings(common, max_examples=12)
-@given(told=scripts())
+@given(told=scripts(QUIET_OR_TALK))
 def test_asleep_it_finds_what_it_finds_awake(
     told: tuple[bytes, list[tuple[int, Item]]], registry: Registry, wide_awake: Registry
 ) -> None:
@@ -123,7 +134,7 @@ def test_asleep_it_finds_what_it_finds_awake(
 
 
 @settings(common, max_examples=5)
-@given(parts=recipes, plan=st.lists(drops, min_size=1, max_size=3), seed=st.integers(0, 2**32))
+@given(parts=recipes(), plan=st.lists(drops, min_size=1, max_size=3), seed=st.integers(0, 2**32))
 def test_with_any_drops_the_events_are_the_same(
     parts: list[str], plan: list[Drop], seed: int, registry: Registry
 ) -> None:
