@@ -82,16 +82,19 @@ def report_noise(transcribe: Transcribe, folder: Path) -> None:
 
 def spoken(folder: Path) -> list[Clip]:
     """Return the clips of RAVDESS and what is said in each, in the order of the manifest."""
+    return [read(folder, row) for row in sentences(folder)]
+
+
+def sentences(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of RAVDESS, in the order of the manifest."""
     with (folder / "manifest.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["corpus"] == "ravdess"]
-    root = folder.parent
-    return [
-        (
-            soundfile.read(root / row["path"], dtype="int16")[0],
-            SAID[Path(row["source_path"]).stem.split("-")[4]],
-        )
-        for row in rows
-    ]
+        return [row for row in csv.DictReader(file) if row["corpus"] == "ravdess"]
+
+
+def read(folder: Path, row: dict[str, str]) -> Clip:
+    """Return a row's samples, and what is said in them."""
+    samples = soundfile.read(folder.parent / row["path"], dtype="int16")[0]
+    return samples, SAID[Path(row["source_path"]).stem.split("-")[4]]
 
 
 def joined(clips: list[Clip], together: int) -> Iterator[Clip]:
