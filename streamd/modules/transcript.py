@@ -148,7 +148,7 @@ class TranscriptModule:
                 ref="modules.transcript.language",
             )
         if options.itn is False and not self._has_itn:
-            message = f"the model {self._card.model} writes numbers as it likes, in digits or not"
+            message = f"the model {self.card.model} writes numbers as it likes, in digits or not"
             warnings.append(("itn_unavailable", message))
         return options, warnings
 
