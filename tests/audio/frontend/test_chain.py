@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from daemons import speech
 from needs import front_end
 
 from streamd.audio.frontend.chain import Chain
@@ -64,6 +65,17 @@ def test_deep_filtering_is_late_by_what_it_says_and_keeps_a_voice() -> None:
     spectrum *= np.conj(np.fft.rfft(voice, 2 * len(voice)))
     assert abs(int(np.fft.irfft(spectrum)[: 8 * FRAME].argmax()) - HELD_BACK["deep"]) <= 1
     assert abs(level(out) - level(voice)) < 3
+
+
+def test_a_fresh_one_does_not_take_the_first_words_for_noise() -> None:
+    voice = np.frombuffer(speech("slt"), np.int16)[:RATE_HZ]
+    sound = (voice + hiss(1, 30)).astype(np.int16)
+    out = clean("deep", of=np.concatenate([sound, hiss(0.1, 30)]))[HELD_BACK["deep"] :]
+    block = RATE_HZ // 10
+    for begin in range(0, RATE_HZ, block):
+        said = sound[begin : begin + block]
+        if level(said) > 50:
+            assert level(out[begin : begin + block]) - level(said) > -2
 
 
 def vowels() -> Samples:
