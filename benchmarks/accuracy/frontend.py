@@ -3,8 +3,8 @@
 The first DIR is what `benchmarks.accuracy.manifests` made of the fixtures; the second is a folder
 of people who talk, for babble and for the loudspeaker. Each cell is one `streamd eval`, whose
 recordings and enrolments go through the front end before every module, whatever streamd lets a
-module read. So the table is the reason for what it lets them. `--only KIND` and `--on CONDITION`
-choose lines.
+module read. So the table is the reason for what it lets them. `--only KIND` and `--on CONDITION` choose
+lines, `--module` chooses columns.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main():
     parser.add_argument("--noise", type=Path, help="folder of recorded noise, for one line more")
     parser.add_argument("--only", action="append", help="one front end, as echo+webrtc; repeat")
     parser.add_argument("--on", action="append", help="one condition, by its beginning; repeat")
+    parser.add_argument("--module", action="append", choices=TASKS, help="one column; repeat")
     args = parser.parse_args()
     print("| condition | front end | VAD: F1, missed, false | wake missed | speaker EER | UAR |")
     print("|---|---|---|---|---|---|")
@@ -61,7 +62,12 @@ def main():
             continue
         for kind in kinds:
             if not args.only or kind in args.only:
-                cells = [_cell(args.manifests, task, options, kind) for task in TASKS]
+                cells = [
+                    _cell(args.manifests, task, options, kind)
+                    if not args.module or task in args.module
+                    else ""
+                    for task in TASKS
+                ]
                 print(f"| {name} | {kind} | {' | '.join(cells)} |", flush=True)
 
 
