@@ -3,8 +3,8 @@
 The first DIR is what `benchmarks.accuracy.manifests` made of the fixtures; the second is a folder
 of people who talk, for babble and for the loudspeaker. Each cell is one `streamd eval`, whose
 recordings and enrolments go through the front end before every module, whatever streamd lets a
-module read. So the table is the reason for what it lets them. `--only KIND` and `--on CONDITION` choose
-lines, `--module` chooses columns.
+module read. So the table is the reason for what it lets them. `--only KIND` and `--on CONDITION`
+choose lines, `--module` chooses columns.
 """
 
 import argparse
