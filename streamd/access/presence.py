@@ -136,7 +136,8 @@ class Presence:
         """Share again and again, before the lease ends and after sockets have closed."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_stale.wait(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):
+                    await self._is_stale.wait()
                 await asyncio.sleep(SETTLE_S)
             await self.share()
 

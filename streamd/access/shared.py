@@ -165,7 +165,9 @@ class SharedByStore:
         try:
             # One that has not begun is never carried out.
             running = asyncio.get_running_loop().run_in_executor(self._thread, call)
-            return await asyncio.wait_for(running, self._timeout_s)
+            # `wait_for` of Python 3.11 forgets a cancellation that comes with the answer.
+            async with asyncio.timeout(self._timeout_s):
+                return await running
         except TimeoutError as error:
             raise Unavailable(
                 f"the store did not answer for {self._timeout_s:g} s; try again later",

@@ -75,7 +75,8 @@ class Load:
         is_cut = False
         while (now_s := time.monotonic()) < order.until_s and not is_cut:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), min(LOOK_S, order.until_s - now_s))
+                async with asyncio.timeout(min(LOOK_S, order.until_s - now_s)):
+                    await self._stop.wait()
             now_s = time.monotonic()
             lag_s = max((player.lag_s(now_s) for player in players), default=0.0)
             tally.acked(now_s, lag_s)

@@ -117,7 +117,9 @@ class GalleryWatcher:
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), self._poll_s)
+                    # `wait_for` of Python 3.11 may forget a cancellation.
+                    async with asyncio.timeout(self._poll_s):
+                        await changed.wait()
                     await asyncio.sleep(min(SETTLE_S, self._poll_s))
                 changed.clear()
                 await self._poll()

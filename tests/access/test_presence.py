@@ -1,6 +1,7 @@
 """Open sockets by key, of one process and of several that share a store."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
@@ -156,10 +157,15 @@ async def test_a_clock_that_was_set_back_keeps_no_killed_process_for_longer(stor
             assert not await is_full(alive, ONE)
 
 
-async def test_a_socket_that_gave_up_while_it_waited_for_its_place_leaves_none(store, clock):
+@pytest.mark.parametrize("answered_s", [0, 0.2], ids=["before the answer", "as it comes"])
+async def test_a_socket_that_gave_up_while_it_waited_for_its_place_leaves_none(
+    store, clock, answered_s
+):
     with processes(store, clock, 1) as (here, there):
         entering = asyncio.create_task(is_full(here, ONE))
         await asyncio.sleep(0)
+        # The loop stands still, and the store's thread does not.
+        time.sleep(answered_s)  # noqa: ASYNC251
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering

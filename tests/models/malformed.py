@@ -10,7 +10,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import struct
 import sys
 import time
@@ -104,6 +103,12 @@ def contents(good: bytes, mark: Path) -> Iterator[tuple[str, bytes]]:
     yield "a list of entries", listing()
 
 
+def peak_memory_mb() -> int:
+    """Return the most memory that this program had; `ru_maxrss` has its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
+
 def main(folder: Path) -> None:
     """Pull all of them; print the answer of each, the seconds of the slowest and the memory."""
     mark, found, slowest_s = folder / "owned", {}, 0.0
@@ -131,7 +136,7 @@ def main(folder: Path) -> None:
             path.write_bytes(good)
         # The model of the first pull is still the one that is there.
         assert library.pull(load, only=[model_id], sources={model_id: directory}) == []
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak_mb = peak_memory_mb()
     sys.stdout.write(json.dumps([found, slowest_s, peak_mb, mark.exists()]))
 
 

@@ -137,7 +137,8 @@ class Decoder:
         self._writer.transport.abort()
         try:
             # One that closed its socket is about to end by itself; its status says why.
-            return await asyncio.wait_for(self._process.wait(), _ENDING_S)
+            async with asyncio.timeout(_ENDING_S):
+                return await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
                 self._process.kill()
