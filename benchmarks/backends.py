@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from streamd.compose import load_backend
+from streamd.backends import load_backend
 from streamd.config.sections import EngineConfig, TorchConfig
 from streamd.engine.passes.ge2e import Ge2eVoice
 from streamd.engine.passes.openwakeword import OpenWakeWord

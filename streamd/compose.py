@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from streamd.arrays import INSTALL_AGAIN
+from streamd.backends import Backends
 from streamd.config import Config
-from streamd.config.sections import EngineConfig
-from streamd.engine.backends.base import GraphBackend
-from streamd.engine.idle import IdleModels, Kept, SameFile, unloading
-from streamd.engine.local import LIVE_PASSES, NICE_TEXT, LocalEngine
+from streamd.engine.idle import IdleModels
+from streamd.engine.local import LocalEngine
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -27,21 +24,15 @@ from streamd.engine.passes.silero import SileroVad
 from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.engine.passes.webrtc import WebrtcVad
-from streamd.engine.recognition.accumulating import Accumulating
 from streamd.engine.recognition.base import Recogniser
 from streamd.engine.recognition.lane import Transcriber
 from streamd.engine.recognition.metered import Metered
-from streamd.engine.sensevoice.model import SenseVoice
-from streamd.engine.sensevoice.recogniser import Remembering, SenseVoiceSpans
-from streamd.engine.whisper.transcriber import Decode, Decoded, Whisper
-from streamd.engine.whisper.vocabulary import Vocabulary
 from streamd.errors import ConfigError
 from streamd.front_ends import FrontEnds, installed
 from streamd.live.held import SPARE_LEASES
 from streamd.models import catalogue
 from streamd.models.catalogue import Model
 from streamd.models.library import Library
-from streamd.models.pieces import Pieces
 from streamd.modules.base import ModelCard, ReaderModule, SpeculativePass
 from streamd.modules.emotion import EmotionModule
 from streamd.modules.emotion_model import EmotionModel
@@ -59,21 +50,17 @@ from streamd.modules.wake_stepper import WordModel
 from streamd.naming import is_keyword
 from streamd.observability.cores import usable_cpus
 from streamd.observability.metrics import Metrics
-from streamd.types import Floats
+from streamd.recognisers import (
+    SENSEVOICE_MODELS,
+    TRANSCRIPT_MODELS,
+    make_moods,
+    make_recogniser,
+)
 from streamd.voices import graph_of, speaker_models, voice_models
 
 VAD_MODELS = {"silero": "silero-vad-6.2.3", "webrtc": "webrtc-vad"}
 KEYWORD_MODELS = {"xiaoyun": "xiaoyun-kws"}
-BACKENDS = {"onnxruntime": "OnnxRuntime", "torch": "Torch", "mindspore": "MindSpore"}
-"""Backends by the name of their file, with the class in it."""
-OPTIONAL_BACKENDS = frozenset({"mindspore", "torch"})
-"""Backends whose framework comes with the extra of the same name."""
 EMOTION_MODEL = "emotion-0.1"
-SENSEVOICE_MODELS = {
-    "sensevoice": "sensevoice-small",
-    "sensevoice-int8": "sensevoice-small-int8",
-}
-TRANSCRIPT_MODELS = {"whisper-tiny-en": catalogue.TRANSCRIPT_ID, **SENSEVOICE_MODELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,73 +93,6 @@ def wanted_models(config: Config) -> list[str]:
         words.append(SENSEVOICE_MODELS[config.emotion.model])
     voices = [model.id for model in speaker_models(config)]
     return [VAD_MODELS[config.vad.engine], *words, *voices]
-
-
-class Backends:
-    """The backends that a configuration names, each loaded once.
-
-    Args:
-        engine: The section of the configuration that names them.
-        models: All models of the process, which unloads those that are idle; None keeps all. Voice
-            activity and wake words never wait for a model.
-    """
-
-    def __init__(self, engine: EngineConfig, models: IdleModels | None = None) -> None:
-        self._models = models
-        self._engine = engine
-        self._named = {str(name): backend for name, backend in engine.backends.items()}
-        self._loaded: dict[str, GraphBackend] = {}
-
-    def of(self, pass_name: str) -> GraphBackend:
-        """Return the backend of a pass.
-
-        Raises:
-            ConfigError: There is no such backend, or its framework is not installed.
-        """
-        key, name = "engine.backend", self._engine.backend
-        if pass_name in self._named:
-            key, name = f"engine.backends.{pass_name}", self._named[pass_name]
-        if name not in self._loaded:
-            self._loaded[name] = load_backend(name, key, self._engine)
-        backend = self._loaded[name]
-        if self._models is None:
-            return backend
-        return unloading(backend, self._models, stays=pass_name in LIVE_PASSES)
-
-
-def load_backend(
-    name: str, key: str = "engine.backend", engine: EngineConfig | None = None
-) -> GraphBackend:
-    """Return a backend by its name; its framework is imported here, and only now.
-
-    Args:
-        name: Name of its file.
-        key: Key of the configuration that names it.
-        engine: The section of the configuration with the settings of backends.
-
-    Raises:
-        ConfigError: There is no such backend, its framework is not installed, or its settings name
-            a device that is not there.
-    """
-    if name not in BACKENDS:
-        raise ConfigError(f"{key}: unknown backend {name!r}; available: {', '.join(BACKENDS)}")
-    try:
-        module = importlib.import_module(f"streamd.engine.backends.{name}")
-    except ImportError as error:
-        raise ConfigError(
-            f"{key} {name!r} cannot be loaded: {error}. {_install(name)}".rstrip()
-        ) from error
-    settings = getattr(engine, name, None)
-    make = getattr(module, BACKENDS[name])
-    backend: GraphBackend = make() if settings is None else make(settings)
-    return backend
-
-
-def _install(backend: str) -> str:
-    """Return what to do about a backend whose framework is not there; empty if streamd has it."""
-    if backend not in OPTIONAL_BACKENDS:
-        return ""
-    return f"It needs a package: pip install 'streamd-voice[{backend}]'"
 
 
 def make_parts(config: Config, library: Library) -> Parts:
@@ -222,7 +142,7 @@ def make_parts(config: Config, library: Library) -> Parts:
     recogniser = make_recogniser(config, library, metrics, models, backends)
     if recogniser is not None:
         passes.append(TranscriptPass(recogniser))
-    moods = _moods(config, library, backends, recogniser)
+    moods = make_moods(config, library, backends, recogniser)
     if moods is not None:
         passes.append(MoodPass(moods))
     threads = config.engine.threads or math.ceil(usable_cpus())
@@ -241,77 +161,6 @@ def make_parts(config: Config, library: Library) -> Parts:
     heads = None if wake is None else wake.heads
     registry = make_registry(config, vad, metrics, heads, library, recogniser, front_ends, keywords)
     return Parts(registry, engine, metrics, recogniser, moods)
-
-
-def make_recogniser(
-    config: Config, library: Library, metrics: Metrics, models: IdleModels, backends: Backends
-) -> Metered | None:
-    """Load what makes text; None if the configuration has it off.
-
-    Raises:
-        ModelMissing: Its model is not there.
-        ConfigError: The package that runs it is not installed.
-    """
-    name = config.transcript.model
-    if name == "off":
-        return None
-    if name in SENSEVOICE_MODELS:
-        return Metered(_sensevoice(name, library, backends))
-    recogniser, own_cpu_s = _whisper(config, library, models)
-    spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
-    return Metered(recogniser, own_cpu_s, spent)
-
-
-def _moods(
-    config: Config, library: Library, backends: Backends, recogniser: Metered | None
-) -> Metered | None:
-    """Return the recogniser that tells moods, the same as for text if it is the same model."""
-    name = config.emotion.model
-    if name not in SENSEVOICE_MODELS:
-        return None
-    if recogniser is not None and config.transcript.model == name:
-        return recogniser
-    return Metered(_sensevoice(name, library, backends))
-
-
-def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
-    """Load a SenseVoice.
-
-    Raises:
-        ModelMissing: It is not there.
-        ConfigError: There is no such backend.
-    """
-    model = catalogue.model(SENSEVOICE_MODELS[name])
-    backend = backends.of(TranscriptPass.name)
-    _, _, pieces = (library.path(file) for file in model.files)
-    graph = backend.load(library.path(backend.file(graph_of(model))))
-    network = SenseVoice(graph, Pieces.read(pieces))
-    return Accumulating(SenseVoiceSpans(Remembering(network.understand)))
-
-
-def _whisper(
-    config: Config, library: Library, models: IdleModels
-) -> tuple[Recogniser, Callable[[], float]]:
-    """Load a Whisper, and return what its threads have spent. It raises as `make_recogniser`."""
-    try:
-        backend = importlib.import_module("streamd.engine.backends.ctranslate2")
-    except ImportError as error:
-        raise ConfigError(
-            f"transcript.model {config.transcript.model!r} cannot be loaded: {error}. It needs a "
-            "package: pip install 'streamd-voice[transcript]'"
-        ) from error
-    weights, settings, words = (library.path(file) for file in catalogue.TRANSCRIPT_FILES)
-    vocabulary = Vocabulary.read(words.read_bytes())
-    files = [SameFile(path) for path in (weights, settings, words)]
-    kept: Kept[Decode] = models.keep(
-        weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
-    )
-
-    def decode(window: Floats, prompt: Sequence[int], beam: int, most: int) -> Decoded:
-        with kept.use() as model:
-            return model(window, prompt, beam, most)
-
-    return Whisper(decode, vocabulary), kept.cpu_s
 
 
 def make_transcriber(config: Config, parts: Parts) -> Transcriber | None:

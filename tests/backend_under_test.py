@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from needs import lacking, toolkit
 
-from streamd.compose import load_backend
+from streamd.backends import load_backend
 from streamd.config.sections import EngineConfig, TorchConfig
 from streamd.engine.backends.base import GraphBackend
 

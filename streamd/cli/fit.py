@@ -12,12 +12,13 @@ import typer
 from rich.progress import BarColumn
 
 from streamd.audio.files import load
+from streamd.backends import Backends
 from streamd.calibration.cohort import keep
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import ready_library
 from streamd.cli.transfer import written_whole
-from streamd.compose import Backends, make_parts
+from streamd.compose import make_parts
 from streamd.display import display_name
 from streamd.engine.passes.voiceprint import Voiceprint
 from streamd.errors import ConfigError, Unavailable, WrongUsage

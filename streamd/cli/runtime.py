@@ -12,9 +12,10 @@ from rich.progress import BarColumn, TaskID
 from streamd.access.audit.entry import Actor, Recorder
 from streamd.access.audit.writer import AtOnce, Nowhere, journal
 from streamd.access.audited import Audited
+from streamd.backends import load_backend
 from streamd.cli.common import note
 from streamd.cli.progress import bars
-from streamd.compose import load_backend, wanted_models
+from streamd.compose import wanted_models
 from streamd.config import Config
 from streamd.errors import ModelMissing
 from streamd.models import catalogue, fetch

@@ -12,12 +12,12 @@ import msgspec
 import typer
 from rich.progress import BarColumn
 
+from streamd.backends import Backends
 from streamd.cli.common import ConfigOption, TenantOption, note, read_config
 from streamd.cli.place import Place, chosen
 from streamd.cli.progress import bars
 from streamd.cli.recording import TrackOption
 from streamd.cli.runtime import load_library, open_voices
-from streamd.compose import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import NameTaken, NoSuchWord

@@ -135,13 +135,8 @@ def parse_noise(text: str) -> Noise:
         BadConfig: something else, or no such file.
     """
     snr, _, rest = text.partition(":")
-    try:
-        snr_db = float(snr)
-    except ValueError:
-        raise BadConfig(
-            f"--noise {text!r}: {snr!r} is no number; as 10, 10:pink, 5:street.wav or "
-            "10:babble:VOICES_DIR"
-        ) from None
+    examples = "10, 10:pink, 5:street.wav or 10:babble:VOICES_DIR"
+    snr_db = _decibels(f"--noise {text!r}", snr, examples)
     kind, _, place = rest.partition(":")
     if not rest or (kind in noise.KINDS and not place):
         return Noise(snr_db, kind or "white")
@@ -173,12 +168,7 @@ def parse_loudspeaker(text: str) -> Loudspeaker:
         BadConfig: something else, or no such file.
     """
     level, _, place = text.partition(":")
-    try:
-        echo_db = float(level)
-    except ValueError:
-        raise BadConfig(
-            f"--loudspeaker {text!r}: {level!r} is no number; as 0 or 0:music.flac"
-        ) from None
+    echo_db = _decibels(f"--loudspeaker {text!r}", level, "0 or 0:music.flac")
     if not place:
         return Loudspeaker(echo_db)
     place, digest = _recordings(f"--loudspeaker {text!r}", place, "")
@@ -283,3 +273,10 @@ def _floats(samples: Samples) -> Floats:
 
 def _rng(seed: str, what: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(f"{what} {seed}".encode()))
+
+
+def _decibels(option: str, text: str, examples: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadConfig(f"{option}: {text!r} is no number; as {examples}") from None

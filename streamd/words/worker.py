@@ -10,7 +10,7 @@ import sys
 import msgspec
 import numpy as np
 
-from streamd.compose import Backends
+from streamd.backends import Backends
 from streamd.engine.passes.openwakeword import OpenWakeWord
 from streamd.engine.passes.silero import SileroVad
 from streamd.errors import Refusal

@@ -19,8 +19,8 @@ from fakes.driving import (
     word,
 )
 
-from streamd import compose
-from streamd.compose import Backends
+from streamd import backends as chosen
+from streamd.backends import Backends
 from streamd.config import Config
 from streamd.config.sections import EngineConfig
 from streamd.engine.backends.host import Host
@@ -116,7 +116,7 @@ def test_a_pass_has_the_backend_that_is_named_for_it_and_each_is_loaded_once(
         loaded.append(name)
         return OnnxRuntime()
 
-    monkeypatch.setattr(compose, "load_backend", load)
+    monkeypatch.setattr(chosen, "load_backend", load)
     backends = Backends(config(backend="one", backends={"voice": "other"}).engine)
     vad, wake, voice = (backends.of(name) for name in ("vad", "wake", "voice"))
     assert vad is wake

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from waiting import HANG_S, until, wait_until
 
-from streamd.compose import Backends
+from streamd.backends import Backends
 from streamd.config import Config
 from streamd.engine import idle
 from streamd.engine.backends.base import Graph
@@ -233,7 +233,7 @@ def test_all_passes_but_those_of_the_live_lane_may_be_unloaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     backend = FakeBackend({"a.onnx": lambda inputs: [inputs["x"]]})
-    monkeypatch.setattr("streamd.compose.load_backend", lambda *args: backend)
+    monkeypatch.setattr("streamd.backends.load_backend", lambda *args: backend)
     clock = Clock()
     models = IdleModels(10.0, Metrics(), clock)
     backends = Backends(Config().engine, models)

@@ -22,7 +22,8 @@ import soxr
 
 from streamd.audio.files import read
 from streamd.audio.pcm import to_int16
-from streamd.compose import load_backend, make_vad
+from streamd.backends import load_backend
+from streamd.compose import make_vad
 from streamd.config import Config
 from streamd.engine.local import LocalEngine
 from streamd.engine.passes import prosody

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from needs import lacking
 
-from streamd.compose import Backends, make_recogniser
+from streamd.backends import Backends
 from streamd.config import Config
 from streamd.config.sections import TranscriptConfig
 from streamd.engine.idle import IdleModels
@@ -20,6 +20,7 @@ from streamd.errors import ModelMissing
 from streamd.models.catalogue import TRANSCRIPT_FILES
 from streamd.models.library import Library
 from streamd.observability.metrics import Metrics
+from streamd.recognisers import make_recogniser
 
 try:
     from streamd.engine.backends import ctranslate2 as backend
