@@ -11,6 +11,7 @@ from daemons import (
     DATA,
     Daemon,
     Received,
+    assert_same_log,
     converse,
     dial,
     next_event,
@@ -197,7 +198,7 @@ async def test_base64_audio_counts_as_the_same_audio(daemon: Daemon):
     ]
     as_text = await converse(daemon.url, texts, END)
     as_bytes = await converse(daemon.url, pcm, END)
-    assert as_text.log == as_bytes.log
+    assert_same_log(as_text.log, as_bytes.log)
 
 
 async def test_a_bad_option_in_config_closes_4002(daemon: Daemon):

@@ -136,7 +136,7 @@ async def test_a_stream_has_its_text_while_it_is_spoken(transcribing: Daemon) ->
     assert 0.3 < final["confidence"] <= 1
     assert " ".join(one["text"] for one in final["segments"]) == final["text"]
     assert found.types.index("speech_start") < found.types.index("transcript")
-    assert found.types[found.events.index(final) + 1] == "speech_end"
+    assert found.events.index(final) < found.types.index("speech_end")
     fields = json.dumps(modules)
     analysed = post(transcribing, "/v1/analyze", ("audio", wav(sound)), ("modules", fields)).json
     assert_same_log(events, analysed)
