@@ -135,5 +135,5 @@ async def test_the_watchdog_of_another_process_is_not_fed(serve, manager):
     await converse(running.url, speech(), {"type": "end"})  # at its interval, 1 ms, it were fed
     assert await asyncio.to_thread(running.stop) == 0
     sent = sent_to(ours)
-    assert sent[0].startswith(b"READY=1")
+    assert any(m.startswith(b"READY=1") for m in sent)
     assert not any(m.startswith(b"WATCHDOG") for m in sent)
