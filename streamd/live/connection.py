@@ -117,7 +117,7 @@ class Connection:
             The close code.
         """
         metrics = self._services.metrics
-        metrics.sessions_open.inc()
+        metrics.streams_open.inc()
         self._services.ticks.sockets += 1
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -135,11 +135,11 @@ class Connection:
         finally:
             self._end(DROPPED)  # where it was cancelled
             self._let_go()
-            metrics.sessions_open.dec()
+            metrics.streams_open.dec()
             self._services.ticks.sockets -= 1
         assert self._close is not None
         close = self._close
-        metrics.sessions.labels(str(close.code)).inc()
+        metrics.streams.labels(str(close.code)).inc()
         if close is not DROPPED:
             await self._socket.close(close.code, close.reason)
         return close.code
@@ -347,7 +347,7 @@ class Connection:
 
     def _put(self, event: Event, *, always: bool = False) -> None:
         """Send an event of the connection itself; with `always`, also beyond the bound."""
-        self._services.metrics.events.labels(event.__struct_config__.tag).inc()
+        self._services.counts.sent(event)
         try:
             self._writer.put(event, always=always)
         except SlowConsumer as error:

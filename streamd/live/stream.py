@@ -67,7 +67,7 @@ class LiveStream:
         self._lease = lease
         self._peer = peer
         limits = services.limits
-        self._meter = Meter(services.metrics)
+        self._meter = Meter(services.metrics, services.counts)
         self._delivery = Delivery(
             self._meter, limits.max_events_queued, services.held.limits.max_events
         )
@@ -245,6 +245,7 @@ class LiveStream:
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
             self._meter.coalesced(self._shedding.coalesced)
+            self._meter.over(self.audio)
         self.stop()
         if self._input is not None:
             self._controls = self._input.controls

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes.driving import Player, Stage, fake_registry
 
+from streamd.live.event_counts import EventCounts
 from streamd.live.intake import HELD_MS, Intake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
@@ -20,7 +21,7 @@ class Watched(Meter):
     """Remembers how far each taking went, in sample frames."""
 
     def __init__(self, metrics: Metrics) -> None:
-        super().__init__(metrics)
+        super().__init__(metrics, EventCounts(metrics, fake_registry()))
         self.takings: list[int] = []
 
     def taken(self, size: int) -> None:
