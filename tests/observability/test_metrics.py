@@ -1,9 +1,21 @@
 """What /metrics says."""
 
+import re
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
+PAGE = Path(__file__).parents[2] / "docs/run/metrics.md"
+PROCESS = (
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+)
 LABELS = {
     "status",
     "code",
@@ -68,6 +80,26 @@ def test_no_label_grows_with_sessions() -> None:
     for metric in metrics.values():
         assert isinstance(metric, Counter | Gauge | Histogram)
         assert set(metric._labelnames) <= LABELS
+
+
+def documented() -> dict[str, set[str]]:
+    """The labels of each metric in the table for operators."""
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
+def test_the_table_for_operators_has_every_metric_with_its_labels() -> None:
+    found = {
+        "streamd_build_info": {"version"},
+        **{name: set() for name in PROCESS},
+    }
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            (family,) = metric.describe()
+            ending = "_total" if family.type == "counter" else ""
+            found[family.name + ending] = set(metric._labelnames)
+    assert documented() == found
 
 
 def test_the_content_type_is_prometheus_text() -> None:
