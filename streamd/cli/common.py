@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,7 +112,13 @@ OwnOrUrlOption = Annotated[
 
 
 def complain(message: str) -> None:
-    """Print an error to stderr, for people."""
+    """Print an error to stderr, for people; in the journal of systemd it is one of priority 3."""
+    if "JOURNAL_STREAM" in os.environ:
+        from streamd.observability.logging import leads_to_journal, with_priority
+
+        if leads_to_journal(sys.stderr, os.environ):
+            sys.stderr.write(with_priority(None, "error", f"error: {message}") + "\n")
+            return
     stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -83,6 +83,10 @@ class Held:
     def leases(self) -> int:
         """Leases of streams that have no socket: those that go on and those that end."""
         return len(self._dropped) + len(self._ending)
+
+    def bound_keys(self, most: int) -> None:
+        """Have this bound on streams without a socket of one key from now on; 0 sets none."""
+        self.limits = replace(self.limits, max_per_key=most)
 
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
         """Return the `resume` of a `ready`, with a new token; None if the server holds no streams.

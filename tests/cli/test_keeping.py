@@ -202,7 +202,7 @@ def warned_of_voices(running: Daemon) -> list[int]:
 
 async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not_know(serve):
     running = serve(**BOTH)
-    cli = Cli(running._home)
+    cli = Cli(running.home)
     voices = {"anna": SLT, "bert": RMS, "cleo": DATA / "speech_awb.flac"}
     for count, (name, file) in enumerate(voices.items(), 1):
         assert (await asyncio.to_thread(cli.process, "enroll", name, file, **GE2E)).code == 0
@@ -214,7 +214,7 @@ async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not
 
 async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve):
     running = serve()
-    cli = Cli(running._home)
+    cli = Cli(running.home)
     assert ("accept", "anna") not in await decided(running)
     done = await asyncio.to_thread(cli.process, "enroll", "anna", SLT)
     assert done.code == 0
