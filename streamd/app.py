@@ -358,7 +358,7 @@ class Daemon:
     def _check_descriptors(self) -> None:
         """Take as many file descriptors as a full server needs, or log what to raise."""
         most = self._config.limits.max_streams
-        needed = most + self._config.server.max_waiting + descriptors.SPARE
+        needed = descriptors.needed(most, self._config.server.max_waiting)
         allowed = descriptors.allow(needed)
         if allowed < needed:
             log.warning(
@@ -366,8 +366,7 @@ class Daemon:
                 allowed=allowed,
                 needed=needed,
                 max_streams=most,
-                advice=f"raise the hard limit: LimitNOFILE={needed} in the systemd unit, or "
-                f"`ulimit -Hn {needed}` as root; or lower limits.max_streams",
+                advice=descriptors.advice(needed),
             )
 
     def _report_start(
