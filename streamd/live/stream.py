@@ -270,7 +270,7 @@ class LiveStream:
 
     # From the client.
 
-    def hold(self, data: bytes, now_s: float) -> bool:
+    def hold(self, data: list[bytes], now_s: float) -> bool:
         """Keep audio until the stream is advanced; return False if it must be fed instead."""
         assert self._input is not None
         try:
@@ -281,14 +281,14 @@ class LiveStream:
         self._services.ticks.due(self)
         return True
 
-    async def feed(self, data: bytes, now_s: float) -> None:
-        """Take audio, waiting for room.
+    async def feed(self, data: bytes, now_s: float) -> bool:
+        """Take audio, waiting for room; return False if it is none.
 
         Raises:
             MaxDuration: The stream is as long as it may be; its final events are in the outbox.
         """
         assert self._input is not None
-        await self._input.feed(data, now_s)
+        return await self._input.feed(data, now_s)
 
     async def control(self, message: messages.Message, gap_cause: GapCause = "client") -> None:
         """Take a message that acts at its place in the stream, waiting until there is room.
