@@ -14,7 +14,7 @@ PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-browser test-device test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-browser test-device test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench clean
+.PHONY: run test test-models test-gpu check ci test-browser test-device test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -151,6 +151,14 @@ constraints:  ## write constraints.txt anew: what `make test-latest` has passed 
 bench: $(VENV)/.run  ## what a core carries, and what each model pass costs
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/streamd bench
+
+docs: $(VENV)/.docs  ## the documentation as a site of files: build/docs/index.html
+	$(BIN)/python docs/site build/docs
+
+$(VENV)/.docs: $(VENV)/.run
+	@echo "Installing what builds the documentation, once."
+	@$(INSTALL) '.[docs]'
+	@touch $(VENV)/.run $@
 
 $(VENV)/.services: $(VENV)/.dev
 	@echo "Installing what the tests with real servers need besides, once."
