@@ -8,13 +8,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
+FAULT_TESTS := tests/faults tests/integration/test_floods.py tests/live/test_flood.py \
+  tests/property/test_dropped_sockets.py
 SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-browser test-faults test-services
+CI_TARGETS := test test-browser test-device test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-browser test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
+.PHONY: run test test-models test-gpu check ci test-browser test-device test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -40,9 +42,13 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real se
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
 
-test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills, full disks, clocks
+test-device: $(VENV)/.dev  ## clients of devices against a real server, and the conformance vectors with every client
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
+	$(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+
+test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, kills, full disks, clocks
+	$(PULL)
+	$(BIN)/pytest -n 2 --dist loadfile -m faults $(FAULT_TESTS)
 
 test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
 	$(PULL)

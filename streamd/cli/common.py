@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -136,10 +135,9 @@ def read_session_config(path: Path | None) -> Config:
     """Read the configuration of a command that opens sessions, and check its default words."""
     config = read_config(path)
     if own_words(config):
-        from streamd.cli.runtime import open_voices  # imports numpy
+        from streamd.cli import runtime  # imports numpy
 
-        with closing(open_voices(config)) as store:
-            check_own_words(config, store.load_words())
+        check_own_words(config, runtime.own_words(config))
     return config
 
 

@@ -201,6 +201,14 @@ def _unusable(host: str, port: int, error: OSError, sockets: list[socket.socket]
         listener.close()
     if error.errno in _MISSING:
         advice = "Choose an address of this machine with --host."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        advice = (
+            "Ports below 1024 are not for every user. Choose another with --port, or set "
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit."
+        )
     else:
-        advice = "Choose another with --port, or stop what uses it."
+        advice = (
+            "Choose another with --port, or stop what uses it: "
+            f"`sudo ss -ltnp 'sport = :{port}'` names it."
+        )
     return Unavailable(f"cannot listen on {host}:{port}: {error.strerror}. {advice}")
