@@ -73,4 +73,3 @@ async def test_the_example_prints_the_events_of_audio_without_hello(daemon, tmp_
     assert contains(seen.of("ready")[0], NO_HELLO.expect["ready"])
     assert log.keys() == wanted.keys()
     assert contains(log, wanted)
-
