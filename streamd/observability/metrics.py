@@ -67,6 +67,10 @@ class Metrics:
         self.jobs = counter("jobs", "Items given to a model.", "pass", "lane")
         self.queue_depth = gauge("queue_depth", "Items that wait for a model.", "pass", "lane")
         self.queue_limit = gauge("queue_limit", "Bound of a queue.", "queue")
+        self.spans = counter("spans", "Spans of traces.", "result")
+        """result: `sent`; `failed` where the collector did not take them; `dropped` where too many
+        waited."""
+        self.spans_waiting = gauge("spans_waiting", "Spans that wait to be sent.")
         self.batch_size = histogram("batch_size", "Steps or windows of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
         self.pass_cpu = counter("pass_cpu_seconds", "CPU time of the batches.", "pass")
