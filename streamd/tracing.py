@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from streamd.observability.spans import OFF, Tracing
 
 TRACES_PATH = "/v1/traces"
 """Path of traces at a collector, in OTLP over HTTP."""
+_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 DEFAULT_ENDPOINT = "http://localhost:4318"
 """Where OpenTelemetry expects a collector."""
 
@@ -23,21 +25,28 @@ def open_tracing(settings: TracingConfig, metrics: Metrics) -> Tracing:
     """Return what makes spans.
 
     Raises:
-        ConfigError: OpenTelemetry is not installed, or the endpoint or the headers cannot be used.
+        ConfigError: As `check` does.
     """
     if settings.exporter == "off":
         return OFF
-    endpoint, headers = endpoint_of(settings, os.environ), headers_of(settings)
-    try:
-        from streamd.observability.otel import Otel  # its package is an extra
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("opentelemetry"):
-            raise
+    endpoint, headers = check(settings)
+    from streamd.observability.otel import Otel  # its package is an extra
+
+    return Otel(endpoint, headers, settings.sample_ratio, metrics)
+
+
+def check(settings: TracingConfig) -> tuple[str, dict[str, str] | None]:
+    """Return endpoint and headers of tracing that is on, without importing OpenTelemetry.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed, or the endpoint or the headers cannot be used.
+    """
+    if not all(map(_is_installed, _PACKAGES)):
         raise ConfigError(
             "tracing.exporter: traces need more packages: pip install 'streamd-voice[otel]', or "
             "pip install '.[otel]' in a checkout"
-        ) from error
-    return Otel(endpoint, headers, settings.sample_ratio, metrics)
+        )
+    return endpoint_of(settings, os.environ), headers_of(settings)
 
 
 def endpoint_of(settings: TracingConfig, environ: Mapping[str, str]) -> str:
@@ -89,3 +98,10 @@ def headers_of(settings: TracingConfig) -> dict[str, str] | None:
         if line.strip():
             headers[name.strip()] = value.strip()
     return headers
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is in
+        return False

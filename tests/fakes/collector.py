@@ -64,9 +64,10 @@ def collecting() -> Iterator[Collector]:
             if not collector.answers.is_set():
                 collector.answers.wait()
                 return  # whoever asked is gone
-            assert self.path == "/v1/traces"
-            collector.take({name.lower(): value for name, value in self.headers.items()}, body)
-            self.send_response(200)
+            is_there = self.path == "/v1/traces"
+            if is_there:
+                collector.take({name.lower(): v for name, v in self.headers.items()}, body)
+            self.send_response(200 if is_there else 404)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
