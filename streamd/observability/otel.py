@@ -143,7 +143,6 @@ class _Sender(SpanExporter):
     def __init__(self, exporter: OTLPSpanExporter, endpoint: str, metrics: Metrics) -> None:
         self._exporter = exporter
         self._spans = metrics.spans
-        self._waiting = metrics.spans_waiting
         self._endpoint = endpoint
         self._said_s: float | None = None
         """When the log last had that nothing is delivered, monotonic seconds; None if it is."""
@@ -155,7 +154,6 @@ class _Sender(SpanExporter):
         """Send a batch."""
         with self.lock:
             self.waiting -= len(spans)
-            self._waiting.set(self.waiting)
         result = self._exporter.export(spans)
         is_sent = result is SpanExportResult.SUCCESS
         self._spans.labels("sent" if is_sent else "failed").inc(len(spans))
@@ -187,7 +185,7 @@ class _Bounded(SpanProcessor):
     def __init__(self, sender: _Sender, metrics: Metrics) -> None:
         self._sender = sender
         self._metrics = metrics
-        metrics.queue_limit.labels("spans").set(MAX_WAITING)
+        metrics.queue("spans", MAX_WAITING, lambda: sender.waiting)
         self._batches = BatchSpanProcessor(
             sender,
             max_queue_size=MAX_WAITING,
@@ -202,7 +200,6 @@ class _Bounded(SpanProcessor):
             is_full = self._sender.waiting >= MAX_WAITING
             if not is_full:
                 self._sender.waiting += 1
-                self._metrics.spans_waiting.set(self._sender.waiting)
         if is_full:
             self._metrics.spans.labels("dropped").inc()
         else:

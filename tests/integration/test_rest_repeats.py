@@ -212,7 +212,7 @@ def test_a_key_works_for_long_files_too(daemon: Daemon) -> None:
     assert post(daemon, "/v1/detect", ("audio", long), Idempotency_Key="six").body == first.body
     other = post(daemon, "/v1/detect", ("audio", long[:-2]), Idempotency_Key="six")
     assert (other.status, other.error["code"]) == (409, "conflict")
-    assert daemon.metric("streamd_request_bytes") == 0
+    assert daemon.metric("streamd_request_memory_bytes") == 0
 
 
 def test_a_file_over_the_limit_is_refused_before_and_while_it_comes(serve) -> None:
@@ -255,7 +255,7 @@ async def test_a_client_that_leaves_costs_nothing(serve) -> None:
             )
             wire.socket.sendall(multipart(("audio", wav(MINUTE)))[:300_000])
     await daemon.eventually(lambda: daemon.metric("streamd_files_in_work") == 0)
-    await daemon.eventually(lambda: daemon.metric("streamd_request_bytes") == 0)
+    await daemon.eventually(lambda: daemon.metric("streamd_request_memory_bytes") == 0)
     answer = await asyncio.to_thread(ask, daemon, "POST", "/v1/detect", SPEECH)
     assert answer.status == 200
     assert daemon.complaints() == []

@@ -46,15 +46,14 @@ async def test_more_spans_than_may_wait_are_dropped_and_all_are_counted(
         on.begin("utterance").end()
     dropped = count(metrics, "dropped")
     assert 100 <= dropped <= 100 + BATCH, "one batch may have been on its way"
-    waiting = metrics.registry.get_sample_value("streamd_spans_waiting")
+    queue = {"queue": "spans"}
+    assert metrics.registry.get_sample_value("streamd_queue_limit", queue) == MAX_WAITING
+    waiting = metrics.registry.get_sample_value("streamd_queue_length", queue)
     assert waiting is not None
     assert waiting <= MAX_WAITING
     collector.answers.set()
     await until(lambda: sum(count(metrics, x) for x in ("sent", "failed", "dropped")) == made)
-    assert metrics.registry.get_sample_value("streamd_spans_waiting") == 0
-    assert (
-        metrics.registry.get_sample_value("streamd_queue_limit", {"queue": "spans"}) == MAX_WAITING
-    )
+    assert metrics.registry.get_sample_value("streamd_queue_length", queue) == 0
     on.close()
 
 
