@@ -8,6 +8,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
+FAULT_TESTS := tests/faults tests/integration/test_floods.py tests/live/test_flood.py \
+  tests/property/test_dropped_sockets.py
 SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
@@ -44,9 +46,9 @@ test-device: $(VENV)/.dev  ## clients of devices against a real server, and the 
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
 
-test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills, full disks, clocks
+test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, kills, full disks, clocks
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
+	$(BIN)/pytest -n 2 --dist loadfile -m faults $(FAULT_TESTS)
 
 test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
 	$(PULL)
