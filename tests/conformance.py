@@ -25,6 +25,7 @@ class Vector:
     steps: list[dict[str, Any]]
     audio: str | None = None
     frame_bytes: int = 2
+    packet_samples: int | None = None
     voices: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     expect: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +38,16 @@ class Vector:
     def sound(self) -> bytes:
         """Return the bytes of the audio file."""
         return (AUDIO / self.audio).read_bytes() if self.audio else b""
+
+    @property
+    def packets(self) -> list[bytes]:
+        """Return the packets of a file of Opus: each stands behind its length, u16le."""
+        data, found = self.sound, []
+        while data:
+            size = int.from_bytes(data[:2], "little")
+            found.append(data[2 : 2 + size])
+            data = data[2 + size :]
+        return found
 
     @property
     def kinds(self) -> set[str]:

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import sys
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +32,8 @@ ROOT = Path(__file__).parents[1]
 class Playing(ABC):
     """One client with one vector: steps that are alike for every client."""
 
+    title: str
+    """The client in the table of the README."""
     cannot_do: ClassVar[dict[str, str]]
     """Why a client has no way to do a kind of step, by design."""
     hidden: tuple[str, ...] = ()
@@ -45,7 +49,8 @@ class Playing(ABC):
     @classmethod
     def cannot(cls, vector: Vector) -> str | None:
         """Return why the client cannot play a vector by design, or None."""
-        return next((cls.cannot_do[trait] for trait in traits(vector) & cls.cannot_do.keys()), None)
+        needed = traits(vector)
+        return next((why for trait, why in cls.cannot_do.items() if trait in needed), None)
 
     async def play(self) -> Seen:
         """Do all steps, and return what the client reported."""
@@ -87,6 +92,12 @@ class Playing(ABC):
             case {"audio": size}:
                 for data in self._cut(size, step.get("cut", [3200])):
                     await self.audio(data)
+            case {"packets": count}:
+                for packet in self.vector.packets[self._at : self._at + count]:
+                    await self.audio(packet)
+                self._at += count
+            case {"lose": size}:
+                self._at += size
             case {"send": message}:
                 await self.control(message)
             case {"wait": kind}:
@@ -127,39 +138,72 @@ def _unbroken(_: int) -> Fate:
     return Fate()
 
 
+def table(clients: Iterable[type[Playing]], vectors: Sequence[Vector]) -> str:
+    """Return the README's table of what the clients do not play, by design."""
+    lines = ["| client | plays | does not play | because |", "|---|---|---|---|"]
+    for client in clients:
+        by_reason: dict[str, list[str]] = {}
+        for vector in vectors:
+            if (why := client.cannot(vector)) is not None:
+                by_reason.setdefault(why, []).append(f"`{vector.name}`")
+        count = len(vectors) - sum(map(len, by_reason.values()))
+        cells = [f"| {client.title} | {count} of {len(vectors)} |"] + ["| | |"] * len(by_reason)
+        lines += [
+            f"{cell} {', '.join(names)} | {why} |"
+            for cell, (why, names) in zip(cells, by_reason.items(), strict=False)
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def traits(vector: Vector) -> set[str]:
     """Return what a client must be able to do for a vector, in the words of `cannot_do`."""
-    found = set(vector.kinds) & {"lose"}
     hello = vector.hello
-    if hello is None:
-        return found | {"no hello"}
-    found |= {"resume"} if "resume" in hello else set()
-    audio = hello.get("audio", {})
-    found |= {f"codec {audio['codec']}"} if "codec" in audio else set()
-    found |= {"audio.use"} if "use" in audio else set()
-    found |= set() if "modules" in hello else {"default modules"}
-    for name, options in hello.get("modules", {}).items():
-        is_usual = name in ("vad", "wake", "speaker") and options.keys() <= {"words"}
-        found |= set() if is_usual else {"module options"}
-    for step in vector.steps:
-        message = step.get("send")
-        found |= {"json audio"} if "as" in step else set()
-        if isinstance(message, str):
-            found |= {"any text"}
-        elif message is not None and message["type"] != "end":
-            found |= {"control"}
-    return found
+    return _of_steps(vector) | ({"no hello"} if hello is None else _of_hello(hello))
+
+
+def _of_hello(hello: dict[str, Any]) -> set[str]:
+    audio, modules = hello.get("audio", {}), hello.get("modules", {})
+    usual = {"vad": set(), "wake": {"words"}, "speaker": set(), "emotion": set()}
+    found = {
+        "resume": "resume" in hello,
+        "default modules": not hello.keys() & {"modules", "resume"},
+        "module options": any(
+            name not in usual or options.keys() - usual[name] for name, options in modules.items()
+        ),
+        "audio.use": "use" in audio,
+        "bad rate": audio.get("rate", 8000) < 8000,
+        f"codec {audio.get('codec')}": "codec" in audio,
+    }
+    return {name for name, holds in found.items() if holds}
+
+
+def _of_steps(vector: Vector) -> set[str]:
+    sent = [step["send"] for step in vector.steps if "send" in step]
+    length = sum(step.get("audio", 0) for step in vector.steps)
+    found = {
+        "lost in a drop": vector.kinds >= {"drop", "lose"},
+        "no packet": vector.audio == "damaged.opus-packets",
+        "half a sample": length % vector.frame_bytes,
+        "json audio": any("as" in step for step in vector.steps),
+        "any text": any(isinstance(message, str) for message in sent),
+        "control": any(isinstance(m, dict) and m["type"] != "end" for m in sent),
+    }
+    return {name for name, holds in found.items() if holds}
 
 
 class Sdk(Playing):
     """`streamd.client`."""
+
+    title = "`streamd.client`, the Python SDK"
 
     cannot_do: ClassVar = {
         "no hello": "it always sends `hello`",
         "resume": "it takes tokens from `ready` alone",
         "any text": "it sends JSON objects",
         "json audio": "it sends binary messages",
-        "lose": "what it lost, its replay buffer names: tests/client/test_replay.py",
+        "lost in a drop": "its replay buffer names what it lost",
+        "codec opus": "it sends samples",
+        "no packet": "it refuses what is no packet",
     }
     _stream: Stream
 
@@ -278,18 +322,77 @@ class Program(Playing):
         return self._reading.done()
 
 
+class Page(Program):
+    """The session of the browser's page, in node."""
+
+    title = "`clients/browser`, the page's session"
+
+    cannot_do: ClassVar = {
+        "no hello": "it always sends `hello`",
+        "resume": "it takes tokens from `ready` alone",
+        "default modules": "it names its modules",
+        "module options": "it knows no options but words",
+        "audio.use": "a page's microphone is mono",
+        "codec pcm_f32le": "it sends s16le",
+        "codec mulaw": "it sends s16le",
+        "codec opus": "it sends s16le",
+        "bad rate": "its sound has a rate that the server takes",
+        "half a sample": "a browser's samples are whole",
+        "any text": "it sends audio and `end`",
+        "control": "it sends audio and `end`",
+        "json audio": "it sends binary messages",
+    }
+    hidden = ("others",)
+
+    def command(self, url: str) -> list[str]:
+        modules = (self.vector.hello or {}).get("modules", {})
+        wake = modules.get("wake")
+        choices = {
+            "rate": (self.vector.hello or {}).get("audio", {}).get("rate", 16_000),
+            "words": [] if wake is None else wake.get("words", ["alexa"]),
+            "modules": sorted(modules.keys() - {"vad", "wake"}),
+            "offered": ["speaker", "emotion"],
+            "key": self.stage.key,
+        }
+        self._folder = tempfile.TemporaryDirectory()
+        modules_of_page = Path(self._folder.name) / "page"
+        shutil.copytree(ROOT / "clients" / "browser", modules_of_page)
+        (modules_of_page / "package.json").write_text('{"type": "module"}')
+        script = Path(__file__).parent / "clients" / "page_vectors.mjs"
+        http_url = url.replace("ws", "http", 1).removesuffix("v1/stream")
+        node = ["node", "--no-warnings", "--experimental-websocket", str(script)]
+        return [*node, str(modules_of_page), http_url, json.dumps(choices)]
+
+    def take(self, event: Event) -> None:
+        match event:
+            case {"type": "closed", **rest}:
+                self.seen.close = rest.get("code")
+            case {"type": "over", "key": True} if self.seen.close is None:
+                self.seen.http = 401  # of the ticket that it asked for
+            case {"type": "over"}:
+                pass
+            case _:
+                super().take(event)
+
+    def outcome(self, code: int, errors: str) -> None:
+        self._folder.cleanup()
+        assert code == 0, errors
+
+
 class Pi(Program):
     """`clients/pi/streamd_pi.py`."""
+
+    title = "`clients/pi`"
 
     cannot_do: ClassVar = {
         "no hello": "it always sends `hello`",
         "resume": "it takes tokens from `ready` alone",
         "codec pcm_f32le": "a microphone's samples are s16le",
         "codec mulaw": "a microphone's samples are s16le",
+        "codec opus": "a microphone's samples are s16le",
         "any text": "it sends audio and `end`",
         "control": "it sends audio and `end`",
         "json audio": "it sends binary messages",
-        "lose": "what it lost, its replay buffer names: tests/clients/test_pi_replay.py",
     }
 
     hidden = ("acked", "others")
