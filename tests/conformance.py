@@ -1,15 +1,22 @@
-"""The conformance vectors of `tests/vectors`: read them, and compare what a client received."""
+"""The conformance vectors of `tests/vectors`: read them, and compare what a client received.
+
+    python tests/conformance.py drop_in_a_sentence --close 1000 < events.jsonl
+
+compares the events that any client has printed, one JSON object a line. Python's own library is
+all that it needs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from daemons import Event
-
+Event = dict[str, Any]
 FOLDER = Path(__file__).parent / "vectors"
 AUDIO = FOLDER / "audio"
 TOLERANCE = 2e-3
@@ -158,3 +165,23 @@ def _numbering(vector: Vector, seen: Seen) -> list[str]:
     if not vector.is_dropped:
         is_right = numbers == list(range(1, len(numbers) + 1))
     return [] if is_right else [f"seq: {numbers}"]
+
+
+def main() -> int:
+    """Compare what standard input has with a vector; the exit code is 1 if they differ."""
+    parser = argparse.ArgumentParser(description="Compare a client's events with a vector.")
+    parser.add_argument("vector", choices=sorted(path.stem for path in FOLDER.glob("*.json")))
+    parser.add_argument("--close", type=int, help="the close code that the client received")
+    parser.add_argument("--http", type=int, help="the HTTP status that refused the upgrade")
+    parser.add_argument("--without", nargs="*", default=[], choices=["acked", "others"],
+                        help="what the client does not report")  # fmt: skip
+    options = parser.parse_args()
+    events = [json.loads(line) for line in sys.stdin if line.strip()]
+    vector = as_told(Vector.read(FOLDER / f"{options.vector}.json"), options.without)
+    found = differences(vector, Seen(events, options.close, options.http))
+    print("\n".join(found) or "no difference")  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
