@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ TOLERANCE = 2e-3
 """Of scores: other processors round otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Vector:
     """One conversation; the fields are those of `tests/vectors/README.md`."""
 
@@ -41,12 +43,20 @@ class Vector:
     def read(cls, path: Path) -> Vector:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    @property
+    @cached_property
     def sound(self) -> bytes:
         """Return the bytes of the audio file."""
         return (AUDIO / self.audio).read_bytes() if self.audio else b""
 
-    @property
+    def messages(self, step: dict[str, Any], begin: int) -> Iterator[bytes]:
+        """Yield the messages of an `audio` step that begins at a byte of the file."""
+        end, lengths = begin + step["audio"], cycle(step.get("cut", [3200]))
+        while begin < end:
+            last = min(begin + next(lengths), end)
+            yield self.sound[begin:last]
+            begin = last
+
+    @cached_property
     def packets(self) -> list[bytes]:
         """Return the packets of a file of Opus: each stands behind its length, u16le."""
         data, found = self.sound, []
