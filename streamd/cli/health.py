@@ -5,12 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from streamd.cli.common import ConfigOption, read_config
-from streamd.config import ServerConfig
 from streamd.errors import CannotConnect, RefusedByServer, WrongUsage
 from streamd.view.console import stdout
 
@@ -19,8 +18,20 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that mean all of this machine's, and where the machine reaches itself."""
 
 
+class _Place(NamedTuple):
+    """Where the server listens."""
+
+    host: str
+    port: int
+    is_tls: bool
+
+
 def health(
     config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option(help="Address, as given to `streamd serve`.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port, as given to it.", min=1, max=65535)
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Ask only whether it needs a restart.")
     ] = False,
@@ -31,25 +42,29 @@ def health(
     finds the server by `server.host`, `server.port` and `server.tls_cert`, on this machine.
     """
     server = read_config(config).server
-    if server.port == 0:
-        raise WrongUsage("server.port is 0, so the configuration does not say where the server is")
-    status, said = _ask(server, "/health/live" if live else "/health/ready")
+    at = _Place(
+        _ANYWHERE.get(host or server.host, host or server.host),
+        port or server.port,
+        is_tls=bool(server.tls_cert),
+    )
+    if at.port == 0:
+        raise WrongUsage("server.port is 0, so say which port the server took: --port")
+    status, said = _ask(at, "/health/live" if live else "/health/ready")
     if status != http.client.OK:
         raise RefusedByServer(f"the server is not {'live' if live else 'ready'}: {said}")
     stdout().print(said)
 
 
-def _ask(server: ServerConfig, path: str) -> tuple[int, str]:
+def _ask(at: _Place, path: str) -> tuple[int, str]:
     """Return the status of a GET, and what the answer says.
 
     Raises:
         CannotConnect: No server answers.
     """
-    host = _ANYWHERE.get(server.host, server.host)
     connection = (
-        http.client.HTTPSConnection(host, server.port, timeout=TIMEOUT_S, context=_any_server())
-        if server.tls_cert
-        else http.client.HTTPConnection(host, server.port, timeout=TIMEOUT_S)
+        http.client.HTTPSConnection(at.host, at.port, timeout=TIMEOUT_S, context=_any_server())
+        if at.is_tls
+        else http.client.HTTPConnection(at.host, at.port, timeout=TIMEOUT_S)
     )
     try:
         connection.request("GET", path)
@@ -57,7 +72,7 @@ def _ask(server: ServerConfig, path: str) -> tuple[int, str]:
         return answer.status, _status_of(answer.read())
     except (OSError, http.client.HTTPException) as error:
         raise CannotConnect(
-            f"no answer from {host}:{server.port}: {error}. Start it with `streamd serve`, and run "
+            f"no answer from {at.host}:{at.port}: {error}. Start it with `streamd serve`, and run "
             "this command with the same configuration and environment."
         ) from error
     finally:

@@ -58,6 +58,7 @@ COMMANDS = {
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
     "health": Command("Ask the server of this configuration whether it is ready.", "health"),
+    "service": Command("Install, remove, look at and restart the service of systemd."),
     "doctor": Command(
         "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
         "doctor",
