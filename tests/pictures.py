@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from daemons import (
     DATA,
     DEFAULT,
@@ -28,6 +29,7 @@ from daemons import (
     silence,
     speech,
 )
+from fakes.chromium import chromium
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 TIMELINE = PICTURES / "timeline.svg"
@@ -117,5 +119,47 @@ def timeline() -> None:
         shutil.rmtree(home)
 
 
+def conversation() -> bytes:
+    """Two voices in turns, as a microphone hears them."""
+    turns = (
+        ("slt", 0, 2.62), ("rms", 2.86, 5.06), ("slt", 2.62, 4.42), ("rms", 5.06, 6.6),
+        ("slt", 4.42, 6.17), ("awb", 6.0, 10.6), ("rms", 6.6, 8.3), ("slt", 8.1, 10.2),
+    )  # fmt: skip
+    said = [part(speech(voice), begin, end) + silence(1.0) for voice, begin, end in turns]
+    return silence(1.5) + b"".join(said) + silence(1.0)
+
+
+async def photographed(url: str, folder: Path) -> bytes:
+    """The page of a server after it has listened to a conversation."""
+    microphone = folder / "conversation.wav"
+    soundfile.write(microphone, np.frombuffer(conversation(), np.int16), RATE_HZ)
+    profile = folder / "profile"
+    profile.mkdir()
+    async with chromium(profile, microphone) as page:
+        await page.open(url)
+        await page.until(LISTEN)
+        await page.until(OVER)
+        return await page.screenshot(1200, 700, 1.4)
+
+
+LISTEN = """
+  document.querySelector("#words input") &&
+  (document.getElementById("listen").click(), true)
+"""
+OVER = "globalThis.until ??= Date.now() + 29_000, Date.now() > until"
+
+
+def page() -> None:
+    """Photograph the page anew."""
+    home = Path(tempfile.mkdtemp())
+    try:
+        enrol_ada(home)
+        with Daemon(home, **DEFAULT) as daemon:
+            picture = asyncio.run(photographed(daemon.http_url, home))
+        (PICTURES / "page.png").write_bytes(picture)
+    finally:
+        shutil.rmtree(home)
+
+
 if __name__ == "__main__":
-    {"timeline": timeline}[sys.argv[1]]()
+    {"timeline": timeline, "page": page}[sys.argv[1]]()

@@ -7,6 +7,8 @@ import pytest
 from daemons import Daemon, Event, assert_same_log
 from pictures import SETTINGS, TIMELINE, draw, enrol_ada, events, events_of, samples, shown
 
+pytestmark = pytest.mark.docs
+
 PICTURE = TIMELINE.read_text(encoding="utf-8")
 DRAWN = events_of(PICTURE)
 
