@@ -17,7 +17,7 @@ from streamd.files.recording import Part
 from streamd.files.uploads import Upload, Uploads
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.protocol.messages import check_channels
+from streamd.protocol.messages import check_audio
 from streamd.types import AudioFormat, Enhance
 
 Progress = Callable[[int, int | None], Awaitable[None]]
@@ -154,7 +154,7 @@ class FileSessions:
         async with self._uploads.open(body, name) as upload:
             audio = structs.replace(upload.format, enhance=enhance, far_end=far_end)
             try:
-                check_channels(audio)
+                check_audio(audio)
             except UnsupportedAudio as error:
                 raise OutOfRange(error.message, ref="far_end") from None
             analysis = Analysis(

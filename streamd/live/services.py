@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamd.engine.base import Engine
 from streamd.live.enrolling import Store
+from streamd.live.event_counts import EventCounts
 from streamd.live.held import Held
 from streamd.live.load import Load
 from streamd.live.ticks import Ticks
@@ -60,6 +61,7 @@ class Services:
     keep: Callable[[str, Mapping[str, bytes]], None]
     """Stores what a session of a tenant has learned of voices, by name, when it is over."""
     metrics: Metrics
+    counts: EventCounts
     limits: Limits
     ring_s: int
     held: Held

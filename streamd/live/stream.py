@@ -67,7 +67,7 @@ class LiveStream:
         self._lease = lease
         self._peer = peer
         limits = services.limits
-        self._meter = Meter(services.metrics)
+        self._meter = Meter(services.metrics, services.counts)
         self._delivery = Delivery(
             self._meter, limits.max_events_queued, services.held.limits.max_events
         )
@@ -245,6 +245,7 @@ class LiveStream:
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
             self._meter.coalesced(self._shedding.coalesced)
+            self._meter.over(self.audio)
         self.stop()
         if self._input is not None:
             self._controls = self._input.controls
@@ -269,7 +270,7 @@ class LiveStream:
 
     # From the client.
 
-    def hold(self, data: bytes, now_s: float) -> bool:
+    def hold(self, data: list[bytes], now_s: float) -> bool:
         """Keep audio until the stream is advanced; return False if it must be fed instead."""
         assert self._input is not None
         try:
@@ -280,14 +281,14 @@ class LiveStream:
         self._services.ticks.due(self)
         return True
 
-    async def feed(self, data: bytes, now_s: float) -> None:
-        """Take audio, waiting for room.
+    async def feed(self, data: bytes, now_s: float) -> bool:
+        """Take audio, waiting for room; return False if it is none.
 
         Raises:
             MaxDuration: The stream is as long as it may be; its final events are in the outbox.
         """
         assert self._input is not None
-        await self._input.feed(data, now_s)
+        return await self._input.feed(data, now_s)
 
     async def control(self, message: messages.Message, gap_cause: GapCause = "client") -> None:
         """Take a message that acts at its place in the stream, waiting until there is room.

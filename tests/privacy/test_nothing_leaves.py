@@ -58,6 +58,7 @@ RUNS = [
     ["words", "add", "hey_lantern", *PHRASES],
     ["eval", "vad", "{manifest}", "-j", "2", "--plot", "{out}"],
     BENCH.split(),
+    ["service", "install", "--user", "--dry-run"],
     ["doctor"],
 ]
 

@@ -63,7 +63,7 @@ class Streams:
     def __init__(self, services: Services, presence: Presence, settings: ServerConfig) -> None:
         self._services = services
         self._presence = presence
-        self._peers = Peers(settings.trusted_proxies)
+        self.peers = Peers(settings.trusted_proxies)
         self.fast_path = FastPath(settings.fast_path, services.ticks, services.metrics)
         self._open: dict[Connection, PlainSocket] = {}
         self._empty = asyncio.Event()
@@ -88,7 +88,7 @@ class Streams:
         async with self._presence.enter(principal) as visit:
             lease = self._admit(visit)
             socket, response = await self._upgrade(request, transport, lease)
-            peer = self._peers.of(request)
+            peer = self.peers.of(request)
             connection = Connection(socket, self._services, lease, principal, peer, visit.refusal)
             self._open[connection] = socket
             self._empty.clear()
