@@ -18,11 +18,12 @@ from streamd import __version__
 from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts
-from streamd.config import Config, describe, needs_key
+from streamd.config import Config, data_dir, describe, needs_key
 from streamd.engine.recognition.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.files.voice_reading import voice_models
+from streamd.live.event_counts import EventCounts
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -32,25 +33,28 @@ from streamd.live.ticks import Ticks
 from streamd.modules.kept_voices import MAX_KEPT
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
-from streamd.observability import descriptors
+from streamd.observability import descriptors, free_space
 from streamd.observability.cores import usable_cpus
-from streamd.observability.systemd import Notifier, watchdog_interval_s
+from streamd.observability.systemd import Notifier
+from streamd.reloading import Read, Reloading, Running
 from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
+from streamd.tracing import open_tracing
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
 from streamd.transport.http.rest.verify_socket import VerifySockets
-from streamd.transport.http.server import Server, bind
+from streamd.transport.http.server import Server, bind, bound_buffers
 from streamd.transport.http.websocket import Streams
 from streamd.transport.tls.renewal import open_certificates
-from streamd.types import RATE_HZ
 
 log = structlog.get_logger("streamd.app")
 
 STOP_S = 5.0
+SETTLE_S = 20.0
+"""Seconds beyond `server.drain_s` that the end of the process may take on a slow machine."""
 
 
 class Daemon:
@@ -62,9 +66,12 @@ class Daemon:
         store: Voices, words and keys.
         transcriber: Makes the text of files; None for no text.
         is_insecure: Whether everybody may connect, whatever the address and the configuration say.
+        listeners: Sockets that listen already; without them the daemon binds the address of the
+            configuration.
+        read: Reads the configuration again, when SIGHUP asks for it.
 
     Raises:
-        ConfigError: The certificate or the cache cannot be used.
+        ConfigError: The certificate, the cache or the tracing cannot be used.
     """
 
     def __init__(
@@ -75,19 +82,25 @@ class Daemon:
         transcriber: Transcriber | None = None,
         *,
         is_insecure: bool = False,
+        listeners: Sequence[socket.socket] = (),
+        read: Read | None = None,
     ) -> None:
         self._config = config
         self._parts = parts
         self._store = store
         self._transcriber = transcriber
         self._is_insecure = is_insecure
+        self._listeners = listeners
+        self._read = read or (lambda: config)
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._reload = asyncio.Event()
         self._notifier = Notifier(os.environ)
         self._certificates = open_certificates(
             config.server.tls_cert, config.server.tls_key, parts.metrics
         )
         self._cache = open_voice_cache(config.cache, store.access.secret, parts.metrics)
+        self._tracing = open_tracing(config.tracing, parts.metrics)
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -118,8 +131,7 @@ class Daemon:
             on_keys=access.take,
             on_gone=self._cache.forget,
         )
-        place = config.server
-        sockets = bind(place.host, place.port, place.receive_buffer_bytes, place.send_buffer_bytes)
+        sockets = self._open_listeners()
         try:
             await watcher.load()
             ticks = Ticks(self._parts.engine)
@@ -155,6 +167,15 @@ class Daemon:
                 self._parts.engine.observe,
             )
             server = Server(routes, access, config, metrics, STOP_S, self._certificates)
+            peers = [streams.peers, rest.peers]
+            reloading = Reloading(
+                config,
+                self._reload,
+                self._read,
+                Running(server.edge, peers, access, services.held),
+                lambda: self._look_again(watcher),
+                self._notifier,
+            )
             ticks.start()
             self._parts.engine.start(ticks.answered)
             background = [
@@ -163,7 +184,8 @@ class Daemon:
                 asyncio.create_task(services.load.watch()),
                 asyncio.create_task(revocation.watch()),
                 asyncio.create_task(access.share()),
-                asyncio.create_task(self._feed_watchdog()),
+                asyncio.create_task(reloading.watch()),
+                asyncio.create_task(free_space.watch(data_dir(os.environ), metrics.data_free)),
             ]
             if self._certificates is not None:
                 background.append(asyncio.create_task(self._certificates.watch()))
@@ -173,14 +195,16 @@ class Daemon:
             self._catch_signals()
             self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
             scheme = "http" if self._certificates is None else "https"
-            listening(f"{scheme}://{_address(place.host, sockets[0].getsockname()[1])}")
+            listening(f"{scheme}://{_address(config.server.host, sockets[0].getsockname()[1])}")
             self._notifier.ready()
+            background.append(asyncio.create_task(self._keep_informed(streams, services.held)))
 
             await self._stop.wait()
 
-            log.info("draining", streams=len(streams), grace_s=config.server.drain_s)
-            self._notifier.stopping()
-            await self._drain(streams, asr_sockets)
+            drain_s = reloading.config.server.drain_s
+            log.info("draining", streams=len(streams), grace_s=drain_s)
+            self._notifier.stopping(drain_s + SETTLE_S, f"draining: {_count(len(streams))}")
+            await self._drain(streams, asr_sockets, drain_s)
             for task in background:
                 task.cancel()
             ends = await asyncio.gather(*background, return_exceptions=True)
@@ -200,6 +224,8 @@ class Daemon:
             for listener in sockets:
                 listener.close()
             await self._cache.close()
+            if self._tracing.is_on:
+                await asyncio.to_thread(self._tracing.close)
             watcher.close()
             access.close()
             recorder.close()
@@ -260,18 +286,7 @@ class Daemon:
             max_lag_s=of_streams.max_lag_s * LATE,
             max_loop_lag_s=limits.max_loop_lag_ms / 1000,
         )
-        for queue, bound in (
-            ("streams", limits.max_streams),
-            ("events", limits.max_events_queued),
-            ("held_streams", resume.max_held),
-            ("ending_streams", MAX_ENDING),
-            ("log_events", resume.max_events),
-            ("ring_samples", self._config.session.ring_s * RATE_HZ),
-            ("marks", MAX_MARKS),
-            ("kept_voices", MAX_KEPT),
-            ("windows_in_flight", MAX_IN_FLIGHT),
-        ):
-            self._parts.metrics.queue_limit.labels(queue).set(bound)
+        self._report_limits()
         return Services(
             engine=self._parts.engine,
             ticks=ticks,
@@ -280,10 +295,12 @@ class Daemon:
             words=watcher.words,
             keep=watcher.keep,
             metrics=self._parts.metrics,
+            counts=EventCounts(self._parts.metrics, self._parts.registry),
             limits=of_streams,
             ring_s=self._config.session.ring_s,
             load=Load(self._parts.engine, bounds, self._parts.metrics, self._cpu_s),
             enrol=enroller.of_stream,
+            tracing=self._tracing,
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,
@@ -296,8 +313,25 @@ class Daemon:
             ),
         )
 
-    async def _drain(self, streams: Streams, asr_sockets: AsrSockets) -> None:
-        drain_s = self._config.server.drain_s
+    def _report_limits(self) -> None:
+        """Report the bounds of the configuration beside what they bound."""
+        limits, resume, metrics = self._config.limits, self._config.resume, self._parts.metrics
+        metrics.streams_limit.set(limits.max_streams)
+        metrics.streams_held_limit.labels("dropped").set(resume.max_held)
+        metrics.streams_held_limit.labels("ended").set(resume.max_held)
+        metrics.streams_held_limit.labels("ending").set(MAX_ENDING)
+        metrics.streams_held_limit_bytes.set(resume.max_memory_mb * 1_000_000)
+        metrics.stream_ring.set(self._config.session.ring_s)
+        for queue, bound in (
+            ("events", limits.max_events_queued),
+            ("log_events", resume.max_events),
+            ("marks", MAX_MARKS),
+            ("kept_voices", MAX_KEPT),
+            ("windows_in_flight", MAX_IN_FLIGHT),
+        ):
+            metrics.stream_queue_limit.labels(queue).set(bound)
+
+    async def _drain(self, streams: Streams, asr_sockets: AsrSockets, drain_s: float) -> None:
         drained = asyncio.gather(
             streams.drain(drain_s),
             asyncio.wait_for(asr_sockets.settle(), drain_s),
@@ -310,18 +344,35 @@ class Daemon:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _feed_watchdog(self) -> None:
-        interval_s = watchdog_interval_s(os.environ)
-        while interval_s is not None:
-            # Not fed while a worker hangs, so that systemd restarts the unit.
-            if self._parts.engine.is_healthy:
-                self._notifier.watchdog()
-            await asyncio.sleep(interval_s)
+    def _open_listeners(self) -> Sequence[socket.socket]:
+        place = self._config.server
+        sizes = place.receive_buffer_bytes, place.send_buffer_bytes
+        if not self._listeners:
+            return bind(place.host, place.port, *sizes)
+        for listener in self._listeners:
+            bound_buffers(listener, *sizes)
+        return self._listeners
+
+    async def _look_again(self, watcher: GalleryWatcher) -> None:
+        """Look at once for other keys and voices, and for another certificate."""
+        if self._certificates is not None:
+            self._certificates.reload()
+        await watcher.refresh()
+
+    async def _keep_informed(self, streams: Streams, held: Held) -> None:
+        """Keep systemd informed, for ever."""
+        engine = self._parts.engine
+
+        def status() -> str:
+            state = "ready" if engine.is_healthy else "stuck: a worker hangs"
+            return f"{state}: {_count(len(streams))}, {len(held)} held; version {__version__}"
+
+        await self._notifier.watch(lambda: engine.is_healthy, status)
 
     def _check_descriptors(self) -> None:
         """Take as many file descriptors as a full server needs, or log what to raise."""
         most = self._config.limits.max_streams
-        needed = most + self._config.server.max_waiting + descriptors.SPARE
+        needed = descriptors.needed(most, self._config.server.max_waiting)
         allowed = descriptors.allow(needed)
         if allowed < needed:
             log.warning(
@@ -329,8 +380,7 @@ class Daemon:
                 allowed=allowed,
                 needed=needed,
                 max_streams=most,
-                advice=f"raise the hard limit: LimitNOFILE={needed} in the systemd unit, or "
-                f"`ulimit -Hn {needed}` as root; or lower limits.max_streams",
+                advice=descriptors.advice(needed),
             )
 
     def _report_start(
@@ -365,16 +415,12 @@ class Daemon:
         """
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             return
-        hung_up = self.stop if _has_terminal() else self._reload
+        hung_up = self.stop if _has_terminal() else self._reload.set
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
 
-    def _reload(self) -> None:
-        """Read again what can change without a restart."""
-        if self._certificates is None:
-            log.info("SIGHUP: nothing to reload; restart to read the configuration again")
-        else:
-            log.info("SIGHUP: reading the certificate again; the configuration needs a restart")
-            self._certificates.reload()
+
+def _count(streams: int) -> str:
+    return f"{streams} stream{'' if streams == 1 else 's'}"
 
 
 def _has_terminal() -> bool:

@@ -17,7 +17,12 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 MAX_CHANNELS = 8
 Channel = Annotated[int, msgspec.Meta(ge=0, lt=MAX_CHANNELS)]
-Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+Codec = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus"]
+OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""Rates of an Opus decoder, and so the rates at which a stream may count its frames."""
+MAX_OPUS_CHANNELS = 2
+OPUS_DECODED_HZ = 48_000
+"""Rate of the samples that come out of the Opus decoder, at whatever rate a client counts them."""
 Enhance = Literal["off", "webrtc", "deep"]
 """Noise suppression: none, that of WebRTC, or DeepFilterNet3."""
 
@@ -46,8 +51,18 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bytes_per_sample(self) -> int:
-        """Return the bytes of one sample of one channel."""
-        return {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}[self.codec]
+        """Return the bytes of one sample of one channel; for Opus, once it is decoded."""
+        return {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1, "opus": 4}[self.codec]
+
+    @property
+    def has_packets(self) -> bool:
+        """Return whether a message is one packet, and not samples that were cut anywhere."""
+        return self.codec == "opus"
+
+    @property
+    def decoded_hz(self) -> int:
+        """Return the rate of the decoded samples, Hz."""
+        return OPUS_DECODED_HZ if self.has_packets else self.rate
 
     @property
     def frame_bytes(self) -> int:

@@ -115,7 +115,7 @@ class Daemon:
     pass_fds: tuple[int, ...] = ()
 
     def __init__(self, home: Path, *args: str, **settings: object) -> None:
-        self._home = home
+        self.home = home
         self._args = args
         self._settings = settings
         self.log = home / "stderr.log"
@@ -124,7 +124,7 @@ class Daemon:
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [*self.launcher, *STREAMD, "serve", "--port", "0", *self._args],
-                env=environment(self._home, **self._settings),
+                env=environment(self.home, **self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -16,7 +16,11 @@ from streamd.protocol.messages import read_object
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIRE = (DOCS / "wire.md").read_text(encoding="utf-8")
-OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+OPERATIONS = "\n".join(
+    page.read_text(encoding="utf-8")
+    for page in (DOCS / "operations.md", *sorted((DOCS / "run").glob("*.md")))
+)
+"""The pages for whoever runs a server."""
 
 
 def below(kind: type) -> list[type]:

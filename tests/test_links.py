@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("clients", "deploy", "docs", "systemd", "training")
 PAGES = [
     *ROOT.glob("*.md"),
-    *(page for folder in ("docs", "training", "systemd") for page in (ROOT / folder).rglob("*.md")),
+    *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")),
 ]
 LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)

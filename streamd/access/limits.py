@@ -25,11 +25,15 @@ class KeyLimits:
     """
 
     def __init__(self, limits: LimitsConfig, rates: Rates, shared: Shared) -> None:
+        self._rates = rates
+        self._shared = shared
+        self.take(limits)
+
+    def take(self, limits: LimitsConfig) -> None:
+        """Have these limits from now on."""
         self._requests_per_s = limits.requests_per_s_per_key
         self._sockets_per_s = limits.connections_per_s
         self._enrolments_per_h = limits.enrolments_per_h_per_key
-        self._rates = rates
-        self._shared = shared
 
     def request(self, principal: Principal) -> None:
         """Count a request.

@@ -51,6 +51,11 @@ class Access:
         self.limits = KeyLimits(limits, self._rates, self.shared)
         self.presence = Presence(limits.streams_per_key, self.shared, trouble)
 
+    def limit(self, limits: LimitsConfig) -> None:
+        """Have these limits of keys from now on."""
+        self.limits.take(limits)
+        self.presence.allow(limits.streams_per_key)
+
     def take(self, keys: Iterable[KeyRecord]) -> None:
         """Know these keys from now on, and no others."""
         self.keyring.replace(keys)

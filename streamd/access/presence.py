@@ -79,7 +79,7 @@ class Presence:
         self, most: int, shared: Shared | None = None, trouble: Trouble | None = None
     ) -> None:
         self._most = most
-        self._shared = shared if most else None
+        self._shared = shared
         self._trouble = trouble or Trouble(Metrics())
         self._process = secrets.token_hex(8)
         self._visits: set[Visit] = set()
@@ -91,6 +91,10 @@ class Presence:
         self._tellings = 0
         self._is_stale = asyncio.Event()
         """Set when the store may know of more sockets than there are."""
+
+    def allow(self, most: int) -> None:
+        """Have this bound from now on. Sockets that are open beyond it stay."""
+        self._most = most
 
     @asynccontextmanager
     async def enter(self, principal: Principal) -> AsyncIterator[Visit]:
@@ -126,7 +130,7 @@ class Presence:
     async def share(self) -> None:
         """Tell the store which sockets are open, so that other processes know."""
         self._is_stale.clear()
-        if self._shared is None or not (self._settled or self._told):
+        if self._shared is None or not self._most or not (self._settled or self._told):
             return
         self._told, self._tellings = Counter(self._settled), self._tellings + 1
         with self._trouble.reported():

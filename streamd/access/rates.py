@@ -103,6 +103,7 @@ class Rates:
         if bucket is None:
             self._make_room(now_s)
             bucket = self._buckets[name] = _Bucket(1 / per_s, is_shared, now_s)
+        bucket.use_s = 1 / per_s  # the limit may have changed
         return bucket.use(now_s)
 
     async def share(self) -> None:

@@ -36,7 +36,8 @@ def _signed(magnitude: npt.NDArray[np.int32], negative: npt.NDArray[np.bool_]) -
 
 TABLES = {"mulaw": _mulaw_table(), "alaw": _alaw_table()}
 """Linear values of the 256 codes of each companded coding, float32, full scale ±1."""
-_WIRE = {"pcm_s16le": "<i2", "pcm_f32le": "<f4", "mulaw": "u1", "alaw": "u1"}
+_WIRE = {"pcm_s16le": "<i2", "pcm_f32le": "<f4", "mulaw": "u1", "alaw": "u1", "opus": "<f4"}
+"""Type of a sample in the bytes to decode; for Opus, in those that its own decoder gives."""
 _STEP = np.float32(1 / FULL_SCALE)
 _ONE = np.float32(1)
 
@@ -60,7 +61,7 @@ class Decoder:
         self._carry = b""
         self.signature = Signature()
         """The file format that the first bytes of the stream suggest."""
-        self.watch = CancelWatch(fmt.rate, len(self._use)) if len(self._use) > 1 else None
+        self.watch = CancelWatch(fmt.decoded_hz, len(self._use)) if len(self._use) > 1 else None
         """Whether the channels cancel, if several are mixed."""
         self.non_finite = False
         """Whether NaN or infinity ever came on a channel in use. Such a sample counts as 0."""
@@ -97,7 +98,7 @@ class Decoder:
             self.signature.push(data)
         return data
 
-    def mix(self, data: bytes | memoryview) -> Floats:
+    def mix(self, data: bytes | memoryview | Floats) -> Floats:
         """Decode the bytes of complete frames to mono."""
         frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
         if self.watch is None:
@@ -111,7 +112,7 @@ class Decoder:
             self.watch.push(total, channels)
         return total
 
-    def far_end(self, data: bytes | memoryview) -> Floats:
+    def far_end(self, data: bytes | memoryview | Floats) -> Floats:
         """Decode what the loudspeaker plays, from the bytes of complete frames."""
         frames = np.frombuffer(data, self._wire).reshape(-1, self._fmt.channels)
         return self._linear(frames[:, self._fmt.far_end])
@@ -121,7 +122,7 @@ class Decoder:
         linear: Floats
         if self._fmt.codec == "pcm_s16le":
             linear = column * _STEP
-        elif self._fmt.codec == "pcm_f32le":
+        elif self._fmt.codec in ("pcm_f32le", "opus"):
             # Beyond full scale a sum or a filter might overflow.
             linear = np.minimum(np.maximum(column, -_ONE), _ONE)
             if not np.isfinite(column).all():

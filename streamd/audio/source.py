@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,14 @@ from streamd.audio.decode import Decoder
 from streamd.audio.offset import OffsetRemover
 from streamd.audio.resample import Resampler
 from streamd.front_ends import kind_of
-from streamd.types import RATE_HZ, AudioFormat, Samples
+from streamd.types import RATE_HZ, AudioFormat, Floats, Samples
+
+if TYPE_CHECKING:
+    from streamd.audio.opus_decoder import OpusDecoder
 
 _PCM = np.dtype("<i2")
+OPUS_BYTES = 45_000
+"""Memory of an Opus decoder, roughly (`benchmarks/opus.py`)."""
 
 
 class AudioIn:
@@ -33,8 +38,9 @@ class AudioIn:
         self.clock = Clock(fmt.rate)
         """Maps positions to milliseconds. The session tells it which ones to forget."""
         self._decoder = Decoder(fmt)
-        self._resampler = Resampler(fmt.rate)
-        self._far_end = None if fmt.far_end is None else Resampler(fmt.rate)
+        self._opus = load_opus_decoder()(fmt.channels) if fmt.has_packets else None
+        self._resampler = Resampler(fmt.decoded_hz)
+        self._far_end = None if fmt.far_end is None else Resampler(fmt.decoded_hz)
         self._offset = OffsetRemover()
         # What most clients send needs no conversion to floats and back.
         self._as_is = fmt.codec == "pcm_s16le" and fmt.rate == RATE_HZ and fmt.channels == 1
@@ -46,6 +52,11 @@ class AudioIn:
     def described(self) -> dict[str, Any]:
         """Return the `audio` of `ready`."""
         return {**self.fmt.described(), "delay_ms": self.front_end.delay_ms}
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory of the decoder and of the front end, bytes."""
+        return self.front_end.state_bytes + (0 if self._opus is None else OPUS_BYTES)
 
     @property
     def frames(self) -> int:
@@ -114,10 +125,42 @@ class AudioIn:
         self._frames += len(whole) // self._frame_bytes
         if self._as_is:
             return self._give(np.frombuffer(whole, _PCM))
-        near = self._give(self._resampler.push(self._decoder.mix(whole)))
-        if self._far_end is None:
-            return near
-        return _beside(near, self._far_end.push(self._decoder.far_end(whole)))
+        return self._resampled(whole)
+
+    def push_packet(self, packet: bytes, frames: int) -> Samples | None:
+        """Take one Opus packet.
+
+        Args:
+            packet: Not empty.
+            frames: Its length, from `packet_frames`.
+
+        Returns:
+            Samples as from `push`; None if the packet cannot be decoded, so that it must be given
+            to `lose`.
+        """
+        assert self._opus is not None
+        self.examine(packet)
+        decoded = self._opus.decode(packet)
+        if decoded is None:
+            return None
+        self._frames += frames
+        return self._resampled(decoded)
+
+    def examine(self, message: bytes) -> None:
+        """Look whether the first messages are a file, and no packets."""
+        if self._decoder.signature.looks_like is None:
+            self._decoder.signature.push(message)
+
+    def lose(self, frames: int) -> Samples:
+        """Count frames as received that have no samples, and end the piece before them.
+
+        Args:
+            frames: Length of a packet that cannot be decoded.
+
+        Returns:
+            The last samples of the piece, to append to the timeline first.
+        """
+        return self._break(lost=frames)
 
     def tail(self) -> Samples:
         """Return what the resampler still holds, up to `mark()`; the live state does not change."""
@@ -137,14 +180,9 @@ class AudioIn:
             The last samples of the piece, to append to the timeline first.
         """
         self._decoder.drop_carry()
-        last = self._give(self._resampler.drain())
-        if self._far_end is not None:
-            last = _beside(last, self._far_end.drain())
-        self._offset.restart()
         self._gap_ms += ms
         self._gap_frames += frames
-        self.clock.begin_piece(self._position, self._frames, self._gap_ms, self._gap_frames)
-        return last
+        return self._break()
 
     def mark(self) -> int:
         """Return the timeline position of all frames received: `position` and the `tail()`."""
@@ -168,9 +206,34 @@ class AudioIn:
         frames = -(-(ms - self._gap_ms) * self.fmt.rate // 1000) - self._gap_frames - self._frames
         return max(0, frames * self.fmt.frame_bytes - self.carried)
 
+    def _resampled(self, whole: bytes | memoryview | Floats) -> Samples:
+        near = self._give(self._resampler.push(self._decoder.mix(whole)))
+        if self._far_end is None:
+            return near
+        return _beside(near, self._far_end.push(self._decoder.far_end(whole)))
+
+    def _break(self, lost: int = 0) -> Samples:
+        """End the piece; what comes next depends on nothing before it."""
+        last = self._give(self._resampler.drain())
+        if self._far_end is not None:
+            last = _beside(last, self._far_end.drain())
+        self._offset.restart()
+        if self._opus is not None:
+            self._opus.restart()
+        self._frames += lost
+        self.clock.begin_piece(self._position, self._frames, self._gap_ms, self._gap_frames)
+        return last
+
     def _give(self, samples: Samples) -> Samples:
         self._position += len(samples)
         return self._offset.push(samples) if len(samples) else samples
+
+
+def load_opus_decoder() -> type[OpusDecoder]:
+    """Import the decoder. The first time takes as long as 100 frames of audio, and 35 MB."""
+    from streamd.audio.opus_decoder import OpusDecoder
+
+    return OpusDecoder
 
 
 def _beside(near: Samples, far: Samples) -> Samples:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from contextlib import closing
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -111,7 +111,13 @@ OwnOrUrlOption = Annotated[
 
 
 def complain(message: str) -> None:
-    """Print an error to stderr, for people."""
+    """Print an error to stderr, for people; in the journal of systemd it is one of priority 3."""
+    if "JOURNAL_STREAM" in os.environ:
+        from streamd.observability.logging import leads_to_journal, with_priority
+
+        if leads_to_journal(sys.stderr, os.environ):
+            sys.stderr.write(with_priority(None, "error", f"error: {message}") + "\n")
+            return
     stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
 
 
@@ -129,10 +135,9 @@ def read_session_config(path: Path | None) -> Config:
     """Read the configuration of a command that opens sessions, and check its default words."""
     config = read_config(path)
     if own_words(config):
-        from streamd.cli.runtime import open_voices  # imports numpy
+        from streamd.cli import runtime  # imports numpy
 
-        with closing(open_voices(config)) as store:
-            check_own_words(config, store.load_words())
+        check_own_words(config, runtime.own_words(config))
     return config
 
 

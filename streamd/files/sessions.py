@@ -17,7 +17,7 @@ from streamd.files.recording import Part
 from streamd.files.uploads import Upload, Uploads
 from streamd.modules.gallery import Gallery
 from streamd.modules.registry import ModuleSet, Registry
-from streamd.protocol.messages import check_channels
+from streamd.protocol.messages import check_audio
 from streamd.types import AudioFormat, Enhance
 
 Progress = Callable[[int, int | None], Awaitable[None]]
@@ -154,7 +154,7 @@ class FileSessions:
         async with self._uploads.open(body, name) as upload:
             audio = structs.replace(upload.format, enhance=enhance, far_end=far_end)
             try:
-                check_channels(audio)
+                check_audio(audio)
             except UnsupportedAudio as error:
                 raise OutOfRange(error.message, ref="far_end") from None
             analysis = Analysis(
@@ -165,10 +165,18 @@ class FileSessions:
                 gallery,
                 self._ring_s,
             )
+            reading = FileReading(upload, analysis, display_name(name))
+            models = upload.span.child("models")
             try:
-                yield FileReading(upload, analysis, display_name(name))
+                yield reading
             finally:
                 analysis.close()
+                models.end()
+                upload.span.note("audio_ms", reading.duration_ms)
+
+    def remembered(self) -> None:
+        """Take note of a file that needs no session, because its answer is known."""
+        self._uploads.remembered()
 
 
 async def collect(reading: FileReading, progress: Progress) -> list[Event]:

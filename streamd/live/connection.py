@@ -15,6 +15,7 @@ import time
 import structlog
 
 from streamd.access.principal import Principal
+from streamd.audio.source import load_opus_decoder
 from streamd.engine.base import Lease
 from streamd.errors import (
     Idle,
@@ -37,6 +38,7 @@ from streamd.live.silence import Silence
 from streamd.live.socket import Beat, Socket
 from streamd.live.stream import LiveStream
 from streamd.live.writer import Writer
+from streamd.observability.spans import Caller
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event, carries_audio
 from streamd.wall_clock import now_ms
@@ -61,6 +63,7 @@ class Connection:
         principal: Who connects, and so whose streams it may open and resume.
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
+        caller: The trace that a new stream belongs to.
     """
 
     def __init__(
@@ -71,12 +74,13 @@ class Connection:
         principal: Principal,
         peer: str | None = None,
         refusal: WireError | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
         self.principal = principal
-        self._attachment = Attachment(services, lease, principal, peer, refusal)
+        self._attachment = Attachment(services, lease, principal, peer, refusal, caller)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence()
         self._traffic = Traffic(services.metrics)
@@ -117,7 +121,7 @@ class Connection:
             The close code.
         """
         metrics = self._services.metrics
-        metrics.sessions_open.inc()
+        metrics.streams_open.inc()
         self._services.ticks.sockets += 1
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -135,11 +139,11 @@ class Connection:
         finally:
             self._end(DROPPED)  # where it was cancelled
             self._let_go()
-            metrics.sessions_open.dec()
+            metrics.streams_open.dec()
             self._services.ticks.sockets -= 1
         assert self._close is not None
         close = self._close
-        metrics.sessions.labels(str(close.code)).inc()
+        metrics.streams.labels(str(close.code)).inc()
         if close is not DROPPED:
             await self._socket.close(close.code, close.reason)
         return close.code
@@ -231,21 +235,21 @@ class Connection:
             # The socket dropped without an `end`: no client is left to send anything to.
             self._end(DROPPED)
 
-    def _take(self, data: bytes, messages: int) -> bool:
+    def _take(self, messages: list[bytes]) -> bool:
         """Put audio off until the stream is advanced; False if the reader has to take it."""
         now_s = self._silence.received_at = time.monotonic()
         stream = self._stream
         if (
             stream is None
             or not stream.takes_audio
-            or self._burst.is_over(now_s, messages)
-            or not self._protocol.is_audio(data)
-            or not stream.hold(data, now_s)
+            or self._burst.is_over(now_s, len(messages))
+            or not self._protocol.takes_audio()
+            or not stream.hold(messages, now_s)
         ):
             return False
         if self._attachment.is_returning:
             self._attachment.confirm()
-        self._traffic.binary(len(data), messages)
+        self._traffic.binary(sum(map(len, messages)), len(messages))
         return True
 
     async def _write(self) -> None:
@@ -291,7 +295,7 @@ class Connection:
             case Fault(error=error) if error.fatal:
                 raise error
             case messages.Hello(resume=None):
-                self._open(item)
+                await self._open(item)
                 return
             case messages.Hello(resume=messages.Resume() as resume):
                 await self._resume(resume)
@@ -305,7 +309,8 @@ class Connection:
             case Fault(error=error, is_control=is_control):
                 stream.report(as_event(error), is_control=is_control)
             case messages.Audio(data=data):
-                await stream.feed(data, self._silence.received_at)
+                if not await stream.feed(data, self._silence.received_at):
+                    await asyncio.sleep(self._chat(time.monotonic()))
             case messages.Ping(t=t):
                 self._put(Pong(t=t, server_ms=now_ms()))
             case messages.End():
@@ -315,7 +320,9 @@ class Connection:
                 is_lost = is_first and isinstance(item, messages.Gap) and item.samples
                 await stream.control(item, "resume" if is_lost else "client")
 
-    def _open(self, hello: messages.Hello) -> None:
+    async def _open(self, hello: messages.Hello) -> None:
+        if hello.audio.has_packets:
+            await asyncio.to_thread(load_opus_decoder)
         self._writer.outbox = self._attachment.open(hello, self)
         assert self._stream is not None
         self._stream.advance()  # once there is an outbox, as it may fail
@@ -347,7 +354,7 @@ class Connection:
 
     def _put(self, event: Event, *, always: bool = False) -> None:
         """Send an event of the connection itself; with `always`, also beyond the bound."""
-        self._services.metrics.events.labels(event.__struct_config__.tag).inc()
+        self._services.counts.sent(event)
         try:
             self._writer.put(event, always=always)
         except SlowConsumer as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -84,6 +84,10 @@ class Held:
         """Leases of streams that have no socket: those that go on and those that end."""
         return len(self._dropped) + len(self._ending)
 
+    def bound_keys(self, most: int) -> None:
+        """Have this bound on streams without a socket of one key from now on; 0 sets none."""
+        self.limits = replace(self.limits, max_per_key=most)
+
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:
         """Return the `resume` of a `ready`, with a new token; None if the server holds no streams.
 
@@ -125,7 +129,7 @@ class Held:
             if stream.is_ending:  # the socket dropped after `bye`
                 self.ended(stream)
             return
-        self._metrics.streams_held.inc()
+        self._metrics.streams_dropped.inc()
         log.info("stream held", session=stream.id, code=code, reason=reason)
         self._add(self._dropped, stream, code, reason)
         if self._is_draining:
@@ -248,10 +252,10 @@ class Held:
         stream.close(1000, "done", ended="broken off")  # its task sees that the stream is over
 
     def _observe(self) -> None:
-        self._metrics.held_streams.labels("dropped").set(len(self._dropped))
-        self._metrics.held_streams.labels("ended").set(len(self._ended))
-        self._metrics.held_streams.labels("ending").set(len(self._ending))
-        self._metrics.held_bytes.set(self._size_bytes)
+        self._metrics.streams_held.labels("dropped").set(len(self._dropped))
+        self._metrics.streams_held.labels("ended").set(len(self._ended))
+        self._metrics.streams_held.labels("ending").set(len(self._ending))
+        self._metrics.streams_held_bytes.set(self._size_bytes)
         oldest = [
             next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept
         ]

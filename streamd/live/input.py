@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from streamd.audio.opus_packet import NotAPacket
 from streamd.errors import MaxDuration
 from streamd.events import Ack, GapCause
 from streamd.live.enrolling import Sender, request_of
-from streamd.live.intake import Intake
+from streamd.live.intake import SampleIntake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
+from streamd.live.packet_intake import PacketIntake
 from streamd.protocol import messages
 from streamd.session.session import Session
 
@@ -52,14 +54,15 @@ class Input:
         """Set when the session has moved on, so that there may be room or it may have ended."""
         # Not a method: the intake would refer back to this object, and the memory of every stream
         # would stay until the garbage collector came.
-        until_room = partial(_until_room, session, self._advanced, due)
-        self._intake = Intake(session, max_session_s * 1000, meter, acked, until_room, pace)
+        until = partial(_until_ready, self._advanced, due)
+        kind = PacketIntake if session.audio.fmt.has_packets else SampleIntake
+        self._intake = kind(session, max_session_s * 1000, meter, acked, until, pace)
 
-    def hold(self, data: bytes, now_s: float) -> bool:
+    def hold(self, data: list[bytes], now_s: float) -> bool:
         """Keep audio until `take`; return False if it must be fed instead.
 
         Args:
-            data: The bytes of messages that came together.
+            data: Messages that came together, none of them empty.
             now_s: The monotonic clock.
         """
         return self._intake.hold(data, now_s)
@@ -73,21 +76,29 @@ class Input:
         self._intake.interrupt()
         self._session.audio.drop_carried()
 
-    async def feed(self, data: bytes, now_s: float) -> None:
+    async def feed(self, data: bytes, now_s: float) -> bool:
         """Take audio, waiting for room.
 
         Args:
             data: The bytes of a message.
             now_s: The monotonic clock.
 
+        Returns:
+            Whether it was audio; False where packets are to come and this is none.
+
         Raises:
             MaxDuration: The stream is as long as it may be; its final events are in the outbox.
         """
         if not self.is_all_taken:
-            is_all = await self._intake.feed(data, now_s)
+            try:
+                is_all = await self._intake.feed(data, now_s)
+            except NotAPacket as fault:
+                self._session.receive_no_packet(data, str(fault))
+                self._due()
+                return False
             self._due()
             if is_all:
-                return
+                return True
         await self.finish()
         raise self._too_long()
 
@@ -151,10 +162,12 @@ async def _until(advanced: asyncio.Event) -> None:
     await advanced.wait()
 
 
-async def _until_room(session: Session, advanced: asyncio.Event, due: Callable[[], None]) -> None:
-    """Have the stream take what it has, and wait until the session has room."""
+async def _until_ready(
+    advanced: asyncio.Event, due: Callable[[], None], is_ready: Callable[[], bool]
+) -> None:
+    """Have the stream take what it has, and wait until a condition of the session is true."""
     # Only once: without an answer of the engine, nothing changes when the stream is advanced
     # again, and the loop would do nothing else.
     due()
-    while not session.room:
+    while not is_ready():
         await _until(advanced)

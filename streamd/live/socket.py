@@ -25,12 +25,12 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes | Beat]:
         """Yield messages and beats until the peer closes or drops."""
 
-    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[list[bytes]], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over.
 
         Args:
-            take: Gets binary messages, joined, and their number; returns whether it took them, all
-                or none. The others come by iteration, and with None all do.
+            take: Gets binary messages, none of them empty; returns whether it took them, all or
+                none. The others come by iteration, and with None all do.
         """
 
     def rest(self) -> None:

@@ -21,6 +21,24 @@ def most_streams() -> int | None:
     return None if hard == resource.RLIM_INFINITY else max(hard - SPARE, 1)
 
 
+def needed(max_streams: int, max_waiting: int) -> int:
+    """Return how many descriptors a full server has open.
+
+    Args:
+        max_streams: `limits.max_streams`.
+        max_waiting: `server.max_waiting`.
+    """
+    return max_streams + max_waiting + SPARE
+
+
+def advice(needed: int) -> str:
+    """Return what to do where fewer are allowed."""
+    return (
+        f"raise the hard limit: LimitNOFILE={needed} in the systemd unit, or `ulimit -Hn {needed}` "
+        "as root; or lower limits.max_streams"
+    )
+
+
 def allow(wanted: int = ENOUGH) -> int:
     """Raise the soft limit towards the hard one if fewer descriptors than `wanted` are allowed.
 

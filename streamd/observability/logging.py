@@ -1,5 +1,7 @@
 """Log set-up: JSON lines as a service, readable lines on a terminal, to stderr in both.
 
+The journal of systemd takes the severity from a prefix of the line, and has a time of its own.
+
 Audio, embeddings and credentials are never written: a processor replaces any value that may hold
 them by its size, in case some code logs one by mistake.
 """
@@ -7,6 +9,7 @@ them by its size, in case some code logs one by mistake.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
@@ -23,6 +26,8 @@ Format = Literal["auto", "json", "console"]
 _CREDENTIALS = frozenset(
     {"authorization", "x-api-key", "api_key", "apikey", "token", "ticket", "password"}
 )
+_PRIORITIES = {"critical": 2, "error": 3, "exception": 3, "warning": 4, "info": 6, "debug": 7}
+"""Priorities of syslog(3) by the name of a log method."""
 _LONGEST_NUMBERS = 16
 """Longest list of numbers that is logged. A longer one holds samples or an embedding."""
 
@@ -41,12 +46,13 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
     stream = sys.stderr if stream is None else stream
     if format == "auto":
         format = "console" if stream.isatty() else "json"
+    is_journal = leads_to_journal(stream, os.environ)
 
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if is_journal else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
         withhold,
         leave_out_empty,
     ]
@@ -68,15 +74,21 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_renderers(format, colors=stream.isatty()),
+                *([with_priority] if is_journal else []),
             ],
         )
     )
     root = logging.getLogger()
     root.handlers = [h for h in root.handlers if not isinstance(h, _Handler)] + [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("streamd").setLevel(level.upper())
+    set_level(level)
     # It warns of every client that offers another subprotocol.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+
+def set_level(level: Level) -> None:
+    """Have streamd's own loggers write from this severity on."""
+    logging.getLogger("streamd").setLevel(level.upper())
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -102,6 +114,24 @@ def _renderers(format: Format, *, colors: bool) -> list[Processor]:
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
+
+
+def leads_to_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether systemd has connected a stream with its journal: `JOURNAL_STREAM`.
+
+    The variable is inherited by programs whose output goes elsewhere, so the file must be the same.
+    """
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:  # one that is no file, as in tests
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def with_priority(logger: WrappedLogger, method: str, line: Any) -> str:
+    """A processor behind the renderer: puts the priority of syslog before each line."""
+    priority = _PRIORITIES.get(method, _PRIORITIES["info"])
+    return "\n".join(f"<{priority}>{part}" for part in str(line).split("\n"))
 
 
 def withhold(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+
+STATUS_S = 2.0
+"""Seconds between two looks whether the status line has changed."""
 
 
 class Notifier:
@@ -14,14 +19,31 @@ class Notifier:
         name = environ.get("NOTIFY_SOCKET", "")
         # A leading @ stands for the NUL of Linux's abstract name space.
         self._address = "\0" + name[1:] if name.startswith("@") else name
+        self._feed_s = watchdog_interval_s(environ)
+
+    @property
+    def is_listening(self) -> bool:
+        """Return whether there is a service manager to notify."""
+        return self._address.startswith(("/", "\0"))
 
     def ready(self, status: str = "") -> bool:
         """Report that the service is ready. True if the message was sent, here and below."""
         return self._send("READY=1", _status(status))
 
-    def stopping(self, status: str = "") -> bool:
-        """Report that the service drains and will end."""
-        return self._send("STOPPING=1", _status(status))
+    def reloading(self, status: str = "") -> bool:
+        """Report that the service reads its configuration again; `ready` says that it has."""
+        at_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        return self._send("RELOADING=1", f"MONOTONIC_USEC={at_us}", _status(status))
+
+    def stopping(self, within_s: float, status: str = "") -> bool:
+        """Report that the service drains and will end.
+
+        Args:
+            within_s: Seconds that it may take, even if `TimeoutStopSec=` is less.
+            status: The line that `systemctl status` shows.
+        """
+        extended = f"EXTEND_TIMEOUT_USEC={int(within_s * 1e6)}"
+        return self._send("STOPPING=1", extended, _status(status))
 
     def status(self, text: str) -> bool:
         """Set the line that `systemctl status` shows."""
@@ -31,8 +53,26 @@ class Notifier:
         """Report that all workers are alive; see `watchdog_interval_s`."""
         return self._send("WATCHDOG=1")
 
+    async def watch(self, is_healthy: Callable[[], bool], status: Callable[[], str]) -> None:
+        """Feed the watchdog and keep the status line up to date, for ever.
+
+        Args:
+            is_healthy: Whether no worker hangs. Otherwise the watchdog is not fed, so that systemd
+                restarts the service.
+            status: Returns the line that `systemctl status` shows.
+        """
+        if not self.is_listening:
+            return
+        told = ""
+        while True:
+            if self._feed_s is not None and is_healthy():
+                self.watchdog()
+            if (text := status()) != told and self.status(text):
+                told = text
+            await asyncio.sleep(min(self._feed_s or STATUS_S, STATUS_S))
+
     def _send(self, *assignments: str) -> bool:
-        if not self._address.startswith(("/", "\0")):
+        if not self.is_listening:
             return False
         message = "\n".join(filter(None, assignments)).encode()
         try:

@@ -124,12 +124,12 @@ class ServerProtocol:
             self._phase = Phase.ENDING
         return [*opening, message]
 
-    def is_audio(self, data: bytes) -> bool:
+    def takes_audio(self) -> bool:
         """Return whether binary messages are audio and yield nothing else, as nearly all do.
 
-        If so, it takes them; otherwise the caller gives each to `receive_binary`.
+        If so, it has taken some; otherwise the caller gives each to `receive_binary`.
         """
-        if self._phase is Phase.STREAMING and data:
+        if self._phase is Phase.STREAMING:
             self._bad_in_row = 0
             return True
         return False

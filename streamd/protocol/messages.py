@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from streamd.bounds import MAX_SESSION_S
 from streamd.errors import BadConfig, BadMessage, UnsupportedAudio
-from streamd.types import AudioFormat
+from streamd.types import MAX_OPUS_CHANNELS, OPUS_RATES_HZ, AudioFormat
 from streamd.validation import Invalid, convert, show
 
 MAX_GAP_MS = MAX_SESSION_S * 1000
@@ -167,7 +167,7 @@ def parse(fields: Mapping[str, Any]) -> Message:
         case _GapInSamplesText(samples=samples):
             return Gap(samples=samples)
         case Hello(audio=audio):
-            check_channels(audio)
+            check_audio(audio)
     if isinstance(message, Hello | Config) and message.modules:
         return msgspec.structs.replace(message, modules=_without_true(message.modules))
     return message
@@ -207,14 +207,27 @@ def _unsupported(key: str, what: str) -> UnsupportedAudio:
     return UnsupportedAudio(f"`audio.{key}`: {what}", ref=f"audio.{key}")
 
 
-def check_channels(audio: AudioFormat) -> None:
-    """Check that the channels that a client names exist, each for one purpose.
+def check_audio(audio: AudioFormat) -> None:
+    """Check that the parts of a format fit each other.
 
     Raises:
-        UnsupportedAudio: One does not, or `far_end` is mixed or has no other beside it.
+        UnsupportedAudio: A channel is named that does not exist; `far_end` is mixed or has no other
+            beside it; Opus does not have the rate, or so many channels.
     """
+    if audio.codec == "opus":
+        _check_opus(audio)
     _check_use(audio)
     _check_far_end(audio)
+
+
+def _check_opus(audio: AudioFormat) -> None:
+    if audio.rate not in OPUS_RATES_HZ:
+        *rates, last = OPUS_RATES_HZ
+        known = f"{', '.join(map(str, rates))} or {last}"
+        raise _unsupported("rate", f"expected {known} with opus, got {audio.rate}")
+    if audio.channels > MAX_OPUS_CHANNELS:
+        most = MAX_OPUS_CHANNELS
+        raise _unsupported("channels", f"expected 1 or {most} with opus, got {audio.channels}")
 
 
 def _check_use(audio: AudioFormat) -> None:

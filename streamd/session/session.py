@@ -210,13 +210,13 @@ class Session:
 
     @property
     def ring_bytes(self) -> int:
-        """Memory of the audio that is kept, and of what makes it clean."""
+        """Memory of the audio that is kept, and of what decodes it and makes it clean."""
         samples = self._ring.capacity
         if self._voices is not self._ring:
             samples += self._voices.capacity
         if self._front_end is not None:
             samples += self._front_end.ring_samples
-        return samples * 2 + self.chains.held_bytes + self.audio.front_end.state_bytes
+        return samples * 2 + self.chains.held_bytes + self.audio.state_bytes
 
     @property
     def voices_bytes(self) -> int:
@@ -247,6 +247,36 @@ class Session:
             self._input_warnings.look()
         return size
 
+    def receive_packet(self, packet: bytes, frames: int) -> bool:
+        """Take an Opus packet; there must be room for it (`spare`) and for a mark (`can_mark`).
+
+        One that cannot be decoded is a gap of its length.
+
+        Args:
+            packet: Not empty.
+            frames: Its length in sample frames, from `packet_frames`.
+
+        Returns:
+            Whether it could be decoded.
+        """
+        self._spare -= frames * self.audio.fmt.frame_bytes
+        t0 = self.audio.now_ms
+        samples = self.audio.push_packet(packet, frames)
+        if samples is not None:
+            self._write(samples)
+        else:
+            self._input_warnings.damaged(t0, frames)
+            self._break(self.audio.lose(frames), t0, "client")
+        if self.audio.is_suspect:
+            self._input_warnings.look()
+        return samples is not None
+
+    def receive_no_packet(self, data: bytes, why: str) -> None:
+        """Warn that a message is no packet."""
+        self.audio.examine(data)
+        self._input_warnings.look()
+        self._input_warnings.no_packet(why)
+
     def receive_gap(self, ms: int = 0, frames: int = 0, cause: GapCause = "client") -> None:
         """Take note that the client lost audio here.
 
@@ -256,17 +286,7 @@ class Session:
             cause: Why they were lost.
         """
         t0 = self.audio.now_ms
-        self._spare = 0
-        last = self.audio.gap(ms, frames)
-        self._write(last)
-        t1 = self.audio.now_ms
-        # No utterance spans a gap, so nothing needs samples from the other side of a long one.
-        self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
-        place = self.audio.position
-        gap = Gap(t0=t0, t1=t1, at=t1, cause=cause)
-        barrier = self._barriers.begin(partial(self._emitter.emit, gap))
-        mark = Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier)
-        self._mark(mark, self._tracks, last[:0])
+        self._break(self.audio.gap(ms, frames), t0, cause)
 
     def receive_flush(self, flush_id: str) -> None:
         """End the open utterance here and report everything so far, then `flushed`."""
@@ -486,6 +506,25 @@ class Session:
         self._emitter.emit(event)
 
     # Inside.
+
+    def _break(self, last: Samples, t0: int, cause: GapCause) -> None:
+        """Have no module see across this place.
+
+        Args:
+            last: The last samples before it.
+            t0: Their end, ms. The clock has the end of the gap.
+            cause: Why there is a gap.
+        """
+        self._spare = 0
+        self._write(last)
+        t1 = self.audio.now_ms
+        # No utterance spans a gap, so nothing needs samples from the other side of a long one.
+        self.audio.clock.forget_before(self._ring.head - self._ring.capacity - _CLOCK_MEMORY)
+        place = self.audio.position
+        gap = Gap(t0=t0, t1=t1, at=t1, cause=cause)
+        barrier = self._barriers.begin(partial(self._emitter.emit, gap))
+        mark = Mark(place, place, "gap", _NOTHING, resets=True, payload=barrier)
+        self._mark(mark, self._tracks, last[:0])
 
     def _barrier(self, cause: Cause, done: Callable[[], None]) -> None:
         tail, head = self.audio.tail(), self.audio.position

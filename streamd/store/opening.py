@@ -10,6 +10,7 @@ from streamd.places import Environ, key_path, store_path
 from streamd.store.base import DEFAULT_TENANT
 from streamd.store.sql import SqlStore
 from streamd.store.sqlite import open_store
+from streamd.store.sqlite.migrate import is_older as sqlite_is_older
 
 
 def open_configured(
@@ -56,3 +57,13 @@ def open_url(url: str, key: Path, tenant: str = DEFAULT_TENANT) -> SqlStore:
 def exists(settings: StoreConfig, environ: Environ) -> bool:
     """Return whether there is a store already; one that has a URL counts as there."""
     return bool(settings.url) or store_path(settings.path, environ).exists()
+
+
+def is_older(settings: StoreConfig, environ: Environ) -> bool:
+    """Return whether opening the file of the store would bring it up to date.
+
+    Raises:
+        ConfigError: it belongs to another program, or to a newer streamd.
+        Unavailable: it cannot be read.
+    """
+    return not settings.url and sqlite_is_older(store_path(settings.path, environ))

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -89,3 +90,42 @@ def cli(tmp_path: Path) -> Cli:
     home = tmp_path / "data"
     home.mkdir()
     return Cli(home)
+
+
+@pytest.fixture
+def unprivileged() -> list[str]:
+    """What goes before a command that permissions bind, even where the tests are run by root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may do everything, and there is no setpriv to give that up")
+    rights = "-dac_override,-dac_read_search,-fowner,-net_bind_service"
+    return ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all"]
+
+
+@pytest.fixture
+def bound(tmp_path, unprivileged):
+    """Runs a command of streamd that permissions bind."""
+
+    def run(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*unprivileged, *STREAMD, *map(str, args)],
+            env=environment(tmp_path / "home", **settings),
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    place = tmp_path / "tiny"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a small tmpfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

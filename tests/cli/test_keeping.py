@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 from contextlib import closing
 
 import numpy as np
@@ -14,16 +13,14 @@ from conftest import NO_NETWORK, Cli
 from daemons import (
     DATA,
     DEFAULT,
-    STREAMD,
     Daemon,
     converse,
     dial,
-    environment,
     next_event,
     say,
     speech,
 )
-from waiting import HANG_S, until
+from waiting import until
 
 from streamd.models.library import default_directory
 from streamd.store import Enrolment, open_store
@@ -202,7 +199,7 @@ def warned_of_voices(running: Daemon) -> list[int]:
 
 async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not_know(serve):
     running = serve(**BOTH)
-    cli = Cli(running._home)
+    cli = Cli(running.home)
     voices = {"anna": SLT, "bert": RMS, "cleo": DATA / "speech_awb.flac"}
     for count, (name, file) in enumerate(voices.items(), 1):
         assert (await asyncio.to_thread(cli.process, "enroll", name, file, **GE2E)).code == 0
@@ -214,7 +211,7 @@ async def test_a_running_server_warns_once_of_each_voice_that_its_model_does_not
 
 async def test_a_running_server_knows_who_was_enrolled_renamed_and_deleted(serve):
     running = serve()
-    cli = Cli(running._home)
+    cli = Cli(running.home)
     assert ("accept", "anna") not in await decided(running)
     done = await asyncio.to_thread(cli.process, "enroll", "anna", SLT)
     assert done.code == 0
@@ -281,29 +278,6 @@ def test_a_path_under_a_file_cannot_be_a_data_directory(cli, tmp_path):
     assert str(tmp_path / "file") in done.err
 
 
-@pytest.fixture
-def bound(tmp_path):
-    """Runs a command that permissions bind, even where the tests are run by root."""
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root may do everything, and there is no setpriv to give that up")
-        rights = "-dac_override,-dac_read_search,-fowner"
-        prefix = ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all"]
-
-    def run(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*prefix, *STREAMD, *map(str, args)],
-            env=environment(tmp_path / "home", **settings),
-            capture_output=True,
-            text=True,
-            timeout=HANG_S,
-            check=False,
-        )
-
-    return run
-
-
 def test_a_directory_that_may_not_be_written_is_said(bound, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
@@ -327,17 +301,6 @@ def test_a_configuration_that_may_not_be_read_is_said(bound, tmp_path):
     locked.chmod(0)
     done = bound("config", "check", "--config", locked)
     assert (done.returncode, str(locked) in done.stderr) == (3, True)
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    place = tmp_path / "tiny"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs the right to mount a small tmpfs")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_said(cli, tiny_disk):

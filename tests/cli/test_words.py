@@ -76,7 +76,7 @@ async def test_a_running_server_serves_it_until_it_is_removed(made, serve):
     with closing(open_store(made[0].home / "streamd.db", made[0].home / "key")) as store:
         word = store.load_words()["hey_lantern"]
     running = serve()
-    cli = Cli(running._home)
+    cli = Cli(running.home)
     assert (await recognised(running))[0] == {"alexa"}
     with closing(open_store(cli.home / "streamd.db", cli.home / "key")) as store:
         store.add_word(word)

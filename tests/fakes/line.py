@@ -114,9 +114,10 @@ class Line:
         self.ticks.sockets = 0  # the last tick
         self.ticks.stop()
 
-    def _take(self, data: bytes, messages: int) -> bool:
+    def _take(self, messages: list[bytes]) -> bool:
         if not self.has_room:
             return False
+        data = b"".join(messages)
         self.audio += data
         self.log.append((True, data))
         self.ticks.due(self)

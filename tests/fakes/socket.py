@@ -19,7 +19,7 @@ class FakeSocket:
         while (message := await self.incoming.get()) is not None:
             yield message
 
-    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[list[bytes]], bool] | None) -> None:
         """Everything comes by iteration."""
 
     def rest(self) -> None: ...

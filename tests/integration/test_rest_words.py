@@ -52,7 +52,7 @@ async def test_a_word_is_made_used_and_deleted(serve) -> None:
     assert unknown.error["code"] == "bad_input"
     actions = [
         json.loads(line)["action"]
-        for log in daemon._home.rglob("audit*")
+        for log in daemon.home.rglob("audit*")
         if log.is_file()
         for line in log.read_text().splitlines()
     ]

@@ -1,12 +1,14 @@
 """Messages are put off and taken together, and what comes out is what went in."""
 
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from fakes.driving import Player, Stage, fake_registry
 
-from streamd.live.intake import HELD_MS, Intake
+from streamd.live.event_counts import EventCounts
+from streamd.live.intake import HELD_MS, SampleIntake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
 from streamd.observability.metrics import Metrics
@@ -20,7 +22,7 @@ class Watched(Meter):
     """Remembers how far each taking went, in sample frames."""
 
     def __init__(self, metrics: Metrics) -> None:
-        super().__init__(metrics)
+        super().__init__(metrics, EventCounts(metrics, fake_registry()))
         self.takings: list[int] = []
 
     def taken(self, size: int) -> None:
@@ -37,18 +39,19 @@ class Desk:
         self.metrics = Metrics()
         self.meter = Watched(self.metrics)
         self.acked: list[int] = []
-        self.intake = Intake(
+        self.intake = SampleIntake(
             self.session,
             max_ms,
             self.meter,
             lambda ack: self.acked.append(ack.samples),
-            self.until_room,
+            self.until,
             Pace(0.0),
         )
 
-    async def until_room(self) -> None:
+    async def until(self, is_ready: Callable[[], bool]) -> None:
         self.player.pump()
         self.player.settle()
+        assert is_ready()
 
     def feed(self, data: bytes) -> bool:
         return asyncio.run(self.intake.feed(data, 0.0))
@@ -63,11 +66,11 @@ def test_what_is_put_off_is_taken_as_one_and_in_order() -> None:
     audio = pcm(4 * FRAME + 1)
     assert desk.feed(audio[:FRAME])
     for begin in range(FRAME, 4 * FRAME, FRAME):
-        assert desk.intake.hold(audio[begin : begin + FRAME], 0.0)
+        assert desk.intake.hold([audio[begin : begin + FRAME]], 0.0)
     assert desk.meter.takings == [320]
     desk.intake.take()
     assert desk.meter.takings == [320, 1280]
-    assert desk.intake.hold(audio[4 * FRAME :], 0.0)  # half a sample
+    assert desk.intake.hold([audio[4 * FRAME :]], 0.0)  # half a sample
     desk.intake.take()
     want = np.frombuffer(audio[: 4 * FRAME], "<i2")
     np.testing.assert_array_equal(desk.session._ring.read(0, 1280), want)
@@ -76,11 +79,11 @@ def test_what_is_put_off_is_taken_as_one_and_in_order() -> None:
 
 def test_no_more_is_put_off_than_the_bound() -> None:
     desk = Desk()
-    assert not desk.intake.hold(pcm(FRAME), 0.0)  # nothing is known yet of the room
+    assert not desk.intake.hold([pcm(FRAME)], 0.0)  # nothing is known yet of the room
     desk.feed(pcm(FRAME))
     held = 0
     while len(desk.meter.takings) == 1:
-        assert desk.intake.hold(pcm(FRAME), 0.0)
+        assert desk.intake.hold([pcm(FRAME)], 0.0)
         held += 20
     assert held == HELD_MS + 20
     assert desk.session.audio.frames == 320 + 16 * HELD_MS
@@ -91,9 +94,9 @@ def test_no_more_is_put_off_than_the_bound() -> None:
 def test_much_at_once_is_taken_in_pieces_so_that_acks_come_in_time() -> None:
     desk = Desk()
     desk.feed(pcm(FRAME))
-    assert desk.intake.hold(pcm(FRAME), 0.0)
+    assert desk.intake.hold([pcm(FRAME)], 0.0)
     audio = pcm(1000 * 32)
-    assert desk.intake.hold(audio, 0.0)
+    assert desk.intake.hold([audio], 0.0)
     desk.intake.take()
     want = [320, 640, *range(640 + 16 * HELD_MS, 640 + 16_000, 16 * HELD_MS), 640 + 16_000]
     assert desk.meter.takings == want
@@ -107,10 +110,10 @@ def test_what_there_is_no_room_for_is_not_put_off_and_nothing_of_it_is_taken() -
     desk = Desk()
     desk.feed(pcm(FRAME))
     room = desk.session.room
-    assert desk.intake.hold(pcm(FRAME), 0.0)
-    assert not desk.intake.hold(pcm(room), 0.0)
+    assert desk.intake.hold([pcm(FRAME)], 0.0)
+    assert not desk.intake.hold([pcm(room)], 0.0)
     assert desk.session.audio.frames == 640
-    assert desk.intake.hold(pcm(room - FRAME), 0.0)
+    assert desk.intake.hold([pcm(room - FRAME)], 0.0)
     desk.intake.take()
     assert desk.session.audio.frames == 320 + room // 2
 
@@ -120,7 +123,7 @@ def test_what_is_put_off_always_fits() -> None:
     sent = 0
     while sent < 2_000_000:  # far more than the ring holds, and no model runs meanwhile
         message = pcm(3 * FRAME, sent)
-        if not desk.intake.hold(message, 0.0):
+        if not desk.intake.hold([message], 0.0):
             assert desk.feed(message)
         sent += len(message)
         assert desk.session.audio.frames * 2 + len(b"".join(desk.intake._held)) == sent
@@ -134,7 +137,7 @@ def test_a_session_is_not_longer_than_it_may_be(size: int) -> None:
     desk.feed(pcm(FRAME))
     sent = FRAME
     while True:
-        if not desk.intake.hold(pcm(size), 0.0) and not desk.feed(pcm(size)):
+        if not desk.intake.hold([pcm(size)], 0.0) and not desk.feed(pcm(size)):
             break
         sent += size
         assert sent <= 32_000
@@ -144,11 +147,11 @@ def test_a_session_is_not_longer_than_it_may_be(size: int) -> None:
 def test_after_an_interruption_room_and_time_are_looked_up_again() -> None:
     desk = Desk(max_ms=1000)
     desk.feed(pcm(FRAME))
-    assert desk.intake.hold(pcm(FRAME), 0.0)
+    assert desk.intake.hold([pcm(FRAME)], 0.0)
     desk.intake.interrupt()
     assert desk.session.audio.frames == 640
     desk.session.receive_gap(900)
-    assert not desk.intake.hold(pcm(FRAME), 0.0)
+    assert not desk.intake.hold([pcm(FRAME)], 0.0)
     assert [desk.feed(pcm(FRAME)) for _ in range(4)] == [True, True, True, False]
 
 
@@ -156,7 +159,7 @@ def test_events_are_late_by_when_their_own_message_came() -> None:
     desk = Desk()
     desk.feed(pcm(FRAME))
     for number in range(4):
-        assert desk.intake.hold(pcm(FRAME), 10.0 + number)
+        assert desk.intake.hold([pcm(FRAME)], 10.0 + number)
     audio = desk.session.audio
     desk.intake.take()
-    assert [desk.meter._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
+    assert [desk.meter.arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]

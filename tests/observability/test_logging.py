@@ -3,16 +3,18 @@
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import structlog
 
-from streamd.observability.logging import configure
+from streamd.observability.logging import configure, leads_to_journal
 
 
 class Terminal(io.StringIO):
@@ -53,6 +55,43 @@ def test_a_service_logs_one_json_object_per_line() -> None:
         "score": 0.5,
         "name": "Zoë",
     }
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_the_journal_takes_the_severity_from_each_line(
+    format: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        configure("debug", format, stream)
+        ours, other = structlog.get_logger("streamd.test"), logging.getLogger("aiohttp")
+        ours.debug("one")
+        ours.info("two")
+        other.warning("three")
+        try:
+            raise ValueError("four")
+        except ValueError:
+            ours.exception("it failed")
+    lines = (tmp_path / "journal").read_text().splitlines()
+    priorities = [line[:3] for line in lines]
+    assert priorities[:3] == ["<7>", "<6>", "<4>"]
+    assert set(priorities[3:]) == {"<3>"}
+    assert "\x1b" not in "".join(lines)
+    if format == "json":
+        records = [json.loads(line[3:]) for line in lines]
+        assert [r["level"] for r in records] == ["debug", "info", "warning", "error"]
+        assert not any("timestamp" in record for record in records)  # the journal has one
+
+
+def test_output_that_goes_elsewhere_is_not_the_journals(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log, (tmp_path / "other").open("w") as other:
+        found = os.fstat(other.fileno())
+        environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        assert leads_to_journal(other, environ)
+        assert not leads_to_journal(log, environ)
+        assert not leads_to_journal(other, {})
+    assert not leads_to_journal(io.StringIO(), environ)
 
 
 def test_a_terminal_gets_lines_to_read() -> None:

@@ -129,7 +129,9 @@ def test_audio_that_is_supported(audio, expected):
 @pytest.mark.parametrize(
     ("audio", "ref"),
     [
-        ({"codec": "opus"}, "audio.codec"),
+        ({"codec": "vorbis"}, "audio.codec"),
+        *[({"codec": "opus", "rate": rate}, "audio.rate") for rate in [8001, 11_025, 44_100]],
+        ({"codec": "opus", "channels": 3}, "audio.channels"),
         ({"codec": "PCM_S16LE"}, "audio.codec"),
         ({"codec": ""}, "audio.codec"),
         *[
@@ -184,7 +186,7 @@ NOT_OBJECT = [5, "x", True, None, []]
             for v in [*NOT_NUMBER, -1, 1.5, 2**63]
         ],
         # A wrong type is not hidden by a bad value before it.
-        ({"audio": {"codec": "opus", "rate": "16000"}}, "audio.rate"),
+        ({"audio": {"codec": "vorbis", "rate": "16000"}}, "audio.rate"),
     ],
 )
 def test_a_wrong_type_in_hello_is_bad_config_and_names_the_field(fields, ref):

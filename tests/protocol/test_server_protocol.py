@@ -85,7 +85,7 @@ def test_a_first_message_at_fault_is_still_answered_by_ready(text):
         ('{"type":"hello","audio":{"rate":"16000"}}', BadConfig),
         ('{"type":"hello","modules":[]}', BadConfig),
         ('{"type":"hello","audio":{"rate":1}}', UnsupportedAudio),
-        ('{"type":"hello","audio":{"codec":"opus"}}', UnsupportedAudio),
+        ('{"type":"hello","audio":{"codec":"vorbis"}}', UnsupportedAudio),
     ],
 )
 def test_a_hello_with_a_wrong_configuration_gets_no_ready(text, error):

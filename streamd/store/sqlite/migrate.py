@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -36,6 +37,19 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {len(schema.migrations())}")
+
+
+def is_older(path: Path) -> bool:
+    """Return whether opening a database of ours would bring it up to date; changes nothing.
+
+    Raises:
+        ConfigError: it belongs to another program, or to a newer streamd.
+        Unavailable: it cannot be read.
+    """
+    with explained(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with contextlib.closing(connection), transaction(connection, "DEFERRED"):
+            return _version(connection, path) < len(schema.migrations())
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -36,6 +36,12 @@ class Edge:
         self._allowed = Networks(access.allow_ips)
         self._refused = metrics.requests_refused
 
+    def take(self, server: ServerConfig, access: AccessConfig) -> None:
+        """Take what has changed in these sections; connections that are open go on."""
+        self.peers.trust(server.trusted_proxies)
+        self.origins.replace(server.origins)
+        self._allowed = Networks(access.allow_ips)
+
     def is_listed(self, request: web.BaseRequest) -> bool:
         """Return whether the operator lists addresses, and the client's is one of them."""
         return address(self.peers.of(request)) in self._allowed

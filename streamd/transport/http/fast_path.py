@@ -124,7 +124,7 @@ class FastSocket(PlainSocket):
         super().__init__(response, transport, max_message_bytes)
         self._tap = tap
 
-    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[list[bytes]], bool] | None) -> None:
         """Offer audio as it comes, while no message waits to be iterated over."""
         self._tap.on_audio(take)
 

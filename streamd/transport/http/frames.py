@@ -47,7 +47,7 @@ class Tap(Relay):
     def __init__(self, original: asyncio.Protocol, max_message_bytes: int) -> None:
         super().__init__(original)
         self._max_message_bytes = max_message_bytes
-        self._take: Callable[[bytes, int], bool] | None = None
+        self._take: Callable[[list[bytes]], bool] | None = None
         self._owed = 0
         """Messages that were passed on and that aiohttp has not handled yet."""
         self._is_fragmented = False
@@ -75,12 +75,12 @@ class Tap(Relay):
         """Return whether aiohttp surely has nothing left to handle, not even part of a message."""
         return self._is_between and not (self._owed or self._left or self._head or self._is_lost)
 
-    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[list[bytes]], bool] | None) -> None:
         """Offer audio to a function.
 
         Args:
-            take: Gets binary messages, joined, and their number; returns whether it took them, all
-                or none. With None, aiohttp gets all audio.
+            take: Gets binary messages; returns whether it took them, all or none. With None,
+                aiohttp gets all audio.
         """
         self._take = take
 
@@ -121,7 +121,7 @@ class Tap(Relay):
             messages.append(apply_mask(data[body:at], data[body - _KEY : body]))
         if not messages or self._take is None:
             return 0
-        return at if self._take(b"".join(messages), len(messages)) else 0
+        return at if self._take(messages) else 0
 
     def _pass(self, data: bytes, start: int) -> None:
         end = len(data)

@@ -23,6 +23,11 @@ class Origins:
     """
 
     def __init__(self, listed: Iterable[str]) -> None:
+        self.replace(listed)
+
+    def replace(self, listed: Iterable[str]) -> None:
+        """Let these origins in from now on, and no others."""
+        listed = tuple(listed)
         self._listed = {_normal(one) for one in listed}
         self._hostnames = {name for one in listed if (name := _hostname(one))}
         if OPAQUE in self._listed:

@@ -21,6 +21,10 @@ class Peers:
     """
 
     def __init__(self, trusted: Iterable[str]) -> None:
+        self.trust(trusted)
+
+    def trust(self, trusted: Iterable[str]) -> None:
+        """Trust these addresses and networks from now on, and no others."""
         self._trusted = Networks(trusted)
 
     def of(self, request: web.BaseRequest) -> str | None:

@@ -102,7 +102,7 @@ class PlainSocket:
                 return
             self._handled()
 
-    def on_audio(self, take: Callable[[bytes, int], bool] | None) -> None:
+    def on_audio(self, take: Callable[[list[bytes]], bool] | None) -> None:
         """Do nothing, because everything comes by iteration."""
 
     def rest(self) -> None:

@@ -67,7 +67,7 @@ class Server:
         self._handshakes = Handshakes(metrics)
         timeout_s, most = config.server.request_timeout_s, config.server.max_waiting
         self._waiting = Waiting(timeout_s, most, metrics)
-        edge = Edge(config.server, config.access, metrics)
+        self.edge = edge = Edge(config.server, config.access, metrics)
         app = web.Application(
             middlewares=[
                 self._waiting.middleware,
@@ -134,10 +134,6 @@ def bind(
     missing is left out. A port that is in use at one of them is in use: clients that try the
     addresses in turn would reach another server.
 
-    Accepted sockets inherit the buffer sizes. A small receive buffer keeps the pings of a fast
-    sender from waiting behind minutes of audio in the kernel. With a small send buffer the server
-    notices a client that does not read before the kernel has taken megabytes for it.
-
     Raises:
         Unavailable: The address is in use, not of this machine, or not permitted.
     """
@@ -169,14 +165,26 @@ def bind(
     return sockets
 
 
+def bound_buffers(
+    listener: socket.socket, receive_buffer_bytes: int, send_buffer_bytes: int
+) -> None:
+    """Bound what the kernel buffers for each connection: accepted sockets inherit the sizes.
+
+    A small receive buffer keeps the pings of a fast sender from waiting behind minutes of audio in
+    the kernel. With a small send buffer the server notices a client that does not read before the
+    kernel has taken megabytes for it.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+
+
 def _bind(
     kind: tuple[int, int, int], address: Any, receive_buffer_bytes: int, send_buffer_bytes: int
 ) -> socket.socket:
     listener = socket.socket(*kind)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        bound_buffers(listener, receive_buffer_bytes, send_buffer_bytes)
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
@@ -193,6 +201,14 @@ def _unusable(host: str, port: int, error: OSError, sockets: list[socket.socket]
         listener.close()
     if error.errno in _MISSING:
         advice = "Choose an address of this machine with --host."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        advice = (
+            "Ports below 1024 are not for every user. Choose another with --port, or set "
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit."
+        )
     else:
-        advice = "Choose another with --port, or stop what uses it."
+        advice = (
+            "Choose another with --port, or stop what uses it: "
+            f"`sudo ss -ltnp 'sport = :{port}'` names it."
+        )
     return Unavailable(f"cannot listen on {host}:{port}: {error.strerror}. {advice}")

@@ -16,6 +16,7 @@ from streamd.errors import BadInput, Draining, UpgradeRequired
 from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.services import Services
+from streamd.observability.spans import caller_of
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.peers import Peers
@@ -63,7 +64,7 @@ class Streams:
     def __init__(self, services: Services, presence: Presence, settings: ServerConfig) -> None:
         self._services = services
         self._presence = presence
-        self._peers = Peers(settings.trusted_proxies)
+        self.peers = Peers(settings.trusted_proxies)
         self.fast_path = FastPath(settings.fast_path, services.ticks, services.metrics)
         self._open: dict[Connection, PlainSocket] = {}
         self._empty = asyncio.Event()
@@ -88,8 +89,16 @@ class Streams:
         async with self._presence.enter(principal) as visit:
             lease = self._admit(visit)
             socket, response = await self._upgrade(request, transport, lease)
-            peer = self._peers.of(request)
-            connection = Connection(socket, self._services, lease, principal, peer, visit.refusal)
+            peer = self.peers.of(request)
+            connection = Connection(
+                socket,
+                self._services,
+                lease,
+                principal,
+                peer,
+                visit.refusal,
+                caller_of(request.headers),
+            )
             self._open[connection] = socket
             self._empty.clear()
             try:

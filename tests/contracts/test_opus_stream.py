@@ -1,0 +1,116 @@
+"""Opus on the wire: one packet in each message, and the same promises as for samples."""
+
+import base64
+
+import pytest
+from daemons import (
+    DATA,
+    Received,
+    as_samples,
+    assert_same_log,
+    converse,
+    dial,
+    next_event,
+    read_to_close,
+    say,
+    silence,
+    speech,
+)
+from opus_packets import encoded
+
+END = {"type": "end"}
+MODULES = {"vad": {}, "wake": {"words": ["alexa", "hey_jarvis"]}, "speaker": {}}
+DAMAGED = bytes([0x49, 1, 2, 3])
+"""40 ms of two equal frames, which an odd number of bytes cannot hold."""
+
+
+def hello(**audio: object) -> dict[str, object]:
+    return {"type": "hello", "audio": {"codec": "opus", **audio}, "modules": MODULES}
+
+
+@pytest.fixture(scope="module")
+def packets() -> list[bytes]:
+    """Speech at 24 kbit/s, in packets of 20 ms."""
+    return encoded(as_samples(speech("slt") + silence(1)))
+
+
+def kinds(received: Received) -> list[tuple[object, ...]]:
+    """What happened, without exact times and scores."""
+    return [
+        (event["type"], event.get("word"), event["utterance"])
+        for event in received.of("speech_start", "speech_end", "wake")
+    ]
+
+
+async def test_opus_at_24_kbit_hears_the_words_and_utterances_of_the_samples(daemon, packets):
+    pcm = speech("slt") + silence(1)
+    plain = await converse(daemon.url, {"type": "hello", "modules": MODULES}, pcm, END)
+    opus = await converse(daemon.url, hello(), packets, END)
+    assert opus.events[0]["audio"] == {
+        "codec": "opus", "rate": 16_000, "channels": 1, "use": [0], "enhance": "off",
+        "far_end": None, "delay_ms": 0,
+    }  # fmt: skip
+    assert sorted(kinds(opus)) == sorted(kinds(plain))
+    assert [w["word"] for w in opus.of("wake")] == ["alexa", "hey_jarvis"]
+    for kind in ("wake", "speech_start"):
+        starts = [[event["t0"] for event in log.of(kind)] for log in (opus, plain)]
+        assert starts[0] == pytest.approx(starts[1], abs=100)
+    assert opus.last["samples"] == len(packets) * 320
+    assert opus.last["duration_ms"] == len(packets) * 20
+
+
+async def test_packets_as_base64_and_at_another_rate_give_the_same_events(daemon, packets):
+    binary = await converse(daemon.url, hello(), packets, END)
+    texts = [{"type": "audio", "data": base64.b64encode(p).decode()} for p in packets]
+    assert_same_log(binary.log, (await converse(daemon.url, hello(), texts, END)).log)
+    at_48 = await converse(daemon.url, hello(rate=48_000), packets, END)
+    assert_same_log(binary.log, at_48.log)
+    assert at_48.last["samples"] == 3 * binary.last["samples"]
+
+
+async def test_a_packet_that_cannot_be_decoded_is_a_gap_of_its_length(daemon, packets):
+    received = await converse(
+        daemon.url, hello(), packets[:100], DAMAGED, b"\x03", packets[100:150], END
+    )
+    (gap,) = received.of("gap")
+    assert (gap["t0"], gap["t1"], gap["at"], gap["cause"]) == (2000, 2040, 2040, "client")
+    assert received.codes == ["bad_packet", "bad_packet"]
+    damaged, none = received.of("warning")
+    assert "40 ms at 2000 ms" in damaged["message"]
+    assert "counts for nothing" in none["message"]
+    assert received.last["samples"] == 151 * 320 + 320
+    assert received.code == 1000
+
+
+async def test_an_ogg_file_sent_as_packets_is_recognised(daemon):
+    data = (DATA / "containers" / "pages_8s.opus").read_bytes()
+    received = await converse(daemon.url, hello(), data[:3200], END)
+    warning = received.of("warning")[0]
+    assert warning["code"] == "looks_like_ogg"
+    assert "one Opus packet in each message" in warning["message"]
+    assert received.code == 1000
+
+
+async def test_a_stream_that_drops_between_packets_resumes_with_equal_events(daemon, packets):
+    whole = await converse(daemon.url, hello(), packets, END)
+    async with dial(daemon.url) as socket:
+        await say(socket, hello())
+        ready = await next_event(socket, "ready")
+        for packet in packets[:217]:
+            await socket.send(packet)
+        first = Received([ready])
+        while first.last["type"] != "ack" or first.last["samples"] < 3200:
+            first.events.append(await next_event(socket))
+        socket.transport.abort()
+    last_seq = max((event["seq"] for event in first.log), default=0)
+    async with dial(daemon.url) as socket:
+        resume = {"token": ready["resume"]["token"], "last_seq": last_seq}
+        await say(socket, {"type": "hello", "resume": resume})
+        ready = await next_event(socket, "ready")
+        assert ready["resumed"]
+        assert ready["have_samples"] % 320 == 0
+        for packet in packets[ready["have_samples"] // 320 :]:
+            await socket.send(packet)
+        await say(socket, END)
+        second = await read_to_close(socket, Received([ready]), last_seq + 1)
+    assert_same_log(whole.log, first.log + second.log)

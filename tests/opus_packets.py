@@ -1,0 +1,45 @@
+"""Samples to Opus packets, as a device encodes them."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+
+from streamd.types import Samples
+
+FRAME_MS = (2.5, 5, 10, 20, 40, 60, 80, 100, 120)
+"""Every length that a packet may have by one call of an encoder."""
+
+
+def encoded(
+    samples: Samples,
+    rate_hz: int = 16_000,
+    frame_ms: float = 20,
+    *,
+    bits_per_s: int = 24_000,
+    application: str = "voip",
+    dtx: bool = False,
+) -> list[bytes]:
+    """Return the packets of `[n]` or `[n, channels]` samples; what fills no packet is left out."""
+    shaped = samples.reshape(len(samples), -1)
+    channels = shaped.shape[1]
+    layout = {1: "mono", 2: "stereo"}[channels]
+    encoder = av.CodecContext.create("libopus", "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.sample_rate, encoder.format, encoder.layout = rate_hz, "s16", layout
+    encoder.bit_rate = bits_per_s
+    encoder.options = {
+        "application": application,
+        "frame_duration": f"{frame_ms:g}",
+        "dtx": str(int(dtx)),
+    }
+    encoder.open()
+    size = round(rate_hz * frame_ms / 1000)
+    packets: list[bytes] = []
+    for begin in range(0, len(shaped) - size + 1, size):
+        block = np.ascontiguousarray(shaped[begin : begin + size]).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, "s16", layout)
+        frame.sample_rate, frame.pts = rate_hz, begin
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    packets += [bytes(packet) for packet in encoder.encode(None)]
+    return packets[: len(shaped) // size]
