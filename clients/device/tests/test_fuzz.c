@@ -29,7 +29,8 @@ static const char *const seeds[] = {
 
 static struct streamd stream;
 static uint64_t now;
-static struct chance *source;
+static struct chance chance;
+static struct chance *const source = &chance;
 
 static bool open_it(void *context, const char *url, const char *key)
 {
@@ -75,21 +76,21 @@ static void on_event(void *context, const struct streamd_event *event)
     (void)streamd_member(streamd_field(event, "scores"), "a");
 }
 
-static size_t mutate(struct chance *chance, char *to)
+static size_t mutate(char *to)
 {
-    const char *seed = seeds[chance_below(chance, sizeof seeds / sizeof seeds[0])];
-    const char *other = seeds[chance_below(chance, sizeof seeds / sizeof seeds[0])];
+    const char *seed = seeds[chance_below(source, sizeof seeds / sizeof seeds[0])];
+    const char *other = seeds[chance_below(source, sizeof seeds / sizeof seeds[0])];
     size_t size = strlen(seed);
 
     memcpy(to, seed, size);
-    for (uint32_t n = chance_below(chance, 6); n > 0 && size > 0; n--) {
-        size_t at = chance_below(chance, (uint32_t)size);
-        switch (chance_below(chance, 6)) {
+    for (uint32_t n = chance_below(source, 6); n > 0 && size > 0; n--) {
+        size_t at = chance_below(source, (uint32_t)size);
+        switch (chance_below(source, 6)) {
         case 0:
-            to[at] = (char)chance_next(chance);
+            to[at] = (char)chance_next(source);
             break;
         case 1:
-            to[at] ^= (char)(1 << chance_below(chance, 8));
+            to[at] ^= (char)(1 << chance_below(source, 8));
             break;
         case 2:
             size = at;
@@ -106,7 +107,7 @@ static size_t mutate(struct chance *chance, char *to)
             break;
         }
         default:
-            to[at] = "{}[]\",:\\0-9eE"[chance_below(chance, 13)];
+            to[at] = "{}[]\",:\\0-9eE"[chance_below(source, 13)];
             break;
         }
     }
@@ -135,14 +136,14 @@ static void fuzz_json(const char *text, size_t size)
     }
 }
 
-static void fuzz_frames(struct chance *chance, const char *text, size_t size)
+static void fuzz_frames(const char *text, size_t size)
 {
     struct frame_reader reader = {{0}, 0, false, 0, {0}, 0, false, OPCODE_TEXT};
     struct frame_part part;
     size_t at = 0;
 
     while (at < size) {
-        size_t piece = 1 + chance_below(chance, (uint32_t)(size - at));
+        size_t piece = 1 + chance_below(source, (uint32_t)(size - at));
         size_t end = at + piece;
         while (at < end) {
             size_t taken = frame_read(&reader, (const uint8_t *)text + at, end - at, &part);
@@ -168,7 +169,7 @@ static void fuzz_answer(const char *text, size_t size)
     (void)url_read(&url, terminated);
 }
 
-static void fuzz_stream(struct chance *chance, const char *text, size_t size)
+static void fuzz_stream(const char *text, size_t size)
 {
     static const uint8_t audio[3000];
     static const int codes[] = {0, 1000, 1001, 1011, 1012, 4004, 4008, 4010, 4012, 4013, 4014};
@@ -178,31 +179,31 @@ static void fuzz_stream(struct chance *chance, const char *text, size_t size)
 
     if (streamd_is_over(&stream) || stream.platform == NULL)
         CHECK(streamd_init(&stream, &platform, &options));
-    switch (chance_below(chance, 9)) {
+    switch (chance_below(source, 9)) {
     case 0:
-        (void)streamd_audio(&stream, audio, 2 * chance_below(chance, 1500));
+        (void)streamd_audio(&stream, audio, 2 * chance_below(source, 1500));
         break;
     case 1:
         (void)streamd_flush(&stream, "f");
         (void)streamd_config(&stream, "{\"wake\":{\"threshold\":0.5},\"vad\":{}}");
         break;
     case 2:
-        (void)streamd_gap(&stream, chance_below(chance, 5));
+        (void)streamd_gap(&stream, chance_below(source, 5));
         (void)streamd_control(&stream, "{\"type\":\"enrol\",\"id\":\"e1\"}");
         break;
     case 3:
         streamd_opened(&stream);
         break;
     case 4:
-        if (chance_below(chance, 10) == 0)
-            streamd_closed(&stream, codes[chance_below(chance, 11)], text, size);
+        if (chance_below(source, 10) == 0)
+            streamd_closed(&stream, codes[chance_below(source, 11)], text, size);
         break;
     case 5:
-        if (chance_below(chance, 10) == 0)
-            streamd_refused(&stream, 503, chance_next(chance), text, size);
+        if (chance_below(source, 10) == 0)
+            streamd_refused(&stream, 503, chance_next(source), text, size);
         break;
     case 6:
-        streamd_received(&stream, text, size, chance_below(chance, 10) != 0);
+        streamd_received(&stream, text, size, chance_below(source, 10) != 0);
         break;
     default:
         (void)streamd_poll(&stream);
@@ -214,19 +215,18 @@ static void fuzz_stream(struct chance *chance, const char *text, size_t size)
 int main(int argc, char **argv)
 {
     unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 50000;
-    struct chance chance = chance_of(1);
 
-    source = &chance;
+    chance = chance_of(1);
     for (unsigned long i = 0; i < rounds; i++) {
         char made[MOST];
-        size_t size = mutate(&chance, made);
+        size_t size = mutate(made);
         char *text = malloc(size + (size == 0)); /* so that a sanitizer sees its end */
         CHECK(text != NULL);
         memcpy(text, made, size);
         fuzz_json(text, size);
-        fuzz_frames(&chance, text, size);
+        fuzz_frames(text, size);
         fuzz_answer(text, size);
-        fuzz_stream(&chance, text, size);
+        fuzz_stream(text, size);
         free(text);
     }
     return 0;

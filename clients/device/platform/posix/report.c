@@ -45,6 +45,7 @@ static void report_loss(struct report *report, const struct streamd_status *stat
         report->exit_code = EXIT_NO_SERVER;
     } else if (report->was_online && !report->is_reported) {
         (void)puts("{\"type\":\"disconnected\"}");
+        (void)fflush(stdout);
     }
     report->is_reported = true;
 }
@@ -74,6 +75,7 @@ void report_status(void *context, const struct streamd_status *status)
         report_over(report, status);
         return;
     }
+    (void)fflush(stdout);
     report->was_online = true;
     report->is_reported = false;
 }
