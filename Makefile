@@ -8,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
-SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
+SERVICE_TESTS := tests/store tests/files tests/cli tests/integration tests/observability
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
@@ -44,7 +44,7 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, garbage, kills
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m faults tests/faults
 
-test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
+test-services: $(VENV)/.services  ## with real servers of PostgreSQL, Redis and Prometheus: store, cache, metrics
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
 
