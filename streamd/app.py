@@ -41,6 +41,7 @@ from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
+from streamd.tracing import open_tracing
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
@@ -70,7 +71,7 @@ class Daemon:
         read: Reads the configuration again, when SIGHUP asks for it.
 
     Raises:
-        ConfigError: The certificate or the cache cannot be used.
+        ConfigError: The certificate, the cache or the tracing cannot be used.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Daemon:
             config.server.tls_cert, config.server.tls_key, parts.metrics
         )
         self._cache = open_voice_cache(config.cache, store.access.secret, parts.metrics)
+        self._tracing = open_tracing(config.tracing, parts.metrics)
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -222,6 +224,8 @@ class Daemon:
             for listener in sockets:
                 listener.close()
             await self._cache.close()
+            if self._tracing.is_on:
+                await asyncio.to_thread(self._tracing.close)
             watcher.close()
             access.close()
             recorder.close()
@@ -296,6 +300,7 @@ class Daemon:
             ring_s=self._config.session.ring_s,
             load=Load(self._parts.engine, bounds, self._parts.metrics, self._cpu_s),
             enrol=enroller.of_stream,
+            tracing=self._tracing,
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,

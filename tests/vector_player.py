@@ -89,7 +89,8 @@ async def staged(daemon: Daemon, vector: Vector) -> AsyncIterator[Stage]:
 class _Said:
     """What the client has sent in this stream, and would send again."""
 
-    audio: bytearray = field(default_factory=bytearray)
+    audio: bytearray | list[bytes] = field(default_factory=bytearray)
+    """Samples, or packets."""
     controls: list[tuple[int, str]] = field(default_factory=list)
     """(place in `audio`, message), of those that count for `have_controls`."""
 
@@ -101,7 +102,7 @@ class Player:
         self._stage = stage
         self._vector = vector
         self._seen = Seen()
-        self._said = _Said()
+        self._said = _Said([] if vector.packet_samples else bytearray())
         self._sound = vector.sound
         self._at = 0
         self._waited: dict[str, int] = {}
@@ -144,6 +145,11 @@ class Player:
                 for message in self._cut(size, step.get("cut", [3200])):
                     self._said.audio += message
                     await self._socket.send(_as_json(message) if "as" in step else message)
+            case {"packets": count}:
+                for packet in self._vector.packets[self._at : self._at + count]:
+                    self._said.audio += [packet]
+                    await self._socket.send(packet)
+                self._at += count
             case {"send": message}:
                 text = message if isinstance(message, str) else json.dumps(message)
                 if not isinstance(message, dict) or message["type"] != "ping":
@@ -185,6 +191,8 @@ class Player:
         await self._received("ready", count + 1)
         ready = self._seen.of("ready")[-1]
         place = ready["have_samples"] * self._vector.frame_bytes
+        if self._vector.packet_samples:
+            place = ready["have_samples"] // self._vector.packet_samples
         for until_place, text in self._said.controls[ready["have_controls"] :]:
             await self._again(place, until_place)
             place = max(place, until_place)
@@ -192,7 +200,8 @@ class Player:
         await self._again(place, len(self._said.audio))
 
     async def _again(self, start: int, end: int) -> None:
-        for message in cut(bytes(self._said.audio[start:end])):
+        kept = self._said.audio[start:end]
+        for message in cut(bytes(kept)) if isinstance(kept, bytearray) else kept:
             await self._socket.send(message)
 
     async def _take_over(self) -> None:

@@ -55,7 +55,7 @@ def _kept(value: Any) -> Any:
 def written(vector: Vector) -> str:
     """The text of a vector's file: one line for each step and event."""
     fields = {k: v for k, v in vars(vector).items() if v or k == "expect"}
-    if not vector.audio:
+    if not vector.audio or vector.packet_samples:
         del fields["frame_bytes"]
     return _lines(fields, 0) + "\n"
 

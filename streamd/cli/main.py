@@ -55,6 +55,7 @@ COMMANDS = {
     "bench": Command(
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
+    "service": Command("Install, remove, look at and restart the service of systemd."),
     "doctor": Command(
         "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
         "doctor",

@@ -38,6 +38,7 @@ from streamd.live.silence import Silence
 from streamd.live.socket import Beat, Socket
 from streamd.live.stream import LiveStream
 from streamd.live.writer import Writer
+from streamd.observability.spans import Caller
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event, carries_audio
 from streamd.wall_clock import now_ms
@@ -62,6 +63,7 @@ class Connection:
         principal: Who connects, and so whose streams it may open and resume.
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
+        caller: The trace that a new stream belongs to.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class Connection:
         principal: Principal,
         peer: str | None = None,
         refusal: WireError | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
         self.principal = principal
-        self._attachment = Attachment(services, lease, principal, peer, refusal)
+        self._attachment = Attachment(services, lease, principal, peer, refusal, caller)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence()
         self._traffic = Traffic(services.metrics)

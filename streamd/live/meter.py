@@ -97,11 +97,11 @@ class Meter:
         self._counts.sent(event)
         if isinstance(event, TimedEvent) and not isinstance(event, Gap):
             assert audio is not None
-            arrived = self._arrival(event.at, audio)
+            arrived = self.arrival(event.at, audio)
             if arrived is not None:
                 self._counts.late(event, time.monotonic() - arrived)
 
-    def _arrival(self, at_ms: int, audio: AudioIn) -> float | None:
+    def arrival(self, at_ms: int, audio: AudioIn) -> float | None:
         """Return when the audio of a time arrived, monotonic seconds; None if that is forgotten."""
         found = None
         # From the newest on, because most events depend on audio that came a moment ago.

@@ -16,6 +16,7 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.modules.words import CustomWords
 from streamd.observability.metrics import Metrics
+from streamd.observability.spans import OFF, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,5 @@ class Services:
     load: Load
     enrol: Store
     """Enrols voices that spoke in streams."""
+    tracing: Tracing = OFF
+    """Makes spans of utterances and files."""

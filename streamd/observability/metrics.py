@@ -106,6 +106,11 @@ class Metrics:
             "stream_queue_limit", "Most that may be in a queue of one stream.", "queue"
         )
         self.stream_ring = gauge("stream_ring_seconds", "Audio that the ring of a stream holds.")
+        self.spans = counter(
+            "spans", "Spans of traces.", "result", known=("sent", "failed", "dropped")
+        )
+        """result: `sent`; `failed` where the collector did not take them; `dropped` where too many
+        waited."""
         self.batch_size = histogram("batch_size", "Steps or windows of one batch.", _BATCH, "pass")
         self.pass_seconds = histogram("pass_seconds", "Wall time of one batch.", _COMPUTE_S, "pass")
         self.pass_cpu = counter("pass_cpu_seconds", "CPU time of the batches.", "pass")

@@ -24,6 +24,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Close, Opcode
 from websockets.protocol import Protocol, Side
 
+pytestmark = pytest.mark.faults
+
 END = {"type": "end"}
 FLOODS = {
     "pings": frame(Opcode.TEXT, b'{"type":"ping"}'),

@@ -10,6 +10,8 @@ from fakes.serving import Line, Server
 
 from streamd.live.socket import Beat
 
+pytestmark = pytest.mark.faults
+
 HELLO = json.dumps({"type": "hello", "modules": {"wake": {"words": ["alexa"]}}})
 END = '{"type":"end"}'
 MANY = 3000

@@ -162,4 +162,4 @@ def test_events_are_late_by_when_their_own_message_came() -> None:
         assert desk.intake.hold([pcm(FRAME)], 10.0 + number)
     audio = desk.session.audio
     desk.intake.take()
-    assert [desk.meter._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
+    assert [desk.meter.arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]

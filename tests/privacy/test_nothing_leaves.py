@@ -58,6 +58,7 @@ RUNS = [
     ["words", "add", "hey_lantern", *PHRASES],
     ["eval", "vad", "{manifest}", "-j", "2", "--plot", "{out}"],
     BENCH.split(),
+    ["service", "install", "--user", "--dry-run"],
     ["doctor"],
 ]
 
@@ -84,6 +85,8 @@ class Place:
                 "PATH": os.environ["PATH"],
                 "STREAMD_MODELS": str(self.models),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://192.0.2.1:4318",
+                "OTEL_TRACES_EXPORTER": "otlp",
                 "UV_USE_IO_URING": "0",  # strace sees calls, not what goes through a ring
                 **OF_A_PROGRAM,
             },

@@ -16,6 +16,7 @@ from streamd.errors import BadInput, Draining, UpgradeRequired
 from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.services import Services
+from streamd.observability.spans import caller_of
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.peers import Peers
@@ -89,7 +90,15 @@ class Streams:
             lease = self._admit(visit)
             socket, response = await self._upgrade(request, transport, lease)
             peer = self.peers.of(request)
-            connection = Connection(socket, self._services, lease, principal, peer, visit.refusal)
+            connection = Connection(
+                socket,
+                self._services,
+                lease,
+                principal,
+                peer,
+                visit.refusal,
+                caller_of(request.headers),
+            )
             self._open[connection] = socket
             self._empty.clear()
             try:
