@@ -14,12 +14,12 @@ import shutil
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from conformance import Seen, Vector
-from daemons import Event, dial
+from daemons import Event
 from fakes.proxy import Fate, Proxy, proxied
 from vector_player import Stage
 from waiting import HANG_S, until
@@ -90,8 +90,9 @@ class Playing(ABC):
             case {"hello": _}:
                 pass
             case {"audio": size}:
-                for data in self._cut(size, step.get("cut", [3200])):
+                for data in self.vector.messages(step, self._at):
                     await self.audio(data)
+                self._at += size
             case {"packets": count}:
                 for packet in self.vector.packets[self._at : self._at + count]:
                     await self.audio(packet)
@@ -106,32 +107,12 @@ class Playing(ABC):
             case {"drop": _}:
                 proxy.reset()
             case {"take_over": _}:
-                await self._take_over()
+                async with self.stage.taken_over(self.seen):
+                    await self.over()
             case {"revoke": _}:
                 await self.stage.revoke()
             case _:
                 raise AssertionError(f"no step: {step}")
-
-    def _cut(self, size: int, sizes: list[int]) -> Iterator[bytes]:
-        data = self.vector.sound[self._at : self._at + size]
-        self._at += size
-        turn = 0
-        while data:
-            length = sizes[turn % len(sizes)]
-            yield data[:length]
-            data, turn = data[length:], turn + 1
-
-    async def _take_over(self) -> None:
-        """Resume from another socket, whose events are not the client's."""
-        token = self.seen.of("ready")[-1]["resume"]["token"]
-        hello = {"type": "hello", "resume": {"token": token, "last_seq": 0}}
-        async with dial(self.stage.daemon.url, additional_headers=self.stage.headers) as other:
-            await other.send(json.dumps(hello))
-            assert json.loads(await other.recv())["resumed"]
-            await self.over()
-            await other.send('{"type":"end"}')
-            async for _ in other:
-                pass
 
 
 def _unbroken(_: int) -> Fate:

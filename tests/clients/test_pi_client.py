@@ -271,3 +271,13 @@ def test_it_lists_the_microphones(microphone):
         timeout=HANG_S,
     )
     assert "fake, 1 in" in done.stdout
+
+
+async def test_a_reader_that_leaves_ends_it_without_a_complaint(daemon):
+    command = f"{sys.executable} {CLIENT} --url {daemon.url} --file - | head -n 1"
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    async with asyncio.timeout(HANG_S):
+        out, complaint = await process.communicate(TALK)
+    assert json.loads(out)["type"] == "ready"
+    assert complaint == b""
