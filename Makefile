@@ -14,9 +14,9 @@ SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integratio
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-browser test-device test-faults test-services
+CI_TARGETS := test test-docs test-browser test-device test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-browser test-device test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
+.PHONY: run test test-models test-gpu check ci test-browser test-device test-docs test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -41,6 +41,10 @@ ci:  ## all that CI runs
 test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real server
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
+
+test-docs: $(VENV)/.dev  ## the quick starts and recipes, as a reader runs them, and the pictures
+	$(PULL)
+	$(BIN)/pytest -n 2 --dist loadfile -m docs tests/docs
 
 # MicroPython for Unix, to run the example of clients/micropython.
 MICROPYTHON := .venv-micropython
