@@ -27,6 +27,7 @@ def programs(page: str) -> list[str]:
 def run(program: str, folder: Path, url: str, *args: object, stdin: bytes = b"") -> str:
     """What a program prints; the URL in it is made that of the daemon."""
     file = folder / "client.py"
+    program = program.replace("connect(modules=", f"connect({DEFAULT_URL!r}, modules=")
     file.write_text(program.replace(DEFAULT_URL, url), "utf-8")
     done = subprocess.run(
         [sys.executable, file, *map(str, args)],
