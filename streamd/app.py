@@ -18,11 +18,12 @@ from streamd import __version__
 from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts
-from streamd.config import Config, describe, needs_key
+from streamd.config import Config, data_dir, describe, needs_key
 from streamd.engine.recognition.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.files.voice_reading import voice_models
+from streamd.live.event_counts import EventCounts
 from streamd.live.headroom import Bounds
 from streamd.live.held import MAX_ENDING, Held, ResumeLimits
 from streamd.live.load import LATE, Load
@@ -32,7 +33,7 @@ from streamd.live.ticks import Ticks
 from streamd.modules.kept_voices import MAX_KEPT
 from streamd.modules.wake import WakeModule
 from streamd.modules.words import CustomWords
-from streamd.observability import descriptors
+from streamd.observability import descriptors, free_space
 from streamd.observability.cores import usable_cpus
 from streamd.observability.systemd import Notifier
 from streamd.reloading import Read, Reloading, Running
@@ -40,6 +41,7 @@ from streamd.session.planner import MAX_IN_FLIGHT
 from streamd.session.session import MAX_MARKS
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
+from streamd.tracing import open_tracing
 from streamd.transport.http.paths import make_routes
 from streamd.transport.http.rest.asr_socket import AsrSockets
 from streamd.transport.http.rest.base import Rest
@@ -47,7 +49,6 @@ from streamd.transport.http.rest.verify_socket import VerifySockets
 from streamd.transport.http.server import Server, bind, bound_buffers
 from streamd.transport.http.websocket import Streams
 from streamd.transport.tls.renewal import open_certificates
-from streamd.types import RATE_HZ
 
 log = structlog.get_logger("streamd.app")
 
@@ -70,7 +71,7 @@ class Daemon:
         read: Reads the configuration again, when SIGHUP asks for it.
 
     Raises:
-        ConfigError: The certificate or the cache cannot be used.
+        ConfigError: The certificate, the cache or the tracing cannot be used.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Daemon:
             config.server.tls_cert, config.server.tls_key, parts.metrics
         )
         self._cache = open_voice_cache(config.cache, store.access.secret, parts.metrics)
+        self._tracing = open_tracing(config.tracing, parts.metrics)
 
     async def run(self, listening: Callable[[str], None]) -> None:
         """Serve until a signal.
@@ -183,6 +185,7 @@ class Daemon:
                 asyncio.create_task(revocation.watch()),
                 asyncio.create_task(access.share()),
                 asyncio.create_task(reloading.watch()),
+                asyncio.create_task(free_space.watch(data_dir(os.environ), metrics.data_free)),
             ]
             if self._certificates is not None:
                 background.append(asyncio.create_task(self._certificates.watch()))
@@ -221,6 +224,8 @@ class Daemon:
             for listener in sockets:
                 listener.close()
             await self._cache.close()
+            if self._tracing.is_on:
+                await asyncio.to_thread(self._tracing.close)
             watcher.close()
             access.close()
             recorder.close()
@@ -281,18 +286,7 @@ class Daemon:
             max_lag_s=of_streams.max_lag_s * LATE,
             max_loop_lag_s=limits.max_loop_lag_ms / 1000,
         )
-        for queue, bound in (
-            ("streams", limits.max_streams),
-            ("events", limits.max_events_queued),
-            ("held_streams", resume.max_held),
-            ("ending_streams", MAX_ENDING),
-            ("log_events", resume.max_events),
-            ("ring_samples", self._config.session.ring_s * RATE_HZ),
-            ("marks", MAX_MARKS),
-            ("kept_voices", MAX_KEPT),
-            ("windows_in_flight", MAX_IN_FLIGHT),
-        ):
-            self._parts.metrics.queue_limit.labels(queue).set(bound)
+        self._report_limits()
         return Services(
             engine=self._parts.engine,
             ticks=ticks,
@@ -301,10 +295,12 @@ class Daemon:
             words=watcher.words,
             keep=watcher.keep,
             metrics=self._parts.metrics,
+            counts=EventCounts(self._parts.metrics, self._parts.registry),
             limits=of_streams,
             ring_s=self._config.session.ring_s,
             load=Load(self._parts.engine, bounds, self._parts.metrics, self._cpu_s),
             enrol=enroller.of_stream,
+            tracing=self._tracing,
             held=Held(
                 ResumeLimits(
                     window_s=resume.window_s,
@@ -316,6 +312,24 @@ class Daemon:
                 self._parts.metrics,
             ),
         )
+
+    def _report_limits(self) -> None:
+        """Report the bounds of the configuration beside what they bound."""
+        limits, resume, metrics = self._config.limits, self._config.resume, self._parts.metrics
+        metrics.streams_limit.set(limits.max_streams)
+        metrics.streams_held_limit.labels("dropped").set(resume.max_held)
+        metrics.streams_held_limit.labels("ended").set(resume.max_held)
+        metrics.streams_held_limit.labels("ending").set(MAX_ENDING)
+        metrics.streams_held_limit_bytes.set(resume.max_memory_mb * 1_000_000)
+        metrics.stream_ring.set(self._config.session.ring_s)
+        for queue, bound in (
+            ("events", limits.max_events_queued),
+            ("log_events", resume.max_events),
+            ("marks", MAX_MARKS),
+            ("kept_voices", MAX_KEPT),
+            ("windows_in_flight", MAX_IN_FLIGHT),
+        ):
+            metrics.stream_queue_limit.labels(queue).set(bound)
 
     async def _drain(self, streams: Streams, asr_sockets: AsrSockets, drain_s: float) -> None:
         drained = asyncio.gather(

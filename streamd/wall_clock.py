@@ -7,4 +7,9 @@ import time
 
 def now_ms() -> int:
     """Return the Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
+    return now_ns() // 1_000_000
+
+
+def now_ns() -> int:
+    """Return the Unix time in nanoseconds."""
+    return time.time_ns()

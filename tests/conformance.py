@@ -1,22 +1,31 @@
-"""The conformance vectors of `tests/vectors`: read them, and compare what a client received."""
+"""The conformance vectors of `tests/vectors`: read them, and compare what a client received.
+
+    python tests/conformance.py drop_in_a_sentence --close 1000 < events.jsonl
+
+compares the events that any client has printed, one JSON object a line. Python's own library is
+all that it needs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from daemons import NO_LOG, Event
-
+Event = dict[str, Any]
 FOLDER = Path(__file__).parent / "vectors"
 AUDIO = FOLDER / "audio"
 TOLERANCE = 2e-3
 """Of scores: other processors round otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Vector:
     """One conversation; the fields are those of `tests/vectors/README.md`."""
 
@@ -25,6 +34,7 @@ class Vector:
     steps: list[dict[str, Any]]
     audio: str | None = None
     frame_bytes: int = 2
+    packet_samples: int | None = None
     voices: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     expect: dict[str, Any] = field(default_factory=dict)
@@ -33,10 +43,28 @@ class Vector:
     def read(cls, path: Path) -> Vector:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    @property
+    @cached_property
     def sound(self) -> bytes:
         """Return the bytes of the audio file."""
         return (AUDIO / self.audio).read_bytes() if self.audio else b""
+
+    def messages(self, step: dict[str, Any], begin: int) -> Iterator[bytes]:
+        """Yield the messages of an `audio` step that begins at a byte of the file."""
+        end, lengths = begin + step["audio"], cycle(step.get("cut", [3200]))
+        while begin < end:
+            last = min(begin + next(lengths), end)
+            yield self.sound[begin:last]
+            begin = last
+
+    @cached_property
+    def packets(self) -> list[bytes]:
+        """Return the packets of a file of Opus: each stands behind its length, u16le."""
+        data, found = self.sound, []
+        while data:
+            size = int.from_bytes(data[:2], "little")
+            found.append(data[2 : 2 + size])
+            data = data[2 + size :]
+        return found
 
     @property
     def kinds(self) -> set[str]:
@@ -57,6 +85,20 @@ class Vector:
     @property
     def is_dropped(self) -> bool:
         return "drop" in self.kinds
+
+
+def as_told(vector: Vector, hidden: Collection[str]) -> Vector:
+    """A vector for a client that does not report everything.
+
+    Args:
+        hidden: Fields of `expect` that the client does not report. Of a fatal error, every client
+            may report the code alone.
+    """
+    expect = {name: value for name, value in vector.expect.items() if name not in hidden}
+    if errors := expect.get("log", {}).get("error"):
+        codes = [{"code": e["code"]} if e["fatal"] else e for e in errors]
+        expect["log"] = {**expect["log"], "error": codes}
+    return replace(vector, expect=expect)
 
 
 def vectors() -> list[Vector]:
@@ -80,7 +122,7 @@ def log_of(events: Iterable[Event]) -> dict[str, list[Event]]:
     """The log by type, without interim events."""
     lists: dict[str, list[Event]] = {}
     for event in events:
-        if event["type"] not in NO_LOG and event.get("final", True):
+        if "seq" in event and event.get("final", True):
             lists.setdefault(event["type"], []).append(event)
     return lists
 
@@ -133,3 +175,23 @@ def _numbering(vector: Vector, seen: Seen) -> list[str]:
     if not vector.is_dropped:
         is_right = numbers == list(range(1, len(numbers) + 1))
     return [] if is_right else [f"seq: {numbers}"]
+
+
+def main() -> int:
+    """Compare what standard input has with a vector; the exit code is 1 if they differ."""
+    parser = argparse.ArgumentParser(description="Compare a client's events with a vector.")
+    parser.add_argument("vector", choices=sorted(path.stem for path in FOLDER.glob("*.json")))
+    parser.add_argument("--close", type=int, help="the close code that the client received")
+    parser.add_argument("--http", type=int, help="the HTTP status that refused the upgrade")
+    parser.add_argument("--without", nargs="*", default=[], choices=["acked", "others"],
+                        help="what the client does not report")  # fmt: skip
+    options = parser.parse_args()
+    events = [json.loads(line) for line in sys.stdin if line.strip()]
+    vector = as_told(Vector.read(FOLDER / f"{options.vector}.json"), options.without)
+    found = differences(vector, Seen(events, options.close, options.http))
+    print("\n".join(found) or "no difference")  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

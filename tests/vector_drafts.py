@@ -11,6 +11,7 @@ import soundfile
 import soxr
 from conformance import Vector
 from daemons import RATE_HZ, as_samples, silence, speech
+from opus_packets import encoded
 
 EDGES = {"vad": {}, "wake": {}}
 END: dict[str, Any] = {"send": {"type": "end"}}
@@ -41,11 +42,25 @@ def beside(left: bytes, right: bytes) -> bytes:
     return np.stack([as_samples(left), as_samples(right)], axis=1).tobytes()
 
 
+DAMAGED = bytes([0x49, 1, 2, 3])
+"""40 ms of two equal frames, which an odd number of bytes cannot hold."""
+NO_PACKET = b"\x03"
+"""It breaks off before its number of frames."""
+
+
+def bundled(packets: list[bytes]) -> bytes:
+    """Packets as a file: each behind its length."""
+    return b"".join(len(packet).to_bytes(2, "little") + packet for packet in packets)
+
+
 def sounds() -> dict[str, bytes]:
     """Every audio file."""
     slt = part("slt", 0, 2) + silence(0.8) + part("slt", 2, 3.2)
     rms = part("rms", 3.5, 6.5) + silence(0.8) + part("rms", 7.5, 9.3)
+    packets = encoded(as_samples(slt))
     return {
+        "slt.opus-packets": bundled(packets),
+        "damaged.opus-packets": bundled([*packets[:50], DAMAGED, NO_PACKET, *packets[50:]]),
         "slt.s16le": slt,
         "slt.f32le": coded(part("slt", 0, 1.5), "FLOAT"),
         "slt_8k.mulaw": coded(narrow(slt), "ULAW"),
@@ -69,6 +84,7 @@ def drafts() -> list[Vector]:
     slt = {"audio": "slt.s16le"}
     whole = size["slt.s16le"]
     edges: dict[str, Any] = {"hello": {"modules": EDGES}}
+    opus: dict[str, Any] = {"hello": {"audio": {"codec": "opus"}, "modules": EDGES}}
     return [
         Vector("no_hello", "Audio needs no `hello` before it.", [{"audio": whole}, END], **slt),
         Vector(
@@ -166,6 +182,27 @@ def drafts() -> list[Vector]:
             "Any rate from 8 kHz to 48 kHz is resampled.",
             list(of_audio("slt_8k.s16le", size["slt_8k.s16le"], rate=8000)),
             audio="slt_8k.s16le",
+        ),
+        Vector(
+            "opus",
+            "Each message is one Opus packet, and times count its samples.",
+            [opus, {"packets": 200}, END],
+            audio="slt.opus-packets",
+            packet_samples=320,
+        ),
+        Vector(
+            "opus_drop",
+            "After a drop, packets are sent again whole.",
+            [opus, {"packets": 61}, {"wait": "wake"}, {"drop": {}}, {"packets": 139}, END],
+            audio="slt.opus-packets",
+            packet_samples=320,
+        ),
+        Vector(
+            "opus_bad_packet",
+            "A packet that cannot be decoded is a gap; what is no packet counts for nothing.",
+            [opus, {"packets": 202}, END],
+            audio="damaged.opus-packets",
+            packet_samples=320,
         ),
         Vector(
             "one_of_two_channels",
@@ -303,7 +340,7 @@ def drafts() -> list[Vector]:
             "revoked_key",
             "A stream whose key is revoked is closed with 4001.",
             [
-                {"hello": {"modules": {"wake": {}}}},
+                edges,
                 {"audio": 24_000},
                 {"wait": "wake"},
                 {"revoke": {}},

@@ -104,8 +104,7 @@ class SharedByStore:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "access")
         self._waiting = 0
-        metrics.access_waiting.set_function(lambda: self._waiting)
-        metrics.queue_limit.labels("access").set(MAX_WAITING)
+        metrics.queue("access", MAX_WAITING, lambda: self._waiting)
 
     async def secret(self, name: str) -> bytes:
         """Return 32 random bytes that all processes share."""

@@ -105,7 +105,7 @@ def read(text: str, at_s: float) -> Snapshot:
         version=version,
         cpu_s=plain.get("process_cpu_seconds_total"),
         resident_bytes=plain.get("process_resident_memory_bytes"),
-        sessions=int(plain.get("streamd_sessions_open", 0)),
+        sessions=int(plain.get("streamd_streams_open", 0)),
         pass_s=by_pass.get("streamd_pass_cpu_seconds_total", {}),
         items=by_pass.get("streamd_batch_size_sum", {}),
         batches=by_pass.get("streamd_batch_size_count", {}),

@@ -35,8 +35,7 @@ class Calibrator:
         self._key = key
         self._turn = asyncio.Lock()
         self._waiting = 0
-        metrics.calibrations_in_work.set_function(lambda: self._waiting)
-        metrics.queue_limit.labels("calibrations").set(1 + MAX_WAITING)
+        metrics.queue("calibrations", 1 + MAX_WAITING, lambda: self._waiting)
 
     @property
     def model(self) -> str:

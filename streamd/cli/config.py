@@ -42,6 +42,10 @@ def check(context: typer.Context, config: ConfigOption = None) -> None:
         from streamd.transport.tls.certificate import check as check_certificate
 
         check_certificate(settings.server.tls_cert, settings.server.tls_key)
+    if settings.tracing.exporter != "off":
+        from streamd.tracing import check as check_tracing
+
+        check_tracing(settings.tracing)
     console = stdout()
     for line in dump(describe(settings)):
         is_plain = bool(line.comment) or line.text.startswith("[")

@@ -77,6 +77,8 @@ def _checks(config_path: Path | None) -> Iterator[Check]:
     yield attempt("audit", lambda: files.audit(config))
     if config.cache.redis_url:
         yield attempt("cache", lambda: network.cache(config))
+    if config.tracing.exporter != "off":
+        yield attempt("traces", lambda: network.traces(config))
     if config.server.tls_cert:
         yield attempt("tls", lambda: network.certificate(config))
     yield attempt("port", lambda: network.port(config))

@@ -239,6 +239,20 @@ class LogConfig(Struct, frozen=True, kw_only=True):
     """`auto` is `console` on a terminal, else `json`."""
 
 
+class TracingConfig(Struct, frozen=True, kw_only=True):
+    """Traces of files and utterances, for OpenTelemetry."""
+
+    exporter: Literal["off", "otlp"] = "off"
+    """`otlp` sends spans to a collector, by OTLP over HTTP."""
+    endpoint: Annotated[str, Meta(max_length=4096)] = ""
+    """URL of the collector, as `http://127.0.0.1:4318`; empty is that of
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, else that one."""
+    headers_path: File = ""
+    """File of HTTP headers for the collector, one `Name: value` a line."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Share of the traces that are sent, where no caller has decided for its own."""
+
+
 RING_BEYOND_LAG_S = 3
 """Seconds of audio that the ring keeps beyond `limits.max_lag_ms`: a window that waits needs its
 audio, which began up to 2 s before its end, and the stream goes on meanwhile."""
@@ -264,6 +278,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     cache: CacheConfig = CacheConfig()
     store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
 
     @property
     def longest_lag_ms(self) -> int:

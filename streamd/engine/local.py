@@ -153,7 +153,12 @@ class LocalEngine:
     @property
     def is_healthy(self) -> bool:
         """Return whether every worker has lately come back from work."""
-        return not any(
+        return not self._stuck
+
+    @property
+    def _stuck(self) -> int:
+        """Number of workers that have not come back from work for long."""
+        return sum(
             worker.is_stuck(STUCK_FILES_S if lane in ("text", "files") else STUCK_S)
             for lane, workers in self._by_lane.items()
             for worker in workers
@@ -253,9 +258,10 @@ class LocalEngine:
         return True
 
     def observe(self) -> None:
-        """Bring the queue gauges up to date."""
+        """Bring the gauges of queues and workers up to date."""
+        self._metrics.workers_stuck.set(self._stuck)
         for (name, lane), depth in self._batcher.depths().items():
-            self._metrics.queue_depth.labels(name, lane.name.lower()).set(depth)
+            self._metrics.jobs_waiting.labels(name, lane.name.lower()).set(depth)
         self._metrics.file_jobs_waiting.set(self._batcher.depth(Rank.FILE))
 
     def _dispatch(self) -> None:

@@ -165,10 +165,18 @@ class FileSessions:
                 gallery,
                 self._ring_s,
             )
+            reading = FileReading(upload, analysis, display_name(name))
+            models = upload.span.child("models")
             try:
-                yield FileReading(upload, analysis, display_name(name))
+                yield reading
             finally:
                 analysis.close()
+                models.end()
+                upload.span.note("audio_ms", reading.duration_ms)
+
+    def remembered(self) -> None:
+        """Take note of a file that needs no session, because its answer is known."""
+        self._uploads.remembered()
 
 
 async def collect(reading: FileReading, progress: Progress) -> list[Event]:

@@ -40,7 +40,7 @@ class Turns:
         self._in_work = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._usual_s = 1.0
-        metrics.queue_limit.labels("files").set(waiting)
+        metrics.queue("files", waiting, lambda: len(self._waiting))
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -98,4 +98,3 @@ class Turns:
 
     def _report(self) -> None:
         self._metrics.files_in_work.set(self._in_work)
-        self._metrics.files_waiting.set(len(self._waiting))

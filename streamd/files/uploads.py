@@ -31,6 +31,7 @@ from streamd.files.decoding.process import Decoder, Gone, fault
 from streamd.files.recording import Part
 from streamd.files.turns import Turns
 from streamd.observability.metrics import Metrics
+from streamd.observability.spans import OFF, Span, Tracing, file_span
 from streamd.types import AudioFormat
 
 log = structlog.get_logger("streamd.files.uploads")
@@ -46,7 +47,9 @@ _MAX_NOTES = 32
 class Upload:
     """A file whose format is known and whose audio comes."""
 
-    def __init__(self, head: Head, parts: AsyncIterator[Part], notes: list[str]) -> None:
+    def __init__(
+        self, head: Head, parts: AsyncIterator[Part], notes: list[str], span: Span
+    ) -> None:
         self.format = AudioFormat(rate=head.rate, channels=head.channels)
         """The format of the parts."""
         self.offset_ms = head.offset_ms
@@ -62,6 +65,8 @@ class Upload:
         """
         self.notes = notes
         """Remarks on the file for a person, as they come."""
+        self.span = span
+        """The span of the file."""
 
 
 class Uploads:
@@ -70,11 +75,13 @@ class Uploads:
     Args:
         limits: Limits of one file, and of the number of files.
         metrics: The metrics to report to.
+        tracing: Makes a span of each file.
     """
 
-    def __init__(self, limits: FilesConfig, metrics: Metrics) -> None:
+    def __init__(self, limits: FilesConfig, metrics: Metrics, tracing: Tracing = OFF) -> None:
         self._limits = limits
         self._metrics = metrics
+        self._tracing = tracing
         self._turns = Turns(limits.max_at_once, limits.max_waiting, metrics)
         self.pool = Pool(limits.max_at_once, metrics)
 
@@ -101,18 +108,28 @@ class Uploads:
         """
         name = display_name(name)
         pieces = _Body(body, name, self._limits.max_bytes)
-        await pieces.fill()
         notes: list[str] = []
-        async with self._turns.turn(), aclosing(self._decode(pieces, name, notes)) as decoded:
-            head = await anext(decoded)
-            assert isinstance(head, Head)
-            yield Upload(head, cast(AsyncIterator[Part], decoded), notes)
+        with file_span(self._tracing) as span:
+            await pieces.fill()
+            async with (
+                self._turns.turn(),
+                aclosing(self._decode(pieces, name, notes, span)) as decoded,
+            ):
+                head = await anext(decoded)
+                assert isinstance(head, Head)
+                yield Upload(head, cast(AsyncIterator[Part], decoded), notes, span)
+
+    def remembered(self) -> None:
+        """Make the span of a file that need not be decoded, because its answer is known."""
+        with file_span(self._tracing) as span:
+            span.note("remembered", True)
 
     async def _decode(
-        self, body: _Body, name: str, notes: list[str]
+        self, body: _Body, name: str, notes: list[str], span: Span
     ) -> AsyncGenerator[Head | Part, None]:
         """Yield the head, then the parts."""
         result = "abandoned"
+        decoding = span.child("decode")
         try:
             refusal: Refusal | None = None
             async with self.pool.lend() as decoder:
@@ -137,6 +154,8 @@ class Uploads:
             await body.drain()
         finally:
             self._metrics.files_decoded.labels(result).inc()
+            span.note("bytes", body.count)
+            decoding.end(None if result == "ok" else result)
 
     async def _run(
         self, decoder: Decoder, body: _Body, name: str, notes: list[str]
@@ -192,7 +211,8 @@ class _Body:
         self._body = aiter(body)
         self._name = name
         self._max_bytes = max_bytes
-        self._count = 0
+        self.count = 0
+        """Bytes that have come."""
         self._kept = bytearray()
         self._is_over = False
 
@@ -226,8 +246,8 @@ class _Body:
                 raise Stalled(
                     f"{self._name}: nothing came for {STALL_S:g} s; send it again"
                 ) from None
-            self._count += len(piece)
-            if self._count > self._max_bytes:
+            self.count += len(piece)
+            if self.count > self._max_bytes:
                 raise TooLarge(
                     f"{self._name}: larger than {self._max_bytes} bytes, which is "
                     "files.max_bytes; send a shorter file, or one that is compressed"

@@ -61,7 +61,7 @@ class MemoryVoiceCache:
         self._voices: OrderedDict[tuple[str, bytes], FileVoice] = OrderedDict()
         self._hits = metrics.voice_cache.labels("hit")
         self._misses = metrics.voice_cache.labels("miss")
-        metrics.queue_limit.labels("voice_cache").set(entries)
+        metrics.voice_cache_limit.set(entries)
         metrics.voice_cache_entries.set_function(self._voices.__len__)
 
     async def get(self, tenant: str, digest: bytes) -> FileVoice | None:

@@ -57,6 +57,7 @@ class VoiceFiles:
         pieces = aiter(body)
         first, key = await self._first(pieces)
         if key is not None and (known := await self._cache.get(tenant, key)) is not None:
+            self._sessions.remembered()
             return known
         reading = VoiceReading(self._registry)
         async with self._sessions.open(

@@ -121,7 +121,7 @@ class RedisVoiceCache:
         self._misses = metrics.voice_cache.labels("miss")
         self._failures = metrics.voice_cache_failures.labels("failed")
         self._skipped = metrics.voice_cache_failures.labels("skipped")
-        metrics.queue_limit.labels("voice_cache").set(entries)
+        metrics.voice_cache_limit.set(entries)
 
     async def get(self, tenant: str, digest: bytes) -> FileVoice | None:
         """Return the voice of a file; None if it is not known, or Redis does not answer."""

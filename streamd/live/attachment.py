@@ -11,6 +11,7 @@ from streamd.live.names import NO_NAMES, Names
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
 from streamd.live.stream import LiveStream
+from streamd.observability.spans import Caller
 from streamd.protocol import messages
 
 RETRY_AFTER_MS = 5000
@@ -26,6 +27,7 @@ class Attachment:
         principal: Who connects, and so whose streams can be opened and resumed.
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
+        caller: The trace that a new stream belongs to.
         names: Names from the upgrade, which hold where `hello` leaves them open.
     """
 
@@ -36,6 +38,7 @@ class Attachment:
         principal: Principal,
         peer: str | None,
         refusal: WireError | None = None,
+        caller: Caller | None = None,
         names: Names = NO_NAMES,
     ) -> None:
         self.stream: LiveStream | None = None
@@ -49,6 +52,7 @@ class Attachment:
         self._principal = principal
         self._peer = peer
         self._refusal = refusal
+        self._caller = caller
         self._names = names
         self._is_held = False
         """Whether the stream waits for another connection."""
@@ -70,7 +74,7 @@ class Attachment:
             raise self._refusal or Overloaded(
                 "no room for another stream; try again later", retry_after_ms=RETRY_AFTER_MS
             )
-        stream = LiveStream(self._services, self._lease, self._principal, self._peer)
+        stream = LiveStream(self._services, self._lease, self._principal, self._peer, self._caller)
         stream.open(hello, self._names)
         self.stream, self._lease = stream, None
         return stream.attach(connection)

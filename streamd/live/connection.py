@@ -39,6 +39,7 @@ from streamd.live.silence import Silence
 from streamd.live.socket import Beat, Socket
 from streamd.live.stream import LiveStream
 from streamd.live.writer import Writer
+from streamd.observability.spans import Caller
 from streamd.protocol import messages
 from streamd.protocol.codec import Fault, Item, Phase, ServerProtocol, as_event, carries_audio
 from streamd.wall_clock import now_ms
@@ -63,6 +64,7 @@ class Connection:
         principal: Who connects, and so whose streams it may open and resume.
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
+        caller: The trace that a new stream belongs to.
         names: Names from the upgrade, which hold where `hello` leaves them open.
     """
 
@@ -74,13 +76,14 @@ class Connection:
         principal: Principal,
         peer: str | None = None,
         refusal: WireError | None = None,
+        caller: Caller | None = None,
         names: Names = NO_NAMES,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
         self.principal = principal
-        self._attachment = Attachment(services, lease, principal, peer, refusal, names)
+        self._attachment = Attachment(services, lease, principal, peer, refusal, caller, names)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence()
         self._traffic = Traffic(services.metrics)
@@ -121,7 +124,7 @@ class Connection:
             The close code.
         """
         metrics = self._services.metrics
-        metrics.sessions_open.inc()
+        metrics.streams_open.inc()
         self._services.ticks.sockets += 1
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -139,11 +142,11 @@ class Connection:
         finally:
             self._end(DROPPED)  # where it was cancelled
             self._let_go()
-            metrics.sessions_open.dec()
+            metrics.streams_open.dec()
             self._services.ticks.sockets -= 1
         assert self._close is not None
         close = self._close
-        metrics.sessions.labels(str(close.code)).inc()
+        metrics.streams.labels(str(close.code)).inc()
         if close is not DROPPED:
             await self._socket.close(close.code, close.reason)
         return close.code
@@ -354,7 +357,7 @@ class Connection:
 
     def _put(self, event: Event, *, always: bool = False) -> None:
         """Send an event of the connection itself; with `always`, also beyond the bound."""
-        self._services.metrics.events.labels(event.__struct_config__.tag).inc()
+        self._services.counts.sent(event)
         try:
             self._writer.put(event, always=always)
         except SlowConsumer as error:

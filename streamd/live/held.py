@@ -129,7 +129,7 @@ class Held:
             if stream.is_ending:  # the socket dropped after `bye`
                 self.ended(stream)
             return
-        self._metrics.streams_held.inc()
+        self._metrics.streams_dropped.inc()
         log.info("stream held", session=stream.id, code=code, reason=reason)
         self._add(self._dropped, stream, code, reason)
         if self._is_draining:
@@ -252,10 +252,10 @@ class Held:
         stream.close(1000, "done", ended="broken off")  # its task sees that the stream is over
 
     def _observe(self) -> None:
-        self._metrics.held_streams.labels("dropped").set(len(self._dropped))
-        self._metrics.held_streams.labels("ended").set(len(self._ended))
-        self._metrics.held_streams.labels("ending").set(len(self._ending))
-        self._metrics.held_bytes.set(self._size_bytes)
+        self._metrics.streams_held.labels("dropped").set(len(self._dropped))
+        self._metrics.streams_held.labels("ended").set(len(self._ended))
+        self._metrics.streams_held.labels("ending").set(len(self._ending))
+        self._metrics.streams_held_bytes.set(self._size_bytes)
         oldest = [
             next(iter(kept.values())).until_s for kept in (self._dropped, self._ended) if kept
         ]

@@ -185,7 +185,8 @@ class Load:
         if loop_lag_s > STALL_S:
             self._calm_from_s = now_s + CALM_S
         self._restore(now_s)
-        self._metrics.live_lag.set(lag_s)
+        for stream_late_s in late_s:
+            self._metrics.live_lag.observe(stream_late_s)
         self._metrics.headroom.set(self._headroom.left)
 
     def _with_socket(self) -> int:

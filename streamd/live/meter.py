@@ -7,6 +7,7 @@ from collections import deque
 
 from streamd.audio.source import AudioIn
 from streamd.events import Event, Gap, TimedEvent
+from streamd.live.event_counts import EventCounts
 from streamd.observability.metrics import Metrics
 
 ARRIVALS = 256
@@ -50,8 +51,9 @@ class Traffic:
 class Meter:
     """Counts the audio of one stream, and how late its events are."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, counts: EventCounts) -> None:
         self._metrics = metrics
+        self._counts = counts
         self._frames = 0
         """Sample frames that are in the metrics."""
         self._arrived = self._taken = 0
@@ -81,23 +83,25 @@ class Meter:
             self._metrics.audio_seconds.inc(seconds)
             self._frames = audio.frames
 
+    def over(self, audio: AudioIn | None) -> None:
+        """Count the stream, which is over, by the length of its audio."""
+        if audio is not None:
+            self._metrics.stream_duration.observe(audio.frames / audio.fmt.rate)
+
     def coalesced(self, events: int) -> None:
         """Count interim events that were replaced before they were sent."""
         self._metrics.coalesced.inc(events)
 
     def sent(self, event: Event, audio: AudioIn | None) -> None:
         """Count an event that is sent."""
-        tag = event.__struct_config__.tag
-        self._metrics.events.labels(tag).inc()
-        if isinstance(event, Gap):
-            self._metrics.gaps.labels(event.cause).inc()
-        elif isinstance(event, TimedEvent):
+        self._counts.sent(event)
+        if isinstance(event, TimedEvent) and not isinstance(event, Gap):
             assert audio is not None
-            arrived = self._arrival(event.at, audio)
+            arrived = self.arrival(event.at, audio)
             if arrived is not None:
-                self._metrics.event_lag.labels(tag).observe(time.monotonic() - arrived)
+                self._counts.late(event, time.monotonic() - arrived)
 
-    def _arrival(self, at_ms: int, audio: AudioIn) -> float | None:
+    def arrival(self, at_ms: int, audio: AudioIn) -> float | None:
         """Return when the audio of a time arrived, monotonic seconds; None if that is forgotten."""
         found = None
         # From the newest on, because most events depend on audio that came a moment ago.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamd.engine.base import Engine
 from streamd.live.enrolling import Store
+from streamd.live.event_counts import EventCounts
 from streamd.live.held import Held
 from streamd.live.load import Load
 from streamd.live.ticks import Ticks
@@ -15,6 +16,7 @@ from streamd.modules.gallery import Gallery
 from streamd.modules.registry import Registry
 from streamd.modules.words import CustomWords
 from streamd.observability.metrics import Metrics
+from streamd.observability.spans import OFF, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,12 @@ class Services:
     keep: Callable[[str, Mapping[str, bytes]], None]
     """Stores what a session of a tenant has learned of voices, by name, when it is over."""
     metrics: Metrics
+    counts: EventCounts
     limits: Limits
     ring_s: int
     held: Held
     load: Load
     enrol: Store
     """Enrols voices that spoke in streams."""
+    tracing: Tracing = OFF
+    """Makes spans of utterances and files."""

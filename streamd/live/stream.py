@@ -19,7 +19,7 @@ from streamd.access.principal import Principal
 from streamd.audio.source import AudioIn
 from streamd.engine.base import Lease
 from streamd.errors import Internal, ResumeUnknown, SlowConsumer, WireError
-from streamd.events import Ack, Error, Event, GapCause
+from streamd.events import Ack, Error, Event, GapCause, TimedEvent
 from streamd.live.delivery import Attached, Delivery
 from streamd.live.description import Description
 from streamd.live.enrolling import Enrolling, Sender
@@ -31,6 +31,8 @@ from streamd.live.pace import Pace
 from streamd.live.services import Services
 from streamd.live.shedding import Shedding
 from streamd.live.sink import StreamSink, failure
+from streamd.live.utterance_spans import UtteranceSpans
+from streamd.observability.spans import Caller
 from streamd.protocol import messages
 from streamd.session.session import Session
 from streamd.types import Job
@@ -51,10 +53,16 @@ class LiveStream:
         principal: Who opens it. Its tenant owns the voices and words that the stream knows, and no
             other tenant can resume it.
         peer: Address of the client, for the log.
+        caller: The trace that its utterances belong to.
     """
 
     def __init__(
-        self, services: Services, lease: Lease, principal: Principal, peer: str | None = None
+        self,
+        services: Services,
+        lease: Lease,
+        principal: Principal,
+        peer: str | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._description = Description(services)
         self.id = self._description.id
@@ -68,7 +76,7 @@ class LiveStream:
         self._lease = lease
         self._peer = peer
         limits = services.limits
-        self._meter = Meter(services.metrics)
+        self._meter = Meter(services.metrics, services.counts)
         self._delivery = Delivery(
             self._meter, limits.max_events_queued, services.held.limits.max_events
         )
@@ -80,6 +88,10 @@ class LiveStream:
         """Control messages received, for when the session is closed."""
         self._enrolling: Enrolling | None = None
         self._shedding: Shedding | None = None
+        self._spans: UtteranceSpans | None = None
+        """Spans of its utterances, where tracing is on."""
+        if services.tracing.is_on:
+            self._spans = UtteranceSpans(services.tracing, self.id, caller)
         self._pace: Pace | None = None
 
     @property
@@ -252,7 +264,10 @@ class LiveStream:
         if self._shedding is not None:
             self._services.load.remove(self._shedding)
             self._meter.coalesced(self._shedding.coalesced)
+            self._meter.over(self.audio)
         self.stop()
+        if self._spans is not None:
+            self._spans.close(reason)
         if self._input is not None:
             self._controls = self._input.controls
         if self._enrolling is not None:
@@ -412,6 +427,8 @@ class LiveStream:
     def _put(self, event: Event) -> None:
         if self.is_over:  # the last event is on its way
             return
+        if self._spans is not None and isinstance(event, TimedEvent) and self.audio is not None:
+            self._spans.saw(event, partial(self._meter.arrival, audio=self.audio))
         try:
             self._delivery.put(event, self.audio)
         except SlowConsumer as error:

@@ -39,9 +39,9 @@ class Learned:
         self._thread = thread
         self._complaints = complaints
         self._dropped = metrics.baselines_dropped
-        metrics.queue_limit.labels("baselines").set(MAX_UNWRITTEN)
         self._unwritten: dict[tuple[str, str], bytes] = {}
         """The latest of each voice, by tenant and name."""
+        metrics.queue("baselines", MAX_UNWRITTEN, lambda: len(self._unwritten))
         self._is_writing = False
 
     def add(self, tenant: str, learned: Mapping[str, bytes]) -> None:

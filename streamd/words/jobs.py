@@ -73,8 +73,7 @@ class Workshop:
     def __init__(self, metrics: Metrics) -> None:
         self._turn = asyncio.Lock()
         self._waiting = 0
-        metrics.words_in_work.set_function(lambda: self._waiting)
-        metrics.queue_limit.labels("words").set(1 + MAX_WAITING)
+        metrics.queue("words", 1 + MAX_WAITING, lambda: self._waiting)
 
     async def make(self, job: Job) -> Made:
         """Make a word; whoever gives up ends the process.

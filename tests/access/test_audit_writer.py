@@ -57,7 +57,7 @@ def test_what_was_recorded_is_written_at_the_latest_when_it_closes(path, metrics
     behind.close()
     assert [one["id"] for one in records(path)] == ids
     assert check(path).entries == 500
-    assert metrics.registry.get_sample_value("streamd_audit_waiting") == 0
+    assert metrics.registry.get_sample_value("streamd_queue_length", {"queue": "audit"}) == 0
 
 
 def test_a_full_disk_delays_entries_and_a_bound_loses_and_counts_them(path, metrics, monkeypatch):
@@ -66,7 +66,7 @@ def test_a_full_disk_delays_entries_and_a_bound_loses_and_counts_them(path, metr
     behind = Behind(journal, metrics)
     for _ in range(8):
         behind.record(request())
-    assert metrics.registry.get_sample_value("streamd_audit_waiting") == 5
+    assert metrics.registry.get_sample_value("streamd_queue_length", {"queue": "audit"}) == 5
     assert metrics.registry.get_sample_value("streamd_audit_lost_total") == 3
     journal.is_full = False
     wait_until(lambda: path.exists() and len(records(path)) >= 6)

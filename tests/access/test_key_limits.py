@@ -144,9 +144,12 @@ async def test_calls_that_wait_for_the_store_are_bounded(store, clock):
     shared = SharedByStore(store.access, metrics, clock)
     calls = [asyncio.create_task(shared.burn(str(n), clock() + 1)) for n in range(MAX_WAITING)]
     await asyncio.sleep(0)
-    assert metrics.registry.get_sample_value("streamd_access_waiting") == MAX_WAITING
+    assert (
+        metrics.registry.get_sample_value("streamd_queue_length", {"queue": "access"})
+        == MAX_WAITING
+    )
     with pytest.raises(Unavailable, match="too many"):
         await shared.burn("more", clock() + 1)
     assert all(await asyncio.gather(*calls))
-    assert metrics.registry.get_sample_value("streamd_access_waiting") == 0
+    assert metrics.registry.get_sample_value("streamd_queue_length", {"queue": "access"}) == 0
     shared.close()

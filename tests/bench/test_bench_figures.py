@@ -91,7 +91,7 @@ def test_metrics_are_those_that_the_server_gives() -> None:
     for seconds, items in ((0.002, 1), (0.004, 3)):
         metrics.pass_cpu.labels("vad").inc(seconds)
         metrics.batch_size.labels("vad").observe(items)
-    metrics.sessions_open.set(2)
+    metrics.streams_open.set(2)
     found = read(metrics.render()[0].decode(), 1.0)
     assert found.pass_s == {"vad": pytest.approx(0.006)}
     assert (found.items, found.batches) == ({"vad": 4}, {"vad": 2})

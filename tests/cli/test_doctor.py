@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from fakes.certificates import Files, certificate
+from fakes.collector import collecting
 
 from streamd.cli.checks import files, machine, network, voices
 from streamd.cli.checks.check import Check, attempt
 from streamd.config import Config, LimitsConfig, ServerConfig, StoreConfig
+from streamd.config.sections import TracingConfig
 from streamd.models.library import default_directory
 from streamd.store import open_store
 
@@ -417,6 +419,26 @@ def test_a_device_that_this_user_may_not_open_is_named(unprivileged: list[str], 
     assert "usermod -aG" in denied
     device.chmod(0o660)
     assert said(unprivileged, check)[1] == "None"
+
+
+# Traces.
+
+
+def traces(endpoint: str) -> Check:
+    settings = TracingConfig(exporter="otlp", endpoint=endpoint)
+    return attempt("traces", lambda: network.traces(Config(tracing=settings)))
+
+
+def test_a_collector_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    with collecting() as collector:
+        assert traces(collector.url).status == "ok"
+        assert collector.spans == []
+        assert traces(f"{collector.url}/elsewhere").status == "note"
+    gone = traces(collector.url)
+    assert gone.status == "note"
+    assert "does a collector listen there" in gone.result
+    assert traces("collector").status == "fail"
 
 
 # What leaves the machine.

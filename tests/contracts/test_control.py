@@ -260,7 +260,7 @@ async def test_the_log_counts_from_1_without_a_hole_and_nothing_else_is_counted(
 
 
 async def test_a_dropped_socket_frees_its_place(daemon: Daemon):
-    before = daemon.metric("streamd_sessions_total", code="1006")
+    before = daemon.metric("streamd_streams_total", code="1006")
     sockets = [await dial(daemon.url) for _ in range(5)]
     for socket in sockets:
         await socket.send(speech())
@@ -269,8 +269,8 @@ async def test_a_dropped_socket_frees_its_place(daemon: Daemon):
     for socket in sockets:
         socket.transport.abort()
     await daemon.eventually(lambda: daemon.streams == 0)
-    await daemon.eventually(lambda: daemon.metric("streamd_sessions_open") == 0)
-    assert daemon.metric("streamd_sessions_total", code="1006") == before + 5
+    await daemon.eventually(lambda: daemon.metric("streamd_streams_open") == 0)
+    assert daemon.metric("streamd_streams_total", code="1006") == before + 5
 
 
 async def test_a_client_that_closes_without_end_is_closed_properly(daemon: Daemon):

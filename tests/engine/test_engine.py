@@ -441,7 +441,7 @@ def test_the_gauges_say_what_waits() -> None:
     lease, _ = lease_of(engine)
     engine.submit(lease, [frame(lease)] * 3)
     engine.observe()
-    assert metrics.queue_depth.labels("vad", "live")._value.get() == 3
+    assert metrics.jobs_waiting.labels("vad", "live")._value.get() == 3
 
 
 async def test_a_job_of_several_steps_is_answered_with_one_list(engine: LocalEngine) -> None:

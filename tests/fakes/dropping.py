@@ -107,7 +107,7 @@ async def dropped(
     for drop in plan:
         await broken(server, client, drop, rng)
     await whole(server, client, rng)
-    assert server.metric("resume_refused_total") == 0
+    assert server.metric("streams_resume_refused_total") == 0
 
 
 def log_over(

@@ -17,6 +17,7 @@ from streamd.errors import Unavailable, WireError
 from streamd.files.enroller import Enroller
 from streamd.live.connection import Connection
 from streamd.live.enrolling import Sender, Stored
+from streamd.live.event_counts import EventCounts
 from streamd.live.headroom import Bounds
 from streamd.live.held import SPARE_LEASES, Held, ResumeLimits
 from streamd.live.load import Load
@@ -133,6 +134,7 @@ class Server:
             lambda tenant: own_words.get(tenant, NO_WORDS),
             lambda tenant, learned: self.learned.append((tenant, learned)),
             self.metrics,
+            EventCounts(self.metrics, registry),
             Limits(**bounds),
             8,
             self.held,

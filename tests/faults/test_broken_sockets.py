@@ -24,5 +24,5 @@ async def test_drops_at_random_bytes_leave_nothing_behind_and_touch_no_other_str
         beside += 1
     await dropping
     await running.eventually(lambda: running.streams == 0)
-    await running.eventually(lambda: running.metric("streamd_sessions_open") == 0)
+    await running.eventually(lambda: running.metric("streamd_streams_open") == 0)
     assert running.complaints() == []

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from functools import partial
 
 import pytest
 from daemons import VOICES, assert_same_log, converse, cut, speech
@@ -69,8 +70,8 @@ def test_a_request_that_came_during_a_stop_is_answered(serve):
 def asked_during_a_stop(running: Daemon) -> bytes | None:
     """Return the start of the answer; None if the connection was closed before the stop."""
     with Wire(running.http_url) as wire:
-        waiting = "streamd_connections_waiting"
-        wait_until(lambda: running.metric(waiting) == 1 or is_closed(wire))
+        waiting = partial(running.metric, "streamd_queue_length", queue="connections")
+        wait_until(lambda: waiting() == 1 or is_closed(wire))
         running.process.send_signal(signal.SIGSTOP)
         try:
             os.waitpid(running.process.pid, os.WUNTRACED)  # the signal takes a moment

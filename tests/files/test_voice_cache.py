@@ -41,9 +41,9 @@ async def test_a_tenant_finds_its_own_voices_only(caches: Any) -> None:
     assert found is not None
     assert found.speech_ms == 2
     read = metrics.registry.get_sample_value
-    assert read("streamd_voice_cache_total", {"result": "hit"}) == 2
-    assert read("streamd_voice_cache_total", {"result": "miss"}) == 2
-    assert read("streamd_queue_limit", {"queue": "voice_cache"}) == 10
+    assert read("streamd_voice_cache_lookups_total", {"result": "hit"}) == 2
+    assert read("streamd_voice_cache_lookups_total", {"result": "miss"}) == 2
+    assert read("streamd_voice_cache_limit") == 10
     if caches.server is None:
         assert read("streamd_voice_cache_entries") == 1
     await cache.close()

@@ -217,4 +217,4 @@ def test_own_voices_are_compared_and_another_model_is_not_used(tmp_path: Path) -
         (warning,) = said["warnings"]
         assert warning["code"] == "other_model"
         assert "before" in warning["message"]
-        assert daemon.metric("streamd_calibrations_in_work") == 0
+        assert daemon.metric("streamd_queue_length", queue="calibrations") == 0

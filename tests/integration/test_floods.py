@@ -24,6 +24,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Close, Opcode
 from websockets.protocol import Protocol, Side
 
+pytestmark = pytest.mark.faults
+
 END = {"type": "end"}
 FLOODS = {
     "pings": frame(Opcode.TEXT, b'{"type":"ping"}'),
@@ -74,7 +76,7 @@ async def test_a_flood_is_told_rate_exceeded_and_the_stream_beside_it_is_whole(
     assert json.loads(last)["code"] == "rate_exceeded"
     assert close is not None
     assert (close.code, close.reason) == (4012, "rate_exceeded")
-    assert running.metric("streamd_sessions_total", code="4012") == 1
+    assert running.metric("streamd_streams_total", code="4012") == 1
     assert running.metric("streamd_slowed_seconds_total") > 0
     assert running.complaints() == []
 

@@ -54,7 +54,7 @@ async def test_metrics_parse_and_count(daemon: Daemon):
     def counted() -> list[float]:
         return [
             daemon.metric("streamd_audio_seconds_total"),
-            daemon.metric("streamd_sessions_total", code="1000"),
+            daemon.metric("streamd_streams_total", code="1000"),
             daemon.metric("streamd_events_total", type="wake"),
             daemon.metric("streamd_received_bytes_total"),
         ]
@@ -70,7 +70,7 @@ async def test_metrics_parse_and_count(daemon: Daemon):
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain")
     names = {family.name for family in text_string_to_metric_families(body.decode())}
-    assert {"streamd_sessions_open", "streamd_queue_depth", "streamd_batch_size"} <= names
+    assert {"streamd_streams_open", "streamd_jobs_waiting", "streamd_batch_size"} <= names
     assert b"s_" not in re.findall(rb'session="', body)
 
 

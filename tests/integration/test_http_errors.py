@@ -119,7 +119,7 @@ async def test_a_stream_that_the_machine_cannot_carry_is_refused_before_the_upgr
             await next_event(socket, "ready")
         assert_overloaded(running)
         assert running.metric("streamd_streams_refused_total", reason="headroom") == 1
-        await running.eventually(lambda: running.metric("streamd_headroom") < 0.5)
+        await running.eventually(lambda: running.metric("streamd_headroom_ratio") < 0.5)
     await running.eventually(lambda: running.streams == 0)
     async with asyncio.timeout(HANG_S):
         # Each try costs a part of the load that has to fall, most of all with TLS.

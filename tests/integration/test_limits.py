@@ -41,7 +41,7 @@ async def test_who_does_not_read_is_closed_4008_and_the_others_are_unaffected(se
     for other in others:
         assert_same_log(alone.events, other.events)
         assert other.code == 1000
-    await running.eventually(lambda: running.metric("streamd_sessions_total", code="4008") == 3)
+    await running.eventually(lambda: running.metric("streamd_streams_total", code="4008") == 3)
     assert running.metric("streamd_slow_consumer_closes_total") == 3
     await running.eventually(lambda: running.streams == 0)
     await asyncio.gather(*deaf)  # their connections are gone, too
@@ -65,7 +65,7 @@ async def test_fifty_who_never_read_are_closed_4008_beside_one_who_does(serve):
     assert_same_log(alone.events, other.events)
     closes = "streamd_slow_consumer_closes_total"
     await running.eventually(lambda: running.metric(closes) == 50)
-    await running.eventually(lambda: running.metric("streamd_sessions_total", code="4008") == 50)
+    await running.eventually(lambda: running.metric("streamd_streams_total", code="4008") == 50)
     await asyncio.gather(*never_read)
     assert running.complaints() == []
 

@@ -12,7 +12,7 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.models]
 
-LOOKS = "streamd_voice_cache_total"
+LOOKS = "streamd_voice_cache_lookups_total"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -91,7 +92,8 @@ def test_it_listens_on_https_and_serves_page_and_health(running: Daemon):
     status, _, page = running.get("/", Accept="text/html")
     assert status == 200
     assert b"<html" in page.lower() or b"<!doctype" in page.lower()
-    assert DAYS - 3 < running.metric("streamd_certificate_days_left") < DAYS
+    expiry_s = running.metric("streamd_certificate_expiry_timestamp_seconds")
+    assert DAYS - 3 < (expiry_s - time.time()) / 86_400 < DAYS
     assert running.metric("streamd_tls_handshakes_total", result="done") >= 3
     assert running.metric("streamd_fast_path_active") in (0, 1)
 

@@ -62,7 +62,7 @@ def test_a_file_has_its_text_in_segments_on_its_own_time(transcribing: Daemon) -
     assert times == sorted(times)
     assert 0 <= times[0] < 800
     assert 9000 < times[-1] <= 10_290
-    assert transcribing.metric("streamd_transcripts_in_work") == 0
+    assert transcribing.metric("streamd_queue_length", queue="transcripts") == 0
 
 
 def test_pauses_lose_no_speech_and_move_the_text(transcribing: Daemon) -> None:

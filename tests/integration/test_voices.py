@@ -323,7 +323,7 @@ def cached(daemon: Daemon) -> tuple[int, int]:
         if line.startswith("streamd_voice_cache")
     )
     return (
-        int(float(lines['streamd_voice_cache_total{result="hit"}'])),
+        int(float(lines['streamd_voice_cache_lookups_total{result="hit"}'])),
         int(float(lines["streamd_voice_cache_entries"])),
     )
 

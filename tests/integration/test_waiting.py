@@ -86,7 +86,9 @@ def test_a_stream_is_no_waiting_connection(quick):
 async def test_at_the_bound_the_oldest_makes_room(serve):
     running = serve(server__max_waiting=3, server__request_timeout_s=600)
     with Wire(running.url) as oldest, Wire(running.url) as second, Wire(running.url) as third:
-        await running.eventually(lambda: running.metric("streamd_connections_waiting") == 2)
+        await running.eventually(
+            lambda: running.metric("streamd_queue_length", queue="connections") == 2
+        )
         assert oldest.rest() == b""  # the scrapes were the fourth, one after the other
         assert closed(running, "crowded") >= 1
         for wire in (second, third):

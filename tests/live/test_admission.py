@@ -66,7 +66,7 @@ async def test_a_stream_that_ends_takes_no_place_of_a_new_one(server: Server) ->
         lines.append(await stream(server))
         lines[-1].put(bytes(64_000), None)
         await lines[-1].code()
-    assert server.metric("held_streams", kind="ending") == 10
+    assert server.metric("streams_held", kind="ending") == 10
     lease = ask(server)
     assert lease is not None
     server.engine.close(lease)

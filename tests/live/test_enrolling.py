@@ -193,7 +193,7 @@ async def test_a_stream_that_ends_without_its_client_ends_with_the_answer(
     await until(lambda: store.asked)
     line.put(None)
     await line.code()
-    await until(lambda: server.metric("held_ended_total", reason="window") == 1)
+    await until(lambda: server.metric("streams_held_ended_total", reason="window") == 1)
     assert server.engine.leases == 1
     store.may_answer.set()
     await until(lambda: server.engine.leases == 0)

@@ -10,6 +10,8 @@ from fakes.serving import Line, Server
 
 from streamd.live.socket import Beat
 
+pytestmark = pytest.mark.faults
+
 HELLO = json.dumps({"type": "hello", "modules": {"wake": {"words": ["alexa"]}}})
 END = '{"type":"end"}'
 MANY = 3000
@@ -53,7 +55,7 @@ async def test_a_flood_of_messages_without_audio_is_closed_4012(line: Start, kin
     assert (error["type"], error["code"], error["fatal"]) == ("error", "rate_exceeded", True)
     assert (error["retryable"], error["retry_after_ms"]) == (True, 5000)
     assert served.server.metric("slowed_seconds_total") > 0
-    assert served.server.metric("sessions_total", code="4012") == 1
+    assert served.server.metric("streams_total", code="4012") == 1
     assert len(served.server.held) == 0, "it is no stream to resume"
 
 

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 from fakes.driving import Player, Stage, fake_registry
 
+from streamd.live.event_counts import EventCounts
 from streamd.live.input import Input
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
@@ -21,10 +22,11 @@ class Desk:
     def __init__(self) -> None:
         self.player = Player(Stage(), fake_registry(), audio=AudioFormat())
         self.advances = 0
+        metrics = Metrics()
         self.input = Input(
             self.player.session,
             3600,
-            Meter(Metrics()),
+            Meter(metrics, EventCounts(metrics, fake_registry())),
             Pace(0.0),
             lambda ack: None,
             lambda: asyncio.get_running_loop().call_soon(self.advance),

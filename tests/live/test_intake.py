@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fakes.driving import Player, Stage, fake_registry
 
+from streamd.live.event_counts import EventCounts
 from streamd.live.intake import HELD_MS, SampleIntake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
@@ -21,7 +22,7 @@ class Watched(Meter):
     """Remembers how far each taking went, in sample frames."""
 
     def __init__(self, metrics: Metrics) -> None:
-        super().__init__(metrics)
+        super().__init__(metrics, EventCounts(metrics, fake_registry()))
         self.takings: list[int] = []
 
     def taken(self, size: int) -> None:
@@ -161,4 +162,4 @@ def test_events_are_late_by_when_their_own_message_came() -> None:
         assert desk.intake.hold([pcm(FRAME)], 10.0 + number)
     audio = desk.session.audio
     desk.intake.take()
-    assert [desk.meter._arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
+    assert [desk.meter.arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]

@@ -221,7 +221,7 @@ async def test_a_slow_consumer_comes_back_to_all_its_events(start):
 async def test_a_held_stream_ends_with_its_window_and_what_it_learned_is_kept(start):
     server = start(window_s=0)
     first = await dropped(server, SPEECH)
-    await until(lambda: server.metric("held_ended_total", reason="window") == 1)
+    await until(lambda: server.metric("streams_held_ended_total", reason="window") == 1)
     await until(lambda: server.engine.leases == 0)
     assert server.learned == [("default", {})]
     assert (await back(server, token_of(first))).sent[0]["code"] == "resume_unknown"
@@ -230,8 +230,8 @@ async def test_a_held_stream_ends_with_its_window_and_what_it_learned_is_kept(st
 async def test_the_oldest_held_streams_end_first(start):
     server = start(max_held=2)
     lines = [await dropped(server) for _ in range(3)]
-    assert server.metric("held_ended_total", reason="count") == 1
-    assert server.metric("held_streams", kind="dropped") == 2
+    assert server.metric("streams_held_ended_total", reason="count") == 1
+    assert server.metric("streams_held", kind="dropped") == 2
     answers = [(await back(server, token_of(line))).types()[0] for line in lines]
     assert answers == ["error", "ready", "ready"]
 
@@ -240,8 +240,8 @@ async def test_held_streams_are_bounded_in_memory(start):
     server = start(max_bytes=1_000_000)
     for _ in range(4):
         await dropped(server)
-    assert server.metric("held_ended_total", reason="memory") == 2
-    assert 0 < server.metric("held_bytes") <= 1_000_000
+    assert server.metric("streams_held_ended_total", reason="memory") == 2
+    assert 0 < server.metric("streams_held_bytes") <= 1_000_000
 
 
 async def test_where_no_stream_is_held_a_drop_ends_it(start):
@@ -259,7 +259,7 @@ async def test_a_drain_ends_what_is_held(start):
     await server.held.drained()
     assert server.engine.leases == 0
     assert server.learned == [("default", {})]
-    assert server.metric("held_ended_total", reason="drain") == 1
+    assert server.metric("streams_held_ended_total", reason="drain") == 1
 
 
 async def test_on_a_full_server_a_held_stream_returns_and_a_new_one_is_refused(start):
@@ -351,12 +351,12 @@ async def test_the_log_of_a_stream_that_nobody_can_come_back_to_is_not_kept(star
     first.put(SPEECH, END)
     await first.code()
     second = await dropped(server, SPEECH)  # there is no room for both
-    assert server.metric("held_ended_total", reason="count") == 1
+    assert server.metric("streams_held_ended_total", reason="count") == 1
     batcher.take = take
     line = await back(server, token_of(second))
     line.put(AUDIO)
     await until(lambda: server.engine.leases == 1)
-    assert server.metric("held_streams", kind="ended") == 0
+    assert server.metric("streams_held", kind="ended") == 0
 
 
 async def test_streams_that_are_ending_are_bounded_and_the_oldest_is_broken_off(start):
@@ -364,8 +364,8 @@ async def test_streams_that_are_ending_are_bounded_and_the_oldest_is_broken_off(
     server.services.engine._batcher.take = lambda *_, **__: None  # no job is ever run
     for _ in range(MAX_ENDING + 4):
         await dropped(server, SPEECH)
-    assert server.metric("held_streams", kind="ending") == MAX_ENDING
-    assert server.metric("held_broken_off_total") == 4
+    assert server.metric("streams_held", kind="ending") == MAX_ENDING
+    assert server.metric("streams_held_broken_off_total") == 4
     assert server.engine.leases == MAX_ENDING
     server.held.abandon()
     await until(lambda: server.engine.leases == 0)
@@ -377,5 +377,5 @@ async def test_a_held_stream_whose_session_fails_is_let_go(start):
     (stream,) = server.held._dropped
     stream.give_up(ValueError("for the test"))
     await until(lambda: server.engine.leases == 0)
-    assert server.metric("held_ended_total", reason="failed") == 1
+    assert server.metric("streams_held_ended_total", reason="failed") == 1
     assert (await back(server, token_of(first))).sent[0]["code"] == "resume_unknown"

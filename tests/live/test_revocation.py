@@ -79,7 +79,7 @@ async def test_streams_of_a_revoked_key_close_4001_with_an_error_before_it(serve
     assert (mine.sent[-1]["type"], mine.sent[-1]["code"]) == ("error", "unauthenticated")
     assert mine.sent[-1]["fatal"] is True
     assert server.metric("streams_revoked_total") == 1
-    assert server.metric("held_ended_total", reason="revoked") == 1
+    assert server.metric("streams_held_ended_total", reason="revoked") == 1
     assert (await answer(server, held, other))["code"] == "resume_unknown"
     assert (await answer(server, held_by_other, other))["resumed"] is True
     for line in (theirs, nobodys):
@@ -116,7 +116,7 @@ async def test_a_token_of_another_tenant_is_as_unknown_as_no_token_at_all(server
 async def test_a_key_that_holds_too_many_streams_loses_its_own_oldest(server):
     theirs = await dropped(server, "other")
     first, second, third = [await dropped(server, "one") for _ in range(3)]
-    assert server.metric("held_ended_total", reason="key") == 1
+    assert server.metric("streams_held_ended_total", reason="key") == 1
     assert (await answer(server, first, "one"))["code"] == "resume_unknown"
     for line, key in ((second, "one"), (third, "one"), (theirs, "other")):
         assert (await answer(server, line, key))["resumed"] is True

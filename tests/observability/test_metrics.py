@@ -1,9 +1,21 @@
 """What /metrics says."""
 
+import re
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
+PAGE = Path(__file__).parents[2] / "docs/run/metrics.md"
+PROCESS = (
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+)
 LABELS = {
     "status",
     "code",
@@ -17,27 +29,36 @@ LABELS = {
     "reason",
     "operation",
     "result",
+    "word",
+    "decision",
+    "emotion",
+    "id",
+    "version",
+    "license",
+    "backend",
+    "precision",
 }
 
 
 def test_what_was_counted_is_rendered() -> None:
     metrics = Metrics()
-    metrics.sessions_open.inc()
-    metrics.sessions.labels(1000).inc()
+    metrics.streams_open.inc()
+    metrics.streams.labels(1000).inc()
     metrics.audio_seconds.inc(1.5)
     metrics.jobs.labels("ge2e", "final").inc(3)
-    metrics.queue_depth.labels("ge2e", "final").set(4)
-    metrics.queue_limit.labels("events").set(1000)
+    metrics.jobs_waiting.labels("ge2e", "final").set(4)
+    metrics.queue("audit", 1000, lambda: 7)
     metrics.batch_size.labels("vad").observe(8)
     metrics.job_wait.labels("live").observe(0.003)
     shown = metrics.render()[0].decode().splitlines()
     for line in (
-        "streamd_sessions_open 1.0",
-        'streamd_sessions_total{code="1000"} 1.0',
+        "streamd_streams_open 1.0",
+        'streamd_streams_total{code="1000"} 1.0',
         "streamd_audio_seconds_total 1.5",
         'streamd_jobs_total{lane="final",pass="ge2e"} 3.0',
-        'streamd_queue_depth{lane="final",pass="ge2e"} 4.0',
-        'streamd_queue_limit{queue="events"} 1000.0',
+        'streamd_jobs_waiting{lane="final",pass="ge2e"} 4.0',
+        'streamd_queue_limit{queue="audit"} 1000.0',
+        'streamd_queue_length{queue="audit"} 7.0',
         'streamd_batch_size_bucket{le="4.0",pass="vad"} 0.0',
         'streamd_batch_size_bucket{le="8.0",pass="vad"} 1.0',
         'streamd_job_wait_seconds_sum{lane="live"} 0.003',
@@ -59,6 +80,26 @@ def test_no_label_grows_with_sessions() -> None:
     for metric in metrics.values():
         assert isinstance(metric, Counter | Gauge | Histogram)
         assert set(metric._labelnames) <= LABELS
+
+
+def documented() -> dict[str, set[str]]:
+    """The labels of each metric in the table for operators."""
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+
+def test_the_table_for_operators_has_every_metric_with_its_labels() -> None:
+    found = {
+        "streamd_build_info": {"version"},
+        **{name: set() for name in PROCESS},
+    }
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            (family,) = metric.describe()
+            ending = "_total" if family.type == "counter" else ""
+            found[family.name + ending] = set(metric._labelnames)
+    assert documented() == found
 
 
 def test_the_content_type_is_prometheus_text() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from fakes.driving import ALL_ON, assert_same_events
 from fakes.dropping import Drop, any_drop, dropped, drops, hello_of, kept, log_over, said, whole
 from fakes.recipes import Stream, streams
@@ -12,6 +13,8 @@ from fakes.returning import Returning
 from fakes.serving import Server
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.faults
 
 common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -91,7 +91,11 @@ async def test_a_newcomer_without_a_descriptor_is_answered_with_the_one_in_reser
 
 async def test_the_connection_that_waited_for_longest_makes_room(door: Door):
     reader, writer = await door.connect()
-    await until(lambda: door.metrics.registry.get_sample_value("streamd_connections_waiting"))
+    await until(
+        lambda: door.metrics.registry.get_sample_value(
+            "streamd_queue_length", {"queue": "connections"}
+        )
+    )
     door.listener.shortages = 1
     assert (await door.ask()).endswith(b"well")
     assert await reader.read() == b""

@@ -74,7 +74,7 @@ async def inside(tmp_path, monkeypatch) -> AsyncIterator[SimpleNamespace]:
     await asyncio.wait_for(running, HANG_S)
     store.close()
     assert parts.engine.leases == 0
-    assert parts.metrics.registry.get_sample_value("streamd_sessions_open") == 0
+    assert parts.metrics.registry.get_sample_value("streamd_streams_open") == 0
 
 
 async def wired(url: str) -> Wire:

@@ -31,7 +31,7 @@ LAST_WORDS = {
 
 
 def counted(running: Daemon, *codes: str) -> float:
-    return sum(running.metric("streamd_sessions_total", code=code) for code in codes)
+    return sum(running.metric("streamd_streams_total", code=code) for code in codes)
 
 
 @pytest.mark.parametrize("words", LAST_WORDS.values(), ids=LAST_WORDS)

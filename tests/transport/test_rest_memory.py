@@ -16,7 +16,7 @@ def test_one_request_more_than_fits_is_refused_and_takes_nothing() -> None:
             other.take(41)
         assert refused.value.retry_after_ms
         other.take(40)
-        assert metrics.registry.get_sample_value("streamd_request_bytes") == 100
+        assert metrics.registry.get_sample_value("streamd_request_memory_bytes") == 100
     assert memory.taken == 0
 
 

@@ -91,8 +91,7 @@ class Behind:
         self._wake = threading.Condition()
         self._is_closing = False
         self._complaint = ""
-        metrics.audit_waiting.set_function(lambda: len(self._waiting))
-        metrics.queue_limit.labels("audit").set(MAX_WAITING)
+        metrics.queue("audit", MAX_WAITING, lambda: len(self._waiting))
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
-from livekit.rtc import AudioFrame
+from livekit.rtc import AudioFrame, _ffi_client
 from livekit.rtc.apm import AudioProcessingModule
 
 from streamd.front_ends import FRAME
 from streamd.types import RATE_HZ, Samples
+
+# The library reports its log from a thread of its own, and does not wait for that thread when the
+# interpreter ends. Python then ends a foreign thread that asks for the interpreter, which the
+# library answers with abort(3): now and then, a program that has done all its work dies of SIGABRT.
+# So no Python code runs in that thread: the library calls a C function that ignores its arguments.
+_ffi_client.ffi_event_callback = ctypes.cast(
+    ctypes.CDLL(None).getpid, type(_ffi_client.ffi_event_callback)
+)
 
 
 class EchoCanceller:

@@ -23,6 +23,7 @@ from streamd.display import without_password
 from streamd.errors import Unavailable
 from streamd.files.voice_caches import in_redis
 from streamd.store import opening
+from streamd.tracing import check as check_tracing
 from streamd.transport.http.server import bind
 from streamd.transport.tls.certificate import check as check_certificate
 from streamd.transport.tls.certificate import doubt, load
@@ -95,6 +96,29 @@ def cache(config: Config) -> Check:
     except Unavailable as error:
         return Check("cache", f"{error}; until it does, no voice of a file is remembered", False)
     return Check("cache", f"{without_password(url)} answers")
+
+
+def traces(config: Config) -> Check:
+    """Send the collector no span, to see whether it takes spans.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed, or the endpoint or the headers cannot be used.
+    """
+    endpoint, headers = check_tracing(config.tracing)
+    shown = without_password(endpoint)
+    kind = {"Content-Type": "application/x-protobuf"}
+    empty = urllib.request.Request(endpoint, b"", {**(headers or {}), **kind}, method="POST")
+    try:
+        with urllib.request.urlopen(empty, timeout=PROBE_S):
+            return Check("traces", f"{shown} takes them")
+    except (HTTPException, OSError) as error:
+        why = getattr(error, "reason", None) or error
+        return Check(
+            "traces",
+            f"{shown} does not take them ({why}), so they are dropped: does a collector listen "
+            "there for OTLP over HTTP, and does it take tracing.headers_path?",
+            False,
+        )
 
 
 def leaving() -> Check:

@@ -35,8 +35,7 @@ class Transcriber:
         self._waiting = 0
         self._seconds = metrics.pass_seconds.labels(PASS)
         self._cpu = metrics.pass_cpu.labels(PASS)
-        metrics.transcripts_in_work.set_function(lambda: self._waiting)
-        metrics.queue_limit.labels("transcripts").set(max_waiting)
+        metrics.queue("transcripts", max_waiting, lambda: self._waiting)
         self.languages = recogniser.languages
         """Languages that it knows, as primary subtags of BCP 47."""
 

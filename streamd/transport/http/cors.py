@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from streamd.transport.http.origin import Origins
 
 METHODS = "GET, HEAD, POST, PUT, DELETE"
-HEADERS = "Authorization, X-API-Key, Content-Type, Idempotency-Key"
+HEADERS = "Authorization, X-API-Key, Content-Type, Idempotency-Key, traceparent, tracestate"
 """Request headers that a page may set, on top of those that need no permission."""
 EXPOSED = "Retry-After"
 """Response headers that a page may read, on top of those that need no permission."""

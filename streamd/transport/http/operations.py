@@ -18,6 +18,8 @@ from streamd.transport.http.websocket import Streams
 
 INPUT_FORMAT = "any audio file (WAV, FLAC, MP3, Ogg, Opus, M4A, WebM); streams: PCM, 16-bit, 16 kHz"
 
+READY = "ready"
+
 
 class Operations:
     """The handlers that operators and load balancers call."""
@@ -86,14 +88,18 @@ class Operations:
         if principal.may("stream"):
             body["streams"] = self._streams.of(principal)
             body["max_streams"] = self._services.limits.max_streams
+        status = self._status
+        return _json({"status": status, **body}, status=200 if status == READY else 503)
+
+    @property
+    def _status(self) -> str:
         if self._streams.is_draining:
-            return _json({"status": "draining", **body}, status=503)
-        if not self._services.engine.is_healthy:
-            return _json({"status": "stuck", **body}, status=503)
-        return _json({"status": "ready", **body})
+            return "draining"
+        return READY if self._services.engine.is_healthy else "stuck"
 
     async def _metrics(self, request: web.Request) -> web.Response:
         self._refresh()
+        self._services.metrics.ready.set(self._status == READY)
         text, content_type = self._services.metrics.render()
         return web.Response(body=text, headers={"Content-Type": content_type})
 

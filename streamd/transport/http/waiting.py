@@ -34,7 +34,7 @@ class Waiting:
         self._since: dict[web.RequestHandler, float] = {}
         """Start of the wait on the loop's clock, the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
-        metrics.connections_waiting.set_function(lambda: len(self._since))
+        metrics.queue("connections", most, lambda: len(self._since))
 
     def enter(self, connection: web.RequestHandler) -> None:
         """Start the wait for a request."""

@@ -17,6 +17,7 @@ from streamd.live.admission import admit
 from streamd.live.connection import Connection
 from streamd.live.names import Names
 from streamd.live.services import Services
+from streamd.observability.spans import caller_of
 from streamd.transport.http.fast_path import FastPath, FastSocket
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.peers import Peers
@@ -103,6 +104,7 @@ class Streams:
                 principal,
                 peer,
                 visit.refusal,
+                caller_of(request.headers),
                 _names_of(request),
             )
             self._open[connection] = socket

@@ -54,7 +54,7 @@ class Certificates:
         """Whether the log has that they cannot be used."""
         self._files = self._look()
         self._context, self._certificate = load(cert, key)
-        metrics.certificate_days_left.set_function(self._days_left)
+        metrics.certificate_expiry.set_function(self._expiry_s)
         self._report("certificate loaded")
 
     @property
@@ -122,8 +122,8 @@ class Certificates:
             return None
         return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
-    def _days_left(self) -> float:
-        return self._certificate.days_left(datetime.now(UTC))
+    def _expiry_s(self) -> float:
+        return self._certificate.expires.timestamp()
 
     def _report(self, message: str) -> None:
         certificate, now = self._certificate, datetime.now(UTC)

@@ -48,15 +48,15 @@ def made(model, bound=2):
     return Transcriber(model, bound, metrics), metrics
 
 
-def value(metrics, name):
-    return metrics.registry.get_sample_value(name)
+def in_work(metrics):
+    return metrics.registry.get_sample_value("streamd_queue_length", {"queue": "transcripts"})
 
 
 async def test_one_too_many_is_refused_and_the_loop_goes_on_meanwhile(gated):
     lane, metrics = made(gated)
     waiting = [asyncio.create_task(lane.transcribe(SAMPLES)) for _ in range(2)]
     await asyncio.sleep(0)
-    assert value(metrics, "streamd_transcripts_in_work") == 2
+    assert in_work(metrics) == 2
     with pytest.raises(Overloaded) as refused:
         await lane.transcribe(SAMPLES)
     assert refused.value.retry_after_ms
@@ -64,7 +64,7 @@ async def test_one_too_many_is_refused_and_the_loop_goes_on_meanwhile(gated):
     assert await asyncio.gather(*waiting) == [Recognition("Hm.", "en")] * 2
     (thread,) = gated.threads
     assert thread != threading.get_ident()
-    assert value(metrics, "streamd_transcripts_in_work") == 0
+    assert in_work(metrics) == 0
     assert (
         metrics.registry.get_sample_value("streamd_pass_seconds_count", {"pass": "transcript"}) == 2
     )
@@ -77,7 +77,7 @@ async def test_whoever_gives_up_frees_a_place(gated):
     await asyncio.sleep(0)
     waiting[1].cancel()
     await asyncio.gather(waiting[1], return_exceptions=True)
-    assert value(metrics, "streamd_transcripts_in_work") == 1
+    assert in_work(metrics) == 1
     third = asyncio.create_task(lane.transcribe(SAMPLES))
     gated.gate.set()
     assert (await third).text == "Hm."

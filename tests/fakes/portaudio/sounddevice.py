@@ -32,9 +32,12 @@ def query_devices(device=None, kind=None):
 
 
 class RawInputStream:
-    def __init__(self, samplerate, channels, dtype, device, blocksize, callback):
+    def __init__(
+        self, samplerate, channels, dtype, device, blocksize, callback, finished_callback=None
+    ):
         assert (samplerate, channels, dtype, blocksize) == (RATE_HZ, 1, "int16", RATE_HZ // 50)
         self.callback, self.block = callback, blocksize
+        self.finished = finished_callback or (lambda: None)
         self.active = False
         self.thread = threading.Thread(target=self.run)
 
@@ -65,3 +68,4 @@ class RawInputStream:
                 memoryview(pcm[start : start + self.block].tobytes()), self.block, time, status
             )
         self.active = False
+        self.finished()

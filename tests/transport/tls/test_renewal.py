@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from streamd.observability.metrics import Metrics
 from streamd.transport.tls import renewal
 from streamd.transport.tls.home_made import DAYS
 from streamd.transport.tls.renewal import Certificates, open_certificates
+
+EXPIRY = "streamd_certificate_expiry_timestamp_seconds"
 
 
 @pytest.fixture(autouse=True)
@@ -142,15 +145,15 @@ async def test_one_that_has_expired_does_not_replace_a_good_one(tmp_path: Path):
         await until(lambda: reloads(metrics, "taken") == 1)
 
 
-async def test_the_days_left_are_shown_and_the_log_warns_once_a_day(tmp_path: Path):
+async def test_the_expiry_is_shown_and_the_log_warns_once_a_day(tmp_path: Path):
     metrics = Metrics()
     files = certificate(tmp_path, age_days=DAYS - 1 - 5)
     with capture_logs() as logged:
         async with watching(files, metrics):
             await asyncio.sleep(0.1)
-    left = metrics.registry.get_sample_value("streamd_certificate_days_left")
-    assert left is not None
-    assert 4.9 < left <= 5
+    expiry_s = metrics.registry.get_sample_value(EXPIRY)
+    assert expiry_s is not None
+    assert 4.9 < (expiry_s - time.time()) / 86_400 <= 5
     assert len(said(logged, "expires soon")) == 1
 
 
@@ -163,11 +166,11 @@ async def test_an_expired_one_is_served_and_the_log_says_so(tmp_path: Path):
     assert said(logged, "has expired")
 
 
-def test_without_a_certificate_there_is_none_and_no_days():
+def test_without_a_certificate_there_is_none_and_no_expiry():
     metrics = Metrics()
     assert open_certificates("", "", metrics) is None
-    left = metrics.registry.get_sample_value("streamd_certificate_days_left")
-    assert left != left
+    expiry_s = metrics.registry.get_sample_value(EXPIRY)
+    assert expiry_s != expiry_s
 
 
 def test_one_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path):

@@ -79,7 +79,7 @@ class Rest:
             changed: Has the store read again.
             transcriber: Makes the text of files; None for no text.
         """
-        uploads = Uploads(config.files, services.metrics)
+        uploads = Uploads(config.files, services.metrics, services.tracing)
         registry = services.registry
         sessions = FileSessions(uploads, services.engine, registry, services.ring_s)
         return cls(

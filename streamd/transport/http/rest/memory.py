@@ -24,8 +24,8 @@ class Memory:
     def __init__(self, metrics: Metrics, limit_bytes: int = MAX_BYTES) -> None:
         self.taken = 0
         self.limit_bytes = limit_bytes
-        metrics.request_bytes.set_function(lambda: self.taken)
-        metrics.queue_limit.labels("request_bytes").set(limit_bytes)
+        metrics.request_memory.set_function(lambda: self.taken)
+        metrics.request_memory_limit.set(limit_bytes)
 
     @contextmanager
     def lend(self) -> Iterator[Lease]:

@@ -16,6 +16,7 @@ from aiohttp import web
 from streamd.access.principal import Principal, Scope
 from streamd.errors import BadName, Draining, Internal, Refusal, TooLarge, Unavailable
 from streamd.events import Event
+from streamd.observability.spans import within
 from streamd.store.access import Answer as Kept
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.rest.answers import JSON, Array, Out, Stream, Whole, wants_events
@@ -150,10 +151,11 @@ def route(
         is_events = wants_events(request)
         out: Out = Stream(request) if is_events else Array(request) if is_array else Whole(request)
         try:
-            async with open_form(request, rest.memory, max_bytes) as form:
-                call = Call(request, rest, form, out, is_events)
-                status, body = await _carried_out(call, operation, out, began)
-                return await out.finish(status, body)
+            with within(f"{method} {path}", request.headers):
+                async with open_form(request, rest.memory, max_bytes) as form:
+                    call = Call(request, rest, form, out, is_events)
+                    status, body = await _carried_out(call, operation, out, began)
+                    return await out.finish(status, body)
         except Unavailable as error:
             if not is_events:
                 raise

@@ -15,6 +15,7 @@ from streamd.access.principal import Principal
 from streamd.config import LimitsConfig
 from streamd.errors import Idle, Overloaded, RateExceeded, Refusal, TooLarge
 from streamd.live.fairness import BURST_S, Burst, Chatter
+from streamd.observability.spans import within
 from streamd.transport.http.guard import principal_of
 from streamd.transport.http.linger import discard_until_closed
 from streamd.transport.http.routes import Route
@@ -83,7 +84,8 @@ class Sockets(abc.ABC):
                 await socket.prepare(request)
                 visit.on_end(lambda refusal: self._end(socket, refusal))
                 try:
-                    await self.serve(socket, principal)
+                    with within(f"GET {self.path}", request.headers):
+                        await self.serve(socket, principal)
                 except Refusal as refusal:
                     await socket.refuse(refusal)
             finally:

@@ -1,0 +1,1 @@
+"""streamd as a service of systemd: its unit files, and what installs and asks them."""
