@@ -4,9 +4,9 @@
 
 A block of them is `text`; transcripts in it are parted by empty lines. A line `→ {…}` is sent as it
 is, `→ (binary) …` says which audio, and `← …` are the events that the server answers, of those
-types that the transcript is about. `→ (headers) {…}` says which ones open the socket. `→ (the socket drops …)` waits for the events that it names;
-what follows is sent on another socket. Ids and times of day stay as they are in the page, and
-resume tokens are numbered.
+types that the transcript is about. `→ (headers) {…}` says which ones open the socket. `→ (the
+socket drops …)` waits for the events that it names; what follows is sent on another socket. Ids and
+times of day stay as they are in the page, and resume tokens are numbered.
 """
 
 import asyncio
