@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-FOLDERS = ("docs", "systemd", "deploy", "clients", "training")
+FOLDERS = ("docs", "systemd", "deploy", "clients", "training", "tests/vectors")
 """Where the repository keeps Markdown. Each file there must be a page."""
 PARSER = MarkdownIt("commonmark", {"html": False}).enable("table")
 
