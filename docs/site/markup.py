@@ -25,6 +25,7 @@ class Renderer:
 
     Attributes:
         files: paths of files of the repository that a page links to.
+        folders: likewise, of folders without a README.
         pictures: paths of pictures that a page shows.
         broken: a line for each link that leads nowhere.
     """
@@ -32,6 +33,7 @@ class Renderer:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.files: set[str] = set()
+        self.folders: set[str] = set()
         self.pictures: set[str] = set()
         self.broken: list[str] = []
 
@@ -75,6 +77,10 @@ class Renderer:
                 self.broken.append(f"{page.path}: {href}")
             url = relative(page.url, there.url) if there is not page else ""
             return f"{url}#{anchor}" if anchor else url or "#"
+        if (self._site.root / path).is_dir():
+            self.folders.add(path)
+            self.files |= set(self._site.files_in(path))
+            return relative(page.url, self._site.folder_url(path))
         if not (self._site.root / path).is_file():
             self.broken.append(f"{page.path}: {href}")
             return href
