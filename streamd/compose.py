@@ -13,6 +13,7 @@ from streamd.backends import Backends
 from streamd.config import Config
 from streamd.engine.idle import IdleModels
 from streamd.engine.local import LocalEngine
+from streamd.engine.model_info import report_model
 from streamd.engine.passes.base import Pass
 from streamd.engine.passes.frontend import front_end_passes
 from streamd.engine.passes.ge2e import Ge2eSpeculative, Ge2eVoice
@@ -106,9 +107,12 @@ def make_parts(config: Config, library: Library) -> Parts:
     models = IdleModels(config.models.idle_unload_s, metrics)
     backends = Backends(config.engine, models)
     vad: SileroVad | WebrtcVad
-    vad = WebrtcVad()
     if config.vad.engine == "silero":
         vad = SileroVad(backends.of(SileroVad.name), library)
+    else:
+        vad = WebrtcVad()
+        webrtc = catalogue.model(VAD_MODELS[config.vad.engine])
+        report_model(metrics, webrtc.id, webrtc, "webrtcvad", "int16")
     wake = None
     if config.wake.words:
         wake = OpenWakeWord(backends.of(OpenWakeWord.name), library, config.wake.load)
@@ -242,12 +246,8 @@ def make_registry(
     if e.model in SENSEVOICE_MODELS:
         stateful.append(MoodModule(e, _card(catalogue.model(SENSEVOICE_MODELS[e.model]))))
     else:
-        emotion = (
-            EmotionModel.load(Path(e.model))
-            if e.model
-            else EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN)
-        )
         # Behind the speaker module, because it needs to know who speaks.
+        emotion = _emotion(e.model, metrics)
         readers.append(EmotionModule(e, emotion, metrics.pass_cpu.labels("emotion").inc))
     if recogniser is not None:
         stateful.append(_transcript(config, recogniser))
@@ -260,6 +260,16 @@ def make_registry(
         stateful,
         front_ends,
     )
+
+
+def _emotion(path: str, metrics: Metrics) -> EmotionModel:
+    """Load the emotion model in a file; without one, that which comes with streamd."""
+    if path:
+        report_model(metrics, Path(path).stem, None, "numpy", "fp32")
+        return EmotionModel.load(Path(path))
+    model = catalogue.model(EMOTION_MODEL)
+    report_model(metrics, model.id, model, "numpy", "fp32")
+    return EmotionModel.load(catalogue.bundled(EMOTION_MODEL), INSTALL_AGAIN)
 
 
 def _transcript(config: Config, recogniser: Recogniser) -> TranscriptModule:

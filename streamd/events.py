@@ -213,6 +213,10 @@ class Ready(Event, tag="ready", kw_only=True):
     """Sample frames received: the client sends its audio from here on."""
     have_controls: int | UnsetType = UNSET
     """Control messages received that act at their place in the stream."""
+    client: str | UnsetType = UNSET
+    """Name of the program in the header `Client-Id`, where `hello` gave none."""
+    device: str | UnsetType = UNSET
+    """Name of the device in the header `Device-Id`, where `hello` gave none."""
 
 
 class Ack(Event, tag="ack", kw_only=True):

@@ -9,6 +9,7 @@ from streamd.backends import Backends
 from streamd.config import Config
 from streamd.engine.idle import IdleModels, Kept, SameFile
 from streamd.engine.local import NICE_TEXT
+from streamd.engine.model_info import report_model
 from streamd.engine.passes.transcript import TranscriptPass
 from streamd.engine.recognition.accumulating import Accumulating
 from streamd.engine.recognition.base import Recogniser
@@ -46,7 +47,7 @@ def make_recogniser(
         return None
     if name in SENSEVOICE_MODELS:
         return Metered(_sensevoice(name, library, backends))
-    recogniser, own_cpu_s = _whisper(config, library, models)
+    recogniser, own_cpu_s = _whisper(config, library, models, metrics)
     spent = metrics.pass_cpu.labels(TranscriptPass.name).inc
     return Metered(recogniser, own_cpu_s, spent)
 
@@ -79,7 +80,7 @@ def _sensevoice(name: str, library: Library, backends: Backends) -> Recogniser:
 
 
 def _whisper(
-    config: Config, library: Library, models: IdleModels
+    config: Config, library: Library, models: IdleModels, metrics: Metrics
 ) -> tuple[Recogniser, Callable[[], float]]:
     """Load a Whisper, and return what its threads have spent. It raises as `make_recogniser`."""
     try:
@@ -94,6 +95,10 @@ def _whisper(
     files = [SameFile(path) for path in (weights, settings, words)]
     kept: Kept[Decode] = models.keep(
         weights.stem, lambda: backend.load_whisper(*(file.path() for file in files)), NICE_TEXT
+    )
+
+    report_model(
+        metrics, weights.stem, catalogue.model(catalogue.TRANSCRIPT_ID), "ctranslate2", "int8"
     )
 
     def decode(window: Floats, prompt: Sequence[int], beam: int, most: int) -> Decoded:

@@ -1,22 +1,31 @@
-"""The conformance vectors of `tests/vectors`: read them, and compare what a client received."""
+"""The conformance vectors of `tests/vectors`: read them, and compare what a client received.
+
+    python tests/conformance.py drop_in_a_sentence --close 1000 < events.jsonl
+
+compares the events that any client has printed, one JSON object a line. Python's own library is
+all that it needs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from daemons import Event
-
+Event = dict[str, Any]
 FOLDER = Path(__file__).parent / "vectors"
 AUDIO = FOLDER / "audio"
 TOLERANCE = 2e-3
 """Of scores: other processors round otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Vector:
     """One conversation; the fields are those of `tests/vectors/README.md`."""
 
@@ -34,12 +43,20 @@ class Vector:
     def read(cls, path: Path) -> Vector:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    @property
+    @cached_property
     def sound(self) -> bytes:
         """Return the bytes of the audio file."""
         return (AUDIO / self.audio).read_bytes() if self.audio else b""
 
-    @property
+    def messages(self, step: dict[str, Any], begin: int) -> Iterator[bytes]:
+        """Yield the messages of an `audio` step that begins at a byte of the file."""
+        end, lengths = begin + step["audio"], cycle(step.get("cut", [3200]))
+        while begin < end:
+            last = min(begin + next(lengths), end)
+            yield self.sound[begin:last]
+            begin = last
+
+    @cached_property
     def packets(self) -> list[bytes]:
         """Return the packets of a file of Opus: each stands behind its length, u16le."""
         data, found = self.sound, []
@@ -158,3 +175,23 @@ def _numbering(vector: Vector, seen: Seen) -> list[str]:
     if not vector.is_dropped:
         is_right = numbers == list(range(1, len(numbers) + 1))
     return [] if is_right else [f"seq: {numbers}"]
+
+
+def main() -> int:
+    """Compare what standard input has with a vector; the exit code is 1 if they differ."""
+    parser = argparse.ArgumentParser(description="Compare a client's events with a vector.")
+    parser.add_argument("vector", choices=sorted(path.stem for path in FOLDER.glob("*.json")))
+    parser.add_argument("--close", type=int, help="the close code that the client received")
+    parser.add_argument("--http", type=int, help="the HTTP status that refused the upgrade")
+    parser.add_argument("--without", nargs="*", default=[], choices=["acked", "others"],
+                        help="what the client does not report")  # fmt: skip
+    options = parser.parse_args()
+    events = [json.loads(line) for line in sys.stdin if line.strip()]
+    vector = as_told(Vector.read(FOLDER / f"{options.vector}.json"), options.without)
+    found = differences(vector, Seen(events, options.close, options.http))
+    print("\n".join(found) or "no difference")  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

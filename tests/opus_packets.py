@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
+
 import av
 import numpy as np
 
@@ -43,3 +46,17 @@ def encoded(
         packets += [bytes(packet) for packet in encoder.encode(frame)]
     packets += [bytes(packet) for packet in encoder.encode(None)]
     return packets[: len(shaped) // size]
+
+
+def ogg_opus(path: Path, packets: list[bytes], rate_hz: int = 16_000) -> Path:
+    """Write mono packets of 20 ms to an Ogg file."""
+    with av.open(str(path), "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=rate_hz, layout="mono")
+        stream.codec_context.open()
+        for number, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 48_000)
+            packet.pts = packet.dts = number * 960
+            packet.duration = 960
+            container.mux(packet)
+    return path

@@ -4,9 +4,9 @@
 
 A block of them is `text`; transcripts in it are parted by empty lines. A line `→ {…}` is sent as it
 is, `→ (binary) …` says which audio, and `← …` are the events that the server answers, of those
-types that the transcript is about. `→ (the socket drops …)` waits for the events that it names;
-what follows is sent on another socket. Ids and times of day stay as they are in the page, and
-resume tokens are numbered.
+types that the transcript is about. `→ (headers) {…}` says which ones open the socket. `→ (the
+socket drops …)` waits for the events that it names; what follows is sent on another socket. Ids and
+times of day stay as they are in the page, and resume tokens are numbered.
 """
 
 import asyncio
@@ -41,6 +41,7 @@ from daemons import (
 
 PAGE = Path(__file__).parents[1] / "docs" / "wire.md"
 BLOCK = re.compile(r"^```text\n(→.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADERS = "(headers) "
 DROP = "(the socket drops"
 VOLATILE = ("session", "epoch_ms", "server_ms")
 TOLERANCE = 2e-3
@@ -55,6 +56,10 @@ class Transcript:
         self.sent = [line[2:] for line in lines if line.startswith("→ ")]
         self.answers: list[Event] = [json.loads(x[2:]) for x in lines if x.startswith("← ")]
         said = "\n".join(self.sent)
+        self.headers: dict[str, str] = {}
+        for line in self.sent:
+            if line.startswith(HEADERS):
+                self.headers = json.loads(line.removeprefix(HEADERS))
         self.settings = dict(re.findall(r"on a server with `(\w+\.\w+)` ([\w-]+)", said))
         self.is_stopped = "then the server is told to stop" in said
         self.enrols = '{"type":"enrol"' in said
@@ -67,7 +72,7 @@ class Transcript:
         is_open = True
         while is_open:
             is_open = False
-            async with dial(running.url) as socket:
+            async with dial(running.url, additional_headers=self.headers) as socket:
                 received = Received()
                 for message in messages:
                     if isinstance(message, str) and message.startswith(DROP):
@@ -107,6 +112,8 @@ class Transcript:
         places: dict[str, int] = {}
         last = ""
         for line in self.sent:
+            if line.startswith(HEADERS):
+                continue
             if not line.startswith("(binary) "):
                 text = line.removesuffix(", ten times")
                 yield from [text] * (10 if text != line else 1)

@@ -8,10 +8,9 @@ import contextlib
 import io
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +40,17 @@ class Stage:
 
     async def revoke(self) -> None:
         await asyncio.to_thread(revoke, self.daemon.home, self._key_name)
+
+    @asynccontextmanager
+    async def taken_over(self, seen: Seen) -> AsyncIterator[None]:
+        """Another socket on which a client's stream goes on."""
+        async with dial(self.daemon.url, additional_headers=self.headers) as other:
+            await other.send(json.dumps(resuming(seen)))
+            assert json.loads(await other.recv())["resumed"]
+            yield
+            await other.send('{"type":"end"}')
+            async for _ in other:
+                pass
 
     async def set(self) -> None:
         for name, file in self._vector.voices.items():
@@ -142,9 +152,10 @@ class Player:
             case {"hello": fields}:
                 await self._socket.send(json.dumps({"type": "hello", **fields}))
             case {"audio": size}:
-                for message in self._cut(size, step.get("cut", [3200])):
+                for message in self._vector.messages(step, self._at):
                     self._said.audio += message
                     await self._socket.send(_as_json(message) if "as" in step else message)
+                self._at += size
             case {"packets": count}:
                 for packet in self._vector.packets[self._at : self._at + count]:
                     self._said.audio += [packet]
@@ -163,19 +174,12 @@ class Player:
             case {"drop": _}:
                 await self._come_back()
             case {"take_over": _}:
-                await self._take_over()
+                async with self._stage.taken_over(self._seen):
+                    await self._readers[-1]
             case {"revoke": _}:
                 await self._stage.revoke()
             case _:
                 raise AssertionError(f"no step: {step}")
-
-    def _cut(self, size: int, sizes: list[int]) -> Iterator[bytes]:
-        end, lengths = self._at + size, cycle(sizes)
-        assert end <= len(self._sound), (self._vector.name, end, len(self._sound))
-        while self._at < end:
-            last = min(self._at + next(lengths), end)
-            yield self._sound[self._at : last]
-            self._at = last
 
     async def _received(self, kind: str, count: int) -> None:
         reader = self._readers[-1]
@@ -185,7 +189,7 @@ class Player:
         self._socket.transport.abort()
         await self._readers[-1]
         count = len(self._seen.of("ready"))
-        resume = self._resume()
+        resume = resuming(self._seen)
         self._socket = await self._connect()
         await self._socket.send(json.dumps(resume))
         await self._received("ready", count + 1)
@@ -204,21 +208,12 @@ class Player:
         for message in cut(bytes(kept)) if isinstance(kept, bytearray) else kept:
             await self._socket.send(message)
 
-    async def _take_over(self) -> None:
-        """Resume from another socket, whose events are not the client's."""
-        hello = self._resume()
-        async with dial(self._stage.daemon.url, additional_headers=self._stage.headers) as other:
-            await other.send(json.dumps(hello))
-            assert json.loads(await other.recv())["resumed"]
-            await self._readers[-1]
-            await other.send('{"type":"end"}')
-            async for _ in other:
-                pass
 
-    def _resume(self) -> Event:
-        token = self._seen.of("ready")[-1]["resume"]["token"]
-        last_seq = max((e["seq"] for e in self._seen.events if "seq" in e), default=0)
-        return {"type": "hello", "resume": {"token": token, "last_seq": last_seq}}
+def resuming(seen: Seen) -> Event:
+    """Return the `hello` with which a client goes on."""
+    token = seen.of("ready")[-1]["resume"]["token"]
+    last_seq = max((event["seq"] for event in seen.events if "seq" in event), default=0)
+    return {"type": "hello", "resume": {"token": token, "last_seq": last_seq}}
 
 
 def _as_json(audio: bytes) -> str:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -54,7 +55,8 @@ def _kept(value: Any) -> Any:
 
 def written(vector: Vector) -> str:
     """The text of a vector's file: one line for each step and event."""
-    fields = {k: v for k, v in vars(vector).items() if v or k == "expect"}
+    every = {field.name: getattr(vector, field.name) for field in dataclasses.fields(vector)}
+    fields = {name: value for name, value in every.items() if value or name == "expect"}
     if not vector.audio or vector.packet_samples:
         del fields["frame_bytes"]
     return _lines(fields, 0) + "\n"

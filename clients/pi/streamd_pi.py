@@ -497,6 +497,9 @@ def main() -> int:
         return 0
     try:
         asyncio.run(stream(options))
+    except BrokenPipeError:  # nobody reads the events any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except asyncio.CancelledError:
         say("stopped without the last events")
         return 4

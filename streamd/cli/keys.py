@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
 import typer
 
-from streamd.access.keys import check_key_name, new_key
+from streamd.access.keys import Keyring, check_key_name, new_key
 from streamd.access.principal import SCOPES, Scope
 from streamd.cli.certificate import certificate
 from streamd.cli.common import ConfigOption, note, read_config
@@ -23,7 +24,8 @@ from streamd.view.listing import Column, listing
 from streamd.wall_clock import now_ms
 
 app = typer.Typer(
-    help="Create, list and revoke API keys; make a certificate.", invoke_without_command=True
+    help="Create, list, revoke and wait for API keys; make a certificate.",
+    invoke_without_command=True,
 )
 app.command()(certificate)
 
@@ -39,6 +41,8 @@ COLUMNS = (
 _DAY_MS = 86_400_000
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 _MOST_DAYS = 36_500
+_LOOK_S = 1.0
+"""Seconds between two looks at the store for a first key."""
 
 NameArgument = Annotated[str, typer.Argument(help="What to call the key.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -111,6 +115,19 @@ def revoke(context: typer.Context, name: NameArgument) -> None:
     if record is None:
         raise NoSuchKey(f"no valid key is named {name!r}; `streamd keys list` lists the names")
     note(f"Revoked {name}. A running server ends its streams within two seconds.")
+
+
+@app.command()
+def wait(context: typer.Context) -> None:
+    """Wait until there is an API key, as what goes before a server in a container does."""
+    keyring = Keyring()
+    with closing(open_voices(read_config(context.obj))) as store:
+        keyring.replace(store.access.keys())
+        if not keyring.has_valid:
+            note("Waiting for an API key: `streamd keys create NAME` makes one.")
+        while not keyring.has_valid:
+            time.sleep(_LOOK_S)
+            keyring.replace(store.access.keys())
 
 
 @app.command("list")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import signal
 import sys
 from typing import Any, NamedTuple, NoReturn
 
@@ -55,6 +57,7 @@ COMMANDS = {
     "bench": Command(
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
+    "health": Command("Ask the server of this configuration whether it is ready.", "health"),
     "service": Command("Install, remove, look at and restart the service of systemd."),
     "doctor": Command(
         "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
@@ -144,6 +147,9 @@ def main() -> NoReturn:
 
     A reader that leaves early, as in `| head`, is no error.
     """
+    if os.getpid() == 1:
+        # The kernel drops the signals that the first process of a container has no handler for.
+        signal.signal(signal.SIGTERM, _terminated)
     escape_undecodable(sys.stdout, sys.stderr)  # file names that are not text
     streams = guard()
     code: Any = 0
@@ -161,6 +167,11 @@ def main() -> NoReturn:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
         code = Unavailable.exit_code
     sys.exit(code)
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    """End the command as the signal would have, in the shell's numbers."""
+    sys.exit(128 + number)
 
 
 def _run(streams: tuple[Output, Output]) -> NoReturn:

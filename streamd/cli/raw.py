@@ -17,10 +17,13 @@ ChannelsOption = Annotated[
     int | None,
     typer.Option(help="Interleaved channels of raw audio on stdin.", show_default="1"),
 ]
+OPUS = "opus"
+_CODECS = ", ".join(codec for codec in get_args(Codec) if codec != OPUS)
+CODEC_HELP = f"Codec of raw audio on stdin: {_CODECS}."
 CodecOption = Annotated[
     str | None,
     typer.Option(
-        help=f"Codec of raw audio on stdin: {', '.join(get_args(Codec))}.",
+        help=CODEC_HELP,
         show_default="pcm_s16le",
     ),
 ]
@@ -32,9 +35,14 @@ def raw_format(
     """Return `hello.audio` for raw audio.
 
     Raises:
-        WrongUsage: An option is given with a file, whose header says it.
+        WrongUsage: An option is given with a file, whose header says it; or the codec is Opus.
     """
     given = {"--rate": rate, "--channels": channels, "--codec": codec}
+    if codec == OPUS:
+        raise WrongUsage(
+            "--codec opus is for `streamd stream FILE`, which sends the packets of an Opus file as "
+            "they are; a pipe does not say where a packet ends"
+        )
     for option, value in given.items():
         if value is not None and file != "-":
             raise WrongUsage(

@@ -13,8 +13,9 @@ from streamd.audio.files import Gap
 from streamd.cli.blocks import Feed
 from streamd.cli.common import note
 from streamd.cli.credentials import shown_to
+from streamd.cli.raw import OPUS
 from streamd.client import ConnectionLost, Event, connect
-from streamd.client.pacing import MAX_AHEAD_MS, converse, stream_pcm
+from streamd.client.pacing import MAX_AHEAD_MS, converse, stream_packets, stream_pcm
 from streamd.view import View, dbfs
 
 Blocks: TypeAlias = Iterable[bytes | Gap] | Feed
@@ -40,7 +41,7 @@ async def talk(
     Args:
         url: Of the server.
         audio: `hello.audio`.
-        blocks: The audio, in this format.
+        blocks: The audio, in this format; of Opus, each block is a packet.
         view: Shows the events.
         modules: `hello.modules`; None leaves the server's own.
         key: API key, checked; None for none.
@@ -56,20 +57,24 @@ async def talk(
         RefusedByServer: The server refused the stream.
     """
     client = f"streamd-cli/{__version__}"
-    is_pcm = audio.get("codec", "pcm_s16le") == "pcm_s16le"
+    codec = audio.get("codec", "pcm_s16le")
     with shown_to(url, key):
         async with connect(url, audio=audio, modules=modules, client=client, key=key) as stream:
             interrupt = Interrupt(blocks.end if isinstance(blocks, Feed) else None, stream.abort)
 
             async def send() -> None:
-                shown = _shown(blocks, view, interrupt, is_pcm=is_pcm)
-                await stream_pcm(
-                    stream,
-                    shown,
-                    realtime=realtime,
-                    message_ms=message_ms,
-                    max_ahead_ms=None if is_live else MAX_AHEAD_MS,
-                )
+                shown = _shown(blocks, view, interrupt, is_pcm=codec == "pcm_s16le")
+                most_ms = None if is_live else MAX_AHEAD_MS
+                if codec == OPUS:
+                    await stream_packets(stream, shown, realtime=realtime, max_ahead_ms=most_ms)
+                else:
+                    await stream_pcm(
+                        stream,
+                        shown,
+                        realtime=realtime,
+                        message_ms=message_ms,
+                        max_ahead_ms=most_ms,
+                    )
                 await stream.end()
 
             def show(event: Event) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from streamd.audio.files import Gap
+from streamd.audio.opus_packet import packet_frames
 from streamd.client.refusal import ConnectionLost, Event, RefusedByServer
 from streamd.client.stream import Stream
 
@@ -83,35 +84,84 @@ async def stream_pcm(
         max_ahead_ms: Audio that may be ahead of the server's `ack`; None is for a source that
             cannot wait, whose oldest audio is dropped when the connection is lost for too long.
     """
+    frame_bytes = stream.frame_bytes
+    assert frame_bytes is not None, "packets go through stream_packets"
     message_ms = message_ms or (MESSAGE_MS if realtime else FAST_MESSAGE_MS)
-    cutter = Cutter(stream.rate_hz, stream.frame_bytes, message_ms)
-    now_s = asyncio.get_running_loop().time
-    started_s = now_s()
-    sent_before = stream.samples_sent
+    cutter = Cutter(stream.rate_hz, frame_bytes, message_ms)
+    pacer = _Pacer(stream, realtime=realtime, max_ahead_ms=max_ahead_ms)
 
     async def send(message: bytes) -> None:
-        if realtime:
-            samples = stream.samples_sent - sent_before + len(message) // stream.frame_bytes
-            await asyncio.sleep(delay_s(samples, stream.rate_hz, now_s() - started_s))
-        if max_ahead_ms is not None:
-            await stream.room(max_ahead_ms * stream.rate_hz // 1000)
-        await stream.send(message)
+        await pacer.send(message, len(message) // frame_bytes)
 
-    async def take(block: bytes | Gap) -> None:
+    async for block in _each(blocks):
         if isinstance(block, Gap):
             await send(cutter.rest())
             await stream.gap(block.ms)
-            return
-        for message in cutter.push(block):
-            await send(message)
+        else:
+            for message in cutter.push(block):
+                await send(message)
+    await send(cutter.rest())
 
+
+async def stream_packets(
+    stream: Stream,
+    packets: Iterable[bytes | Gap] | AsyncIterable[bytes | Gap],
+    *,
+    realtime: bool,
+    max_ahead_ms: int | None = MAX_AHEAD_MS,
+) -> None:
+    """Send Opus packets, each as it is, in a stream whose codec is `opus`; does not `end`.
+
+    Args:
+        stream: An open stream.
+        packets: Packets as they come, and gaps between them.
+        realtime: Pace as a device would, that sends a packet when its last sample is recorded.
+            Otherwise as fast as TCP takes them.
+        max_ahead_ms: Audio that may be ahead of the server's `ack`; None as in `stream_pcm`.
+
+    Raises:
+        NotAPacket: One of them is none.
+    """
+    pacer = _Pacer(stream, realtime=realtime, max_ahead_ms=max_ahead_ms)
+    async for packet in _each(packets):
+        if isinstance(packet, Gap):
+            await stream.gap(packet.ms)
+        else:
+            await pacer.send(packet, packet_frames(packet, stream.rate_hz))
+
+
+class _Pacer:
+    """Sends messages, none too early."""
+
+    def __init__(self, stream: Stream, *, realtime: bool, max_ahead_ms: int | None) -> None:
+        self._stream = stream
+        self._realtime = realtime
+        self._max_ahead_ms = max_ahead_ms
+        self._now_s = asyncio.get_running_loop().time
+        self._started_s = self._now_s()
+        self._sent_before = stream.samples_sent
+
+    async def send(self, message: bytes, frames: int) -> None:
+        """Send a message of so many sample frames."""
+        stream = self._stream
+        if self._realtime:
+            samples = stream.samples_sent - self._sent_before + frames
+            elapsed_s = self._now_s() - self._started_s
+            await asyncio.sleep(delay_s(samples, stream.rate_hz, elapsed_s))
+        if self._max_ahead_ms is not None:
+            await stream.room(self._max_ahead_ms * stream.rate_hz // 1000)
+        await stream.send(message)
+
+
+async def _each(
+    blocks: Iterable[bytes | Gap] | AsyncIterable[bytes | Gap],
+) -> AsyncIterator[bytes | Gap]:
     if isinstance(blocks, AsyncIterable):
         async for block in blocks:
-            await take(block)
+            yield block
     else:
         for block in blocks:
-            await take(block)
-    await send(cutter.rest())
+            yield block
 
 
 async def converse(

@@ -1,7 +1,7 @@
 """Audio and control messages that the server may not have: kept, and sent again after a drop.
 
-Places in the audio are bytes counted from the first one that the caller gave. The server counts
-from the start of its session, without what was lost: `_shift` is the difference.
+Places in the audio are those of `kept`, counted from the first that the caller gave. The server
+counts from the start of its session, without what was lost: `_shift` is the difference.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamd.client.kept import Data, Kept
 from streamd.protocol.controls import CONTROLS
 
 MAX_CONTROLS = 1000
 """Most control messages that are kept; then the oldest is dropped."""
-MESSAGE_BYTES = 64 * 1024
-"""Longest message of audio."""
 PING = {"type": "ping", "t": "streamd.client/resumed"}
 """Goes before a gap of the caller's that comes first after a resume. Without it the server would
 take the gap for audio that the drop lost."""
@@ -26,7 +25,7 @@ take the gap for audio that the drop lost."""
 @dataclass(slots=True)
 class _Control:
     place: int
-    """Number of the audio byte that it stands before."""
+    """Place in the audio that it stands before."""
     message: dict[str, Any]
     is_counted: bool
     """Whether it counts for `have_controls`."""
@@ -40,23 +39,20 @@ class Replay:
     """Audio and control messages in order, from the oldest that the server may not have.
 
     Args:
-        frame_bytes: Bytes of one sample frame.
-        max_bytes: Most audio that is kept. Then the oldest is dropped, and a `gap` names it after a
-            resume.
+        kept: Keeps the audio, none yet.
+        max_frames: Most sample frames that are kept. Then the oldest audio is dropped, and a `gap`
+            names it after a resume.
     """
 
-    def __init__(self, frame_bytes: int, max_bytes: int) -> None:
-        self._frame_bytes = frame_bytes
-        self.max_bytes = max(max_bytes, frame_bytes) // frame_bytes * frame_bytes
-        self._audio = bytearray()
-        self._start = 0
-        """Place of the first byte that is kept."""
+    def __init__(self, kept: Kept, max_frames: int) -> None:
+        self._kept = kept
+        self._frame_size = kept.frame_size
+        self.max_size = max(max_frames, 1) * kept.frame_size
+        """Most places that the audio takes."""
         self._sent = 0
-        """Place of the first byte that is to be sent."""
-        self._carried = bytearray()
-        """Bytes of a sample frame that is not whole yet."""
+        """Place of the first audio that is to be sent."""
         self._acked = 0
-        """Place of the first byte that the server may not have."""
+        """Place of the first audio that the server may not have."""
         self._shift = 0
         self._controls: deque[_Control] = deque()
         self._controls_sent = 0
@@ -71,43 +67,42 @@ class Replay:
     @property
     def size_bytes(self) -> int:
         """Audio that is kept, bytes."""
-        return len(self._audio)
+        return self._kept.size_bytes
 
     @property
-    def free_bytes(self) -> int:
-        """Audio that fits without dropping any, bytes."""
-        return self.max_bytes - len(self._audio)
+    def size(self) -> int:
+        """Places that the audio takes."""
+        return self._kept.end - self._kept.start
+
+    @property
+    def free(self) -> int:
+        """Places of the audio that fits without dropping any."""
+        return self.max_size - self.size
 
     @property
     def is_unsent(self) -> bool:
         """Whether a message waits to be sent."""
-        return self._sent < self._end or self._controls_sent < len(self._controls)
+        return self._sent < self._kept.end or self._controls_sent < len(self._controls)
 
     @property
     def samples(self) -> int:
         """Sample frames that the caller has added."""
-        return self._end // self._frame_bytes
+        return self._kept.end // self._frame_size
 
     @property
     def samples_acked(self) -> int:
         """Sample frames of the caller that the server has acknowledged."""
-        return self._acked // self._frame_bytes
+        return self._acked // self._frame_size
 
     @property
     def samples_kept_from(self) -> int:
         """Number of the first sample frame that is kept."""
-        return self._start // self._frame_bytes
+        return self._kept.start // self._frame_size
 
-    @property
-    def _end(self) -> int:
-        return self._start + len(self._audio)
-
-    def add_audio(self, data: bytes | bytearray | memoryview) -> None:
-        """Take audio, cut anywhere. A sample frame waits until it is whole."""
-        self._carried += data
-        whole = len(self._carried) // self._frame_bytes * self._frame_bytes
-        self._append(self._carried[:whole])
-        del self._carried[:whole]
+    def add_audio(self, data: Data) -> None:
+        """Take audio: samples, cut anywhere, or one packet."""
+        self._kept.add(data)
+        self._bound()
 
     def add_control(self, message: Mapping[str, Any]) -> None:
         """Take a control message, at its place behind the audio so far.
@@ -116,12 +111,10 @@ class Replay:
             message: As in `docs/wire.md`, of any type.
         """
         kind = message.get("type")
-        if kind == "gap":  # half a sample frame ends there, on the server too
-            self._carried.clear()
-        if kind == "end":
-            self._append(self._carried)
-            self._carried.clear()
-        self._controls.append(_Control(self._end, dict(message), counts(message)))
+        if kind in ("gap", "end"):
+            self._kept.end_piece(is_last=kind == "end")
+            self._bound()
+        self._controls.append(_Control(self._kept.end, dict(message), counts(message)))
         while len(self._controls) > MAX_CONTROLS:
             self._forget_control()
 
@@ -137,13 +130,12 @@ class Replay:
                 return json.dumps(control.message)
             limit = control.place
         else:
-            limit = self._end
-        last = min(limit, self._sent + MESSAGE_BYTES // self._frame_bytes * self._frame_bytes)
-        if last == self._sent:
+            limit = self._kept.end
+        if limit == self._sent:
             return None
         self._is_back = False
-        first, self._sent = self._sent, last
-        return bytes(self._audio[first - self._start : last - self._start])
+        message, self._sent = self._kept.message(self._sent, limit)
+        return message
 
     def acked(self, samples: int) -> None:
         """Forget what the server has acknowledged.
@@ -151,7 +143,7 @@ class Replay:
         Args:
             samples: The `samples` of an `ack`.
         """
-        place = min(samples * self._frame_bytes + self._shift, self._sent)
+        place = min(samples * self._frame_size + self._shift, self._sent)
         self._acked = max(self._acked, place)
         self._forget_audio(place)
         # A control message at the very place may still be on its way.
@@ -168,15 +160,15 @@ class Replay:
         Returns:
             Sample frames that are lost; the next message names them.
         """
-        place = min(have_samples * self._frame_bytes + self._shift, self._end)
+        place = min(have_samples * self._frame_size + self._shift, self._kept.end)
         self._acked = max(self._acked, place)
         self._forget_audio(place)
         while self._controls and self._controls_gone < have_controls:
             self._forget_control()
         self._controls_gone = have_controls
         self._rewind()
-        lost = (self._start - place) // self._frame_bytes
-        self._shift += self._start - place
+        lost = (self._kept.start - place) // self._frame_size
+        self._shift += self._kept.start - place
         self._name_loss(lost)
         self._is_back = True
         return lost
@@ -203,27 +195,24 @@ class Replay:
             control for control in self._controls if not control.is_loss and not _is_enrol(control)
         )
         self._controls_gone = 0
-        self._shift = self._start
+        self._shift = self._kept.start
         self._is_back = False
         self._rewind()
         if self._settled:
             message = {"type": "config", "modules": self._settled}
-            self._controls.appendleft(_Control(self._start, message, is_counted=True))
+            self._controls.appendleft(_Control(self._kept.start, message, is_counted=True))
         return unanswered
 
     # Inside.
 
-    def _append(self, data: bytes | bytearray) -> None:
-        self._audio += data
-        if len(self._audio) > self.max_bytes:
-            excess = len(self._audio) - self.max_bytes
-            self._forget_audio(self._start + -(-excess // self._frame_bytes) * self._frame_bytes)
+    def _bound(self) -> None:
+        if (excess := self.size - self.max_size) > 0:
+            self._forget_audio(self._kept.start + excess)
 
     def _forget_audio(self, place: int) -> None:
-        if place > self._start:
-            del self._audio[: place - self._start]
-            self._start = place
-            self._sent = max(self._sent, place)
+        if place > self._kept.start:
+            self._kept.forget(place)
+            self._sent = max(self._sent, self._kept.start)
 
     def _forget_control(self) -> None:
         control = self._controls.popleft()
@@ -242,10 +231,10 @@ class Replay:
             for index, control in enumerate(self._controls)
             if control.is_counted or index >= self._controls_sent
         )
-        self._sent = self._start
+        self._sent = self._kept.start
         self._controls_sent = 0
         for control in self._controls:
-            control.place = max(control.place, self._start)
+            control.place = max(control.place, self._kept.start)
 
     def _name_loss(self, samples: int) -> None:
         """Put a gap before everything else, or extend one that the server has not received."""
@@ -253,7 +242,9 @@ class Replay:
             samples += self._controls.popleft().message["samples"]
         if samples > 0:
             message = {"type": "gap", "samples": samples}
-            self._controls.appendleft(_Control(self._start, message, is_counted=True, is_loss=True))
+            self._controls.appendleft(
+                _Control(self._kept.start, message, is_counted=True, is_loss=True)
+            )
 
 
 def counts(message: Mapping[str, Any]) -> bool:

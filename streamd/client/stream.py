@@ -19,12 +19,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from streamd.audio.opus_packet import packet_frames
 from streamd.client.credentials import check_key
 from streamd.client.inbox import Inbox
+from streamd.client.kept import MESSAGE_BYTES, KeptPackets, KeptSamples
 from streamd.client.line import DEFAULT_URL, Address
 from streamd.client.link import Link
 from streamd.client.refusal import Event, RefusedByServer
-from streamd.client.replay import MESSAGE_BYTES, Replay
+from streamd.client.replay import Replay
 
 RECONNECT_S = 300.0
 """Seconds for which a stream tries to connect again after a drop."""
@@ -40,10 +42,12 @@ _BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 class Stream:
     """An open stream. Made by `connect`; iterate it for the events, `ready` first."""
 
-    def __init__(self, link: Link, replay: Replay, inbox: Inbox, rate_hz: int, frame_bytes: int):
+    def __init__(
+        self, link: Link, replay: Replay, inbox: Inbox, rate_hz: int, frame_bytes: int | None
+    ):
         self.rate_hz = rate_hz
         self.frame_bytes = frame_bytes
-        """Bytes of one sample frame, all channels together."""
+        """Bytes of one sample frame, all channels together; None for Opus."""
         self._link = link
         self._replay = replay
         self._inbox = inbox
@@ -75,7 +79,7 @@ class Stream:
         return self._link.is_online
 
     async def send(self, pcm: bytes | bytearray | memoryview) -> None:
-        """Send audio of any length.
+        """Send samples of any length, or one Opus packet where the stream's codec is `opus`.
 
         The stream keeps what the server has not acknowledged. If that is as much as it may keep,
         `send` waits for the server. While there is no connection, only a sender ahead of real time
@@ -84,15 +88,16 @@ class Stream:
         Raises:
             RefusedByServer: The server closed the stream for good.
             ConnectionLost: The connection broke, and the attempts to connect again failed.
+            NotAPacket: The stream's codec is `opus`, and these bytes are no packet.
         """
         data = memoryview(pcm).cast("B")
-        step = min(MESSAGE_BYTES, self._replay.max_bytes)
+        if self.frame_bytes is None:
+            await self._add(data, packet_frames(data, self.rate_hz))
+            return
+        step = min(MESSAGE_BYTES, self._replay.max_size)
         for first in range(0, len(data), step):
             part = data[first : first + step]
-            await self._until_room(len(part))
-            self._check()
-            self._replay.add_audio(part)
-            self._link.wake()
+            await self._add(part, len(part))
 
     async def flush(self, flush_id: str = "") -> None:
         """End the open utterance here; the server answers `flushed` with this id."""
@@ -143,16 +148,21 @@ class Stream:
         finally:
             self._is_iterated = False
 
+    async def _add(self, data: memoryview, size: int) -> None:
+        """Send what fits into one message, and takes so many places of the replay buffer."""
+        await self._until_room(size)
+        self._check()
+        self._replay.add_audio(data)
+        self._link.wake()
+
     async def _until_room(self, size: int) -> None:
-        bytes_per_s = self.rate_hz * self.frame_bytes
-        while (
-            not self._inbox.is_over and self._replay.free_bytes < size and self._replay.size_bytes
-        ):
+        per_s = self.rate_hz * (self.frame_bytes or 1)
+        while not self._inbox.is_over and self._replay.free < size and self._replay.size:
             timeout_s = None
             if self._link.is_online:
                 self._check_iterated()
             else:
-                kept_s = self._replay.size_bytes / bytes_per_s
+                kept_s = self._replay.size / per_s
                 timeout_s = kept_s - _SLACK_S - self._link.offline_s
                 if timeout_s <= 0:
                     return
@@ -190,7 +200,8 @@ async def connect(
     Args:
         url: `ws://` or `wss://`, with the path.
         audio: `codec`, `rate`, `channels`, `use`, `enhance`, `far_end`; what is left out is s16le,
-            16 kHz, mono, and the server's own noise suppression.
+            16 kHz, mono, and the server's own noise suppression. With the codec `opus`, each `send`
+            takes one packet.
         modules: Options by module; False switches a module off. None leaves the server's own.
         client: Name and version of the program, for the server's log.
         device: Name of the microphone, for the server's log.
@@ -212,9 +223,12 @@ async def connect(
     chosen = {"client": client, "device": device, "audio": audio, "modules": modules}
     hello = {"type": "hello"} | {name: value for name, value in chosen.items() if value is not None}
     rate_hz: int = audio.get("rate", 16_000)
-    sample_bytes = _BYTES_PER_SAMPLE.get(audio.get("codec", "pcm_s16le"), 1)
-    frame_bytes: int = sample_bytes * audio.get("channels", 1)
-    replay = Replay(frame_bytes, int(replay_s * rate_hz) * frame_bytes)
+    codec = audio.get("codec", "pcm_s16le")
+    frame_bytes = None
+    if codec != "opus":
+        frame_bytes = _BYTES_PER_SAMPLE.get(codec, 1) * int(audio.get("channels", 1))
+    kept = KeptPackets(rate_hz) if frame_bytes is None else KeptSamples(frame_bytes)
+    replay = Replay(kept, int(replay_s * rate_hz))
     inbox = Inbox()
     tls = None if ca is None else ssl.create_default_context(cafile=ca)
     address = Address(url, check_key(key), open_timeout_s, tls)

@@ -19,8 +19,10 @@ import structlog
 
 from streamd.arrays import PULL_AGAIN
 from streamd.engine.backends.base import Graph, GraphBackend
+from streamd.engine.model_info import report_model
 from streamd.engine.worker import lower_priority
 from streamd.errors import ModelMissing
+from streamd.models.catalogue import Model, model_of
 from streamd.observability.metrics import Metrics
 from streamd.observability.thread_clock import cpu_seconds, threads
 
@@ -181,6 +183,8 @@ class IdleModels:
         Raises:
             ModelMissing: The file is not there or cannot be loaded.
         """
+        precision = backend.precision(path.stem)
+        report_model(self._metrics, path.stem, _model_of(path), backend.name, precision)
         if stays or not self._after_s:
             with Kept(
                 path.stem, lambda: backend.load(path), self._metrics, self._clock
@@ -216,6 +220,13 @@ class IdleModels:
         if any(unloaded):
             _give_back()
         return any(unloaded)
+
+
+def _model_of(path: Path) -> Model | None:
+    """Return the model of a file; None for a file of an owner's own."""
+    with suppress(ModelMissing):
+        return model_of(path.name)
+    return None
 
 
 def _watch(models: Callable[[], IdleModels | None], after_s: float) -> None:

@@ -7,6 +7,7 @@ from streamd.engine.base import Lease
 from streamd.errors import Overloaded, WireError
 from streamd.live.closing import DONE, DROPPED, Close
 from streamd.live.delivery import Attached
+from streamd.live.names import NO_NAMES, Names
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
 from streamd.live.stream import LiveStream
@@ -27,6 +28,7 @@ class Attachment:
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
         caller: The trace that a new stream belongs to.
+        names: Names from the upgrade, which hold where `hello` leaves them open.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Attachment:
         peer: str | None,
         refusal: WireError | None = None,
         caller: Caller | None = None,
+        names: Names = NO_NAMES,
     ) -> None:
         self.stream: LiveStream | None = None
         """The stream; None until the first message."""
@@ -50,6 +53,7 @@ class Attachment:
         self._peer = peer
         self._refusal = refusal
         self._caller = caller
+        self._names = names
         self._is_held = False
         """Whether the stream waits for another connection."""
 
@@ -71,7 +75,7 @@ class Attachment:
                 "no room for another stream; try again later", retry_after_ms=RETRY_AFTER_MS
             )
         stream = LiveStream(self._services, self._lease, self._principal, self._peer, self._caller)
-        stream.open(hello)
+        stream.open(hello, self._names)
         self.stream, self._lease = stream, None
         return stream.attach(connection)
 

@@ -32,6 +32,7 @@ from streamd.live.closing import DONE, DROPPED, RESTARTING, SUPERSEDED, Close
 from streamd.live.event_log import EventLog
 from streamd.live.fairness import BURST_S, Burst, Chatter
 from streamd.live.meter import Traffic
+from streamd.live.names import NO_NAMES, Names
 from streamd.live.outbox import Outbox
 from streamd.live.services import Services
 from streamd.live.silence import Silence
@@ -64,6 +65,7 @@ class Connection:
         peer: Address of the client, for the log.
         refusal: Why there is no lease; None for the number of all streams.
         caller: The trace that a new stream belongs to.
+        names: Names from the upgrade, which hold where `hello` leaves them open.
     """
 
     def __init__(
@@ -75,12 +77,13 @@ class Connection:
         peer: str | None = None,
         refusal: WireError | None = None,
         caller: Caller | None = None,
+        names: Names = NO_NAMES,
     ) -> None:
         self._socket = socket
         self._services = services
         self._peer = peer
         self.principal = principal
-        self._attachment = Attachment(services, lease, principal, peer, refusal, caller)
+        self._attachment = Attachment(services, lease, principal, peer, refusal, caller, names)
         self._writer = Writer(socket, Outbox(EventLog(1), services.limits.max_events_queued))
         self._silence = Silence()
         self._traffic = Traffic(services.metrics)

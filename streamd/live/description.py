@@ -6,7 +6,10 @@ import secrets
 import time
 from typing import Any
 
+from msgspec import UNSET
+
 from streamd.events import Ready
+from streamd.live.names import NO_NAMES
 from streamd.live.services import Services
 from streamd.modules.gallery import Gallery
 from streamd.modules.speaker import described
@@ -29,6 +32,8 @@ class Description:
         self._audio: dict[str, Any] = {}
         self._modules: dict[str, dict[str, Any]] = {}
         self._samples = 0
+        self.names = NO_NAMES
+        """Names that the client gave before `hello`, and not in it."""
 
     def update(self, session: Session, gallery: Gallery) -> None:
         """Copy the present facts of the session, and what holds for its gallery."""
@@ -49,6 +54,8 @@ class Description:
             modules=self._modules,
             limits=self._services.limits.described(),
             resume=resume,
+            client=self.names.client or UNSET,
+            device=self.names.device or UNSET,
         )
 
     def ready_again(self, resume: dict[str, Any] | None, controls: int) -> Ready:

@@ -25,6 +25,7 @@ from streamd.live.description import Description
 from streamd.live.enrolling import Enrolling, Sender
 from streamd.live.input import Input
 from streamd.live.meter import Meter
+from streamd.live.names import NO_NAMES, Names
 from streamd.live.outbox import Outbox
 from streamd.live.pace import Pace
 from streamd.live.services import Services
@@ -121,8 +122,12 @@ class LiveStream:
             size += session.ring_bytes + session.voices_bytes + STATE_BYTES
         return size
 
-    def open(self, hello: messages.Hello) -> None:
+    def open(self, hello: messages.Hello, names: Names = NO_NAMES) -> None:
         """Begin the session that the client asks for.
+
+        Args:
+            hello: What it asks for.
+            names: Names that hold where `hello` leaves them open.
 
         Raises:
             WireError: The client asks for something that the server does not have.
@@ -162,12 +167,14 @@ class LiveStream:
         services.load.add(self._shedding)
         for code, text in warnings:
             session.warn(code, text)
+        self._description.names = names = names.without(hello)
+        own = Names.of(hello.client, hello.device)
         log.info(
             "stream opened",
             session=self.id,
             peer=self._peer,
-            client=hello.client,
-            device=hello.device,
+            client=own.client or names.client,
+            device=own.device or names.device,
             codec=hello.audio.codec,
             rate_hz=hello.audio.rate,
             channels=hello.audio.channels,

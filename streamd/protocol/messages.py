@@ -155,6 +155,8 @@ def parse(fields: Mapping[str, Any]) -> Message:
         kind = _GapInSamplesText
     if kind is Hello and fields.get("resume") is not None:
         fields = {"resume": fields["resume"]}  # all else is as it was when the stream was opened
+    elif kind is Hello and "audio" not in fields and "audio_params" in fields:
+        fields = {**fields, **_audio_of_params(fields)}
     try:
         message = convert(fields, kind)
     except Invalid as invalid:
@@ -197,6 +199,26 @@ def _refusal(kind: type, invalid: Invalid) -> BadConfig | BadMessage | Unsupport
         return _unsupported(fault.path[1], fault.what)
     error = BadConfig if kind in (Hello, Config) else BadMessage
     return error(str(fault), ref=fault.where)
+
+
+def _audio_of_params(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `audio` that a device means whose firmware describes Opus as `audio_params`.
+
+    Raises:
+        UnsupportedAudio: It puts a header of its own before each packet.
+    """
+    params = fields["audio_params"]
+    if not isinstance(params, Mapping) or params.get("format") != "opus":
+        return {}
+    if fields.get("version", 1) != 1:
+        raise UnsupportedAudio(
+            f"`version`: {show(fields['version'])} puts a header before each packet; with "
+            "`audio_params`, send plain packets, which are version 1",
+            ref="version",
+        )
+    names = {"sample_rate": "rate", "channels": "channels"}
+    known = {ours: params[theirs] for theirs, ours in names.items() if theirs in params}
+    return {"audio": {"codec": "opus", **known}}
 
 
 def _without_true(modules: ModuleRequest) -> ModuleRequest:

@@ -27,11 +27,16 @@ def decoded(packets: list[bytes], channels: int = 1) -> np.ndarray:
     return np.concatenate([decoder.decode(packet) for packet in packets])
 
 
-@pytest.mark.parametrize("frame_ms", FRAME_MS)
-@pytest.mark.parametrize("application", ["voip", "audio", "lowdelay"])
-def test_a_packet_is_as_long_as_what_was_encoded(frame_ms: float, application: str) -> None:
-    if application == "voip" and frame_ms < 10:
-        pytest.skip("an encoder for speech has no shorter frames")
+@pytest.mark.parametrize(
+    ("application", "frame_ms"),
+    [
+        (application, frame_ms)
+        for application in ("voip", "audio", "lowdelay")
+        for frame_ms in FRAME_MS
+        if application != "voip" or frame_ms >= 10  # an encoder for speech has no shorter frames
+    ],
+)
+def test_a_packet_is_as_long_as_what_was_encoded(application: str, frame_ms: float) -> None:
     packets = encoded(tone(0.6), frame_ms=frame_ms, application=application)
     assert len(packets) == int(600 / frame_ms)
     for rate_hz in OPUS_RATES_HZ:

@@ -146,3 +146,9 @@ def test_the_audit_log_can_be_elsewhere_or_nowhere(cli, tmp_path):
     done = cli("keys", "create", "three", STREAMD_ACCESS__AUDIT_PATH=tmp_path / "file" / "a.jsonl")
     assert done.code == 8
     assert "access.audit_path" in done.err
+
+
+def test_the_wait_for_a_key_is_over_when_there_is_one(cli):
+    cli("keys", "create", "home")
+    done = cli("keys", "wait")
+    assert (done.code, done.out, done.err) == (0, "", "")

@@ -18,10 +18,12 @@ from daemons import (
     NO_LOG,
     STREAMD,
     Daemon,
+    as_samples,
     assert_same_log,
     environment,
     speech,
 )
+from opus_packets import encoded, ogg_opus
 from waiting import HANG_S
 
 SLT = DATA / "speech_slt.flac"
@@ -93,6 +95,34 @@ def test_stdin_in_another_format(cli, daemon: Daemon):
     assert ready["audio"]["codec"] == "pcm_f32le"
     assert done.events[-1]["samples"] == len(floats) // 8
     assert any(event["type"] == "wake" for event in done.events)
+
+
+def test_the_packets_of_an_opus_file_are_sent_as_they_are(cli, daemon: Daemon, tmp_path):
+    packets = encoded(as_samples(speech("slt")), application="audio")
+    clip = ogg_opus(tmp_path / "clip.opus", packets)
+    done = cli("stream", clip, "--codec", "opus", "--fast", "--url", daemon.url)
+    assert (done.code, done.err) == (0, "")
+    audio = done.events[0]["audio"]
+    assert (audio["codec"], audio["rate"], audio["channels"]) == ("opus", 16_000, 1)
+    assert done.events[-1]["samples"] == 320 * len(packets)
+    assert [event["word"] for event in done.events if event["type"] == "wake"] == [
+        "alexa",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["-", "--codec", "opus"], 2, "a pipe does not say where a packet ends"),
+        ([SLT, "--codec", "opus"], 6, "its audio is flac, not Opus"),
+        ([DATA / "none.opus", "--codec", "opus"], 8, "cannot be read"),
+        ([DATA / "containers" / "pages_8s.opus", "--codec", "opus", "--track", 2], 6, "has 1"),
+    ],
+)
+def test_what_has_no_packets_of_opus_is_refused(cli, daemon: Daemon, args, code, says):
+    done = cli("stream", *args, "--url", daemon.url)
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
 
 
 def test_stdin_may_be_empty(cli, daemon: Daemon):

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from daemons import Daemon, assert_same_log, cut, speech
+from daemons import Daemon, as_samples, assert_same_log, cut, speech
 from fakes.proxy import Fate, proxied
+from opus_packets import encoded
 from waiting import HANG_S, until
 
 from streamd.client import ConnectionLost, Stream, connect
-from streamd.client.pacing import converse
+from streamd.client.pacing import converse, stream_packets
 
 MODULES = {"vad": {}, "wake": {"words": ["alexa", "hey_jarvis"]}, "speaker": {}, "emotion": False}
 AUDIO = speech("slt") + bytes(16_000) + speech("rms")
@@ -247,3 +248,33 @@ async def test_audio_that_is_no_longer_kept_is_a_named_gap_and_the_clock_goes_on
     assert gap["cause"] == "resume"
     assert gap["t1"] - gap["t0"] == pytest.approx(again["lost_samples"] / 16, abs=1)
     assert events[-1]["duration_ms"] == len(AUDIO) // 32
+
+
+async def heard_in_packets(url: str, packets: list[bytes]) -> list[Event]:
+    events: list[Event] = []
+    async with connect(url, audio={"codec": "opus"}, modules=MODULES) as stream:
+
+        async def say() -> None:
+            await stream_packets(stream, packets[:300], realtime=False)
+            await stream.flush("f1")
+            await stream_packets(stream, packets[300:], realtime=False)
+            await stream.end()
+
+        async with asyncio.timeout(HANG_S):
+            await converse(stream, say(), events.append)
+        assert stream.samples_sent == 320 * len(packets)
+    return events
+
+
+@pytest.mark.models
+async def test_packets_that_are_cut_anywhere_leave_the_log_of_an_unbroken_stream(daemon):
+    packets = encoded(as_samples(AUDIO))
+    alone = await heard_in_packets(daemon.url, packets)
+    assert {"wake", "speaker", "flushed", "bye"} <= {event["type"] for event in alone}
+    # Opus has a tenth of the bytes of samples.
+    chance = random.Random(5)
+    ups = [chance.randrange(3000, 20_000) for _ in range(4)]
+    async with proxied(daemon.url, fates(*(Fate(up=up) for up in ups))) as proxy:
+        events = await heard_in_packets(proxy.url, packets)
+    assert proxy.connections == 5
+    assert_unbroken(events, alone)

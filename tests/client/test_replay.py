@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamd.client.replay import MAX_CONTROLS, MESSAGE_BYTES, PING, Replay, counts
+from streamd.client.kept import MESSAGE_BYTES, KeptSamples
+from streamd.client.replay import MAX_CONTROLS, PING, Replay, counts
 from streamd.protocol.messages import Gap, parse, read_object
 
 FRAME_BYTES = 2
@@ -62,7 +63,7 @@ class Talk:
     """A client that says a numbered stream of bytes, with control messages in between."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.replay = Replay(FRAME_BYTES, max_bytes)
+        self.replay = Replay(KeptSamples(FRAME_BYTES), max_bytes // FRAME_BYTES)
         self.server = Server()
         self.unbroken = Server()
         self.kept_most = 0
@@ -185,7 +186,7 @@ def test_what_a_full_buffer_drops_is_named_and_moves_no_clock(plan: list[Op], bo
 
 
 def test_a_loss_is_named_before_all_else_and_once():
-    replay = Replay(2, 10)
+    replay = Replay(KeptSamples(2), 5)
     replay.add_audio(bytes(6))
     replay.add_control({"type": "flush", "id": "f"})
     replay.add_audio(bytes(14))
@@ -202,7 +203,7 @@ def test_a_loss_is_named_before_all_else_and_once():
 
 
 def test_a_gap_of_the_callers_that_comes_first_after_a_resume_follows_a_ping():
-    replay = Replay(2, 100)
+    replay = Replay(KeptSamples(2), 50)
     gap = {"type": "gap", "samples": 5}
     replay.add_audio(bytes(6))
     replay.add_control(gap)
@@ -217,7 +218,7 @@ def test_a_gap_of_the_callers_that_comes_first_after_a_resume_follows_a_ping():
 
 
 def test_an_ack_counts_what_the_caller_gave_although_the_server_lacks_some():
-    replay = Replay(2, 10)
+    replay = Replay(KeptSamples(2), 5)
     replay.add_audio(bytes(20))
     replay.resume(0, 0)
     while replay.next():
@@ -227,14 +228,14 @@ def test_an_ack_counts_what_the_caller_gave_although_the_server_lacks_some():
 
 
 def test_what_a_resumed_server_has_counts_as_acknowledged():
-    replay = Replay(2, 100)
+    replay = Replay(KeptSamples(2), 50)
     replay.add_audio(bytes(20))
     replay.resume(7, 0)
     assert replay.samples_acked == 7
 
 
 def test_a_new_session_gets_what_is_kept_and_the_modules_in_force():
-    replay = Replay(2, 100)
+    replay = Replay(KeptSamples(2), 50)
     replay.add_control({"type": "config", "modules": {"wake": False, "vad": {}}})
     replay.add_control({"type": "config", "modules": {"wake": {"words": ["alexa"]}}})
     replay.add_audio(bytes(range(10)))
@@ -253,7 +254,7 @@ def test_a_new_session_gets_what_is_kept_and_the_modules_in_force():
 
 
 def test_the_end_sends_the_bytes_of_half_a_sample_again():
-    replay = Replay(4, 100)
+    replay = Replay(KeptSamples(4), 25)
     replay.add_audio(bytes(range(7)))
     replay.add_control({"type": "end"})
     assert replay.next() == bytes(range(7))
@@ -264,7 +265,7 @@ def test_the_end_sends_the_bytes_of_half_a_sample_again():
 
 
 def test_memory_is_bounded_in_audio_and_in_control_messages():
-    replay = Replay(2, 1000)
+    replay = Replay(KeptSamples(2), 500)
     for _ in range(3 * MAX_CONTROLS):
         replay.add_control({"type": "flush", "id": "f"})
         replay.add_audio(bytes(7))
@@ -275,7 +276,7 @@ def test_memory_is_bounded_in_audio_and_in_control_messages():
 
 
 def test_no_message_is_longer_than_every_server_takes():
-    replay = Replay(6, 10 * MESSAGE_BYTES)
+    replay = Replay(KeptSamples(6), 10 * MESSAGE_BYTES // 6)
     replay.add_audio(bytes(5 * MESSAGE_BYTES))
     sizes = [len(message) for message in iter(replay.next, None)]
     assert max(sizes) <= MESSAGE_BYTES
@@ -283,7 +284,7 @@ def test_no_message_is_longer_than_every_server_takes():
 
 
 def test_a_loss_of_hours_is_one_gap_that_every_server_takes():
-    replay, hours = Replay(FRAME_BYTES, 1000), 5 * 3600 * 8000
+    replay, hours = Replay(KeptSamples(FRAME_BYTES), 500), 5 * 3600 * 8000
     piece = bytes(hours // 100 * FRAME_BYTES)
     for _ in range(100):
         replay.add_audio(piece)
@@ -296,7 +297,7 @@ def test_a_loss_of_hours_is_one_gap_that_every_server_takes():
 
 
 def test_a_new_session_gets_no_enrolment_of_the_old_one() -> None:
-    replay = Replay(FRAME_BYTES, 1000)
+    replay = Replay(KeptSamples(FRAME_BYTES), 500)
     for number in range(3):
         replay.add_audio(b"ab" * 10)
         enrol = {"type": "enrol", "id": f"e{number}", "speaker": "Ada", "utterances": ["u1"]}
@@ -315,7 +316,7 @@ def test_a_new_session_gets_no_enrolment_of_the_old_one() -> None:
 
 
 def test_an_enrolment_that_the_server_lacks_is_sent_again_in_its_place() -> None:
-    replay = Replay(FRAME_BYTES, 1000)
+    replay = Replay(KeptSamples(FRAME_BYTES), 500)
     enrol = {"type": "enrol", "id": "e1", "speaker": "Ada", "utterances": ["u1"]}
     replay.add_audio(b"ab" * 10)
     replay.add_control(enrol)

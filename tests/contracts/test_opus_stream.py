@@ -114,3 +114,45 @@ async def test_a_stream_that_drops_between_packets_resumes_with_equal_events(dae
         await say(socket, END)
         second = await read_to_close(socket, Received([ready]), last_seq + 1)
     assert_same_log(whole.log, first.log + second.log)
+
+
+XIAOZHI = {
+    "type": "hello",
+    "version": 1,
+    "features": {"mcp": True},
+    "transport": "websocket",
+    "audio_params": {
+        "format": "opus",
+        "sample_rate": 16_000,
+        "channels": 1,
+        "frame_duration": 60,
+    },
+}
+HEADERS = {"Protocol-Version": "1", "Device-Id": "34:85:18:a0:b1:c2", "Client-Id": "6b1d\tx"}
+
+
+async def test_headers_and_audio_params_of_a_device_are_understood(daemon):
+    packets = encoded(as_samples(speech("slt") + silence(1)), frame_ms=60)
+    received = await converse(daemon.url, XIAOZHI, packets, END, additional_headers=HEADERS)
+    ready = received.events[0]
+    assert (ready["audio"]["codec"], ready["audio"]["rate"]) == ("opus", 16_000)
+    assert (ready["client"], ready["device"]) == ("6b1dx", "34:85:18:a0:b1:c2")
+    assert received.last["duration_ms"] == 60 * len(packets)
+    assert received.of("wake")
+    (opened,) = [r for r in daemon.records("stream opened") if r["session"] == ready["session"]]
+    assert (opened["client"], opened["device"]) == ("6b1dx", "34:85:18:a0:b1:c2")
+
+
+async def test_hello_names_the_device_before_the_headers_do(daemon):
+    named = {"type": "hello", "client": "mic/1", "device": "kitchen"}
+    received = await converse(daemon.url, named, END, additional_headers=HEADERS)
+    ready = received.events[0]
+    assert not {"client", "device"} & ready.keys()
+    (opened,) = [r for r in daemon.records("stream opened") if r["session"] == ready["session"]]
+    assert (opened["client"], opened["device"]) == ("mic/1", "kitchen")
+
+
+async def test_packets_behind_headers_of_their_own_are_refused(daemon):
+    received = await converse(daemon.url, {**XIAOZHI, "version": 3}, END)
+    assert (received.code, received.last["ref"]) == (4005, "version")
+    assert "version 1" in received.last["message"]

@@ -1,5 +1,8 @@
 """The conformance vectors are what a server answers, and tell a client that departs from one."""
 
+import json
+import subprocess
+import sys
 from copy import deepcopy
 
 import pytest
@@ -7,6 +10,7 @@ from conformance import AUDIO, FOLDER, Seen, differences, vectors
 from vector_drafts import drafts, sounds
 from vector_player import Player, staged
 from vectors_made import expected, written
+from waiting import HANG_S
 
 ALL = vectors()
 COMPUTED = {"slt_8k.mulaw", "slt_8k.s16le", "slt.opus-packets", "damaged.opus-packets"}
@@ -101,6 +105,20 @@ def test_a_client_that_departs_from_a_vector_is_told_where(seen, named):
     (vector,) = [one for one in ALL if one.name == "drop_in_a_sentence"]
     assert differences(vector, perfect()) == []
     assert any(line.startswith(f"{named}:") for line in differences(vector, seen))
+
+
+@pytest.mark.parametrize(
+    ("close", "said", "code"),
+    [("1000", "no difference\n", 0), ("4000", "close: expected 1000, got 4000\n", 1)],
+)
+def test_the_script_compares_what_any_client_printed(close, said, code):
+    script = FOLDER.parent / "conformance.py"
+    command = [sys.executable, "-I", script, "drop_in_a_sentence", "--close", close]
+    lines = "\n".join(json.dumps(event) for event in perfect().events)
+    done = subprocess.run(
+        command, input=lines, capture_output=True, text=True, timeout=HANG_S, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (said, "", code)
 
 
 def test_what_a_client_may_receive_besides_is_no_difference():

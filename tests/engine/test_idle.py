@@ -87,6 +87,24 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, 10.0)
 
 
+def test_each_model_is_reported_with_what_it_is_and_what_runs_it(place: Place) -> None:
+    silero = place.path.with_name("silero.onnx")
+    silero.write_text("1")
+    place.models.graph(place.files, silero)  # type: ignore[arg-type]
+    place.load()
+    unknown = {"id": "", "version": "", "license": ""}
+    for name, known in (
+        ("silero", {"id": "silero-vad-6.2.3", "version": "6.2.3", "license": "MIT"}),
+        ("three", unknown),
+    ):
+        labels = {"model": name, **known, "backend": "files", "precision": "fp32"}
+        assert place.metrics.registry.get_sample_value("streamd_model_info", labels) == 1
+
+
+def test_the_name_of_a_graph_says_its_precision() -> None:
+    assert [Host().precision(name) for name in ("ge2e", "ge2e_int8")] == ["fp32", "int8"]
+
+
 def test_a_model_leaves_memory_after_a_time_without_use_and_comes_back(place: Place) -> None:
     graph = place.load()
     assert (place.files.count, place.metric("model_loaded")) == (1, 1)

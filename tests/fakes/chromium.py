@@ -88,6 +88,16 @@ class Page:
             while not await self.evaluate(expression):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
 
+    async def screenshot(self, width: int, height: int, scale: float) -> bytes:
+        """Return the page as a PNG picture of a window of this size."""
+        await self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=scale, mobile=False,
+        )  # fmt: skip
+        await self.evaluate('document.documentElement.style.scrollbarWidth = "none"')
+        picture = await self._ask("Page.captureScreenshot", format="png")
+        return base64.b64decode(picture["data"])
+
     async def _ask(self, method: str, **params: Any) -> Any:
         number = next(self._numbers)
         self._asked[number] = asyncio.get_running_loop().create_future()

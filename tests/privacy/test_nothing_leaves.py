@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -54,11 +55,13 @@ RUNS = [
     ["stream", str(SPEECH), "--fast", "--enhance", "webrtc", "--url", "{url}"],
     ["keys", "create", "home"],
     ["keys", "list"],
+    ["keys", "wait"],
     ["keys", "revoke", "home"],
     ["words", "add", "hey_lantern", *PHRASES],
     ["eval", "vad", "{manifest}", "-j", "2", "--plot", "{out}"],
     BENCH.split(),
     ["service", "install", "--user", "--dry-run"],
+    ["health", "--port", "{port}"],
     ["doctor"],
 ]
 
@@ -162,6 +165,7 @@ def test_a_command_sends_nothing_and_writes_its_own_folders_only(
         pytest.importorskip("matplotlib")
     names = {
         "url": server,
+        "port": urlsplit(server).port,
         "manifest": place.root / "clips.csv",
         "empty": place.root / "empty.toml",
         "checkpoint": place.root / "ecapatdnn.ckpt",

@@ -47,9 +47,17 @@ class GraphBackend(Backend, Protocol):
     def file(self, graph: str) -> str:
         """Return the name of the file that holds a graph, as `silero.onnx` for `silero`."""
 
+    def precision(self, graph: str) -> str:
+        """Return the number format in which a graph computes: `fp32`, `fp16` or `int8`."""
+
     def load(self, path: Path) -> Graph:
         """Load a graph file.
 
         Raises:
             ModelMissing: the file is not there or cannot be loaded.
         """
+
+
+def stored_precision(graph: str) -> str:
+    """Return the number format of a graph's file, which is in its name where it is not fp32."""
+    return "int8" if graph.endswith("_int8") else "fp32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from streamd.engine.backends.base import stored_precision
 from streamd.engine.slots import HostSlots, SlotStates, StateSpec
 
 
@@ -15,6 +16,10 @@ class Host:
     def slots(self, state: Mapping[str, StateSpec], capacity: int) -> SlotStates:
         """Make the state of all streams for one pass."""
         return HostSlots(state, capacity)
+
+    def precision(self, graph: str) -> str:
+        """Return the number format in which a graph computes."""
+        return stored_precision(graph)
 
     def warm(self, run: Callable[[int], None], max_batch: int) -> None:
         """Run the smallest and the largest batch, so that the runtime allocates its memory."""

@@ -13,7 +13,7 @@ os.environ.setdefault("CUDA_CACHE_DISABLE", "1")
 import torch
 
 from streamd.config.sections import TorchConfig
-from streamd.engine.backends.base import Graph
+from streamd.engine.backends.base import Graph, stored_precision
 from streamd.engine.backends.torch_graph.captures import Recorder, record_on_gpu
 from streamd.engine.backends.torch_graph.device import Device
 from streamd.engine.backends.torch_graph.module import OnnxModule
@@ -68,6 +68,12 @@ class Torch:
     def file(self, graph: str) -> str:
         """Return the name of the file that holds a graph."""
         return f"{graph}.onnx"
+
+    def precision(self, graph: str) -> str:
+        """Return the number format in which a graph computes."""
+        if self._half is not None and graph in FAITHFUL:
+            return "fp16"
+        return stored_precision(graph)
 
     def load(self, path: Path) -> Graph:
         """Load a graph file.

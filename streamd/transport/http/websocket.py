@@ -15,6 +15,7 @@ from streamd.engine.base import Lease
 from streamd.errors import BadInput, Draining, UpgradeRequired
 from streamd.live.admission import admit
 from streamd.live.connection import Connection
+from streamd.live.names import Names
 from streamd.live.services import Services
 from streamd.observability.spans import caller_of
 from streamd.transport.http.fast_path import FastPath, FastSocket
@@ -58,6 +59,12 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def _names_of(request: web.Request) -> Names:
+    """Return how the headers of some devices name the program and the device."""
+    headers = request.headers
+    return Names.of(headers.get("Client-Id"), headers.get("Device-Id"))
+
+
 class Streams:
     """All open streams: takes new ones, pings them, drains them."""
 
@@ -98,6 +105,7 @@ class Streams:
                 peer,
                 visit.refusal,
                 caller_of(request.headers),
+                _names_of(request),
             )
             self._open[connection] = socket
             self._empty.clear()
