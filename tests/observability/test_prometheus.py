@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from daemons import Daemon, converse, cut, dial, next_event, say, silence, speech
 from needs import needs
-from prometheus_server import PrometheusServer
+from prometheus_server import PrometheusServer, scraping
 from uploading import PHRASE, post
 from waiting import HANG_S, wait_until
 
@@ -73,7 +73,7 @@ def prometheus(
     tmp_path_factory: pytest.TempPathFactory, daemon: Daemon
 ) -> Iterator[PrometheusServer]:
     place = daemon.http_url.removeprefix("http://")
-    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), place, ALERTS)
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), scraping(place, ALERTS))
     yield server
     server.close()
 
