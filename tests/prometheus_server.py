@@ -24,7 +24,7 @@ scrape_configs:
 
 
 def scraping(target: str, rules: Path) -> str:
-    """A configuration that scrapes a host and port every second, with a file of rules."""
+    """A configuration that scrapes a host and port every two seconds, with a file of rules."""
     return CONFIG.format(rules=rules, job=JOB, target=target)
 
 
