@@ -18,7 +18,9 @@ TYPE = """
   box.dispatchEvent(new Event("input"));
 """
 RESULTS = 'document.querySelector(".results")'
-LOADED = "performance.getEntriesByType('resource').map((one) => one.name)"
+LOADED = """
+  [...document.querySelectorAll("script, link, img")].map((one) => one.src ?? one.href)
+"""
 
 
 async def test_search_switch_and_copy_work_from_files(tmp_path: Path) -> None:
