@@ -1,5 +1,6 @@
 """Everything works under the restrictions of `systemd/streamd.service`, and they are in force."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,10 +70,18 @@ class Restricted(Daemon):
     """A daemon behind bubblewrap, which stays as the parent of the process."""
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        pid = self.process.pid
-        child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-        os.kill(child, number)
+        os.kill(child_of(self.process.pid), number)
         return self.wait()
+
+
+def child_of(parent: int) -> int:
+    """The one child of a process."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                return int(stat.parent.name)
+    raise AssertionError(f"{parent} has no child")
 
 
 @pytest.fixture(scope="module")
