@@ -1,4 +1,4 @@
-"""A real Prometheus server that scrapes a daemon every second."""
+"""A real Prometheus server that scrapes a daemon every two seconds."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from waiting import HANG_S, wait_until
 JOB = "streamd"
 """The name of the job that the alerts expect."""
 CONFIG = """\
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+global: {{scrape_interval: 2s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: {job}
@@ -24,7 +24,7 @@ scrape_configs:
 
 
 def scraping(target: str, rules: Path) -> str:
-    """A configuration that scrapes a host and port every second, with a file of rules."""
+    """A configuration that scrapes a host and port every two seconds, with a file of rules."""
     return CONFIG.format(rules=rules, job=JOB, target=target)
 
 

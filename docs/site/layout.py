@@ -41,6 +41,25 @@ def source(site: Site, path: str) -> str:
     )
 
 
+def folder(site: Site, path: str) -> str:
+    """Return a page that lists the files below a folder of the repository."""
+    url = site.folder_url(path)
+    items = "\n".join(
+        f'<li><a href="{relative(url, site.file_url(file))}"><code>'
+        f"{escape(file.removeprefix(path + '/'))}</code></a></li>"
+        for file in site.files_in(path)
+    )
+    return _filled(
+        url,
+        title=f"{path}/ · streamd",
+        summary=f"The folder {path}",
+        navigation=_navigation(site, None, url),
+        content=f"<h1><code>{escape(path)}/</code></h1>\n<ul>\n{items}\n</ul>",
+        contents="",
+        onward="",
+    )
+
+
 def _filled(url: str, *, title: str, summary: str, **parts: str) -> str:
     base = relative(url, "index.html").removesuffix("index.html")
     return TEMPLATE.substitute(

@@ -123,6 +123,21 @@ class Site:
         return f"files/{path}.html"
 
     @staticmethod
+    def folder_url(path: str) -> str:
+        """Where a folder of the repository that has no README is listed."""
+        return f"files/{path}/index.html"
+
+    def files_in(self, path: str) -> list[str]:
+        """The files of text below a folder, without hidden and built ones."""
+        folder = self.root / path
+        found = (file for file in folder.rglob("*") if file.is_file() and _is_text(file))
+        return sorted(
+            file.relative_to(self.root).as_posix()
+            for file in found
+            if not any(_is_left_out(part) for part in file.relative_to(folder).parts)
+        )
+
+    @staticmethod
     def picture_url(path: str) -> str:
         """Where a picture of the repository lies."""
         return path.removeprefix("docs/")
@@ -156,6 +171,14 @@ def read_site(root: Path, navigation: Path) -> Site:
         Page(path, (root / path).read_text(encoding="utf-8")) for s in sections for path in s.paths
     )
     return Site(root, table.get("names", {}), tuple(sections), pages)
+
+
+def _is_left_out(part: str) -> bool:
+    return part.startswith(".") or part in ("build", "__pycache__")
+
+
+def _is_text(file: Path) -> bool:
+    return b"\0" not in file.read_bytes()[:4096]
 
 
 def _below(root: Path) -> set[str]:

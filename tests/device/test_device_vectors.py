@@ -1,19 +1,20 @@
 """The C client passes the conformance vectors that it can play by design."""
 
+from pathlib import Path
+
 import pytest
-from conformance import as_told, differences, vectors
+from conformance import Vector, as_told, differences, vectors
 from vector_clients import Device
 from vector_player import staged
 
-PLAYED = [vector for vector in vectors() if Device.cannot(vector) is None]
-
 pytestmark = [pytest.mark.device, pytest.mark.models]
 
+PLAYED = [vector for vector in vectors() if Device.cannot(vector) is None]
 
-@pytest.mark.parametrize("vector", PLAYED, ids=[vector.name for vector in PLAYED])
-async def test_the_c_client_passes_the_vectors(vector, daemon, programs):
+
+@pytest.mark.parametrize("vector", PLAYED, ids=lambda vector: vector.name)
+async def test_the_client_passes_the_vectors(daemon, programs: Path, vector: Vector):
+    Device.folder = programs
     async with staged(daemon, vector) as stage:
-        client = Device(stage, vector)
-        client.folder = programs
-        seen = await client.play()
-    assert differences(as_told(vector, client.hidden), seen) == []
+        seen = await Device(stage, vector).play()
+    assert differences(as_told(vector, Device.hidden), seen) == []

@@ -62,7 +62,9 @@ MOVES = {
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("served"), resume__window_s=1) as running:
+    # A busy machine refuses no stream and leaves nothing out: that is not what is tested here.
+    unshed = {"limits__max_load": 0, "limits__max_lag_ms": 0}
+    with Daemon(tmp_path_factory.mktemp("served"), resume__window_s=1, **unshed) as running:
         yield running
 
 
@@ -169,7 +171,7 @@ def test_the_alerts_run_and_none_fires_on_a_server_that_works(
 
 def _as_grafana_asks(query: str) -> str:
     """Put in what Grafana puts in for its variables."""
-    return query.replace("$__rate_interval", "10s").replace("$instance", ".+")
+    return query.replace("$__rate_interval", "30s").replace("$instance", ".+")
 
 
 def _moves(found: list[dict[str, Any]]) -> bool:
