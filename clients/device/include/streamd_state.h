@@ -9,7 +9,7 @@
 struct streamd_ring {
     uint8_t bytes[STREAMD_RING_BYTES];
     size_t tail;      /* offset of the oldest record */
-    size_t next;      /* offset of the next record to send */
+    size_t next;      /* offset of the next record to send, if there is one */
     size_t head;      /* offset behind the newest record */
     size_t last;      /* offset of the newest record */
     size_t records;   /* records that are kept */

@@ -215,6 +215,15 @@ static void forget_audio(struct streamd_replay *replay, uint64_t place)
 
 /* ---- Sending ---- */
 
+/* Move the messages from an index on, whose audio is lost, behind the loss. */
+static void move_to_start(struct streamd_replay *replay, size_t index)
+{
+    for (; index < replay->controls_kept; index++) {
+        if (replay->controls[index].place < replay->start)
+            replay->controls[index].place = replay->start;
+    }
+}
+
 /* Put a loss before everything that is not sent, or extend the one that stands there. False: the list
  * is full. */
 static bool name_loss(struct streamd_replay *replay)
@@ -225,14 +234,14 @@ static bool name_loss(struct streamd_replay *replay)
                                    .kind = CONTROL_LOSS};
 
     if (index < replay->controls_kept && replay->controls[index].kind == CONTROL_LOSS) {
-        replay->controls[index].samples += loss.samples;
+        loss.samples += replay->controls[index].samples;
+        replay->controls[index] = loss;
     } else if (replay->controls_kept == STREAMD_CONTROLS) {
         return false;
     } else {
         insert_control(replay, index, loss);
     }
-    for (; index < replay->controls_kept && replay->controls[index].place < replay->start; index++)
-        replay->controls[index].place = replay->start;
+    move_to_start(replay, index + 1);
     replay->sent = replay->start;
     return true;
 }
@@ -379,10 +388,7 @@ unsigned replay_restart(struct streamd_replay *replay)
     replay->controls_gone = 0;
     replay->shift = replay->start;
     replay->is_back = false;
-    for (size_t i = 0; i < replay->controls_kept; i++) {
-        if (replay->controls[i].place < replay->start)
-            replay->controls[i].place = replay->start;
-    }
+    move_to_start(replay, 0);
     if (replay->settled_size > 2) /* more than {} */
         insert_control(replay, 0, settled);
     return unanswered;

@@ -44,7 +44,7 @@ static size_t room_behind(const struct streamd_ring *ring)
 /* Bytes before the oldest record that a new one could wrap to. */
 static size_t room_before(const struct streamd_ring *ring)
 {
-    return ring->records > 0 && ring->head > ring->tail ? ring->tail : 0;
+    return ring->head > ring->tail ? ring->tail : 0;
 }
 
 void ring_init(struct streamd_ring *ring, size_t frame_bytes)
@@ -91,6 +91,8 @@ void ring_add(struct streamd_ring *ring, const void *data, size_t size, unsigned
     put(ring, ring->head, size, samples);
     memcpy(ring->bytes + ring->head + HEADER, data, size);
     ring->last = ring->head;
+    if (ring->unsent == 0)
+        ring->next = ring->head;
     ring->head += HEADER + size;
     ring->records++;
     ring->unsent++;
@@ -139,16 +141,15 @@ bool ring_next(const struct streamd_ring *ring, struct ring_record *record)
 {
     if (ring->unsent == 0)
         return false;
-    *record = record_at(ring, settle(ring, ring->next));
+    *record = record_at(ring, ring->next);
     return true;
 }
 
 void ring_sent(struct streamd_ring *ring)
 {
-    size_t at = settle(ring, ring->next);
-
-    ring->next = at + HEADER + record_at(ring, at).size;
     ring->unsent--;
+    if (ring->unsent > 0)
+        ring->next = settle(ring, ring->next + HEADER + record_at(ring, ring->next).size);
 }
 
 void ring_rewind(struct streamd_ring *ring)

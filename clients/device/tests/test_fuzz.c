@@ -56,7 +56,7 @@ static void close_it(void *context, bool is_clean)
 static uint64_t now_ms(void *context)
 {
     (void)context;
-    return now += chance_below(source, 3000);
+    return now += chance_below(source, chance_below(source, 200) == 0 ? 30000 : 20);
 }
 
 static uint32_t random_number(void *context)
@@ -193,6 +193,7 @@ static void fuzz_stream(const char *text, size_t size)
         break;
     case 3:
         streamd_opened(&stream);
+        (void)streamd_poll(&stream);
         break;
     case 4:
         if (chance_below(source, 10) == 0)

@@ -24,6 +24,7 @@ static uint64_t marks[FRAMES];
 static uint64_t marks_said;
 static struct streamd_replay replay;
 static uint64_t said;   /* samples that the device gave */
+static int stuck;
 static uint64_t origin; /* sample of the device at which the session's clock is 0 */
 
 static void take_audio(struct server *server, const uint8_t *data, size_t size)
@@ -91,6 +92,7 @@ static void pump(struct server *server, uint32_t most, bool is_lossy)
 
     for (uint32_t i = 0; i < most; i++) {
         enum replay_message kind = replay_next(&replay, &out);
+        stuck += kind == REPLAY_STUCK;
         if (kind == REPLAY_NOTHING || kind == REPLAY_STUCK)
             return;
         if (!is_lossy && kind == REPLAY_TEXT)
@@ -99,6 +101,7 @@ static void pump(struct server *server, uint32_t most, bool is_lossy)
             take_audio(server, out.data, out.size);
         replay_sent(&replay);
     }
+    (void)replay_next(&replay, &out); /* the network takes no more */
 }
 
 static void reset(void)
@@ -116,16 +119,19 @@ static uint64_t drop_at_random(uint64_t seed, uint32_t pace)
     reset();
     while (said < FRAMES) {
         uint32_t what = chance_below(&chance, 12);
-        if (what < 6)
+        if (what < 6) {
             say_audio(&chance);
-        else if (what == 6)
+        } else if (what == 6) {
+            (void)replay_control(&replay, slice_of("{\"type\":\"ping\"}"));
             say_mark();
-        else if (what < 10)
+        } else if (what < 10) {
             pump(&server, pace, false);
-        else if (what == 10)
+        } else if (what == 10) {
             replay_acked(&replay, chance_below(&chance, (uint32_t)server.samples + 1));
-        else {
+        } else {
             pump(&server, chance_below(&chance, 4), true);
+            if (chance_below(&chance, 2)) /* the last that was heard of the connection */
+                replay_acked(&replay, server.samples);
             (void)replay_resume(&replay, server.samples, server.controls);
         }
     }
@@ -150,6 +156,7 @@ static void test_an_overflow_is_named_and_all_else_is_in_its_place(void)
     for (uint64_t seed = 1; seed < 300; seed++)
         lost += drop_at_random(seed, 1);
     CHECK(lost > 0);
+    CHECK(stuck > 0); /* so many losses in a row that only a resume settles them */
 }
 
 static void test_a_new_session_begins_with_what_is_kept(void)
