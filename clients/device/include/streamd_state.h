@@ -17,13 +17,13 @@ struct streamd_ring {
     size_t frame_bytes;
 };
 
-/* A control message at its place in the audio. */
+/* A control message at its place in the audio; see src/controls.c. */
 struct streamd_control {
     uint64_t place;   /* number of the sample frame that it stands before */
     uint64_t samples; /* of a gap */
     uint16_t at;      /* offset of its text; a loss has none */
     uint16_t size;
-    uint8_t kind;     /* enum control_kind of src/replay.h */
+    uint8_t kind;     /* enum control_kind of src/controls.h */
     bool is_answered; /* of an enrolment */
 };
 

@@ -5,17 +5,13 @@
  * A control message stands between two records of the ring, never inside of one. */
 #include "replay.h"
 
-#include "write.h"
+#include "controls.h"
 #include "json.h"
 #include "ring.h"
 #include "settled.h"
+#include "write.h"
 
 #include <string.h>
-
-#define OWN_CONTROLS 2 /* places that are kept for a loss and for the settled options */
-
-typedef char controls_have_room[STREAMD_CONTROLS > OWN_CONTROLS ? 1 : -1];
-typedef char control_text_fits_into_its_offsets[STREAMD_CONTROL_BYTES < 65536 ? 1 : -1];
 
 void replay_init(struct streamd_replay *replay, size_t frame_bytes)
 {
@@ -27,119 +23,17 @@ void replay_init(struct streamd_replay *replay, size_t frame_bytes)
     replay->is_back = false;
 }
 
-/* ---- The list of control messages ---- */
-
-static struct streamd_slice text_of(const struct streamd_replay *replay,
-                                    const struct streamd_control *control)
-{
-    return (struct streamd_slice){replay->text + control->at, control->size};
-}
-
-static void insert_control(struct streamd_replay *replay, size_t index,
-                           struct streamd_control control)
-{
-    memmove(replay->controls + index + 1, replay->controls + index,
-            (replay->controls_kept - index) * sizeof control);
-    replay->controls[index] = control;
-    replay->controls_kept++;
-}
-
-static void remove_control(struct streamd_replay *replay, size_t index)
-{
-    struct streamd_control gone = replay->controls[index];
-
-    replay->text_size -= gone.size;
-    memmove(replay->text + gone.at, replay->text + gone.at + gone.size,
-            replay->text_size - gone.at);
-    replay->controls_kept--;
-    memmove(replay->controls + index, replay->controls + index + 1,
-            (replay->controls_kept - index) * sizeof gone);
-    for (size_t i = 0; i < replay->controls_kept; i++) {
-        if (replay->controls[i].at > gone.at)
-            replay->controls[i].at = (uint16_t)(replay->controls[i].at - gone.size);
-    }
-    if (index < replay->controls_sent)
-        replay->controls_sent--;
-}
-
 /* Forget the first control message, because the server has it. */
 static void confirm_control(struct streamd_replay *replay)
 {
     struct streamd_control *first = &replay->controls[0];
 
     if (first->kind == CONTROL_CONFIG)
-        settled_merge(replay, json_member(text_of(replay, first), "modules"));
+        settled_merge(replay, json_member(controls_text(replay, first), "modules"));
     if (first->kind == CONTROL_LOSS)
         replay->shift += first->samples;
     replay->controls_gone += first->kind != CONTROL_PASSING;
-    remove_control(replay, 0);
-}
-
-static enum control_kind kind_of(struct streamd_slice message, int64_t *samples)
-{
-    struct streamd_slice type = json_member(message, "type");
-
-    *samples = 0;
-    if (json_is(type, "config"))
-        return CONTROL_CONFIG;
-    if (json_is(type, "enrol"))
-        return CONTROL_ENROL;
-    if (json_is(type, "gap")) {
-        bool is_in_samples = json_integer(json_member(message, "samples"), samples) && *samples > 0;
-        return is_in_samples ? CONTROL_GAP : CONTROL_PLAIN;
-    }
-    return json_is(type, "flush") || json_is(type, "end") ? CONTROL_PLAIN : CONTROL_PASSING;
-}
-
-/* Whether the options of all messages together stay within STREAMD_CONFIG_BYTES. */
-static bool config_fits(const struct streamd_replay *replay, size_t size)
-{
-    size += replay->settled_size;
-    for (size_t i = 0; i < replay->controls_kept; i++) {
-        if (replay->controls[i].kind == CONTROL_CONFIG)
-            size += replay->controls[i].size;
-    }
-    return size < STREAMD_CONFIG_BYTES;
-}
-
-bool replay_control(struct streamd_replay *replay, struct streamd_slice message)
-{
-    int64_t samples;
-    enum control_kind kind = kind_of(message, &samples);
-    struct streamd_control control = {
-        .place = replay->end,
-        .samples = (uint64_t)samples,
-        .at = (uint16_t)replay->text_size,
-        .size = (uint16_t)message.size,
-        .kind = (uint8_t)kind,
-    };
-
-    if (replay->controls_kept >= STREAMD_CONTROLS - OWN_CONTROLS ||
-        message.size > STREAMD_CONTROL_BYTES - replay->text_size)
-        return false;
-    if (kind == CONTROL_CONFIG && !config_fits(replay, message.size))
-        return false;
-    memcpy(replay->text + replay->text_size, message.at, message.size);
-    replay->text_size += message.size;
-    insert_control(replay, replay->controls_kept, control);
-    return true;
-}
-
-void replay_answered(struct streamd_replay *replay, struct streamd_slice id)
-{
-    char wanted[64], own[64];
-
-    (void)json_text(id, wanted, sizeof wanted);
-    for (size_t i = 0; i < replay->controls_kept; i++) {
-        struct streamd_control *control = &replay->controls[i];
-        if (control->kind != CONTROL_ENROL || control->is_answered)
-            continue;
-        (void)json_text(json_member(text_of(replay, control), "id"), own, sizeof own);
-        if (strcmp(own, wanted) == 0) {
-            control->is_answered = true;
-            return;
-        }
-    }
+    controls_remove(replay, 0);
 }
 
 /* ---- Audio ---- */
@@ -239,7 +133,7 @@ static bool name_loss(struct streamd_replay *replay)
     } else if (replay->controls_kept == STREAMD_CONTROLS) {
         return false;
     } else {
-        insert_control(replay, index, loss);
+        controls_insert(replay, index, loss);
     }
     move_to_start(replay, index + 1);
     replay->sent = replay->start;
@@ -249,7 +143,7 @@ static bool name_loss(struct streamd_replay *replay)
 static enum replay_message control_message(struct streamd_replay *replay, struct outgoing *out)
 {
     const struct streamd_control *control = &replay->controls[replay->controls_sent];
-    struct streamd_slice text = text_of(replay, control);
+    struct streamd_slice text = controls_text(replay, control);
 
     if (replay->is_back && control->kind == CONTROL_GAP) {
         /* Without it the server would take the caller's gap for audio that the drop has lost. */
@@ -351,7 +245,7 @@ static void rewind_to(struct streamd_replay *replay, uint64_t place)
         enum control_kind kind = (enum control_kind)replay->controls[i].kind;
         bool was_sent = i < replay->controls_sent;
         if (kind == CONTROL_LOSS || (kind == CONTROL_PASSING && was_sent))
-            remove_control(replay, i);
+            controls_remove(replay, i);
     }
     replay->controls_sent = 0;
     replay->sent = place;
@@ -382,7 +276,7 @@ unsigned replay_restart(struct streamd_replay *replay)
         const struct streamd_control *control = &replay->controls[i];
         if (control->kind == CONTROL_ENROL || control->kind == CONTROL_SETTLED) {
             unanswered += control->kind == CONTROL_ENROL && !control->is_answered;
-            remove_control(replay, i);
+            controls_remove(replay, i);
         }
     }
     replay->controls_gone = 0;
@@ -390,6 +284,6 @@ unsigned replay_restart(struct streamd_replay *replay)
     replay->is_back = false;
     move_to_start(replay, 0);
     if (replay->settled_size > 2) /* more than {} */
-        insert_control(replay, 0, settled);
+        controls_insert(replay, 0, settled);
     return unanswered;
 }

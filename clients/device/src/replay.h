@@ -7,16 +7,6 @@
 #define REPLAY_PING "{\"type\":\"ping\",\"t\":\"streamd-device\"}"
 #define REPLAY_PING_T "streamd-device"
 
-enum control_kind {
-    CONTROL_PLAIN,   /* acts at its place, and counts for `have_controls` */
-    CONTROL_PASSING, /* does not count: concerns one connection alone, as `ping` */
-    CONTROL_CONFIG,
-    CONTROL_ENROL,
-    CONTROL_GAP,    /* the caller's own, in samples */
-    CONTROL_LOSS,   /* audio that the ring has dropped */
-    CONTROL_SETTLED /* the options of a new session that older messages have set */
-};
-
 enum replay_message {
     REPLAY_NOTHING,
     REPLAY_TEXT,
