@@ -34,7 +34,6 @@ class Sdk(Playing):
         "any text": "it sends JSON objects",
         "json audio": "it sends binary messages",
         "lost in a drop": "its replay buffer names what it lost",
-        "codec opus": "it sends samples",
         "no packet": "it refuses what is no packet",
     }
     _stream: Stream

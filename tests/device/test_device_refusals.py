@@ -137,6 +137,13 @@ async def test_a_reader_that_stops_slows_the_client_and_loses_nothing(
     assert_same_log(ran.log, alone.log)
 
 
+async def test_a_key_that_the_network_can_read_is_warned_of(programs: Path):
+    # An address that is not one of the loopback, though it leads there; nobody listens.
+    ran = await send(programs, "ws://0.0.0.0:1/v1/stream", b"", STREAMD_KEY="sk_1")
+    assert ran.code == 3
+    assert "can read the API key" in ran.errors
+
+
 @pytest.mark.parametrize("args", [["--gate", "loud"], ["--opus", "--bad"], ["--modules", "{"]])
 async def test_a_wrong_command_line_is_explained(programs: Path, args: list[str]):
     ran = await send(programs, "ws://127.0.0.1:1/", b"", *args)

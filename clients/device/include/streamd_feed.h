@@ -27,7 +27,8 @@ extern "C" {
 
 /* The gate closes after `hang_over` samples below `close_dbfs`, and opens at the first block of 10 ms
  * at or above `open_dbfs`. The server gets the `pre_roll` before that block, and for the rest a `gap`
- * of the exact length, so that its clock stays right. */
+ * of the exact length, so that its clock stays right. A control message of a closed gate acts where it
+ * has closed. */
 struct streamd_gate_options {
     int open_dbfs;      /* level that opens it, as -45; 0: no gate */
     int close_dbfs;     /* level below which silence counts; 0: 6 dB under `open_dbfs` */

@@ -37,14 +37,17 @@ static void report_over(struct report *report, const struct streamd_status *stat
 
 static void report_loss(struct report *report, const struct streamd_status *status)
 {
-    if (!report->is_reported)
-        (void)fprintf(stderr, "streamd-send: %s; trying again in %" PRIu32 " ms\n",
-                      status->reason, status->retry_ms);
-    if (!report->was_online && !report->is_patient) {
+    bool is_hopeless = !report->was_online && !report->is_patient;
+
+    if (is_hopeless) {
+        (void)fprintf(stderr, "streamd-send: %s\n", status->reason);
         streamd_close(report->stream);
         report->exit_code = EXIT_NO_SERVER;
-    } else if (report->was_online && !report->is_reported) {
-        (void)puts("{\"type\":\"disconnected\"}");
+    } else if (!report->is_reported) {
+        (void)fprintf(stderr, "streamd-send: %s; trying again in %" PRIu32 " ms\n",
+                      status->reason, status->retry_ms);
+        if (report->was_online)
+            (void)puts("{\"type\":\"disconnected\"}");
         (void)fflush(stdout);
     }
     report->is_reported = true;

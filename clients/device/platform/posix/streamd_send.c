@@ -148,6 +148,15 @@ static bool parse(struct arguments *a, int argc, char **argv)
     return true;
 }
 
+/* Whether others on the network can read what is sent to a URL. */
+static bool is_readable_on_the_way(const char *text)
+{
+    struct url url;
+
+    return url_read(&url, text) && !url.is_tls && strcmp(url.host, "localhost") != 0 &&
+           strcmp(url.host, "127.0.0.1") != 0 && strcmp(url.host, "::1") != 0;
+}
+
 /* ---- Streaming ---- */
 
 static uint8_t chunk[CHUNK];
@@ -226,6 +235,8 @@ int main(int argc, char **argv)
         complain("cannot read ", a.file);
         return EXIT_NO_INPUT;
     }
+    if (a.options.key != NULL && is_readable_on_the_way(a.options.url))
+        complain("warning: the network can read the API key, as there is no TLS; use wss://", "");
     (void)signal(SIGPIPE, SIG_IGN);
     report.is_patient = a.is_patient;
     if (!streamd_posix_init(&posix, &stream, a.ca) ||
