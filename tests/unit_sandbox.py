@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -225,3 +225,13 @@ def sandbox(
         seccomp = [word for number in numbers for word in ("--add-seccomp-fd", str(number))]
         rest = ["--cap-drop", "ALL", "--die-with-parent", "--"]
         yield Sandbox(("bwrap", *users, *mounts, *seccomp, *rest), numbers)
+
+
+def child_of(parent: int) -> int:
+    """The one child of a process."""
+    for state in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = state.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                return int(state.parent.name)
+    raise AssertionError(f"{parent} has no child")

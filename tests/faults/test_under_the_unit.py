@@ -1,6 +1,5 @@
 """Everything works under the restrictions of `systemd/streamd.service`, and they are in force."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from daemons import (
     silence,
     speech,
 )
-from unit_sandbox import UNIT, Sandbox, Settings, sandbox
+from unit_sandbox import UNIT, Sandbox, Settings, child_of, sandbox
 from unshed import UNSHED, Daemon
 from uploading import SPEECH, ask, post
 from waiting import HANG_S
@@ -72,16 +71,6 @@ class Restricted(Daemon):
     def stop(self, number: int = signal.SIGTERM) -> int:
         os.kill(child_of(self.process.pid), number)
         return self.wait()
-
-
-def child_of(parent: int) -> int:
-    """The one child of a process."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent:
-                return int(stat.parent.name)
-    raise AssertionError(f"{parent} has no child")
 
 
 @pytest.fixture(scope="module")
