@@ -42,8 +42,16 @@ class PacketIntake(Intake):
             self._give(packet)
 
     async def feed(self, data: bytes, now_s: float) -> bool:
-        """Take a packet, if the session is short enough for all of it."""
+        """Take a packet, if the session is short enough for all of it.
+
+        One that fits is put aside all the same, because ticks decode in short turns of the loop.
+        """
         size = self._size(data)
+        if not self._left:
+            self.take()
+            self._left = self._session.audio.bytes_until(self._max_ms)
+        if self.hold([data], now_s):
+            return True
         self.take()
         if size > self._left:
             self._left = self._session.audio.bytes_until(self._max_ms)
