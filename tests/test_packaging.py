@@ -76,7 +76,7 @@ def test_what_the_tests_with_toolkits_install_is_pinned_within_its_bounds() -> N
 @pytest.mark.parametrize("text", [CONSTRAINTS, FOR_MODELS], ids=["constraints", "models"])
 def test_constraints_are_exact_pins(text: str) -> None:
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert all(re.fullmatch(r"[\w.-]+==(\d+!)?[\w.]+", line) for line in lines)
 
 
 FRAMEWORKS = {"torch", "torchaudio", "tensorflow", "mindspore", "funasr", "modelscope", "scipy"}

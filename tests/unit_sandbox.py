@@ -20,11 +20,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import pytest
 from needs import needs
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,25 @@ class Sandbox(NamedTuple):
     pass_fds: tuple[int, ...]
 
 
+@cache
+def _check_namespaces() -> None:
+    """Skip where the machine itself lets nobody make a name space, as in many containers."""
+    words = [
+        "bwrap",
+        "--unshare-user",
+        "--unshare-ipc",
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "true",
+    ]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no name spaces here: {done.stderr.strip()}")
+
+
 @contextmanager
 def sandbox(
     settings: Settings, writable: Iterable[Path] = (), readable: Iterable[Path] = ()
@@ -187,6 +207,7 @@ def sandbox(
         readable: Folders that are to be seen although they lie in a home or in /tmp.
     """
     needs("bwrap", "systemd-analyze")
+    _check_namespaces()
     python = {Path(sys.prefix), Path(sys.base_prefix), ROOT}
     mounts = ["--ro-bind", "/", "/", "--dev", "/dev", "--bind", "/proc", "/proc"]
     mounts += ["--ro-bind", "/proc/sys", "/proc/sys"]
@@ -204,3 +225,13 @@ def sandbox(
         seccomp = [word for number in numbers for word in ("--add-seccomp-fd", str(number))]
         rest = ["--cap-drop", "ALL", "--die-with-parent", "--"]
         yield Sandbox(("bwrap", *users, *mounts, *seccomp, *rest), numbers)
+
+
+def child_of(parent: int) -> int:
+    """The one child of a process."""
+    for state in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = state.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                return int(state.parent.name)
+    raise AssertionError(f"{parent} has no child")

@@ -161,7 +161,7 @@ class Hooks:
     """Runs the commands of `--on`, each with the event in its environment."""
 
     def __init__(self, commands: list[tuple[str, str]]) -> None:
-        self._commands = commands
+        self._commands = [(kind, shlex.split(command)) for kind, command in commands]
         self._running: set[asyncio.Task[None]] = set()
 
     def run(self, event: Event, line: str) -> None:
@@ -170,7 +170,7 @@ class Hooks:
             if kind != event["type"] or event.get("final") is False:
                 continue
             if len(self._running) >= HOOKS:
-                say(f"{command!r} was left out: {HOOKS} commands are running")
+                say(f"{shlex.join(command)} was left out: {HOOKS} commands are running")
                 continue
             task = asyncio.create_task(self._run(command, environment(event, line)))
             self._running.add(task)
@@ -180,14 +180,13 @@ class Hooks:
         """Wait for those that run."""
         await asyncio.gather(*self._running)
 
-    async def _run(self, command: str, env: dict[str, str]) -> None:
+    async def _run(self, command: list[str], env: dict[str, str]) -> None:
         try:
-            words = shlex.split(command)
-            process = await asyncio.create_subprocess_exec(*words, env=env, stdout=sys.stderr)
+            process = await asyncio.create_subprocess_exec(*command, env=env, stdout=sys.stderr)
             if code := await process.wait():
-                say(f"{command!r} ended with exit code {code}")
+                say(f"{shlex.join(command)} ended with exit code {code}")
         except OSError as error:
-            say(f"{command!r} cannot run: {error}")
+            say(f"{shlex.join(command)} cannot run: {error}")
 
 
 def environment(event: Event, line: str) -> dict[str, str]:
@@ -210,7 +209,7 @@ class Client:
     def __init__(self, options: argparse.Namespace, hello: Event, replay: Replay) -> None:
         self._url = options.url
         self._key = options.key
-        self._tls = ssl.create_default_context(cafile=options.ca) if options.ca else None
+        self._tls = options.ca
         self._hello = hello
         self._replay = replay
         self._hooks = Hooks(options.on)
@@ -245,6 +244,8 @@ class Client:
             status = refusal.response.status_code
             if status not in BUSY:
                 raise Refused(f"the server refuses the stream: HTTP {status}") from None
+            after = refusal.response.headers.get("Retry-After", "")
+            self._fatal = {"retry_after_ms": 1000 * int(after) if after.isdecimal() else 0}
             return f"the server is busy: HTTP {status}"
         except ssl.SSLCertVerificationError as doubt:
             raise Refused(f"the certificate is not trusted: {doubt.verify_message}") from None
@@ -465,7 +466,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--url", default="ws://127.0.0.1:8765/v1/stream", help="ws:// or wss://, with the path")
     add("--key", default=os.environ.get("STREAMD_KEY"), help="API key (default: STREAMD_KEY)")
-    add("--ca", help="file with the authority to trust for wss://, in PEM")
+    add("--ca", type=authority, help="file with the authority to trust for wss://, in PEM")
     add("--words", help="wake words, separated by commas (default: the server's modules)")
     add("--hello", type=json_object, default={}, help="fields of hello, as JSON")
     add("--name", default=os.uname().nodename, help="name of this microphone in the server's log")
@@ -476,7 +477,22 @@ def arguments() -> argparse.Namespace:
     add("--file", help="a WAV file, or raw s16le from a file or - in place of a microphone")
     add("--rate", type=int, default=16_000, help="sample rate in Hz (default: 16000)")
     add("--channels", type=int, default=1, help="channels (default: 1)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for kind, command in options.on:
+        try:
+            if not shlex.split(command):
+                raise ValueError("no command")
+        except ValueError as error:
+            parser.error(f"--on {kind} {command!r}: {error}")
+    return options
+
+
+def authority(path: str) -> ssl.SSLContext:
+    """Read the file of the authority to trust."""
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
 
 
 def json_object(text: str) -> Event:

@@ -41,10 +41,10 @@ class Mood:
             return {"speech_s": 0}
         return {
             "speech_s": round(self.total_ms / 1000, 1),
-            "arousal": round(self.arousal / self.total_ms, 2),
-            "sure": round(self.sure_ms / self.total_ms, 2),
+            "arousal": round(self.arousal / self.total_ms, 3),
+            "sure": round(self.sure_ms / self.total_ms, 3),
             "moods": {
-                label: round(score / self.total_ms, 2)
+                label: round(score / self.total_ms, 3)
                 for label, score in self.scores.most_common(3)
             },
         }

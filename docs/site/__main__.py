@@ -34,6 +34,8 @@ def build(site: Site, out: Path) -> None:
         _write(out / page.url, layout.page(site, page, html))
     for path in sorted(renderer.files):
         _write(out / site.file_url(path), layout.source(site, path))
+    for path in sorted(renderer.folders):
+        _write(out / site.folder_url(path), layout.folder(site, path))
     for path in sorted(renderer.pictures):
         target = out / site.picture_url(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from html import escape
 from pathlib import Path
 from string import Template
@@ -42,6 +41,25 @@ def source(site: Site, path: str) -> str:
     )
 
 
+def folder(site: Site, path: str) -> str:
+    """Return a page that lists the files below a folder of the repository."""
+    url = site.folder_url(path)
+    items = "\n".join(
+        f'<li><a href="{relative(url, site.file_url(file))}"><code>'
+        f"{escape(file.removeprefix(path + '/'))}</code></a></li>"
+        for file in site.files_in(path)
+    )
+    return _filled(
+        url,
+        title=f"{path}/ · streamd",
+        summary=f"The folder {path}",
+        navigation=_navigation(site, None, url),
+        content=f"<h1><code>{escape(path)}/</code></h1>\n<ul>\n{items}\n</ul>",
+        contents="",
+        onward="",
+    )
+
+
 def _filled(url: str, *, title: str, summary: str, **parts: str) -> str:
     base = relative(url, "index.html").removesuffix("index.html")
     return TEMPLATE.substitute(
@@ -63,7 +81,7 @@ def _navigation(site: Site, here: Page | None, url: str = "") -> str:
             if _is_folded(section, path, here):
                 continue
             current = ' aria-current="page"' if page is here else ""
-            name = _short(page)
+            name = site.name(page)
             out.append(
                 f'<li><a href="{relative(origin, page.url)}"{current}>{escape(name)}</a></li>'
             )
@@ -77,11 +95,6 @@ def _is_folded(section: Section, path: str, here: Page | None) -> bool:
     readme = posixpath.join(folder, "README.md")
     is_here = here is not None and posixpath.dirname(here.path) == folder
     return bool(folder) and path != readme and readme in section.paths and not is_here
-
-
-def _short(page: Page) -> str:
-    """A title without what stands behind a colon or a comma."""
-    return "What streamd is" if page.url == "index.html" else re.split(r"[:,] ", page.title)[0]
 
 
 def _contents(page: Page) -> str:
@@ -108,6 +121,6 @@ def _onward(site: Site, page: Page) -> str:
             out.append(
                 f'<a class="{kind}" rel="{"prev" if step < 0 else "next"}" '
                 f'href="{relative(page.url, other.url)}"><span>{kind.title()}</span>'
-                f"{escape(_short(other))}</a>"
+                f"{escape(site.name(other))}</a>"
             )
     return "\n".join(out)

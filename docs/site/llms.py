@@ -41,6 +41,9 @@ def markdown(site: Site, page: Page) -> str:
             url = site.by_path[path].markdown_url
         elif (site.root / path).suffix in (".svg", ".png"):
             url = site.picture_url(path)
+        elif (site.root / path).is_dir():
+            readme = site.by_path.get(posixpath.join(path, "README.md"))
+            url = readme.markdown_url if readme else site.folder_url(path)
         else:
             url = site.file_url(path)
         return f"{match[1]}{relative(page.markdown_url, url)}{mark}{anchor}{match[3]}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from html import escape
 
+from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 from pages import PARSER, Page, Site
 from pygments import highlight
@@ -16,6 +18,7 @@ from pygments.util import ClassNotFound
 
 FORMATTER = HtmlFormatter(nowrap=True)
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:")
+BREAKS = re.compile(r"([_/.,=])(?=\w)")
 ANCHOR = '<a class="anchor" href="#{0}" aria-label="Link to this section">#</a>'
 COPY = '<button type="button" class="copy" hidden>Copy</button>'
 
@@ -25,6 +28,7 @@ class Renderer:
 
     Attributes:
         files: paths of files of the repository that a page links to.
+        folders: likewise, of folders without a README.
         pictures: paths of pictures that a page shows.
         broken: a line for each link that leads nowhere.
     """
@@ -32,6 +36,7 @@ class Renderer:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.files: set[str] = set()
+        self.folders: set[str] = set()
         self.pictures: set[str] = set()
         self.broken: list[str] = []
 
@@ -75,6 +80,10 @@ class Renderer:
                 self.broken.append(f"{page.path}: {href}")
             url = relative(page.url, there.url) if there is not page else ""
             return f"{url}#{anchor}" if anchor else url or "#"
+        if (self._site.root / path).is_dir():
+            self.folders.add(path)
+            self.files |= set(self._site.files_in(path))
+            return relative(page.url, self._site.folder_url(path))
         if not (self._site.root / path).is_file():
             self.broken.append(f"{page.path}: {href}")
             return href
@@ -112,6 +121,17 @@ def source(text: str, name: str) -> str:
 def _block(inner: str, language: str) -> str:
     kind = f' data-language="{escape(language)}"' if language else ""
     return f'<div class="code"{kind}>{COPY}<pre tabindex="0"><code>{inner}</code></pre></div>\n'
+
+
+def _code_inline(
+    _renderer: RendererProtocol, tokens: Sequence[Token], place: int, *_: object
+) -> str:
+    """Inline code that may go on in the next line behind a sign, as in a narrow table."""
+    text = BREAKS.sub(r"\1<wbr>", escape(tokens[place].content, quote=False))
+    return f"<code>{text}</code>"
+
+
+PARSER.add_render_rule("code_inline", _code_inline)
 
 
 def _append(inline: Token, html: str) -> None:

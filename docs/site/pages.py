@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -102,6 +103,8 @@ class Site:
     """All pages, and where each link leads."""
 
     root: Path
+    names: Mapping[str, str]
+    """What the navigation calls a page, by its path, where that is not its title."""
     sections: tuple[Section, ...]
     pages: tuple[Page, ...]
 
@@ -110,10 +113,29 @@ class Site:
         """The pages by their path in the repository."""
         return {page.path: page for page in self.pages}
 
+    def name(self, page: Page) -> str:
+        """What the navigation calls a page: its title up to a colon or a comma, or less."""
+        return self.names.get(page.path) or re.split(r"[:,] ", page.title)[0]
+
     @staticmethod
     def file_url(path: str) -> str:
         """Where a file of the repository that is no page is shown."""
         return f"files/{path}.html"
+
+    @staticmethod
+    def folder_url(path: str) -> str:
+        """Where a folder of the repository that has no README is listed."""
+        return f"files/{path}/index.html"
+
+    def files_in(self, path: str) -> list[str]:
+        """The files of text below a folder, without hidden and built ones."""
+        folder = self.root / path
+        found = (file for file in folder.rglob("*") if file.is_file() and _is_text(file))
+        return sorted(
+            file.relative_to(self.root).as_posix()
+            for file in found
+            if not any(_is_left_out(part) for part in file.relative_to(folder).parts)
+        )
 
     @staticmethod
     def picture_url(path: str) -> str:
@@ -140,14 +162,23 @@ def read_site(root: Path, navigation: Path) -> Site:
             paths += found
             named |= set(found)
         sections.append(Section(section["title"], section["about"], tuple(paths)))
-    wrong = [f"{path}: there is no such file" for path in sorted(named - there)]
+    named_only = set(table.get("names", {})) - there
+    wrong = [f"{path}: there is no such file" for path in sorted((named - there) | named_only)]
     wrong += [f"{path}: in no section of {navigation.name}" for path in sorted(there - named)]
     if wrong:
         raise SiteError("\n".join(wrong))
     pages = tuple(
         Page(path, (root / path).read_text(encoding="utf-8")) for s in sections for path in s.paths
     )
-    return Site(root, tuple(sections), pages)
+    return Site(root, table.get("names", {}), tuple(sections), pages)
+
+
+def _is_left_out(part: str) -> bool:
+    return part.startswith(".") or part in ("build", "__pycache__")
+
+
+def _is_text(file: Path) -> bool:
+    return b"\0" not in file.read_bytes()[:4096]
 
 
 def _below(root: Path) -> set[str]:

@@ -32,7 +32,7 @@ class Metrics:
 
     Labels: `pass` is a model pass, `model` the name of a model's file without its ending, `lane` is
     `live`, `final`, `interim` or `speculative`, `code` a close code. Each has few values, which the
-    configuration bounds: docs/operations.md lists them.
+    configuration bounds: docs/run/metrics.md lists them.
     """
 
     def __init__(self) -> None:

@@ -154,11 +154,13 @@ class _Sender(SpanExporter):
         """Send a batch."""
         with self.lock:
             self.waiting -= len(spans)
-        result = self._exporter.export(spans)
-        is_sent = result is SpanExportResult.SUCCESS
+        try:
+            is_sent = self._exporter.export(spans) is SpanExportResult.SUCCESS
+        except Exception:  # whatever the HTTP library of an older exporter raises
+            is_sent = False
         self._spans.labels("sent" if is_sent else "failed").inc(len(spans))
         self._say(is_sent)
-        return result
+        return SpanExportResult.SUCCESS if is_sent else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
         """Send nothing more."""

@@ -21,7 +21,7 @@ _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 def directory() -> Path:
     """Return the folder of the unit files: in the package, or in the repository."""
-    packaged = Path(__file__).parent / "units"
+    packaged = Path(__file__).parent / "files"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "systemd"
 
 

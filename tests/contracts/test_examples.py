@@ -1,5 +1,6 @@
 """The programs of README and of the docs do what is said of them, on a minute of speech."""
 
+import ast
 import asyncio
 import json
 import re
@@ -26,6 +27,7 @@ def programs(page: str) -> list[str]:
 def run(program: str, folder: Path, url: str, *args: object, stdin: bytes = b"") -> str:
     """What a program prints; the URL in it is made that of the daemon."""
     file = folder / "client.py"
+    program = program.replace("connect(modules=", f"connect({DEFAULT_URL!r}, modules=")
     file.write_text(program.replace(DEFAULT_URL, url), "utf-8")
     done = subprocess.run(
         [sys.executable, file, *map(str, args)],
@@ -52,7 +54,8 @@ async def test_the_client_of_the_page_streams_a_minute(daemon: Daemon, tmp_path,
     (program,) = programs(page)
     (tmp_path / "speech.raw").write_bytes(minute)
     out = await asyncio.to_thread(run, program, tmp_path, daemon.url, stdin=minute)
-    events = [json.loads(line) for line in out.splitlines()]
+    read = ast.literal_eval if "streamd.client" in program else json.loads
+    events = [read(line) for line in out.splitlines()]
     assert [events[0]["type"], events[-1]["type"]] == ["ready", "bye"]
     assert events[-1]["samples"] == len(minute) // 2
     assert any(event["type"] == "wake" for event in events)

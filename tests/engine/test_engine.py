@@ -386,8 +386,8 @@ async def test_a_withdrawn_job_is_not_run_and_one_in_a_batch_is_answered() -> No
 async def test_a_worker_that_hangs_makes_the_engine_unhealthy_and_stop_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    vad = HeldVad()
-    engine = LocalEngine([vad], max_streams=1, threads=2, metrics=Metrics())
+    vad, metrics = HeldVad(), Metrics()
+    engine = LocalEngine([vad], max_streams=1, threads=2, metrics=metrics)
     engine.start()
     lease, _ = lease_of(engine)
     assert engine.is_healthy
@@ -396,6 +396,8 @@ async def test_a_worker_that_hangs_makes_the_engine_unhealthy_and_stop_says_so(
     assert engine.is_healthy
     monkeypatch.setattr(engine_module, "STUCK_S", 0.0)
     assert not engine.is_healthy
+    engine.observe()
+    assert metrics.registry.get_sample_value("streamd_workers_stuck") == 1
     assert not await stopped(engine, 0.05)
     vad.go.set()
     assert await stopped(engine)

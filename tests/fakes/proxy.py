@@ -36,9 +36,8 @@ class Proxy:
     """
 
     def __init__(self, url: str, fate: Callable[[int], Fate]) -> None:
-        parts = urlsplit(url)
-        self.target = (parts.hostname or "", parts.port or 0)
-        self._path = parts.path
+        self.leads_to(url)
+        self._path = urlsplit(url).path
         self._fate = fate
         self.connections = 0
         self.is_refusing = False
@@ -46,6 +45,11 @@ class Proxy:
         self.cuts = 0
         """Connections that broke off."""
         self._writers: set[asyncio.StreamWriter] = set()
+
+    def leads_to(self, url: str) -> None:
+        """Pass later connections on to this server."""
+        parts = urlsplit(url)
+        self.target = (parts.hostname or "", parts.port or 0)
 
     @property
     def url(self) -> str:

@@ -22,7 +22,7 @@ from daemons import (
     silence,
     speech,
 )
-from unit_sandbox import UNIT, Sandbox, Settings, sandbox
+from unit_sandbox import UNIT, Sandbox, Settings, child_of, sandbox
 from unshed import UNSHED, Daemon
 from uploading import SPEECH, ask, post
 from waiting import HANG_S
@@ -69,9 +69,7 @@ class Restricted(Daemon):
     """A daemon behind bubblewrap, which stays as the parent of the process."""
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        pid = self.process.pid
-        child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-        os.kill(child, number)
+        os.kill(child_of(self.process.pid), number)
         return self.wait()
 
 

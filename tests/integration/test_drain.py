@@ -93,6 +93,7 @@ async def test_while_draining_it_is_not_ready_and_refuses_streams(serve):
         running.process.send_signal(signal.SIGTERM)
         await running.eventually(lambda: running.get("/health/ready")[0] == 503)
         assert b"draining" in running.get("/health")[2]
+        assert running.metric("streamd_ready") == 0
         assert running.get("/health/live")[0] == 200
         with pytest.raises(InvalidStatus) as refused:
             await dial(running.url)

@@ -70,6 +70,8 @@ async def test_metrics_parse_and_count(daemon: Daemon):
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain")
     names = {family.name for family in text_string_to_metric_families(body.decode())}
+    assert daemon.metric("streamd_ready") == 1
+    assert daemon.metric("streamd_streams_limit") == 256
     assert {"streamd_streams_open", "streamd_jobs_waiting", "streamd_batch_size"} <= names
     assert b"s_" not in re.findall(rb'session="', body)
 

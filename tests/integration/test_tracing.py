@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import DATA, Daemon, converse, cut, dial, say, silence, speech, trusts
+from daemons import DATA, Daemon, converse, cut, dial, next_event, say, silence, speech, trusts
 from fakes.collector import Collector, Span, collecting
 
 SPEECH = DATA / "speech_slt.flac"
@@ -114,6 +114,35 @@ async def test_each_utterance_is_one_span_of_the_clients_trace(
     for utterance, decision in decided.items():
         assert spans[utterance].attributes["streamd.speaker_decision"] == decision
     assert any("streamd.lag_ms" in span.attributes for span in spans.values())
+
+
+async def test_an_utterance_whose_socket_drops_is_one_span_of_the_first_connection(
+    daemon: Daemon, collector: Collector
+):
+    first, second = "7" * 32, "8" * 32
+    audio = speech("slt") + silence(1)
+    options = {"ssl": trusts(daemon.url)}
+    async with dial(daemon.url, additional_headers=parent(first), **options) as stream:
+        await say(stream, {"type": "hello"})
+        ready = await next_event(stream, "ready")
+        await say(stream, audio[: len(audio) // 2])
+        begun = await next_event(stream, "speech_start")
+        stream.transport.abort()
+    assert collector.named("utterance", first) == [], "it goes on"
+    resume = {"token": ready["resume"]["token"], "last_seq": begun["seq"]}
+    async with dial(daemon.url, additional_headers=parent(second), **options) as stream:
+        await say(stream, {"type": "hello", "resume": resume})
+        again = await next_event(stream, "ready")
+        for message in cut(audio[2 * again["have_samples"] :]):
+            await say(stream, message)
+        await say(stream, {"type": "end"})
+        events = [json.loads(text) async for text in stream]
+    ended = sorted(e["utterance"] for e in events if e["type"] == "speech_end")
+    await daemon.eventually(lambda: len(collector.named("utterance", first)) >= len(ended))
+    spans = collector.named("utterance", first)
+    assert sorted(span.attributes["streamd.utterance"] for span in spans) == ended
+    assert begun["utterance"] in ended
+    assert collector.named("utterance", second) == []
 
 
 async def test_without_a_caller_each_utterance_has_a_trace_of_its_own(

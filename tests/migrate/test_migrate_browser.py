@@ -2,16 +2,14 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import soundfile
 from daemons import RATE_HZ, Daemon, as_samples, silence
 from fakes.chromium import Page, chromium
+from fakes.web import website
 from migrate_examples import HTML, PAGE, at
 from needs import needs
 from uploading import SPEECH
@@ -28,23 +26,13 @@ RESULT = 'document.getElementById("result").textContent'
 INFO = 'document.getElementById("info").textContent'
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A web server of another origin: its folder and its origin."""
     folder = tmp_path / "site"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with website(folder) as origin:
+        yield folder, origin
 
 
 async def shown(page: Page, name: str, audio: bytes) -> str:

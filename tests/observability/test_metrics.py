@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+import pytest
+from metric_families import families, samples
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamd.observability.metrics import Metrics
 
 PAGE = Path(__file__).parents[2] / "docs/run/metrics.md"
+PAGES = [
+    page
+    for page in (PAGE.parents[1]).rglob("*.md")
+    if "recipes" not in page.parts and "`streamd_" in page.read_text()
+]
 PROCESS = (
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
@@ -90,16 +97,13 @@ def documented() -> dict[str, set[str]]:
 
 
 def test_the_table_for_operators_has_every_metric_with_its_labels() -> None:
-    found = {
-        "streamd_build_info": {"version"},
-        **{name: set() for name in PROCESS},
-    }
-    for metric in vars(Metrics()).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            (family,) = metric.describe()
-            ending = "_total" if family.type == "counter" else ""
-            found[family.name + ending] = set(metric._labelnames)
-    assert documented() == found
+    assert documented() == families() | {name: set() for name in PROCESS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_names_no_metric_that_is_not_there(page: Path) -> None:
+    named = set(re.findall(r"`(streamd_[a-z_]+)[`{]", page.read_text()))
+    assert named <= families().keys() | samples()
 
 
 def test_the_content_type_is_prometheus_text() -> None:

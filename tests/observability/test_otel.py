@@ -111,9 +111,12 @@ class Failing:
     """An exporter that takes spans only when it is told to."""
 
     def __init__(self) -> None:
-        self.takes = False
+        self.takes: bool | None = False
+        """None raises."""
 
     def export(self, spans: object) -> SpanExportResult:
+        if self.takes is None:
+            raise ConnectionError
         return SpanExportResult.SUCCESS if self.takes else SpanExportResult.FAILURE
 
 
@@ -124,7 +127,7 @@ def test_a_collector_that_is_away_is_logged_once_and_again_when_it_is_back(
     exporter = Failing()
     sender = otel._Sender(exporter, "http://collector", metrics)
     with capture_logs() as logs:
-        for takes in (False, False, False, True, True, False):
+        for takes in (False, None, False, True, True, None):
             exporter.takes = takes
             sender.export([])
         monkeypatch.setattr(otel, "LOG_EVERY_S", 0.0)

@@ -85,7 +85,7 @@ def test_every_file_of_the_units_is_in_the_table() -> None:
 def test_a_wheel_has_the_units() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert included["systemd"] == "streamd/service/units"
+    assert included["systemd"] == "streamd/service/files"
 
 
 @pytest.mark.parametrize("is_user", [False, True])
