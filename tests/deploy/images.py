@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockerfile_parse import DockerfileParser
-
 ROOT = Path(__file__).parents[2]
 BASE_PATH = "/base/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 OF_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl")
@@ -58,6 +56,8 @@ class Image:
 
 def build(folder: Path, **chosen: str) -> Image:
     """Carry out deploy/Dockerfile below a folder, with these build arguments."""
+    from dockerfile_parse import DockerfileParser  # of streamd-voice[services]
+
     parser = DockerfileParser(str(ROOT / "deploy/Dockerfile"), env_replace=False)
     shared: dict[str, str] = {}
     stages: dict[str, Image] = {}

