@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opus_packets import encoded
 
+from streamd.audio.opus_decoder import OpusDecoder
 from streamd.audio.opus_packet import NotAPacket, packet_frames
 from streamd.types import AudioFormat
 
@@ -164,9 +165,19 @@ def test_sounds_are_still_heard_as_what_they_are() -> None:
     assert player.of("speaker")[0]["speaker"] == "anna"
 
 
+def _badness(message: bytes) -> bool | None:
+    """Whether a message is no packet; None for a packet that can be decoded."""
+    try:
+        packet_frames(message, RATE_HZ)
+    except NotAPacket:
+        return True
+    return None if OpusDecoder(1).decode(message) is not None else False
+
+
 @settings(common, max_examples=60)
 @given(messages=st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=40))
 @example(messages=[b"\x03"] * 40)
+@example(messages=[b"\x08" + bytes(20), DAMAGED, b"\x03", DAMAGED, b"\x03"])
 @example(messages=[b"OggS\0\2" + bytes(50)] * 3)
 def test_no_bytes_end_the_stream_or_the_server(messages: list[bytes]) -> None:
     async def run() -> list[dict[str, Any]]:
@@ -188,4 +199,7 @@ def test_no_bytes_end_the_stream_or_the_server(messages: list[bytes]) -> None:
             none += 1
     assert sent[-1]["samples"] == samples
     bad = [event for event in sent if event.get("code") == "bad_packet"]
+    kinds = ["counts for nothing" in event["message"] for event in bad]
+    expected = [kind for message in messages if (kind := _badness(message)) is not None]
+    assert kinds == expected
     assert len(bad) == none + sum(event["type"] == "gap" for event in sent)
