@@ -45,7 +45,7 @@ COMMANDS = {
         "List, show, rename, delete, export, import and calibrate enrolled voices."
     ),
     "words": Command("List, add and remove wake words of your own."),
-    "keys": Command("Create, list and revoke API keys; make a certificate."),
+    "keys": Command("Create, list, revoke and wait for API keys; make a certificate."),
     "store": Command("Export, import or move the store: voices, words and keys of all tenants."),
     "models": Command("List, fetch and verify the models."),
     "config": Command("Check the configuration, or write a file to start from."),
@@ -57,7 +57,9 @@ COMMANDS = {
     "bench": Command(
         "Measure how many live streams a machine carries, and what each costs.", "bench"
     ),
-    "health": Command("Ask the server of this configuration whether it is ready.", "health"),
+    "health": Command(
+        "Ask the server of this configuration whether it is ready for streams.", "health"
+    ),
     "service": Command("Install, remove, look at and restart the service of systemd."),
     "doctor": Command(
         "Check all that the server needs: files, keys, port, devices, speed; and say what to do.",
