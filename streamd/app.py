@@ -365,7 +365,9 @@ class Daemon:
         engine = self._parts.engine
 
         def status() -> str:
-            state = "ready" if engine.is_healthy else "stuck: a worker hangs"
+            state = "draining" if streams.is_draining else "ready"
+            if not engine.is_healthy:
+                state = "stuck: a worker hangs"
             return f"{state}: {_count(len(streams))}, {len(held)} held; version {__version__}"
 
         await self._notifier.watch(lambda: engine.is_healthy, status)

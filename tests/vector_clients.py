@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -187,11 +186,7 @@ class Pi(Program):
             self.seen.close = 1000
             return
         assert code == 5, errors
-        reason = errors.splitlines()[-1]
-        if found := re.search(r"HTTP (\d+)$", reason):
-            self.seen.http = int(found[1])
-        elif found := re.search(r"\((\d{4})\)$", reason):
-            self.seen.close = int(found[1])
+        self.refused(errors)
 
 
 class Device(Program):
@@ -251,8 +246,4 @@ class Device(Program):
             self.seen.close = 1000
             return
         assert code == 1, errors
-        reason = errors.splitlines()[-1]
-        if found := re.search(r"\(HTTP (\d+)\)$", reason):
-            self.seen.http = int(found[1])
-        elif found := re.search(r"\(closed with (\d{4})\)$", reason):
-            self.seen.close = int(found[1])
+        self.refused(errors)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, ClassVar
@@ -179,6 +180,14 @@ class Program(Playing):
     def outcome(self, code: int, errors: str) -> None:
         """Take note of how the stream ended, as the program says."""
         raise NotImplementedError
+
+    def refused(self, errors: str) -> None:
+        """Take note of the HTTP status or the close code that ends what the program said."""
+        reason = errors.splitlines()[-1]
+        if found := re.search(r"HTTP (\d+)\)?$", reason):
+            self.seen.http = int(found[1])
+        elif found := re.search(r"(\d{4})\)$", reason):
+            self.seen.close = int(found[1])
 
     @contextlib.asynccontextmanager
     async def running(self, proxy: Proxy) -> AsyncIterator[None]:

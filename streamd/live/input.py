@@ -93,6 +93,7 @@ class Input:
             try:
                 is_all = await self._intake.feed(data, now_s)
             except NotAPacket as fault:
+                self._intake.take()  # the warning comes behind those of earlier packets
                 self._session.receive_no_packet(data, str(fault))
                 self._due()
                 return False

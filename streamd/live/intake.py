@@ -34,6 +34,9 @@ class Intake(ABC):
         pace: Follows the audio that was taken, at most ten times in each second of it.
     """
 
+    held_ms = HELD_MS
+    """Most milliseconds of audio that are put aside."""
+
     def __init__(
         self,
         session: Session,
@@ -54,7 +57,7 @@ class Intake(ABC):
         self._rate_hz = fmt.rate
         self._frame_bytes = fmt.frame_bytes
         self._bytes_per_s = fmt.rate * fmt.frame_bytes
-        self._longest = fmt.rate * HELD_MS // 1000 * fmt.frame_bytes
+        self._longest = fmt.rate * self.held_ms // 1000 * fmt.frame_bytes
         self._mark_bytes = self._bytes_per_s * MARK // RATE_HZ
         self._unmarked = 0
         """Bytes taken that the pace does not know of yet."""

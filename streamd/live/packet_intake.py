@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from streamd.audio.opus_packet import NotAPacket, packet_frames
 from streamd.live.intake import Intake
 
+MOST_HELD = 64
+"""Packets that are put aside before the next ones are looked at; each may become a mark."""
+
 
 class PacketIntake(Intake):
     """Takes packets, one from each message.
@@ -14,7 +17,13 @@ class PacketIntake(Intake):
     A packet is decoded in the moment in which the session takes it. Until then only its head is
     read. So a packet that was not taken before the socket dropped has left no trace in the decoder,
     and the client sends it again.
+
+    What came at once, after the loop was late, is decoded when the stream advances: ticks look at
+    the clock between streams, and the loop does not while it reads sockets. So more may be put
+    aside than of samples.
     """
+
+    held_ms = 1000
 
     def hold(self, messages: Sequence[bytes], now_s: float) -> bool:
         """Keep packets until `take`."""
@@ -23,7 +32,7 @@ class PacketIntake(Intake):
         except NotAPacket:
             return False
         size = sum(sizes)
-        if size > self._free:
+        if size > self._free or len(self._held) > MOST_HELD:
             self.take()
             if size > min(self._left, self._session.spare(size)) or not self._session.can_mark:
                 return False
@@ -42,8 +51,16 @@ class PacketIntake(Intake):
             self._give(packet)
 
     async def feed(self, data: bytes, now_s: float) -> bool:
-        """Take a packet, if the session is short enough for all of it."""
+        """Take a packet, if the session is short enough for all of it.
+
+        One that fits is put aside all the same, because ticks decode in short turns of the loop.
+        """
         size = self._size(data)
+        if not self._left:
+            self.take()
+            self._left = self._session.audio.bytes_until(self._max_ms)
+        if self.hold([data], now_s):
+            return True
         self.take()
         if size > self._left:
             self._left = self._session.audio.bytes_until(self._max_ms)

@@ -1,10 +1,12 @@
 """Opus on the wire: one packet in each message, and the same promises as for samples."""
 
 import base64
+from pathlib import Path
 
 import pytest
 from daemons import (
     DATA,
+    Daemon,
     Received,
     as_samples,
     assert_same_log,
@@ -156,3 +158,18 @@ async def test_packets_behind_headers_of_their_own_are_refused(daemon):
     received = await converse(daemon.url, {**XIAOZHI, "version": 3}, END)
     assert (received.code, received.last["ref"]) == (4005, "version")
     assert "version 1" in received.last["message"]
+
+
+def loads_av(daemon: Daemon) -> bool:
+    maps = Path(f"/proc/{daemon.process.pid}/maps").read_text()
+    return "libavcodec" in maps
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc")
+async def test_a_server_loads_the_decoder_with_the_first_stream_that_needs_it(serve, packets):
+    daemon = serve()
+    await converse(daemon.url, speech("slt", 1), END)
+    assert not loads_av(daemon)
+    received = await converse(daemon.url, hello(), packets[:50], END)
+    assert received.last["samples"] == 50 * 320
+    assert loads_av(daemon)

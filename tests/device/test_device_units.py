@@ -38,8 +38,8 @@ def test_it_builds_without_tls_opus_and_sanitizers_and_passes_its_tests(tmp_path
 
 
 def symbols(objects: list[Path], which: str) -> set[str]:
-    command = ["nm", which, "--format=just-symbols", *map(str, objects)]
-    return set(subprocess.check_output(command, text=True).split())
+    listed = subprocess.check_output(["nm", "-P", which, *map(str, objects)], text=True)
+    return {line.split()[0] for line in listed.splitlines() if line and not line.endswith(":")}
 
 
 def test_the_library_calls_no_operating_system_and_allocates_nothing(tmp_path: Path):
@@ -47,8 +47,8 @@ def test_the_library_calls_no_operating_system_and_allocates_nothing(tmp_path: P
     core = [tmp_path / f"{source.stem}.o" for source in (ROOT / "src").glob("*.c")]
     strings = {"memcmp", "memcpy", "memmove", "memset", "strcmp", "strcpy", "strlen", "strncmp"}
     compilers_own = {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
-    files = {str(path) + ":" for path in core}
-    needed = symbols(core, "--undefined-only") - symbols(core, "--defined-only") - files
+    needed = symbols(core, "--undefined-only") - symbols(core, "--defined-only")
+    assert "memcpy" in needed
     assert needed <= strings | compilers_own
 
 

@@ -115,7 +115,9 @@ def test_systemd_receives_ready_watchdog_and_stopping(serve, manager):
     assert any(m.startswith(b"READY=1") for m in messages)
     assert any(m.startswith(b"STATUS=ready: 0 streams, 0 held") for m in messages)
     assert running.stop() == 0
-    (stopping,) = (m for m in sent_to(ours) if m.startswith(b"STOPPING=1"))
+    sent = sent_to(ours)
+    (stopping,) = (m for m in sent if m.startswith(b"STOPPING=1"))
+    assert not any(m.startswith(b"STATUS=ready") for m in sent[sent.index(stopping) :])
     assert b"EXTEND_TIMEOUT_USEC=30000000" in stopping  # server.drain_s and 20 s
 
 

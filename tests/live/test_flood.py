@@ -13,6 +13,7 @@ from streamd.live.socket import Beat
 pytestmark = pytest.mark.faults
 
 HELLO = json.dumps({"type": "hello", "modules": {"wake": {"words": ["alexa"]}}})
+OPUS = json.dumps({"type": "hello", "audio": {"codec": "opus"}, "modules": {}})
 END = '{"type":"end"}'
 MANY = 3000
 
@@ -22,6 +23,7 @@ FLOODS = {
     "configs": '{"type":"config","modules":{}}',
     "empty messages": b"",
     "empty audio": '{"type":"audio","data":""}',
+    "no packets": b"\x03",
     "WebSocket pings": Beat.PING,
     "WebSocket pongs": Beat.PONG,
 }
@@ -48,7 +50,7 @@ async def test_a_flood_of_messages_without_audio_is_closed_4012(line: Start, kin
     served = line(messages_per_s=100)
     what = FLOODS[kind]
     flood = [what] * MANY if what is not None else [HELLO, '{"type":"ping"}'] * (MANY // 2)
-    served.put(HELLO, *flood)
+    served.put(OPUS if kind == "no packets" else HELLO, *flood)
     assert await served.code() == 4012
     assert served.socket.closed == (4012, "rate_exceeded")
     error = served.sent[-1]

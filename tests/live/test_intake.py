@@ -6,13 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from fakes.driving import Player, Stage, fake_registry
+from opus_packets import encoded
 
 from streamd.live.event_counts import EventCounts
 from streamd.live.intake import HELD_MS, SampleIntake
 from streamd.live.meter import Meter
 from streamd.live.pace import Pace
+from streamd.live.packet_intake import PacketIntake
 from streamd.observability.metrics import Metrics
-from streamd.types import AudioFormat
+from streamd.types import AudioFormat, Codec
 
 FRAME = 640
 """Bytes of 20 ms."""
@@ -33,13 +35,14 @@ class Watched(Meter):
 class Desk:
     """A session with nothing behind it but its ring, and the intake in front of it."""
 
-    def __init__(self, max_ms: int = 60_000) -> None:
-        self.player = Player(Stage(), fake_registry(), audio=AudioFormat())
+    def __init__(self, max_ms: int = 60_000, codec: Codec = "pcm_s16le") -> None:
+        self.player = Player(Stage(), fake_registry(), audio=AudioFormat(codec=codec))
         self.session = self.player.session
         self.metrics = Metrics()
         self.meter = Watched(self.metrics)
         self.acked: list[int] = []
-        self.intake = SampleIntake(
+        kind = PacketIntake if codec == "opus" else SampleIntake
+        self.intake = kind(
             self.session,
             max_ms,
             self.meter,
@@ -163,3 +166,55 @@ def test_events_are_late_by_when_their_own_message_came() -> None:
     audio = desk.session.audio
     desk.intake.take()
     assert [desk.meter.arrival(ms, audio) for ms in (40, 41, 80, 100)] == [10, 11, 12, 13]
+
+
+def test_packets_are_put_off_and_decoded_when_they_are_taken() -> None:
+    desk = Desk(codec="opus")
+    packets = encoded(np.zeros(16_000, np.int16))
+    assert not desk.intake.hold(packets[:1], 0.0)  # nothing is known yet of the room
+    assert desk.feed(packets[0])
+    desk.intake.take()
+    assert desk.intake.hold(packets[1:4], 0.0)
+    assert desk.session.audio.frames == 320
+    desk.intake.take()
+    assert desk.session.audio.frames == 4 * 320
+    for packet in packets[4:]:
+        assert desk.intake.hold([packet], 0.0)
+    desk.intake.finish()
+    assert desk.session.audio.frames == desk.acked[-1] == 16_000
+    assert all(samples % 320 == 0 for samples in desk.acked)
+    assert max(np.diff([0, *desk.acked])) <= 8000
+
+
+def test_none_of_several_messages_is_put_off_if_one_is_no_packet() -> None:
+    desk = Desk(codec="opus")
+    packets = encoded(np.zeros(1600, np.int16))
+    desk.feed(packets[0])
+    assert not desk.intake.hold([packets[1], b"\x03", packets[2]], 0.0)
+    desk.intake.take()
+    assert desk.session.audio.frames == 320
+
+
+def test_a_stream_of_packets_is_not_longer_than_it_may_be() -> None:
+    desk = Desk(max_ms=1000, codec="opus")
+    (packet, *_) = encoded(np.zeros(1920, np.int16), frame_ms=120)
+    assert [desk.feed(packet) for _ in range(9)] == [True] * 8 + [False]
+    desk.intake.take()
+    assert desk.session.audio.frames == 8 * 1920
+
+
+def test_packets_wait_for_room_and_for_marks() -> None:
+    desk = Desk(max_ms=600_000, codec="opus")
+    (packet, *_) = encoded(np.zeros(1920, np.int16), frame_ms=120)
+    damaged = bytes([0x49, 1, 2, 3])
+    sent = 0
+    for number in range(400):  # far more than the ring holds, and no model runs meanwhile
+        message = damaged if number % 3 else packet
+        if not desk.intake.hold([message], 0.0):
+            assert desk.feed(message)
+        sent += 640 if number % 3 else 1920
+    desk.intake.take()
+    assert desk.session.audio.frames == sent
+    desk.player.pump()
+    desk.player.settle()
+    assert len(desk.player.of("gap")) == sum(bool(number % 3) for number in range(400))
