@@ -3,7 +3,9 @@
 import importlib
 import os
 import shutil
+import subprocess
 import warnings
+from functools import cache
 from types import ModuleType
 from typing import NoReturn
 
@@ -40,6 +42,19 @@ def front_end(*parts: Part) -> None:
     """Skip the file or the test unless these parts of the audio front end are installed."""
     if missing := sorted(set(parts) - installed()):
         lacking(f"the packages of {', '.join(missing)} are not installed (streamd-voice[enhance])")
+
+
+@cache
+def name_spaces(*options: str) -> None:
+    """Skip the file or the test where bwrap cannot make these name spaces, as in many containers.
+
+    No package brings what a kernel forbids, so a test is skipped in CI too.
+    """
+    needs("bwrap")
+    command = ["bwrap", *options, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no name spaces here: {done.stderr.strip()}", allow_module_level=True)
 
 
 def lacking(reason: str) -> NoReturn:

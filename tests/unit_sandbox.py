@@ -25,8 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import pytest
-from needs import needs
+from needs import name_spaces, needs
 
 ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "systemd/streamd.service"
@@ -176,25 +175,6 @@ class Sandbox(NamedTuple):
     pass_fds: tuple[int, ...]
 
 
-@cache
-def _check_namespaces() -> None:
-    """Skip where the machine itself lets nobody make a name space, as in many containers."""
-    words = [
-        "bwrap",
-        "--unshare-user",
-        "--unshare-ipc",
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "true",
-    ]
-    done = subprocess.run(words, capture_output=True, check=False, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"no name spaces here: {done.stderr.strip()}")
-
-
 @contextmanager
 def sandbox(
     settings: Settings, writable: Iterable[Path] = (), readable: Iterable[Path] = ()
@@ -206,8 +186,8 @@ def sandbox(
         writable: Folders that the unit may write, as its StateDirectory.
         readable: Folders that are to be seen although they lie in a home or in /tmp.
     """
-    needs("bwrap", "systemd-analyze")
-    _check_namespaces()
+    needs("systemd-analyze")
+    name_spaces("--unshare-user", "--unshare-ipc")
     python = {Path(sys.prefix), Path(sys.base_prefix), ROOT}
     mounts = ["--ro-bind", "/", "/", "--dev", "/dev", "--bind", "/proc", "/proc"]
     mounts += ["--ro-bind", "/proc/sys", "/proc/sys"]
