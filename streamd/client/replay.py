@@ -182,22 +182,26 @@ class Replay:
                 return
 
     def restart(self) -> list[str]:
-        """Continue in a new session with everything that is kept, except enrolments.
+        """Continue in a new session with what is kept.
 
-        They name utterances of the old session; in the new one, others have these names.
+        Enrolments are left out: they name utterances of the old session; in the new one, others
+        have these names. So are gaps before the oldest audio, where the new clock begins: one as
+        long as the longest session would end each new one.
 
         Returns:
             Ids of the enrolments that were not answered.
         """
         enrols = [control for control in self._controls if _is_enrol(control)]
         unanswered = [str(c.message.get("id", "")) for c in enrols if not c.is_answered]
-        self._controls = deque(
-            control for control in self._controls if not control.is_loss and not _is_enrol(control)
-        )
         self._controls_gone = 0
         self._shift = self._kept.start
         self._is_back = False
         self._rewind()
+        self._controls = deque(
+            control
+            for control in self._controls
+            if not (_is_enrol(control) or (_is_gap(control) and control.place == self._kept.start))
+        )
         if self._settled:
             message = {"type": "config", "modules": self._settled}
             self._controls.appendleft(_Control(self._kept.start, message, is_counted=True))
@@ -257,6 +261,10 @@ def counts(message: Mapping[str, Any]) -> bool:
 
 def _is_enrol(control: _Control) -> bool:
     return control.message.get("type") == "enrol"
+
+
+def _is_gap(control: _Control) -> bool:
+    return control.message.get("type") == "gap"
 
 
 def _is_in_samples(message: Mapping[str, Any]) -> bool:

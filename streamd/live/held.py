@@ -85,7 +85,7 @@ class Held:
         return len(self._dropped) + len(self._ending)
 
     def bound_keys(self, most: int) -> None:
-        """Have this bound on streams without a socket of one key from now on; 0 sets none."""
+        """Use this bound on the streams of one key without a socket from now on; 0 is no bound."""
         self.limits = replace(self.limits, max_per_key=most)
 
     def offer(self, stream: LiveStream, presented: str | None = None) -> dict[str, Any] | None:

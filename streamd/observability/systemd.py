@@ -63,12 +63,12 @@ class Notifier:
         """
         if not self.is_listening:
             return
-        told = ""
+        sent = ""
         while True:
             if self._feed_s is not None and is_healthy():
                 self.watchdog()
-            if (text := status()) != told and self.status(text):
-                told = text
+            if (text := status()) != sent and self.status(text):
+                sent = text
             await asyncio.sleep(min(self._feed_s or STATUS_S, STATUS_S))
 
     def _send(self, *assignments: str) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streamd.config import SYSTEM_FILE
 from streamd.config.template import template
-from streamd.errors import WrongUsage
+from streamd.places import units_dir
 from streamd.service import units
 from streamd.service.manager import Manager
 from streamd.service.plan import Begin, Remove, Run, Step, Write
@@ -28,18 +28,12 @@ class Layout(NamedTuple):
         """Return the places for a manager.
 
         Raises:
-            WrongUsage: The user has no home directory.
+            ConfigError: The user has no home directory.
         """
         image = manager.image or Path("/")
         if not manager.is_user:
             return cls(image / "etc/systemd/system", image)
-        config = Path(environ.get("XDG_CONFIG_HOME", ""))
-        if not config.is_absolute():
-            home = Path(environ.get("HOME", ""))
-            if not home.is_absolute():
-                raise WrongUsage("this user has no home directory: set HOME")
-            config = home / ".config"
-        return cls(config / "systemd/user", image)
+        return cls(units_dir(environ), image)
 
     def within(self, path: Path) -> Path:
         """Return a path of the system, below the image."""

@@ -35,8 +35,8 @@ class Write(NamedTuple):
         """Return the path, and what becomes of it."""
         if not self.path.exists():
             return f"write    {self.path}"
-        same = self.path.read_text(encoding="utf-8", errors="replace") == self.text
-        return f"{'keep  ' if same else 'replace'}  {self.path}".replace("keep    ", "keep     ")
+        is_same = self.path.read_text(encoding="utf-8", errors="replace") == self.text
+        return f"{'keep   ' if is_same else 'replace'}  {self.path}"
 
     def carry_out(self) -> None:
         """Write it in one step, so that systemd never reads half of it."""
@@ -58,7 +58,7 @@ class Begin(NamedTuple):
 
     def describe(self) -> str:
         """Return the path, and what becomes of it."""
-        return f"{'keep     ' if self.path.exists() else 'write    '}{self.path}"
+        return f"{'keep   ' if self.path.exists() else 'write  '}  {self.path}"
 
     def carry_out(self) -> None:
         """Write it, unless it exists."""

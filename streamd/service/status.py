@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from contextlib import suppress
 from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
@@ -90,8 +91,8 @@ def health(place: str) -> str | None:
 
 
 def _status(body: bytes) -> str | None:
-    try:
+    """Return the status in an answer, or the code of its error; None if streamd did not answer."""
+    with suppress(ValueError, KeyError, TypeError):
         found: Any = json.loads(body)
-    except ValueError:
-        return None
-    return str(found.get("status")) if isinstance(found, dict) else None
+        return str(found["status"] if "status" in found else found["error"]["code"])
+    return None

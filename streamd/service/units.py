@@ -113,8 +113,8 @@ def check_visible(program: Path, *, is_own: bool) -> None:
         if any(real.is_relative_to(hidden) for hidden in _HIDDEN):
             raise WrongUsage(
                 f"{real} is hidden from the service, as homes and temporary files are. Install "
-                "streamd with the system's Python: `/usr/bin/python3 -m venv /opt/streamd && "
-                "/opt/streamd/bin/pip install streamd-voice`, then run "
+                "streamd with the system's Python, in a checkout: `/usr/bin/python3 -m venv "
+                "/opt/streamd && /opt/streamd/bin/pip install -c constraints.txt .`, then run "
                 "`/opt/streamd/bin/streamd service install`; or use --user"
             )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opus_packets import FRAME_MS, encoded
+from opus_packets import FRAME_MS, encoded, with_dtx
 
 from streamd.audio.opus_decoder import OpusDecoder
 from streamd.audio.opus_packet import NotAPacket, packet_frames
@@ -128,6 +128,19 @@ def test_a_lost_packet_moves_the_clock_by_its_length_and_counts_as_received() ->
     audio.gap(1000)
     assert audio.now_ms == 1080
     assert [audio.clock.ms(position) for position in (0, 160, 320, 480)] == [0, 10, 60, 70]
+
+
+def test_the_packets_of_dtx_are_time_and_silence() -> None:
+    said = np.concatenate([tone(0.5), np.zeros(16_000, np.int16), tone(0.5)])
+    packets = with_dtx(said)
+    assert sum(len(packet) == 1 for packet in packets) > 20
+    audio = AudioIn(AudioFormat(codec="opus"))
+    heard = [audio.push_packet(packet, packet_frames(packet, 16_000)) for packet in packets]
+    assert audio.frames == len(said)
+    samples = np.concatenate([*heard, audio.tail()])
+    assert len(samples) == len(said)
+    assert np.abs(samples[16_000:23_000]).max() < 100
+    assert np.abs(samples[26_000:]).max() > 4000
 
 
 def test_the_sound_is_that_of_the_samples() -> None:

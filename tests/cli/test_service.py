@@ -182,6 +182,24 @@ def test_a_user_has_a_service_of_their_own(cli, systemd):
     assert files(folder) == set()
 
 
+def test_a_service_that_others_reach_says_how_to_make_a_key_before_it_fails_to_start(cli, systemd):
+    systemd.settings["SYSTEMD_FAILS"] = "enable --now"
+    listen = ("--listen", "0.0.0.0:9000", "--yes")
+    done = cli("service", "install", "--user", *listen, **systemd.settings)
+    assert done.code == 8
+    assert "`streamd keys create NAME` makes one" in done.err
+    assert "`systemctl --user restart streamd.socket streamd.service`" in done.err
+    assert "Installed" not in done.err
+
+
+def test_an_address_that_changes_is_taken_after_a_restart_of_the_socket(cli, systemd):
+    restart = "systemctl --user restart streamd.socket streamd.service"
+    install = ("service", "install", "--user", "--yes")
+    assert restart not in cli(*install, **systemd.settings).err
+    assert restart not in cli(*install, "--listen", "localhost:8765", **systemd.settings).err
+    assert restart in cli(*install, "--listen", "[::1]:8765", **systemd.settings).err
+
+
 def test_a_command_that_fails_is_named_with_its_reason(cli, systemd):
     systemd.settings["SYSTEMD_FAILS"] = "daemon-reload"
     done = cli("service", "install", "--user", "--yes", **systemd.settings)

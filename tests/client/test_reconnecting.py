@@ -16,6 +16,8 @@ from waiting import HANG_S, until
 from streamd.client import ConnectionLost, Stream, connect
 from streamd.client.pacing import converse, stream_packets
 
+pytestmark = pytest.mark.faults
+
 MODULES = {"vad": {}, "wake": {"words": ["alexa", "hey_jarvis"]}, "speaker": {}, "emotion": False}
 AUDIO = speech("slt") + bytes(16_000) + speech("rms")
 Event = dict[str, Any]

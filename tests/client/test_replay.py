@@ -253,6 +253,26 @@ def test_a_new_session_gets_what_is_kept_and_the_modules_in_force():
     assert replay.next() is None
 
 
+def test_a_new_session_begins_behind_a_gap_that_nothing_stands_before():
+    replay = Replay(KeptSamples(2), 50)
+    replay.add_audio(bytes(10))
+    replay.add_control({"type": "gap", "ms": 90_000_000})
+    replay.add_control({"type": "gap", "samples": 1_500_000_000})
+    replay.add_control({"type": "flush", "id": "f"})
+    while replay.next():
+        pass
+    replay.acked(5)
+    replay.add_audio(bytes(4))
+    replay.add_control({"type": "gap", "ms": 5})
+    replay.restart()
+    sent = iter(replay.next, None)
+    assert [s if isinstance(s, bytes) else json.loads(s) for s in sent] == [
+        {"type": "flush", "id": "f"},
+        bytes(4),
+        {"type": "gap", "ms": 5},
+    ]
+
+
 def test_the_end_sends_the_bytes_of_half_a_sample_again():
     replay = Replay(KeptSamples(4), 25)
     replay.add_audio(bytes(range(7)))

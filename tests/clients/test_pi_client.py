@@ -110,7 +110,10 @@ def kept(pi: Pi) -> list[dict[str, Any]]:
 
 
 def broken(number: int) -> Fate:
-    """In mid-sentence, in both halves of a handshake, in a `ready`, in an event, and so on."""
+    """In mid-sentence, in both halves of a handshake, in a `ready`, in an event, and so on.
+
+    From the seventh on a connection breaks only if enough is left to send.
+    """
     fates = [
         Fate(up=60_000), Fate(up=100), Fate(down=50), Fate(down=900), Fate(down=3000),
         Fate(kind="refuse"), Fate(up=150_000), Fate(down=2500), Fate(up=30_000),
@@ -124,7 +127,7 @@ async def test_drops_in_mid_sentence_leave_the_log_of_an_unbroken_stream(daemon)
     async with proxied(daemon.url, broken) as proxy:
         pi = await streamed(proxy.url)
     assert (alone.code, pi.code) == (0, 0)
-    assert proxy.connections > 9
+    assert proxy.connections >= 7
     assert_same_log(kept(pi), kept(alone))
     numbers = [event["seq"] for event in pi.events if "seq" in event]
     assert numbers == sorted(set(numbers))

@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
 from needs import needs
 from rest_examples import PAGE, examples, is_same, parsed, rewritten, run_all
+
+pytestmark = pytest.mark.docs
 
 TEXT = PAGE.read_text(encoding="utf-8")
 

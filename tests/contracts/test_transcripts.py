@@ -3,6 +3,8 @@
 import pytest
 from transcripts import PAGE, are_same, play_all, rewritten, transcripts
 
+pytestmark = pytest.mark.docs
+
 TEXT = PAGE.read_text(encoding="utf-8")
 
 

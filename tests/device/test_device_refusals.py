@@ -137,6 +137,27 @@ async def test_a_reader_that_stops_slows_the_client_and_loses_nothing(
     assert_same_log(ran.log, alone.log)
 
 
+async def test_a_gap_beyond_the_longest_session_ends_that_session_and_not_each_new_one(
+    tmp_path: Path, programs: Path
+):
+    # As of a closed gate: nothing was heard for longer than a session may be.
+    steps = lines(
+        {"audio": 32_000},
+        {"send": {"type": "gap", "samples": 60 * RATE_HZ}},
+        {"audio": 64_000},
+        {"send": END},
+    )
+    modules = json.dumps({"modules": {"vad": {}}})
+    clip = Path(__file__).parents[1] / "vectors" / "audio" / "slt.s16le"
+    with Daemon(tmp_path, limits__max_session_s=20) as daemon:
+        async with running(programs / "play", daemon.url, modules, clip, 2) as program:
+            await program.feed(steps)
+            ran = await program.over()
+    assert ran.code == 0, ran.errors
+    assert [event["first_sample"] for event in ran.of("reconnected")] == [16_000]
+    assert [event["samples"] for event in ran.of("bye")] == [32_000]
+
+
 async def test_a_key_that_the_network_can_read_is_warned_of(programs: Path):
     # An address that is not one of the loopback, though it leads there; nobody listens.
     ran = await send(programs, "ws://0.0.0.0:1/v1/stream", b"", STREAMD_KEY="sk_1")
@@ -144,7 +165,16 @@ async def test_a_key_that_the_network_can_read_is_warned_of(programs: Path):
     assert "can read the API key" in ran.errors
 
 
-@pytest.mark.parametrize("args", [["--gate", "loud"], ["--opus", "--bad"], ["--modules", "{"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--gate", "loud"],
+        ["--opus", "--bad"],
+        ["--opus", "--audio", '{"rate":8000}'],
+        ["--gate", "-45", "--frame-bytes", "4"],
+        ["--modules", "{"],
+    ],
+)
 async def test_a_wrong_command_line_is_explained(programs: Path, args: list[str]):
     ran = await send(programs, "ws://127.0.0.1:1/", b"", *args)
     assert ran.code == 2

@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 
 import pytest
 from daemons import Daemon, Received, converse, cut, dial, next_event, read_to_close, say, silence
+from waiting import HANG_S
 
 from streamd.errors import ConfigError
 from streamd.transport.http.activation import exposed_address, passed
 
 PASS = """
-import os, sys
-if sys.argv[1] != "3":
-    os.dup2(int(sys.argv[1]), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="streamd.socket")
+import fcntl, os, sys
+passed = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1].split(",")]
+for number, fd in enumerate(passed, 3):
+    os.dup2(fd, number)
+    os.close(fd)
+os.environ.update(
+    LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)), LISTEN_FDNAMES="streamd.socket"
+)
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -29,16 +33,18 @@ os.execv(sys.argv[2], sys.argv[2:])
 @contextmanager
 def listening(host: str = "127.0.0.1") -> Iterator[socket.socket]:
     """What systemd opens for a socket unit."""
-    with socket.create_server((host, 0)) as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
         yield listener
 
 
-def activated(home: Path, listener: socket.socket, **settings: object) -> Daemon:
-    """A daemon to which a listener is passed."""
+def activated(home: Path, *listeners: socket.socket, **settings: object) -> Daemon:
+    """A daemon to which listeners are passed."""
     home.mkdir(exist_ok=True)
     running = Daemon(home, **settings)
-    running.launcher = (sys.executable, "-c", PASS, str(listener.fileno()))
-    running.pass_fds = (listener.fileno(),)
+    numbers = tuple(listener.fileno() for listener in listeners)
+    running.launcher = (sys.executable, "-c", PASS, ",".join(map(str, numbers)))
+    running.pass_fds = numbers
     return running
 
 
@@ -81,6 +87,24 @@ def test_what_is_configured_and_not_used_is_said(tmp_path):
         assert "streamd.socket" in warning["advice"]
         status, _, body = running.get("/health/ready")
         assert (status, json.loads(body)["status"]) == (200, "ready")
+
+
+def has_ipv6() -> bool:
+    try:
+        with listening("::1"):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_every_socket_is_served_whatever_its_family(tmp_path):
+    with listening() as four, listening("::1") as six, activated(tmp_path, six, four) as running:
+        assert urlsplit(running.http_url).netloc == f"[::1]:{six.getsockname()[1]}"
+        for listener in (six, four):
+            with socket.create_connection(listener.getsockname()[:2], HANG_S) as peer:
+                peer.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert peer.recv(1) == b"H"  # of HTTP/1.1, also where it asks for TLS
 
 
 def environ_of(count: int) -> dict[str, str]:

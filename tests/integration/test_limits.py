@@ -20,6 +20,8 @@ from daemons import (
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+pytestmark = pytest.mark.faults
+
 END = {"type": "end"}
 UNSHED = {"limits__max_lag_ms": 0}
 """A machine that is busy with other tests, too, leaves out no window."""

@@ -102,7 +102,7 @@ def test_a_repeated_analysis_gets_the_same_events_in_both_forms(daemon: Daemon) 
             [
                 ("tests", PHRASE),
                 ("reference", b"nonsense" * 99),
-                ("tests", wav(speech() * 30)),
+                ("tests", wide(THRICE)),
                 ("tests", PHRASE),
             ],
             415,

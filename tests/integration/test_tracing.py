@@ -9,7 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import DATA, Daemon, converse, cut, dial, next_event, say, silence, speech, trusts
+from daemons import (
+    DATA,
+    RATE_HZ,
+    Daemon,
+    converse,
+    cut,
+    dial,
+    next_event,
+    say,
+    silence,
+    speech,
+    trusts,
+)
 from fakes.collector import Collector, Span, collecting
 
 SPEECH = DATA / "speech_slt.flac"
@@ -125,7 +137,7 @@ async def test_an_utterance_whose_socket_drops_is_one_span_of_the_first_connecti
     async with dial(daemon.url, additional_headers=parent(first), **options) as stream:
         await say(stream, {"type": "hello"})
         ready = await next_event(stream, "ready")
-        await say(stream, audio[: len(audio) // 2])
+        await say(stream, audio[: 2 * RATE_HZ])  # a second, in which no utterance ends
         begun = await next_event(stream, "speech_start")
         stream.transport.abort()
     assert collector.named("utterance", first) == [], "it goes on"

@@ -23,6 +23,8 @@ from daemons import (
     speech,
 )
 
+pytestmark = pytest.mark.faults
+
 STREAMS = 64
 CLIPS = 16
 SECONDS = 4

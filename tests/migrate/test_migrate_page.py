@@ -21,6 +21,8 @@ from waiting import HANG_S
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.docs
+
 TEXT = PAGE.read_text(encoding="utf-8")
 MOVES = re.findall(
     r"^\| `(\w+://localhost:8000/\S+)` \| `(\w+://127.0.0.1:8765/\S+)` \|$", TEXT, re.M

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import malformed
+import pytest
 from waiting import HANG_S
+
+pytestmark = pytest.mark.faults
 
 MOST_MB = 500
 """Memory of a pull of a small model, which is 200 MB of Python packages, and of the largest of the

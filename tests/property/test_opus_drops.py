@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pytest
 from fakes.driving import ALL_ON, Player, Stage, assert_same_events, silence, tone, word
 from fakes.dropping import ROOM, Drop, drops, log_over
 from fakes.recipes import GALLERY, REGISTRY
@@ -23,6 +24,8 @@ from opus_packets import encoded
 from streamd.audio.opus_decoder import OpusDecoder
 from streamd.audio.opus_packet import NotAPacket, packet_frames
 from streamd.types import AudioFormat
+
+pytestmark = pytest.mark.faults
 
 RATE_HZ = 16_000
 AUDIO = AudioFormat(codec="opus")

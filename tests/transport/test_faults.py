@@ -45,6 +45,8 @@ from streamd.store.sqlite import open_store
 from streamd.transport.http import fast_path, websocket
 from streamd.transport.http.plain_path import PlainSocket, Response
 
+pytestmark = pytest.mark.faults
+
 END = {"type": "end"}
 UPGRADE = (
     b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -20,7 +20,7 @@ struct streamd_ring {
 /* A control message at its place in the audio; see src/controls.c. */
 struct streamd_control {
     uint64_t place;   /* number of the sample frame that it stands before */
-    uint64_t samples; /* of a gap */
+    uint64_t samples; /* of a loss */
     uint16_t at;      /* offset of its text; a loss has none */
     uint16_t size;
     uint8_t kind;     /* enum control_kind of src/controls.h */

@@ -41,19 +41,16 @@ void controls_remove(struct streamd_replay *replay, size_t index)
         replay->controls_sent--;
 }
 
-static enum control_kind kind_of(struct streamd_slice message, int64_t *samples)
+static enum control_kind kind_of(struct streamd_slice message)
 {
     struct streamd_slice type = json_member(message, "type");
 
-    *samples = 0;
     if (json_is(type, "config"))
         return CONTROL_CONFIG;
     if (json_is(type, "enrol"))
         return CONTROL_ENROL;
-    if (json_is(type, "gap")) {
-        bool is_in_samples = json_integer(json_member(message, "samples"), samples) && *samples > 0;
-        return is_in_samples ? CONTROL_GAP : CONTROL_PLAIN;
-    }
+    if (json_is(type, "gap"))
+        return CONTROL_GAP;
     return json_is(type, "flush") || json_is(type, "end") ? CONTROL_PLAIN : CONTROL_PASSING;
 }
 
@@ -70,11 +67,9 @@ static bool config_fits(const struct streamd_replay *replay, size_t size)
 
 bool replay_control(struct streamd_replay *replay, struct streamd_slice message)
 {
-    int64_t samples;
-    enum control_kind kind = kind_of(message, &samples);
+    enum control_kind kind = kind_of(message);
     struct streamd_control control = {
         .place = replay->end,
-        .samples = (uint64_t)samples,
         .at = (uint16_t)replay->text_size,
         .size = (uint16_t)message.size,
         .kind = (uint8_t)kind,

@@ -11,7 +11,7 @@ enum control_kind {
     CONTROL_PASSING, /* does not count: concerns one connection alone, as `ping` */
     CONTROL_CONFIG,
     CONTROL_ENROL,
-    CONTROL_GAP,    /* the caller's own, in samples */
+    CONTROL_GAP,    /* the caller's own */
     CONTROL_LOSS,   /* audio that the ring has dropped */
     CONTROL_SETTLED /* the options of a new session that older messages have set */
 };

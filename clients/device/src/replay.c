@@ -266,6 +266,15 @@ uint64_t replay_resume(struct streamd_replay *replay, uint64_t have_samples, uin
     return replay->start - replay->sent;
 }
 
+/* Whether a new session does without a message. Its clock begins at the oldest audio, so a gap before
+ * that is none: one as long as the longest session would end each new one. */
+static bool is_of_old_session(const struct streamd_replay *replay,
+                              const struct streamd_control *control)
+{
+    return control->kind == CONTROL_ENROL || control->kind == CONTROL_SETTLED ||
+           (control->kind == CONTROL_GAP && control->place <= replay->start);
+}
+
 unsigned replay_restart(struct streamd_replay *replay)
 {
     struct streamd_control settled = {.place = replay->start, .kind = CONTROL_SETTLED};
@@ -274,7 +283,7 @@ unsigned replay_restart(struct streamd_replay *replay)
     rewind_to(replay, replay->start);
     for (size_t i = replay->controls_kept; i-- > 0;) {
         const struct streamd_control *control = &replay->controls[i];
-        if (control->kind == CONTROL_ENROL || control->kind == CONTROL_SETTLED) {
+        if (is_of_old_session(replay, control)) {
             unanswered += control->kind == CONTROL_ENROL && !control->is_answered;
             controls_remove(replay, i);
         }

@@ -43,8 +43,8 @@ void replay_answered(struct streamd_replay *replay, struct streamd_slice id);
 /* Go on behind what the server has, by the `ready` of a resumed session. Returns the sample frames
  * that are lost; the next message names them. */
 uint64_t replay_resume(struct streamd_replay *replay, uint64_t have_samples, uint64_t have_controls);
-/* Go on in a new session with everything that is kept, except enrolments: they name utterances of
- * the old session. Returns how many of them were not answered. */
+/* Go on in a new session with everything that is kept, except enrolments, which name utterances of the
+ * old session, and gaps before the oldest audio. Returns how many enrolments were not answered. */
 unsigned replay_restart(struct streamd_replay *replay);
 
 #endif

@@ -191,6 +191,33 @@ static void test_a_new_session_begins_with_what_is_kept(void)
     replay_answered(&replay, slice_of("\"e1\""));
 }
 
+static void test_a_new_session_begins_behind_a_gap_that_nothing_stands_before(void)
+{
+    static const char flush[] = "{\"type\":\"flush\"}";
+    struct chance chance = chance_of(3);
+    struct outgoing out;
+
+    reset();
+    say_audio(&chance);
+    CHECK(replay_control(&replay, slice_of("{\"type\":\"gap\",\"samples\":1500000000}")));
+    CHECK(replay_control(&replay, slice_of("{\"type\":\"gap\",\"ms\":90000000}")));
+    CHECK(replay_control(&replay, slice_of(flush)));
+    while (replay_next(&replay, &out) != REPLAY_NOTHING)
+        replay_sent(&replay);
+    replay_acked(&replay, said); /* the audio before the gaps; of them nothing is known */
+    say_audio(&chance);
+    CHECK(replay_control(&replay, slice_of("{\"type\":\"gap\",\"samples\":80}")));
+    CHECK(replay_restart(&replay) == 0);
+    CHECK(replay_next(&replay, &out) == REPLAY_TEXT);
+    CHECK(out.size == sizeof flush - 1 && memcmp(out.data, flush, out.size) == 0);
+    replay_sent(&replay);
+    while (replay_next(&replay, &out) == REPLAY_AUDIO)
+        replay_sent(&replay);
+    CHECK(replay_next(&replay, &out) == REPLAY_TEXT && strstr(out.data, "80") != NULL);
+    replay_sent(&replay);
+    CHECK(replay_next(&replay, &out) == REPLAY_NOTHING);
+}
+
 static void test_an_answered_enrolment_is_not_reported(void)
 {
     static const char enrol[] = "{\"type\":\"enrol\",\"id\":\"e1\",\"speaker\":\"Ada\"}";
@@ -261,6 +288,7 @@ int main(void)
     test_what_a_drop_loses_is_sent_again_once_and_in_its_place();
     test_an_overflow_is_named_and_all_else_is_in_its_place();
     test_a_new_session_begins_with_what_is_kept();
+    test_a_new_session_begins_behind_a_gap_that_nothing_stands_before();
     test_an_answered_enrolment_is_not_reported();
     test_a_gap_of_the_caller_that_comes_first_has_a_ping_before_it();
     test_control_messages_have_a_bound();

@@ -22,6 +22,7 @@ from streamd.config import Config, ServerConfig
 from streamd.display import without_password
 from streamd.errors import Unavailable
 from streamd.files.voice_caches import in_redis
+from streamd.places import microsoft_dir
 from streamd.store import opening
 from streamd.tracing import check as check_tracing
 from streamd.transport.http.server import bind
@@ -134,8 +135,8 @@ def leaving() -> Check:
             "open): start streamd by its own command, which switches that off before it loads "
             "onnxruntime, and not from a program that loads it first"
         )
-    remains = Path(os.environ.get("HOME", "/"), ".cache/Microsoft")
-    if remains.exists():
+    remains = microsoft_dir(os.environ)
+    if remains is not None and remains.exists():
         return Check(
             "telemetry",
             f"off in streamd, but {remains} is that of onnxruntime in another program, or of an "

@@ -141,6 +141,14 @@ static bool parse(struct arguments *a, int argc, char **argv)
         }
         i += used;
     }
+    if (a->has_opus && a->options.audio != NULL) {
+        complain("--opus says itself what the audio is: leave out --audio", "");
+        return false;
+    }
+    if ((a->has_opus || a->feed.gate.open_dbfs != 0) && a->options.frame_bytes != 2) {
+        complain("--opus and --gate take s16le, mono: leave out --frame-bytes", "");
+        return false;
+    }
     if (!check_key(&a->options)) {
         complain("the API key has characters that no key has; copy it again", "");
         return false;
