@@ -7,7 +7,9 @@ the store.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +23,10 @@ from streamd.errors import ConfigError
 from streamd.models import catalogue
 from streamd.modules.centroids import Indices
 from streamd.modules.gallery import CHANNELS, Channel, Spoken
+from streamd.places import scales_dir
 from streamd.store.base import Recording
 from streamd.store.cipher import Cipher, Damaged, load_key, load_or_make_key
+from streamd.store.newkey import replaced
 from streamd.types import Floats
 from streamd.voices import fitted_path, whole
 
@@ -33,6 +37,7 @@ SPAN_S = 3.2
 
 
 _SEALED = "cohort"
+_SUFFIX = ".cohort"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,11 +152,33 @@ def keep(cohort: Mapping[str, npt.NDArray[Any]], model: str, key: Path) -> None:
     content, arrays = io.BytesIO(), dict[str, Any](cohort)
     np.savez_compressed(content, **arrays)
     sealed = Cipher(load_or_make_key(key)).seal(content.getvalue(), _SEALED, whole(model))
-    path = _path(model)
+    _write(_path(model), sealed)
+
+
+def seal_anew(key: Path) -> None:
+    """Seal all cohorts with the new key of the store that are still sealed with the one before.
+
+    Raises:
+        ConfigError: A file is no key.
+        OSError: A file cannot be read or written.
+    """
+    before = replaced(key)
+    if not before.exists():
+        return
+    old, new = Cipher(load_key(before)), Cipher(load_key(key))
+    for path in scales_dir(os.environ).glob("*" + _SUFFIX):
+        model = path.name.removesuffix(_SUFFIX)
+        with contextlib.suppress(
+            Damaged
+        ):  # sealed with the new key already, or with no key of ours
+            _write(path, new.seal(old.open(path.read_bytes(), _SEALED, model), _SEALED, model))
+
+
+def _write(path: Path, sealed: bytes) -> None:
     draft = path.with_suffix(".draft")
     draft.write_bytes(sealed)
     draft.replace(path)
 
 
 def _path(model: str) -> Path:
-    return fitted_path(model).with_suffix(".cohort")
+    return fitted_path(model).with_suffix(_SUFFIX)

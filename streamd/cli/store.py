@@ -14,21 +14,26 @@ import typer
 from rich.progress import BarColumn
 
 from streamd.access.audit.entry import Action, entry
+from streamd.calibration.cohort import seal_anew
 from streamd.cli.common import ConfigOption, note, read_config
 from streamd.cli.progress import bars
 from streamd.cli.runtime import audit_log, command_line
 from streamd.cli.transfer import opened, shown, written_whole
 from streamd.config import Config
-from streamd.display import without_password
-from streamd.errors import ConfigError
+from streamd.display import display_name, without_password
+from streamd.errors import ConfigError, Unavailable
 from streamd.places import key_path
 from streamd.store.archive import export_store, import_store, move_store
+from streamd.store.newkey import replaced
 from streamd.store.opening import exists, open_configured, open_url
+from streamd.store.rekeying import rekey as change_key
 from streamd.store.sql import SqlStore
 from streamd.store.sqlite import open_store
 from streamd.view.console import PlainColumn
 
-app = typer.Typer(help="Export, import or move the store: voices, words and keys of all tenants.")
+app = typer.Typer(
+    help="Export, import or move the store, or change its key: all that tenants have in it."
+)
 
 OutArgument = Annotated[str, typer.Argument(help="File to write; - is stdout.")]
 InArgument = Annotated[str, typer.Argument(help="File that `store export` wrote; - is stdin.")]
@@ -40,7 +45,7 @@ TargetArgument = Annotated[
 
 @app.callback()
 def root(context: typer.Context, config: ConfigOption = None) -> None:
-    """Export, import or move the store: voices, words and keys of all tenants.
+    """Export, import or move the store, or change its key: all that tenants have in it.
 
     The records stay encrypted with the key file of the store, which is never written along: keep a
     copy of it apart.
@@ -113,8 +118,45 @@ def move(context: typer.Context, target: TargetArgument) -> None:
     )
 
 
+@app.command("rekey")
+def rekey(context: typer.Context) -> None:
+    """Change the key: encrypt all records anew, all of them or none. A server may go on.
+
+    The old key stays beside the new one as key.old, since exports from before need it. If the
+    command is interrupted, run it again: until then the store can be used.
+    """
+    config = read_config(context.obj)
+    settings = config.store
+    key = key_path(os.environ, settings.key_path)
+    if not exists(settings, os.environ):
+        raise ConfigError("there is no store yet: its key is made with it")
+    _seal_cohorts_anew(key)  # where an earlier change was interrupted
+    with (
+        closing(open_configured(settings, os.environ)) as store,
+        _progress("encrypting") as report,
+    ):
+        count = change_key(store, key, report)
+    _write_down(config, "store_rekeyed", count)
+    _seal_cohorts_anew(key)
+    elsewhere = " Copy the new one to every other machine of this store." if settings.url else ""
+    note(
+        f"Encrypted {count} records with a new key, {display_name(key)}.{elsewhere} Back it up. "
+        f"The old key is {display_name(replaced(key))}: move it to the exports from before."
+    )
+
+
+def _seal_cohorts_anew(key: Path) -> None:
+    try:
+        seal_anew(key)
+    except OSError as error:
+        raise Unavailable(
+            f"{display_name(error.filename or key)}: {error.strerror}: check its owner and mode, "
+            "and run `streamd store rekey` again"
+        ) from error
+
+
 def _write_down(config: Config, action: Action, count: int) -> None:
-    """Write to the audit log that the voices, words and keys of all tenants were copied."""
+    """Write to the audit log that the records of all tenants were copied or sealed anew."""
     audit_log(config).record(entry(action, command_line(), count=count))
 
 

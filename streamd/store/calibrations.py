@@ -10,10 +10,22 @@ from streamd.errors import Unavailable
 from streamd.modules.voice_scale import Channel
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.store.sealed import Sealed
 from streamd.wall_clock import now_ms
 
-_KIND = "calibration"
-"""What a record is sealed as."""
+
+def _bound(tenant: str, model: str, channel: str) -> tuple[str, ...]:
+    return (tenant, "calibration", model, channel)
+
+
+RECORDS = Sealed(
+    "calibrations",
+    "record",
+    ("tenant", "model", "channel"),
+    "tenant, model, channel",
+    _bound,
+)
+"""The sealed records."""
 
 
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +66,7 @@ def replace(
                 tenant,
                 model,
                 one.channel,
-                cipher.seal(plain, tenant, _KIND, model, one.channel),
+                cipher.seal(plain, *_bound(tenant, model, one.channel)),
                 now_ms(),
             ),
         )
@@ -75,7 +87,7 @@ def load(db: Rows, cipher: Cipher, tenant: str) -> list[Calibrated]:
     found = []
     for model, channel, sealed in rows:
         try:
-            plain = cipher.open(sealed, tenant, _KIND, model, channel)
+            plain = cipher.open(sealed, *_bound(tenant, model, channel))
             record = msgspec.json.decode(plain, type=_Record)
         except (Damaged, ValueError) as error:  # msgspec's errors are ValueErrors too
             raise Unavailable(

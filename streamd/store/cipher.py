@@ -86,11 +86,20 @@ def load_or_make_key(path: Path) -> bytes:
         OSError: it cannot be read or written.
     """
     if not path.exists():
-        _make_key(path)
+        make_key(path)
     return load_key(path)
 
 
-def _make_key(path: Path) -> None:
+def make_key(path: Path, like: Path | None = None) -> None:
+    """Write a new key to a file, unless there is one.
+
+    Args:
+        path: The file.
+        like: A file whose owner and mode it gets; without one it is for this user alone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A link to a complete file: nobody reads half a key, and the first key stays.
     descriptor, name = tempfile.mkstemp(prefix=".key-", dir=path.parent)
@@ -98,8 +107,22 @@ def _make_key(path: Path) -> None:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(KEY_BYTES) + "\n")
             file.flush()
+            if like is not None:
+                status = like.stat()
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(file.fileno(), status.st_mode & 0o777)
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(name, path)
     finally:
         os.unlink(name)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return after the names of the files in a folder are on the disk."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)

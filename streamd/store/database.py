@@ -16,6 +16,12 @@ from streamd.store.cipher import Cipher
 
 CONTENTS = "contents"
 """The lock of whoever changes voices, words or keys."""
+SECRETS = "secrets"
+"""The lock of whoever makes a secret."""
+ANSWERS = "answers"
+"""The lock of whoever keeps a reply."""
+SEALING = (CONTENTS, SECRETS, ANSWERS)
+"""The locks of all who write sealed records."""
 
 
 class Result(Protocol):
@@ -64,7 +70,10 @@ class Database(Protocol):
 
     @property
     def cipher(self) -> Cipher:
-        """Seals and opens the records; only within a context of the database."""
+        """Seals and opens the records that a snapshot or a transaction of `SEALING` sees.
+
+        Only within that context: `streamd store rekey` may change the key before the next.
+        """
         ...
 
     def reading(self) -> AbstractContextManager[Rows]:
@@ -75,8 +84,11 @@ class Database(Protocol):
         """Hold a connection for reads that all see the same state."""
         ...
 
-    def writing(self, lock: str = CONTENTS) -> AbstractContextManager[Rows]:
-        """Hold a connection in a transaction, one at a time in all processes for each lock."""
+    def writing(self, *locks: str) -> AbstractContextManager[Rows]:
+        """Hold a connection in a transaction, one at a time in all processes for each lock.
+
+        Without one, the lock is `CONTENTS`.
+        """
         ...
 
     def changed(self, db: Rows) -> int:

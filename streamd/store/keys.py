@@ -10,11 +10,22 @@ from streamd.errors import NameTaken
 from streamd.store.access import KeyRecord
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.store.sealed import Sealed
 
 log = structlog.get_logger("streamd.store")
 
-_COLUMNS = "id, name, tenant, scopes, created_at, expires_at, revoked_at, digest"
+_PLAIN = "id, name, tenant, scopes, created_at, expires_at, revoked_at"
+_COLUMNS = f"{_PLAIN}, digest"
 _Row = tuple[str, str, str, str, int, int | None, int | None, bytes]
+DIGESTS = Sealed(
+    "keys",
+    "digest",
+    ("id",),
+    _PLAIN,
+    lambda *plain: _bound(_record((*plain, b""))),
+    may_be_damaged=True,
+)
+"""The sealed records."""
 
 
 def add(db: Rows, cipher: Cipher, key: KeyRecord) -> None:

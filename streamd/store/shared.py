@@ -11,10 +11,38 @@ import secrets
 from streamd.store.access import Answer
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.store.sealed import Sealed
 
 SECRET_BYTES = 32
 VOICE_CACHE = "voice_cache"
 """Secret under which caches that several stores share keep those of this one apart."""
+
+
+def _bound(
+    tenant: str, key: str, request: bytes, status: int, content_type: str
+) -> tuple[str, ...]:
+    return ("answer", tenant, key, request.hex(), str(status), content_type)
+
+
+_SECRET = "secret:"
+"""Before the names of secrets, which are beside the proof of the store's own key."""
+SECRETS = Sealed(
+    "secrets",
+    "value",
+    ("name",),
+    "name",
+    lambda name: ("secret", name.removeprefix(_SECRET)),
+    where="name <> 'proof'",
+)
+ANSWERS = Sealed(
+    "answers",
+    "body",
+    ("tenant", "key"),
+    "tenant, key, request, status, content_type",
+    _bound,
+    may_be_damaged=True,
+)
+"""The sealed records."""
 _GRACE_MS = 300_000
 """Milliseconds that a used ticket is remembered past its time, for clocks that differ."""
 MAX_ANSWERS, MAX_ANSWERS_BYTES = 5000, 64_000_000
@@ -50,7 +78,7 @@ def forget_secret(db: Rows, name: str) -> None:
 
 
 def _secret(name: str) -> str:
-    return f"secret:{name}"  # beside the proof of the store's own key
+    return _SECRET + name
 
 
 def burn(db: Rows, ticket: str, until_ms: int, now_ms: int) -> bool:
@@ -148,9 +176,3 @@ def _make_room(db: Rows, tenant: str, size_bytes: int) -> None:
         ).fetchone()
         db.execute("DELETE FROM answers WHERE tenant = ? AND key = ?", (tenant, key))
         kept, kept_bytes = kept - 1, kept_bytes - oldest_bytes
-
-
-def _bound(
-    tenant: str, key: str, request: bytes, status: int, content_type: str
-) -> tuple[str, ...]:
-    return ("answer", tenant, key, request.hex(), str(status), content_type)

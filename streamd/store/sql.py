@@ -90,7 +90,7 @@ class SqlStore:
 
     def embeddings(self, name: str, model: str) -> list[Floats]:
         """Return the embeddings of a voice by `model`."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return voices.embeddings(db, self._sealing(), check_name(name), model)
 
     def enrolments(self, name: str) -> list[EnrolmentInfo]:
@@ -98,12 +98,12 @@ class SqlStore:
         checked = _checked(name)
         if checked is None:
             return []
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return voices.enrolments(db, self._sealing(), checked)
 
     def speakers(self) -> list[SpeakerInfo]:
         """Every voice, by name."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return voices.infos(db, self._sealing())
 
     def rename(self, old: str, new: str) -> bool:
@@ -170,7 +170,7 @@ class SqlStore:
 
     def calibrations(self) -> list[Calibrated]:
         """Return the calibrated thresholds of all models, by model and channel."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return calibrations.load(db, self._database.cipher, self._tenant)
 
     def calibrate(self, model: str, chosen: Sequence[Calibrated]) -> None:
@@ -207,7 +207,7 @@ class SqlStore:
 
     def load_words(self) -> CustomWords:
         """Every wake word of the tenant's own, by name."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return words.load(db, self._database.cipher, self._tenant)
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:

@@ -8,7 +8,7 @@ from streamd.errors import Unavailable
 from streamd.store import keys, shared, usage
 from streamd.store.access import Answer, KeyRecord, Spend
 from streamd.store.cipher import Damaged
-from streamd.store.database import Database
+from streamd.store.database import ANSWERS, SECRETS, Database
 
 
 class SqlAccess:
@@ -25,7 +25,7 @@ class SqlAccess:
 
     def keys(self) -> list[KeyRecord]:
         """Return every key, the revoked ones too, by name and then by time."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return keys.load(db, self._database.cipher)
 
     def revoke_key(self, name: str, now_ms: int) -> KeyRecord | None:
@@ -39,11 +39,11 @@ class SqlAccess:
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes that all processes share."""
         try:
-            with self._database.reading() as db:
+            with self._database.snapshot() as db:
                 found = shared.find_secret(db, self._database.cipher, name)
             if found is not None:
                 return found
-            with self._database.writing("secrets") as db:
+            with self._database.writing(SECRETS) as db:
                 shared.make_secret(db, self._database.cipher, name)
             return self.secret(name)
         except Damaged as error:
@@ -81,14 +81,14 @@ class SqlAccess:
 
     def answered(self, tenant: str, key: str, now_ms: int) -> Answer | None:
         """Return the reply that was kept for an idempotency key, if there is one."""
-        with self._database.reading() as db:
+        with self._database.snapshot() as db:
             return shared.answered(db, self._database.cipher, tenant, key, now_ms)
 
     def keep_answer(
         self, tenant: str, key: str, answer: Answer, until_ms: int, now_ms: int
     ) -> Answer:
         """Keep a reply until `until_ms`; return the first one kept for that key."""
-        with self._database.writing("answers") as db:
+        with self._database.writing(ANSWERS) as db:
             return shared.keep_answer(
                 db, self._database.cipher, tenant, key, answer, until_ms, now_ms
             )

@@ -18,11 +18,31 @@ from streamd.store import calibrations
 from streamd.store.base import Enrolment, EnrolmentInfo, Recording, SpeakerInfo
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.store.sealed import Sealed
 from streamd.types import Floats
 
 _FLOAT = np.dtype("<f4")
 BASELINE = "baseline"
 """What a baseline is sealed as, in the place of a channel."""
+
+_OWNER = "JOIN speakers ON speakers.id = speaker_id"
+ENROLMENTS = Sealed(
+    "enrolments",
+    "embedding",
+    ("enrolments.id",),
+    "tenant, name, model, channel",
+    lambda *owner: owner,
+    join=_OWNER,
+)
+BASELINES = Sealed(
+    "baselines",
+    "baseline",
+    ("speaker_id", "model"),
+    "tenant, name, model",
+    lambda *owner: (*owner, BASELINE),
+    join=_OWNER,
+)
+"""Their sealed records, bound as `Tenant.seal` binds them."""
 
 Complain = Callable[[str], Exception]
 """Returns the error for a voice, by its name, whose records cannot be opened."""

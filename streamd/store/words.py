@@ -8,7 +8,16 @@ from streamd.errors import NameTaken, Unavailable
 from streamd.modules.words import CustomWord, CustomWords, WordInfo, check_head
 from streamd.store.cipher import Cipher, Damaged
 from streamd.store.database import Rows
+from streamd.store.sealed import Sealed
 from streamd.wall_clock import now_ms
+
+
+def _bound(tenant: str, name: str) -> tuple[str, ...]:
+    return (tenant, "word", name)
+
+
+HEADS = Sealed("words", "head", ("id",), "tenant, name", _bound)
+"""The sealed records."""
 
 
 def add(db: Rows, cipher: Cipher, tenant: str, word: CustomWord, *, replace: bool) -> bool:
@@ -31,7 +40,7 @@ def add(db: Rows, cipher: Cipher, tenant: str, word: CustomWord, *, replace: boo
             tenant,
             name,
             msgspec.json.encode(info).decode(),
-            cipher.seal(word.head, tenant, "word", name),
+            cipher.seal(word.head, *_bound(tenant, name)),
         ),
     )
     return replaced
@@ -55,7 +64,7 @@ def load(db: Rows, cipher: Cipher, tenant: str) -> CustomWords:
     words = {}
     for name, info, sealed in rows:
         try:
-            head = check_head(cipher.open(sealed, tenant, "word", name))
+            head = check_head(cipher.open(sealed, *_bound(tenant, name)))
             words[name] = CustomWord(msgspec.json.decode(info, type=WordInfo), head)
         except (Damaged, ValueError) as error:  # msgspec's errors are ValueErrors too
             raise Unavailable(

@@ -19,7 +19,8 @@ from streamd.cli.checks.check import Check, attempt
 from streamd.config import Config, LimitsConfig, ServerConfig, StoreConfig
 from streamd.config.sections import TracingConfig
 from streamd.models.library import default_directory
-from streamd.store import open_store
+from streamd.store import newkey, open_store
+from streamd.store.rekeying import rekey
 
 NOW_MS = 1_796_000_000_000
 DAY_S = 86_400
@@ -225,6 +226,17 @@ def test_another_key_is_named(home: Path):
         assert (found.status, says in found.result) == ("fail", True), found
     key.write_text(own)
     assert store_check().status == "ok"
+
+
+def test_a_change_of_the_key_that_was_interrupted_is_named_and_the_fix_helps(home: Path):
+    path, key = stored(home)
+    newkey.begin(key)
+    found = list(voices.look(Config()))
+    assert [check.status for check in found] == ["ok", "note"]
+    assert "`streamd store rekey`" in found[1].result
+    with contextlib.closing(open_store(path, key)) as store:
+        rekey(store, key, lambda done, total: None)
+    assert [check.status for check in voices.look(Config())] == ["ok"]
 
 
 @pytest.mark.parametrize("is_new", [True, False])

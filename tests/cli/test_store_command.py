@@ -90,12 +90,36 @@ def test_the_audit_log_has_each_copy_that_was_made_and_no_other(filled, tmp_path
     assert filled("store", "import", file, **new).code == 2
     assert filled("store", "move", tmp_path / "other.db").code == 0
     assert filled("store", "export", tmp_path / "no" / "backup.jsonl").code == 8
+    assert filled("store", "rekey").code == 0
+    assert filled("store", "rekey").code == 3
     lines = (filled.home / "audit.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in lines]
     assert [(one["action"], one["count"], one["uid"]) for one in entries] == [
-        (action, 3, os.getuid()) for action in ("store_exported", "store_imported", "store_moved")
+        (action, 3, os.getuid())
+        for action in ("store_exported", "store_imported", "store_moved", "store_rekeyed")
     ]
     assert filled("doctor", "--audit").code == 0
+
+
+def test_a_new_key_opens_the_store_and_the_old_one_the_exports_from_before(filled, tmp_path):
+    assert filled("store", "export", tmp_path / "before.jsonl").code == 0
+    done = filled("store", "rekey")
+    assert done.code == 0, done.err
+    assert "Encrypted 3 records with a new key" in done.err
+    key, old = filled.home / "key", filled.home / "key.old"
+    assert str(old) in done.err
+    expected = {"acme": ["eve"], "default": ["ada", "bob"]}
+    assert names(filled.home / "streamd.db", key) == expected
+    new = {"STREAMD_STORE__PATH": tmp_path / "new.db", "STREAMD_STORE__KEY_PATH": old}
+    assert filled("store", "import", tmp_path / "before.jsonl", **new).code == 0
+    assert names(tmp_path / "new.db", old) == expected
+
+
+def test_the_key_of_no_store_is_not_changed(cli):
+    done = cli("store", "rekey")
+    assert done.code == 3
+    assert "no store yet" in done.err
+    assert not (cli.home / "key").exists()
 
 
 def test_a_file_that_cannot_be_written_or_read_is_8_and_one_that_is_no_export_2(filled, tmp_path):

@@ -45,6 +45,7 @@ RUNS = [
     ["store", "export", "{out}/backup.jsonl"],
     ["store", "move", "{out}/moved.db"],
     ["store", "--config", "{empty}", "import", "{out}/backup.jsonl"],
+    ["store", "rekey"],
     ["speakers", "calibrate", "--apply"],
     ["speakers", "fit", "{recordings}"],
     ["speakers", "export", "{out}/voices.jsonl"],

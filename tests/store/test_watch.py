@@ -30,8 +30,16 @@ def opened(folder: Path) -> SqlStore:
     return open_store(folder / "v.db", folder / "key")
 
 
+@contextmanager
+def patient() -> Iterator[None]:
+    """Whoever opens a store here waits for a watcher that writes, also on a slow disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connect, "BUSY_TIMEOUT_MS", 1000 * GUARD_S)
+        yield
+
+
 def enrol(folder: Path, *names: str, tenant: str = TENANT) -> None:
-    with closing(opened(folder)) as whole:
+    with patient(), closing(opened(folder)) as whole:
         store = whole.of(tenant)
         for seed, name in enumerate(names):
             store.enrol(name, [Enrolment(np.eye(4)[seed % 4], "m", "wide", 1000, "a.wav")])
@@ -165,7 +173,7 @@ async def test_a_baseline_of_nobody_is_passed_over(tmp_path, watching):
     watcher = await watching()
     with locked(tmp_path):
         watcher.keep(TENANT, {"ada": b"a", "bob": b"b", "nobody": b"n"})
-    with closing(opened(tmp_path)) as store:
+    with patient(), closing(opened(tmp_path)) as store:
         store.delete("bob")
     await eventually(lambda: watcher.gallery(TENANT).names == ("ada",))
     await eventually(lambda: kept(tmp_path) == {"ada": b"a"})
@@ -296,7 +304,7 @@ async def test_each_tenant_has_its_own_voices_and_baselines(tmp_path, watching):
     watcher.keep(TENANT, {"ada": b"ours"})
     await eventually(lambda: kept(tmp_path, "acme") == {"ada": b"theirs"})
     await eventually(lambda: kept(tmp_path) == {"ada": b"ours"})
-    with closing(opened(tmp_path)) as store:
+    with patient(), closing(opened(tmp_path)) as store:
         assert store.of("acme").delete("ada")
     await eventually(lambda: watcher.gallery("acme").names == ())
     assert watcher.gallery(TENANT).baselines == {"ada": b"ours"}
@@ -348,7 +356,7 @@ async def test_a_damaged_record_of_one_tenant_stops_no_other(tmp_path, watching)
         await eventually(lambda: watcher.gallery(TENANT).names == ("ada", "bob"))
         await eventually(lambda: bool(logs))
         assert watcher.gallery("acme").names == ("eve",), "better than none"
-        with closing(opened(tmp_path)) as store:
+        with patient(), closing(opened(tmp_path)) as store:
             assert store.of("acme").delete("eve")
         await eventually(lambda: watcher.gallery("acme").names == ())
         await eventually(lambda: len(logs) >= 2)

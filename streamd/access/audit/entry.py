@@ -27,6 +27,7 @@ Action = Literal[
     "store_exported",
     "store_imported",
     "store_moved",
+    "store_rekeyed",
     "lost",
     "repaired",
     "dropped",

@@ -12,7 +12,7 @@ from streamd.config import Config, key_path, store_path
 from streamd.errors import StreamdError, Unavailable
 from streamd.modules.voice_models import VoiceModels
 from streamd.naming import DEFAULT_TENANT
-from streamd.store import opening
+from streamd.store import newkey, opening
 from streamd.store.base import Store, ToEnrolAgain, to_enrol_again
 from streamd.store.cipher import load_key
 from streamd.voices import voice_models
@@ -35,6 +35,7 @@ def look(config: Config) -> Iterator[Check]:
                 models = voice_models(config)
                 yield _voices(store, models)
                 yield from _thresholds(store, models)
+                yield from _change_of_key(config)
     except StreamdError as error:
         yield failed("store", error)
     yield from _scale(voice_models(config))
@@ -73,6 +74,18 @@ def _voices(store: Store, models: VoiceModels) -> Check:
     result = f"{count} enrolled {'voice' if count == 1 else 'voices'}"
     said = about_other_models(ToEnrolAgain(unknown, by_windows), models)
     return Check("store", ". ".join([result, *said, ENROL_AGAIN] if said else [result]), not said)
+
+
+def _change_of_key(config: Config) -> Iterator[Check]:
+    """Say where a change of the key was interrupted."""
+    new = newkey.pending(key_path(os.environ, config.store.key_path))
+    if new.exists():
+        yield Check(
+            "store key",
+            f"its change was interrupted, and {new} may open the store already: keep both keys, "
+            "and run `streamd store rekey`, which completes it",
+            False,
+        )
 
 
 def _thresholds(store: Store, models: VoiceModels) -> Iterator[Check]:

@@ -85,10 +85,10 @@ def import_voices(
     """
     reader = lines.Reader(source, name)
     check_key(reader.header.proof, name, key_path)
-    cipher = store.database.cipher
-    theirs = voices.Tenant(store.tenant, cipher, _damaged(name))
     done: list[Imported] = []
     with store.database.writing() as db:
+        cipher = store.database.cipher
+        theirs = voices.Tenant(store.tenant, cipher, _damaged(name))
         for record in reader.records():
             if not isinstance(record, Voice):
                 raise WrongUsage(

@@ -16,14 +16,14 @@ from streamd.errors import StoreGone, StreamdError
 from streamd.store import changes
 from streamd.store.changes import Versions
 from streamd.store.cipher import Cipher
-from streamd.store.database import CONTENTS, Rows
+from streamd.store.database import CONTENTS, SEALING, Rows
 from streamd.store.postgres.dialect import lock_id
 from streamd.store.postgres.errors import explained
 from streamd.store.postgres.listen import CHANNEL, listen
 from streamd.store.postgres.loop import LoopThread
 from streamd.store.postgres.migrate import SCHEMA, migrate
 from streamd.store.postgres.rows import PostgresRows
-from streamd.store.proof import proven_cipher
+from streamd.store.proof import Proven, proven, still_proven
 
 CONNECTIONS = 4
 """Most connections of one process, beside the one that listens."""
@@ -54,8 +54,8 @@ class PostgresDatabase:
         Unavailable: the server does not answer, or lacks room or permission.
     """
 
-    cipher: Cipher
-    """Seals and opens the records."""
+    _proven: Proven
+    """The cipher of the records, as of the last transaction of any thread."""
 
     def __init__(self, url: str, key_path: Path) -> None:
         self._url = url
@@ -67,6 +67,8 @@ class PostgresDatabase:
         """Whether the schema is known to be there, and ours."""
         self._was_open = False
         self._is_closed = False
+        self._seen = threading.local()
+        """The cipher of the records that the transaction of a thread sees."""
         self._listeners: list[Callable[[], object]] = []
         self._listening: asyncio.Task[None] | None = None
         self._loop = LoopThread()
@@ -83,6 +85,12 @@ class PostgresDatabase:
         """URL without its password."""
         return without_password(self._url)
 
+    @property
+    def cipher(self) -> Cipher:
+        """Seals and opens the records."""
+        cipher: Cipher = self._seen.cipher
+        return cipher
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[PostgresRows]:
         """Hold a connection, without a transaction."""
@@ -94,16 +102,26 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresRows]:
         """Hold a connection for reads that all see the same state."""
-        with self.reading() as db, db.transaction("repeatable_read", readonly=True):
+        with (
+            self.reading() as db,
+            db.transaction("repeatable_read", readonly=True),
+            self._following(db),
+        ):
             yield db
 
     @contextlib.contextmanager
-    def writing(self, lock: str = CONTENTS) -> Iterator[PostgresRows]:
+    def writing(self, *locks: str) -> Iterator[PostgresRows]:
         """Hold a connection in a transaction, one at a time for each lock."""
+        locks = locks or (CONTENTS,)
         with self.reading() as db, db.transaction("read_committed"):
             # Each statement after this one sees what the last holder of the lock committed.
-            db.execute("SELECT pg_advisory_xact_lock(?)", (lock_id(lock),))
-            yield db
+            for lock in locks:
+                db.execute("SELECT pg_advisory_xact_lock(?)", (lock_id(lock),))
+            if set(locks).isdisjoint(SEALING):
+                yield db
+            else:
+                with self._following(db):
+                    yield db
 
     def changed(self, db: Rows) -> int:
         """Note a change, in its transaction; the server announces it at the commit."""
@@ -196,8 +214,18 @@ class PostgresDatabase:
                 return
             with self._connection() as db:
                 migrate(db, self.name, may_create=not self._was_open)
-                self.cipher = proven_cipher(db, self.name, self._key_path)
+                self._proven = proven(db, self.name, self._key_path)
             self._is_open = self._was_open = True
+
+    @contextlib.contextmanager
+    def _following(self, db: Rows) -> Iterator[None]:
+        """Give the thread the cipher of the records that its transaction sees."""
+        self._proven = now = still_proven(self._proven, db, self.name, self._key_path)
+        self._seen.cipher = now.cipher
+        try:
+            yield
+        finally:
+            del self._seen.cipher
 
     async def _make_pool(self) -> asyncpg.Pool:
         # Nothing is connected yet: each call connects when it needs to.

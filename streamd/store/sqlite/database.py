@@ -12,8 +12,8 @@ from streamd.errors import StoreGone, StreamdError
 from streamd.store import changes
 from streamd.store.changes import Versions
 from streamd.store.cipher import Cipher
-from streamd.store.database import CONTENTS, Rows
-from streamd.store.proof import proven_cipher
+from streamd.store.database import Rows
+from streamd.store.proof import Proven, proven, still_proven
 from streamd.store.sqlite import connect as sqlite_connect
 from streamd.store.sqlite.connect import (
     Identity,
@@ -40,8 +40,8 @@ class SqliteDatabase:
         Unavailable: no permission, no disk.
     """
 
-    cipher: Cipher
-    """Seals and opens the records."""
+    _proven: Proven
+    """The cipher of the records, as of the last transaction."""
 
     def __init__(self, path: Path, key_path: Path) -> None:
         self._path = path
@@ -61,6 +61,11 @@ class SqliteDatabase:
         """Path of the file."""
         return str(self._path)
 
+    @property
+    def cipher(self) -> Cipher:
+        """Seals and opens the records."""
+        return self._proven.cipher
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Hold the connection, without a transaction."""
@@ -72,12 +77,14 @@ class SqliteDatabase:
         """Hold the connection for reads that all see the same state."""
         # The first read fixes the state that the transaction sees.
         with self.reading() as db, transaction(db, "DEFERRED"):
+            self._follow(db)
             yield db
 
     @contextlib.contextmanager
-    def writing(self, lock: str = CONTENTS) -> Iterator[sqlite3.Connection]:
+    def writing(self, *_: str) -> Iterator[sqlite3.Connection]:
         """Hold the connection in a transaction: SQLite has one lock for all that writes."""
         with self.reading() as db, transaction(db):
+            self._follow(db)
             yield db
 
     def changed(self, db: Rows) -> int:
@@ -139,11 +146,14 @@ class SqliteDatabase:
         connection = connect(self._path)
         try:
             migrate(connection, self._path)
-            self.cipher = proven_cipher(connection, self.name, self._key_path)
+            self._proven = proven(connection, self.name, self._key_path)
         except (StreamdError, sqlite3.Error, OSError):
             connection.close()
             raise
         self._connection, self._identity = connection, identity
+
+    def _follow(self, db: Rows) -> None:
+        self._proven = still_proven(self._proven, db, self.name, self._key_path)
 
     def _let_go(self) -> None:
         if self._connection is not None:
