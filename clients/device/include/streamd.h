@@ -204,7 +204,8 @@ bool streamd_packet(struct streamd *stream, const void *data, size_t size, unsig
 /* Return the sample frames that are kept in the ring. */
 uint64_t streamd_kept(const struct streamd *stream);
 /* Return whether audio of this size fits into the ring without a loss. A sender that is faster than
- * real time, as from a file, waits for it. */
+ * real time, as from a file, waits for it. A ring of less than half a second has room as soon as all is
+ * sent, because the server acknowledges no earlier. */
 bool streamd_has_room(const struct streamd *stream, size_t size);
 
 /* The control messages act at their place in the audio. False: STREAMD_CONTROLS of them wait for

@@ -67,6 +67,7 @@ struct streamd {
     size_t fatal_size; /* `message` holds a fatal error of this size; 0: it does not */
     struct streamd_refusal refusal;
     int state; /* enum state of src/client.h */
+    uint32_t ack_samples; /* the server acknowledges at the latest after so many */
     int64_t last_seq;
     uint64_t due_ms;      /* end of the wait, or of the time to open */
     uint64_t opened_ms;   /* when this connection opened */

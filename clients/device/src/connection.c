@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define WORKS_MS 10000u /* a connection that has lasted so long has worked */
+#define ACKS_PER_S 2u   /* at least, in a second of audio */
 
 static void set_text(char *to, size_t size, const char *text, size_t length)
 {
@@ -220,6 +221,8 @@ static void welcome(struct streamd *stream, const struct streamd_event *ready)
 
     (void)json_text(json_member(resume, "token"), stream->token, sizeof stream->token);
     (void)streamd_field_bool(ready, "resumed", &is_resumed);
+    stream->ack_samples =
+        (uint32_t)(natural(json_member(streamd_field(ready, "audio"), "rate")) / ACKS_PER_S);
     stream->state = STATE_ONLINE;
     stream->opened_ms = client_now(stream);
     if (is_resumed) {

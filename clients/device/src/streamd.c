@@ -83,7 +83,11 @@ uint64_t streamd_kept(const struct streamd *stream)
 
 bool streamd_has_room(const struct streamd *stream, size_t size)
 {
-    return ring_fits(&stream->replay.ring, size);
+    const struct streamd_replay *replay = &stream->replay;
+
+    /* A ring shorter than the way to the next acknowledgement would wait for ever. */
+    return ring_fits(&replay->ring, size) ||
+           (replay->sent == replay->end && streamd_kept(stream) < stream->ack_samples);
 }
 
 bool streamd_control(struct streamd *stream, const char *message)

@@ -347,6 +347,23 @@ static void test_what_the_network_does_not_take_waits(void)
     CHECK(told.last.type == STREAMD_OVER && told.last.result == STREAMD_DONE);
 }
 
+static void test_a_ring_shorter_than_an_acknowledgement_does_not_wait_for_it(void)
+{
+    static const uint8_t audio[STREAMD_RING_BYTES];
+
+    begin(0);
+    greet("{\"type\":\"ready\",\"audio\":{\"rate\":96000},\"resume\":{\"token\":\"r_1\"}}");
+    CHECK(streamd_audio(&stream, audio, sizeof audio - STREAMD_MESSAGE_BYTES));
+    CHECK(!streamd_has_room(&stream, STREAMD_MESSAGE_BYTES)); /* not sent yet */
+    (void)streamd_poll(&stream);
+    CHECK(streamd_has_room(&stream, STREAMD_MESSAGE_BYTES));
+    begin(0); /* 32,000 samples of 16 kHz: an acknowledgement comes */
+    greet("{\"type\":\"ready\",\"audio\":{\"rate\":16000},\"resume\":{\"token\":\"r_1\"}}");
+    CHECK(streamd_audio(&stream, audio, sizeof audio - STREAMD_MESSAGE_BYTES));
+    (void)streamd_poll(&stream);
+    CHECK(!streamd_has_room(&stream, STREAMD_MESSAGE_BYTES));
+}
+
 static void test_a_server_that_had_too_many_messages_gets_them_slowly(void)
 {
     go_online();
@@ -397,6 +414,7 @@ int main(void)
     test_a_silent_server_is_asked_and_then_left();
     test_an_event_that_is_too_long_is_reported();
     test_what_the_network_does_not_take_waits();
+    test_a_ring_shorter_than_an_acknowledgement_does_not_wait_for_it();
     test_a_server_that_had_too_many_messages_gets_them_slowly();
     test_wrong_options_are_refused();
     return 0;

@@ -200,9 +200,9 @@ static void run(int fd, const struct arguments *a)
     bool is_reading = true, is_ended = false;
 
     while (!streamd_is_over(&stream)) {
+        uint32_t wait = streamd_poll(&stream);
         bool has_room = a->is_live || streamd_has_room(&stream, STREAMD_MESSAGE_BYTES);
         bool wants = is_reading && has_room;
-        uint32_t wait = streamd_poll(&stream);
         if (streamd_posix_wait(&posix, wants ? fd : -1, wait))
             is_reading = read_audio(fd, a);
         if (!is_reading && !is_ended) /* it waits for room, too */
