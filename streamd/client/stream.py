@@ -32,6 +32,9 @@ RECONNECT_S = 300.0
 """Seconds for which a stream tries to connect again after a drop."""
 REPLAY_S = 60.0
 """Seconds of audio that are kept for a drop: a server holds a stream as long by default."""
+LEAST_REPLAY_S = 1.0
+"""Least of them: the server acknowledges at least every half a second of audio, and a buffer that is
+full before would wait for ever."""
 SILENCE_S = 20.0
 """Seconds of silence after which a socket counts as broken."""
 _SLACK_S = 2.0
@@ -94,7 +97,7 @@ class Stream:
         if self.frame_bytes is None:
             await self._add(data, packet_frames(data, self.rate_hz))
             return
-        step = min(MESSAGE_BYTES, self._replay.max_size)
+        step = min(MESSAGE_BYTES, self._replay.max_size // 2)
         for first in range(0, len(data), step):
             part = data[first : first + step]
             await self._add(part, len(part))
@@ -210,7 +213,8 @@ async def connect(
             those of `SSL_CERT_FILE` or of the system are trusted.
         open_timeout_s: Seconds that the server may take to answer.
         reconnect_s: Seconds for which the stream tries to connect again after a drop; 0 to not try.
-        replay_s: Seconds of audio that are kept in memory, to be sent again after a drop.
+        replay_s: Seconds of audio that are kept in memory, to be sent again after a drop; at least
+            one second is.
         silence_s: Seconds without an answer after which the connection counts as broken.
 
     Raises:
@@ -228,7 +232,7 @@ async def connect(
     if codec != "opus":
         frame_bytes = _BYTES_PER_SAMPLE.get(codec, 1) * int(audio.get("channels", 1))
     kept = KeptPackets(rate_hz) if frame_bytes is None else KeptSamples(frame_bytes)
-    replay = Replay(kept, int(replay_s * rate_hz))
+    replay = Replay(kept, int(max(replay_s, LEAST_REPLAY_S) * rate_hz))
     inbox = Inbox()
     tls = None if ca is None else ssl.create_default_context(cafile=ca)
     address = Address(url, check_key(key), open_timeout_s, tls)

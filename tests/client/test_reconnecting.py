@@ -252,6 +252,21 @@ async def test_audio_that_is_no_longer_kept_is_a_named_gap_and_the_clock_goes_on
     assert events[-1]["duration_ms"] == len(AUDIO) // 32
 
 
+@pytest.mark.parametrize(("replay_s", "piece"), [(0.2, 1280), (1.0, 96_000)])
+async def test_a_short_replay_buffer_does_not_wait_for_an_ack_that_is_not_due(
+    daemon, replay_s, piece
+):
+    async with (
+        asyncio.timeout(HANG_S),
+        connect(daemon.url, modules={"vad": {}}, replay_s=replay_s) as stream,
+    ):
+        for data in cut(AUDIO[:96_000], piece):
+            await stream.send(data)
+        await stream.end()
+        events = [event async for event in stream]
+    assert events[-1]["samples"] == 48_000
+
+
 async def heard_in_packets(url: str, packets: list[bytes]) -> list[Event]:
     events: list[Event] = []
     async with connect(url, audio={"codec": "opus"}, modules=MODULES) as stream:
