@@ -25,7 +25,7 @@ CI_TARGETS := test test-browser test-device test-faults test-services
 run: $(VENV)/.run  ## set up, fetch the models, listen on http://127.0.0.1:8765
 	$(BIN)/streamd serve
 
-test: $(VENV)/.dev  ## set up, fetch the models, run every check and test
+test: $(VENV)/.dev  ## set up, fetch the models, run the checks and the main tests; ci runs all
 	$(PULL)
 	$(MAKE) --no-print-directory check
 

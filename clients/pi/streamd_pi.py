@@ -384,6 +384,16 @@ class File:
         await over.wait()
 
 
+def sound_driver() -> Any:
+    """Return `sounddevice`, which needs a library of the system."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        missing = "pip install sounddevice; apt install libportaudio2"
+        raise NoAudio(f"{error}: {missing}") from None
+    return sounddevice
+
+
 class Microphone:
     """A microphone, by `sounddevice`."""
 
@@ -393,11 +403,7 @@ class Microphone:
 
     async def run(self, replay: Replay) -> None:
         """Add what it records, until it is gone."""
-        try:
-            import sounddevice
-        except (ImportError, OSError) as error:
-            missing = "pip install sounddevice; apt install libportaudio2"
-            raise NoAudio(f"{error}: {missing}") from None
+        sounddevice = sound_driver()
         loop, gone = asyncio.get_running_loop(), asyncio.Event()
 
         def take(data: Any, frames: int, time: Any, status: Any) -> None:
@@ -506,12 +512,10 @@ def json_object(text: str) -> Event:
 def main() -> int:
     """Run the program, and return its exit code."""
     options = arguments()
-    if options.list:
-        import sounddevice
-
-        print(sounddevice.query_devices())
-        return 0
     try:
+        if options.list:
+            print(sound_driver().query_devices())
+            return 0
         asyncio.run(stream(options))
     except BrokenPipeError:  # nobody reads the events any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -290,6 +290,21 @@ def test_it_lists_the_microphones(microphone):
     assert "fake, 1 in" in done.stdout
 
 
+def test_without_the_library_of_the_driver_the_list_says_what_to_install(tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    done = subprocess.run(
+        [sys.executable, CLIENT, "--list"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=HANG_S,
+    )
+    assert done.returncode == 6
+    assert "apt install libportaudio2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 async def test_a_reader_that_leaves_ends_it_without_a_complaint(daemon):
     command = f"{sys.executable} {CLIENT} --url {daemon.url} --file - | head -n 1"
     pipe = asyncio.subprocess.PIPE
