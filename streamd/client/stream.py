@@ -33,8 +33,8 @@ RECONNECT_S = 300.0
 REPLAY_S = 60.0
 """Seconds of audio that are kept for a drop: a server holds a stream as long by default."""
 LEAST_REPLAY_S = 1.0
-"""Least of them: the server acknowledges at least every half a second of audio, and a buffer that is
-full before would wait for ever."""
+"""Least of them: the server acknowledges at least every half a second of audio, and a buffer that
+is full before would wait for ever."""
 SILENCE_S = 20.0
 """Seconds of silence after which a socket counts as broken."""
 _SLACK_S = 2.0
