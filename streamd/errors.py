@@ -67,7 +67,7 @@ class Refusal(StreamdError):
     Args:
         message: What is wrong, and what to do next.
         ref: The field or the message that the error is about, as `audio.rate`.
-        retry_after_ms: How long the client should wait first; None where that would not help.
+        retry_after_ms: How long the client should wait first; None is `usual_wait_ms`.
     """
 
     code: ClassVar[str]
@@ -77,6 +77,8 @@ class Refusal(StreamdError):
     """Status of the HTTP answer."""
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later."""
+    usual_wait_ms: ClassVar[int | None] = None
+    """How long to wait first, of all with the status 429 or 503; None where that would not help."""
 
     def __init__(
         self, message: str, *, ref: str | None = None, retry_after_ms: int | None = None
@@ -84,7 +86,7 @@ class Refusal(StreamdError):
         super().__init__(message)
         self.message = message
         self.ref = ref
-        self.retry_after_ms = retry_after_ms
+        self.retry_after_ms = self.usual_wait_ms if retry_after_ms is None else retry_after_ms
 
 
 class WireError(Refusal):
@@ -173,6 +175,7 @@ class Overloaded(WireError):
     close_code = 4013
     status = 503
     retryable = True
+    usual_wait_ms = 1000
 
 
 class Unauthenticated(WireError):
@@ -198,6 +201,7 @@ class RateExceeded(WireError):
     close_code = 4012
     status = 429
     retryable = True
+    usual_wait_ms = 1000
 
 
 class UnknownUtterance(Refusal):
@@ -305,6 +309,7 @@ class Draining(Refusal):
     code = "draining"
     status = 503
     retryable = True
+    usual_wait_ms = 1000
 
 
 class BadName(Refusal):
@@ -338,6 +343,7 @@ class Unavailable(Refusal):
     code = "unavailable"
     status = 503
     retryable = True
+    usual_wait_ms = 1000
 
 
 class StoreGone(Unavailable):

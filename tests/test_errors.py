@@ -7,6 +7,7 @@ import pytest
 
 from streamd import errors
 from streamd.errors import Refusal, Stalled, StreamdError, WireError
+from streamd.transport.http import faults
 
 CONTRACT = {
     400: ["bad_input"],
@@ -83,3 +84,14 @@ def test_an_error_carries_what_it_is_about_and_when_to_come_back() -> None:
         "hello",
         5000,
     )
+
+
+@pytest.mark.parametrize("kind", list(below(Refusal)), ids=lambda kind: kind.__name__)
+def test_what_passes_by_itself_says_when_to_ask_again(kind: type[Refusal]) -> None:
+    if kind is WireError:
+        return
+    refusal = kind("no")
+    assert (refusal.retry_after_ms is not None) == (kind.status in (429, 503))
+    answer = faults.response(refusal, "/v1/detect")
+    assert ("Retry-After" in answer.headers) == (kind.status in (429, 503))
+    assert kind("no", retry_after_ms=7000).retry_after_ms == 7000
