@@ -376,7 +376,11 @@ class File:
         def pump() -> None:
             with contextlib.suppress(RuntimeError, CancelledError):  # the loop is closed
                 while data := self._read():
-                    asyncio.run_coroutine_threadsafe(put(data), loop).result()
+                    putting = put(data)
+                    try:
+                        asyncio.run_coroutine_threadsafe(putting, loop).result()
+                    finally:
+                        putting.close()  # never begun if the loop is closed: no warning of that
                 loop.call_soon_threadsafe(over.set)
 
         # No read of standard input can be interrupted: nobody waits for this thread.

@@ -1,7 +1,11 @@
 """The replay buffer of the Raspberry Pi's client: every sample arrives once, or a gap names it."""
 
+import asyncio
+import gc
 import importlib.util
 import json
+import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,3 +179,24 @@ def test_the_end_is_sent_again_only_if_the_server_does_not_have_it(arrives):
     line.send(2, 2 if arrives else 1)
     line.drop()
     assert line.replay.next() == (None if arrives else '{"type": "end"}')
+
+
+def test_audio_that_is_read_when_the_program_is_over_is_left_out_quietly():
+    is_over = threading.Event()
+    source = object.__new__(streamd_pi.File)
+    source._read = lambda: is_over.wait() and b"late"
+
+    async def begin() -> None:
+        task = asyncio.create_task(source.run(streamd_pi.Replay(2, MAX_BYTES)))
+        await asyncio.sleep(0)  # its thread reads
+        task.cancel()
+
+    before = set(threading.enumerate())
+    asyncio.run(begin())
+    (reader,) = set(threading.enumerate()) - before
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        is_over.set()
+        reader.join()
+        gc.collect()
+    assert [str(one.message) for one in warned] == []
