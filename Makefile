@@ -10,7 +10,8 @@ CONSTRAINTS ?= constraints.txt
 TLS_TESTS ?= tests/integration tests/transport tests/contracts
 FAULT_TESTS := tests/faults tests/load tests/client/test_reconnecting.py \
   tests/integration/test_floods.py tests/integration/test_limits.py tests/live/test_flood.py \
-  tests/models/test_malformed.py tests/property/test_dropped_sockets.py \
+  tests/models/test_malformed.py tests/property/test_degradation.py \
+  tests/property/test_dropped_sockets.py \
   tests/property/test_opus_drops.py tests/transport/test_faults.py
 DOCS_TESTS := tests/docs tests/migrate tests/contracts/test_rest_page.py \
   tests/contracts/test_transcripts.py

@@ -46,7 +46,9 @@ COMMANDS = {
     ),
     "words": Command("List, add and remove wake words of your own."),
     "keys": Command("Create, list, revoke and wait for API keys; make a certificate."),
-    "store": Command("Export, import or move the store: voices, words and keys of all tenants."),
+    "store": Command(
+        "Export, import or move the store, or change its key: all that tenants have in it."
+    ),
     "models": Command("List, fetch and verify the models."),
     "config": Command("Check the configuration, or write a file to start from."),
     "eval": Command(

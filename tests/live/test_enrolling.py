@@ -143,7 +143,7 @@ async def test_a_store_that_fails_costs_the_enrolment_and_nothing_else(
     (error,) = line.of("error")
     assert (error["code"], error["ref"], error["fatal"]) == (code, "e1", False)
     assert error["retryable"] is retryable
-    assert error["retry_after_ms"] == (5000 if code == "rate_exceeded" else None)
+    assert error["retry_after_ms"] == {"rate_exceeded": 5000, "unavailable": 1000}.get(code)
     assert speakers(line) == ["S1", "S1"]
     assert server.metric("stream_enrolments_total", result=code) == 1
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from fakes.driving import (
     ALL_ON,
     Item,
@@ -22,6 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamd.events import Event
+
+pytestmark = pytest.mark.faults
 
 common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
