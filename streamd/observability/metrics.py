@@ -82,7 +82,7 @@ class Metrics:
             _LAG_S,
             "type",
         )
-        self.wakes = counter("wakes", "Wake words that were heard.", "word")
+        self.wakes = counter("wakes", "Wake words reported.", "word")
         """word: one that the configuration names, or `own` for all words of the users' own."""
         self.speaker_decisions = counter(
             "speaker_decisions",
